@@ -1,0 +1,18 @@
+/* err_tbl.h: every status code, once: SL_ERR(name, value, text).
+ * Functions that can fail return 0 or one of these (all negative). */
+SL_ERR(EINVAL, -1, "invalid value")
+SL_ERR(ENOTFOUND, -2, "not found")
+SL_ERR(EEXISTS, -3, "exists already")
+SL_ERR(ELIMIT, -4, "limit reached")
+SL_ERR(EMALFORMED, -5, "malformed data")
+SL_ERR(ESYNTAX, -6, "syntax error")
+SL_ERR(ETYPE, -7, "type does not fit")
+SL_ERR(EIO, -8, "input or output failed")
+SL_ERR(ENOSPACE, -9, "no space left on device")
+SL_ERR(ECORRUPT, -10, "stored data is damaged")
+SL_ERR(EAGAIN, -11, "not now, try again")
+SL_ERR(ECLOSED, -12, "closed")
+SL_ERR(EPROTOCOL, -13, "protocol violated")
+SL_ERR(EUNSUPPORTED, -14, "not supported")
+SL_ERR(EDENIED, -15, "not allowed")
+SL_ERR(ESYSTEM, -16, "the system refused")

@@ -1,0 +1,158 @@
+/* slice.c: see slice.h. */
+#ifndef _GNU_SOURCE
+#define _GNU_SOURCE /* memmem */
+#endif
+#include "slice.h"
+
+#include <ctype.h>
+#include <errno.h>
+#include <math.h>
+#include <stdlib.h>
+
+#include "err.h"
+#include "mem.h"
+
+int slice_compare(struct sl_slice a, struct sl_slice b) {
+	size_t n = sl_min_size(a.n, b.n);
+	int c = n ? memcmp(a.p, b.p, n) : 0;
+	if (c != 0) return c;
+	return (a.n > b.n) - (a.n < b.n);
+}
+
+static char lower_ascii(char c) { return c >= 'A' && c <= 'Z' ? (char)(c + ('a' - 'A')) : c; }
+
+bool slice_equal_nocase(struct sl_slice a, struct sl_slice b) {
+	if (a.n != b.n) return false;
+	for (size_t i = 0; i < a.n; i++)
+		if (lower_ascii(a.p[i]) != lower_ascii(b.p[i])) return false;
+	return true;
+}
+
+ptrdiff_t slice_find_byte(struct sl_slice s, char c) {
+	const char *hit = s.n ? memchr(s.p, c, s.n) : NULL;
+	return hit ? hit - s.p : -1;
+}
+
+ptrdiff_t slice_find(struct sl_slice s, struct sl_slice needle) {
+	if (needle.n == 0) return 0;
+	const char *hit = s.n ? memmem(s.p, s.n, needle.p, needle.n) : NULL;
+	return hit ? hit - s.p : -1;
+}
+
+static bool is_space(char c) { return c == ' ' || (c >= '\t' && c <= '\r'); }
+
+struct sl_slice slice_trim(struct sl_slice s) {
+	while (s.n && is_space(s.p[0])) s = slice_from(s, 1);
+	while (s.n && is_space(s.p[s.n - 1])) s.n--;
+	return s;
+}
+
+struct sl_slice slice_next_part(struct sl_slice *rest, char sep) {
+	ptrdiff_t at = slice_find_byte(*rest, sep);
+	struct sl_slice part = *rest;
+	if (at < 0) {
+		*rest = SL_SLICE_EMPTY;
+		return part;
+	}
+	part.n = (size_t)at;
+	*rest = slice_make(rest->p + at + 1, rest->n - (size_t)at - 1);
+	return part;
+}
+
+int slice_to_i64(struct sl_slice s, int64_t *out) {
+	bool negative = s.n && s.p[0] == '-';
+	size_t i = s.n && (s.p[0] == '-' || s.p[0] == '+') ? 1 : 0;
+	if (i == s.n) return SL_EINVAL;
+	int64_t v = 0;
+	for (; i < s.n; i++) {
+		if (s.p[i] < '0' || s.p[i] > '9') return SL_EINVAL;
+		int64_t digit = s.p[i] - '0';
+		if (__builtin_mul_overflow(v, 10, &v) || __builtin_sub_overflow(v, digit, &v)) return SL_ELIMIT;
+	}
+	if (!negative && __builtin_sub_overflow(0, v, &v)) return SL_ELIMIT;
+	*out = v;
+	return SL_OK;
+}
+
+/* Powers of ten that a double holds exactly; with a mantissa below 2^53 one division or product is exact too. */
+static const double exact_pow10[] = {1e0,  1e1,  1e2,  1e3,  1e4,  1e5,  1e6,  1e7,  1e8,  1e9,  1e10, 1e11,
+				     1e12, 1e13, 1e14, 1e15, 1e16, 1e17, 1e18, 1e19, 1e20, 1e21, 1e22};
+
+static bool double_fast(struct sl_slice s, double *out) {
+	size_t i = s.p[0] == '-' ? 1 : 0;
+	uint64_t mantissa = 0;
+	size_t digits = 0, frac = 0;
+	bool dot = false;
+	for (; i < s.n; i++) {
+		char c = s.p[i];
+		if (c == '.' && !dot) {
+			dot = true;
+			continue;
+		}
+		if (c < '0' || c > '9' || digits == 15) return false;
+		mantissa = mantissa * 10 + (uint64_t)(c - '0');
+		digits++;
+		frac += dot;
+	}
+	if (digits == 0 || (dot && frac == 0)) return false;
+	double v = (double)mantissa / exact_pow10[frac];
+	*out = s.p[0] == '-' ? -v : v;
+	return true;
+}
+
+int slice_to_double(struct sl_slice s, double *out) {
+	if (s.n == 0) return SL_EINVAL;
+	if (double_fast(s, out)) return SL_OK;
+	for (size_t i = 0; i < s.n; i++) {
+		char c = s.p[i];
+		bool ok = (c >= '0' && c <= '9') || c == '-' || c == '+' || c == '.' || c == 'e' || c == 'E';
+		if (!ok) return SL_EINVAL;
+	}
+	char stack[64];
+	char *text = s.n < sizeof stack ? stack : sl_alloc(s.n + 1);
+	memcpy(text, s.p, s.n);
+	text[s.n] = '\0';
+	char *end;
+	double v = strtod(text, &end);
+	bool whole = end == text + s.n;
+	if (text != stack) sl_free(text);
+	if (!whole) return SL_EINVAL;
+	if (!isfinite(v)) return SL_ELIMIT;
+	*out = v;
+	return SL_OK;
+}
+
+char *slice_dup(struct sl_slice s) { return sl_memdup0(s.p, s.n); }
+
+/* Levenshtein distance, one row; names are short, so anything over 63 bytes is "far". */
+static size_t edit_distance(struct sl_slice a, struct sl_slice b) {
+	enum { LONGEST = 63 };
+	if (a.n > LONGEST || b.n > LONGEST) return SIZE_MAX;
+	size_t row[LONGEST + 1];
+	for (size_t j = 0; j <= b.n; j++) row[j] = j;
+	for (size_t i = 1; i <= a.n; i++) {
+		size_t diagonal = row[0];
+		row[0] = i;
+		for (size_t j = 1; j <= b.n; j++) {
+			size_t change = diagonal + (lower_ascii(a.p[i - 1]) != lower_ascii(b.p[j - 1]));
+			diagonal = row[j];
+			row[j] = sl_min_size(change, sl_min_size(row[j], row[j - 1]) + 1);
+		}
+	}
+	return row[b.n];
+}
+
+const char *slice_nearest(struct sl_slice s, const char *const names[], size_t count) {
+	const char *best = NULL;
+	size_t best_distance = SIZE_MAX;
+	for (size_t i = 0; i < count; i++) {
+		if (!names[i]) continue;
+		size_t d = edit_distance(s, slice_from_str(names[i]));
+		if (d < best_distance) {
+			best_distance = d;
+			best = names[i];
+		}
+	}
+	size_t allowed = s.n / 3 > 1 ? s.n / 3 : 1;
+	return best_distance <= allowed ? best : NULL;
+}
