@@ -47,12 +47,13 @@ struct sql_compile_opts {
 	enum sql_dialect dialect;
 	sql_source_fn source;
 	void *source_arg;
-	uint32_t text_max;  /* bytes of SQL accepted; 0 = 64 KB */
+	uint32_t text_max; /* bytes of SQL accepted; 0 = 64 KB */
 };
 
 /* Compiles. On failure: SL_ESYNTAX, SL_ENOTFOUND (unknown column, function), SL_ETYPE, SL_ELIMIT, and err with line and
  * column within the text, what was expected and the nearest spelling. */
-int sql_compile(struct sl_slice text, const struct sql_compile_opts *opts, struct sql_program **out, struct sl_err *err);
+int sql_compile(struct sl_slice text, const struct sql_compile_opts *opts, struct sql_program **out,
+		struct sl_err *err);
 void sql_program_free(struct sql_program *p);
 
 /* Facts for the caller that indexes programs. */
@@ -112,10 +113,10 @@ void sql_out_json(const struct sql_out *row, struct sl_buf *out);
 
 /* What a template's result is for; decides how pieces are joined and escaped. */
 enum sql_target {
-	SQL_TO_VALUE,   /* "${t}" alone keeps its kind (SQL parameter, column); with text around it is text */
-	SQL_TO_TEXT,    /* always text */
-	SQL_TO_JSON,    /* JSON text: "${.}" is the row, "${x}" the value as JSON; text around is kept as it is */
-	SQL_TO_TOPIC    /* an MQTT topic: a value with '+', '#' or U+0000 fails the row; NULL fails the row */
+	SQL_TO_VALUE, /* "${t}" alone keeps its kind (SQL parameter, column); with text around it is text */
+	SQL_TO_TEXT,  /* always text */
+	SQL_TO_JSON,  /* JSON text: "${.}" is the row, "${x}" the value as JSON; text around is kept as it is */
+	SQL_TO_TOPIC  /* an MQTT topic: a value with '+', '#' or U+0000 fails the row; NULL fails the row */
 };
 struct sql_template;
 /* Compiles "a/${device}/b" against the output columns of p (falling back to the event's columns for names that the
@@ -126,6 +127,7 @@ int sql_template_compile(struct sl_slice text, struct sql_program *p, enum sql_t
 void sql_template_free(struct sql_template *t);
 bool sql_template_is_constant(const struct sql_template *t, struct sl_slice *text);
 /* Evaluates within sql_row_fn. SL_OK, or a negative status after sql_vm_fail(). The value lives in the vm's arena. */
-int sql_template_eval(struct sql_vm *vm, const struct sql_template *t, const struct sql_out *row, struct sql_value *out);
+int sql_template_eval(struct sql_vm *vm, const struct sql_template *t, const struct sql_out *row,
+		      struct sql_value *out);
 
 #endif

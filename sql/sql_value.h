@@ -12,17 +12,17 @@
 #include "slice.h"
 
 /* SQL_KIND(id, name): the kinds, as messages call them. */
-#define SQL_KIND_TBL(SQL_KIND)                                                                            \
-	SQL_KIND(SQL_NULL, "null")           /* absent: a column or member that is not there */            \
-	SQL_KIND(SQL_JSON_NULL, "json null") /* the value null that stood in a document */                 \
-	SQL_KIND(SQL_BOOL, "boolean")                                                                      \
-	SQL_KIND(SQL_INT, "integer")                                                                       \
-	SQL_KIND(SQL_DOUBLE, "float")                                                                      \
-	SQL_KIND(SQL_STRING, "string")                                                                     \
-	SQL_KIND(SQL_BYTES, "binary")                                                                      \
-	SQL_KIND(SQL_NUMBER_TEXT, "number") /* source text of a number not yet converted, or too large for int64 */ \
-	SQL_KIND(SQL_JSON, "json")          /* source text of an object or array, not yet taken apart */   \
-	SQL_KIND(SQL_LIST, "array")                                                                        \
+#define SQL_KIND_TBL(SQL_KIND)                                                                                         \
+	SQL_KIND(SQL_NULL, "null")           /* absent: a column or member that is not there */                        \
+	SQL_KIND(SQL_JSON_NULL, "json null") /* the value null that stood in a document */                             \
+	SQL_KIND(SQL_BOOL, "boolean")                                                                                  \
+	SQL_KIND(SQL_INT, "integer")                                                                                   \
+	SQL_KIND(SQL_DOUBLE, "float")                                                                                  \
+	SQL_KIND(SQL_STRING, "string")                                                                                 \
+	SQL_KIND(SQL_BYTES, "binary")                                                                                  \
+	SQL_KIND(SQL_NUMBER_TEXT, "number") /* source text of a number not yet converted, or too large for int64 */    \
+	SQL_KIND(SQL_JSON, "json")          /* source text of an object or array, not yet taken apart */               \
+	SQL_KIND(SQL_LIST, "array")                                                                                    \
 	SQL_KIND(SQL_MAP, "object")
 enum sql_kind {
 #define SQL_KIND(id, name) id,

@@ -28,14 +28,14 @@ struct sl_post {
 /* name is copied (thread name, logs). index: the worker's number, or -1. */
 int sl_loop_new(const char *name, int index, struct sl_loop **out, struct sl_err *err);
 int sl_loop_start(struct sl_loop *l, struct sl_err *err); /* starts the thread */
-void sl_loop_stop(struct sl_loop *l);                     /* asks it to end: closes handles of the loop itself, then returns */
-void sl_loop_join(struct sl_loop *l);                     /* waits for the thread; not from the loop itself */
-void sl_loop_free(struct sl_loop *l);                     /* after join; letters still in the inbox are run first by stop */
+void sl_loop_stop(struct sl_loop *l); /* asks it to end: closes handles of the loop itself, then returns */
+void sl_loop_join(struct sl_loop *l); /* waits for the thread; not from the loop itself */
+void sl_loop_free(struct sl_loop *l); /* after join; letters still in the inbox are run first by stop */
 
 void sl_loop_post(struct sl_loop *l, struct sl_post *post);
 struct uv_loop_s *sl_loop_uv(struct sl_loop *l);
 int sl_loop_index(const struct sl_loop *l);
-bool sl_loop_is_current(const struct sl_loop *l); /* is the caller's thread this loop's? */
+bool sl_loop_is_current(const struct sl_loop *l);  /* is the caller's thread this loop's? */
 struct sl_arena *sl_loop_arena(struct sl_loop *l); /* tick memory: valid until the end of this tick */
 uint64_t sl_loop_now_ms(const struct sl_loop *l);  /* monotonic, read once per tick */
 int64_t sl_loop_wall_ms(const struct sl_loop *l);  /* wall clock, read once per tick */

@@ -1,0 +1,17 @@
+/* ticket.h: a confirmation that somebody waits for, counted.
+ *
+ * The waiter embeds it (an unacknowledged PUBLISH does). Whoever must confirm raises `pending` once for each thing to
+ * wait for and lowers it on the waiter's own loop when that thing is safe; the one that reaches 0 calls done().
+ * The waiter keeps the memory alive until then, whatever becomes of its connection.
+ * Thread: the waiter's loop only. */
+#ifndef SL_TICKET_H
+#define SL_TICKET_H
+
+#include "common.h"
+
+struct sl_ticket {
+	uint32_t pending;
+	void (*done)(struct sl_ticket *t);
+};
+
+#endif

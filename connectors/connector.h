@@ -1,0 +1,135 @@
+/* connector.h: the interface that a kind of connector implements. Read this file to write a connector.
+ *
+ * A kind (sqlite, file, kafka, ...) is one const struct, the only symbol its folder exports. The framework does
+ * everything that kinds have in common: options, state machine and back-off, budgets, the log on disk, order, batches,
+ * retry, splitting, dead letters, counters, health. A kind does four things: connect, turn rows into what its server
+ * takes, send a batch, and say for each row what became of it.
+ *
+ * Objects
+ *   kind        static const, for ever
+ *   connection  one configured connector (struct sl_conn, framework's); the kind's own part is conn_size zeroed bytes
+ *               (sl_conn_impl)
+ *   action      one use of a connection by a rule (struct sl_conn_action, framework's): a table, a file, a topic; the
+ *               kind's own part is action_size zeroed bytes (sl_action_impl)
+ *   row         immutable bytes (sql_row.h): the values of the action's parameters, in the order the kind asked for them
+ *   batch       made by the pipeline, LENT to the kind from submit() until sl_batch_done(): in between the kind may read
+ *               the rows, and write only result[], reason[] and priv. After done it must not touch it.
+ *
+ * Threads: every call is made on the connection's loop, and none may block; unless the kind is flagged
+ * SL_KIND_BLOCKING: then connect, probe, submit and disconnect run on a thread of this connection's own (one at a time,
+ * in order) and may block; the sl_*_done calls may be made from there. open, action_open, the checks and fini always
+ * run on the loop or at start and never block.
+ *
+ * Life: open -> connect -> [submit ...] -> close -> (sl_conn_closed) -> fini. connect is called again after any failure. */
+#ifndef CONNECTOR_H
+#define CONNECTOR_H
+
+#include "err.h"
+#include "field.h"
+#include "sql.h"
+#include "sql_row.h"
+
+#define SL_CONNECTOR_ABI 1
+
+enum {                             /* sl_connector_kind.flags */
+       SL_KIND_BLOCKING = 1,       /* client library blocks: own thread */
+       SL_KIND_SELF_BATCHING = 2,  /* client library has its own queue: rows are passed on without linger */
+       SL_KIND_ORDERED_BY_KEY = 4, /* client library keeps order within a key: several batches may be out */
+       SL_KIND_IDEMPOTENT = 8      /* repeating a row is harmless */
+};
+
+/* SL_RESULT(id, name, meaning): what became of a row. The pipeline's answer to each stands in pipeline.c. */
+#define SL_RESULT_TBL(SL_RESULT)                                                                                       \
+	SL_RESULT(PENDING, "pending", "not decided yet; none is left when a batch is done")                            \
+	SL_RESULT(DONE, "done", "delivered and acknowledged by the other side")                                        \
+	SL_RESULT(RETRY, "retry", "failed for now (deadlock, leader change, disk full): again after a pause")          \
+	SL_RESULT(REJECT, "reject", "will never work (type, size, unique key): to the dead letters, with the reason")  \
+	SL_RESULT(TIMEOUT, "timeout", "outcome unknown: again, counted as a possible duplicate")                       \
+	SL_RESULT(LOST, "lost", "connection gone before the answer: again after reconnecting, no attempt charged")     \
+	SL_RESULT(THROTTLED, "throttled", "the server asked to wait batch->wait_ms; no attempt charged")               \
+	SL_RESULT(GROUP_FAILED, "group failed",                                                                        \
+		  "the batch was refused and the server cannot say for which row: split and try the halves")
+enum sl_result {
+#define SL_RESULT(id, name, meaning) SL_RESULT_##id,
+	SL_RESULT_TBL(SL_RESULT)
+#undef SL_RESULT
+};
+
+struct sl_conn;
+struct sl_conn_action;
+
+/* One value that an action wants of each row: a name, and the template that makes it. */
+struct sl_param {
+	struct sl_slice name; /* column name, "topic", "key", ...; as the kind chose */
+	struct sl_slice text; /* "${device}" */
+	enum sql_target target;
+};
+
+struct sl_batch {
+	struct sl_conn_action *action;
+	uint32_t count;
+	const void *const *row; /* count rows; read with sql_row_get() */
+	uint8_t *result;        /* count of enum sl_result, all PENDING at first */
+	char **reason;          /* count; set with sl_batch_reason(); owned by the batch */
+	uint32_t wait_ms;       /* with THROTTLED */
+	void *priv;             /* the kind's */
+};
+
+struct sl_connector_kind {
+	const char *name, *title, *summary;
+	int abi; /* SL_CONNECTOR_ABI */
+	unsigned flags;
+	size_t conn_size, action_size;
+
+	/* Options: the framework fills the settings structs at the head of the kind's own parts before any other call (offsets
+	 * count from the start of that part). */
+	const struct conf_field *conn_fields, *action_fields; /* each ends with a row whose name is NULL */
+
+	/* Cross-field checks; the message names the field and the way out. Pure; also run by `sluice check`. May be NULL. */
+	int (*conn_check)(struct sl_conn *c, struct sl_err *err);
+	int (*action_check)(struct sl_conn_action *a, struct sl_err *err);
+
+	/* The values this action wants of each row, in order; called once after its settings are filled. The slices must
+	 * live as long as the action. */
+	int (*action_params)(struct sl_conn_action *a, const struct sl_param **params, size_t *count,
+			     struct sl_err *err);
+
+	int (*open)(struct sl_conn *c, struct sl_err *err); /* no network, no files; fails only for bad settings */
+	void (*connect)(struct sl_conn *c);                 /* ends in sl_conn_up() or sl_conn_down() */
+	void (*probe)(struct sl_conn *c);                   /* cheap round trip; ends in sl_probe_done(); may be NULL */
+	void (*close)(struct sl_conn *c); /* no new work; ends in sl_conn_closed() after the last callback */
+	void (*fini)(struct sl_conn *c);  /* frees what open made */
+
+	int (*action_open)(struct sl_conn_action *a, struct sl_err *err);
+	void (*action_fini)(struct sl_conn_action *a);
+
+	/* Row -> the bytes that would be sent (SQL with parameters shown, a JSON line, ...). Pure: for dry runs and tests. */
+	int (*encode)(struct sl_conn_action *a, const void *row, struct sl_buf *out, struct sl_err *err);
+
+	/* SL_OK: taken, exactly one sl_batch_done() follows (perhaps before return). SL_EAGAIN: not taken, offered again after
+	 * sl_conn_writable(). */
+	int (*submit)(struct sl_conn_action *a, struct sl_batch *b);
+	/* The deadline passed: finish the batch as soon as it safely can, undecided rows TIMEOUT. May be NULL, may come twice. */
+	void (*cancel)(struct sl_conn_action *a, struct sl_batch *b);
+};
+
+void *sl_conn_impl(struct sl_conn *c);
+const char *sl_conn_name(const struct sl_conn *c);
+void *sl_action_impl(struct sl_conn_action *a);
+struct sl_conn *sl_action_conn(struct sl_conn_action *a);
+const char *sl_action_name(const struct sl_conn_action *a); /* "rule/1": for logs and file names */
+
+/* What a kind reports. Loop's thread, or the connection's own thread for BLOCKING kinds. text is copied. */
+void sl_conn_up(struct sl_conn *c);
+void sl_conn_down(struct sl_conn *c, int status, const char *fmt, ...) sl_printf(3, 4);
+void sl_conn_closed(struct sl_conn *c);
+void sl_conn_writable(struct sl_conn *c);
+void sl_probe_done(struct sl_conn *c, int status, const char *text);
+void sl_batch_reason(struct sl_batch *b, uint32_t i, const char *fmt, ...) sl_printf(3, 4);
+void sl_batch_fill(struct sl_batch *b, enum sl_result r, const char *reason); /* all rows that are still PENDING */
+void sl_batch_done(struct sl_batch *b);
+
+/* The kinds built in, ended by NULL. */
+extern const struct sl_connector_kind *const sl_connector_kinds[];
+
+#endif

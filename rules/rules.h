@@ -1,0 +1,54 @@
+/* rules.h: the face of the rule engine: a message goes in, rows go to actions.
+ *
+ *     struct rules            one per process: the current rule set, reload, status
+ *     struct rules_worker     one per worker loop: vm, topic cache, counters, staged rows
+ *     rules_eval()            every publish comes through here, on the worker of its publisher
+ *
+ * What a publish costs: with no rule at all, one branch. With rules elsewhere, one look-up in the worker's topic cache.
+ * With candidates: one JSON pass for all of them together, then each one's WHERE, then rows into the worker's staging
+ * chunks. No lock, no allocation per rule. Staged rows leave at the end of the tick (SL_PHASE_STAGE).
+ *
+ * Durability: when an action keeps rows of QoS 1 and 2 messages on disk (buffer.durability qos or disk), the publisher's
+ * PUBACK or PUBREC must wait until the row is in the log. The caller passes a ticket; rules_eval() raises
+ * ticket->pending once for each chunk of rows it must wait for, and when the last of them is confirmed, ticket->done()
+ * runs on the same worker, never from inside rules_eval(). pending == 0 on return: acknowledge at once.
+ *
+ * Sets of rules are immutable: a reload compiles a new one aside, then each worker changes over between two ticks, and
+ * the old one is freed when the last has. Counters of rules that stay (same id, same text) go on.
+ * Thread: rules_eval() and the rules_worker on their worker; rules_* else on the main thread unless said. */
+#ifndef RULES_H
+#define RULES_H
+
+#include "err.h"
+#include "loop.h"
+#include "rules_host.h"
+#include "slice.h"
+#include "ticket.h"
+
+struct rules;
+struct rules_worker;
+struct connectors; /* connectors.h */
+
+/* What the engine sees of a publish. Borrowed for the call. */
+struct rules_event {
+	struct sl_slice topic, payload;
+	struct sl_slice clientid, username, peer; /* peer: "address:port" */
+	uint64_t topic_hash;                      /* sl_hash(topic) */
+	int64_t at_ms;                            /* wall time of arrival */
+	uint8_t qos, version;                     /* version: 4 or 5 */
+	bool retain, dup;
+	uint8_t hops;                    /* 0 for a client's own */
+	struct sl_slice user_properties; /* encoded MQTT 5 pairs, or empty */
+	struct sl_slice content_type, response_topic, correlation_data;
+	int64_t message_expiry_s; /* -1 = none */
+	int32_t payload_format;   /* -1 = none */
+};
+
+/* Returns false when no rule has ever to look at a message of this set: a branch for the caller to skip the rest. */
+bool rules_any(const struct rules_worker *rw);
+
+/* Evaluates the event against the current set. ticket may be NULL for QoS 0. Never fails: failures of rules are
+ * counted per rule and kept in their failure ring. */
+void rules_eval(struct rules_worker *rw, const struct rules_event *ev, struct sl_ticket *ticket);
+
+#endif
