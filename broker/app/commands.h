@@ -1,0 +1,18 @@
+/* commands.h: the program's commands. Each takes what follows its name on the command line (argv[0] is the name) and
+ * returns the exit code: 0 fine, 1 the user's input is wrong, 2 usage, 3 the system failed. */
+#ifndef COMMANDS_H
+#define COMMANDS_H
+
+enum { EXIT_FINE = 0, EXIT_INPUT = 1, EXIT_USAGE = 2, EXIT_SYSTEM = 3 };
+
+int cmd_run(int argc, char **argv);
+int cmd_check(int argc, char **argv);
+int cmd_help(int argc, char **argv);
+int cmd_version(int argc, char **argv);
+
+/* In the layers they belong to: cmd_sql (rules), cmd_passwd (auth), cmd_pub, cmd_sub, cmd_bench (client). */
+#include "client_commands.h"
+#include "passwd_command.h"
+#include "sql_command.h"
+
+#endif

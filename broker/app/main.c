@@ -1,0 +1,96 @@
+/* main.c: the program's front door: picks the command. All that a command does stands elsewhere. */
+#include <stdio.h>
+#include <string.h>
+
+#include "commands.h"
+#include "slice.h"
+
+#ifndef SLUICE_VERSION
+#error "SLUICE_VERSION comes from the build"
+#endif
+
+static const struct command {
+	const char *name;
+	int (*run)(int argc, char **argv);
+	const char *usage;   /* what follows the name */
+	const char *summary; /* one line for `sluice help` */
+} commands[] = {
+	{.name = "run", .run = cmd_run, .usage = "-c FILE", .summary = "run the broker with its rules and connectors"},
+	{.name = "check",
+	 .run = cmd_check,
+	 .usage = "-c FILE",
+	 .summary = "check a configuration with all its rules; exit 1 and say why when it is wrong"},
+	{.name = "sql",
+	 .run = cmd_sql,
+	 .usage = "SQL --topic TOPIC --payload TEXT",
+	 .summary = "try a rule on a message, explain it, or run cases from standard input"},
+	{.name = "passwd",
+	 .run = cmd_passwd,
+	 .usage = "FILE USER",
+	 .summary = "set or delete a user's password in a password file"},
+	{.name = "pub", .run = cmd_pub, .usage = "-t TOPIC -m TEXT", .summary = "publish messages"},
+	{.name = "sub", .run = cmd_sub, .usage = "-t FILTER", .summary = "subscribe and print what arrives"},
+	{.name = "bench", .run = cmd_bench, .usage = "SCENARIO", .summary = "put load on an MQTT broker and measure it"},
+	{.name = "help", .run = cmd_help, .usage = "[COMMAND]", .summary = "this list, or one command's options"},
+	{.name = "--version", .run = cmd_version, .usage = "", .summary = "print the version"},
+};
+
+static const struct command *command_find(const char *name) {
+	for (size_t i = 0; i < SL_ARRAY_LEN(commands); i++)
+		if (strcmp(commands[i].name, name) == 0) return &commands[i];
+	return NULL;
+}
+
+static void print_commands(FILE *out) {
+	fputs("sluice: an MQTT broker whose every publish meets SQL rules\n\nusage: sluice COMMAND [options]\n\n", out);
+	for (size_t i = 0; i < SL_ARRAY_LEN(commands); i++)
+		fprintf(out, "  %-10s %-34s %s\n", commands[i].name, commands[i].usage, commands[i].summary);
+	fputs("\n`sluice help COMMAND` shows a command's options. To begin: examples/quickstart.sh, then README.md.\n", out);
+}
+
+static int unknown_command(const char *name) {
+	const char *names[SL_ARRAY_LEN(commands)];
+	for (size_t i = 0; i < SL_ARRAY_LEN(commands); i++) names[i] = commands[i].name;
+	const char *near = slice_nearest(slice_from_str(name), names, SL_ARRAY_LEN(commands));
+	if (near)
+		fprintf(stderr, "sluice: there is no command '%s'; did you mean '%s'?\n", name, near);
+	else
+		fprintf(stderr, "sluice: there is no command '%s'; `sluice help` lists them\n", name);
+	return EXIT_USAGE;
+}
+
+int cmd_help(int argc, char **argv) {
+	if (argc < 2) {
+		print_commands(stdout);
+		return EXIT_FINE;
+	}
+	const struct command *c = command_find(argv[1]);
+	if (!c) return unknown_command(argv[1]);
+	if (c->run == cmd_help || c->run == cmd_version) {
+		printf("usage: sluice %s %s\n\n%s\n", c->name, c->usage, c->summary);
+		return EXIT_FINE;
+	}
+	char help[] = "--help";
+	char *with_help[] = {argv[1], help, NULL};
+	return c->run(2, with_help);
+}
+
+int cmd_version(int argc, char **argv) {
+	(void)argc;
+	(void)argv;
+	printf("sluice %s\n", SLUICE_VERSION);
+	return EXIT_FINE;
+}
+
+int main(int argc, char **argv) {
+	if (argc < 2) {
+		print_commands(stderr);
+		return EXIT_USAGE;
+	}
+	const char *name = argv[1];
+	if (strcmp(name, "--help") == 0 || strcmp(name, "-h") == 0) name = "help";
+	if (strcmp(name, "-V") == 0 || strcmp(name, "version") == 0) name = "--version";
+	const struct command *c = command_find(name);
+	if (!c) return unknown_command(name);
+	return c->run(argc - 1, argv + 1);
+}
