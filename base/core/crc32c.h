@@ -6,5 +6,7 @@
 #include "common.h"
 
 uint32_t crc32c(uint32_t crc, const void *bytes, size_t len);
+/* The same without the instruction; public so that a test compares the two. */
+uint32_t crc32c_by_table(uint32_t crc, const void *bytes, size_t len);
 
 #endif

@@ -1,0 +1,103 @@
+#include "conv.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static const char digit_pairs[] = "0001020304050607080910111213141516171819"
+				  "2021222324252627282930313233343536373839"
+				  "4041424344454647484950515253545556575859"
+				  "6061626364656667686970717273747576777879"
+				  "8081828384858687888990919293949596979899";
+
+/* Writes the digits of v so that they end just before `end`; returns where they begin. */
+static char *digits_before(char *end, uint64_t v) {
+	while (v >= 100) {
+		end -= 2;
+		memcpy(end, digit_pairs + v % 100 * 2, 2);
+		v /= 100;
+	}
+	if (v >= 10) {
+		end -= 2;
+		memcpy(end, digit_pairs + v * 2, 2);
+		return end;
+	}
+	*--end = (char)('0' + v);
+	return end;
+}
+
+size_t sl_format_u64(uint64_t v, char *out) {
+	char text[SL_FORMAT_I64_MAX];
+	char *end = text + sizeof text, *at = digits_before(end, v);
+	size_t n = (size_t)(end - at);
+	memcpy(out, at, n);
+	out[n] = '\0';
+	return n;
+}
+
+size_t sl_format_i64(int64_t v, char *out) {
+	if (v >= 0) return sl_format_u64((uint64_t)v, out);
+	out[0] = '-';
+	return sl_format_u64(0 - (uint64_t)v, out + 1) + 1;
+}
+
+static const double pow10_exact[] = {1e0,  1e1,  1e2,  1e3,  1e4,  1e5,  1e6,  1e7,  1e8, 1e9,
+				     1e10, 1e11, 1e12, 1e13, 1e14, 1e15, 1e16, 1e17, 1e18};
+
+/* Decimals of at most 15 digits, which is what sensors send. For v = m / 10^d with m below 10^15 the product
+ * v * 10^d is within 0.25 of m, so rounding finds m; and m / 10^d, both exact, is rounded once, as reading the text
+ * is. The first d that gives v back has the fewest digits. Returns 0 when there is none. */
+static size_t format_short_decimal(double v, char *out) {
+	for (int d = 1; d < (int)SL_ARRAY_LEN(pow10_exact); d++) {
+		double scaled = v * pow10_exact[d];
+		if (scaled >= 1e15) return 0;
+		uint64_t m = (uint64_t)(scaled + 0.5);
+		double off = scaled - (double)m;
+		if (off > 0.25 || off < -0.25 || (double)m / pow10_exact[d] != v) continue;
+		char text[SL_FORMAT_DOUBLE_MAX];
+		char *end = text + sizeof text, *at = digits_before(end, m);
+		while (end - at <= d) *--at = '0'; /* at least one digit before the point */
+		size_t whole = (size_t)(end - at) - (size_t)d;
+		memcpy(out, at, whole);
+		out[whole] = '.';
+		memcpy(out + whole + 1, at + whole, (size_t)d);
+		out[whole + 1 + (size_t)d] = '\0';
+		return whole + 1 + (size_t)d;
+	}
+	return 0;
+}
+
+static size_t format_general(double v, char *out) {
+	int n = 0;
+	for (int precision = 15; precision <= 17; precision++) {
+		n = snprintf(out, SL_FORMAT_DOUBLE_MAX, "%.*g", precision, v);
+		if (strtod(out, NULL) == v) break;
+	}
+	if (strpbrk(out, ".e")) return (size_t)n;
+	memcpy(out + n, ".0", 3); /* 1234567890123456 alone would read as an integer */
+	return (size_t)n + 2;
+}
+
+size_t sl_format_double(double v, char *out) {
+	if (!isfinite(v)) {
+		const char *text = isnan(v) ? "nan" : v > 0 ? "inf" : "-inf";
+		size_t n = strlen(text);
+		memcpy(out, text, n + 1);
+		return n;
+	}
+	size_t sign = signbit(v) ? 1 : 0;
+	double a = fabs(v);
+	out[0] = '-';
+	if (a < 1e15) {
+		uint64_t whole = (uint64_t)a;
+		if ((double)whole == a) {
+			size_t n = sl_format_u64(whole, out + sign) + sign;
+			memcpy(out + n, ".0", 3);
+			return n + 2;
+		}
+		size_t n = a >= 1e-4 ? format_short_decimal(a, out + sign) : 0;
+		if (n) return n + sign;
+	}
+	return format_general(v, out);
+}

@@ -1,0 +1,54 @@
+/* metric_tbl.h: every broker-wide metric, once: METRIC(id, family, labels, kind, unit, help).
+ *
+ * Rows of one family stand together and share its help; `labels` tells them apart. A counter only grows and its
+ * name ends in _total; a gauge is what is there now. Per-rule and per-action series are written by their layers. */
+/* clang-format off */
+
+/* Connections. */
+METRIC(CONNECTIONS, "sluice_connections", "", GAUGE, "", "Clients connected now.")
+METRIC(CONNECTIONS_ACCEPTED, "sluice_connections_accepted_total", "", COUNTER, "", "Network connections taken from listeners.")
+METRIC(CONNECTIONS_CLOSED, "sluice_connections_closed_total", "", COUNTER, "", "Network connections that ended, for whatever reason.")
+METRIC(CONNECTS_ACCEPTED, "sluice_connects_total", "result=\"accepted\"", COUNTER, "", "CONNECT packets answered, by result.")
+METRIC(CONNECTS_REFUSED, "sluice_connects_total", "result=\"refused\"", COUNTER, "", "CONNECT packets answered, by result.")
+METRIC(TAKEOVERS, "sluice_takeovers_total", "", COUNTER, "", "Connections ended because the same client id connected again.")
+METRIC(KEEPALIVE_TIMEOUTS, "sluice_keepalive_timeouts_total", "", COUNTER, "", "Connections ended because the client stayed silent for one and a half keep-alive times.")
+METRIC(PROTOCOL_ERRORS, "sluice_protocol_errors_total", "", COUNTER, "", "Connections ended because the client broke the MQTT protocol.")
+
+/* Bytes and packets. */
+METRIC(BYTES_IN, "sluice_bytes_received_total", "", COUNTER, "bytes", "Bytes read from clients.")
+METRIC(BYTES_OUT, "sluice_bytes_sent_total", "", COUNTER, "bytes", "Bytes written to clients.")
+METRIC(PACKETS_IN, "sluice_packets_received_total", "", COUNTER, "", "MQTT packets read from clients, of all types.")
+METRIC(PACKETS_OUT, "sluice_packets_sent_total", "", COUNTER, "", "MQTT packets written to clients, of all types.")
+
+/* Publishes. */
+METRIC(PUBLISH_IN_QOS0, "sluice_publishes_received_total", "qos=\"0\"", COUNTER, "", "Messages taken from clients, by QoS.")
+METRIC(PUBLISH_IN_QOS1, "sluice_publishes_received_total", "qos=\"1\"", COUNTER, "", "Messages taken from clients, by QoS.")
+METRIC(PUBLISH_IN_QOS2, "sluice_publishes_received_total", "qos=\"2\"", COUNTER, "", "Messages taken from clients, by QoS.")
+METRIC(PUBLISH_OUT_QOS0, "sluice_publishes_sent_total", "qos=\"0\"", COUNTER, "", "Messages sent to clients, by QoS.")
+METRIC(PUBLISH_OUT_QOS1, "sluice_publishes_sent_total", "qos=\"1\"", COUNTER, "", "Messages sent to clients, by QoS.")
+METRIC(PUBLISH_OUT_QOS2, "sluice_publishes_sent_total", "qos=\"2\"", COUNTER, "", "Messages sent to clients, by QoS.")
+METRIC(PUBLISH_REPUBLISHED, "sluice_publishes_republished_total", "", COUNTER, "", "Messages that rules published.")
+METRIC(PUBLISH_NO_SUBSCRIBER, "sluice_publishes_unclaimed_total", "", COUNTER, "", "Messages that no subscription asked for.")
+METRIC(PUBLISH_REFUSED, "sluice_publishes_refused_total", "", COUNTER, "", "Messages refused with a reason code of 0x80 or above.")
+
+/* Messages that were meant for a subscriber and did not reach it. */
+METRIC(DROPPED_QUEUE_FULL, "sluice_messages_dropped_total", "reason=\"queue_full\"", COUNTER, "", "Messages dropped on their way to a subscriber, by reason.")
+METRIC(DROPPED_EXPIRED, "sluice_messages_dropped_total", "reason=\"expired\"", COUNTER, "", "Messages dropped on their way to a subscriber, by reason.")
+METRIC(DROPPED_TOO_LARGE, "sluice_messages_dropped_total", "reason=\"too_large\"", COUNTER, "", "Messages dropped on their way to a subscriber, by reason.")
+METRIC(DROPPED_OFFLINE_QOS0, "sluice_messages_dropped_total", "reason=\"offline_qos0\"", COUNTER, "", "Messages dropped on their way to a subscriber, by reason.")
+METRIC(DROPPED_SLOW_CLIENT, "sluice_messages_dropped_total", "reason=\"slow_client\"", COUNTER, "", "Messages dropped on their way to a subscriber, by reason.")
+METRIC(DROPPED_SESSION_ENDED, "sluice_messages_dropped_total", "reason=\"session_ended\"", COUNTER, "", "Messages dropped on their way to a subscriber, by reason.")
+
+/* State. */
+METRIC(SESSIONS, "sluice_sessions", "", GAUGE, "", "Sessions held, connected or not.")
+METRIC(SUBSCRIPTIONS, "sluice_subscriptions", "", GAUGE, "", "Subscriptions held by all sessions.")
+METRIC(RETAINED, "sluice_retained_messages", "", GAUGE, "", "Retained messages held.")
+METRIC(RETAINED_BYTES, "sluice_retained_bytes", "", GAUGE, "bytes", "Topic and payload bytes of the retained messages held.")
+METRIC(INFLIGHT_OUT, "sluice_inflight_messages", "", GAUGE, "", "QoS 1 and 2 messages sent and not acknowledged yet.")
+METRIC(QUEUED, "sluice_queued_messages", "", GAUGE, "", "Messages waiting in session queues.")
+
+/* Rules, over all of them; each rule's own counters carry its name. */
+METRIC(RULE_MATCHED, "sluice_rules_matched_total", "", COUNTER, "", "Times a message reached a rule by its topic.")
+METRIC(RULE_FILTERED, "sluice_rules_filtered_total", "", COUNTER, "", "Of these, how often WHERE said no.")
+METRIC(RULE_PRODUCED, "sluice_rules_produced_total", "", COUNTER, "", "Of these, how often rows came out and went to the actions.")
+METRIC(RULE_FAILED, "sluice_rules_failed_total", "", COUNTER, "", "Of these, how often the rule failed, for example on a payload that is not JSON.")
