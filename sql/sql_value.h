@@ -1,6 +1,6 @@
 /* sql_value.h: one value of the rule language.
  *
- * A value is 24 bytes and never owns memory: text, bytes, JSON, lists and maps point into the message, into the
+ * A value is 16 bytes and never owns memory: text, bytes, JSON, lists and maps point into the message, into the
  * program's constants or into the arena of the run (struct sql_vm), and live as long as the message is handled.
  * Whoever keeps one longer encodes it (sql_row.h).
  * Thread: a value, any. */
@@ -24,7 +24,8 @@
 	SQL_KIND(SQL_JSON, "json")          /* source text of an object or array, not yet taken apart */               \
 	SQL_KIND(SQL_LIST, "array")                                                                                    \
 	SQL_KIND(SQL_MAP, "object")
-enum sql_kind {
+/* One byte, so that a value stays two words. */
+enum __attribute__((packed)) sql_kind {
 #define SQL_KIND(id, name) id,
 	SQL_KIND_TBL(SQL_KIND)
 #undef SQL_KIND
@@ -35,7 +36,8 @@ struct sql_map;
 
 struct sql_value {
 	enum sql_kind kind;
-	uint32_t n; /* length of p for STRING, BYTES, NUMBER_TEXT, JSON */
+	bool is_array; /* JSON: the text is an array */
+	uint32_t n;    /* length of p for STRING, BYTES, NUMBER_TEXT, JSON */
 	union {
 		bool b;
 		int64_t i;
@@ -44,8 +46,8 @@ struct sql_value {
 		const struct sql_list *list;
 		const struct sql_map *map;
 	};
-	bool is_array; /* JSON: the text is an array */
 };
+_Static_assert(sizeof(struct sql_value) == 16, "registers, rows and argument lists count on two words");
 
 struct sql_list {
 	uint32_t n;
@@ -71,7 +73,7 @@ static inline struct sl_slice sql_value_text(const struct sql_value *v) { return
 
 const char *sql_kind_name(enum sql_kind kind);
 
-/* Writes v as JSON: bytes that are not UTF-8 as a base64 string, NULL as null. */
+/* Writes v as JSON: text or bytes that are not UTF-8 as a base64 string, NULL as null. */
 void sql_value_json(const struct sql_value *v, struct sl_buf *out);
 /* Writes v as the text that concatenation, topics and text columns get: strings bare, numbers shortest
  * round-trip, objects and arrays as JSON, NULL as nothing. */

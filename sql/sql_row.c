@@ -1,0 +1,129 @@
+/* sql_row.c: see sql_row.h. */
+#include "sql_row.h"
+
+#include "err.h"
+
+_Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "rows are little-endian and read in place");
+
+struct cell {
+	uint8_t kind;
+	uint8_t is_array;
+	uint16_t zero;
+	uint32_t n;
+	union {
+		uint64_t at; /* offset of the bytes */
+		int64_t i;
+		double d;
+		uint64_t b;
+	};
+};
+_Static_assert(sizeof(struct sql_row_head) == 24 && sizeof(struct cell) == 16, "the layout is written to disk");
+
+static size_t cells_end(uint16_t count) { return sizeof(struct sql_row_head) + count * sizeof(struct cell); }
+
+/* Appends the bytes of a value that has some and points the cell at them. */
+static void put_bytes(struct sl_buf *out, size_t start, struct cell *c, struct sl_slice bytes) {
+	c->at = out->n - start;
+	c->n = (uint32_t)bytes.n;
+	sl_buf_append_slice(out, bytes);
+}
+
+static struct cell put_value(struct sl_buf *out, size_t start, const struct sql_value *v) {
+	struct cell c = {.kind = (uint8_t)v->kind};
+	switch (v->kind) {
+	case SQL_NULL:
+	case SQL_JSON_NULL: break;
+	case SQL_BOOL: c.b = v->b; break;
+	case SQL_INT: c.i = v->i; break;
+	case SQL_DOUBLE: c.d = v->d; break;
+	case SQL_STRING:
+	case SQL_BYTES:
+	case SQL_NUMBER_TEXT: put_bytes(out, start, &c, sql_value_text(v)); break;
+	case SQL_JSON:
+		c.is_array = v->is_array;
+		put_bytes(out, start, &c, sql_value_text(v));
+		break;
+	case SQL_LIST:
+	case SQL_MAP:
+		c.kind = SQL_JSON;
+		c.is_array = v->kind == SQL_LIST;
+		c.at = out->n - start;
+		sql_value_json(v, out);
+		c.n = (uint32_t)(out->n - start - c.at);
+		break;
+	}
+	return c;
+}
+
+void sql_row_write(struct sl_buf *out, const struct sql_value *values, uint16_t count, uint16_t flags, uint64_t order,
+		   int64_t at_ms) {
+	size_t start = out->n;
+	sl_debug_assert(start % 8 == 0);
+	sl_buf_add(out, cells_end(count));
+	for (uint16_t i = 0; i < count; i++) {
+		struct cell c = put_value(out, start, &values[i]);
+		memcpy(out->p + start + cells_end(i), &c, sizeof c);
+	}
+	size_t padding = (8 - (out->n - start) % 8) % 8;
+	memset(sl_buf_add(out, padding), 0, padding);
+	struct sql_row_head head = {
+	    .size = (uint32_t)(out->n - start), .count = count, .flags = flags, .order = order, .at_ms = at_ms};
+	memcpy(out->p + start, &head, sizeof head);
+}
+
+static bool cell_sound(const struct cell *c, size_t first, uint32_t size) {
+	switch ((enum sql_kind)c->kind) {
+	case SQL_NULL:
+	case SQL_JSON_NULL:
+	case SQL_INT:
+	case SQL_DOUBLE: return true;
+	case SQL_BOOL: return c->b <= 1;
+	case SQL_STRING:
+	case SQL_BYTES:
+	case SQL_NUMBER_TEXT: return c->at >= first && c->at <= size && c->n <= size - c->at;
+	case SQL_JSON: return c->is_array <= 1 && c->at >= first && c->at <= size && c->n <= size - c->at;
+	case SQL_LIST:
+	case SQL_MAP: return false;
+	}
+	return false;
+}
+
+int sql_row_check(struct sl_slice bytes, uint32_t *size) {
+	struct sql_row_head head;
+	if (bytes.n < sizeof head) return SL_ECORRUPT;
+	memcpy(&head, bytes.p, sizeof head);
+	size_t first = cells_end(head.count);
+	if (head.size > bytes.n || head.size % 8 != 0 || head.size < first) return SL_ECORRUPT;
+	for (uint16_t i = 0; i < head.count; i++) {
+		struct cell c;
+		memcpy(&c, bytes.p + cells_end(i), sizeof c);
+		if (!cell_sound(&c, first, head.size)) return SL_ECORRUPT;
+	}
+	*size = head.size;
+	return SL_OK;
+}
+
+struct sql_value sql_row_get(const void *row, uint16_t i) {
+	const struct sql_row_head *head = sql_row_head(row);
+	if (i >= head->count) return sql_null();
+	struct cell c;
+	memcpy(&c, (const char *)row + cells_end(i), sizeof c);
+	struct sql_value v = {.kind = (enum sql_kind)c.kind, .is_array = c.is_array != 0};
+	switch (v.kind) {
+	case SQL_NULL:
+	case SQL_JSON_NULL: break;
+	case SQL_BOOL: v.b = c.b != 0; break;
+	case SQL_INT: v.i = c.i; break;
+	case SQL_DOUBLE: v.d = c.d; break;
+	case SQL_STRING:
+	case SQL_BYTES:
+	case SQL_NUMBER_TEXT:
+	case SQL_JSON:
+		v.n = c.n;
+		v.p = (const char *)row + c.at;
+		break;
+	case SQL_LIST:
+	case SQL_MAP: return sql_null(); /* never in a checked row */
+	}
+	return v;
+}

@@ -1,0 +1,90 @@
+/* sql_value.c: names of kinds, and the two written forms of a value; see sql_value.h. */
+#include "sql_value.h"
+
+#include "conv.h"
+#include "jwrite.h"
+#include "sql_base64.h"
+#include "utf8.h"
+
+const char *sql_kind_name(enum sql_kind kind) {
+	switch (kind) {
+#define SQL_KIND(id, name)                                                                                             \
+	case id: return name;
+		SQL_KIND_TBL(SQL_KIND)
+#undef SQL_KIND
+	}
+	return "unknown";
+}
+
+static void append_i64(int64_t v, struct sl_buf *out) {
+	char text[SL_FORMAT_I64_MAX];
+	sl_buf_append(out, text, sl_format_i64(v, text));
+}
+
+static void append_double(double v, struct sl_buf *out) {
+	char text[SL_FORMAT_DOUBLE_MAX];
+	sl_buf_append(out, text, sl_format_double(v, text));
+}
+
+/* JSON is text: bytes that are none travel as base64 rather than as a guess. */
+static void append_quoted(struct sl_slice s, struct sl_buf *out) {
+	if (utf8_valid(s)) {
+		jwrite_quote(out, s);
+		return;
+	}
+	sl_buf_put(out, '"');
+	sql_base64_encode(s, 0, out);
+	sl_buf_put(out, '"');
+}
+
+static void append_list(const struct sql_list *list, struct sl_buf *out) {
+	sl_buf_put(out, '[');
+	for (uint32_t i = 0; i < list->n; i++) {
+		if (i) sl_buf_put(out, ',');
+		sql_value_json(&list->at[i], out);
+	}
+	sl_buf_put(out, ']');
+}
+
+static void append_map(const struct sql_map *map, struct sl_buf *out) {
+	sl_buf_put(out, '{');
+	for (uint32_t i = 0; i < map->n; i++) {
+		if (i) sl_buf_put(out, ',');
+		append_quoted(map->at[i].key, out);
+		sl_buf_put(out, ':');
+		sql_value_json(&map->at[i].value, out);
+	}
+	sl_buf_put(out, '}');
+}
+
+void sql_value_json(const struct sql_value *v, struct sl_buf *out) {
+	switch (v->kind) {
+	case SQL_NULL:
+	case SQL_JSON_NULL: sl_buf_append_str(out, "null"); return;
+	case SQL_BOOL: sl_buf_append_str(out, v->b ? "true" : "false"); return;
+	case SQL_INT: append_i64(v->i, out); return;
+	case SQL_DOUBLE: append_double(v->d, out); return;
+	case SQL_STRING:
+	case SQL_BYTES: append_quoted(sql_value_text(v), out); return;
+	case SQL_NUMBER_TEXT:
+	case SQL_JSON: sl_buf_append(out, v->p, v->n); return;
+	case SQL_LIST: append_list(v->list, out); return;
+	case SQL_MAP: append_map(v->map, out); return;
+	}
+}
+
+void sql_value_to_text(const struct sql_value *v, struct sl_buf *out) {
+	switch (v->kind) {
+	case SQL_NULL: return;
+	case SQL_STRING:
+	case SQL_BYTES: sl_buf_append(out, v->p, v->n); return;
+	case SQL_JSON_NULL:
+	case SQL_BOOL:
+	case SQL_INT:
+	case SQL_DOUBLE:
+	case SQL_NUMBER_TEXT:
+	case SQL_JSON:
+	case SQL_LIST:
+	case SQL_MAP: sql_value_json(v, out); return;
+	}
+}
