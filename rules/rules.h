@@ -1,7 +1,7 @@
 /* rules.h: the face of the rule engine: a message goes in, rows go to actions.
  *
  *     struct rules            one per process: the current rule set, reload, status
- *     struct rules_worker     one per worker loop: vm, topic cache, counters, staged rows
+ *     struct rules_worker     one per worker loop: vm, topic cache, plans, counters, staged rows
  *     rules_eval()            every publish comes through here, on the worker of its publisher
  *
  * What a publish costs: with no rule at all, one branch. With rules elsewhere, one look-up in the worker's topic cache.
@@ -11,23 +11,50 @@
  * Durability: when an action keeps rows of QoS 1 and 2 messages on disk (buffer.durability qos or disk), the publisher's
  * PUBACK or PUBREC must wait until the row is in the log. The caller passes a ticket; rules_eval() raises
  * ticket->pending once for each chunk of rows it must wait for, and when the last of them is confirmed, ticket->done()
- * runs on the same worker, never from inside rules_eval(). pending == 0 on return: acknowledge at once.
+ * runs on the same worker, never from inside rules_eval(). pending == 0 on return: acknowledge at once. Rows of messages
+ * that a rule republishes because of this one count too.
  *
- * Sets of rules are immutable: a reload compiles a new one aside, then each worker changes over between two ticks, and
- * the old one is freed when the last has. Counters of rules that stay (same id, same text) go on.
+ * Sets of rules are immutable: a reload compiles a new one aside, then each worker changes over between two messages, and
+ * the old one is freed when the last has. Counters of rules that stay (same id) go on.
+ *
+ * Start:   rules_new -> rules_prepare -> rules_commit -> rules_worker_new for each worker -> loops start
+ * Reload:  rules_prepare (any error: rules_discard, nothing has changed) -> rules_commit
+ * Stop:    no more rules_eval -> loops joined -> rules_worker_free for each -> rules_free
+ *
  * Thread: rules_eval() and the rules_worker on their worker; rules_* else on the main thread unless said. */
 #ifndef RULES_H
 #define RULES_H
 
+#include <jansson.h>
+
+#include "conf_report.h"
+#include "connectors.h"
 #include "err.h"
 #include "loop.h"
+#include "metrics.h"
 #include "rules_host.h"
 #include "slice.h"
 #include "ticket.h"
 
 struct rules;
 struct rules_worker;
-struct connectors; /* connectors.h */
+struct rules_prepared; /* a compiled set that nobody runs yet */
+
+enum { RULES_HOPS_MAX = 8 }; /* how often a message may be republished by rules, one out of the other */
+
+/* ---- For the program: load, reload, status. --------------------------------------------------------------------- */
+
+struct rules_opts {
+	struct rules_host host; /* copied; publish may be NULL in a mere check */
+	struct connectors *connectors;
+	const char *node;      /* the `node` column; copied */
+	uint32_t worker_count; /* 0 in a mere check */
+	uint32_t hops_max;     /* 0 = RULES_HOPS_MAX */
+};
+struct rules *rules_new(const struct rules_opts *opts) sl_warn_unused;
+void rules_free(struct rules *r); /* NULL is fine; its workers are freed before */
+
+/* ---- For the broker: one call a publish. ------------------------------------------------------------------------- */
 
 /* What the engine sees of a publish. Borrowed for the call. */
 struct rules_event {
