@@ -1,0 +1,85 @@
+/* topic.c: see topic.h. */
+#include "topic.h"
+
+static const struct sl_slice share_prefix = {"$share/", 7};
+
+size_t topic_levels(struct sl_slice topic) {
+	size_t levels = 1;
+	for (size_t i = 0; i < topic.n; i++) levels += topic.p[i] == '/';
+	return levels;
+}
+
+static bool size_valid(struct sl_slice text) {
+	/* [MQTT-4.7.3-1] at least one character, [MQTT-4.7.3-3] at most 65535 bytes. */
+	return text.n > 0 && text.n <= TOPIC_BYTES_MAX;
+}
+
+bool topic_name_valid(struct sl_slice topic) {
+	if (!size_valid(topic)) return false;
+	size_t levels = 1;
+	for (size_t i = 0; i < topic.n; i++) {
+		char c = topic.p[i];
+		/* [MQTT-3.3.2-2] no wildcards, [MQTT-4.7.3-2] no U+0000. */
+		if (c == '+' || c == '#' || c == '\0') return false;
+		levels += c == '/';
+	}
+	return levels <= TOPIC_LEVELS_MAX;
+}
+
+static bool plain_filter_valid(struct sl_slice filter) {
+	if (!size_valid(filter)) return false;
+	size_t levels = 1;
+	for (size_t i = 0; i < filter.n; i++) {
+		char c = filter.p[i];
+		bool starts_level = i == 0 || filter.p[i - 1] == '/';
+		bool last = i + 1 == filter.n;
+		if (c == '\0') return false;
+		/* [MQTT-4.7.1-1] "#" fills the last level alone. */
+		if (c == '#' && !(starts_level && last)) return false;
+		/* [MQTT-4.7.1-2] "+" fills its level alone. */
+		if (c == '+' && !(starts_level && (last || filter.p[i + 1] == '/'))) return false;
+		levels += c == '/';
+	}
+	return levels <= TOPIC_LEVELS_MAX;
+}
+
+bool topic_filter_has_wildcard(struct sl_slice filter) {
+	for (size_t i = 0; i < filter.n; i++)
+		if (filter.p[i] == '+' || filter.p[i] == '#') return true;
+	return false;
+}
+
+bool topic_share_split(struct sl_slice text, struct sl_slice *group, struct sl_slice *filter) {
+	*group = SL_SLICE_EMPTY;
+	*filter = text;
+	if (!slice_starts_with(text, share_prefix)) return false;
+	struct sl_slice rest = slice_from(text, share_prefix.n);
+	*group = slice_next_part(&rest, '/');
+	*filter = rest;
+	return true;
+}
+
+bool topic_filter_valid(struct sl_slice filter) {
+	struct sl_slice group, rest;
+	if (!topic_share_split(filter, &group, &rest)) return plain_filter_valid(filter);
+	/* [MQTT-4.8.2-1] a share name of one character or more, [MQTT-4.8.2-2] without wildcards and followed by
+	 * "/" and a filter. */
+	return filter.n <= TOPIC_BYTES_MAX && group.n > 0 && !topic_filter_has_wildcard(group) &&
+	       plain_filter_valid(rest);
+}
+
+bool topic_matches(struct sl_slice filter, struct sl_slice topic) {
+	/* [MQTT-4.7.2-1] */
+	if (topic.n && topic.p[0] == '$' && filter.n && (filter.p[0] == '+' || filter.p[0] == '#')) return false;
+	while (filter.p) {
+		struct sl_slice want = slice_next_part(&filter, '/');
+		if (want.n == 1 && want.p[0] == '#') return true;
+		/* The topic ended first. (A filter "a/#" matches "a" too: the rest of the filter is then "#",
+		 * and the case above has taken it.) */
+		if (!topic.p) return false;
+		struct sl_slice have = slice_next_part(&topic, '/');
+		bool any = want.n == 1 && want.p[0] == '+';
+		if (!any && !slice_equal(want, have)) return false;
+	}
+	return topic.p == NULL;
+}
