@@ -63,6 +63,8 @@ struct sl_param {
 	struct sl_slice name; /* column name, "topic", "key", ...; as the kind chose */
 	struct sl_slice text; /* "${device}" */
 	enum sql_target target;
+	const char *path;      /* the option it stands in, below the action: "columns.device", "sql" */
+	uint32_t line, column; /* where it starts within that option's text, 1-based; 0 when it is all of it */
 };
 
 struct sl_batch {
@@ -73,6 +75,7 @@ struct sl_batch {
 	char **reason;          /* count; set with sl_batch_reason(); owned by the batch */
 	uint32_t wait_ms;       /* with THROTTLED */
 	void *priv;             /* the kind's */
+	char *not_ready;        /* sl_batch_not_ready() */
 };
 
 struct sl_connector_kind {
@@ -117,7 +120,8 @@ void *sl_conn_impl(struct sl_conn *c);
 const char *sl_conn_name(const struct sl_conn *c);
 void *sl_action_impl(struct sl_conn_action *a);
 struct sl_conn *sl_action_conn(struct sl_conn_action *a);
-const char *sl_action_name(const struct sl_conn_action *a); /* "rule/1": for logs and file names */
+const char *sl_action_name(const struct sl_conn_action *a); /* "rule.1": for logs and file names */
+const struct sl_param *sl_action_params(const struct sl_conn_action *a, size_t *count); /* what action_params gave */
 
 /* What a kind reports. Loop's thread, or the connection's own thread for BLOCKING kinds. text is copied. */
 void sl_conn_up(struct sl_conn *c);
@@ -127,6 +131,10 @@ void sl_conn_writable(struct sl_conn *c);
 void sl_probe_done(struct sl_conn *c, int status, const char *text);
 void sl_batch_reason(struct sl_batch *b, uint32_t i, const char *fmt, ...) sl_printf(3, 4);
 void sl_batch_fill(struct sl_batch *b, enum sl_result r, const char *reason); /* all rows that are still PENDING */
+/* The action cannot work as things stand and no row is to blame (no such table, no right): undecided rows become LOST
+ * and wait, the connection shows DEGRADED with this text, which says what to do. Tried again after a pause; the first batch
+ * without this call makes the action ready again. Then call sl_batch_done(). */
+void sl_batch_not_ready(struct sl_batch *b, const char *fmt, ...) sl_printf(2, 3);
 void sl_batch_done(struct sl_batch *b);
 
 /* The kinds built in, ended by NULL. */

@@ -2,37 +2,137 @@
  *
  * Data path:
  *     worker:  sl_stage_row() appends the row to this worker's chunk for the action (memory of the chunk, no lock)
- *     worker:  sl_stages_flush() at the end of the tick: one letter per action to its pipeline's loop
- *     loop:    pipeline takes the chunk: charges budgets, appends it to the log when it must survive, confirms it back to the
- *              worker (its tickets), sorts rows into lanes, cuts batches, submits, takes results, retries, splits, ends
+ *     worker:  sl_stages_flush() at the end of the tick: one letter with all chunks of the tick to the connector loop
+ *     loop:    the pipeline takes the chunk: charges budgets, appends it to the log when it must survive, confirms it back to
+ *              the worker (its tickets), sorts rows into lanes, cuts batches, submits, takes results, retries, splits, ends
  *
- * Counting: for every action, at every quiet point:
+ * Counting: for every action, at every quiet point (the workers and connectors_loop() parked):
  *     received = delivered + rejected + dropped{overflow, expired, shutdown} + queued
  * (queued counts all that is not decided: staged and on its way, in memory, on disk, in flight, waiting for retry).
  *
- * Threads: connectors_* on the main thread; sl_stage_* on the worker that owns the stage. */
+ * Load, in the order of calls (all of it again on SIGHUP; a failure before commit changes nothing):
+ *     connectors_prepare(cs, tree of `connectors:`, ...)      checks and fills the connections     -> set
+ *     connectors_prepare_action(set, one action object, ...)  for each action with `connector:`    -> spec
+ *         the caller compiles sl_action_spec_params() and sl_action_spec_order_key() with sql_template_compile()
+ *     connectors_commit(cs, set, err)                         opens logs, starts what is new; what is equal is kept
+ *         the caller hands the new rules to the workers, with sl_pipeline_stage(sl_action_spec_pipeline(spec), worker)
+ *     connectors_commit_done(cs)                              no worker stages into the old pipelines any more: they drain
+ *     connectors_set_free(set)                                specs end here; pipelines live on
+ * `sluice check` stops after prepare.
+ *
+ * Threads: connectors_* and sl_action_spec_* on the main thread, unless said otherwise; sl_stage_* and
+ * sl_stages_flush() on the worker that owns the stage. Only connectors_commit() (files) and connectors_stop() block. */
 #ifndef CONNECTORS_H
 #define CONNECTORS_H
 
 #include <jansson.h>
 
+#include "conf_report.h"
 #include "connector.h"
 #include "loop.h"
 #include "ticket.h"
-#include "yaml.h"
 
-struct connectors;  /* all connections of a process, and the loop they live on */
-struct sl_pipeline; /* one action's path */
-struct sl_stage;    /* one worker's end of a pipeline */
+struct connectors;     /* all connections of a process, and the loop they live on */
+struct connectors_set; /* a configuration, checked and not yet in force */
+struct sl_action_spec; /* one action of a set */
+struct sl_pipeline;    /* one action's path */
+struct sl_stage;       /* one worker's end of a pipeline */
+
+/* ---- The service. ---------------------------------------------------------------------------------------------- */
+
+struct connectors_opts {
+	const char *data_dir;           /* logs in actions/, dead letters in dead/; copied */
+	struct sl_loop *const *workers; /* confirmations go back to these; copied */
+	size_t worker_count;
+};
+/* Makes the service with its own loop; starts nothing and touches no file. */
+int connectors_new(const struct connectors_opts *opts, struct connectors **out, struct sl_err *err);
+int connectors_start(struct connectors *cs, struct sl_err *err); /* starts the loop's thread; before the first commit */
+
+/* Delivers what is queued until the deadline, keeps the rest in the logs (or counts it as dropped{shutdown} where the log
+ * has no room), closes every connection and ends the loop. Call it when no worker stages any more and each has
+ * flushed (their loops may still run). */
+void connectors_stop(struct connectors *cs, uint64_t deadline_ms);
+void connectors_free(struct connectors *cs); /* after stop, or never started; NULL is fine */
+
+struct sl_loop *connectors_loop(struct connectors *cs); /* for sl_loops_park() */
+
+/* A rejected row on its way out: names and values as the action's parameters. Borrowed for the call. */
+struct sl_reject {
+	const char *rule;
+	uint32_t action; /* index in `actions:`, from 0 */
+	const struct sl_param *params;
+	size_t param_count;
+	const void *row; /* sql_row_get(row, i) is params[i]'s value */
+	const char *reason;
+	void *on_error; /* what sl_action_spec_on_error_set() gave */
+};
+/* For actions with `on_error`: called on the connector loop. SL_OK: taken. Anything else: the row stays queued and is
+ * offered again later. Set once, before start. */
+typedef int (*connectors_reject_fn)(void *arg, const struct sl_reject *r);
+void connectors_on_reject(struct connectors *cs, connectors_reject_fn fn, void *arg);
 
 /* ---- Load: prepare aside, then commit. -------------------------------------------------------------------------- */
 
-struct connectors_opts {
-	const char *data_dir;
-	struct sl_loop *const *workers; /* confirmations go back to these */
-	size_t worker_count;
+/* Checks the tree below `connectors:` (NULL: none) and makes a set of it. Mistakes go to the report; the set is made all
+ * the same, so that actions can be checked too, but it must then not be committed. cs may be NULL for a mere check. */
+int connectors_prepare(struct connectors *cs, const json_t *tree, struct conf_at at, struct conf_report *report,
+		       struct connectors_set **out);
+/* Checks one action object (it has a member `connector`). rule is copied. *out is NULL on failure; else it lives as long
+ * as the set. */
+int connectors_prepare_action(struct connectors_set *set, const char *rule, uint32_t index, const json_t *tree,
+			      struct conf_at at, struct conf_report *report, struct sl_action_spec **out);
+void connectors_set_free(struct connectors_set *set); /* NULL is fine; committed or not */
+
+/* The values the action wants of each row, in this order; params[i].path says where its text stands in the action. */
+const struct sl_param *sl_action_spec_params(const struct sl_action_spec *spec, size_t *count);
+/* The template of the order key (SQL_TO_TEXT), or NULL for `order: none`: then any hash will do. The hash given to
+ * sl_stage_row() must be sl_hash_stable() of the key's text, for rows outlive the process. */
+const char *sl_action_spec_order_key(const struct sl_action_spec *spec);
+/* The tree of `on_error` (borrowed) or NULL; its checks are the caller's. */
+const json_t *sl_action_spec_on_error(const struct sl_action_spec *spec);
+/* What sl_reject.on_error shall be. The caller keeps it alive until release(on_error) is called (on the connector loop, or
+ * by whoever frees the set). A spec without it sends rejected rows to the dead-letter file. */
+void sl_action_spec_on_error_set(struct sl_action_spec *spec, void *on_error, void (*release)(void *on_error));
+
+/* Puts the set in force. On failure (a log that cannot be opened) nothing has changed. Connections and pipelines with
+ * equal settings are kept with queues and counters; what is gone goes on delivering until it is empty. */
+int connectors_commit(struct connectors *cs, struct connectors_set *set, struct sl_err *err);
+void connectors_commit_done(struct connectors *cs);
+struct sl_pipeline *sl_action_spec_pipeline(const struct sl_action_spec *spec); /* after commit; NULL before */
+
+/* ---- Staging, on a worker. --------------------------------------------------------------------------------------- */
+
+struct sl_stage *sl_pipeline_stage(struct sl_pipeline *p, size_t worker);
+
+/* Freezes one row. qos: the message's QoS is 1 or 2. ticket (or NULL) is raised once for each chunk that it must wait
+ * for, and lowered on this worker, never before the next sl_stages_flush(), when the chunk is safe. */
+void sl_stage_row(struct sl_stage *st, const struct sql_value *values, uint16_t count, uint64_t order, bool qos,
+		  struct sl_ticket *ticket, int64_t at_ms);
+/* Sends what this worker staged since the last call: from a SL_PHASE_STAGE hook. */
+void sl_stages_flush(struct connectors *cs, size_t worker);
+/* The action is full and makes publishers wait (overflow: hold): a message for it may be refused with 0x97. */
+bool sl_stage_holding(const struct sl_stage *st);
+
+/* ---- Status, while the workers and connectors_loop() are parked. --------------------------------------------------- */
+
+/* Sets members "connectors" and "actions" of out (docs: connectors/README.md). */
+void connectors_status(struct connectors *cs, json_t *out);
+void connectors_prometheus(struct connectors *cs, struct sl_buf *out);
+
+/* One action's numbers, for rules' own tables and for tests. */
+struct sl_action_counts {
+	uint64_t received, recovered; /* recovered: read back from the log at start; part of received */
+	uint64_t delivered, rejected, dropped_overflow, dropped_expired, dropped_shutdown;
+	uint64_t queued; /* counted, not derived */
+	uint64_t queued_bytes, disk_bytes;
+	uint64_t retried, maybe_duplicate, batches;
 };
-/* Makes the service with its own loop; starts nothing. In a mere check (`sluice check`) workers may be none. */
-int connectors_new(const struct connectors_opts *opts, struct connectors **out, struct sl_err *err);
+void sl_pipeline_counts(const struct sl_pipeline *p, struct sl_action_counts *out);
+
+/* ---- Documents. ------------------------------------------------------------------------------------------------------ */
+
+/* The reference of all kinds and of what every action takes, in Markdown. @thread any */
+void connectors_describe(struct sl_buf *out);
 
 #endif
