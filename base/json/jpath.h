@@ -38,7 +38,7 @@ int jpath_set_new(const struct jpath *paths, size_t n, struct jpath_set **out);
 void jpath_set_free(struct jpath_set *set); /* NULL is fine */
 size_t jpath_set_count(const struct jpath_set *set);
 
-/* Fills hits[0 .. count-1], JSON_ABSENT where the document has no such value. SL_EMALFORMED when the text is broken
+/* Fills hits[0 .. count-1], JKIND_ABSENT where the document has no such value. SL_EMALFORMED when the text is broken
  * before the last wanted value was found (or, when something is absent, anywhere); what was found before the break
  * is in hits[] and sound, so that one rule's answer need not depend on what others ask for. */
 int jpath_extract(const struct jpath_set *set, struct sl_slice doc, struct jpath_hit *hits);

@@ -24,16 +24,17 @@
 
 enum { JSCAN_DEPTH_MAX = 64 };
 
+/* JKIND, for JSON_OBJECT and its like belong to jansson, which many files include too. */
 enum json_kind {
-	JSON_ABSENT, /* not there at all; so that zeroed memory is a hit that found nothing */
-	JSON_NULL,
-	JSON_TRUE,
-	JSON_FALSE,
-	JSON_INT,    /* no fraction, no exponent, fits int64_t */
-	JSON_DOUBLE, /* any other number */
-	JSON_STRING,
-	JSON_OBJECT,
-	JSON_ARRAY,
+	JKIND_ABSENT, /* not there at all; so that zeroed memory is a hit that found nothing */
+	JKIND_NULL,
+	JKIND_TRUE,
+	JKIND_FALSE,
+	JKIND_INT,    /* no fraction, no exponent, fits int64_t */
+	JKIND_DOUBLE, /* any other number */
+	JKIND_STRING,
+	JKIND_OBJECT,
+	JKIND_ARRAY,
 };
 const char *json_kind_name(enum json_kind kind); /* "null", "number" ...: for messages */
 
@@ -59,7 +60,7 @@ struct jscan_iter {
 	bool object, first;
 };
 int jscan_begin(struct jscan_iter *it, const struct jpath_hit *container);
-/* `key` is only set for objects (a JSON_STRING hit, maybe escaped); NULL is fine for arrays. 1, 0 or SL_EMALFORMED. */
+/* `key` is only set for objects (a JKIND_STRING hit, maybe escaped); NULL is fine for arrays. 1, 0 or SL_EMALFORMED. */
 int jscan_next(struct jscan_iter *it, struct jpath_hit *key, struct jpath_hit *value);
 
 /* The text of a string. Without escapes it is the raw slice itself; else it is decoded into the arena. Half of a
@@ -68,7 +69,7 @@ int jscan_string(const struct jpath_hit *hit, struct sl_arena *arena, struct sl_
 /* Decodes into `out`, which must hold raw.n bytes (text never grows); gives the length, or SL_EMALFORMED. */
 ptrdiff_t jscan_unescape(struct sl_slice raw, char *out);
 
-/* Exact; SL_ETYPE for another kind than JSON_INT. */
+/* Exact; SL_ETYPE for another kind than JKIND_INT. */
 int jscan_i64(const struct jpath_hit *hit, int64_t *out);
 /* Of both number kinds, correctly rounded; SL_ETYPE for another kind, SL_ELIMIT beyond the range of a double. */
 int jscan_double(const struct jpath_hit *hit, double *out);

@@ -1,0 +1,127 @@
+/* jscan_int.h: the scanner's inner loops, shared by jscan.c and jpath.c. Not for other folders.
+ *
+ * All of them take `p` in [start, end] and give the place behind what they read, or NULL when the text is broken.
+ * None reads at or past `end`. They are inline because a payload of 13 members makes some 60 such steps, and a
+ * call each would cost more than the steps. */
+#ifndef SL_JSCAN_INT_H
+#define SL_JSCAN_INT_H
+
+#include <string.h>
+
+#ifdef __SSE2__
+#include <emmintrin.h>
+#endif
+
+#include "jscan.h"
+
+#define JSCAN_INLINE static inline __attribute__((always_inline)) sl_unused
+
+/* Steps over white space. Other control characters stay, for the caller to refuse. */
+JSCAN_INLINE const char *jscan_space(const char *p, const char *end) {
+	while (p < end && (unsigned char)*p <= ' ' && (*p == ' ' || *p == '\n' || *p == '\r' || *p == '\t')) p++;
+	return p;
+}
+
+#ifdef __SSE2__
+/* Bit i: byte i of the block ends plain text (a quote, a backslash, a control character). */
+JSCAN_INLINE unsigned jscan_block_stops(const char *p, unsigned *high) {
+	__m128i v = _mm_loadu_si128((const __m128i *)(const void *)p);
+	__m128i quote = _mm_cmpeq_epi8(v, _mm_set1_epi8('"'));
+	__m128i slash = _mm_cmpeq_epi8(v, _mm_set1_epi8('\\'));
+	__m128i control = _mm_cmpeq_epi8(_mm_min_epu8(v, _mm_set1_epi8(0x1f)), v);
+	*high = (unsigned)_mm_movemask_epi8(v);
+	return (unsigned)_mm_movemask_epi8(_mm_or_si128(_mm_or_si128(quote, slash), control));
+}
+
+/* From p to the first byte that ends plain text, block by block; the last block's rest is left to the caller. */
+JSCAN_INLINE const char *jscan_plain(const char *p, const char *end, bool *not_ascii) {
+	while (end - p >= 16) {
+		unsigned high, stops = jscan_block_stops(p, &high);
+		if (stops == 0) {
+			*not_ascii |= high != 0;
+			p += 16;
+			continue;
+		}
+		unsigned at = (unsigned)__builtin_ctz(stops);
+		*not_ascii |= (high & ((1u << at) - 1)) != 0;
+		return p + at;
+	}
+	return p;
+}
+#else
+JSCAN_INLINE const char *jscan_plain(const char *p, const char *end, bool *not_ascii) {
+	const uint64_t ones = 0x0101010101010101u, tops = 0x8080808080808080u;
+	while (end - p >= 8) {
+		uint64_t v;
+		memcpy(&v, p, 8);
+		uint64_t quote = v ^ ones * '"', slash = v ^ ones * '\\';
+		uint64_t stops = ((v - ones * 0x20) & ~v) | ((quote - ones) & ~quote) | ((slash - ones) & ~slash);
+		if (stops & tops) return p;
+		*not_ascii |= (v & tops) != 0;
+		p += 8;
+	}
+	return p;
+}
+#endif
+
+/* p stands behind the opening quote; gives the closing quote. */
+JSCAN_INLINE const char *jscan_string_end(const char *p, const char *end, bool *escaped, bool *not_ascii) {
+	for (;;) {
+		p = jscan_plain(p, end, not_ascii);
+		for (; p < end && *p != '"' && *p != '\\'; p++) {
+			if ((unsigned char)*p < 0x20) return NULL;
+			*not_ascii |= (unsigned char)*p >= 0x80;
+		}
+		if (p == end) return NULL;
+		if (*p == '"') return p;
+		*escaped = true;
+		if (end - p < 2) return NULL;
+		/* Whatever follows the backslash belongs to it. Only UTF-8's first bytes matter later on. */
+		*not_ascii |= (unsigned char)p[1] >= 0x80;
+		p += 2;
+	}
+}
+
+JSCAN_INLINE bool jscan_starts_number(char c) { return (c >= '0' && c <= '9') || c == '-'; }
+
+JSCAN_INLINE const char *jscan_number_end(const char *p, const char *end) {
+	while (p < end && ((*p >= '0' && *p <= '9') || *p == '.' || *p == '-' || *p == '+' || (*p | 0x20) == 'e')) p++;
+	return p;
+}
+
+JSCAN_INLINE const char *jscan_literal(const char *p, const char *end) {
+	if (end - p >= 4 && (memcmp(p, "true", 4) == 0 || memcmp(p, "null", 4) == 0)) return p + 4;
+	return end - p >= 5 && memcmp(p, "false", 5) == 0 ? p + 5 : NULL;
+}
+
+/* Steps over a value that is no container. */
+JSCAN_INLINE const char *jscan_skip_scalar(const char *p, const char *end) {
+	if (p == end) return NULL;
+	if (*p == '"') {
+		bool escaped = false, not_ascii = false;
+		p = jscan_string_end(p + 1, end, &escaped, &not_ascii);
+		return p ? p + 1 : NULL;
+	}
+	return jscan_starts_number(*p) ? jscan_number_end(p + 1, end) : jscan_literal(p, end);
+}
+
+/* Behind a name: over the colon to the first byte of the value, which is there. */
+JSCAN_INLINE const char *jscan_colon(const char *p, const char *end) {
+	p = jscan_space(p, end);
+	if (p == end || *p != ':') return NULL;
+	p = jscan_space(p + 1, end);
+	return p < end ? p : NULL;
+}
+
+/* Steps over an object or array at p; `depth` containers are open around it. */
+const char *jscan_skip_container(const char *p, const char *end, unsigned depth);
+
+JSCAN_INLINE const char *jscan_skip(const char *p, const char *end, unsigned depth) {
+	if (p < end && (*p == '{' || *p == '[')) return jscan_skip_container(p, end, depth);
+	return jscan_skip_scalar(p, end);
+}
+
+/* The value at p, checked as one that is handed out. */
+const char *jscan_capture(const char *p, const char *end, unsigned depth, struct jpath_hit *out);
+
+#endif
