@@ -15,24 +15,24 @@ static const struct command {
 	const char *usage;   /* what follows the name */
 	const char *summary; /* one line for `sluice help` */
 } commands[] = {
-	{.name = "run", .run = cmd_run, .usage = "-c FILE", .summary = "run the broker with its rules and connectors"},
-	{.name = "check",
-	 .run = cmd_check,
-	 .usage = "-c FILE",
-	 .summary = "check a configuration with all its rules; exit 1 and say why when it is wrong"},
-	{.name = "sql",
-	 .run = cmd_sql,
-	 .usage = "SQL --topic TOPIC --payload TEXT",
-	 .summary = "try a rule on a message, explain it, or run cases from standard input"},
-	{.name = "passwd",
-	 .run = cmd_passwd,
-	 .usage = "FILE USER",
-	 .summary = "set or delete a user's password in a password file"},
-	{.name = "pub", .run = cmd_pub, .usage = "-t TOPIC -m TEXT", .summary = "publish messages"},
-	{.name = "sub", .run = cmd_sub, .usage = "-t FILTER", .summary = "subscribe and print what arrives"},
-	{.name = "bench", .run = cmd_bench, .usage = "SCENARIO", .summary = "put load on an MQTT broker and measure it"},
-	{.name = "help", .run = cmd_help, .usage = "[COMMAND]", .summary = "this list, or one command's options"},
-	{.name = "--version", .run = cmd_version, .usage = "", .summary = "print the version"},
+    {.name = "run", .run = cmd_run, .usage = "-c FILE", .summary = "run the broker with its rules and connectors"},
+    {.name = "check",
+     .run = cmd_check,
+     .usage = "-c FILE",
+     .summary = "check a configuration with all its rules; exit 1 and say why when it is wrong"},
+    {.name = "sql",
+     .run = cmd_sql,
+     .usage = "SQL --topic TOPIC --payload TEXT",
+     .summary = "try a rule on a message, explain it, or run cases from standard input"},
+    {.name = "passwd",
+     .run = cmd_passwd,
+     .usage = "FILE USER",
+     .summary = "set or delete a user's password in a password file"},
+    {.name = "pub", .run = cmd_pub, .usage = "-t TOPIC -m TEXT", .summary = "publish messages"},
+    {.name = "sub", .run = cmd_sub, .usage = "-t FILTER", .summary = "subscribe and print what arrives"},
+    {.name = "bench", .run = cmd_bench, .usage = "SCENARIO", .summary = "put load on an MQTT broker and measure it"},
+    {.name = "help", .run = cmd_help, .usage = "[COMMAND]", .summary = "this list, or one command's options"},
+    {.name = "--version", .run = cmd_version, .usage = "", .summary = "print the version"},
 };
 
 static const struct command *command_find(const char *name) {
@@ -45,7 +45,8 @@ static void print_commands(FILE *out) {
 	fputs("sluice: an MQTT broker whose every publish meets SQL rules\n\nusage: sluice COMMAND [options]\n\n", out);
 	for (size_t i = 0; i < SL_ARRAY_LEN(commands); i++)
 		fprintf(out, "  %-10s %-34s %s\n", commands[i].name, commands[i].usage, commands[i].summary);
-	fputs("\n`sluice help COMMAND` shows a command's options. To begin: examples/quickstart.sh, then README.md.\n", out);
+	fputs("\n`sluice help COMMAND` shows a command's options. To begin: examples/quickstart.sh, then README.md.\n",
+	      out);
 }
 
 static int unknown_command(const char *name) {
