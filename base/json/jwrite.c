@@ -126,7 +126,7 @@ static void append_escape(struct sl_buf *b, char c) {
 static void append_good(struct sl_buf *b, struct sl_slice text) {
 	const char *p = text.p, *end = p + text.n;
 	while (p < end) {
-		bool not_ascii;
+		bool not_ascii = false;
 		const char *stop = jscan_plain(p, end, &not_ascii);
 		while (stop < end && *stop != '"' && *stop != '\\' && (unsigned char)*stop >= 0x20) stop++;
 		sl_buf_append(b, p, (size_t)(stop - p));
