@@ -14,16 +14,26 @@ static bool size_valid(struct sl_slice text) {
 	return text.n > 0 && text.n <= TOPIC_BYTES_MAX;
 }
 
+/* A byte of `w` is zero: the classic test on eight bytes at once; a byte above a true hit may be told wrongly, which
+ * does not matter for "is there any". */
+static uint64_t any_zero(uint64_t w) { return (w - 0x0101010101010101u) & ~w & 0x8080808080808080u; }
+
+static uint64_t any_forbidden(uint64_t w) {
+	return any_zero(w) | any_zero(w ^ 0x0101010101010101u * '+') | any_zero(w ^ 0x0101010101010101u * '#');
+}
+
 bool topic_name_valid(struct sl_slice topic) {
 	if (!size_valid(topic)) return false;
-	size_t levels = 1;
-	for (size_t i = 0; i < topic.n; i++) {
-		char c = topic.p[i];
-		/* [MQTT-3.3.2-2] no wildcards, [MQTT-4.7.3-2] no U+0000. */
-		if (c == '+' || c == '#' || c == '\0') return false;
-		levels += c == '/';
+	/* [MQTT-3.3.2-2] no wildcards, [MQTT-4.7.3-2] no U+0000. Eight bytes a step: this runs for every PUBLISH. */
+	uint64_t bad = 0, w;
+	size_t i = 0;
+	for (; i + sizeof w <= topic.n; i += sizeof w) {
+		memcpy(&w, topic.p + i, sizeof w);
+		bad |= any_forbidden(w);
 	}
-	return levels <= TOPIC_LEVELS_MAX;
+	for (; i < topic.n; i++) bad |= topic.p[i] == '+' || topic.p[i] == '#' || topic.p[i] == '\0';
+	/* n bytes hold at most n + 1 levels: a short topic needs no count. */
+	return bad == 0 && (topic.n < TOPIC_LEVELS_MAX || topic_levels(topic) <= TOPIC_LEVELS_MAX);
 }
 
 static bool plain_filter_valid(struct sl_slice filter) {
