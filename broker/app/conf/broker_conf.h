@@ -1,0 +1,106 @@
+/* broker_conf.h: the configuration file as the program sees it.
+ *
+ * Checks node, log, listeners, mqtt, auth and admin and holds them as plain structs; `connectors` and `rules` are
+ * handed on as trees with their places to the layers that know them:
+ *
+ *     struct conf_report report = CONF_REPORT_INIT;
+ *     struct broker_conf *conf;
+ *     broker_conf_load("sluice.yaml", &conf, &report);
+ *     if (conf && conf->rules) rules_prepare(..., conf->rules, (struct conf_at){conf->doc, "rules"}, &report);
+ *     if (report.len) ... print conf_report_format(&report), exit 1 ...
+ *     broker_conf_free(conf);
+ *
+ * After a mistake *out is still given when the file was YAML, so that the other layers can add their findings to the
+ * same report; such a conf is only for checking, never for running.
+ * Relative paths are taken from the working directory.
+ * Lifetime: the conf owns all it points to, the document included. Thread: one at a time; immutable once loaded.
+ * Loading blocks on the file. */
+#ifndef BROKER_CONF_H
+#define BROKER_CONF_H
+
+#include <jansson.h>
+
+#include "buf.h"
+#include "common.h"
+#include "conf_report.h"
+#include "field.h"
+#include "yaml.h"
+
+enum broker_listener_type { LISTENER_TCP, LISTENER_TLS, LISTENER_WS, LISTENER_WSS, LISTENER_UNIX };
+enum broker_verify_peer { VERIFY_PEER_NONE, VERIFY_PEER_OPTIONAL, VERIFY_PEER_REQUIRED };
+enum broker_shared_strategy { SHARED_ROUND_ROBIN, SHARED_RANDOM, SHARED_STICKY };
+enum broker_log_format { LOG_FORMAT_TEXT, LOG_FORMAT_JSON };
+
+struct broker_listener {
+	char *name;
+	int type; /* enum broker_listener_type; LISTENER_TCP in this build */
+	char *bind;
+	char *path; /* ws, wss */
+	struct {
+		char *cert, *key, *ca;
+		int verify_peer; /* enum broker_verify_peer */
+	} tls;
+	int64_t max_connections; /* CONF_UNLIMITED for none */
+	char *host;              /* from bind, without brackets */
+	uint16_t port;
+};
+
+struct broker_conf {
+	struct yaml_doc *doc;
+	struct {
+		char *name, *data_dir;
+		int64_t workers; /* CONF_AUTO: one per core */
+	} node;
+	struct {
+		int level;  /* enum log_level */
+		int format; /* enum broker_log_format */
+	} log;
+	struct conf_objects listener_list; /* of struct broker_listener */
+	struct {
+		int64_t max_packet_size;
+		int64_t max_inflight;          /* QoS 1 and 2 messages under way to a client */
+		int64_t receive_maximum;       /* and from a client */
+		int64_t max_queued;            /* messages waiting for a session */
+		int64_t max_queued_bytes;      /* and their bytes */
+		int64_t session_expiry_max_ms; /* CONF_UNLIMITED for none */
+		int64_t keepalive_max_ms;      /* CONF_UNLIMITED: as the client asks, 0 included */
+		int64_t connect_timeout_ms;
+		int64_t topic_alias_max;
+		int64_t max_topic_levels, max_clientid_length, max_subscriptions;
+		int64_t max_qos;
+		bool retain;
+		int64_t max_retained;
+		int shared_strategy; /* enum broker_shared_strategy */
+	} mqtt;
+	struct {
+		bool anonymous;
+		char *password_file, *acl_file;
+	} auth;
+	struct {
+		bool enabled;
+		char *bind, *host;
+		uint16_t port;
+	} admin;
+	json_t *connectors, *rules; /* objects by name; NULL when absent */
+};
+
+static inline size_t broker_conf_listener_count(const struct broker_conf *conf) { return conf->listener_list.len; }
+static inline struct broker_listener *broker_conf_listener(const struct broker_conf *conf, size_t i) {
+	return &((struct broker_listener *)conf->listener_list.items)[i];
+}
+
+/* SL_OK, or the status of the first mistake; all are in the report. *out is NULL when the file is no YAML. */
+int broker_conf_load(const char *path, struct broker_conf **out, struct conf_report *report);
+void broker_conf_free(struct broker_conf *conf); /* NULL is fine */
+
+/* The settings in force, units written out, secrets masked; without connectors and rules. A new reference. */
+json_t *broker_conf_show(const struct broker_conf *conf) sl_warn_unused;
+
+/* Appends the names of the sections that differ and that a reload does not change ("listeners, mqtt"); false when
+ * there is none. */
+bool broker_conf_needs_restart(const struct broker_conf *old, const struct broker_conf *new, struct sl_buf *sections);
+
+/* The reference of all options of this file, in Markdown. */
+void broker_conf_reference(struct sl_buf *out);
+
+#endif
