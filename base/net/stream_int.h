@@ -1,0 +1,31 @@
+/* stream_int.h: what streams of one loop share: the scratch buffer for reading, spare output buffers, the dirty list. */
+#ifndef SL_STREAM_INT_H
+#define SL_STREAM_INT_H
+
+#include "loop_int.h"
+#include "stream.h"
+
+enum {
+	STREAM_SCRATCH = 128 * 1024, /* one read(2) takes at most this much */
+	STREAM_READS_MAX = 4,        /* and a stream so many of them a turn, then the others are served */
+	STREAM_OUT_FIRST = 4096,
+	STREAM_SPARE_BYTES_MAX = 128 * 1024, /* a larger buffer is given back to the heap */
+	STREAM_SPARES_BYTES_MAX = 4 * 1024 * 1024,
+	STREAM_SPARES_MAX = 512,
+};
+
+struct sl_stream_pool {
+	struct sl_hook write_hook;
+	struct sl_list dirty;
+	size_t spares, spare_bytes;
+	struct sl_buf spare[STREAM_SPARES_MAX];
+	char scratch[STREAM_SCRATCH];
+};
+
+struct sl_stream_pool *stream_pool(struct sl_loop *l);
+void stream_init(struct sl_stream *s, const struct sl_stream_ops *ops, const struct sl_stream_events *events,
+		 struct sl_loop *l);
+void stream_out_release(struct sl_stream *s); /* all sent: the buffer goes back to the pool */
+void stream_keep(struct sl_stream *s, struct sl_slice rest);
+
+#endif

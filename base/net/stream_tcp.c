@@ -1,0 +1,156 @@
+#include <errno.h>
+#include <fcntl.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <sys/epoll.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "stream_int.h"
+
+static struct sl_stream_tcp *tcp_of(struct sl_stream *s) { return sl_container_of(s, struct sl_stream_tcp, s); }
+
+static void tcp_flush(struct sl_stream *s) {
+	struct sl_stream_tcp *t = tcp_of(s);
+	while (sl_stream_pending(s) > 0) {
+		size_t want = sl_stream_pending(s);
+		ssize_t n = send(t->watch.fd, s->out.p + s->out_sent, want, MSG_NOSIGNAL | MSG_DONTWAIT);
+		if (n < 0) {
+			if (errno == EINTR) continue;
+			if (errno == EAGAIN || errno == EWOULDBLOCK) {
+				s->blocked = true;
+				break;
+			}
+			sl_stream_close(s, SL_EIO);
+			return;
+		}
+		*t->bytes_out += (uint64_t)n;
+		s->out_sent += (size_t)n;
+		if ((size_t)n < want) {
+			s->blocked = true;
+			break;
+		}
+	}
+	if (sl_stream_pending(s) == 0) {
+		stream_out_release(s);
+	} else if (s->out_sent >= s->out.n / 2) {
+		/* Not at every partial write, or a slow reader with a long backlog would have us move it again and again. */
+		sl_buf_consume(&s->out, s->out_sent);
+		s->out_sent = 0;
+	}
+}
+
+/* Gives the owner what is there, keeps what it leaves. */
+static void present(struct sl_stream *s, struct sl_slice bytes) {
+	size_t used = s->events->on_read(s, bytes);
+	sl_assert(used <= bytes.n);
+	if (!s->closed) stream_keep(s, slice_from(bytes, used));
+}
+
+/* One read(2). What is kept of the last one stands in front of the new bytes: copied to the scratch buffer while it is
+ * small, read behind it in place when it is a large packet in the making. */
+static ssize_t read_once(struct sl_stream_tcp *t, struct sl_slice *bytes, size_t *asked) {
+	struct sl_stream *s = &t->s;
+	char *base;
+	if (s->in.n < STREAM_SCRATCH / 4) {
+		base = stream_pool(s->loop)->scratch;
+		if (s->in.n) memcpy(base, s->in.p, s->in.n);
+		*asked = STREAM_SCRATCH - s->in.n;
+	} else {
+		sl_buf_grow(&s->in, STREAM_SCRATCH / 2);
+		base = s->in.p;
+		*asked = s->in.cap - s->in.n;
+	}
+	ssize_t n = recv(t->watch.fd, base + s->in.n, *asked, MSG_DONTWAIT);
+	if (n > 0) *bytes = slice_make(base, s->in.n + (size_t)n);
+	return n;
+}
+
+static void tcp_read(struct sl_stream_tcp *t) {
+	struct sl_stream *s = &t->s;
+	for (int turn = 0; turn < STREAM_READS_MAX; turn++) {
+		if (s->paused || s->closed || !s->readable) return;
+		struct sl_slice bytes = SL_SLICE_EMPTY;
+		size_t asked;
+		ssize_t n = read_once(t, &bytes, &asked);
+		if (n < 0 && errno == EINTR) continue;
+		if (n < 0 && (errno == EAGAIN || errno == EWOULDBLOCK)) {
+			s->readable = false;
+			return;
+		}
+		if (n <= 0) {
+			sl_stream_close(s, n == 0 ? SL_ECLOSED : SL_EIO);
+			return;
+		}
+		*t->bytes_in += (uint64_t)n;
+		/* A short read emptied the socket: the next bytes make a new event. Not so the end that follows them. */
+		if ((size_t)n < asked && !s->hup) s->readable = false;
+		present(s, bytes);
+	}
+	if (s->readable && !s->paused && !s->closed) sl_watch_again(s->loop, &t->watch);
+}
+
+static void tcp_ready(struct sl_watch *w, uint32_t events) {
+	struct sl_stream_tcp *t = sl_container_of(w, struct sl_stream_tcp, watch);
+	struct sl_stream *s = &t->s;
+	if (s->closed) return;
+	if (events & (EPOLLRDHUP | EPOLLHUP | EPOLLERR)) s->hup = s->readable = true;
+	if (events & EPOLLIN) s->readable = true;
+	if ((events & (EPOLLOUT | EPOLLERR | EPOLLHUP)) && s->blocked) {
+		s->blocked = false;
+		tcp_flush(s);
+		if (!s->closed && !s->blocked) s->events->on_drain(s);
+	}
+	if (events == 0 && s->in.n > 0 && !s->paused && !s->closed) present(s, sl_buf_slice(&s->in));
+	tcp_read(t);
+}
+
+static void tcp_resume(struct sl_stream *s) { sl_watch_again(s->loop, &tcp_of(s)->watch); }
+
+static void tcp_finish(struct sl_stream *s) {
+	struct sl_stream_tcp *t = tcp_of(s);
+	int fd = t->watch.fd;
+	sl_watch_remove(s->loop, &t->watch);
+	if (fd < 0) return;
+	/* Bytes left unread would turn the end into a reset, which may overtake our last packet (its reason code). */
+	shutdown(fd, SHUT_WR);
+	if (s->status != SL_ECLOSED && s->status != SL_EIO) {
+		ssize_t n = recv(fd, stream_pool(s->loop)->scratch, STREAM_SCRATCH, MSG_DONTWAIT);
+		(void)n;
+	}
+	close(fd);
+}
+
+static const struct sl_stream_ops tcp_ops = {.flush = tcp_flush, .resume = tcp_resume, .finish = tcp_finish};
+
+int sl_stream_tcp_open(struct sl_stream_tcp *t, struct sl_loop *l, int fd, const struct sl_stream_events *events,
+		       uint64_t *bytes_in, uint64_t *bytes_out) {
+	stream_init(&t->s, &tcp_ops, events, l);
+	sl_watch_init(&t->watch, tcp_ready);
+	t->bytes_in = bytes_in;
+	t->bytes_out = bytes_out;
+	int one = 1;
+	/* Writes are collected per tick, so Nagle's algorithm has nothing to win and 40 ms to lose. Fails on a unix
+	 * socket, which has none. */
+	setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
+	return sl_watch_add(l, &t->watch, fd);
+}
+
+void sl_stream_tcp_detach(struct sl_stream_tcp *t) {
+	sl_assert(!t->s.closed && sl_stream_pending(&t->s) == 0);
+	int fd = t->watch.fd;
+	sl_list_remove(&t->s.dirty);
+	sl_watch_remove(t->s.loop, &t->watch);
+	t->watch.fd = fd;
+	t->s.loop = NULL;
+}
+
+int sl_stream_tcp_attach(struct sl_stream_tcp *t, struct sl_loop *l, uint64_t *bytes_in, uint64_t *bytes_out) {
+	t->s.loop = l;
+	t->bytes_in = bytes_in;
+	t->bytes_out = bytes_out;
+	/* Whatever is readable makes an event when the set gets its new member. */
+	int rc = sl_watch_add(l, &t->watch, t->watch.fd);
+	if (rc == SL_OK) sl_watch_again(l, &t->watch);
+	return rc;
+}
