@@ -1,0 +1,101 @@
+"""Runs one folder of tests (tests/<name>/*_test.py) and reports in one line.
+
+    python3 tests/harness/suite.py mqtt [-k PATTERN] [--counts FILE]
+
+Prints a dot per test, every failure and the reason of every skip at once, and at the end
+`mqtt: 80 passed, 0 failed, 1 skipped (12 s)`. --counts writes the three numbers for tests/run.sh.
+"""
+import argparse
+import fnmatch
+import importlib.util
+import sys
+import time
+import unittest
+from pathlib import Path
+
+TESTS = Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(TESTS))
+
+
+class Result(unittest.TestResult):
+    def __init__(self, slow_s):
+        super().__init__()
+        self.passed, self.slow_s, self.began = 0, slow_s, 0.0
+
+    def startTest(self, test):
+        super().startTest(test)
+        self.began = time.monotonic()
+
+    def stopTest(self, test):
+        took = time.monotonic() - self.began
+        if took > self.slow_s:
+            print(f" {name(test)} {took:.1f} s", end="", flush=True)
+
+    def _say(self, mark):
+        print(mark, end="", flush=True)
+
+    def addSuccess(self, test):
+        self.passed += 1
+        self._say(".")
+
+    def addFailure(self, test, err):
+        super().addFailure(test, err)
+        print(f"\nFAILED {name(test)}\n{self.failures[-1][1]}", flush=True)
+
+    def addError(self, test, err):
+        super().addError(test, err)
+        print(f"\nERROR {name(test)}\n{self.errors[-1][1]}", flush=True)
+
+    def addSkip(self, test, reason):
+        super().addSkip(test, reason)
+        print(f"\nskipped {name(test)}: {reason}", flush=True)
+
+    def addSubTest(self, test, subtest, err):
+        if err:
+            super().addSubTest(test, subtest, err)
+            print(f"\nFAILED {name(subtest)}\n{self._exc_info_to_string(err, test)}", flush=True)
+
+    def bad(self):
+        return len(self.failures) + len(self.errors) + len(self.unexpectedSuccesses)
+
+
+def name(test):
+    return str(test.id()).replace("__main__.", "")
+
+
+def load(folder, pattern):
+    """All tests of the folder, in the order of the files; a file that cannot be read is a failure by itself."""
+    suite = unittest.TestSuite()
+    for path in sorted(folder.glob("*_test.py")):
+        spec = importlib.util.spec_from_file_location(path.stem, path)
+        module = importlib.util.module_from_spec(spec)
+        sys.modules[path.stem] = module
+        spec.loader.exec_module(module)
+        for group in unittest.defaultTestLoader.loadTestsFromModule(module):
+            chosen = [t for t in group if not pattern or fnmatch.fnmatch(t.id(), f"*{pattern}*")]
+            suite.addTests([unittest.TestSuite(chosen)] if chosen else [])
+    return suite
+
+
+def main():
+    args = argparse.ArgumentParser(description=__doc__)
+    args.add_argument("suite")
+    args.add_argument("-k", metavar="PATTERN", default="", help="only tests whose name contains this (* and ? work)")
+    args.add_argument("--counts", help="file for the three numbers")
+    args.add_argument("--name", help="how the suite is called in the summary")
+    args = args.parse_args()
+    sys.path.insert(0, str(TESTS / args.suite))
+    result, began = Result(slow_s=5.0), time.monotonic()
+    try:
+        load(TESTS / args.suite, args.k).run(result)
+    finally:
+        failed, skipped = result.bad(), len(result.skipped)
+        counts = f"{result.passed} passed, {failed} failed, {skipped} skipped"
+        print(f"\n{args.name or args.suite}: {counts} ({time.monotonic() - began:.0f} s)", flush=True)
+        if args.counts:
+            Path(args.counts).write_text(f"{result.passed} {failed} {skipped}\n", encoding="ascii")
+    sys.exit(1 if failed or not (result.passed or skipped) else 0)
+
+
+if __name__ == "__main__":
+    main()
