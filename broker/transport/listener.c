@@ -1,0 +1,158 @@
+#include "listener.h"
+
+#include <errno.h>
+#include <netdb.h>
+#include <netinet/in.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
+#include "log.h"
+#include "mem.h"
+
+enum { ACCEPTS_PER_TURN = 64, REST_MS = 100 };
+
+struct listener {
+	struct sl_loop *loop;
+	struct sl_watch watch;
+	struct sl_timer rest;
+	listener_accept_cb cb;
+	void *arg;
+	uint16_t port;
+};
+
+static void accept_some(struct listener *ls) {
+	for (int i = 0; i < ACCEPTS_PER_TURN; i++) {
+		struct sockaddr_storage peer;
+		socklen_t len = sizeof peer;
+		int fd = accept4(ls->watch.fd, (struct sockaddr *)&peer, &len, SOCK_NONBLOCK | SOCK_CLOEXEC);
+		if (fd >= 0) {
+			ls->cb(ls->arg, fd, (struct sockaddr *)&peer, len);
+			if (ls->watch.fd < 0) return; /* stopped by the callback */
+			continue;
+		}
+		if (errno == EAGAIN || errno == EWOULDBLOCK) return;
+		if (errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM) {
+			log_warn(LOG_NET, "cannot accept connections for lack of descriptors or memory",
+				 "port=%u err=%s", (unsigned)ls->port, strerror(errno));
+			sl_timer_set(ls->loop, &ls->rest, REST_MS);
+			return;
+		}
+		/* ECONNABORTED and the network errors that accept(2) hands on concern one connection only. */
+	}
+	sl_watch_again(ls->loop, &ls->watch);
+}
+
+static void listener_ready(struct sl_watch *w, uint32_t events) {
+	(void)events;
+	struct listener *ls = sl_container_of(w, struct listener, watch);
+	if (!sl_timer_armed(&ls->rest)) accept_some(ls);
+}
+
+static void rest_over(struct sl_timer *t) { accept_some(sl_container_of(t, struct listener, rest)); }
+
+/* A socket on the address, ready to accept, or -1 with errno. */
+static int open_socket(const struct addrinfo *ai, bool both_families, int backlog) {
+	int fd = socket(ai->ai_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+	if (fd < 0) return -1;
+	int one = 1, v6only = both_families ? 0 : 1;
+	setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof one);
+	if (ai->ai_family == AF_INET6) setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &v6only, sizeof v6only);
+	if (setsockopt(fd, SOL_SOCKET, SO_REUSEPORT, &one, sizeof one) != 0 ||
+	    bind(fd, ai->ai_addr, ai->ai_addrlen) != 0 || listen(fd, backlog) != 0) {
+		int saved = errno;
+		close(fd);
+		errno = saved;
+		return -1;
+	}
+	return fd;
+}
+
+static uint16_t port_of(int fd) {
+	struct sockaddr_storage at;
+	socklen_t len = sizeof at;
+	if (getsockname(fd, (struct sockaddr *)&at, &len) != 0) return 0;
+	if (at.ss_family == AF_INET6) return ntohs(((struct sockaddr_in6 *)&at)->sin6_port);
+	return ntohs(((struct sockaddr_in *)&at)->sin_port);
+}
+
+static int bind_first(const struct listener_opts *opts, int *fd_out, struct sl_err *err) {
+	bool any = opts->host[0] == '\0' || strcmp(opts->host, "*") == 0;
+	struct addrinfo hints = {.ai_socktype = SOCK_STREAM, .ai_flags = AI_PASSIVE | AI_NUMERICSERV};
+	if (any) hints.ai_family = AF_INET6;
+	char *service = sl_asprintf("%u", (unsigned)opts->port);
+	struct addrinfo *list = NULL;
+	int rc = getaddrinfo(any ? "::" : opts->host, service, &hints, &list);
+	if (rc != 0 && any) { /* a system without IPv6 */
+		hints.ai_family = AF_INET;
+		rc = getaddrinfo(NULL, service, &hints, &list);
+	}
+	sl_free(service);
+	if (rc != 0)
+		return sl_err_set(err, SL_EINVAL, "cannot listen on \"%s\": %s; give an address of this machine",
+				  opts->host, gai_strerror(rc));
+	int fd = -1;
+	for (struct addrinfo *ai = list; ai && fd < 0; ai = ai->ai_next)
+		fd = open_socket(ai, any, opts->backlog > 0 ? opts->backlog : SOMAXCONN);
+	int saved = errno;
+	freeaddrinfo(list);
+	if (fd < 0)
+		return sl_err_set(err, SL_ESYSTEM, "cannot listen on %s port %u: %s; is another program using it?",
+				  any ? "any address" : opts->host, (unsigned)opts->port, strerror(saved));
+	*fd_out = fd;
+	return SL_OK;
+}
+
+int listener_open(struct sl_loop *l, const struct listener_opts *opts, listener_accept_cb cb, void *arg,
+		  struct listener **out, struct sl_err *err) {
+	int fd, rc = bind_first(opts, &fd, err);
+	if (rc != SL_OK) return rc;
+	struct listener *ls = SL_NEW(struct listener);
+	*ls = (struct listener){.loop = l, .cb = cb, .arg = arg, .port = port_of(fd)};
+	sl_watch_init(&ls->watch, listener_ready);
+	sl_timer_init(&ls->rest, rest_over);
+	if (sl_watch_add(l, &ls->watch, fd) != SL_OK) {
+		rc = sl_err_set(err, SL_ESYSTEM, "cannot watch port %u: %s", (unsigned)ls->port, strerror(errno));
+		close(fd);
+		sl_free(ls);
+		return rc;
+	}
+	*out = ls;
+	return SL_OK;
+}
+
+uint16_t listener_port(const struct listener *ls) { return ls->port; }
+
+void listener_stop(struct listener *ls) {
+	sl_timer_cancel(&ls->rest);
+	int fd = ls->watch.fd;
+	sl_watch_remove(ls->loop, &ls->watch);
+	if (fd >= 0) close(fd);
+}
+
+void listener_free(struct listener *ls) {
+	if (!ls) return;
+	listener_stop(ls);
+	sl_free(ls);
+}
+
+char *listener_peer_text(const struct sockaddr *peer, socklen_t len) {
+	char host[NI_MAXHOST], port[NI_MAXSERV];
+	if (peer->sa_family == AF_UNIX) return sl_strdup("unix");
+	if (getnameinfo(peer, len, host, sizeof host, port, sizeof port, NI_NUMERICHOST | NI_NUMERICSERV) != 0)
+		return sl_strdup("unknown");
+	const char *mapped = "::ffff:"; /* an IPv4 client of an IPv6 socket */
+	if (strncmp(host, mapped, 7) == 0 && strchr(host, '.')) return sl_asprintf("%s:%s", host + 7, port);
+	if (peer->sa_family == AF_INET6) return sl_asprintf("[%s]:%s", host, port);
+	return sl_asprintf("%s:%s", host, port);
+}
+
+uint64_t listener_raise_fd_limit(void) {
+	struct rlimit r;
+	if (getrlimit(RLIMIT_NOFILE, &r) != 0) return 0;
+	if (r.rlim_cur < r.rlim_max) {
+		struct rlimit more = {.rlim_cur = r.rlim_max, .rlim_max = r.rlim_max};
+		if (setrlimit(RLIMIT_NOFILE, &more) == 0) r = more;
+	}
+	return r.rlim_cur;
+}

@@ -1,0 +1,43 @@
+/* listener.h: a listening socket of one loop.
+ *
+ * Every worker has its own on the same address (SO_REUSEPORT): the kernel spreads connections over them, and no worker
+ * hands one on because of accepting. A connection is accepted as a bare descriptor; what is put on it (MQTT, later TLS
+ * or WebSocket below it) is the business of who gets it.
+ *
+ * When the process has no descriptors left, accepting rests for a moment instead of spinning; the clients wait in the
+ * kernel's queue.
+ * Lifetime: from listener_open() to listener_free(); the callback may come until listener_stop().
+ * Thread: open and free while the loop stands still (before start, after join) or on it; stop on the loop. Never blocks
+ * but for a name given as host, which open resolves. */
+#ifndef LISTENER_H
+#define LISTENER_H
+
+#include <sys/socket.h>
+
+#include "err.h"
+#include "loop.h"
+
+struct listener;
+
+struct listener_opts {
+	const char *host; /* address or name; "" or "*": all addresses, IPv4 and IPv6 */
+	uint16_t port;    /* 0: the kernel chooses; listener_port() tells */
+	int backlog;      /* 0: the system's most */
+};
+
+/* The descriptor is the callee's: non-blocking, close-on-exec. */
+typedef void (*listener_accept_cb)(void *arg, int fd, const struct sockaddr *peer, socklen_t peer_len);
+
+int listener_open(struct sl_loop *l, const struct listener_opts *opts, listener_accept_cb cb, void *arg,
+		  struct listener **out, struct sl_err *err);
+uint16_t listener_port(const struct listener *ls);
+void listener_stop(struct listener *ls); /* closes the socket: new connections are refused */
+void listener_free(struct listener *ls); /* NULL is fine */
+
+/* "192.0.2.1:1883", "[2001:db8::1]:1883", "unix"; free with sl_free(). */
+char *listener_peer_text(const struct sockaddr *peer, socklen_t len) sl_warn_unused;
+
+/* Raises the limit of open files to what the system allows; returns the limit in force. */
+uint64_t listener_raise_fd_limit(void);
+
+#endif
