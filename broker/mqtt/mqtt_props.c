@@ -151,6 +151,7 @@ int mqtt_props_read(struct sl_slice *in, enum mqtt_where where, struct mqtt_prop
 }
 
 void mqtt_put_num(struct sl_buf *out, enum mqtt_prop prop, uint32_t value) {
+	sl_assert(is_number(prop));
 	sl_buf_put(out, (char)rows[prop].id);
 	switch ((enum mqtt_prop_type)rows[prop].type) {
 	case MQTT_TYPE_BOOL: sl_buf_put(out, (char)value); return;
@@ -161,7 +162,6 @@ void mqtt_put_num(struct sl_buf *out, enum mqtt_prop prop, uint32_t value) {
 	case MQTT_TYPE_BINARY:
 	case MQTT_TYPE_PAIR: break;
 	}
-	sl_assert(!"a number was written to a property that holds text");
 }
 
 void mqtt_put_string(struct sl_buf *out, struct sl_slice s) {
