@@ -14,6 +14,7 @@ import shutil
 import signal
 import socket
 import subprocess
+import sys
 import tempfile
 import time
 from pathlib import Path
@@ -52,6 +53,9 @@ def sanitizer_env():
     env.setdefault("UBSAN_OPTIONS", "print_stacktrace=1:exitcode=99")
     env.setdefault("TSAN_OPTIONS", f"exitcode=99:suppressions={ROOT}/tests/harness/tsan.supp")
     return env
+
+
+signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
 
 
 @atexit.register
@@ -124,7 +128,9 @@ class Broker:
 
     def start(self, wait=True):
         log = open(self.log_path, "ab")
-        self.process = subprocess.Popen(self.command(), stdout=log, stderr=log, cwd=self.folder, env=sanitizer_env())
+        # Should the test run itself be killed, the kernel ends the broker.
+        guard = ["setpriv", "--pdeathsig", "KILL"] if shutil.which("setpriv") else []
+        self.process = subprocess.Popen(guard + self.command(), stdout=log, stderr=log, cwd=self.folder, env=sanitizer_env())
         log.close()
         _running.add(self.process)
         if wait:

@@ -1,0 +1,199 @@
+#!/bin/bash
+# run.sh: installs what is missing, builds, and runs every test.
+#
+#     tests/run.sh                all suites
+#     tests/run.sh mqtt cli       some of them (and the builds they need)
+#     tests/run.sh --list         their names, in order
+#
+# Needs Debian 12 and root or sudo (for apt-get only; nothing else leaves build/ and temporary folders). Each suite
+# prints a line when it ends; the last line counts all tests. Exit code 0: nothing failed. Output of each suite is
+# kept in build/test-results/.
+set -uo pipefail
+cd "$(dirname "$0")/.."
+
+SUITES="build tidy unit sql mqtt clients cli fault tsan fuzz quickstart"
+export LC_ALL=C.UTF-8 TZ=UTC PYTHONDONTWRITEBYTECODE=1
+RESULTS=build/test-results
+JOBS=$(nproc)
+
+say() { printf '%s\n' "$*"; }
+
+case ${1:-} in
+--list) say $SUITES | tr ' ' '\n'; exit 0 ;;
+-*) say "usage: tests/run.sh [--list] [SUITE...]" >&2; exit 2 ;;
+esac
+wanted=${*:-$SUITES}
+for suite in $wanted; do
+	case " $SUITES " in *" $suite "*) ;; *)
+		say "run.sh: no suite is called \"$suite\"; there are: $SUITES" >&2; exit 2 ;;
+	esac
+done
+wants() { case " $wanted " in *" $1 "*) return 0 ;; esac; return 1; }
+
+# ---- Surroundings: removed again at the end, however it comes. ------------------------------------------------
+
+child= mounted_proc=
+cleanup() {
+	trap - EXIT INT TERM
+	[ -n "$child" ] && kill "$child" 2>/dev/null && wait "$child" 2>/dev/null
+	[ -n "$mounted_proc" ] && umount -l /proc
+}
+trap 'cleanup' EXIT
+trap 'exit 130' INT
+trap 'exit 143' TERM
+
+# A bare chroot has no /proc; the sanitizers read their own memory map there.
+if [ ! -e /proc/self/maps ]; then
+	if mount -t proc proc /proc 2>/dev/null; then mounted_proc=yes
+	else say "run.sh: /proc is not mounted, and mounting it was refused; mount it first: mount -t proc proc /proc" >&2; exit 3
+	fi
+fi
+mkdir -p $RESULTS
+rm -f $RESULTS/*.counts
+began=$SECONDS
+
+# Address space randomisation confuses the thread sanitizer of this compiler on some kernels.
+calm=
+setarch -R true 2>/dev/null && calm="setarch -R"
+
+# ---- Suites. run NAME SECONDS COMMAND...: output on screen and in a file; counts in NAME.counts. ---------------
+
+run() {
+	local name=$1 limit=$2 started=$SECONDS code=0
+	shift 2
+	printf '== %s\n' "$name"
+	exec {both}> >(tee "$RESULTS/$name.log")
+	local tee=$!
+	$calm timeout -k 20 "$limit" "$@" >&$both 2>&1 {both}>&- &
+	child=$!
+	wait "$child" || code=$?
+	child=
+	exec {both}>&-
+	wait "$tee"
+	if [ ! -s "$RESULTS/$name.counts" ]; then # it ended without saying what happened
+		[ "$code" = 0 ] && say "1 0 0" >"$RESULTS/$name.counts" || say "0 1 0" >"$RESULTS/$name.counts"
+		[ "$code" = 124 ] && say "$name: stopped after $limit seconds"
+		counts_line "$name" $((SECONDS - started))
+	fi
+	return $code
+}
+
+counts_line() { # NAME SECONDS
+	local passed failed skipped
+	read -r passed failed skipped <"$RESULTS/$1.counts"
+	say "$1: $passed passed, $failed failed, $skipped skipped ($2 s)"
+}
+
+python_suite() { # NAME SECONDS FOLDER [ARGUMENT...]
+	local name=$1 limit=$2 folder=$3
+	shift 3
+	run "$name" "$limit" python3 tests/harness/suite.py "$folder" --name "$name" --counts "$RESULTS/$name.counts" "$@"
+}
+
+install() {
+	tests/deps.sh install build test || exit 3
+	if wants clients && [ ! -d build/npm/node_modules/mqtt ]; then
+		say "installing: mqtt (npm)"
+		npm install --prefix build/npm --no-save --no-audit --no-fund --loglevel=error mqtt@5.16.0 \
+			>$RESULTS/npm.log 2>&1 || { cat $RESULTS/npm.log; say "run.sh: npm could not install mqtt" >&2; exit 3; }
+	fi
+}
+
+build() { # PRESET [TARGET...]
+	local preset=$1 log=$RESULTS/build-$1.log targets=
+	shift
+	[ $# -gt 0 ] && targets="--target $*"
+	{ cmake --preset "$preset" && cmake --build --preset "$preset" -j "$JOBS" $targets; } >"$log" 2>&1 && return 0
+	grep -n -m 20 -E 'error|FAILED|CMake Error' "$log" || tail -n 20 "$log"
+	say "the $preset build failed; all of it is in $log"
+	return 1
+}
+
+built= broken=
+need() { # PRESET: builds it once; says no when it cannot be built
+	local started=$SECONDS targets=
+	case " $built " in *" $1 "*) return 0 ;; esac
+	case " $broken " in *" $1 "*) return 1 ;; esac
+	[ "$1" = fuzz ] && targets=$(cd tests/fuzz && ls -- *_fuzz.c 2>/dev/null | sed 's/\.c$//')
+	say "== building $1"
+	if build "$1" $targets; then
+		built="$built $1" passed_builds=$((passed_builds + 1))
+		say "build $1: done ($((SECONDS - started)) s)"
+		return 0
+	fi
+	broken="$broken $1"
+	return 1
+}
+
+without() { # SUITE PRESET: a suite that cannot run counts as failed
+	say "0 1 0" >"$RESULTS/$1.counts"
+	say "$1: 0 passed, 1 failed, 0 skipped: the $2 build is missing"
+}
+
+fuzz_all() {
+	local target name passed=0 failed=0
+	for target in build/fuzz/fuzz/*_fuzz; do
+		[ -x "$target" ] || continue
+		name=$(basename "$target" _fuzz)
+		mkdir -p "build/fuzz/found/$name"
+		if "$target" -max_total_time=8 -timeout=10 -rss_limit_mb=2048 -print_final_stats=1 -verbosity=0 \
+			-artifact_prefix="$RESULTS/$name-" "build/fuzz/found/$name" "tests/fuzz/corpus/$name" \
+			>"$RESULTS/fuzz-$name.log" 2>&1; then
+			passed=$((passed + 1))
+			say "$name: $(sed -n 's/stat::number_of_executed_units: *//p' "$RESULTS/fuzz-$name.log") inputs"
+		else
+			failed=$((failed + 1))
+			tail -n 40 "$RESULTS/fuzz-$name.log"
+			say "FAILED $name: replay it with build/dev/tests/${name}_replay $RESULTS/$name-*"
+		fi
+	done
+	say "$passed $failed 0" >"$RESULTS/fuzz.counts"
+	say "fuzz: $passed passed, $failed failed, 0 skipped"
+	[ "$failed" = 0 ] && [ "$passed" -gt 0 ]
+}
+
+suite() {
+	case $1 in
+	build)
+		need dev; need release; need tsan; need fuzz
+		say "$(wc -w <<<"$built") $(wc -w <<<"$broken") 0" >$RESULTS/build.counts ;;
+	tidy) python_suite tidy 300 tidy ;;
+	unit) need dev && run unit 900 python3 tests/harness/ctest.py build/dev --counts $RESULTS/unit.counts \
+		|| [ -s $RESULTS/unit.counts ] || without unit dev ;;
+	sql) need dev && SLUICE_BIN=$PWD/build/dev/sluice python_suite sql 300 sql \
+		|| [ -s $RESULTS/sql.counts ] || without sql dev ;;
+	mqtt | clients | cli) need dev && SLUICE_BIN=$PWD/build/dev/sluice python_suite "$1" 600 "$1" \
+		|| [ -s $RESULTS/"$1".counts ] || without "$1" dev ;;
+	fault) need dev && need release && SLUICE_BIN=$PWD/build/dev/sluice SLUICE_FAST_BIN=$PWD/build/release/sluice \
+		python_suite fault 900 fault || [ -s $RESULTS/fault.counts ] || without fault "dev or release" ;;
+	tsan)
+		if need tsan; then
+			run tsan-unit 900 python3 tests/harness/ctest.py build/tsan --counts $RESULTS/tsan-unit.counts -L unit
+			SLUICE_BIN=$PWD/build/tsan/sluice python_suite tsan-mqtt 900 mqtt
+			SLUICE_BIN=$PWD/build/tsan/sluice SLUICE_FAST_BIN=$PWD/build/tsan/sluice \
+				python_suite tsan-load 600 fault -k threads
+		else without tsan-unit tsan
+		fi ;;
+	fuzz) if need fuzz; then echo "== fuzz"; fuzz_all; else without fuzz fuzz; fi ;;
+	quickstart) run quickstart 600 examples/quickstart.sh ;;
+	esac
+}
+
+passed_builds=0
+install
+for suite in $SUITES; do
+	if wants "$suite"; then suite "$suite"; fi
+done
+
+# ---- The sum. --------------------------------------------------------------------------------------------------
+
+passed=0 failed=0 skipped=0
+say "" "all suites, $((SECONDS - began)) s:"
+for file in "$RESULTS"/*.counts; do
+	read -r p f s <"$file"
+	printf '  %-12s %5d passed %4d failed %4d skipped\n' "$(basename "$file" .counts)" "$p" "$f" "$s"
+	passed=$((passed + p)) failed=$((failed + f)) skipped=$((skipped + s))
+done
+[ "$failed" = 0 ] || say "output of each suite: $RESULTS/"
+say "$passed passed, $failed failed, $skipped skipped"
+[ "$failed" = 0 ]
