@@ -108,6 +108,28 @@ int conf_parse_percent(struct sl_slice text, double *percent, struct sl_err *err
 			  SL_SLICE_ARG(slice_sub(text, 0, 80)));
 }
 
+int conf_parse_bind(struct sl_slice text, struct sl_slice *host, uint16_t *port, struct sl_err *err) {
+	const char *colon = text.n ? memrchr(text.p, ':', text.n) : NULL;
+	int64_t number;
+	if (colon && slice_to_i64(slice_from(text, (size_t)(colon - text.p) + 1), &number) == SL_OK &&
+	    is_digit(colon[1]) && number > 0 && number <= UINT16_MAX) {
+		struct sl_slice h = slice_sub(text, 0, (size_t)(colon - text.p));
+		bool bracketed = h.n >= 2 && h.p[0] == '[' && h.p[h.n - 1] == ']';
+		if (bracketed) h = slice_sub(h, 1, h.n - 2);
+		/* "::1:1883" could be read in two ways. */
+		if (bracketed == (slice_find_byte(h, ':') >= 0) && slice_find_byte(h, ' ') < 0) {
+			*host = h;
+			*port = (uint16_t)number;
+			return SL_OK;
+		}
+	}
+	return sl_err_set(
+	    err, SL_EINVAL,
+	    "'%.*s' is not an address with a port: write for example 127.0.0.1:1883, [::1]:1883 or :1883 for "
+	    "all addresses",
+	    SL_SLICE_ARG(slice_sub(text, 0, 80)));
+}
+
 void conf_write_duration(struct sl_buf *out, int64_t ms) {
 	if (ms == CONF_UNLIMITED) {
 		sl_buf_append_str(out, "unlimited");

@@ -1,4 +1,4 @@
-/* conf_units.h: numbers with units: durations, sizes, percentages; the only place that parses them.
+/* conf_units.h: durations, sizes, percentages, addresses with a port; the only place that parses them.
  *
  * Durations are milliseconds, sizes are bytes with binary multiples (KB = 1024; KiB is the same). Errors say what
  * is expected. Ranges are the caller's affair.
@@ -17,6 +17,10 @@ int conf_parse_duration(struct sl_slice text, int64_t *ms, struct sl_err *err);
 int conf_parse_size(struct sl_slice text, int64_t *bytes, struct sl_err *err);
 /* "80%" "2.5%": 0 to 100. */
 int conf_parse_percent(struct sl_slice text, double *percent, struct sl_err *err);
+
+/* "0.0.0.0:1883" "[::1]:1883" "localhost:1883" ":1883" (all addresses): host and port; host points into text and is
+ * empty for all addresses. */
+int conf_parse_bind(struct sl_slice text, struct sl_slice *host, uint16_t *port, struct sl_err *err);
 
 /* The shortest text that parses back to the same value: "1h30m", "64KB". CONF_UNLIMITED gives "unlimited". */
 void conf_write_duration(struct sl_buf *out, int64_t ms);

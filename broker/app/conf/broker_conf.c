@@ -1,0 +1,180 @@
+#include "broker_conf.h"
+
+#include <string.h>
+
+#include "broker_conf_int.h"
+#include "conf_units.h"
+#include "mem.h"
+#include "schema.h"
+#include "schema_doc.h"
+
+/* ---- listeners ------------------------------------------------------------------------------------------- */
+
+static void split_bind(const char *bind, char **host, uint16_t *port, struct sl_err *err) {
+	struct sl_slice h;
+	if (conf_parse_bind(slice_from_str(bind), &h, port, err) == SL_OK) *host = slice_dup(h);
+}
+
+static int refuse_option(const char *path, const char *option, struct conf_at at, struct conf_report *report,
+			 const char *why) {
+	char *inner = yaml_path_key(path, option);
+	int rc = conf_report_add(report, (struct conf_at){at.doc, inner}, CONF_AT_KEY, SL_EUNSUPPORTED, "%s", why);
+	sl_free(inner);
+	return rc;
+}
+
+/* Names and types that the file format has and this build has not: said plainly, never ignored. */
+static int check_listener(const struct broker_conf *conf, size_t i, const json_t *tree, const char *path,
+			  struct conf_report *report) {
+	struct broker_listener *l = broker_conf_listener(conf, i);
+	struct conf_at at = {conf->doc, path};
+	if (!l->name || !l->bind) return SL_OK; /* reported already */
+	if (l->type != LISTENER_TCP)
+		return refuse_option(
+		    path, "type", at, report,
+		    "this build listens on tcp only; tls, ws, wss and unix are not available yet, so remove "
+		    "this listener");
+	for (size_t j = 0; j < i; j++) {
+		const char *other = broker_conf_listener(conf, j)->name;
+		if (other && strcmp(other, l->name) == 0)
+			return refuse_option(path, "name", at, report,
+					     "another listener has this name; names must differ");
+	}
+	if (json_object_get(tree, "tls"))
+		return refuse_option(path, "tls", at, report, "a listener of type tcp has no tls options; remove them");
+	if (l->path) return refuse_option(path, "path", at, report, "a listener of type tcp has no path; remove it");
+	struct sl_err err = SL_ERR_INIT;
+	split_bind(l->bind, &l->host, &l->port, &err);
+	if (l->host) return SL_OK;
+	char *inner = yaml_path_key(path, "bind");
+	int rc = conf_report_text(report, (struct conf_at){conf->doc, inner}, &err);
+	sl_free(inner);
+	return rc;
+}
+
+static void add_default_listener(struct broker_conf *conf) {
+	struct broker_listener *l = SL_NEW(struct broker_listener);
+	*l = (struct broker_listener){.name = sl_strdup("mqtt"),
+				      .type = LISTENER_TCP,
+				      .bind = sl_strdup("127.0.0.1:1883"),
+				      .max_connections = CONF_UNLIMITED,
+				      .host = sl_strdup("127.0.0.1"),
+				      .port = 1883};
+	conf->listener_list = (struct conf_objects){.items = l, .len = 1};
+}
+
+static int check_listeners(struct broker_conf *conf, const json_t *root, struct conf_report *report) {
+	int first = SL_OK;
+	const json_t *list = json_object_get(root, "listeners");
+	if (!list) {
+		add_default_listener(conf);
+		return SL_OK;
+	}
+	for (size_t i = 0; i < conf->listener_list.len; i++) {
+		char *path = yaml_path_index("listeners", i);
+		int rc = check_listener(conf, i, json_array_get(list, i), path, report);
+		if (first == SL_OK) first = rc;
+		sl_free(path);
+	}
+	return first;
+}
+
+/* ---- who may connect ------------------------------------------------------------------------------------- */
+
+static bool is_loopback(const char *host) {
+	return strncmp(host, "127.", 4) == 0 || strcmp(host, "::1") == 0 || strcmp(host, "localhost") == 0;
+}
+
+static bool all_loopback(const struct broker_conf *conf) {
+	for (size_t i = 0; i < conf->listener_list.len; i++) {
+		const char *host = broker_conf_listener(conf, i)->host;
+		if (host && !is_loopback(host)) return false;
+	}
+	return true;
+}
+
+static int check_auth(struct broker_conf *conf, const json_t *root, struct conf_report *report) {
+	if (conf->auth.acl_file)
+		return conf_report_add(
+		    report, (struct conf_at){conf->doc, "auth.acl_file"}, CONF_AT_KEY, SL_EUNSUPPORTED,
+		    "access control lists are not available yet in this build; remove the line, and mind "
+		    "that every client may then use every topic");
+	if (conf->auth.anonymous || conf->auth.password_file) return SL_OK;
+	bool said = json_object_get(json_object_get(root, "auth"), "anonymous") != NULL;
+	if (!said && all_loopback(conf)) {
+		conf->auth.anonymous = true;
+		return SL_OK;
+	}
+	return conf_report_add(report, (struct conf_at){conf->doc, "auth"}, CONF_AT_KEY, SL_EINVAL,
+			       "nobody could connect: set password_file (made by `sluice passwd FILE USER`), or "
+			       "`anonymous: true` to let everybody in");
+}
+
+/* ---- the file -------------------------------------------------------------------------------------------- */
+
+static int check_named(const struct broker_conf *conf, json_t **tree, const char *path, struct conf_report *report) {
+	if (*tree && json_is_null(*tree)) {
+		json_decref(*tree);
+		*tree = NULL;
+	}
+	if (!*tree || json_is_object(*tree)) return SL_OK;
+	int rc = conf_report_add(report, (struct conf_at){conf->doc, path}, CONF_AT_VALUE, SL_ETYPE,
+				 "must be a map, {name: {...}}");
+	json_decref(*tree);
+	*tree = NULL;
+	return rc;
+}
+
+static void keep_first(int *first, int rc) {
+	if (*first == SL_OK) *first = rc;
+}
+
+int broker_conf_load(const char *path, struct broker_conf **out, struct conf_report *report) {
+	struct sl_err err = SL_ERR_INIT;
+	struct yaml_doc *doc;
+	*out = NULL;
+	if (yaml_doc_load_file(path, &doc, &err) != SL_OK) return conf_report_take(report, &err);
+	struct broker_conf *conf = SL_NEW(struct broker_conf);
+	conf->doc = doc;
+	const json_t *root = yaml_doc_root(doc);
+	int first = conf_apply(broker_conf_fields, root, (struct conf_at){doc, ""}, conf, report);
+	keep_first(&first, check_listeners(conf, root, report));
+	keep_first(&first, check_auth(conf, root, report));
+	keep_first(&first, check_named(conf, &conf->connectors, "connectors", report));
+	keep_first(&first, check_named(conf, &conf->rules, "rules", report));
+	if (conf->admin.bind) split_bind(conf->admin.bind, &conf->admin.host, &conf->admin.port, NULL);
+	*out = conf;
+	return first;
+}
+
+void broker_conf_free(struct broker_conf *conf) {
+	if (!conf) return;
+	for (size_t i = 0; i < conf->listener_list.len; i++) sl_free(broker_conf_listener(conf, i)->host);
+	sl_free(conf->admin.host);
+	conf_fini(broker_conf_fields, conf);
+	yaml_doc_free(conf->doc);
+	sl_free(conf);
+}
+
+json_t *broker_conf_show(const struct broker_conf *conf) {
+	json_t *tree = conf_show(broker_conf_fields, conf);
+	json_object_del(tree, "connectors");
+	json_object_del(tree, "rules");
+	return tree;
+}
+
+bool broker_conf_needs_restart(const struct broker_conf *old, const struct broker_conf *new, struct sl_buf *sections) {
+	static const char *const fixed[] = {"node", "log", "listeners", "mqtt", "admin"};
+	json_t *a = broker_conf_show(old), *b = broker_conf_show(new);
+	bool differs = false;
+	for (size_t i = 0; i < SL_ARRAY_LEN(fixed); i++) {
+		if (json_equal(json_object_get(a, fixed[i]), json_object_get(b, fixed[i]))) continue;
+		sl_buf_printf(sections, "%s%s", differs ? ", " : "", fixed[i]);
+		differs = true;
+	}
+	json_decref(a);
+	json_decref(b);
+	return differs;
+}
+
+void broker_conf_reference(struct sl_buf *out) { schema_doc_markdown(broker_conf_fields, out); }
