@@ -45,14 +45,39 @@ enum { RULES_HOPS_MAX = 8 }; /* how often a message may be republished by rules,
 /* ---- For the program: load, reload, status. --------------------------------------------------------------------- */
 
 struct rules_opts {
-	struct rules_host host; /* copied; publish may be NULL in a mere check */
-	struct connectors *connectors;
-	const char *node;      /* the `node` column; copied */
-	uint32_t worker_count; /* 0 in a mere check */
-	uint32_t hops_max;     /* 0 = RULES_HOPS_MAX */
+	struct rules_host host;        /* copied; publish may be NULL in a mere check */
+	struct connectors *connectors; /* NULL: actions with a connector are refused */
+	struct sl_loop *home;          /* where a change-over ends (rules_commit); NULL: on the last worker */
+	const char *node;              /* the `node` column; copied */
+	uint32_t worker_count;         /* 0 in a mere check */
+	uint32_t hops_max;             /* 0 = RULES_HOPS_MAX */
 };
 struct rules *rules_new(const struct rules_opts *opts) sl_warn_unused;
 void rules_free(struct rules *r); /* NULL is fine; its workers are freed before */
+
+/* Compiles the tree below `rules:` (NULL: none) aside. `connectors` is the connectors' half of the same configuration.
+ * SL_OK and *out; or the status of the first mistake, all of them in the report, and *out NULL. */
+int rules_prepare(struct rules *r, const json_t *tree, struct conf_at at, struct connectors_set *connectors,
+		  struct conf_report *report, struct rules_prepared **out);
+void rules_discard(struct rules_prepared *p); /* NULL is fine */
+
+/* Puts the set in force and takes it over; call it after connectors_commit(), while the connectors' set is there. Each
+ * worker changes over between two messages. When the last has, done(arg) runs (on `home`, or on the last worker; from
+ * inside this call when no worker runs yet): no worker stages into what belonged to the old set any more, so it
+ * calls connectors_commit_done(). May be called again before that. */
+typedef void (*rules_commit_cb)(void *arg);
+void rules_commit(struct rules *r, struct rules_prepared *p, rules_commit_cb done, void *arg);
+
+/* One for each worker, before its loop starts. With a loop: staged rows leave by themselves at the end of each tick.
+ * Without (tests, benchmarks): the caller calls sl_stages_flush(). metrics: the worker's shard, or NULL.
+ * Freed when the loop has ended and before it is freed. */
+struct rules_worker *rules_worker_new(struct rules *r, size_t index, struct sl_loop *loop,
+				      struct sl_metrics *metrics) sl_warn_unused;
+void rules_worker_free(struct rules_worker *rw); /* NULL is fine */
+
+/* While the workers are parked: sets member "rules" of out (rules/README.md), and the families per rule and action. */
+void rules_status(const struct rules *r, json_t *out);
+void rules_prometheus(const struct rules *r, struct sl_buf *out);
 
 /* ---- For the broker: one call a publish. ------------------------------------------------------------------------- */
 

@@ -1,0 +1,31 @@
+/* rule.h: one rule, compiled: a program, its actions with their templates, its counters. Never changes once made.
+ *
+ * Lifetime: belongs to its set (ruleset.h), which is freed when no worker runs it any more.
+ * Thread: made on one, then constant; only the counters' cells change, each by its worker. */
+#ifndef RULE_H
+#define RULE_H
+
+#include "action.h"
+#include "err.h"
+#include "rule_stats.h"
+#include "sql.h"
+
+enum { RULE_ID_BYTES_MAX = 255, RULE_TEXT_BYTES_MAX = 64 * 1024, RULE_ACTIONS_MAX = 64 };
+
+struct rule {
+	char *id, *description;
+	char *text; /* the SQL as written */
+	enum sql_dialect dialect;
+	bool enabled;
+	struct sql_program *program;
+	struct rule_action *actions;
+	size_t action_count;
+	struct rule_stats *stats; /* a reference; NULL until the set is complete */
+};
+
+/* Compiles the text only; actions are added by rule_conf.c before the set is complete. On failure *out is NULL and err has
+ * line and column within the text. */
+int rule_new(struct sl_slice id, struct sl_slice text, enum sql_dialect dialect, struct rule **out, struct sl_err *err);
+void rule_free(struct rule *r); /* NULL is fine */
+
+#endif

@@ -1,0 +1,184 @@
+/* rule_conf.c: see rule_conf.h. */
+#include "rule_conf.h"
+
+#include "mem.h"
+#include "rule_conf_int.h"
+#include "schema.h"
+#include "utf8.h"
+
+struct rule_options {
+	char *description, *sql, *lua;
+	int dialect;
+	bool enabled;
+	json_t *actions;
+};
+
+static const char *const dialect_names[] = {[SQL_STANDARD] = "standard", [SQL_AWS] = "aws", NULL};
+
+const struct conf_field rule_fields[] = {
+    {.name = "description",
+     .type = CONF_STRING,
+     .at = offsetof(struct rule_options, description),
+     .max = 4096,
+     .doc = "What the rule is for, in a sentence.",
+     .example = "rooms above 28 degrees"},
+    {.name = "sql",
+     .type = CONF_STRING,
+     .flags = CONF_REQUIRED | CONF_NONEMPTY,
+     .at = offsetof(struct rule_options, sql),
+     .max = RULE_TEXT_BYTES_MAX,
+     .doc = "The rule: SELECT or FOREACH, FROM topic filters, WHERE. Compiled when the file is loaded.",
+     .example = "SELECT clientid, payload.t AS t FROM \"room/+/telemetry\" WHERE payload.t > 28"},
+    {.name = "dialect",
+     .type = CONF_ENUM,
+     .at = offsetof(struct rule_options, dialect),
+     .def = "standard",
+     .names = dialect_names,
+     .doc = "The language the SQL is written in."},
+    {.name = "enabled",
+     .type = CONF_BOOL,
+     .at = offsetof(struct rule_options, enabled),
+     .def = "true",
+     .doc = "A rule that is not enabled is checked and then left aside."},
+    {.name = "actions",
+     .type = CONF_TREE,
+     .flags = CONF_NULL_OK,
+     .at = offsetof(struct rule_options, actions),
+     .doc = "What becomes of each row, in order: a list of {connector: NAME, ...}, {republish: {...}}, {console: {}}.",
+     .example = "[{console: {}}]"},
+    {.name = "lua",
+     .type = CONF_STRING,
+     .flags = CONF_ADVANCED,
+     .at = offsetof(struct rule_options, lua),
+     .doc = "A script that changes rows. Not in this build yet: a rule that has one is refused."},
+    CONF_END};
+
+void rule_load_failed(struct rule_load *load, int status) {
+	if (load->status == SL_OK) load->status = status;
+}
+
+/* Any text that a log line and a label can show. */
+static int check_id(struct rule_load *load, struct conf_at at) {
+	struct sl_slice id = slice_from_str(load->id);
+	if (id.n == 0 || id.n > RULE_ID_BYTES_MAX)
+		return conf_report_add(load->report, at, CONF_AT_KEY, SL_ELIMIT,
+				       "the id of a rule must have 1 to %d bytes; this has %zu", RULE_ID_BYTES_MAX,
+				       id.n);
+	for (size_t i = 0; i < id.n; i++) {
+		if ((uint8_t)id.p[i] < 0x20 || id.p[i] == 0x7f)
+			return conf_report_add(load->report, at, CONF_AT_KEY, SL_EINVAL,
+					       "the id of a rule must not hold control characters");
+	}
+	if (!utf8_valid(id))
+		return conf_report_add(load->report, at, CONF_AT_KEY, SL_EINVAL, "the id of a rule must be UTF-8");
+	return SL_OK;
+}
+
+static void load_sql(struct rule_load *load, const struct rule_options *options, const char *path) {
+	if (!options->sql) return;
+	struct sl_err err = SL_ERR_INIT;
+	char *sql_path = yaml_path_key(path, "sql");
+	int rc = rule_new(slice_from_str(load->id), slice_from_str(options->sql), (enum sql_dialect)options->dialect,
+			  &load->rule, &err);
+	if (rc != SL_OK) {
+		struct conf_at at = {load->doc, sql_path};
+		/* It is the dialect that is wrong then, not the text. */
+		char *dialect_path = yaml_path_key(path, "dialect");
+		if (rc == SL_EUNSUPPORTED && options->dialect == SQL_AWS) at.path = dialect_path;
+		rule_load_failed(load, conf_report_text(load->report, at, &err));
+		sl_free(dialect_path);
+	}
+	sl_err_fini(&err);
+	sl_free(sql_path);
+}
+
+static void load_actions(struct rule_load *load, const json_t *actions, const char *path) {
+	char *list_path = yaml_path_key(path, "actions");
+	struct conf_at at = {load->doc, list_path};
+	size_t count = json_array_size(actions);
+	if (actions && !json_is_array(actions) && !json_is_null(actions)) {
+		rule_load_failed(load, conf_report_add(load->report, at, CONF_AT_VALUE, SL_ETYPE,
+						       "must be a list of actions, each behind a dash"));
+	} else if (count > RULE_ACTIONS_MAX) {
+		rule_load_failed(load, conf_report_add(load->report, at, CONF_AT_VALUE, SL_ELIMIT,
+						       "a rule has at most %d actions; this has %zu", RULE_ACTIONS_MAX,
+						       count));
+	} else {
+		struct rule_action *made = SL_NEW_ARRAY(struct rule_action, count + 1);
+		for (size_t i = 0; i < count; i++) {
+			char *item_path = yaml_path_index(list_path, i);
+			made[i].index = (uint32_t)i;
+			rule_conf_action(load, json_array_get(actions, i), item_path, &made[i]);
+			sl_free(item_path);
+		}
+		if (load->rule) {
+			load->rule->actions = made;
+			load->rule->action_count = count;
+		} else {
+			for (size_t i = 0; i < count; i++) rule_action_fini(&made[i]);
+			sl_free(made);
+		}
+	}
+	sl_free(list_path);
+}
+
+/* The plan of a topic counts on every path to be one that the extractor takes. */
+static void check_paths(struct rule_load *load, const char *path) {
+	size_t count;
+	struct jpath_set *paths = NULL;
+	const struct jpath *all = sql_program_paths(load->rule->program, &count);
+	int rc = jpath_set_new(all, count, &paths);
+	jpath_set_free(paths);
+	if (rc == SL_OK) return;
+	rule_load_failed(load, conf_report_add(load->report, (struct conf_at){load->doc, path}, CONF_AT_KEY, rc,
+					       "a path into the payload is too deep or has too long a name"));
+}
+
+static int load_rule(const char *id, const json_t *tree, struct conf_at at, struct connectors_set *connectors,
+		     struct conf_report *report, struct ruleset *set) {
+	struct rule_options options = {0};
+	struct rule_load load = {.id = id, .connectors = connectors, .report = report, .doc = at.doc};
+	rule_load_failed(&load, check_id(&load, at));
+	rule_load_failed(&load, conf_apply(rule_fields, tree, at, &options, report));
+	if (options.lua) {
+		char *lua_path = yaml_path_key(at.path, "lua");
+		rule_load_failed(
+		    &load, conf_report_add(report, (struct conf_at){at.doc, lua_path}, CONF_AT_KEY, SL_EUNSUPPORTED,
+					   "scripts are not in this build yet; say it in sql, or remove it"));
+		sl_free(lua_path);
+	}
+	load_sql(&load, &options, at.path);
+	load_actions(&load, options.actions, at.path);
+	if (load.rule) {
+		check_paths(&load, at.path);
+		load.rule->enabled = options.enabled;
+		load.rule->description = sl_strdup(options.description ? options.description : "");
+		ruleset_add(set, load.rule);
+	}
+	conf_fini(rule_fields, &options);
+	return load.status;
+}
+
+int rule_conf_load(const json_t *tree, struct conf_at at, struct connectors_set *connectors, struct conf_report *report,
+		   struct ruleset *set) {
+	int status = SL_OK;
+	const char *id;
+	json_t *item;
+	if (!tree || json_is_null(tree)) return SL_OK;
+	if (!json_is_object(tree))
+		return conf_report_add(
+		    report, at, CONF_AT_VALUE, SL_ETYPE,
+		    "must be a map of rules, each under its id, for example `hot_rooms: {sql: ...}`");
+	if (json_object_size(tree) > RULESET_RULES_MAX)
+		return conf_report_add(report, at, CONF_AT_VALUE, SL_ELIMIT,
+				       "at most %d rules are taken; there are %zu", RULESET_RULES_MAX,
+				       json_object_size(tree));
+	/* jansson walks an object in the order of the file, which is the order in which rules run. */
+	json_object_foreach((json_t *)(uintptr_t)tree, id, item) {
+		char *path = yaml_path_key(at.path, id);
+		int rc = load_rule(id, item, (struct conf_at){at.doc, path}, connectors, report, set);
+		if (status == SL_OK) status = rc;
+		sl_free(path);
+	}
+	return status;
+}

@@ -1,0 +1,243 @@
+/* rule_conf_action.c: one item of `actions:`: its options checked, its templates compiled against the rule's program. */
+#include "mem.h"
+#include "rule_conf_int.h"
+#include "schema.h"
+#include "topic.h"
+#include "utf8.h"
+
+struct republish_options {
+	char *topic, *payload, *qos, *retain, *content_type;
+	struct conf_map user_properties;
+};
+
+const struct conf_field republish_fields[] = {
+    {.name = "topic",
+     .type = CONF_TEMPLATE,
+     .flags = CONF_REQUIRED | CONF_NONEMPTY,
+     .at = offsetof(struct republish_options, topic),
+     .max = TOPIC_BYTES_MAX,
+     .doc = "The topic to publish to. A row whose topic would hold a wildcard is refused.",
+     .example = "alerts/${device}"},
+    {.name = "payload",
+     .type = CONF_TEMPLATE,
+     .at = offsetof(struct republish_options, payload),
+     .def = "${.}",
+     .doc = "The payload; `${.}` is the whole row as JSON."},
+    {.name = "qos",
+     .type = CONF_TEMPLATE,
+     .at = offsetof(struct republish_options, qos),
+     .doc = "0, 1, 2 or a template that gives one; absent: the QoS of the message that caused it.",
+     .example = "1"},
+    {.name = "retain",
+     .type = CONF_TEMPLATE,
+     .at = offsetof(struct republish_options, retain),
+     .def = "false",
+     .doc = "true, false or a template that gives one."},
+    {.name = "content_type",
+     .type = CONF_TEMPLATE,
+     .at = offsetof(struct republish_options, content_type),
+     .max = UINT16_MAX,
+     .doc = "MQTT 5 content type of the message.",
+     .example = "application/json"},
+    {.name = "user_properties",
+     .type = CONF_TEMPLATE_MAP,
+     .at = offsetof(struct republish_options, user_properties),
+     .max = 1000,
+     .doc = "MQTT 5 user properties of the message.",
+     .example = "{rule: hot_rooms}"},
+    CONF_END};
+
+/* The two kinds of action that need no connector are an object under their name. */
+struct republish_action {
+	struct republish_options republish;
+};
+static const struct conf_field republish_action_fields[] = {{.name = "republish",
+							     .type = CONF_OBJECT,
+							     .flags = CONF_REQUIRED,
+							     .fields = republish_fields,
+							     .doc = "Publishes a message made of the row."},
+							    CONF_END};
+static const struct conf_field no_fields[] = {CONF_END};
+static const struct conf_field console_action_fields[] = {{.name = "console",
+							   .type = CONF_OBJECT,
+							   .flags = CONF_NULL_OK,
+							   .fields = no_fields,
+							   .doc = "Prints the row to the log, at most one a second."},
+							  CONF_END};
+
+/* ---- templates ---------------------------------------------------------------------------------------------------- */
+
+/* A text with templates in it, and where in the configuration it stands. */
+struct template_text {
+	struct sl_slice text;
+	enum sql_target target;
+	const char *action_path, *option; /* option NULL: the action itself */
+	uint32_t line, column;            /* of the text within the option, 1-based; 0: it is all of it */
+};
+
+/* Compiles; a failure goes to the report. NULL when that failed, or when there is no program to compile it against. */
+static struct sql_template *template_new(struct rule_load *load, const struct template_text *t) {
+	struct sql_template *made = NULL;
+	struct sl_err err = SL_ERR_INIT;
+	if (!load->rule) return NULL;
+	if (sql_template_compile(t->text, load->rule->program, t->target, &made, &err) != SL_OK) {
+		char *path = t->option ? sl_asprintf("%s.%s", t->action_path, t->option) : sl_strdup(t->action_path);
+		if (t->line && err.line) {
+			if (err.line == 1) err.column += t->column - 1;
+			err.line += t->line - 1;
+		}
+		rule_load_failed(load, conf_report_text(load->report, (struct conf_at){load->doc, path}, &err));
+		sl_free(path);
+	}
+	sl_err_fini(&err);
+	return made;
+}
+
+/* ---- connector ---------------------------------------------------------------------------------------------------- */
+
+static void connector_templates(struct rule_load *load, const char *path, struct action_connector *a) {
+	size_t count;
+	const struct sl_param *params = sl_action_spec_params(a->spec, &count);
+	sl_assert(count <= UINT16_MAX);
+	a->params = SL_NEW_ARRAY(struct sql_template *, count + 1);
+	a->param_count = (uint16_t)count;
+	for (size_t i = 0; i < count; i++) {
+		struct template_text t = {.text = params[i].text,
+					  .target = params[i].target,
+					  .action_path = path,
+					  .option = params[i].path,
+					  .line = params[i].line,
+					  .column = params[i].column};
+		a->params[i] = template_new(load, &t);
+	}
+	const char *key = sl_action_spec_order_key(a->spec);
+	if (!key) return;
+	struct template_text t = {
+	    .text = slice_from_str(key), .target = SQL_TO_TEXT, .action_path = path, .option = "order_key"};
+	a->order_key = template_new(load, &t);
+}
+
+static void load_connector(struct rule_load *load, const json_t *tree, const char *path, struct rule_action *a) {
+	struct conf_at at = {load->doc, path};
+	const char *name = json_string_value(json_object_get(tree, "connector"));
+	a->kind = ACTION_CONNECTOR;
+	a->label = sl_strdup(name ? name : "");
+	if (!load->connectors) {
+		rule_load_failed(load, conf_report_add(load->report, at, CONF_AT_VALUE, SL_ENOTFOUND,
+						       "there are no connectors here"));
+		return;
+	}
+	int rc =
+	    connectors_prepare_action(load->connectors, load->id, a->index, tree, at, load->report, &a->connector.spec);
+	if (rc != SL_OK)
+		rule_load_failed(load, rc);
+	else
+		connector_templates(load, path, &a->connector);
+}
+
+/* ---- republish ---------------------------------------------------------------------------------------------------- */
+
+static struct sql_template *republish_template(struct rule_load *load, const char *path, const char *option,
+					       const char *text, enum sql_target target) {
+	if (!text) return NULL;
+	struct template_text t = {
+	    .text = slice_from_str(text), .target = target, .action_path = path, .option = option};
+	return template_new(load, &t);
+}
+
+/* What needs no row to be judged. */
+static void check_constant(struct rule_load *load, const char *path, const char *option, const struct sql_template *t,
+			   bool (*is_fine)(struct sl_slice text), const char *wanted) {
+	struct sl_slice text;
+	if (!t || !sql_template_is_constant(t, &text) || is_fine(text)) return;
+	char *option_path = sl_asprintf("%s.%s", path, option);
+	rule_load_failed(load, conf_report_add(load->report, (struct conf_at){load->doc, option_path}, CONF_AT_VALUE,
+					       SL_EINVAL, "'%.*s' is not %s", SL_SLICE_ARG(text), wanted));
+	sl_free(option_path);
+}
+
+static bool is_topic(struct sl_slice text) { return topic_name_valid(text) && utf8_valid_mqtt(text); }
+static bool is_qos(struct sl_slice text) { return text.n == 1 && text.p[0] >= '0' && text.p[0] <= '2'; }
+static bool is_bool(struct sl_slice text) { return slice_equal_str(text, "true") || slice_equal_str(text, "false"); }
+
+static void republish_properties(struct rule_load *load, const char *path, const struct conf_map *map,
+				 struct action_republish *a) {
+	a->properties = SL_NEW_ARRAY(struct republish_pair, map->len + 1);
+	for (size_t i = 0; i < map->len; i++) {
+		char *option = yaml_path_key("user_properties", map->items[i].key);
+		if (strlen(map->items[i].key) > UINT16_MAX) {
+			char *option_path = sl_asprintf("%s.%s", path, option);
+			rule_load_failed(load, conf_report_add(load->report, (struct conf_at){load->doc, option_path},
+							       CONF_AT_KEY, SL_ELIMIT, "has more than 65535 bytes"));
+			sl_free(option_path);
+		}
+		a->properties[i].name = sl_strdup(map->items[i].key);
+		a->properties[i].value = republish_template(load, path, option, map->items[i].value, SQL_TO_TEXT);
+		a->property_count++;
+		sl_free(option);
+	}
+}
+
+static void load_republish(struct rule_load *load, const json_t *tree, const char *path, struct rule_action *a) {
+	struct republish_action options = {.republish = {NULL}};
+	struct action_republish *r = &a->republish;
+	char *inner = yaml_path_key(path, "republish");
+	a->kind = ACTION_REPUBLISH;
+	a->label = sl_strdup("republish");
+	rule_load_failed(
+	    load, conf_apply(republish_action_fields, tree, (struct conf_at){load->doc, path}, &options, load->report));
+	const struct republish_options *o = &options.republish;
+	r->topic = republish_template(load, inner, "topic", o->topic, SQL_TO_TOPIC);
+	r->payload = republish_template(load, inner, "payload", o->payload, SQL_TO_TEXT);
+	r->qos = republish_template(load, inner, "qos", o->qos, SQL_TO_VALUE);
+	r->retain = republish_template(load, inner, "retain", o->retain, SQL_TO_VALUE);
+	r->content_type = republish_template(load, inner, "content_type", o->content_type, SQL_TO_TEXT);
+	republish_properties(load, inner, &o->user_properties, r);
+	check_constant(load, inner, "topic", r->topic, is_topic, "a topic that one can publish to");
+	check_constant(load, inner, "qos", r->qos, is_qos, "0, 1 or 2");
+	check_constant(load, inner, "retain", r->retain, is_bool, "true or false");
+	conf_fini(republish_action_fields, &options);
+	sl_free(inner);
+}
+
+/* ---- all kinds ---------------------------------------------------------------------------------------------------- */
+
+static void load_console(struct rule_load *load, const json_t *tree, const char *path, struct rule_action *a) {
+	char nothing = 0;
+	a->kind = ACTION_CONSOLE;
+	a->label = sl_strdup("console");
+	a->console_site = SL_NEW(struct log_site);
+	rule_load_failed(
+	    load, conf_apply(console_action_fields, tree, (struct conf_at){load->doc, path}, &nothing, load->report));
+}
+
+static const struct action_name {
+	const char *name;
+	void (*load)(struct rule_load *load, const json_t *tree, const char *path, struct rule_action *a);
+} action_names[] = {{"connector", load_connector}, {"republish", load_republish}, {"console", load_console}};
+
+static void unknown_action(struct rule_load *load, const json_t *tree, const char *path) {
+	const char *names[SL_ARRAY_LEN(action_names)], *key, *near = NULL;
+	json_t *value;
+	for (size_t i = 0; i < SL_ARRAY_LEN(names); i++) names[i] = action_names[i].name;
+	json_object_foreach((json_t *)(uintptr_t)tree, key, value) {
+		near = slice_nearest(slice_from_str(key), names, SL_ARRAY_LEN(names));
+		if (near) break;
+	}
+	struct conf_at at = {load->doc, path};
+	rule_load_failed(load, near ? conf_report_add(load->report, at, CONF_AT_VALUE, SL_EINVAL,
+						      "there is no action '%s'; did you mean '%s'?", key, near)
+				    : conf_report_add(load->report, at, CONF_AT_VALUE, SL_EINVAL,
+						      "is no action: write {connector: NAME, ...}, {republish: {...}} "
+						      "or {console: {}}"));
+}
+
+void rule_conf_action(struct rule_load *load, const json_t *tree, const char *path, struct rule_action *a) {
+	a->kind = ACTION_CONSOLE; /* nothing to free, until something else is known */
+	for (size_t i = 0; i < SL_ARRAY_LEN(action_names); i++) {
+		if (!json_object_get(tree, action_names[i].name)) continue;
+		action_names[i].load(load, tree, path, a);
+		return;
+	}
+	unknown_action(load, tree, path);
+}

@@ -1,0 +1,22 @@
+/* rule_conf_int.h: what rule_conf.c and rule_conf_action.c share. */
+#ifndef RULE_CONF_INT_H
+#define RULE_CONF_INT_H
+
+#include "rule_conf.h"
+
+/* One rule being loaded. */
+struct rule_load {
+	struct rule *rule; /* NULL when its SQL is wrong: actions are then checked as far as that goes */
+	const char *id;
+	struct connectors_set *connectors;
+	struct conf_report *report;
+	const struct yaml_doc *doc;
+	int status; /* of the first mistake */
+};
+
+void rule_load_failed(struct rule_load *load, int status);
+
+/* Checks one item of `actions:` and fills *a, which is zeroed. `path` names the item. Failures are in the report. */
+void rule_conf_action(struct rule_load *load, const json_t *tree, const char *path, struct rule_action *a);
+
+#endif

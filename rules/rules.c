@@ -1,0 +1,141 @@
+/* rules.c: the engine as a whole: sets in and out of force, and what it says about itself. */
+#include "mem.h"
+#include "rule.h"
+#include "rule_conf.h"
+#include "rules_int.h"
+
+struct rules_prepared {
+	struct ruleset *set;
+};
+
+struct rules *rules_new(const struct rules_opts *opts) {
+	struct rules *r = SL_NEW(struct rules);
+	r->host = opts->host;
+	r->connectors = opts->connectors;
+	r->home = opts->home;
+	r->node = sl_strdup(opts->node ? opts->node : "");
+	r->worker_count = opts->worker_count;
+	r->hops_max = opts->hops_max ? opts->hops_max : RULES_HOPS_MAX;
+	r->workers = SL_NEW_ARRAY(struct rules_worker *, opts->worker_count + 1);
+	r->set = ruleset_new();
+	ruleset_complete(r->set, NULL, r->worker_count);
+	return r;
+}
+
+void rules_free(struct rules *r) {
+	if (!r) return;
+	for (uint32_t w = 0; w < r->worker_count; w++) sl_assert(!r->workers[w]);
+	ruleset_free(r->set);
+	sl_free(r->workers);
+	sl_free(r->node);
+	sl_free(r);
+}
+
+int rules_prepare(struct rules *r, const json_t *tree, struct conf_at at, struct connectors_set *connectors,
+		  struct conf_report *report, struct rules_prepared **out) {
+	(void)r;
+	*out = NULL;
+	struct ruleset *set = ruleset_new();
+	int rc = rule_conf_load(tree, at, connectors, report, set);
+	if (rc != SL_OK) {
+		ruleset_free(set);
+		return rc;
+	}
+	*out = SL_NEW(struct rules_prepared);
+	(*out)->set = set;
+	return SL_OK;
+}
+
+void rules_discard(struct rules_prepared *p) {
+	if (!p) return;
+	ruleset_free(p->set);
+	sl_free(p);
+}
+
+/* ---- Changing over. One swap per commit; one letter per worker; the last worker to answer ends it. --------------- */
+
+struct swap_letter {
+	struct sl_post post;
+	struct rules_worker *rw;
+	struct rules_swap *swap;
+};
+struct rules_swap {
+	struct sl_post home_post;
+	struct rules *rules;
+	struct ruleset *next, *before;
+	_Atomic uint32_t waiting; /* workers that have not changed over yet */
+	rules_commit_cb done;
+	void *arg;
+	struct swap_letter letters[];
+};
+
+static void swap_end(struct rules_swap *swap) {
+	if (swap->done) swap->done(swap->arg);
+	ruleset_free(swap->before);
+	sl_free(swap);
+}
+
+static void swap_home(struct sl_post *post, struct sl_loop *l) {
+	(void)l;
+	swap_end(sl_container_of(post, struct rules_swap, home_post));
+}
+
+static void swap_worker(struct sl_post *post, struct sl_loop *l) {
+	(void)l;
+	struct swap_letter *letter = sl_container_of(post, struct swap_letter, post);
+	struct rules_swap *swap = letter->swap;
+	/* Rows that this tick has staged so far go to pipelines that may end with the old set. */
+	if (swap->rules->connectors) sl_stages_flush(swap->rules->connectors, letter->rw->index);
+	rules_worker_use(letter->rw, swap->next);
+	/* Release: we are done with the old set. Acquire, for the last: so is everybody. */
+	if (atomic_fetch_sub_explicit(&swap->waiting, 1, memory_order_acq_rel) != 1) return;
+	if (swap->rules->home)
+		sl_loop_post(swap->rules->home, &swap->home_post);
+	else
+		swap_end(swap);
+}
+
+/* What connectors_commit() has made is taken over now; the specs end with the connectors' set. */
+static void adopt_pipelines(struct ruleset *set) {
+	for (size_t i = 0; i < set->len; i++) {
+		for (size_t k = 0; k < set->rules[i]->action_count; k++) {
+			struct rule_action *a = &set->rules[i]->actions[k];
+			if (a->kind != ACTION_CONNECTOR) continue;
+			a->connector.pipeline = sl_action_spec_pipeline(a->connector.spec);
+			a->connector.spec = NULL;
+		}
+	}
+}
+
+void rules_commit(struct rules *r, struct rules_prepared *p, rules_commit_cb done, void *arg) {
+	struct rules_swap *swap = sl_zalloc(sizeof *swap + r->worker_count * sizeof swap->letters[0]);
+	uint32_t running = 0;
+	swap->home_post.run = swap_home;
+	swap->rules = r;
+	swap->before = r->set;
+	swap->next = p->set;
+	swap->done = done;
+	swap->arg = arg;
+	adopt_pipelines(p->set);
+	ruleset_complete(p->set, r->set, r->worker_count);
+	r->set = p->set;
+	sl_free(p);
+
+	for (uint32_t w = 0; w < r->worker_count; w++) {
+		struct swap_letter *letter = &swap->letters[w];
+		*letter = (struct swap_letter){.post = {.run = swap_worker}, .rw = r->workers[w], .swap = swap};
+		if (letter->rw && letter->rw->loop) running++;
+	}
+	atomic_init(&swap->waiting, running + 1);
+	for (uint32_t w = 0; w < r->worker_count; w++) {
+		struct swap_letter *letter = &swap->letters[w];
+		if (!letter->rw) continue;
+		if (letter->rw->loop)
+			sl_loop_post(letter->rw->loop, &letter->post);
+		else
+			rules_worker_use(letter->rw, swap->next);
+	}
+	/* Our own share, so that the swap cannot end while letters are still being sent; and the end of it when no
+	 * worker runs. */
+	if (atomic_fetch_sub_explicit(&swap->waiting, 1, memory_order_acq_rel) == 1) swap_end(swap);
+}

@@ -1,0 +1,58 @@
+/* rules_int.h: the insides of struct rules and struct rules_worker, for the files of this folder. */
+#ifndef RULES_INT_H
+#define RULES_INT_H
+
+#include "republish_queue.h"
+#include "rule_plan.h"
+#include "rules.h"
+#include "topic_cache.h"
+
+enum {
+	/* Topics a worker remembers. A steady crowd of as many devices, each with a topic of its own, is all hits. */
+	RULES_CACHE_ENTRIES = 128 * 1024,
+	RULES_CACHE_SWEEP_MS = 1000,
+	RULES_CACHE_SWEEP_PLACES = 4096,
+};
+
+struct rules {
+	struct rules_host host;
+	struct connectors *connectors;
+	struct sl_loop *home;
+	char *node;
+	uint32_t worker_count, hops_max;
+	struct ruleset *set;           /* the newest committed; workers may be a moment behind. Never NULL */
+	struct rules_worker **workers; /* worker_count; NULL where none was made yet */
+};
+
+struct rules_worker {
+	struct rules *rules;
+	size_t index;
+	struct sl_loop *loop;      /* NULL in tests and tools that call rules_worker_flush() themselves */
+	const struct ruleset *set; /* the one this worker runs */
+	uint64_t generation;       /* grows with each set: what the topic cache goes by */
+	struct topic_cache *cache; /* topic -> struct rule_plan, or NULL: no candidate */
+	struct rule_plans plans;
+	struct rule_candidates candidates; /* room for a look-up */
+	struct sl_stage **stages;          /* by action_connector.slot */
+	struct sql_vm *vm;
+	struct jpath_hit *hits;
+	size_t hits_cap;
+	struct action_row *rows; /* of the run that is on, until it ends well */
+	size_t rows_len, rows_cap;
+	size_t rows_made;   /* rows of that run, whatever the number of actions */
+	uint64_t any_order; /* spreads the rows of actions without order over the lanes */
+	struct republish_queue queue;
+	struct sl_ticket *ticket; /* of the publish that the messages in `queue` come from */
+	struct sl_metrics *metrics;
+	struct sl_metrics *own_metrics; /* when the caller gave none */
+	struct sl_hook stage_hook;
+	struct sl_timer sweep_timer;
+};
+
+/* Lets the worker run `set` from the next message on; forgets everything of the former. */
+void rules_worker_use(struct rules_worker *rw, const struct ruleset *set);
+
+/* Publishes what is in rw->queue, and what that causes. Empties the queue. */
+void rules_republish_drain(struct rules_worker *rw);
+
+#endif

@@ -1,0 +1,129 @@
+/* rules_status.c: what the rules say about themselves: a tree for the API and the quickstart, families for Prometheus. */
+#include "conv.h"
+#include "metrics.h"
+#include "rule.h"
+#include "rules_int.h"
+
+/* Text that came from outside and was cut or may not be UTF-8. */
+static json_t *json_text(struct sl_slice s) {
+	json_t *text = json_stringn(s.p ? s.p : "", s.n);
+	return text ? text : json_string("(not UTF-8)");
+}
+
+static void set_count(json_t *object, const char *name, uint64_t n) {
+	json_object_set_new(object, name, json_integer((json_int_t)n));
+}
+
+static json_t *action_status(const struct rule_action *a) {
+	static const char *const kinds[] = {
+	    [ACTION_CONNECTOR] = "connector", [ACTION_REPUBLISH] = "republish", [ACTION_CONSOLE] = "console"};
+	struct action_cell sum = action_stats_sum(a->stats);
+	json_t *out = json_object();
+	json_object_set_new(out, "kind", json_string(kinds[a->kind]));
+	json_object_set_new(out, "name", json_text(slice_from_str(a->label)));
+	set_count(out, "taken", sum.taken);
+	set_count(out, "failed", sum.failed);
+	if (a->kind == ACTION_REPUBLISH) set_count(out, "looping", sum.looping);
+	return out;
+}
+
+static json_t *failures_status(const struct rule_stats *stats) {
+	const struct rule_failure *newest[RULE_FAILURES_KEPT];
+	size_t n = rule_failures_newest(stats, newest, SL_ARRAY_LEN(newest));
+	json_t *out = json_array();
+	for (size_t i = 0; i < n; i++) {
+		json_t *f = json_object();
+		json_object_set_new(f, "at_ms", json_integer(newest[i]->at_ms));
+		json_object_set_new(f, "topic", json_text(sl_buf_slice(&newest[i]->topic)));
+		json_object_set_new(f, "reason", json_text(sl_buf_slice(&newest[i]->reason)));
+		json_array_append_new(out, f);
+	}
+	return out;
+}
+
+static json_t *rule_status(const struct rule *r) {
+	static const char *const dialects[] = {[SQL_STANDARD] = "standard", [SQL_AWS] = "aws"};
+	struct rule_cell sum = rule_stats_sum(r->stats);
+	json_t *out = json_object(), *actions = json_array();
+	json_object_set_new(out, "id", json_text(slice_from_str(r->id)));
+	json_object_set_new(out, "description", json_text(slice_from_str(r->description)));
+	json_object_set_new(out, "dialect", json_string(dialects[r->dialect]));
+	json_object_set_new(out, "enabled", json_boolean(r->enabled));
+	json_object_set_new(out, "sql", json_text(slice_from_str(r->text)));
+	set_count(out, "matched", sum.matched);
+	set_count(out, "filtered", sum.filtered);
+	set_count(out, "produced", sum.produced);
+	set_count(out, "failed", sum.failed);
+	set_count(out, "rows", sum.rows);
+	for (size_t i = 0; i < r->action_count; i++) json_array_append_new(actions, action_status(&r->actions[i]));
+	json_object_set_new(out, "actions", actions);
+	json_object_set_new(out, "failures", failures_status(r->stats));
+	return out;
+}
+
+void rules_status(const struct rules *r, json_t *out) {
+	json_t *list = json_array();
+	for (size_t i = 0; i < r->set->len; i++) json_array_append_new(list, rule_status(r->set->rules[i]));
+	json_object_set_new(out, "rules", list);
+}
+
+/* ---- Prometheus --------------------------------------------------------------------------------------------------- */
+
+static const struct rule_family {
+	const char *name, *help;
+	size_t at; /* of the counter in struct rule_cell */
+} rule_families[] = {
+    {"sluice_rule_matched_total", "Times a message reached the rule by its topic.",
+     offsetof(struct rule_cell, matched)},
+    {"sluice_rule_filtered_total", "Of these, how often WHERE said no.", offsetof(struct rule_cell, filtered)},
+    {"sluice_rule_produced_total", "Of these, how often the rule ran to its end.",
+     offsetof(struct rule_cell, produced)},
+    {"sluice_rule_failed_total", "Of these, how often the rule failed.", offsetof(struct rule_cell, failed)},
+    {"sluice_rule_rows_total", "Rows that came out of the rule.", offsetof(struct rule_cell, rows)},
+};
+static const struct rule_family action_families[] = {
+    {"sluice_rule_action_taken_total", "Rows that the action took: staged, published or printed.",
+     offsetof(struct action_cell, taken)},
+    {"sluice_rule_action_failed_total", "Rows that the action could not take.", offsetof(struct action_cell, failed)},
+    {"sluice_rule_action_looping_total",
+     "Of the failed, messages that were refused because rules feed each other in a loop.",
+     offsetof(struct action_cell, looping)},
+};
+
+static uint64_t counter_at(const void *cell, size_t at) {
+	uint64_t n;
+	memcpy(&n, (const char *)cell + at, sizeof n);
+	return n;
+}
+
+static void rule_family_write(const struct ruleset *set, const struct rule_family *family, struct sl_buf *out) {
+	sl_prom_family(out, family->name, SL_METRIC_COUNTER, family->help);
+	for (size_t i = 0; i < set->len; i++) {
+		struct rule_cell sum = rule_stats_sum(set->rules[i]->stats);
+		struct sl_prom_label label = {"rule", slice_from_str(set->rules[i]->id)};
+		sl_prom_value(out, family->name, &label, 1, counter_at(&sum, family->at));
+	}
+}
+
+static void action_family_write(const struct ruleset *set, const struct rule_family *family, struct sl_buf *out) {
+	sl_prom_family(out, family->name, SL_METRIC_COUNTER, family->help);
+	for (size_t i = 0; i < set->len; i++) {
+		const struct rule *r = set->rules[i];
+		for (size_t k = 0; k < r->action_count; k++) {
+			char index[SL_FORMAT_I64_MAX];
+			struct action_cell sum = action_stats_sum(r->actions[k].stats);
+			struct sl_prom_label labels[] = {
+			    {"rule", slice_from_str(r->id)},
+			    {"action", slice_make(index, sl_format_u64(k, index))},
+			    {"name", slice_from_str(r->actions[k].label)},
+			};
+			sl_prom_value(out, family->name, labels, SL_ARRAY_LEN(labels), counter_at(&sum, family->at));
+		}
+	}
+}
+
+void rules_prometheus(const struct rules *r, struct sl_buf *out) {
+	for (size_t i = 0; i < SL_ARRAY_LEN(rule_families); i++) rule_family_write(r->set, &rule_families[i], out);
+	for (size_t i = 0; i < SL_ARRAY_LEN(action_families); i++)
+		action_family_write(r->set, &action_families[i], out);
+}

@@ -1,0 +1,32 @@
+/* ruleset.h: all rules of one configuration, compiled, with their index: built aside, then run as a whole, never changed.
+ *
+ * Lifetime: belongs to whoever prepares it, then to struct rules, which frees it when the last worker has changed over
+ * to the next. What a worker keeps of a set (plans, stages) is gone before it says so.
+ * Thread: made on one, then constant and read by all workers. */
+#ifndef RULESET_H
+#define RULESET_H
+
+#include "rule.h"
+#include "rule_index.h"
+
+enum { RULESET_RULES_MAX = 100000 };
+
+struct ruleset {
+	struct rule **rules; /* owned; in the order of the file; a rule's place is its number in the index */
+	size_t len, cap;
+	size_t active;            /* enabled rules: what the index holds */
+	uint32_t connector_slots; /* connector actions in all rules: how many stages a worker has */
+	struct rule_index *index; /* NULL until complete */
+};
+
+struct ruleset *ruleset_new(void) sl_warn_unused;
+void ruleset_free(struct ruleset *set);                /* NULL is fine */
+void ruleset_add(struct ruleset *set, struct rule *r); /* takes over r */
+
+/* After the last rule: fills the index, numbers the connector actions and gives every rule its counters: those of the
+ * rule with the same id in `before` (NULL: none), or new ones. */
+void ruleset_complete(struct ruleset *set, const struct ruleset *before, size_t workers);
+
+const struct rule *ruleset_find(const struct ruleset *set, struct sl_slice id); /* NULL: none */
+
+#endif
