@@ -51,6 +51,8 @@ void sl_arena_rewind(struct sl_arena *a, struct sl_arena_mark mark) {
 	free_until(a, mark.chunk);
 	a->at = mark.at;
 	a->end = mark.chunk->end;
+	/* Back to where growth stood: a loop of mark, large job, rewind must not double the chunk each time round. */
+	a->chunk_size = (size_t)(mark.chunk->end - mark.chunk->bytes) * 2;
 }
 
 void *sl_arena_alloc_slow(struct sl_arena *a, size_t size) {
@@ -67,7 +69,7 @@ void *sl_arena_alloc_slow(struct sl_arena *a, size_t size) {
 
 void *sl_arena_zalloc(struct sl_arena *a, size_t size) {
 	void *p = sl_arena_alloc(a, size);
-	memset(p, 0, size);
+	if (size) memset(p, 0, size);
 	return p;
 }
 

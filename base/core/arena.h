@@ -1,6 +1,6 @@
 /* arena.h: a bump allocator whose memory is given back all at once.
  *
- * For everything that lives as long as a tick, a message or a compilation. No call returns NULL.
+ * For everything that lives as long as a tick, a message or a compilation. No call returns NULL, but one for 0 bytes may.
  *   mark ... rewind   gives back what was taken in between (a scratch area inside a larger job)
  *   reset             gives back everything and keeps the largest chunk, so that a steady load allocates nothing
  * Memory is aligned to 16 bytes and not zeroed unless the call says so.

@@ -171,6 +171,7 @@ static void append_fields(struct sl_buf *b, bool json, const char *fmt, va_list 
 	mark_format(&marked, fmt);
 	sl_buf_vprintf(&text, sl_buf_cstr(&marked), ap);
 	struct sl_slice rest = sl_buf_slice(&text), needle = slice_from_str(mark);
+	if (rest.n && slice_find(rest, needle) < 0) append_field(b, json, SL_SLICE_LIT("detail"), rest);
 	for (ptrdiff_t at; (at = slice_find(rest, needle)) > 0;) {
 		struct sl_slice key = slice_make(rest.p, (size_t)at - 1);
 		rest = slice_from(rest, (size_t)at + needle.n);

@@ -7,9 +7,9 @@
  * printed; the next line from it carries suppressed=N (ERROR and WARN too).
  * Never payloads, never secrets.
  * Format text: `2026-01-31T12:00:00.123Z WARN  conn  connect failed name=a host=b`; json: one object a line.
- * A value with a space, a quote or a control character is quoted and escaped; write such fields with
- * log_field_slice() or %s alike: the formatter escapes what stands between `key=` and the next ` key=` only
- * for newlines and control characters, so a field's text cannot start a new line.
+ * A value that is empty or holds a space, a quote, an equals sign or a control character is quoted and escaped, bytes
+ * that are not UTF-8 become U+FFFD, and one over 1 KB is cut: so a text from outside starts neither a line nor a
+ * field. Text of fmt that has no key at all is shown as detail=.
  * Thread: any; one write(2) a line, to standard error unless log_open() says otherwise. */
 #ifndef SL_LOG_H
 #define SL_LOG_H
@@ -17,6 +17,9 @@
 #include <stdatomic.h>
 
 #include "common.h"
+
+/* A message without fields has the format "". */
+#pragma GCC diagnostic ignored "-Wformat-zero-length"
 
 enum log_level { LOG_DEBUG, LOG_INFO, LOG_WARN, LOG_ERROR, LOG_OFF };
 
