@@ -1,0 +1,166 @@
+/* api.c: see api.h. */
+#include "api.h"
+
+#include <string.h>
+
+#include "clock.h"
+#include "connectors.h"
+#include "http_server.h"
+#include "log.h"
+#include "mem.h"
+
+struct api {
+	struct api_sources sources;
+	struct sl_loop *loop;
+	struct http_server *server;
+	uint64_t started_ms;
+	struct sl_post stop;
+};
+
+struct snapshot {
+	const struct api *api;
+	struct sl_metrics metrics;
+	struct sl_buf text;
+	json_t *tree;
+};
+
+static void snapshot_metrics(void *arg) {
+	struct snapshot *s = arg;
+	const struct api_sources *from = &s->api->sources;
+	from->metrics(from->arg, &s->metrics);
+	rules_prometheus(from->rules, &s->text);
+	connectors_prometheus(from->connectors, &s->text);
+}
+
+static void snapshot_status(void *arg) {
+	struct snapshot *s = arg;
+	const struct api_sources *from = &s->api->sources;
+	from->metrics(from->arg, &s->metrics);
+	rules_status(from->rules, s->tree);
+	connectors_status(from->connectors, s->tree);
+}
+
+static void take(struct snapshot *s, void (*fn)(void *arg)) {
+	sl_loops_park(s->api->sources.loops, s->api->sources.loop_count, fn, s);
+}
+
+static void get_metrics(struct api *a, struct http_response *r) {
+	struct snapshot s = {.api = a};
+	take(&s, snapshot_metrics);
+	r->content_type = "text/plain; version=0.0.4; charset=utf-8";
+	sl_metrics_write(&r->body, &s.metrics);
+	sl_buf_append_slice(&r->body, sl_buf_slice(&s.text));
+	sl_buf_fini(&s.text);
+}
+
+static json_t *metrics_tree(const struct sl_metrics *m) {
+	json_t *tree = json_object();
+	for (enum sl_metric id = 0; id < METRIC_COUNT; id++) {
+		const struct sl_metric_info *info = sl_metric_info(id);
+		char *name =
+		    info->labels[0] ? sl_asprintf("%s{%s}", info->family, info->labels) : sl_strdup(info->family);
+		json_object_set_new(tree, name, json_integer(sl_metrics_gauge(m, id)));
+		sl_free(name);
+	}
+	return tree;
+}
+
+static void dump_json(struct http_response *r, json_t *tree) {
+	char *text = json_dumps(tree, JSON_INDENT(1));
+	r->content_type = "application/json";
+	if (text) sl_buf_append_str(&r->body, text);
+	sl_buf_put(&r->body, '\n');
+	sl_free(text);
+	json_decref(tree);
+}
+
+static void get_status(struct api *a, struct http_response *r) {
+	struct snapshot s = {.api = a, .tree = json_object()};
+	json_object_set_new(s.tree, "node", json_string(a->sources.node));
+	json_object_set_new(s.tree, "version", json_string(a->sources.version));
+	uint64_t up_s = (sl_clock_mono_ms() - a->started_ms) / 1000;
+	json_object_set_new(s.tree, "uptime_s", json_integer((json_int_t)up_s));
+	take(&s, snapshot_status);
+	json_object_set_new(s.tree, "broker", metrics_tree(&s.metrics));
+	dump_json(r, s.tree);
+}
+
+/* Healthy while the loops turn: a loop that does not come to its quiet point makes this page hang, which is the truth. */
+static void do_nothing(void *arg) { (void)arg; }
+
+static void get_health(struct api *a, struct http_response *r) {
+	sl_loops_park(a->sources.loops, a->sources.loop_count, do_nothing, NULL);
+	r->content_type = "application/json";
+	sl_buf_append_str(&r->body, "{\"status\":\"ok\"}\n");
+}
+
+static void get_index(struct api *a, struct http_response *r);
+
+static const struct route {
+	const char *path;
+	void (*get)(struct api *a, struct http_response *r);
+	const char *summary;
+} routes[] = {
+    {.path = "/", .get = get_index, .summary = "this list"},
+    {.path = "/health", .get = get_health, .summary = "200 while the loops turn"},
+    {.path = "/metrics", .get = get_metrics, .summary = "every counter, in Prometheus' text format"},
+    {.path = "/api/v1/status", .get = get_status, .summary = "rules, actions, connectors and counters as JSON"},
+};
+
+static void get_index(struct api *a, struct http_response *r) {
+	sl_buf_printf(&r->body, "sluice %s, node %s\n\n", a->sources.version, a->sources.node);
+	for (size_t i = 0; i < SL_ARRAY_LEN(routes); i++)
+		sl_buf_printf(&r->body, "GET %-16s %s\n", routes[i].path, routes[i].summary);
+}
+
+static void handle(void *arg, const struct http_request *request, struct http_response *r) {
+	struct api *a = arg;
+	if (!slice_equal_str(request->method, "GET") && !slice_equal_str(request->method, "HEAD")) {
+		r->status = 405;
+		sl_buf_append_str(&r->body, "only GET is served here\n");
+		return;
+	}
+	for (size_t i = 0; i < SL_ARRAY_LEN(routes); i++) {
+		if (!slice_equal_str(request->path, routes[i].path)) continue;
+		routes[i].get(a, r);
+		return;
+	}
+	r->status = 404;
+	sl_buf_append_str(&r->body, "no such page; GET / lists what is here\n");
+}
+
+int api_start(const char *bind, const struct api_sources *sources, struct api **out, struct sl_err *err) {
+	struct api *a = SL_NEW(struct api);
+	a->sources = *sources;
+	a->started_ms = sl_clock_mono_ms();
+	int rc = sl_loop_new("admin", -1, &a->loop, err);
+	if (rc == SL_OK) rc = http_server_start(a->loop, bind, handle, a, &a->server, err);
+	if (rc == SL_OK) rc = sl_loop_start(a->loop, err);
+	if (rc == SL_OK) {
+		*out = a;
+		return SL_OK;
+	}
+	if (a->loop) {
+		if (a->server) http_server_stop(a->server);
+		sl_loop_free(a->loop);
+	}
+	sl_free(a);
+	return rc;
+}
+
+int api_port(const struct api *a) { return http_server_port(a->server); }
+
+static void stop_on_loop(struct sl_post *post, struct sl_loop *l) {
+	struct api *a = sl_container_of(post, struct api, stop);
+	http_server_stop(a->server);
+	sl_loop_stop(l);
+}
+
+void api_stop(struct api *a) {
+	if (!a) return;
+	a->stop.run = stop_on_loop;
+	sl_loop_post(a->loop, &a->stop);
+	sl_loop_join(a->loop);
+	sl_loop_free(a->loop);
+	sl_free(a);
+}

@@ -1,0 +1,33 @@
+/* api.h: the status pages: GET /metrics (Prometheus), /health, /api/v1/status (JSON), and / which lists them.
+ *
+ * Runs on its own loop and thread. Numbers are read while all loops of `sources` stand at a quiet point, so each page adds
+ * up; workers pause for the time of the copy.
+ * Lifetime: what `sources` points to outlives the api. Thread: api_start and api_stop on the main thread. */
+#ifndef API_H
+#define API_H
+
+#include <jansson.h>
+
+#include "err.h"
+#include "loop.h"
+#include "metrics.h"
+#include "rules.h"
+
+struct api_sources {
+	struct sl_loop *const *loops; /* the workers and the connectors' loop */
+	size_t loop_count;
+	struct rules *rules;
+	struct connectors *connectors;
+	/* Adds the broker's counters to *total; called while the loops stand still. */
+	void (*metrics)(void *arg, struct sl_metrics *total);
+	void *arg;
+	const char *node, *version;
+};
+
+struct api;
+
+int api_start(const char *bind, const struct api_sources *sources, struct api **out, struct sl_err *err);
+int api_port(const struct api *a);
+void api_stop(struct api *a); /* NULL is fine */
+
+#endif

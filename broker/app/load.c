@@ -1,0 +1,70 @@
+/* load.c: see load.h. */
+#include "load.h"
+
+#include <pthread.h>
+#include <stdio.h>
+
+#include "mem.h"
+
+/* The main thread waits here until every worker has changed over. */
+struct changed_over {
+	pthread_mutex_t lock;
+	pthread_cond_t cond;
+	bool done;
+};
+
+static void changed_over(void *arg) {
+	struct changed_over *c = arg;
+	pthread_mutex_lock(&c->lock);
+	c->done = true;
+	pthread_cond_signal(&c->cond);
+	pthread_mutex_unlock(&c->lock);
+}
+
+static void rules_commit_wait(struct rules *rules, struct rules_prepared *prepared) {
+	struct changed_over c = {.lock = PTHREAD_MUTEX_INITIALIZER, .cond = PTHREAD_COND_INITIALIZER};
+	rules_commit(rules, prepared, changed_over, &c);
+	pthread_mutex_lock(&c.lock);
+	while (!c.done) pthread_cond_wait(&c.cond, &c.lock);
+	pthread_mutex_unlock(&c.lock);
+	pthread_mutex_destroy(&c.lock);
+	pthread_cond_destroy(&c.cond);
+}
+
+int load_settings(const char *file, struct loaded *loaded, struct conf_report *report) {
+	return broker_conf_load(file, &loaded->conf, report);
+}
+
+int load_rules(struct loaded *loaded, struct connectors *cs, struct rules *rules, struct conf_report *report) {
+	const struct broker_conf *conf = loaded->conf;
+	struct conf_at connectors_at = {.doc = conf->doc, .path = "connectors"};
+	struct conf_at rules_at = {.doc = conf->doc, .path = "rules"};
+	int rc = connectors_prepare(cs, conf->connectors, connectors_at, report, &loaded->set);
+	int rules_rc = rules_prepare(rules, conf->rules, rules_at, loaded->set, report, &loaded->rules);
+	return rc != SL_OK ? rc : rules_rc;
+}
+
+/* Rules hold actions of the connectors' set, so connectors go first; both were checked, so only files can fail here. */
+int load_commit(struct loaded *loaded, struct connectors *cs, struct rules *rules, struct sl_err *err) {
+	int rc = connectors_commit(cs, loaded->set, err);
+	if (rc != SL_OK) return rc;
+	struct rules_prepared *prepared = loaded->rules;
+	loaded->rules = NULL;
+	rules_commit_wait(rules, prepared);
+	connectors_commit_done(cs);
+	return SL_OK;
+}
+
+void load_fini(struct loaded *loaded) {
+	rules_discard(loaded->rules);
+	connectors_set_free(loaded->set);
+	broker_conf_free(loaded->conf);
+	*loaded = (struct loaded){0};
+}
+
+void load_print(const struct conf_report *report) {
+	char *text = conf_report_format(report);
+	fputs(text, stderr);
+	if (text[0]) fputc('\n', stderr);
+	sl_free(text);
+}

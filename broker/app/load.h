@@ -1,0 +1,34 @@
+/* load.h: a configuration file, checked by every layer before any of it is in force.
+ *
+ *     load_config(file, connectors, rules, &loaded)     all mistakes of all layers are printed, nothing has changed
+ *     load_commit(&loaded, ...)                          put in force: connectors first, then rules, as a whole
+ *     load_fini(&loaded)
+ *
+ * The same road for `sluice check` (which stops before commit), for the start and for a reload.
+ * Thread: the main thread. Blocks on files. */
+#ifndef LOAD_H
+#define LOAD_H
+
+#include "broker_conf.h"
+#include "connectors.h"
+#include "rules.h"
+
+struct loaded {
+	struct broker_conf *conf;
+	struct connectors_set *set;
+	struct rules_prepared *rules;
+};
+
+/* Reads the settings alone, which the services below are made from. Prints mistakes to standard error. SL_OK or the first
+ * mistake's status; loaded->conf is then only for checking further. */
+int load_settings(const char *file, struct loaded *loaded, struct conf_report *report);
+/* Checks connectors and rules of loaded->conf with these services (both may be made for a mere check). */
+int load_rules(struct loaded *loaded, struct connectors *cs, struct rules *rules, struct conf_report *report);
+/* Puts connectors and rules in force. On failure nothing has changed. */
+int load_commit(struct loaded *loaded, struct connectors *cs, struct rules *rules, struct sl_err *err);
+void load_fini(struct loaded *loaded);
+
+/* Prints a report to standard error, one mistake a line. */
+void load_print(const struct conf_report *report);
+
+#endif

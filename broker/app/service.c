@@ -1,0 +1,285 @@
+/* service.c: see service.h. The one place that knows all layers. */
+#include "service.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "api.h"
+#include "broker.h"
+#include "commands.h"
+#include "hash.h"
+#include "load.h"
+#include "log.h"
+#include "mem.h"
+
+enum { DRAIN_CLIENTS_MS = 2000, DRAIN_ROWS_MS = 10000 };
+
+struct service {
+	char *file;
+	struct loaded loaded; /* what is in force */
+	int lock_fd;          /* data_dir/lock: one process to a data directory */
+	struct broker *broker;
+	struct connectors *connectors;
+	struct rules *rules;
+	struct rules_worker **rules_workers;
+	struct sl_loop **loops; /* the workers' and the connectors', for status pages */
+	struct api *api;
+	bool connectors_started, broker_started;
+};
+
+static uint32_t clamp_u32(int64_t v) { return v > UINT32_MAX ? UINT32_MAX : (uint32_t)v; }
+static uint16_t clamp_u16(int64_t v) { return v > UINT16_MAX ? UINT16_MAX : (uint16_t)v; }
+
+static struct broker_bind *binds_from(const struct broker_conf *conf) {
+	size_t n = broker_conf_listener_count(conf);
+	struct broker_bind *binds = SL_NEW_ARRAY(struct broker_bind, n);
+	for (size_t i = 0; i < n; i++) {
+		const struct broker_listener *l = broker_conf_listener(conf, i);
+		binds[i] = (struct broker_bind){.name = l->name,
+						.host = l->host,
+						.port = l->port,
+						.max_connections = clamp_u32(l->max_connections)};
+	}
+	return binds;
+}
+
+static void settings_from(const struct broker_conf *conf, const struct broker_bind *binds,
+			  struct broker_settings *out) {
+	broker_settings_default(out);
+	out->workers = conf->node.workers == CONF_AUTO ? 0 : clamp_u32(conf->node.workers);
+	out->binds = binds;
+	out->binds_len = broker_conf_listener_count(conf);
+	out->max_packet_size = clamp_u32(conf->mqtt.max_packet_size);
+	out->max_inflight = clamp_u16(conf->mqtt.max_inflight);
+	out->receive_maximum = clamp_u16(conf->mqtt.receive_maximum);
+	out->max_queued = clamp_u32(conf->mqtt.max_queued);
+	out->max_queued_bytes = (uint64_t)conf->mqtt.max_queued_bytes;
+	int64_t expiry = conf->mqtt.session_expiry_max_ms;
+	out->session_expiry_max_s = expiry == CONF_UNLIMITED ? UINT32_MAX : clamp_u32(expiry / 1000);
+	int64_t keepalive = conf->mqtt.keepalive_max_ms;
+	out->keepalive_max_s = keepalive == CONF_UNLIMITED ? 0 : clamp_u16(keepalive / 1000);
+	out->connect_timeout_ms = clamp_u32(conf->mqtt.connect_timeout_ms);
+	out->topic_alias_max = clamp_u16(conf->mqtt.topic_alias_max);
+	out->topic_levels_max = clamp_u16(conf->mqtt.max_topic_levels);
+	out->client_id_max = clamp_u16(conf->mqtt.max_clientid_length);
+	out->max_subscriptions = clamp_u32(conf->mqtt.max_subscriptions);
+	out->max_qos = (uint8_t)conf->mqtt.max_qos;
+	out->retain = conf->mqtt.retain;
+	out->max_retained = (uint64_t)conf->mqtt.max_retained;
+	out->share = (enum broker_share)conf->mqtt.shared_strategy;
+}
+
+static int make_auth(const struct broker_conf *conf, struct auth **out, struct sl_err *err) {
+	struct auth_options opts = {.anonymous = conf->auth.anonymous, .password_file = conf->auth.password_file};
+	return auth_new(&opts, out, err);
+}
+
+/* Puts connectors, rules and auth in force: all or nothing. */
+static int commit(struct service *s, struct loaded *loaded, struct sl_err *err) {
+	struct auth *auth = NULL;
+	int rc = make_auth(loaded->conf, &auth, err);
+	if (rc == SL_OK) rc = load_commit(loaded, s->connectors, s->rules, err);
+	if (rc == SL_OK) broker_set_auth(s->broker, auth);
+	auth_unref(auth);
+	return rc;
+}
+
+/* Takes data_dir for this process alone: two brokers on one log would eat each other's rows. */
+static int take_data_dir(struct service *s, const char *dir, struct sl_err *err) {
+	if (mkdir(dir, 0750) != 0 && errno != EEXIST)
+		return sl_err_set(err, SL_ESYSTEM, "node.data_dir: cannot make %s: %s", dir, strerror(errno));
+	char *path = sl_asprintf("%s/lock", dir);
+	s->lock_fd = open(path, O_CREAT | O_RDWR | O_CLOEXEC, 0640);
+	int rc = SL_OK;
+	if (s->lock_fd < 0)
+		rc = sl_err_set(err, SL_ESYSTEM, "node.data_dir: cannot write %s: %s", path, strerror(errno));
+	else if (flock(s->lock_fd, LOCK_EX | LOCK_NB) != 0)
+		rc = sl_err_set(err, SL_ESYSTEM,
+				"node.data_dir: %s is in use by another sluice; stop it, or give this one a folder of "
+				"its own",
+				dir);
+	sl_free(path);
+	return rc;
+}
+
+/* Every connection is a descriptor: take what the system lets us have. */
+static void raise_descriptor_limit(void) {
+	struct rlimit limit;
+	if (getrlimit(RLIMIT_NOFILE, &limit) != 0) return;
+	limit.rlim_cur = limit.rlim_max;
+	setrlimit(RLIMIT_NOFILE, &limit);
+}
+
+static void add_metrics(void *arg, struct sl_metrics *total) {
+	struct service *s = arg;
+	for (uint32_t i = 0; i < broker_workers(s->broker); i++) sl_metrics_sum(total, broker_metrics(s->broker, i));
+}
+
+static int make_services(struct service *s, struct sl_err *err) {
+	const struct broker_conf *conf = s->loaded.conf;
+	struct broker_bind *binds = binds_from(conf);
+	struct broker_settings settings;
+	settings_from(conf, binds, &settings);
+	int rc = broker_new(&settings, &s->broker, err);
+	sl_free(binds);
+	if (rc != SL_OK) return rc;
+	uint32_t n = broker_workers(s->broker);
+	struct connectors_opts copts = {
+	    .data_dir = conf->node.data_dir, .workers = broker_loops(s->broker), .worker_count = n};
+	rc = connectors_new(&copts, &s->connectors, err);
+	if (rc != SL_OK) return rc;
+	struct rules_opts ropts = {.host = broker_rules_host(s->broker),
+				   .connectors = s->connectors,
+				   .node = conf->node.name,
+				   .worker_count = n};
+	s->rules = rules_new(&ropts);
+	return SL_OK;
+}
+
+static int start_services(struct service *s, struct sl_err *err) {
+	int rc = connectors_start(s->connectors, err);
+	if (rc != SL_OK) return rc;
+	s->connectors_started = true;
+	rc = commit(s, &s->loaded, err);
+	if (rc != SL_OK) return rc;
+	uint32_t n = broker_workers(s->broker);
+	s->rules_workers = SL_NEW_ARRAY(struct rules_worker *, n);
+	s->loops = SL_NEW_ARRAY(struct sl_loop *, n + 1);
+	for (uint32_t i = 0; i < n; i++) {
+		s->loops[i] = broker_loop(s->broker, i);
+		s->rules_workers[i] = rules_worker_new(s->rules, i, s->loops[i], broker_metrics(s->broker, i));
+		broker_set_rules(s->broker, i, s->rules_workers[i]);
+	}
+	s->loops[n] = connectors_loop(s->connectors);
+	rc = broker_start(s->broker, err);
+	s->broker_started = rc == SL_OK;
+	if (rc != SL_OK || !s->loaded.conf->admin.enabled) return rc;
+	struct api_sources sources = {.loops = s->loops,
+				      .loop_count = n + 1,
+				      .rules = s->rules,
+				      .connectors = s->connectors,
+				      .metrics = add_metrics,
+				      .arg = s,
+				      .node = s->loaded.conf->node.name,
+				      .version = SLUICE_VERSION};
+	return api_start(s->loaded.conf->admin.bind, &sources, &s->api, err);
+}
+
+/* In this order: nobody looks any more; clients are told while the loops turn; rows are delivered while the workers can
+ * still take confirmations; then the threads end, and memory goes from the top floor down. */
+static void service_free(struct service *s) {
+	api_stop(s->api);
+	if (s->broker_started) broker_drain(s->broker, DRAIN_CLIENTS_MS);
+	if (s->connectors_started) connectors_stop(s->connectors, DRAIN_ROWS_MS);
+	if (s->broker_started) broker_stop(s->broker);
+	for (uint32_t i = 0; s->rules_workers && i < broker_workers(s->broker); i++)
+		rules_worker_free(s->rules_workers[i]);
+	sl_free(s->rules_workers);
+	load_fini(&s->loaded);
+	rules_free(s->rules);
+	connectors_free(s->connectors);
+	broker_free(s->broker);
+	if (s->lock_fd >= 0) close(s->lock_fd);
+	sl_free(s->loops);
+	sl_free(s->file);
+	sl_free(s);
+}
+
+static void log_started(const struct service *s) {
+	const struct broker_conf *conf = s->loaded.conf;
+	for (size_t i = 0; i < broker_conf_listener_count(conf); i++)
+		log_always(LOG_INFO, LOG_MAIN, "listening", "listener=%s bind=%s port=%u",
+			   broker_conf_listener(conf, i)->name, broker_conf_listener(conf, i)->bind,
+			   broker_port(s->broker, i));
+	if (s->api)
+		log_always(LOG_INFO, LOG_MAIN, "status pages", "url=http://%s/ port=%d", conf->admin.bind,
+			   api_port(s->api));
+	log_always(LOG_INFO, LOG_MAIN, "started", "version=%s workers=%u connectors=%zu rules=%zu", SLUICE_VERSION,
+		   broker_workers(s->broker), json_object_size(conf->connectors), json_object_size(conf->rules));
+}
+
+int service_start(const char *file, struct service **out) {
+	*out = NULL;
+	sl_hash_init();
+	raise_descriptor_limit();
+	struct service *s = SL_NEW(struct service);
+	s->lock_fd = -1;
+	s->file = sl_strdup(file);
+	struct conf_report report = CONF_REPORT_INIT;
+	struct sl_err err = SL_ERR_INIT;
+	int code = EXIT_FINE;
+	if (load_settings(file, &s->loaded, &report) != SL_OK) {
+		code = EXIT_INPUT;
+	} else {
+		log_set_level((enum log_level)s->loaded.conf->log.level);
+		log_set_json(s->loaded.conf->log.format == LOG_FORMAT_JSON);
+		int rc = take_data_dir(s, s->loaded.conf->node.data_dir, &err);
+		if (rc == SL_OK) rc = make_services(s, &err);
+		if (rc == SL_OK && load_rules(&s->loaded, s->connectors, s->rules, &report) != SL_OK) code = EXIT_INPUT;
+		if (rc == SL_OK && code == EXIT_FINE) rc = start_services(s, &err);
+		if (rc != SL_OK) code = EXIT_SYSTEM;
+	}
+	load_print(&report);
+	conf_report_fini(&report);
+	if (code == EXIT_SYSTEM) fprintf(stderr, "sluice run: %s\n", sl_err_text(&err));
+	sl_err_fini(&err);
+	if (code != EXIT_FINE) {
+		service_free(s);
+		return code;
+	}
+	log_started(s);
+	*out = s;
+	return EXIT_FINE;
+}
+
+static void log_refused(const struct conf_report *report, const struct sl_err *err) {
+	for (size_t i = 0; i < report->len; i++) {
+		char *line = sl_err_format(&report->errs[i]);
+		log_always(LOG_ERROR, LOG_CONF, "reload refused, the running state is unchanged", "reason=%s", line);
+		sl_free(line);
+	}
+	if (err->status != SL_OK)
+		log_always(LOG_ERROR, LOG_CONF, "reload refused, the running state is unchanged", "reason=%s",
+			   sl_err_text(err));
+}
+
+static void log_reloaded(const struct loaded *old, const struct loaded *now) {
+	struct sl_buf sections = SL_BUF_INIT;
+	if (broker_conf_needs_restart(old->conf, now->conf, &sections))
+		log_always(LOG_WARN, LOG_CONF, "some changed settings wait for a restart", "sections=%s",
+			   sl_buf_cstr(&sections));
+	sl_buf_fini(&sections);
+	log_always(LOG_INFO, LOG_CONF, "reloaded", "connectors=%zu rules=%zu", json_object_size(now->conf->connectors),
+		   json_object_size(now->conf->rules));
+}
+
+void service_reload(struct service *s) {
+	struct conf_report report = CONF_REPORT_INIT;
+	struct sl_err err = SL_ERR_INIT;
+	struct loaded fresh = {0};
+	int rc = load_settings(s->file, &fresh, &report);
+	if (fresh.conf && rc == SL_OK) rc = load_rules(&fresh, s->connectors, s->rules, &report);
+	if (rc == SL_OK) rc = commit(s, &fresh, &err);
+	if (rc == SL_OK) {
+		log_reloaded(&s->loaded, &fresh);
+		load_fini(&s->loaded);
+		s->loaded = fresh;
+	} else {
+		log_refused(&report, &err);
+		load_fini(&fresh);
+	}
+	sl_err_fini(&err);
+	conf_report_fini(&report);
+}
+
+void service_stop(struct service *s) {
+	log_always(LOG_INFO, LOG_MAIN, "stopping", "%s", "");
+	service_free(s);
+	log_always(LOG_INFO, LOG_MAIN, "stopped", "%s", "");
+}
