@@ -1,0 +1,105 @@
+/* auth_file.c: the link of the chain that knows the password file.
+ *
+ * A reconnecting fleet must not pay a slow hash for each connection: what was verified once is remembered as
+ * HMAC-SHA256(key of this process, user and password), in a table of fixed size where a newcomer takes the place of
+ * whoever stood there. Only success is remembered, and the table dies with this object, so a changed file (a reload
+ * makes a new object) starts from nothing. */
+#include <openssl/crypto.h>
+#include <openssl/evp.h>
+#include <openssl/hmac.h>
+#include <pthread.h>
+#include <string.h>
+
+#include "auth_backend.h"
+#include "mem.h"
+#include "passwd_file.h"
+#include "rng.h"
+
+enum { CACHE_SLOTS = 8192, DIGEST = 32 };
+
+struct auth_file {
+	struct auth_backend base;
+	struct passwd_file *file;
+	uint8_t key[DIGEST];
+	pthread_mutex_t lock; /* over slots; held for a copy of 32 bytes */
+	uint8_t (*slots)[DIGEST];
+};
+
+static void digest_of(const struct auth_file *f, const struct auth_request *r, uint8_t out[DIGEST]) {
+	unsigned int len = 0;
+	uint8_t inner[DIGEST];
+	/* Two keyed hashes, the second over (hash of user, password): no pair can be split in another way. */
+	HMAC(EVP_sha256(), f->key, DIGEST, (const unsigned char *)(r->username.p ? r->username.p : ""), r->username.n,
+	     inner, &len);
+	HMAC(EVP_sha256(), inner, DIGEST, (const unsigned char *)(r->password.p ? r->password.p : ""), r->password.n,
+	     out, &len);
+}
+
+static uint8_t *slot_of(const struct auth_file *f, const uint8_t digest[DIGEST]) {
+	uint32_t at;
+	memcpy(&at, digest, sizeof at);
+	return f->slots[at % CACHE_SLOTS];
+}
+
+static bool is_known(struct auth_file *f, const struct auth_request *r) {
+	uint8_t digest[DIGEST];
+	digest_of(f, r, digest);
+	pthread_mutex_lock(&f->lock);
+	bool known = CRYPTO_memcmp(slot_of(f, digest), digest, DIGEST) == 0;
+	pthread_mutex_unlock(&f->lock);
+	return known;
+}
+
+static void remember(struct auth_file *f, const struct auth_request *r) {
+	uint8_t digest[DIGEST];
+	digest_of(f, r, digest);
+	pthread_mutex_lock(&f->lock);
+	memcpy(slot_of(f, digest), digest, DIGEST);
+	pthread_mutex_unlock(&f->lock);
+}
+
+static enum auth_step file_check(struct auth_backend *b, const struct auth_request *r) {
+	struct auth_file *f = sl_container_of(b, struct auth_file, base);
+	if (!r->has_password) return AUTH_STEP_DENY;
+	return is_known(f, r) ? AUTH_STEP_ALLOW : AUTH_STEP_WORK;
+}
+
+static enum auth_step file_work(struct auth_backend *b, const struct auth_request *r) {
+	struct auth_file *f = sl_container_of(b, struct auth_file, base);
+	const struct passwd_entry *entry = passwd_file_find(f->file, r->username);
+	if (!entry) {
+		/* As slow as a wrong password, so that the time does not tell which names exist. */
+		passwd_burn(r->password, passwd_file_iterations(f->file));
+		return AUTH_STEP_PASS;
+	}
+	if (!passwd_verify(entry, r->password)) return AUTH_STEP_DENY;
+	remember(f, r);
+	return AUTH_STEP_ALLOW;
+}
+
+static void file_free(struct auth_backend *b) {
+	struct auth_file *f = sl_container_of(b, struct auth_file, base);
+	passwd_file_free(f->file);
+	pthread_mutex_destroy(&f->lock);
+	sl_free(f->slots);
+	explicit_bzero(f->key, sizeof f->key);
+	sl_free(f);
+}
+
+static const struct auth_backend_ops file_ops = {
+    .name = "password_file", .check = file_check, .work = file_work, .free = file_free};
+
+int auth_file_new(const char *path, struct auth_backend **out, struct sl_err *err) {
+	struct passwd_file *file;
+	*out = NULL;
+	int rc = passwd_file_load(path, &file, err);
+	if (rc != SL_OK) return rc;
+	struct auth_file *f = SL_NEW(struct auth_file);
+	f->base.ops = &file_ops;
+	f->file = file;
+	sl_random_bytes(f->key, sizeof f->key);
+	pthread_mutex_init(&f->lock, NULL);
+	f->slots = sl_calloc(CACHE_SLOTS, DIGEST);
+	*out = &f->base;
+	return SL_OK;
+}
