@@ -124,22 +124,28 @@ int slice_to_double(struct sl_slice s, double *out) {
 
 char *slice_dup(struct sl_slice s) { return sl_memdup0(s.p, s.n); }
 
-/* Levenshtein distance, one row; names are short, so anything over 63 bytes is "far". */
+/* Edits from a to b: insert, remove, change, and swap of neighbours, the commonest slip of all. Three rows; names are
+ * short, so anything over 63 bytes is "far". */
 static size_t edit_distance(struct sl_slice a, struct sl_slice b) {
 	enum { LONGEST = 63 };
 	if (a.n > LONGEST || b.n > LONGEST) return SIZE_MAX;
-	size_t row[LONGEST + 1];
-	for (size_t j = 0; j <= b.n; j++) row[j] = j;
+	size_t rows[3][LONGEST + 1];
+	size_t *before = rows[0], *last = rows[1], *row = rows[2];
+	for (size_t j = 0; j <= b.n; j++) last[j] = j;
 	for (size_t i = 1; i <= a.n; i++) {
-		size_t diagonal = row[0];
 		row[0] = i;
 		for (size_t j = 1; j <= b.n; j++) {
-			size_t change = diagonal + (lower_ascii(a.p[i - 1]) != lower_ascii(b.p[j - 1]));
-			diagonal = row[j];
-			row[j] = sl_min_size(change, sl_min_size(row[j], row[j - 1]) + 1);
+			char x = lower_ascii(a.p[i - 1]), y = lower_ascii(b.p[j - 1]);
+			row[j] = sl_min_size(last[j - 1] + (x != y), sl_min_size(last[j], row[j - 1]) + 1);
+			bool swapped = i > 1 && j > 1 && x == lower_ascii(b.p[j - 2]) && lower_ascii(a.p[i - 2]) == y;
+			if (swapped) row[j] = sl_min_size(row[j], before[j - 2] + 1);
 		}
+		size_t *oldest = before;
+		before = last;
+		last = row;
+		row = oldest;
 	}
-	return row[b.n];
+	return last[b.n];
 }
 
 const char *slice_nearest(struct sl_slice s, const char *const names[], size_t count) {
