@@ -1,0 +1,122 @@
+// The npm package "mqtt" against the broker: node mqttjs.js PORT VERSION CASE. Exits 0 when the case holds.
+'use strict'
+const assert = require('node:assert')
+const path = require('node:path')
+const mqtt = require(path.join(process.cwd(), 'build/npm/node_modules/mqtt'))
+
+const [port, version, name] = [process.argv[2], Number(process.argv[3]), process.argv[4]]
+const topic = `js/${version}/${name}`
+const open = []
+
+async function client(options = {}) {
+	const c = await mqtt.connectAsync(`mqtt://127.0.0.1:${port}`, { protocolVersion: version, reconnectPeriod: 0, ...options })
+	c.seen = []
+	c.on('message', (t, payload, packet) => c.seen.push({ topic: t, payload: payload.toString(), packet }))
+	open.push(c)
+	return c
+}
+
+async function until(condition, what) {
+	const end = Date.now() + 10000
+	while (!condition()) {
+		if (Date.now() > end) throw new Error(`not within ten seconds: ${what}`)
+		await new Promise((resolve) => setTimeout(resolve, 5))
+	}
+}
+
+async function roundTrip(qos) {
+	const s = await client()
+	const granted = await s.subscribeAsync(topic, { qos })
+	assert.equal(granted[0].qos, qos)
+	const p = await client()
+	for (let i = 0; i < 50; i++) await p.publishAsync(topic, String(i), { qos })
+	await until(() => s.seen.length >= 50, '50 messages')
+	assert.deepEqual(s.seen.map((m) => m.payload), [...Array(50).keys()].map(String))
+	assert.ok(s.seen.every((m) => m.packet.qos === qos && !m.packet.retain))
+}
+
+const cases = {
+	qos0: () => roundTrip(0),
+	qos1: () => roundTrip(1),
+	qos2: () => roundTrip(2),
+	async retained() {
+		const p = await client()
+		await p.publishAsync(topic, 'kept', { qos: 1, retain: true })
+		const s = await client()
+		await s.subscribeAsync(topic)
+		await until(() => s.seen.length === 1, 'the retained message')
+		assert.equal(s.seen[0].packet.retain, true)
+		await p.publishAsync(topic, '', { qos: 1, retain: true })
+		const late = await client()
+		await late.subscribeAsync(topic)
+		await p.publishAsync(topic, 'live', { qos: 1 })
+		await until(() => late.seen.length === 1, 'the live message')
+		assert.equal(late.seen[0].payload, 'live')
+	},
+	async will() {
+		const s = await client()
+		await s.subscribeAsync(topic, { qos: 1 })
+		const victim = await client({ will: { topic, payload: Buffer.from('gone'), qos: 1, retain: false } })
+		victim.stream.destroy()
+		await until(() => s.seen.length === 1, 'the will')
+		assert.equal(s.seen[0].payload, 'gone')
+	},
+	async wildcards() {
+		const s = await client()
+		await s.subscribeAsync([`${topic}/+/b`, `${topic}/x/#`])
+		const p = await client()
+		for (const t of ['a/b', 'a/c', 'x/y/z', 'x']) await p.publishAsync(`${topic}/${t}`, '1', { qos: 1 })
+		await until(() => s.seen.length === 3, 'three messages')
+		assert.deepEqual(s.seen.map((m) => m.topic), [`${topic}/a/b`, `${topic}/x/y/z`, `${topic}/x`])
+	},
+	async shared() {
+		const two = [await client(), await client()]
+		for (const c of two) await c.subscribeAsync(`$share/g/${topic}`, { qos: 1 })
+		const p = await client()
+		for (let i = 0; i < 20; i++) await p.publishAsync(topic, String(i), { qos: 1 })
+		await until(() => two[0].seen.length + two[1].seen.length >= 20, '20 messages')
+		const all = two.flatMap((c) => c.seen.map((m) => Number(m.payload))).sort((a, b) => a - b)
+		assert.deepEqual(all, [...Array(20).keys()])
+		assert.ok(two.every((c) => c.seen.length > 0))
+	},
+	async session() {
+		const keep = { clientId: `keeper-${version}`, clean: false }
+		if (version === 5) keep.properties = { sessionExpiryInterval: 300 }
+		const first = await client(keep)
+		await first.subscribeAsync(topic, { qos: 1 })
+		await first.endAsync()
+		const p = await client()
+		await p.publishAsync(topic, 'while you were away', { qos: 1 })
+		const c = mqtt.connect(`mqtt://127.0.0.1:${port}`, { protocolVersion: version, reconnectPeriod: 0, ...keep })
+		open.push(c)
+		const seen = []
+		c.on('message', (t, payload) => seen.push(payload.toString()))
+		let present
+		c.on('connect', (packet) => { present = packet.sessionPresent })
+		await until(() => seen.length === 1, 'the kept message')
+		assert.equal(present, true)
+	},
+	async properties() {
+		if (version !== 5) return
+		const s = await client()
+		await s.subscribeAsync(topic, { qos: 1, properties: { subscriptionIdentifier: 42 } })
+		const p = await client()
+		await p.publishAsync(topic, 'x', { qos: 1, properties: { contentType: 'text/plain', responseTopic: 'answer',
+			correlationData: Buffer.from('corr'), userProperties: { a: ['1', '2'] }, messageExpiryInterval: 60 } })
+		await until(() => s.seen.length === 1, 'the message')
+		const got = s.seen[0].packet.properties
+		assert.equal(got.contentType, 'text/plain')
+		assert.equal(got.responseTopic, 'answer')
+		assert.equal(got.correlationData.toString(), 'corr')
+		assert.deepEqual(got.userProperties.a, ['1', '2'])
+		assert.equal([].concat(got.subscriptionIdentifier)[0], 42)
+	},
+}
+
+cases[name]().then(async () => {
+	for (const c of open) c.end(true)
+	process.exit(0)
+}, (error) => {
+	console.error(error)
+	process.exit(1)
+})
