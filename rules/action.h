@@ -96,6 +96,9 @@ int action_republish_eval(const struct rule_action *a, const struct action_cause
 			  const struct sql_out *row, struct action_row *out);
 void action_republish_deliver(const struct action_row *row, const struct action_cause *cause);
 void action_republish_fini(struct action_republish *a);
+/* The message that the row makes; qos is what it gets when the action does not say. SL_OK or as rule_action_eval(). */
+int republish_eval(const struct action_republish *a, uint8_t qos, struct sql_vm *vm, const struct sql_out *row,
+		   struct republish_row *m);
 void action_console_eval(struct sql_vm *vm, const struct sql_out *row, struct action_row *out);
 void action_console_deliver(const struct action_row *row, const struct action_cause *cause);
 

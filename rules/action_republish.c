@@ -45,9 +45,7 @@ static int eval_topic(const struct action_republish *a, struct sql_vm *vm, const
 }
 
 /* 0, 1 or 2, as a number or as text; NULL is 0. */
-static int eval_qos(const struct action_republish *a, const struct rules_event *ev, struct sql_vm *vm,
-		    const struct sql_out *row, uint8_t *out) {
-	*out = ev->qos;
+static int eval_qos(const struct action_republish *a, struct sql_vm *vm, const struct sql_out *row, uint8_t *out) {
 	if (!a->qos) return SL_OK;
 	struct sql_value v;
 	int64_t qos = -1;
@@ -118,19 +116,24 @@ static int eval_properties(const struct action_republish *a, struct sql_vm *vm, 
 	return SL_OK;
 }
 
-int action_republish_eval(const struct rule_action *action, const struct action_cause *cause, struct sql_vm *vm,
-			  const struct sql_out *row, struct action_row *out) {
-	const struct action_republish *a = &action->republish;
-	struct republish_row *m = SL_ARENA_NEW(sql_vm_arena(vm), struct republish_row);
-	out->republish = m;
+int republish_eval(const struct action_republish *a, uint8_t qos, struct sql_vm *vm, const struct sql_out *row,
+		   struct republish_row *m) {
+	m->qos = qos;
 	int rc = eval_topic(a, vm, row, &m->topic);
 	if (rc == SL_OK) rc = eval_text(a->payload, vm, row, &m->payload);
-	if (rc == SL_OK) rc = eval_qos(a, cause->ev, vm, row, &m->qos);
+	if (rc == SL_OK) rc = eval_qos(a, vm, row, &m->qos);
 	if (rc == SL_OK) rc = eval_retain(a, vm, row, &m->retain);
 	if (rc == SL_OK) rc = eval_text(a->content_type, vm, row, &m->content_type);
 	if (rc == SL_OK) rc = check_string(vm, "content_type", m->content_type);
 	if (rc == SL_OK) rc = eval_properties(a, vm, row, &m->user_properties);
 	return rc;
+}
+
+int action_republish_eval(const struct rule_action *action, const struct action_cause *cause, struct sql_vm *vm,
+			  const struct sql_out *row, struct action_row *out) {
+	struct republish_row *m = SL_ARENA_NEW(sql_vm_arena(vm), struct republish_row);
+	out->republish = m;
+	return republish_eval(&action->republish, cause->ev->qos, vm, row, m);
 }
 
 static void republish_failed(struct rules_worker *rw, const struct rule *rule, const struct rule_action *action,

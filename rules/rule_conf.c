@@ -80,6 +80,7 @@ static void load_sql(struct rule_load *load, const struct rule_options *options,
 	char *sql_path = yaml_path_key(path, "sql");
 	int rc = rule_new(slice_from_str(load->id), slice_from_str(options->sql), (enum sql_dialect)options->dialect,
 			  &load->rule, &err);
+	load->program = load->rule ? load->rule->program : NULL;
 	if (rc != SL_OK) {
 		struct conf_at at = {load->doc, sql_path};
 		/* It is the dialect that is wrong then, not the text. */

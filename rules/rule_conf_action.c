@@ -1,5 +1,6 @@
 /* rule_conf_action.c: one item of `actions:`: its options checked, its templates compiled against the rule's program. */
 #include "mem.h"
+#include "reject.h"
 #include "rule_conf_int.h"
 #include "schema.h"
 #include "topic.h"
@@ -79,8 +80,8 @@ struct template_text {
 static struct sql_template *template_new(struct rule_load *load, const struct template_text *t) {
 	struct sql_template *made = NULL;
 	struct sl_err err = SL_ERR_INIT;
-	if (!load->rule) return NULL;
-	if (sql_template_compile(t->text, load->rule->program, t->target, &made, &err) != SL_OK) {
+	if (!load->program) return NULL;
+	if (sql_template_compile(t->text, load->program, t->target, &made, &err) != SL_OK) {
 		char *path = t->option ? sl_asprintf("%s.%s", t->action_path, t->option) : sl_strdup(t->action_path);
 		if (t->line && err.line) {
 			if (err.line == 1) err.column += t->column - 1;
@@ -91,48 +92,6 @@ static struct sql_template *template_new(struct rule_load *load, const struct te
 	}
 	sl_err_fini(&err);
 	return made;
-}
-
-/* ---- connector ---------------------------------------------------------------------------------------------------- */
-
-static void connector_templates(struct rule_load *load, const char *path, struct action_connector *a) {
-	size_t count;
-	const struct sl_param *params = sl_action_spec_params(a->spec, &count);
-	sl_assert(count <= UINT16_MAX);
-	a->params = SL_NEW_ARRAY(struct sql_template *, count + 1);
-	a->param_count = (uint16_t)count;
-	for (size_t i = 0; i < count; i++) {
-		struct template_text t = {.text = params[i].text,
-					  .target = params[i].target,
-					  .action_path = path,
-					  .option = params[i].path,
-					  .line = params[i].line,
-					  .column = params[i].column};
-		a->params[i] = template_new(load, &t);
-	}
-	const char *key = sl_action_spec_order_key(a->spec);
-	if (!key) return;
-	struct template_text t = {
-	    .text = slice_from_str(key), .target = SQL_TO_TEXT, .action_path = path, .option = "order_key"};
-	a->order_key = template_new(load, &t);
-}
-
-static void load_connector(struct rule_load *load, const json_t *tree, const char *path, struct rule_action *a) {
-	struct conf_at at = {load->doc, path};
-	const char *name = json_string_value(json_object_get(tree, "connector"));
-	a->kind = ACTION_CONNECTOR;
-	a->label = sl_strdup(name ? name : "");
-	if (!load->connectors) {
-		rule_load_failed(load, conf_report_add(load->report, at, CONF_AT_VALUE, SL_ENOTFOUND,
-						       "there are no connectors here"));
-		return;
-	}
-	int rc =
-	    connectors_prepare_action(load->connectors, load->id, a->index, tree, at, load->report, &a->connector.spec);
-	if (rc != SL_OK)
-		rule_load_failed(load, rc);
-	else
-		connector_templates(load, path, &a->connector);
 }
 
 /* ---- republish ---------------------------------------------------------------------------------------------------- */
@@ -178,12 +137,10 @@ static void republish_properties(struct rule_load *load, const char *path, const
 	}
 }
 
-static void load_republish(struct rule_load *load, const json_t *tree, const char *path, struct rule_action *a) {
+/* {republish: {...}}, as an action or below `on_error`. */
+static void republish_load(struct rule_load *load, const json_t *tree, const char *path, struct action_republish *r) {
 	struct republish_action options = {.republish = {NULL}};
-	struct action_republish *r = &a->republish;
 	char *inner = yaml_path_key(path, "republish");
-	a->kind = ACTION_REPUBLISH;
-	a->label = sl_strdup("republish");
 	rule_load_failed(
 	    load, conf_apply(republish_action_fields, tree, (struct conf_at){load->doc, path}, &options, load->report));
 	const struct republish_options *o = &options.republish;
@@ -198,6 +155,69 @@ static void load_republish(struct rule_load *load, const json_t *tree, const cha
 	check_constant(load, inner, "retain", r->retain, is_bool, "true or false");
 	conf_fini(republish_action_fields, &options);
 	sl_free(inner);
+}
+
+static void load_republish(struct rule_load *load, const json_t *tree, const char *path, struct rule_action *a) {
+	a->kind = ACTION_REPUBLISH;
+	a->label = sl_strdup("republish");
+	republish_load(load, tree, path, &a->republish);
+}
+
+/* ---- connector ---------------------------------------------------------------------------------------------------- */
+
+static void connector_templates(struct rule_load *load, const char *path, struct action_connector *a) {
+	size_t count;
+	const struct sl_param *params = sl_action_spec_params(a->spec, &count);
+	sl_assert(count <= UINT16_MAX);
+	a->params = SL_NEW_ARRAY(struct sql_template *, count + 1);
+	a->param_count = (uint16_t)count;
+	for (size_t i = 0; i < count; i++) {
+		struct template_text t = {.text = params[i].text,
+					  .target = params[i].target,
+					  .action_path = path,
+					  .option = params[i].path,
+					  .line = params[i].line,
+					  .column = params[i].column};
+		a->params[i] = template_new(load, &t);
+	}
+	const char *key = sl_action_spec_order_key(a->spec);
+	if (!key) return;
+	struct template_text t = {
+	    .text = slice_from_str(key), .target = SQL_TO_TEXT, .action_path = path, .option = "order_key"};
+	a->order_key = template_new(load, &t);
+}
+
+/* The templates of `on_error` read what is left of a row: the action's parameters. */
+static void connector_on_error(struct rule_load *load, const char *path, struct sl_action_spec *spec) {
+	size_t count;
+	const json_t *tree = sl_action_spec_on_error(spec);
+	if (!tree) return;
+	const struct sl_param *params = sl_action_spec_params(spec, &count);
+	struct reject *reject = reject_new(params, count);
+	char *on_error_path = yaml_path_key(path, "on_error");
+	load->program = reject_program(reject);
+	republish_load(load, tree, on_error_path, reject_republish(reject));
+	load->program = load->rule ? load->rule->program : NULL;
+	sl_action_spec_on_error_set(spec, reject, reject_free);
+	sl_free(on_error_path);
+}
+
+static void load_connector(struct rule_load *load, const json_t *tree, const char *path, struct rule_action *a) {
+	struct conf_at at = {load->doc, path};
+	const char *name = json_string_value(json_object_get(tree, "connector"));
+	a->kind = ACTION_CONNECTOR;
+	a->label = sl_strdup(name ? name : "");
+	if (!load->connectors) {
+		rule_load_failed(load, conf_report_add(load->report, at, CONF_AT_VALUE, SL_ENOTFOUND,
+						       "there are no connectors here"));
+		return;
+	}
+	int rc =
+	    connectors_prepare_action(load->connectors, load->id, a->index, tree, at, load->report, &a->connector.spec);
+	rule_load_failed(load, rc);
+	if (rc != SL_OK) return;
+	connector_templates(load, path, &a->connector);
+	connector_on_error(load, path, a->connector.spec);
 }
 
 /* ---- all kinds ---------------------------------------------------------------------------------------------------- */

@@ -6,7 +6,8 @@
 
 /* One rule being loaded. */
 struct rule_load {
-	struct rule *rule; /* NULL when its SQL is wrong: actions are then checked as far as that goes */
+	struct rule *rule;           /* NULL when its SQL is wrong: actions are then checked as far as that goes */
+	struct sql_program *program; /* what templates are compiled against: the rule's, mostly; NULL: they are not */
 	const char *id;
 	struct connectors_set *connectors;
 	struct conf_report *report;

@@ -2,6 +2,7 @@
  * and no look at the payload unless a candidate rule asks for it. */
 #include "event_source.h"
 #include "mem.h"
+#include "reject.h"
 #include "rule.h"
 #include "rules_int.h"
 
@@ -77,7 +78,8 @@ static void plan_run(struct rules_worker *rw, const struct rule_plan *plan, cons
 }
 
 void rules_eval(struct rules_worker *rw, const struct rules_event *ev, struct sl_ticket *ticket) {
-	if (rw->set->active == 0) return;
+	/* Messages made of rejected rows (reject.h) are not for rules. */
+	if (rw->set->active == 0 || ev->hops == REJECT_HOPS) return;
 	void *found;
 	struct rule_plan *plan;
 	if (sl_likely(topic_cache_get(rw->cache, ev->topic_hash, ev->topic, rw->generation, &found)))

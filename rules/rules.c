@@ -1,5 +1,6 @@
 /* rules.c: the engine as a whole: sets in and out of force, and what it says about itself. */
 #include "mem.h"
+#include "reject.h"
 #include "rule.h"
 #include "rule_conf.h"
 #include "rules_int.h"
@@ -12,11 +13,14 @@ struct rules *rules_new(const struct rules_opts *opts) {
 	struct rules *r = SL_NEW(struct rules);
 	r->host = opts->host;
 	r->connectors = opts->connectors;
-	r->home = opts->home;
+	/* Freeing a large set takes a while: rather the connectors' thread than a worker's. */
+	r->home = opts->home ? opts->home : opts->connectors ? connectors_loop(opts->connectors) : NULL;
 	r->node = sl_strdup(opts->node ? opts->node : "");
 	r->worker_count = opts->worker_count;
 	r->hops_max = opts->hops_max ? opts->hops_max : RULES_HOPS_MAX;
 	r->workers = SL_NEW_ARRAY(struct rules_worker *, opts->worker_count + 1);
+	r->reject_vm = sql_vm_new();
+	if (r->connectors) connectors_on_reject(r->connectors, reject_row, r);
 	r->set = ruleset_new();
 	ruleset_complete(r->set, NULL, r->worker_count);
 	return r;
@@ -26,6 +30,7 @@ void rules_free(struct rules *r) {
 	if (!r) return;
 	for (uint32_t w = 0; w < r->worker_count; w++) sl_assert(!r->workers[w]);
 	ruleset_free(r->set);
+	sql_vm_free(r->reject_vm);
 	sl_free(r->workers);
 	sl_free(r->node);
 	sl_free(r);

@@ -47,7 +47,7 @@ enum { RULES_HOPS_MAX = 8 }; /* how often a message may be republished by rules,
 struct rules_opts {
 	struct rules_host host;        /* copied; publish may be NULL in a mere check */
 	struct connectors *connectors; /* NULL: actions with a connector are refused */
-	struct sl_loop *home;          /* where a change-over ends (rules_commit); NULL: on the last worker */
+	struct sl_loop *home;          /* where a change-over ends (rules_commit); NULL: on the connectors' loop */
 	const char *node;              /* the `node` column; copied */
 	uint32_t worker_count;         /* 0 in a mere check */
 	uint32_t hops_max;             /* 0 = RULES_HOPS_MAX */
@@ -62,8 +62,8 @@ int rules_prepare(struct rules *r, const json_t *tree, struct conf_at at, struct
 void rules_discard(struct rules_prepared *p); /* NULL is fine */
 
 /* Puts the set in force and takes it over; call it after connectors_commit(), while the connectors' set is there. Each
- * worker changes over between two messages. When the last has, done(arg) runs (on `home`, or on the last worker; from
- * inside this call when no worker runs yet): no worker stages into what belonged to the old set any more, so it
+ * worker changes over between two messages. When the last has, done(arg) runs (on `home`; without connectors on the last
+ * worker; from inside this call when no worker runs yet): no worker stages into what belonged to the old set any more, so it
  * calls connectors_commit_done(). May be called again before that. */
 typedef void (*rules_commit_cb)(void *arg);
 void rules_commit(struct rules *r, struct rules_prepared *p, rules_commit_cb done, void *arg);

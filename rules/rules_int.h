@@ -22,6 +22,7 @@ struct rules {
 	uint32_t worker_count, hops_max;
 	struct ruleset *set;           /* the newest committed; workers may be a moment behind. Never NULL */
 	struct rules_worker **workers; /* worker_count; NULL where none was made yet */
+	struct sql_vm *reject_vm;      /* the connector loop's: makes messages of rejected rows */
 };
 
 struct rules_worker {

@@ -1,0 +1,148 @@
+/* reject.c: see reject.h. */
+#include "reject.h"
+
+#include "mem.h"
+#include "rules_int.h"
+
+enum { COLUMN_REASON, COLUMN_RULE, COLUMN_PARAMS };
+
+struct reject {
+	struct sql_source source;
+	struct sql_column *columns;
+	char **names; /* owned, one a column */
+	struct sql_program *program;
+	struct action_republish republish;
+};
+
+static struct sql_value reject_get(const void *event, uint16_t id, struct sl_arena *arena) {
+	const struct sl_reject *row = event;
+	(void)arena;
+	if (id == COLUMN_REASON) return sql_string(slice_from_str(row->reason));
+	if (id == COLUMN_RULE) return sql_string(slice_from_str(row->rule));
+	return sql_row_get(row->row, (uint16_t)(id - COLUMN_PARAMS));
+}
+
+/* Of equal names the first counts. */
+static void column_add(struct reject *r, struct sl_slice name, uint16_t id, enum sql_kind kind) {
+	uint16_t n = r->source.column_count;
+	for (uint16_t i = 0; i < n; i++)
+		if (slice_equal_str(name, r->names[i])) return;
+	r->names[n] = slice_dup(name);
+	r->columns[n] = (struct sql_column){.name = r->names[n], .kind = kind, .id = id};
+	r->source.column_count++;
+}
+
+static const struct sql_source *reject_source_find(void *arg, struct sl_slice from, struct sl_err *err) {
+	(void)from;
+	(void)err;
+	return arg;
+}
+
+struct reject *reject_new(const struct sl_param *params, size_t count) {
+	struct reject *r = SL_NEW(struct reject);
+	r->columns = SL_NEW_ARRAY(struct sql_column, count + COLUMN_PARAMS);
+	r->names = SL_NEW_ARRAY(char *, count + COLUMN_PARAMS);
+	r->source = (struct sql_source){
+	    .name = "rejected row", .columns = r->columns, .payload_column = UINT16_MAX, .get = reject_get};
+	column_add(r, SL_SLICE_LIT("reason"), COLUMN_REASON, SQL_STRING);
+	column_add(r, SL_SLICE_LIT("rule"), COLUMN_RULE, SQL_STRING);
+	for (size_t i = 0; i < count; i++) column_add(r, params[i].name, (uint16_t)(COLUMN_PARAMS + i), SQL_JSON_NULL);
+	struct sql_compile_opts opts = {
+	    .dialect = SQL_STANDARD, .source = reject_source_find, .source_arg = &r->source};
+	int rc = sql_compile(SL_SLICE_LIT("SELECT * FROM \"rejected\""), &opts, &r->program, NULL);
+	sl_assert(rc == SL_OK); /* our own text */
+	return r;
+}
+
+void reject_free(void *reject) {
+	struct reject *r = reject;
+	if (!r) return;
+	action_republish_fini(&r->republish);
+	sql_program_free(r->program);
+	for (uint16_t i = 0; i < r->source.column_count; i++) sl_free(r->names[i]);
+	sl_free(r->names);
+	sl_free(r->columns);
+	sl_free(r);
+}
+
+struct sql_program *reject_program(struct reject *r) {
+	return r->program;
+}
+struct action_republish *reject_republish(struct reject *r) {
+	return &r->republish;
+}
+
+/* ---- on the connector loop ---------------------------------------------------------------------------------------- */
+
+/* The message on its way to a worker; its bytes stand behind. */
+struct reject_letter {
+	struct sl_post post;
+	struct rules *rules;
+	int worker;
+	struct rules_publish m;
+	char bytes[];
+};
+
+static void letter_run(struct sl_post *post, struct sl_loop *l) {
+	struct reject_letter *letter = sl_container_of(post, struct reject_letter, post);
+	const struct rules_host *host = &letter->rules->host;
+	(void)l;
+	int rc = host->publish(host->broker, letter->worker, &letter->m);
+	if (rc != SL_OK)
+		log_warn(LOG_RULE, "a rejected row could not be published", "rule=%.*s topic=%.*s err=%s",
+			 SL_SLICE_ARG(letter->m.rule_id), SL_SLICE_ARG(letter->m.topic), sl_status_text(rc));
+	sl_free(letter);
+}
+
+static struct sl_slice letter_copy(char **at, struct sl_slice s) {
+	struct sl_slice copy = slice_make(*at, s.n);
+	if (s.n) memcpy(*at, s.p, s.n);
+	*at += s.n;
+	return copy;
+}
+
+static struct reject_letter *letter_new(struct rules *rules, int worker, const struct republish_row *made,
+					struct sl_slice rule_id) {
+	size_t bytes = made->topic.n + made->payload.n + made->content_type.n + made->user_properties.n + rule_id.n;
+	struct reject_letter *letter = sl_alloc(sizeof *letter + bytes);
+	char *at = letter->bytes;
+	letter->post = (struct sl_post){.run = letter_run};
+	letter->rules = rules;
+	letter->worker = worker;
+	letter->m = (struct rules_publish){.qos = made->qos, .retain = made->retain, .hops = REJECT_HOPS};
+	letter->m.topic = letter_copy(&at, made->topic);
+	letter->m.payload = letter_copy(&at, made->payload);
+	letter->m.content_type = letter_copy(&at, made->content_type);
+	letter->m.user_properties = letter_copy(&at, made->user_properties);
+	letter->m.rule_id = letter_copy(&at, rule_id);
+	return letter;
+}
+
+struct reject_run {
+	const struct reject *reject;
+	struct republish_row made;
+};
+
+static int reject_eval(void *arg, struct sql_vm *vm, const struct sql_out *row) {
+	struct reject_run *run = arg;
+	return republish_eval(&run->reject->republish, 1, vm, row, &run->made);
+}
+
+int reject_row(void *arg, const struct sl_reject *row) {
+	struct rules *rules = arg;
+	struct reject_run run = {.reject = row->on_error};
+	uint32_t w = (uint32_t)(sql_row_head(row->row)->order % sl_max_size(rules->worker_count, 1));
+	struct rules_worker *rw = rules->worker_count ? rules->workers[w] : NULL;
+	if (!rw || !rw->loop || !rules->host.publish) return SL_EAGAIN;
+
+	struct sql_input in = {.event = row, .now_ms = sql_row_head(row->row)->at_ms};
+	if (sql_run(rules->reject_vm, run.reject->program, &in, reject_eval, &run) != SQL_PRODUCED) {
+		/* Trying again would not help. */
+		log_error(LOG_RULE, "on_error cannot make a message of a rejected row; the row is lost",
+			  "rule=%s action=%u err=%s reason=%s", row->rule, (unsigned)row->action,
+			  sl_err_text(sql_vm_error(rules->reject_vm)), row->reason);
+		return SL_OK;
+	}
+	sl_loop_post(rw->loop, &letter_new(rules, (int)w, &run.made, slice_from_str(row->rule))->post);
+	return SL_OK;
+}
