@@ -31,14 +31,7 @@ static size_t skip_ascii(struct sl_slice s, size_t at) {
 	return at;
 }
 
-bool utf8_valid(struct sl_slice s) {
-	for (size_t at = skip_ascii(s, 0); at < s.n; at = skip_ascii(s, at)) {
-		size_t len = sequence_length(s.p + at, s.n - at);
-		if (len == 0) return false;
-		at += len;
-	}
-	return true;
-}
+bool utf8_valid(struct sl_slice s) { return utf8_valid_prefix(s) == s.n; }
 
 bool utf8_valid_mqtt(struct sl_slice s) {
 	/* [MQTT-1.5.4-2] U+0000 must not be there; [MQTT-1.5.4-1] ill-formed text and surrogates neither. */
