@@ -21,7 +21,6 @@ enum message_column {
 	COLUMN_TIMESTAMP,
 	COLUMN_NODE,
 	COLUMN_EVENT,
-	COLUMN_METADATA,
 };
 
 static const struct sql_column message_columns[] = {
@@ -53,10 +52,6 @@ static const struct sql_column message_columns[] = {
     {.name = "timestamp", .kind = SQL_INT, .id = COLUMN_TIMESTAMP, .doc = "When the rule ran, in ms since 1970."},
     {.name = "node", .kind = SQL_STRING, .id = COLUMN_NODE, .doc = "The broker's name (node.name)."},
     {.name = "event", .kind = SQL_STRING, .id = COLUMN_EVENT, .doc = "Always message.publish."},
-    {.name = "metadata",
-     .kind = SQL_MAP,
-     .id = COLUMN_METADATA,
-     .doc = "metadata.rule_id, metadata.matched (the FROM filter), metadata.trigger (the topic)."},
 };
 
 /* Text, or NULL when it is empty: a client without a user name has none. */
@@ -174,14 +169,6 @@ static struct sql_value flags_map(const struct rules_event *ev, struct sl_arena 
 	return map_value(map);
 }
 
-static struct sql_value metadata(const struct event_view *view, struct sl_arena *arena) {
-	struct sql_map *map = map_new(arena, 3);
-	map_add(map, SL_SLICE_LIT("rule_id"), sql_string(view->rule_id));
-	map_add(map, SL_SLICE_LIT("matched"), sql_string(view->matched));
-	map_add(map, SL_SLICE_LIT("trigger"), sql_string(view->ev->topic));
-	return map_value(map);
-}
-
 static struct sql_value message_get(const void *event, uint16_t id, struct sl_arena *arena) {
 	/* The view is the engine's own and not constant; only the made-up id changes in it. */
 	struct event_view *view = (struct event_view *)(uintptr_t)event;
@@ -202,7 +189,6 @@ static struct sql_value message_get(const void *event, uint16_t id, struct sl_ar
 	case COLUMN_TIMESTAMP: return sql_int(view->now_ms);
 	case COLUMN_NODE: return text_or_null(view->node);
 	case COLUMN_EVENT: return sql_string(SL_SLICE_LIT("message.publish"));
-	case COLUMN_METADATA: return metadata(view, arena);
 	}
 	return sql_null();
 }

@@ -61,8 +61,8 @@ static void plan_run(struct rules_worker *rw, const struct rule_plan *plan, cons
 		const struct rule_plan_candidate *c = &plan->at[i];
 		if (c->pass) in.payload_status = jpath_extract(c->pass, ev->payload, rw->hits);
 		in.map = c->map;
-		in.rule_id = view.rule_id = c->id;
-		in.from_matched = view.matched = c->matched;
+		in.rule_id = c->id;
+		in.from_matched = c->matched;
 		cause.rule = c->rule;
 		rw->rows_len = rw->rows_made = 0;
 		c->cell->matched++;

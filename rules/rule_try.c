@@ -22,8 +22,7 @@ static void take_error(struct sl_err *err, const struct sl_err *from) {
 static enum rule_try_outcome plan_try(const struct rule_plan *plan, size_t hits_max, const struct rules_event *ev,
 				      const char *node, struct sl_buf *rows, struct sl_err *err) {
 	const struct rule_plan_candidate *c = &plan->at[0];
-	struct event_view view = {
-	    .ev = ev, .node = slice_from_str(node), .rule_id = c->id, .matched = c->matched, .now_ms = ev->at_ms};
+	struct event_view view = {.ev = ev, .node = slice_from_str(node), .now_ms = ev->at_ms};
 	struct jpath_hit *hits = SL_NEW_ARRAY(struct jpath_hit, hits_max + 1);
 	struct sql_input in = {.event = &view,
 			       .payload = ev->payload,
