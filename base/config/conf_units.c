@@ -112,7 +112,7 @@ int conf_parse_bind(struct sl_slice text, struct sl_slice *host, uint16_t *port,
 	const char *colon = text.n ? memrchr(text.p, ':', text.n) : NULL;
 	int64_t number;
 	if (colon && slice_to_i64(slice_from(text, (size_t)(colon - text.p) + 1), &number) == SL_OK &&
-	    is_digit(colon[1]) && number > 0 && number <= UINT16_MAX) {
+	    is_digit(colon[1]) && number <= UINT16_MAX) {
 		struct sl_slice h = slice_sub(text, 0, (size_t)(colon - text.p));
 		bool bracketed = h.n >= 2 && h.p[0] == '[' && h.p[h.n - 1] == ']';
 		if (bracketed) h = slice_sub(h, 1, h.n - 2);

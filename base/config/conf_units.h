@@ -19,7 +19,7 @@ int conf_parse_size(struct sl_slice text, int64_t *bytes, struct sl_err *err);
 int conf_parse_percent(struct sl_slice text, double *percent, struct sl_err *err);
 
 /* "0.0.0.0:1883" "[::1]:1883" "localhost:1883" ":1883" (all addresses): host and port; host points into text and is
- * empty for all addresses. */
+ * empty for all addresses; port 0 means that the kernel chooses. */
 int conf_parse_bind(struct sl_slice text, struct sl_slice *host, uint16_t *port, struct sl_err *err);
 
 /* The shortest text that parses back to the same value: "1h30m", "64KB". CONF_UNLIMITED gives "unlimited". */

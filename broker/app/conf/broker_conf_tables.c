@@ -40,7 +40,7 @@ static const struct conf_field node_fields[] = {
      .at = AT(node.workers),
      .def = "auto",
      .min = 1,
-     .max = 256,
+     .max = 64,
      .doc = "Event loops that serve clients; `auto` is one for each core."},
     CONF_END};
 
