@@ -2,7 +2,7 @@
  *
  * A set of paths is compiled once to a trie, immutable and shared by every worker. jpath_extract() walks the document
  * along the trie, steps over what no path wants, and stops at the last value that can still matter. That is the
- * price of a rule: about 110 ns for three fields of a 277-byte telemetry object; nothing is allocated.
+ * price of a rule: about 140 ns for three fields of a 276-byte telemetry object; nothing is allocated.
  *
  *     paths  measurements.temp   measurements.rpm   tags[0]
  *     trie   root -- measurements -- temp  (hit 0)

@@ -84,8 +84,29 @@ JSCAN_INLINE const char *jscan_string_end(const char *p, const char *end, bool *
 
 JSCAN_INLINE bool jscan_starts_number(char c) { return (c >= '0' && c <= '9') || c == '-'; }
 
+JSCAN_INLINE bool jscan_in_number(char c) {
+	return (c >= '0' && c <= '9') || c == '.' || c == '-' || c == '+' || (c | 0x20) == 'e';
+}
+
+/* Behind all bytes that a number may be made of. By blocks, as numbers of changing length cost a loop over single
+ * digits one wrong guess of the CPU each. */
 JSCAN_INLINE const char *jscan_number_end(const char *p, const char *end) {
-	while (p < end && ((*p >= '0' && *p <= '9') || *p == '.' || *p == '-' || *p == '+' || (*p | 0x20) == 'e')) p++;
+#ifdef __SSE2__
+	while (end - p >= 16) {
+		__m128i v = _mm_loadu_si128((const __m128i *)(const void *)p);
+		/* The bytes from '+' to '9' but for the comma and the slash; and both cases of e. */
+		__m128i from_plus = _mm_sub_epi8(v, _mm_set1_epi8('+'));
+		__m128i in_range = _mm_cmpeq_epi8(_mm_min_epu8(from_plus, _mm_set1_epi8('9' - '+')), from_plus);
+		__m128i e = _mm_cmpeq_epi8(_mm_or_si128(v, _mm_set1_epi8(0x20)), _mm_set1_epi8('e'));
+		__m128i not_these =
+		    _mm_or_si128(_mm_cmpeq_epi8(v, _mm_set1_epi8(',')), _mm_cmpeq_epi8(v, _mm_set1_epi8('/')));
+		__m128i in_number = _mm_andnot_si128(not_these, _mm_or_si128(in_range, e));
+		unsigned stops = ~(unsigned)_mm_movemask_epi8(in_number) & 0xffff;
+		if (stops) return p + __builtin_ctz(stops);
+		p += 16;
+	}
+#endif
+	while (p < end && jscan_in_number(*p)) p++;
 	return p;
 }
 
