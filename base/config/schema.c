@@ -210,7 +210,8 @@ static bool is_template(const struct conf_field *f) {
 	return f->type == CONF_TEMPLATE || f->type == CONF_TEMPLATE_LIST || f->type == CONF_TEMPLATE_MAP;
 }
 
-static int check_text(struct spot s, const struct conf_field *f, struct sl_slice text) {
+/* `as_written`: the text is the file's own, so a place inside it can be found there. */
+static int check_text(struct spot s, const struct conf_field *f, struct sl_slice text, bool as_written) {
 	if (f->flags & CONF_NONEMPTY && text.n == 0) return FAULT(s, SL_EINVAL, "must not be empty");
 	/* For lists and maps min and max bound the count. */
 	bool single = f->type == CONF_STRING || f->type == CONF_TEMPLATE;
@@ -225,6 +226,7 @@ static int check_text(struct spot s, const struct conf_field *f, struct sl_slice
 		return SL_OK;
 	}
 	if (err.status == SL_OK) err.status = rc;
+	if (!as_written) sl_err_at(&err, NULL, 0, 0);
 	return conf_report_text(s.report, s.at, &err);
 }
 
@@ -241,6 +243,7 @@ static int take_text(struct spot s, const struct conf_field *f, const json_t *va
 		bool scalar = json_is_number(value) || json_is_boolean(value);
 		return not_a(s, f, value, scalar ? "text; write it in quotes" : "text");
 	}
+	bool as_written = true;
 	if (f->flags & CONF_EXPAND && !is_template(f)) {
 		struct sl_err err = SL_ERR_INIT;
 		char *expanded;
@@ -248,8 +251,9 @@ static int take_text(struct spot s, const struct conf_field *f, const json_t *va
 		sl_free(text);
 		if (rc != SL_OK) return conf_report_text(s.report, s.at, &err);
 		text = expanded;
+		as_written = strcmp(text, json_string_value(value)) == 0;
 	}
-	int rc = check_text(s, f, slice_from_str(text));
+	int rc = check_text(s, f, slice_from_str(text), as_written);
 	sl_free(*to);
 	*to = text;
 	return rc;
@@ -273,7 +277,9 @@ static int set_list(struct spot s, const struct conf_field *f, const json_t *val
 	if (json_is_string(value)) { /* `brokers: one` means a list of one */
 		list->items = SL_NEW_ARRAY(char *, 1);
 		list->len = 1;
-		return take_text(s, f, value, &list->items[0]);
+		int rc = take_text(s, f, value, &list->items[0]);
+		if (!list->items[0]) list->items[0] = sl_strdup("");
+		return rc;
 	}
 	if (!json_is_array(value)) return not_a(s, f, value, "a list of text");
 	size_t count = json_array_size(value);

@@ -21,7 +21,7 @@ struct entry {
 	bool on;
 };
 struct all {
-	char *text, *secret, *url, *template;
+	char *text, *secret, *url, *template, *checked;
 	bool flag;
 	int64_t count, automatic, linger_ms, bytes, attempts;
 	double ratio, share;
@@ -62,6 +62,7 @@ static const struct conf_field fields[] = {
     {.name = "secret", .type = CONF_STRING, .flags = CONF_EXPAND | CONF_SECRET, .at = AT(secret)},
     {.name = "url", .type = CONF_STRING, .flags = CONF_EXPAND | CONF_SECRET_URL, .at = AT(url)},
     {.name = "template", .type = CONF_TEMPLATE, .at = AT(template), .validate = no_x},
+    {.name = "checked", .type = CONF_STRING, .flags = CONF_EXPAND, .at = AT(checked), .validate = no_x},
     {.name = "flag", .type = CONF_BOOL, .at = AT(flag), .def = "true"},
     {.name = "count", .type = CONF_INT, .at = AT(count), .def = "7", .min = 1, .max = 65535},
     {.name = "automatic", .type = CONF_INT_AUTO, .at = AT(automatic), .def = "auto", .min = 1},
@@ -376,6 +377,13 @@ static void test_schema__only_marked_fields_expand(void **state) {
 	conf_fini(fields, &a);
 }
 
+static void test_schema__expanded_text_has_the_place_of_its_value(void **state) {
+	(void)state;
+	setenv("SLUICE_TEST_A", "aaaaaaaaaaX", 1);
+	expect_report("checked: ${SLUICE_TEST_A}\n", "t.yaml:1:10: checked: an X is not allowed\n");
+	expect_report("checked: abX\n", "t.yaml:1:12: checked: an X is not allowed\n");
+}
+
 /* ---- showing --------------------------------------------------------------------------------------------- */
 
 static void expect_masked(const char *url, const char *expected) {
@@ -425,7 +433,7 @@ static void test_set_text__command_line_values(void **state) {
 	(void)state;
 	struct all a = {0};
 	struct sl_err err = SL_ERR_INIT;
-	const struct conf_field *linger = &fields[7], *text = &fields[0];
+	const struct conf_field *linger = &fields[8], *text = &fields[0];
 	assert_int_equal(conf_set_text(linger, "10s", &a, &err), SL_OK);
 	assert_int_equal(a.linger_ms, 10000);
 	assert_int_equal(conf_set_text(text, "12", &a, &err), SL_OK);
@@ -456,6 +464,7 @@ int main(void) {
 	    cmocka_unit_test(test_expand__environment_and_files),
 	    cmocka_unit_test(test_expand__mistakes),
 	    cmocka_unit_test(test_schema__only_marked_fields_expand),
+	    cmocka_unit_test(test_schema__expanded_text_has_the_place_of_its_value),
 	    cmocka_unit_test(test_mask__urls_keep_all_but_the_password),
 	    cmocka_unit_test(test_show__secrets_are_masked_and_units_written),
 	    cmocka_unit_test(test_schema__secrets_stay_out_of_messages),
