@@ -235,11 +235,18 @@ bool sl_timer_armed(const struct sl_timer *t) { return sl_list_linked(&t->link);
 
 /* ---- the tick ---- */
 
-static void deferred_run(struct sl_loop *l) {
+void sl_loop_more(struct sl_loop *l) {
+	l->more = true;
+	if (l->sleeping) sl_loop_wake(l);
+}
+
+static bool deferred_run(struct sl_loop *l) {
+	bool any = !sl_list_empty(&l->deferred);
 	for (struct sl_list *it; (it = sl_list_pop_front(&l->deferred)) != NULL;) {
 		struct sl_deferred *d = SL_LIST_ENTRY(it, struct sl_deferred, link);
 		d->run(d);
 	}
+	return any;
 }
 
 static void again_run(struct sl_loop *l) {
@@ -253,6 +260,7 @@ static void again_run(struct sl_loop *l) {
 }
 
 static void tick(struct sl_loop *l, const struct epoll_event *events, int n) {
+	l->more = false;
 	clock_update(l);
 	uv_update_time(&l->uv);
 	inbox_run(l);
@@ -272,13 +280,14 @@ static void tick(struct sl_loop *l, const struct epoll_event *events, int n) {
 			struct sl_hook *hook = SL_LIST_ENTRY(it, struct sl_hook, link);
 			hook->run(hook);
 		}
-	deferred_run(l); /* what the hooks closed */
+	/* What the hooks closed; the end of a connection may publish a will, which the hooks have to see. */
+	if (deferred_run(l)) l->more = true;
 	sl_arena_reset(&l->arena);
 }
 
 /* How long epoll may sleep; also tells posters whether they have to wake us. */
 static int sleep_ms(struct sl_loop *l) {
-	if (!sl_list_empty(&l->again) || !sl_list_empty(&l->deferred)) return 0;
+	if (l->more || !sl_list_empty(&l->again) || !sl_list_empty(&l->deferred)) return 0;
 	int uv_ms = uv_backend_timeout(&l->uv);
 	if (uv_ms == 0) return 0;
 	pthread_mutex_lock(&l->inbox.lock);
@@ -357,13 +366,19 @@ void sl_loop_join(struct sl_loop *l) {
 	l->joined = true;
 }
 
+bool sl_loop_run_rest(struct sl_loop *l) {
+	sl_assert(!l->started || l->joined);
+	struct sl_loop *before = current;
+	current = l; /* nobody else is left */
+	bool letters = inbox_run(l), deferred = deferred_run(l);
+	current = before;
+	return letters || deferred;
+}
+
 void sl_loop_free(struct sl_loop *l) {
 	if (!l) return;
-	sl_assert(!l->started || l->joined);
-	current = l; /* nobody else is left */
-	while (inbox_run(l)) deferred_run(l);
-	deferred_run(l);
-	current = NULL;
+	while (sl_loop_run_rest(l)) {
+	}
 	sl_stream_pool_free(l->streams);
 	uv_close((uv_handle_t *)&l->uv_keep, NULL);
 	uv_run(&l->uv, UV_RUN_NOWAIT);

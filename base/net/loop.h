@@ -49,6 +49,10 @@ void sl_loop_stop(struct sl_loop *l);                     /* asks it to end afte
 void sl_loop_join(struct sl_loop *l);                     /* waits for the thread; not from the loop itself */
 void sl_loop_free(struct sl_loop *l); /* after join, or never started; letters left in the inbox are run */
 
+/* After join: runs the letters and deferred calls that are left, as the loop would. True when there were any. Loops that
+ * write to each other take turns until none has more, before the first is freed. */
+bool sl_loop_run_rest(struct sl_loop *l);
+
 void sl_loop_post(struct sl_loop *l, struct sl_post *post);
 struct uv_loop_s *sl_loop_uv(struct sl_loop *l);
 int sl_loop_index(const struct sl_loop *l);

@@ -39,6 +39,7 @@ struct sl_loop {
 	struct sl_wheel wheel;
 	uv_loop_t uv;
 	uv_async_t uv_keep;
+	bool more;   /* this tick left work for the next: do not sleep */
 	bool uv_due; /* the libuv descriptor was among the events */
 	bool started, joined;
 	int index;
@@ -48,5 +49,6 @@ struct sl_loop {
 
 void sl_stream_pool_free(struct sl_stream_pool *p); /* stream.c; NULL is fine */
 void sl_loop_wake(struct sl_loop *l);
+void sl_loop_more(struct sl_loop *l); /* one more tick, at once */
 
 #endif

@@ -5,18 +5,21 @@
 
 static void write_hook_run(struct sl_hook *hook) {
 	struct sl_stream_pool *p = sl_container_of(hook, struct sl_stream_pool, write_hook);
+	if (sl_list_empty(&p->dirty)) return;
 	/* Flushing may dirty others (on_drain lets publishers go on): they get their turn in the next tick. */
 	struct sl_list turn;
 	sl_list_init(&turn);
 	sl_list_splice_back(&turn, &p->dirty);
 	for (struct sl_list *it; (it = sl_list_pop_front(&turn)) != NULL;)
 		sl_stream_flush(SL_LIST_ENTRY(it, struct sl_stream, dirty));
+	if (!sl_list_empty(&p->dirty)) sl_loop_more(p->loop);
 }
 
 struct sl_stream_pool *stream_pool(struct sl_loop *l) {
 	if (sl_likely(l->streams != NULL)) return l->streams;
 	/* Not zeroed: the scratch buffer should cost memory only where it is used. */
 	struct sl_stream_pool *p = sl_alloc(sizeof *p);
+	p->loop = l;
 	p->spares = p->spare_bytes = 0;
 	sl_list_init(&p->dirty);
 	p->write_hook.run = write_hook_run;

@@ -24,7 +24,7 @@ struct sl_stream;
 /* What the owner hears. */
 struct sl_stream_events {
 	size_t (*on_read)(struct sl_stream *s, struct sl_slice bytes);
-	void (*on_drain)(struct sl_stream *s); /* all that was pending is sent */
+	void (*on_drain)(struct sl_stream *s); /* asked for by sl_stream_tell_drained(): all that was pending is sent */
 	/* status: what sl_stream_close() was given; SL_ECLOSED the other side closed; SL_EIO the connection broke. */
 	void (*on_closed)(struct sl_stream *s, int status);
 };
@@ -49,7 +49,8 @@ struct sl_stream {
 	bool paused, closed;
 	bool readable; /* the kernel may have more */
 	bool blocked;  /* the kernel took less than it was given: wait until it is writable */
-	bool hup;      /* the other side will send no more: read on until 0 */
+	bool tell_drained;
+	bool hup; /* the other side will send no more: read on until 0 */
 };
 
 /* A stream on a connected socket. The socket becomes non-blocking, and the stream's. */
@@ -75,6 +76,9 @@ static inline struct sl_buf *sl_stream_out(struct sl_stream *s) {
 	return &s->out;
 }
 static inline size_t sl_stream_pending(const struct sl_stream *s) { return s->out.n - s->out_sent; }
+
+/* Wishes to hear on_drain() once, when nothing is pending any more (not before this call returns). */
+static inline void sl_stream_tell_drained(struct sl_stream *s) { s->tell_drained = true; }
 
 /* on_read() is not called until resume; kept bytes are presented again then. Both may be called inside on_read(). */
 void sl_stream_pause(struct sl_stream *s);

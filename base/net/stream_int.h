@@ -15,6 +15,7 @@ enum {
 };
 
 struct sl_stream_pool {
+	struct sl_loop *loop;
 	struct sl_hook write_hook;
 	struct sl_list dirty;
 	size_t spares, spare_bytes;

@@ -33,6 +33,10 @@ static void tcp_flush(struct sl_stream *s) {
 	}
 	if (sl_stream_pending(s) == 0) {
 		stream_out_release(s);
+		if (s->tell_drained) {
+			s->tell_drained = false;
+			s->events->on_drain(s);
+		}
 	} else if (s->out_sent >= s->out.n / 2) {
 		/* Not at every partial write, or a slow reader with a long backlog would have us move it again and again. */
 		sl_buf_consume(&s->out, s->out_sent);
@@ -99,7 +103,6 @@ static void tcp_ready(struct sl_watch *w, uint32_t events) {
 	if ((events & (EPOLLOUT | EPOLLERR | EPOLLHUP)) && s->blocked) {
 		s->blocked = false;
 		tcp_flush(s);
-		if (!s->closed && !s->blocked) s->events->on_drain(s);
 	}
 	if (events == 0 && s->in.n > 0 && !s->paused && !s->closed) present(s, sl_buf_slice(&s->in));
 	tcp_read(t);

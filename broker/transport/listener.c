@@ -105,7 +105,7 @@ static int bind_first(const struct listener_opts *opts, int *fd_out, struct sl_e
 
 int listener_open(struct sl_loop *l, const struct listener_opts *opts, listener_accept_cb cb, void *arg,
 		  struct listener **out, struct sl_err *err) {
-	int fd, rc = bind_first(opts, &fd, err);
+	int fd = -1, rc = bind_first(opts, &fd, err);
 	if (rc != SL_OK) return rc;
 	struct listener *ls = SL_NEW(struct listener);
 	*ls = (struct listener){.loop = l, .cb = cb, .arg = arg, .port = port_of(fd)};

@@ -1,0 +1,310 @@
+#include "broker.h"
+
+#include <stdlib.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "client.h"
+#include "listener.h"
+#include "log.h"
+#include "mem.h"
+#include "retained.h"
+#include "route.h"
+#include "topic.h"
+#include "utf8.h"
+#include "worker.h"
+
+void broker_settings_default(struct broker_settings *s) {
+	*s = (struct broker_settings){
+	    .max_packet_size = 1024 * 1024,
+	    .max_inflight = 32,
+	    .receive_maximum = 1024,
+	    .max_queued = 1000,
+	    .max_queued_bytes = 16 * 1024 * 1024,
+	    .session_expiry_max_s = 7 * 24 * 3600,
+	    .keepalive_max_s = 0,
+	    .connect_timeout_ms = 10000,
+	    .stall_timeout_ms = 10000,
+	    .topic_alias_max = 64,
+	    .topic_levels_max = TOPIC_LEVELS_MAX,
+	    .client_id_max = 1024,
+	    .max_subscriptions = UINT32_MAX,
+	    .max_qos = 2,
+	    .retain = true,
+	    .max_retained = UINT64_MAX,
+	    .share = BROKER_SHARE_ROUND_ROBIN,
+	};
+}
+
+/* ---- new and free ---- */
+
+static uint32_t worker_count(const struct broker_settings *set) {
+	if (set->workers) return set->workers < BROKER_WORKERS_MAX ? set->workers : BROKER_WORKERS_MAX;
+	long cores = sysconf(_SC_NPROCESSORS_ONLN);
+	return cores < 1 ? 1 : cores > BROKER_WORKERS_MAX ? BROKER_WORKERS_MAX : (uint32_t)cores;
+}
+
+static int make_workers(struct broker *b, struct sl_err *err) {
+	for (uint32_t i = 0; i < b->workers_len; i++) {
+		char *name = sl_asprintf("worker-%u", i);
+		int rc = sl_loop_new(name, (int)i, &b->loops[i], err);
+		sl_free(name);
+		if (rc != SL_OK) return rc;
+		worker_init(&b->workers[i], b, i, b->loops[i]);
+	}
+	return SL_OK;
+}
+
+int broker_new(const struct broker_settings *settings, struct broker **out, struct sl_err *err) {
+	struct broker *b = SL_NEW(struct broker);
+	b->set = *settings;
+	if (b->set.topic_levels_max > TOPIC_LEVELS_MAX) b->set.topic_levels_max = TOPIC_LEVELS_MAX;
+	b->workers_len = worker_count(settings);
+	/* Workers' counters do not share cache lines: the array is aligned like they are. */
+	b->workers = aligned_alloc(64, b->workers_len * sizeof *b->workers);
+	sl_assert(b->workers != NULL);
+	memset(b->workers, 0, b->workers_len * sizeof *b->workers);
+	b->loops = SL_NEW_ARRAY(struct sl_loop *, b->workers_len);
+	b->binds = SL_NEW_ARRAY(struct bind_state, settings->binds_len);
+	for (size_t i = 0; i < settings->binds_len; i++) {
+		b->binds[i].name = sl_strdup(settings->binds[i].name);
+		b->binds[i].host = sl_strdup(settings->binds[i].host);
+		b->binds[i].port = settings->binds[i].port;
+		b->binds[i].max_connections = settings->binds[i].max_connections;
+	}
+	b->set.binds = NULL;
+	b->listeners = SL_NEW_ARRAY(struct listener *, settings->binds_len * b->workers_len);
+	b->accepts = SL_NEW_ARRAY(struct worker_accept, settings->binds_len * b->workers_len);
+	b->retained = retained_new(settings->max_retained);
+	pthread_mutex_init(&b->drain.lock, NULL);
+	pthread_cond_init(&b->drain.done, NULL);
+	int rc = make_workers(b, err);
+	if (rc != SL_OK) {
+		broker_free(b);
+		return rc;
+	}
+	*out = b;
+	return SL_OK;
+}
+
+/* With all threads gone: ends the connections that are left, and lets the letters run out. */
+static void end_connections(struct broker *b) {
+	for (uint32_t i = 0; i < b->workers_len; i++) SL_LIST_FOREACH_SAFE(it, &b->workers[i].clients) {
+			struct client *c = SL_LIST_ENTRY(it, struct client, link);
+			c->will_due = false;
+			client_close(c, SL_ECLOSED);
+		}
+	bool more = true;
+	while (more) {
+		more = false;
+		for (uint32_t i = 0; i < b->workers_len; i++)
+			if (sl_loop_run_rest(b->loops[i])) more = true;
+	}
+}
+
+void broker_free(struct broker *b) {
+	if (!b) return;
+	broker_stop(b);
+	for (size_t i = 0; i < b->set.binds_len * b->workers_len; i++) listener_free(b->listeners[i]);
+	bool whole = b->loops[b->workers_len - 1] != NULL;
+	if (whole) end_connections(b);
+	for (uint32_t i = 0; i < b->workers_len; i++) {
+		if (!b->loops[i]) continue;
+		worker_fini(&b->workers[i]);
+		auth_unref(b->workers[i].auth);
+		sl_loop_free(b->loops[i]);
+	}
+	for (size_t i = 0; i < b->set.binds_len; i++) {
+		sl_free(b->binds[i].name);
+		sl_free(b->binds[i].host);
+	}
+	sl_free(b->binds);
+	sl_free(b->listeners);
+	sl_free(b->accepts);
+	retained_free(b->retained);
+	sl_free(b->loops);
+	sl_free(b->workers);
+	pthread_mutex_destroy(&b->drain.lock);
+	pthread_cond_destroy(&b->drain.done);
+	sl_free(b);
+}
+
+uint32_t broker_workers(const struct broker *b) { return b->workers_len; }
+struct sl_loop *const *broker_loops(const struct broker *b) {
+	return b->loops;
+}
+struct sl_loop *broker_loop(const struct broker *b, uint32_t worker) {
+	return b->loops[worker];
+}
+struct sl_metrics *broker_metrics(struct broker *b, uint32_t worker) {
+	return &b->workers[worker].metrics;
+}
+void broker_set_rules(struct broker *b, uint32_t worker, struct rules_worker *rw) { b->workers[worker].rules = rw; }
+
+/* ---- auth ---- */
+
+struct auth_letter {
+	struct worker_letter letter;
+	struct auth *auth;
+};
+
+static void auth_letter_run(struct sl_post *post, struct sl_loop *l) {
+	(void)l;
+	struct auth_letter *a = sl_container_of(post, struct auth_letter, letter.post);
+	auth_unref(a->letter.to->auth);
+	a->letter.to->auth = a->auth;
+	sl_free(a);
+}
+
+void broker_set_auth(struct broker *b, struct auth *auth) {
+	for (uint32_t i = 0; i < b->workers_len; i++) {
+		struct auth_letter *a = SL_NEW(struct auth_letter);
+		a->letter.post.run = auth_letter_run;
+		a->auth = auth ? auth_ref(auth) : NULL;
+		worker_post(&b->workers[i], &a->letter);
+	}
+}
+
+/* ---- start ---- */
+
+static void accepted(void *arg, int fd, const struct sockaddr *peer, socklen_t peer_len) {
+	struct worker_accept *a = arg;
+	uint32_t before = atomic_fetch_add_explicit(&a->bind->connections, 1, memory_order_relaxed);
+	if (before >= a->bind->max_connections) {
+		atomic_fetch_sub_explicit(&a->bind->connections, 1, memory_order_relaxed);
+		log_warn(LOG_NET, "connection refused: the listener is full", "listener=%s max_connections=%u",
+			 a->bind->name, a->bind->max_connections);
+		close(fd);
+		return;
+	}
+	client_accept(a->w, a->bind, fd, listener_peer_text(peer, peer_len));
+}
+
+static int open_listeners(struct broker *b, struct sl_err *err) {
+	for (size_t k = 0; k < b->set.binds_len; k++)
+		for (uint32_t i = 0; i < b->workers_len; i++) {
+			size_t at = k * b->workers_len + i;
+			b->accepts[at] = (struct worker_accept){.w = &b->workers[i], .bind = &b->binds[k]};
+			struct listener_opts opts = {.host = b->binds[k].host, .port = b->binds[k].port};
+			int rc = listener_open(b->loops[i], &opts, accepted, &b->accepts[at], &b->listeners[at], err);
+			if (rc != SL_OK) return sl_err_prefix(err, "listener %s", b->binds[k].name);
+			/* Port 0: the first socket's choice is everybody's. */
+			b->binds[k].port = listener_port(b->listeners[at]);
+		}
+	return SL_OK;
+}
+
+int broker_start(struct broker *b, struct sl_err *err) {
+	listener_raise_fd_limit();
+	int rc = open_listeners(b, err);
+	if (rc != SL_OK) return rc;
+	for (uint32_t i = 0; i < b->workers_len; i++) {
+		rc = sl_loop_start(b->loops[i], err);
+		if (rc != SL_OK) return rc;
+		b->started = true;
+	}
+	return SL_OK;
+}
+
+uint16_t broker_port(const struct broker *b, size_t bind) { return b->binds[bind].port; }
+
+/* ---- drain and stop ---- */
+
+void worker_client_gone(struct worker *w) {
+	if (!w->draining || !sl_list_empty(&w->clients)) return;
+	w->draining = false; /* tell once */
+	pthread_mutex_lock(&w->b->drain.lock);
+	if (--w->b->drain.left == 0) pthread_cond_signal(&w->b->drain.done);
+	pthread_mutex_unlock(&w->b->drain.lock);
+}
+
+static void drain_letter_run(struct sl_post *post, struct sl_loop *l) {
+	(void)l;
+	struct worker_letter *d = sl_container_of(post, struct worker_letter, post);
+	struct worker *w = d->to;
+	sl_free(d);
+	for (size_t k = 0; k < w->b->set.binds_len; k++)
+		listener_stop(w->b->listeners[k * w->b->workers_len + w->index]);
+	w->draining = true;
+	SL_LIST_FOREACH_SAFE(it, &w->clients) {
+		struct client *c = SL_LIST_ENTRY(it, struct client, link);
+		c->will_due = false; /* the broker goes, not the client */
+		client_disconnect(c, MQTT_RC_SERVER_SHUTTING_DOWN);
+	}
+	worker_client_gone(w);
+}
+
+void broker_drain(struct broker *b, uint32_t timeout_ms) {
+	if (!b->started || b->stopped) return;
+	pthread_mutex_lock(&b->drain.lock);
+	b->drain.left = b->workers_len;
+	for (uint32_t i = 0; i < b->workers_len; i++) {
+		struct worker_letter *d = SL_NEW(struct worker_letter);
+		d->post.run = drain_letter_run;
+		worker_post(&b->workers[i], d);
+	}
+	struct timespec until;
+	clock_gettime(CLOCK_REALTIME, &until);
+	until.tv_sec += timeout_ms / 1000;
+	until.tv_nsec += (long)(timeout_ms % 1000) * 1000000;
+	if (until.tv_nsec >= 1000000000) {
+		until.tv_sec++;
+		until.tv_nsec -= 1000000000;
+	}
+	int rc = 0;
+	while (b->drain.left > 0 && rc == 0) rc = pthread_cond_timedwait(&b->drain.done, &b->drain.lock, &until);
+	pthread_mutex_unlock(&b->drain.lock);
+}
+
+void broker_stop(struct broker *b) {
+	if (!b->started || b->stopped) return;
+	for (uint32_t i = 0; i < b->workers_len; i++) sl_loop_stop(b->loops[i]);
+	for (uint32_t i = 0; i < b->workers_len; i++) sl_loop_join(b->loops[i]);
+	/* Whoever made them frees them from now on. */
+	for (uint32_t i = 0; i < b->workers_len; i++) b->workers[i].rules = NULL;
+	b->stopped = true;
+}
+
+/* ---- publishing as the broker ---- */
+
+int broker_publish(struct broker *b, uint32_t worker, const struct rules_publish *p) {
+	struct worker *w = &b->workers[worker];
+	if (!topic_name_valid(p->topic) || !utf8_valid_mqtt(p->topic) ||
+	    topic_levels(p->topic) > b->set.topic_levels_max)
+		return SL_EINVAL;
+	if (p->payload.n > MQTT_REMAINING_MAX / 2) return SL_ELIMIT;
+	struct sl_buf raw = SL_BUF_INIT;
+	struct mqtt_props props;
+	mqtt_props_init(&props);
+	if (p->content_type.n && p->content_type.n <= UINT16_MAX) {
+		mqtt_put_bytes(&raw, MQTT_PROP_CONTENT_TYPE, p->content_type);
+		props.present |= 1u << MQTT_PROP_CONTENT_TYPE;
+	}
+	if (p->user_properties.n) {
+		sl_buf_append_slice(&raw, p->user_properties);
+		props.present |= 1u << MQTT_PROP_USER_PROPERTY;
+	}
+	props.raw = sl_buf_slice(&raw);
+	struct msg *m = msg_new(&(struct msg_spec){
+	    .topic = p->topic,
+	    .payload = p->payload,
+	    .props = &props,
+	    .arrived_ms = sl_loop_wall_ms(w->loop),
+	    .qos = p->qos > b->set.max_qos ? b->set.max_qos : p->qos,
+	    .retain = p->retain && b->set.retain,
+	    .hops = p->hops,
+	});
+	sl_buf_fini(&raw);
+	metric_inc(w, METRIC_PUBLISH_REPUBLISHED);
+	route_publish(w, m, NULL, NULL, w->ticket);
+	msg_unref(m);
+	return SL_OK;
+}
+
+static int publish_for_rules(void *broker, int worker, const struct rules_publish *m) {
+	return broker_publish(broker, (uint32_t)worker, m);
+}
+
+struct rules_host broker_rules_host(struct broker *b) {
+	return (struct rules_host){.broker = b, .publish = publish_for_rules};
+}

@@ -1,0 +1,88 @@
+/* broker.h: the broker as one object: workers, listeners, sessions, routing. What the program starts and stops.
+ *
+ *     broker_new(&settings, ...)       loops exist, nothing runs
+ *     broker_set_rules(b, i, rw)       one rules_worker for each worker, made for broker_loop(b, i)
+ *     broker_set_auth(b, auth)         may be called again at any time (reload)
+ *     broker_start(b, ...)             binds the listeners, starts the threads
+ *     ...
+ *     broker_drain(b, timeout_ms)      no new connections; clients are told and closed; loops still run
+ *     broker_stop(b)                   ends and joins the threads
+ *     broker_free(b)                   (free the rules_workers before: they belong to whoever made them)
+ *
+ * A worker is a loop on its own thread with everything on it that belongs to its sessions (worker.h). There is no lock on
+ * the way of a message; what workers have to tell each other goes by letters and visits (loop.h). One structure is
+ * shared, behind a mutex: retained messages (retained.h).
+ *
+ * Lifetime: settings are copied. Thread: the main thread, unless said otherwise. broker_drain and broker_stop block. */
+#ifndef BROKER_H
+#define BROKER_H
+
+#include "auth.h"
+#include "err.h"
+#include "loop.h"
+#include "metrics.h"
+#include "rules_host.h"
+
+struct broker;
+struct rules_worker;
+
+enum { BROKER_WORKERS_MAX = 64 };
+
+enum broker_share { BROKER_SHARE_ROUND_ROBIN, BROKER_SHARE_RANDOM, BROKER_SHARE_STICKY };
+
+struct broker_bind {
+	const char *name, *host;  /* host "" or "*": all addresses */
+	uint16_t port;            /* 0: the kernel chooses, see broker_port() */
+	uint32_t max_connections; /* UINT32_MAX: no limit */
+};
+
+struct broker_settings {
+	uint32_t workers; /* 0: one per core */
+	const struct broker_bind *binds;
+	size_t binds_len;
+	uint32_t max_packet_size;
+	uint16_t max_inflight;         /* QoS 1 and 2 messages under way to a client */
+	uint16_t receive_maximum;      /* and from a client */
+	uint32_t max_queued;           /* messages waiting for a session */
+	uint64_t max_queued_bytes;     /* and their bytes; also the most that waits in a connection's output */
+	uint32_t session_expiry_max_s; /* UINT32_MAX: none */
+	uint16_t keepalive_max_s;      /* 0: as the client asks */
+	uint32_t connect_timeout_ms;   /* from accept to a good CONNECT */
+	uint32_t stall_timeout_ms;     /* how long a full subscriber that makes no progress may hold publishers back */
+	uint16_t topic_alias_max;      /* aliases that a client may set */
+	uint16_t topic_levels_max;
+	uint16_t client_id_max;
+	uint32_t max_subscriptions; /* of one session */
+	uint8_t max_qos;
+	bool retain;
+	uint64_t max_retained;
+	enum broker_share share;
+};
+
+void broker_settings_default(struct broker_settings *s); /* all but the listeners */
+
+int broker_new(const struct broker_settings *settings, struct broker **out, struct sl_err *err);
+void broker_free(struct broker *b);
+
+uint32_t broker_workers(const struct broker *b);
+struct sl_loop *const *broker_loops(const struct broker *b); /* broker_workers() of them, for sl_loops_park() */
+struct sl_loop *broker_loop(const struct broker *b, uint32_t worker);
+
+/* The counters of a worker: its loop's alone to add to; add them up while the loops are parked (sl_metrics_sum). */
+struct sl_metrics *broker_metrics(struct broker *b, uint32_t worker);
+
+/* What rules_new() wants to be given: publishes go through broker_publish(). */
+struct rules_host broker_rules_host(struct broker *b);
+void broker_set_rules(struct broker *b, uint32_t worker, struct rules_worker *rw); /* before start; borrowed */
+void broker_set_auth(struct broker *b,
+		     struct auth *auth); /* takes a reference of its own; NULL: everybody may connect */
+
+int broker_start(struct broker *b, struct sl_err *err);
+uint16_t broker_port(const struct broker *b, size_t bind); /* after start */
+void broker_drain(struct broker *b, uint32_t timeout_ms);
+void broker_stop(struct broker *b);
+
+/* Publishes as the broker itself, on a worker's thread: to rules, subscribers and the retained store. */
+int broker_publish(struct broker *b, uint32_t worker, const struct rules_publish *m);
+
+#endif

@@ -1,0 +1,228 @@
+#include "client.h"
+
+#include <unistd.h>
+
+#include "auth.h"
+#include "log.h"
+#include "mem.h"
+#include "will.h"
+
+static size_t on_read(struct sl_stream *st, struct sl_slice bytes);
+static void on_drain(struct sl_stream *st);
+static void on_closed(struct sl_stream *st, int status);
+
+static const struct sl_stream_events client_events = {.on_read = on_read, .on_drain = on_drain, .on_closed = on_closed};
+
+static struct client *client_of(struct sl_stream *st) { return sl_container_of(st, struct client, tcp.s); }
+
+/* ---- time ---- */
+
+/* CONNECT's limit, later keep-alive: one and a half times what the client promised [MQTT-3.1.2-22]. Looked at when the
+ * timer fires, so that a packet costs no timer. */
+static void client_timer(struct sl_timer *t) {
+	struct client *c = sl_container_of(t, struct client, timer);
+	if (c->state != CLIENT_CONNECTED) {
+		log_debug(LOG_MQTT, "no CONNECT in time", "peer=%s", c->peer);
+		client_close(c, SL_EPROTOCOL);
+		return;
+	}
+	uint64_t limit = (uint64_t)c->keep_alive_s * 1500, now = sl_loop_now_ms(c->w->loop);
+	/* What it sent lies unread while we hold it back: that is not its silence. */
+	if (c->pauses) c->last_in_ms = now;
+	uint64_t silent = now - c->last_in_ms;
+	if (silent < limit) {
+		sl_timer_set(c->w->loop, t, limit - silent);
+		return;
+	}
+	metric_inc(c->w, METRIC_KEEPALIVE_TIMEOUTS);
+	client_disconnect(c, MQTT_RC_KEEP_ALIVE_TIMEOUT);
+}
+
+/* ---- begin and end ---- */
+
+void client_accept(struct worker *w, struct bind_state *bind, int fd, char *peer) {
+	struct client *c = SL_NEW(struct client);
+	c->w = w;
+	c->bind = bind;
+	c->peer = peer;
+	c->packet_max = UINT32_MAX;
+	sl_list_init(&c->link);
+	sl_list_init(&c->acks);
+	sl_timer_init(&c->timer, client_timer);
+	client_connect_init(c);
+	metric_inc(w, METRIC_CONNECTIONS_ACCEPTED);
+	metric_inc(w, METRIC_CONNECTIONS);
+	int rc = sl_stream_tcp_open(&c->tcp, w->loop, fd, &client_events, &w->metrics.v[METRIC_BYTES_IN],
+				    &w->metrics.v[METRIC_BYTES_OUT]);
+	sl_list_push_back(&w->clients, &c->link);
+	if (rc != SL_OK) {
+		log_warn(LOG_NET, "cannot watch a connection", "peer=%s", peer);
+		close(fd);
+		client_close(c, SL_EIO);
+		return;
+	}
+	sl_timer_set(w->loop, &c->timer, w->b->set.connect_timeout_ms);
+}
+
+void client_close(struct client *c, int status) {
+	if (c->state == CLIENT_CLOSED) return;
+	c->state = CLIENT_CLOSED;
+	sl_stream_close(&c->tcp.s, status);
+}
+
+void client_disconnect(struct client *c, enum mqtt_reason reason) {
+	if (c->state == CLIENT_CONNECTED && client_is_v5(c)) {
+		struct mqtt_bye bye = {.reason = reason};
+		mqtt_props_init(&bye.props);
+		mqtt_encode_bye(MQTT_DISCONNECT, &bye, MQTT_V5, sl_stream_out(&c->tcp.s));
+		metric_inc(c->w, METRIC_PACKETS_OUT);
+	}
+	client_close(c, SL_EPROTOCOL);
+}
+
+void client_protocol_error(struct client *c, enum mqtt_reason reason, const char *what) {
+	metric_inc(c->w, METRIC_PROTOCOL_ERRORS);
+	log_debug(LOG_MQTT, "protocol error", "peer=%s reason=0x%02x what=\"%s\"", c->peer, (unsigned)reason, what);
+	client_disconnect(c, reason);
+}
+
+static void on_closed(struct sl_stream *st, int status) {
+	struct client *c = client_of(st);
+	struct worker *w = c->w;
+	(void)status;
+	c->state = CLIENT_CLOSED;
+	sl_timer_cancel(&c->timer);
+	sl_deferred_cancel(&c->moving);
+	if (c->auth_job) auth_cancel(c->auth_job);
+	client_drop_acks(c);
+	metric_inc(w, METRIC_CONNECTIONS_CLOSED);
+	sl_metric_dec(&w->metrics, METRIC_CONNECTIONS);
+	atomic_fetch_sub_explicit(&c->bind->connections, 1, memory_order_relaxed);
+	sl_list_remove(&c->link);
+	struct session *s = c->s;
+	if (s) {
+		s->c = NULL;
+		session_offline(s, c->will_due);
+	}
+	for (uint32_t i = 0; c->aliases && i < c->aliases_len; i++) sl_free(c->aliases[i]);
+	sl_free(c->aliases);
+	sl_free(c->peer);
+	sl_free(c->username);
+	sl_free(c);
+	worker_client_gone(w);
+}
+
+/* ---- reading ---- */
+
+void client_pause(struct client *c, enum client_pause why) {
+	c->pauses |= (uint8_t)why;
+	sl_stream_pause(&c->tcp.s);
+}
+
+void client_resume(struct client *c, enum client_pause why) {
+	if (!(c->pauses & why)) return;
+	c->pauses &= (uint8_t)~why;
+	if (c->pauses == 0) sl_stream_resume(&c->tcp.s);
+}
+
+static void on_drain(struct sl_stream *st) {
+	struct client *c = client_of(st);
+	client_resume(c, CLIENT_PAUSE_OUT);
+	if (c->s) session_pump(c->s);
+}
+
+/* An acknowledgement of what we sent. */
+static void handle_ack(struct client *c, enum mqtt_type type, const struct mqtt_ack *a) {
+	bool refused = a->reason >= 0x80, known;
+	switch (type) {
+	case MQTT_PUBACK: session_puback(c->s, a->packet_id); break;
+	case MQTT_PUBREC:
+		known = session_pubrec(c->s, a->packet_id, refused);
+		if (!refused || !known) /* [MQTT-4.3.3-4] */
+			client_send_ack(c, MQTT_PUBREL, a->packet_id,
+					known ? MQTT_RC_SUCCESS : MQTT_RC_PACKET_ID_NOT_FOUND);
+		break;
+	case MQTT_PUBCOMP: session_pubcomp(c->s, a->packet_id); break;
+	default: client_pubrel(c, a); break;
+	}
+}
+
+static void handle_disconnect(struct client *c, const struct mqtt_bye *bye) {
+	uint32_t expiry = mqtt_props_num(&bye->props, MQTT_PROP_SESSION_EXPIRY, c->s->expiry_s);
+	if (c->s->expiry_s == 0 && expiry != 0) { /* [MQTT-3.14.2-2] */
+		client_protocol_error(c, MQTT_RC_PROTOCOL_ERROR, "session expiry set in DISCONNECT after 0 in CONNECT");
+		return;
+	}
+	uint32_t max = c->w->b->set.session_expiry_max_s;
+	c->s->expiry_s = expiry > max ? max : expiry;
+	c->will_due = bye->reason == MQTT_RC_DISCONNECT_WITH_WILL; /* [MQTT-3.14.4-3] */
+	client_close(c, SL_ECLOSED);
+}
+
+static void handle_packet(struct client *c, const struct mqtt_frame *f) {
+	struct mqtt_packet p;
+	enum mqtt_reason reason = MQTT_RC_MALFORMED_PACKET;
+	if (mqtt_decode(f, c->version, MQTT_FROM_CLIENT, &p, &reason) != SL_OK) {
+		client_protocol_error(c, reason, mqtt_type_name(f->type));
+		return;
+	}
+	switch (p.type) {
+	case MQTT_PUBACK:
+	case MQTT_PUBREC:
+	case MQTT_PUBREL:
+	case MQTT_PUBCOMP: handle_ack(c, p.type, &p.ack); break;
+	case MQTT_SUBSCRIBE: client_subscribe(c, &p.subscribe); break;
+	case MQTT_UNSUBSCRIBE: client_unsubscribe(c, &p.subscribe); break;
+	case MQTT_PINGREQ:
+		mqtt_encode_ping(MQTT_PINGRESP, sl_stream_out(&c->tcp.s)); /* [MQTT-3.12.4-1] */
+		metric_inc(c->w, METRIC_PACKETS_OUT);
+		break;
+	case MQTT_DISCONNECT: handle_disconnect(c, &p.bye); break;
+	case MQTT_CONNECT: /* a second one [MQTT-3.1.0-2] */
+	case MQTT_AUTH:    /* no method was agreed on in CONNECT [MQTT-4.12.0-6] */
+	case MQTT_PUBLISH:
+	case MQTT_CONNACK:
+	case MQTT_SUBACK:
+	case MQTT_UNSUBACK:
+	case MQTT_PINGRESP: client_protocol_error(c, MQTT_RC_PROTOCOL_ERROR, mqtt_type_name(p.type)); break;
+	}
+}
+
+/* False: the packet stays unread. */
+static bool handle_frame(struct client *c, const struct mqtt_frame *f) {
+	if (sl_unlikely(c->state != CLIENT_CONNECTED)) {
+		if (f->type == MQTT_CONNECT) return client_connect(c, f);
+		client_protocol_error(c, MQTT_RC_PROTOCOL_ERROR, "not a CONNECT first"); /* [MQTT-3.1.0-1] */
+		return false;
+	}
+	metric_inc(c->w, METRIC_PACKETS_IN);
+	if (sl_likely(f->type == MQTT_PUBLISH))
+		client_publish(c, f);
+	else
+		handle_packet(c, f);
+	return true;
+}
+
+static size_t on_read(struct sl_stream *st, struct sl_slice bytes) {
+	struct client *c = client_of(st);
+	size_t used = 0, limit = c->w->b->set.max_packet_size;
+	c->last_in_ms = sl_loop_now_ms(c->w->loop);
+	while (c->pauses == 0 && c->state != CLIENT_CLOSED && used < bytes.n) {
+		struct mqtt_frame f;
+		enum mqtt_reason reason = MQTT_RC_MALFORMED_PACKET;
+		int rc = mqtt_frame_next(slice_from(bytes, used), limit, &f, &reason);
+		if (rc == SL_EAGAIN) break;
+		if (rc != SL_OK) {
+			client_protocol_error(c, reason, "bad packet header");
+			break;
+		}
+		if (!handle_frame(c, &f)) break;
+		used += f.size;
+	}
+	/* A client that sends and never reads: its answers may not pile up without end. */
+	if (sl_unlikely(sl_stream_pending(st) > CLIENT_OUT_HIGH) && st->blocked) {
+		client_pause(c, CLIENT_PAUSE_OUT);
+		sl_stream_tell_drained(st);
+	}
+	return used;
+}

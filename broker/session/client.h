@@ -1,0 +1,100 @@
+/* client.h: one connection that speaks MQTT: reads packets, checks their order, acts on the session, answers.
+ *
+ *     accept --> CONNECTING --CONNECT, moved to the home worker, auth--> CONNECTED --> closed
+ *
+ * CONNECT stays unread in the stream until all is known that is needed to act on it: which worker, whether the password
+ * is right. Then it is decoded once more and the session opens. So a move between workers carries nothing but the
+ * stream.
+ *
+ * Reading pauses for several reasons at once (enum client_pause); it goes on when the last one has passed.
+ * Lifetime: from accept until the stream's on_closed. Thread: the loop's baton. */
+#ifndef CLIENT_H
+#define CLIENT_H
+
+#include "mqtt.h"
+#include "session.h"
+#include "stream.h"
+
+enum client_state { CLIENT_CONNECTING, CLIENT_MOVING, CLIENT_AUTH, CLIENT_ALLOWED, CLIENT_CONNECTED, CLIENT_CLOSED };
+
+enum client_pause {
+	CLIENT_PAUSE_CONNECT = 1, /* moving, or waiting for the password check */
+	CLIENT_PAUSE_HELD = 2,    /* a subscriber's queue is full */
+	CLIENT_PAUSE_ACKS = 4,    /* too many publishes wait for their rules */
+	CLIENT_PAUSE_OUT = 8,     /* it does not read what we answer */
+};
+
+/* Where reading rests while the client lets our answers lie, and what it may have in deferred acknowledgements. */
+enum { CLIENT_OUT_HIGH = 256 * 1024, CLIENT_ACKS_MAX = 1024, CLIENT_OUT_QUEUE = 64 * 1024 };
+
+/* A publish of QoS 1 or 2 whose acknowledgement waits: for its rules, or for an earlier one's [MQTT-4.6.0-2]. The client
+ * may be gone before the ticket is done: then `c` is NULL, and done() frees the entry. */
+struct client_entry {
+	struct sl_ticket ticket;
+	struct client *c;
+	struct sl_list link;
+	uint16_t packet_id;
+	uint8_t qos;
+	uint8_t reason;
+};
+
+struct client {
+	struct sl_stream_tcp tcp;
+	struct worker *w;
+	struct session *s; /* NULL until connected */
+	struct bind_state *bind;
+	struct sl_list link;   /* in the worker's list */
+	struct sl_timer timer; /* CONNECT's time limit, then keep-alive */
+	uint64_t last_in_ms;
+	uint64_t serial; /* tells this connection from a later one of the same session */
+	char *peer;
+	char *username; /* NULL: none */
+	struct auth_job *auth_job;
+	char **aliases;      /* topic of each alias, lazily; aliases_len is what was announced */
+	struct sl_list acks; /* of struct client_entry, in the order of the publishes */
+	uint32_t acks_len;
+	uint32_t packet_max; /* the largest the client takes */
+	uint16_t aliases_len;
+	uint16_t keep_alive_s;
+	uint8_t state;
+	uint8_t version; /* enum mqtt_version */
+	uint8_t pauses;
+	bool will_due; /* the connection ended in a way that publishes the will */
+	struct worker_letter move;
+	struct sl_deferred moving;
+};
+
+static inline bool client_is_v5(const struct client *c) { return c->version == MQTT_V5; }
+
+void client_accept(struct worker *w, struct bind_state *bind, int fd, char *peer); /* owns fd and peer */
+
+/* Ends the connection: DISCONNECT with the reason first, where the protocol has that. */
+void client_disconnect(struct client *c, enum mqtt_reason reason);
+/* Without a word. status: for the log. */
+void client_close(struct client *c, int status);
+/* The client broke the protocol: counts, logs at debug, disconnects. */
+void client_protocol_error(struct client *c, enum mqtt_reason reason, const char *what);
+
+void client_pause(struct client *c, enum client_pause why);
+void client_resume(struct client *c, enum client_pause why);
+
+void client_connect_init(struct client *c);
+/* client_connect.c. True: go on with the next packet; false: it stays unread for now, or the client is closed. */
+bool client_connect(struct client *c, const struct mqtt_frame *f);
+/* client_publish.c */
+void client_publish(struct client *c, const struct mqtt_frame *f);
+void client_pubrel(struct client *c, const struct mqtt_ack *a);
+void client_drop_acks(struct client *c);
+/* client_subscribe.c */
+void client_subscribe(struct client *c, const struct mqtt_subscribe *p);
+void client_unsubscribe(struct client *c, const struct mqtt_subscribe *p);
+
+/* client_deliver.c. May it be sent: not expired, not too large for the client, the output not full (QoS 0)? If not, it is
+ * counted as dropped. */
+bool client_may_send(struct client *c, const struct msg *m, uint8_t qos, const uint32_t *ids, size_t n);
+/* A PUBLISH into the output. */
+void client_send(struct client *c, const struct msg *m, uint8_t qos, bool retain, bool dup, uint16_t packet_id,
+		 const uint32_t *ids, size_t n);
+void client_send_ack(struct client *c, enum mqtt_type type, uint16_t packet_id, enum mqtt_reason reason);
+
+#endif

@@ -1,0 +1,240 @@
+#include "auth.h"
+#include "client.h"
+#include "log.h"
+#include "mem.h"
+#include "rng.h"
+#include "shared_sub.h"
+#include "topic.h"
+#include "will.h"
+
+/* ---- refusing ---- */
+
+static void send_connack(struct client *c, bool present, enum mqtt_reason reason, const struct sl_buf *props) {
+	struct mqtt_connack a = {.session_present = present, .reason = reason};
+	mqtt_props_init(&a.props);
+	if (props) a.props.raw = sl_buf_slice(props);
+	mqtt_encode_connack(&a, (enum mqtt_version)c->version, sl_stream_out(&c->tcp.s));
+	metric_inc(c->w, METRIC_PACKETS_OUT);
+}
+
+static bool refuse(struct client *c, enum mqtt_reason reason, const char *why) {
+	metric_inc(c->w, METRIC_CONNECTS_REFUSED);
+	log_debug(LOG_MQTT, "connection refused", "peer=%s reason=0x%02x why=\"%s\"", c->peer, (unsigned)reason, why);
+	send_connack(c, false, reason, NULL);
+	client_close(c, SL_EDENIED); /* [MQTT-3.1.4-1] */
+	return false;
+}
+
+static bool bad_connect(struct client *c, int status, enum mqtt_reason reason, uint8_t version) {
+	metric_inc(c->w, METRIC_PROTOCOL_ERRORS);
+	/* Who speaks a version that we do not, is told in the one form that every version understands. */
+	c->version = status != SL_EUNSUPPORTED && version == MQTT_V5 ? MQTT_V5 : MQTT_V311;
+	if (status == SL_EUNSUPPORTED || version == MQTT_V5) return refuse(c, reason, "malformed CONNECT");
+	client_close(c, SL_EPROTOCOL);
+	return false;
+}
+
+/* What can be said about a CONNECT without knowing who it is. SUCCESS: go on. */
+static enum mqtt_reason judge(const struct client *c, const struct mqtt_connect *p) {
+	const struct broker_settings *set = &c->w->b->set;
+	if (p->client_id.n > set->client_id_max) return MQTT_RC_CLIENT_ID_NOT_VALID;
+	/* [MQTT-3.1.3-8] of 3.1.1; 3.1 has no empty ids at all. */
+	if (p->client_id.n == 0 && ((p->version == MQTT_V311 && !p->clean_start) || p->version == MQTT_V31))
+		return MQTT_RC_CLIENT_ID_NOT_VALID;
+	if (mqtt_props_has(&p->props, MQTT_PROP_AUTH_METHOD)) return MQTT_RC_BAD_AUTHENTICATION_METHOD;
+	if (!p->has_will) return MQTT_RC_SUCCESS;
+	if (p->will.qos > set->max_qos) return MQTT_RC_QOS_NOT_SUPPORTED;        /* [MQTT-3.2.2-12] */
+	if (p->will.retain && !set->retain) return MQTT_RC_RETAIN_NOT_SUPPORTED; /* [MQTT-3.2.2-13] */
+	if (topic_levels(p->will.topic) > set->topic_levels_max) return MQTT_RC_TOPIC_NAME_INVALID;
+	return MQTT_RC_SUCCESS;
+}
+
+/* ---- to the home worker ---- */
+
+static void arrived(struct sl_post *post, struct sl_loop *l) {
+	struct client *c = sl_container_of(post, struct client, move.post);
+	struct worker *w = c->move.to;
+	c->w = w;
+	c->state = CLIENT_CONNECTING;
+	sl_list_push_back(&w->clients, &c->link);
+	int rc = sl_stream_tcp_attach(&c->tcp, l, &w->metrics.v[METRIC_BYTES_IN], &w->metrics.v[METRIC_BYTES_OUT]);
+	if (rc != SL_OK || w->draining) {
+		client_close(c, SL_EIO);
+		return;
+	}
+	sl_timer_set(l, &c->timer, w->b->set.connect_timeout_ms);
+	client_resume(c, CLIENT_PAUSE_CONNECT);
+}
+
+/* Deferred: the stream must not leave its loop from inside its own read. */
+static void leave(struct sl_deferred *d) {
+	struct client *c = sl_container_of(d, struct client, moving);
+	if (c->state != CLIENT_MOVING) return;
+	sl_timer_cancel(&c->timer);
+	sl_list_remove(&c->link);
+	sl_stream_tcp_detach(&c->tcp);
+	worker_post(c->move.to, &c->move);
+}
+
+void client_connect_init(struct client *c) { sl_deferred_init(&c->moving, leave); }
+
+static void move_to(struct client *c, struct worker *home) {
+	c->state = CLIENT_MOVING;
+	c->move = (struct worker_letter){.post.run = arrived, .to = home, .from = c->w};
+	client_pause(c, CLIENT_PAUSE_CONNECT);
+	sl_loop_defer(c->w->loop, &c->moving);
+}
+
+/* ---- who is it ---- */
+
+static void auth_told(enum auth_verdict verdict, void *arg) {
+	struct client *c = arg;
+	c->auth_job = NULL;
+	if (c->state != CLIENT_AUTH) return;
+	if (verdict == AUTH_ALLOWED) {
+		c->state = CLIENT_ALLOWED;
+		client_resume(c, CLIENT_PAUSE_CONNECT);
+		return;
+	}
+	refuse(c, verdict == AUTH_DENIED ? MQTT_RC_BAD_USER_NAME_OR_PASSWORD : MQTT_RC_SERVER_UNAVAILABLE, "auth");
+}
+
+/* True: allowed. False: asked (the answer resumes the client), or refused. */
+static bool authenticate(struct client *c, const struct mqtt_connect *p) {
+	struct worker *w = c->w;
+	if (c->state == CLIENT_ALLOWED || !w->auth) return true;
+	struct auth_request r = {.clientid = p->client_id,
+				 .has_username = p->has_username,
+				 .has_password = p->has_password,
+				 .username = p->has_username ? p->username : SL_SLICE_EMPTY,
+				 .password = p->has_password ? p->password : SL_SLICE_EMPTY};
+	enum auth_verdict verdict = auth_check(w->auth, sl_loop_uv(w->loop), &r, &c->auth_job, auth_told, c);
+	switch (verdict) {
+	case AUTH_ALLOWED: return true;
+	case AUTH_DENIED: return refuse(c, MQTT_RC_BAD_USER_NAME_OR_PASSWORD, "auth");
+	case AUTH_UNAVAILABLE: return refuse(c, MQTT_RC_SERVER_UNAVAILABLE, "auth");
+	case AUTH_PENDING: break;
+	}
+	c->state = CLIENT_AUTH;
+	client_pause(c, CLIENT_PAUSE_CONNECT);
+	return false;
+}
+
+/* ---- the session ---- */
+
+/* An id of our own making whose home is this worker, so that the client need not move. */
+static char *assign_id(struct worker *w) {
+	for (;;) {
+		uint64_t bits[2];
+		sl_random_bytes(bits, sizeof bits);
+		char *id = sl_asprintf("sl-%016llx%08llx", (unsigned long long)bits[0],
+				       (unsigned long long)(bits[1] & 0xffffffff));
+		if (worker_home(w->b, slice_from_str(id)) == w) return id;
+		sl_free(id);
+	}
+}
+
+/* The connection that had the session until now [MQTT-3.1.4-3]. */
+static void take_over(struct session *s) {
+	struct client *old = s->c;
+	metric_inc(s->w, METRIC_TAKEOVERS);
+	client_drop_acks(old);
+	client_disconnect(old, MQTT_RC_SESSION_TAKEN_OVER);
+	old->s = NULL;
+	s->c = NULL;
+	/* A delayed will waits for whether the session goes on, and it does [MQTT-3.1.3-9]. */
+	if (s->will && s->will->delay_s == 0) will_publish(s);
+}
+
+static struct session *open_session(struct client *c, const struct mqtt_connect *p, struct sl_slice id, bool *present) {
+	struct worker *w = c->w;
+	struct session *s = session_find(w, id);
+	if (s && s->c) take_over(s);
+	if (s && p->clean_start) { /* [MQTT-3.1.2-4] */
+		will_publish(s);
+		session_free(s);
+		s = NULL;
+	}
+	*present = s != NULL;
+	if (!s) s = session_new(w, id);
+	sl_timer_cancel(&s->timer);
+	sl_free(s->will);
+	s->will = p->has_will ? will_new(&p->will) : NULL;
+	s->c = c;
+	c->s = s;
+	return s;
+}
+
+static void set_limits(struct client *c, struct session *s, const struct mqtt_connect *p) {
+	const struct broker_settings *set = &c->w->b->set;
+	uint32_t expiry = p->clean_start ? 0 : SESSION_EXPIRY_NEVER; /* 3.x */
+	uint32_t window = UINT16_MAX;
+	c->keep_alive_s = p->keep_alive_s;
+	if (client_is_v5(c)) {
+		expiry = mqtt_props_num(&p->props, MQTT_PROP_SESSION_EXPIRY, 0);
+		window = mqtt_props_num(&p->props, MQTT_PROP_RECEIVE_MAXIMUM, UINT16_MAX);
+		c->packet_max = mqtt_props_num(&p->props, MQTT_PROP_MAXIMUM_PACKET_SIZE, UINT32_MAX);
+		c->aliases_len = set->topic_alias_max;
+		if (set->keepalive_max_s && (c->keep_alive_s == 0 || c->keep_alive_s > set->keepalive_max_s))
+			c->keep_alive_s = set->keepalive_max_s; /* [MQTT-3.1.2-21] */
+	}
+	s->expiry_s = expiry > set->session_expiry_max_s ? set->session_expiry_max_s : expiry;
+	s->window = (uint16_t)(window < set->max_inflight ? window : set->max_inflight);
+}
+
+static void connack_props(const struct client *c, const struct mqtt_connect *p, struct sl_buf *out) {
+	const struct broker_settings *set = &c->w->b->set;
+	uint32_t asked = mqtt_props_num(&p->props, MQTT_PROP_SESSION_EXPIRY, 0);
+	if (c->s->expiry_s != asked) mqtt_put_num(out, MQTT_PROP_SESSION_EXPIRY, c->s->expiry_s);
+	mqtt_put_num(out, MQTT_PROP_RECEIVE_MAXIMUM, set->receive_maximum);
+	if (set->max_qos < 2) mqtt_put_num(out, MQTT_PROP_MAXIMUM_QOS, set->max_qos);
+	if (!set->retain) mqtt_put_num(out, MQTT_PROP_RETAIN_AVAILABLE, 0);
+	mqtt_put_num(out, MQTT_PROP_MAXIMUM_PACKET_SIZE, set->max_packet_size);
+	if (p->client_id.n == 0) mqtt_put_bytes(out, MQTT_PROP_ASSIGNED_CLIENT_ID, c->s->client_id);
+	if (set->topic_alias_max) mqtt_put_num(out, MQTT_PROP_TOPIC_ALIAS_MAXIMUM, set->topic_alias_max);
+	if (c->keep_alive_s != p->keep_alive_s) mqtt_put_num(out, MQTT_PROP_SERVER_KEEP_ALIVE, c->keep_alive_s);
+}
+
+static void welcome(struct client *c, const struct mqtt_connect *p) {
+	struct worker *w = c->w;
+	char *made = p->client_id.n ? NULL : assign_id(w);
+	bool present;
+	struct session *s = open_session(c, p, made ? slice_from_str(made) : p->client_id, &present);
+	sl_free(made);
+	set_limits(c, s, p);
+	c->state = CLIENT_CONNECTED;
+	c->will_due = true;
+	c->serial = ++w->serials;
+	if (p->has_username) c->username = slice_dup(p->username);
+	struct sl_buf props = SL_BUF_INIT;
+	if (client_is_v5(c)) connack_props(c, p, &props);
+	/* [MQTT-3.2.2-2]; 3.1 has no such flag, the encoder leaves it out. */
+	send_connack(c, present, MQTT_RC_SUCCESS, &props);
+	sl_buf_fini(&props);
+	metric_inc(w, METRIC_CONNECTS_ACCEPTED);
+	if (c->keep_alive_s)
+		sl_timer_set(w->loop, &c->timer, (uint64_t)c->keep_alive_s * 1500);
+	else
+		sl_timer_cancel(&c->timer);
+	if (s->shares) share_sub_online(s, true);
+	session_resume(s);
+}
+
+bool client_connect(struct client *c, const struct mqtt_frame *f) {
+	struct mqtt_connect p = {.version = (enum mqtt_version)0};
+	enum mqtt_reason reason = MQTT_RC_MALFORMED_PACKET;
+	int rc = mqtt_decode_connect(f, &p, &reason);
+	if (rc != SL_OK) return bad_connect(c, rc, reason, (uint8_t)p.version);
+	c->version = (uint8_t)p.version;
+	reason = judge(c, &p);
+	if (reason != MQTT_RC_SUCCESS) return refuse(c, reason, mqtt_reason_name(reason));
+	struct worker *home = p.client_id.n ? worker_home(c->w->b, p.client_id) : c->w;
+	if (home != c->w) {
+		move_to(c, home);
+		return false;
+	}
+	if (!authenticate(c, &p)) return false;
+	metric_inc(c->w, METRIC_PACKETS_IN);
+	welcome(c, &p);
+	return true;
+}

@@ -1,0 +1,55 @@
+#include "client.h"
+
+static struct msg_delivery delivery(const struct client *c, const struct msg *m, uint8_t qos, const uint32_t *ids,
+				    size_t n) {
+	struct msg_delivery d = {.version = (enum mqtt_version)c->version, .qos = qos, .expiry_left_s = MSG_NO_EXPIRY};
+	if (client_is_v5(c)) {
+		d.sub_ids = ids;
+		d.sub_ids_len = n;
+	}
+	/* What is left of it goes on, whatever the version of the receiver: 3.x has no place for it [MQTT-3.3.2-6]. */
+	if (m->expiry_s != MSG_NO_EXPIRY) d.expiry_left_s = msg_expiry_left(m, sl_loop_wall_ms(c->w->loop));
+	return d;
+}
+
+bool client_may_send(struct client *c, const struct msg *m, uint8_t qos, const uint32_t *ids, size_t n) {
+	struct worker *w = c->w;
+	if (sl_unlikely(m->expiry_s != MSG_NO_EXPIRY) && msg_expiry_left(m, sl_loop_wall_ms(w->loop)) == 0) {
+		metric_inc(w, METRIC_DROPPED_EXPIRED); /* [MQTT-3.3.2-5] */
+		return false;
+	}
+	if (qos == 0 && sl_unlikely(sl_stream_pending(&c->tcp.s) > w->b->set.max_queued_bytes)) {
+		metric_inc(w, METRIC_DROPPED_SLOW_CLIENT);
+		return false;
+	}
+	if (sl_likely(c->packet_max == UINT32_MAX)) return true;
+	struct msg_delivery d = delivery(c, m, qos, ids, n);
+	if (msg_encoded_size(m, &d) <= c->packet_max) return true;
+	metric_inc(w, METRIC_DROPPED_TOO_LARGE); /* [MQTT-3.1.2-25] */
+	return false;
+}
+
+void client_send(struct client *c, const struct msg *m, uint8_t qos, bool retain, bool dup, uint16_t packet_id,
+		 const uint32_t *ids, size_t n) {
+	struct msg_delivery d = delivery(c, m, qos, ids, n);
+	d.retain = retain;
+	d.dup = dup;
+	d.packet_id = packet_id;
+	msg_encode(m, &d, sl_stream_out(&c->tcp.s));
+	metric_inc(c->w, METRIC_PACKETS_OUT);
+	metric_inc(c->w, qos == 0   ? METRIC_PUBLISH_OUT_QOS0
+			 : qos == 1 ? METRIC_PUBLISH_OUT_QOS1
+				    : METRIC_PUBLISH_OUT_QOS2);
+}
+
+void client_send_ack(struct client *c, enum mqtt_type type, uint16_t packet_id, enum mqtt_reason reason) {
+	struct sl_buf *out = sl_stream_out(&c->tcp.s);
+	metric_inc(c->w, METRIC_PACKETS_OUT);
+	if (reason == MQTT_RC_SUCCESS || !client_is_v5(c)) {
+		mqtt_encode_ack_plain(type, packet_id, out);
+		return;
+	}
+	struct mqtt_ack a = {.packet_id = packet_id, .reason = reason};
+	mqtt_props_init(&a.props);
+	mqtt_encode_ack(type, &a, MQTT_V5, out);
+}

@@ -1,0 +1,179 @@
+#include "client.h"
+#include "mem.h"
+#include "route.h"
+#include "topic.h"
+
+/* ---- acknowledgements, in the order of the publishes [MQTT-4.6.0-2] ---- */
+
+static void entry_send(struct client *c, const struct client_entry *e) {
+	client_send_ack(c, e->qos == 2 ? MQTT_PUBREC : MQTT_PUBACK, e->packet_id, e->reason);
+}
+
+static void acks_flush(struct client *c) {
+	while (!sl_list_empty(&c->acks)) {
+		struct client_entry *e = SL_LIST_ENTRY(c->acks.next, struct client_entry, link);
+		if (e->ticket.pending > 0) break;
+		sl_list_remove(&e->link);
+		c->acks_len--;
+		entry_send(c, e);
+		sl_free(e);
+	}
+	if (c->acks_len < CLIENT_ACKS_MAX / 2) client_resume(c, CLIENT_PAUSE_ACKS);
+}
+
+static void entry_done(struct sl_ticket *t) {
+	struct client_entry *e = sl_container_of(t, struct client_entry, ticket);
+	if (e->c)
+		acks_flush(e->c);
+	else
+		sl_free(e);
+}
+
+/* The client goes: what is decided already is freed, the rest when its ticket is done. */
+void client_drop_acks(struct client *c) {
+	for (struct sl_list *it; (it = sl_list_pop_front(&c->acks)) != NULL;) {
+		struct client_entry *e = SL_LIST_ENTRY(it, struct client_entry, link);
+		e->c = NULL;
+		if (e->ticket.pending == 0) sl_free(e);
+	}
+	c->acks_len = 0;
+}
+
+/* An entry for the publish at hand; nearly always it comes back unused. */
+static struct client_entry *entry_take(struct worker *w) {
+	struct client_entry *e = w->spare_ack ? w->spare_ack : SL_NEW(struct client_entry);
+	w->spare_ack = NULL;
+	e->ticket = (struct sl_ticket){.pending = 0, .done = entry_done};
+	return e;
+}
+
+static void acknowledge(struct client *c, struct client_entry *e, uint16_t packet_id, uint8_t qos,
+			enum mqtt_reason reason) {
+	e->packet_id = packet_id;
+	e->qos = qos;
+	e->reason = (uint8_t)reason;
+	if (e->ticket.pending == 0 && sl_list_empty(&c->acks)) {
+		entry_send(c, e);
+		if (c->w->spare_ack)
+			sl_free(e);
+		else
+			c->w->spare_ack = e;
+		return;
+	}
+	e->c = c;
+	sl_list_push_back(&c->acks, &e->link);
+	if (++c->acks_len >= CLIENT_ACKS_MAX) client_pause(c, CLIENT_PAUSE_ACKS);
+}
+
+/* ---- PUBLISH ---- */
+
+/* The topic behind an alias, or a new meaning for the alias. False: the connection is over. */
+static bool resolve_alias(struct client *c, struct mqtt_publish *p) {
+	if (sl_likely(!mqtt_props_has(&p->props, MQTT_PROP_TOPIC_ALIAS))) return true;
+	uint32_t alias = p->props.v[MQTT_PROP_TOPIC_ALIAS].num;
+	if (alias == 0 || alias > c->aliases_len) { /* [MQTT-3.3.2-8], [MQTT-3.3.2-9] */
+		client_protocol_error(c, MQTT_RC_TOPIC_ALIAS_INVALID, "topic alias out of range");
+		return false;
+	}
+	if (!c->aliases) c->aliases = SL_NEW_ARRAY(char *, c->aliases_len);
+	char **known = &c->aliases[alias - 1];
+	if (p->topic.n == 0) {
+		if (!*known) {
+			client_protocol_error(c, MQTT_RC_PROTOCOL_ERROR, "topic alias not set before");
+			return false;
+		}
+		p->topic = slice_from_str(*known);
+		return true;
+	}
+	if (!*known || !slice_equal_str(p->topic, *known)) {
+		sl_free(*known);
+		*known = slice_dup(p->topic);
+	}
+	return true;
+}
+
+/* What the broker does not do or allow; false: the connection is over. */
+static bool check(struct client *c, const struct mqtt_publish *p) {
+	const struct broker_settings *set = &c->w->b->set;
+	if (sl_unlikely(p->qos > set->max_qos)) { /* [MQTT-3.2.2-11] */
+		client_protocol_error(c, MQTT_RC_QOS_NOT_SUPPORTED, "QoS above the maximum");
+		return false;
+	}
+	if (sl_unlikely(p->retain && !set->retain)) {
+		client_protocol_error(c, MQTT_RC_RETAIN_NOT_SUPPORTED, "retain is off");
+		return false;
+	}
+	/* [MQTT-3.3.4-9]: what we announced in CONNACK. 3.x clients know no such limit. */
+	if (p->qos > 0 && client_is_v5(c) && c->s->in.len + c->acks_len >= set->receive_maximum &&
+	    !(p->qos == 2 && id_set_has(&c->s->in, p->packet_id))) {
+		client_protocol_error(c, MQTT_RC_RECEIVE_MAXIMUM_EXCEEDED, "receive maximum exceeded");
+		return false;
+	}
+	return true;
+}
+
+static enum mqtt_reason judge_topic(const struct client *c, struct sl_slice topic) {
+	/* Clients may not write where the broker reports about itself, and a topic may not have more levels than the
+	 * trie is walked for. */
+	if (topic.n && topic.p[0] == '$' && slice_starts_with(topic, SL_SLICE_LIT("$SYS/")))
+		return MQTT_RC_NOT_AUTHORIZED;
+	if (topic_levels(topic) > c->w->b->set.topic_levels_max) return MQTT_RC_TOPIC_NAME_INVALID;
+	return MQTT_RC_SUCCESS;
+}
+
+/* Refuses one message and lives on; where the protocol cannot say so (3.x), it is acknowledged and dropped. */
+static void refuse(struct client *c, const struct mqtt_publish *p, enum mqtt_reason reason) {
+	metric_inc(c->w, METRIC_PUBLISH_REFUSED);
+	if (p->qos > 0) acknowledge(c, entry_take(c->w), p->packet_id, p->qos, reason);
+}
+
+static void publish(struct client *c, const struct mqtt_publish *p) {
+	struct worker *w = c->w;
+	struct msg *m = msg_new(&(struct msg_spec){
+	    .topic = p->topic,
+	    .payload = p->payload,
+	    .client_id = c->s->client_id,
+	    .props = client_is_v5(c) ? &p->props : NULL,
+	    .arrived_ms = sl_loop_wall_ms(w->loop),
+	    .qos = p->qos,
+	    .retain = p->retain,
+	});
+	if (p->qos == 0) {
+		route_publish(w, m, c->s, c, NULL);
+	} else {
+		if (p->qos == 2) id_set_add(&c->s->in, p->packet_id);
+		struct client_entry *e = entry_take(w);
+		bool wanted = route_publish(w, m, c->s, c, &e->ticket);
+		acknowledge(c, e, p->packet_id, p->qos, wanted ? MQTT_RC_SUCCESS : MQTT_RC_NO_MATCHING_SUBSCRIBERS);
+	}
+	msg_unref(m);
+}
+
+void client_publish(struct client *c, const struct mqtt_frame *f) {
+	struct mqtt_publish p;
+	enum mqtt_reason reason = MQTT_RC_MALFORMED_PACKET;
+	if (mqtt_decode_publish(f, c->version, MQTT_FROM_CLIENT, &p, &reason) != SL_OK) {
+		client_protocol_error(c, reason, "PUBLISH");
+		return;
+	}
+	metric_inc(c->w, p.qos == 0   ? METRIC_PUBLISH_IN_QOS0
+			 : p.qos == 1 ? METRIC_PUBLISH_IN_QOS1
+				      : METRIC_PUBLISH_IN_QOS2);
+	if (!check(c, &p) || (client_is_v5(c) && !resolve_alias(c, &p))) return;
+	/* A QoS 2 message that is here already is only answered once more [MQTT-4.3.3-10]. */
+	if (p.qos == 2 && id_set_has(&c->s->in, p.packet_id)) {
+		acknowledge(c, entry_take(c->w), p.packet_id, 2, MQTT_RC_SUCCESS);
+		return;
+	}
+	reason = judge_topic(c, p.topic);
+	if (sl_unlikely(reason != MQTT_RC_SUCCESS))
+		refuse(c, &p, reason);
+	else
+		publish(c, &p);
+}
+
+void client_pubrel(struct client *c, const struct mqtt_ack *a) {
+	bool known = id_set_remove(&c->s->in, a->packet_id);
+	/* [MQTT-4.3.3-11]; an unknown id is answered all the same, the client may have lost our PUBCOMP. */
+	client_send_ack(c, MQTT_PUBCOMP, a->packet_id, known ? MQTT_RC_SUCCESS : MQTT_RC_PACKET_ID_NOT_FOUND);
+}

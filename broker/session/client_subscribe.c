@@ -1,0 +1,119 @@
+#include "client.h"
+#include "mem.h"
+#include "shared_sub.h"
+#include "subs.h"
+#include "topic.h"
+
+/* A SUBSCRIBE on its way to its SUBACK: every other worker has to hear of new filters first, so that who has the SUBACK
+ * misses nothing; then the answer goes out, then the retained messages. */
+struct want { /* retained messages of one filter */
+	char *filter;
+	size_t len;
+	uint32_t sub_id;
+	uint8_t qos;
+};
+struct pending {
+	struct worker *w;
+	session_ref ref;
+	uint64_t serial; /* the connection that asked */
+	struct announce announce;
+	struct sl_buf codes;
+	struct want *wants;
+	size_t wants_len, wants_cap;
+	uint32_t waiting;
+	uint16_t packet_id;
+};
+
+static void send_retained(struct session *s, const struct want *want) {
+	struct worker *w = s->w;
+	struct msg **v;
+	size_t n = retained_match(w->b->retained, slice_make(want->filter, want->len), sl_loop_wall_ms(w->loop), &v);
+	session_replay(s, v, n, want->qos, want->sub_id);
+}
+
+static void pending_step(struct pending *p) {
+	if (--p->waiting > 0) return;
+	struct session *s = worker_session(p->w, p->ref);
+	struct client *c = s ? s->c : NULL;
+	if (c && c->serial == p->serial && c->state == CLIENT_CONNECTED) {
+		struct mqtt_suback a = {.packet_id = p->packet_id, .codes = sl_buf_slice(&p->codes)};
+		mqtt_props_init(&a.props);
+		mqtt_encode_suback(MQTT_SUBACK, &a, (enum mqtt_version)c->version, sl_stream_out(&c->tcp.s));
+		metric_inc(p->w, METRIC_PACKETS_OUT);
+		for (size_t i = 0; i < p->wants_len; i++) send_retained(s, &p->wants[i]);
+	}
+	for (size_t i = 0; i < p->wants_len; i++) sl_free(p->wants[i].filter);
+	sl_free(p->wants);
+	sl_buf_fini(&p->codes);
+	sl_free(p);
+}
+
+static void announced(struct announce *a) { pending_step(sl_container_of(a, struct pending, announce)); }
+static void joined(void *arg) { pending_step(arg); }
+
+static void want_retained(struct pending *p, struct sl_slice filter, uint8_t qos, uint32_t sub_id) {
+	if (retained_count(p->w->b->retained) == 0 && p->w->b->workers_len == 1) return;
+	SL_GROW(p->wants, p->wants_len, p->wants_cap);
+	p->wants[p->wants_len++] =
+	    (struct want){.filter = slice_dup(filter), .len = filter.n, .sub_id = sub_id, .qos = qos};
+}
+
+/* The code for one entry of SUBSCRIBE; adds the subscription when it is good. */
+static uint8_t subscribe_one(struct client *c, struct pending *p, struct mqtt_sub_entry *e, uint32_t sub_id) {
+	const struct broker_settings *set = &c->w->b->set;
+	struct session *s = c->s;
+	struct sl_slice group, filter;
+	bool bad3 = !client_is_v5(c);
+	if (!topic_filter_valid(e->filter) || topic_levels(e->filter) > set->topic_levels_max)
+		return bad3 ? MQTT_RC_UNSPECIFIED : MQTT_RC_TOPIC_FILTER_INVALID;
+	if (s->subs_len >= set->max_subscriptions) return bad3 ? MQTT_RC_UNSPECIFIED : MQTT_RC_QUOTA_EXCEEDED;
+	if (e->qos > set->max_qos) e->qos = set->max_qos;
+	if (topic_share_split(e->filter, &group, &filter)) {
+		p->waiting++;
+		share_sub_join(s, group, filter, e, sub_id, joined, p);
+		return e->qos; /* no retained messages for shared subscriptions [MQTT-4.8.2] */
+	}
+	bool is_new;
+	subs_add(s, filter, e, sub_id, &p->announce, &is_new);
+	if (e->retain_handling == 0 || (e->retain_handling == 1 && is_new)) /* [MQTT-3.3.1-9..11] */
+		want_retained(p, filter, e->qos, sub_id);
+	return e->qos;
+}
+
+void client_subscribe(struct client *c, const struct mqtt_subscribe *packet) {
+	struct pending *p = SL_NEW(struct pending);
+	*p = (struct pending){
+	    .w = c->w, .ref = c->s->ref, .serial = c->serial, .packet_id = packet->packet_id, .waiting = 1};
+	announce_init(&p->announce, c->w, announced);
+	uint32_t sub_id = mqtt_props_num(&packet->props, MQTT_PROP_SUBSCRIPTION_ID, 0);
+	struct mqtt_sub_entry e;
+	bool broken = false;
+	for (struct sl_slice rest = packet->entries; mqtt_subscribe_next(&rest, (enum mqtt_version)c->version, &e);) {
+		struct sl_slice group, filter;
+		/* [MQTT-3.8.3-4] */
+		if (e.no_local && topic_share_split(e.filter, &group, &filter)) broken = true;
+		sl_buf_put(&p->codes, (char)subscribe_one(c, p, &e, client_is_v5(c) ? sub_id : 0));
+	}
+	if (broken) client_protocol_error(c, MQTT_RC_PROTOCOL_ERROR, "no_local with a shared subscription");
+	announce_send(&p->announce);
+}
+
+void client_unsubscribe(struct client *c, const struct mqtt_subscribe *packet) {
+	struct sl_buf codes = SL_BUF_INIT;
+	struct sl_slice one;
+	for (struct sl_slice rest = packet->entries; mqtt_unsubscribe_next(&rest, &one);) {
+		struct sl_slice group, filter;
+		bool had;
+		if (topic_share_split(one, &group, &filter))
+			had = share_sub_leave(c->s, group, filter);
+		else
+			had = subs_remove(c->s, one);
+		if (client_is_v5(c)) /* 3.x: UNSUBACK has no codes */
+			sl_buf_put(&codes, (char)(had ? MQTT_RC_SUCCESS : MQTT_RC_NO_SUBSCRIPTION_EXISTED));
+	}
+	struct mqtt_suback a = {.packet_id = packet->packet_id, .codes = sl_buf_slice(&codes)};
+	mqtt_props_init(&a.props);
+	mqtt_encode_suback(MQTT_UNSUBACK, &a, (enum mqtt_version)c->version, sl_stream_out(&c->tcp.s));
+	metric_inc(c->w, METRIC_PACKETS_OUT);
+	sl_buf_fini(&codes);
+}

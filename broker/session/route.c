@@ -1,0 +1,200 @@
+#include "route.h"
+
+#include <stdlib.h>
+
+#include "client.h"
+#include "log.h"
+#include "mem.h"
+#include "rules.h"
+#include "shared_sub.h"
+#include "subs.h"
+
+void route_free(void *arg, void *route) {
+	(void)arg;
+	sl_free(route);
+}
+
+/* ---- building a route ---- */
+
+struct found {
+	struct sl_arena *arena;
+	uint64_t *v;
+	size_t len, cap;
+	uint64_t workers;
+};
+
+static void found_sub(void *arg, uint32_t handle, const uint64_t *values, size_t count) {
+	(void)handle;
+	struct found *f = arg;
+	if (f->len + count > f->cap) {
+		f->cap = sl_max_size(f->cap * 2, f->len + count);
+		f->v = sl_realloc_array(f->v, f->cap, sizeof *f->v);
+	}
+	memcpy(f->v + f->len, values, count * sizeof *values);
+	f->len += count;
+}
+
+static void found_worker(void *arg, uint32_t handle, const uint64_t *values, size_t count) {
+	(void)handle;
+	struct found *f = arg;
+	for (size_t i = 0; i < count; i++) f->workers |= (uint64_t)1 << values[i];
+}
+
+static const struct sub *value_sub(uint64_t value) {
+	return value & SUBS_SHARED_BIT ? NULL : (const struct sub *)(uintptr_t)value;
+}
+
+/* Sessions together, groups last. */
+static int by_session(const void *a, const void *b) {
+	uint64_t x = *(const uint64_t *)a, y = *(const uint64_t *)b;
+	const struct sub *sx = value_sub(x), *sy = value_sub(y);
+	if (sx && sy && sx->s != sy->s) return (uintptr_t)sx->s < (uintptr_t)sy->s ? -1 : 1;
+	if (!sx != !sy) return sx ? -1 : 1;
+	return x < y ? -1 : x > y;
+}
+
+/* A session gets a message once, with the highest QoS of its matching subscriptions [MQTT-3.3.4-2] and the identifiers
+ * of all of them [MQTT-3.3.4-4]. */
+static void add_sub(struct route *r, const struct sub *sub, uint32_t *ids_len) {
+	struct route_target *t = r->targets_len ? &r->targets[r->targets_len - 1] : NULL;
+	if (!t || t->s != sub->s) {
+		t = &r->targets[r->targets_len++];
+		*t = (struct route_target){.s = sub->s, .ids_at = *ids_len, .qos_own = ROUTE_NOT};
+	}
+	if (sub->qos > t->qos) t->qos = sub->qos;
+	if (!sub->no_local && (t->qos_own == ROUTE_NOT || sub->qos > t->qos_own)) t->qos_own = sub->qos;
+	t->retain_as_published |= sub->retain_as_published;
+	if (sub->sub_id) {
+		r->ids[(*ids_len)++] = sub->sub_id;
+		t->ids_len++;
+	}
+}
+
+static struct route *route_build(struct worker *w, struct sl_slice topic) {
+	struct found f = {0};
+	topic_trie_match(w->subs, topic, found_sub, &f);
+	if (w->b->workers_len > 1) topic_trie_match(w->interest, topic, found_worker, &f);
+	if (f.len == 0 && f.workers == 0) {
+		sl_free(f.v);
+		return NULL;
+	}
+	if (f.len > 1) qsort(f.v, f.len, sizeof *f.v, by_session);
+	size_t ids = 0;
+	for (size_t i = 0; i < f.len; i++)
+		if (value_sub(f.v[i]) && value_sub(f.v[i])->sub_id) ids++;
+	struct route *r = sl_alloc(sizeof *r + f.len * sizeof r->targets[0] + ids * sizeof r->ids[0]);
+	*r = (struct route){.workers = f.workers, .ids = (uint32_t *)(void *)&r->targets[f.len]};
+	uint32_t ids_len = 0;
+	for (size_t i = 0; i < f.len; i++) {
+		const struct sub *sub = value_sub(f.v[i]);
+		if (sub) {
+			add_sub(r, sub, &ids_len);
+		} else {
+			r->targets[r->targets_len++] = (struct route_target){
+			    .group = (struct share_group *)(uintptr_t)(f.v[i] & ~(uint64_t)SUBS_SHARED_BIT)};
+		}
+	}
+	sl_free(f.v);
+	return r;
+}
+
+static struct route *route_get(struct worker *w, const struct msg *m) {
+	uint64_t generation = topic_trie_generation(w->subs) + topic_trie_generation(w->interest);
+	void *known;
+	struct sl_slice topic = msg_topic(m);
+	if (sl_likely(topic_cache_get(w->routes, m->topic_hash, topic, generation, &known))) return known;
+	struct route *r = route_build(w, topic);
+	topic_cache_put(w->routes, m->topic_hash, topic, generation, r);
+	return r;
+}
+
+/* ---- the way ---- */
+
+static void deliver_here(struct worker *w, const struct route *r, struct msg *m, const struct session *own,
+			 session_ref source) {
+	for (uint32_t i = 0; i < r->targets_len; i++) {
+		const struct route_target *t = &r->targets[i];
+		if (sl_unlikely(!t->s)) {
+			share_dispatch(w, t->group, m, source, 0);
+			continue;
+		}
+		uint8_t qos = t->s == own ? t->qos_own : t->qos;
+		if (qos == ROUTE_NOT) continue; /* [MQTT-3.8.3-3] */
+		if (m->qos < qos) qos = m->qos;
+		session_deliver(t->s, m, qos, m->retain && t->retain_as_published, r->ids + t->ids_at, t->ids_len,
+				source);
+	}
+}
+
+static void to_rules(struct worker *w, const struct msg *m, const struct client *c, struct sl_ticket *ticket) {
+	struct rules_event ev = {
+	    .topic = msg_topic(m),
+	    .payload = msg_payload(m),
+	    .clientid = msg_client_id(m),
+	    .username = c && c->username ? slice_from_str(c->username) : SL_SLICE_EMPTY,
+	    .peer = c ? slice_from_str(c->peer) : SL_SLICE_EMPTY,
+	    .topic_hash = m->topic_hash,
+	    .at_ms = m->arrived_ms,
+	    .qos = m->qos,
+	    .version = c ? c->version : MQTT_V5,
+	    .retain = m->retain,
+	    .hops = m->hops,
+	    .user_properties = SL_SLICE_EMPTY,
+	    .message_expiry_s = m->expiry_s == MSG_NO_EXPIRY ? -1 : (int64_t)m->expiry_s,
+	    .payload_format = -1,
+	};
+	if (m->props_present) {
+		/* Whoever walks them skips what is no user property. */
+		if (msg_has_prop(m, MQTT_PROP_USER_PROPERTY)) ev.user_properties = msg_props(m);
+		ev.content_type = msg_prop_bytes(m, MQTT_PROP_CONTENT_TYPE);
+		ev.response_topic = msg_prop_bytes(m, MQTT_PROP_RESPONSE_TOPIC);
+		ev.correlation_data = msg_prop_bytes(m, MQTT_PROP_CORRELATION_DATA);
+		if (msg_has_prop(m, MQTT_PROP_PAYLOAD_FORMAT))
+			ev.payload_format = (int32_t)msg_prop_num(m, MQTT_PROP_PAYLOAD_FORMAT, 0);
+	}
+	struct sl_ticket *outer = w->ticket;
+	w->ticket = ticket;
+	rules_eval(w->rules, &ev, ticket);
+	w->ticket = outer;
+}
+
+static void retain(struct worker *w, struct msg *m) {
+	struct retained_change change = {0};
+	if (retained_set(w->b->retained, m, &change) == SL_ELIMIT)
+		log_warn(LOG_MQTT, "retained message not kept: the store is full", "limit=%llu",
+			 (unsigned long long)w->b->set.max_retained);
+	/* Gauges of loops add up; one of them may go below zero. */
+	sl_metric_add(&w->metrics, METRIC_RETAINED, (uint64_t)change.count);
+	sl_metric_add(&w->metrics, METRIC_RETAINED_BYTES, (uint64_t)change.bytes);
+}
+
+bool route_publish(struct worker *w, struct msg *m, struct session *source, struct client *c,
+		   struct sl_ticket *ticket) {
+	if (w->rules && rules_any(w->rules)) to_rules(w, m, c, ticket);
+	if (m->retain) retain(w, m);
+	const struct route *r = route_get(w, m);
+	if (!r) {
+		metric_inc(w, METRIC_PUBLISH_NO_SUBSCRIBER);
+		return false;
+	}
+	session_ref from = source ? source->ref : 0;
+	for (uint64_t left = r->workers; left; left &= left - 1)
+		worker_forward(w, (uint32_t)__builtin_ctzll(left), &(struct forward){.m = msg_ref(m), .source = from});
+	deliver_here(w, r, m, source, from);
+	return true;
+}
+
+void route_forwarded(struct worker *w, const struct forward *f) {
+	if (sl_likely(f->group == 0)) {
+		const struct route *r = route_get(w, f->m);
+		if (r) deliver_here(w, r, f->m, NULL, f->source);
+		return;
+	}
+	struct session *s = f->member ? worker_session(w, f->member) : NULL;
+	if (!s) {
+		share_again(w, f);
+		return;
+	}
+	uint8_t qos = f->m->qos < f->qos ? f->m->qos : f->qos;
+	session_deliver(s, f->m, qos, f->m->retain && f->retain_as_published, &f->sub_id, f->sub_id ? 1 : 0, f->source);
+}

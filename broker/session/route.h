@@ -1,0 +1,39 @@
+/* route.h: the way of one message: rules, retained store, subscribers here, workers elsewhere.
+ *
+ * For each topic seen lately a worker keeps a *route*: the sessions here that want it, each once with the highest QoS of
+ * its matching subscriptions and all their identifiers, the shared groups, and the set of other workers to send it to.
+ * A route is valid while neither trie has changed (their generations are in its key).
+ * Thread: the worker's baton. Never blocks. */
+#ifndef ROUTE_H
+#define ROUTE_H
+
+#include "session.h"
+
+/* One session's (or one group's) part of a route. */
+struct route_target {
+	struct session *s; /* NULL: a group */
+	struct share_group *group;
+	uint32_t ids_at, ids_len; /* in route->ids */
+	uint8_t qos;
+	uint8_t qos_own; /* for the session's own messages: subscriptions with no_local do not count; ROUTE_NOT: none */
+	bool retain_as_published;
+};
+enum { ROUTE_NOT = 0xff };
+
+struct route {
+	uint64_t workers; /* a bit for each other worker that is interested */
+	uint32_t targets_len;
+	uint32_t *ids;
+	struct route_target targets[];
+};
+
+/* Routes a message that came into the broker on this worker: from a client, a will, a rule. `source` is its session, or
+ * NULL. The caller keeps its reference. True when anybody wanted it (a rule is not anybody). */
+bool route_publish(struct worker *w, struct msg *m, struct session *source, struct client *c, struct sl_ticket *ticket);
+
+/* A message that another worker sent. */
+void route_forwarded(struct worker *w, const struct forward *f);
+
+void route_free(void *arg, void *route); /* topic_cache's */
+
+#endif

@@ -1,0 +1,326 @@
+#include "session.h"
+
+#include "client.h"
+#include "mem.h"
+#include "shared_sub.h"
+#include "subs.h"
+#include "will.h"
+
+static void session_timer(struct sl_timer *t);
+
+struct sl_slice session_map_id(const struct session *s) {
+	return s->client_id;
+}
+
+struct session *session_find(const struct worker *w, struct sl_slice client_id) {
+	struct session_slot *slot = session_map_find(&w->sessions, sl_hash(client_id), client_id);
+	return slot ? slot->s : NULL;
+}
+
+struct session *session_new(struct worker *w, struct sl_slice client_id) {
+	struct session *s = SL_NEW(struct session);
+	s->w = w;
+	s->client_id = slice_make(slice_dup(client_id), client_id.n);
+	s->ref = worker_ref_new(w, s);
+	s->window = w->b->set.max_inflight;
+	sl_timer_init(&s->timer, session_timer);
+	sl_list_init(&s->congested);
+	sl_list_init(&s->replaying);
+	bool was_there;
+	session_map_put(&w->sessions, sl_hash(client_id), client_id, &was_there)->s = s;
+	metric_inc(w, METRIC_SESSIONS);
+	return s;
+}
+
+/* ---- a full queue ---- */
+
+struct hold_letter {
+	struct worker_letter letter;
+	session_ref ref;
+	bool hold;
+};
+
+static void hold_letter_run(struct sl_post *post, struct sl_loop *l) {
+	(void)l;
+	struct hold_letter *h = sl_container_of(post, struct hold_letter, letter.post);
+	struct session *s = worker_session(h->letter.to, h->ref);
+	if (s && h->hold) session_hold(s);
+	if (s && !h->hold) session_release(s);
+	sl_free(h);
+}
+
+static void tell_source(struct worker *w, session_ref ref, bool hold) {
+	if (session_ref_worker(ref) == w->index) {
+		struct session *s = worker_session(w, ref);
+		if (s && hold) session_hold(s);
+		if (s && !hold) session_release(s);
+		return;
+	}
+	struct hold_letter *h = SL_NEW(struct hold_letter);
+	h->letter.post.run = hold_letter_run;
+	h->ref = ref;
+	h->hold = hold;
+	worker_post(&w->b->workers[session_ref_worker(ref)], &h->letter);
+}
+
+/* A session whose own queue is full is never held back: its acknowledgements, which empty the queue, come by the same
+ * connection as its publishes. */
+static void hold_apply(struct session *s) {
+	if (!s->c) return;
+	if (s->holds > 0 && !sl_list_linked(&s->congested))
+		client_pause(s->c, CLIENT_PAUSE_HELD);
+	else
+		client_resume(s->c, CLIENT_PAUSE_HELD);
+}
+
+void session_hold(struct session *s) {
+	s->holds++;
+	hold_apply(s);
+}
+
+void session_release(struct session *s) {
+	if (s->holds > 0) s->holds--;
+	hold_apply(s);
+}
+
+static bool holds_already(const struct session_hold *h, session_ref source) {
+	for (uint32_t i = h->len; i-- > 0;)
+		if (h->v[i] == source) return true;
+	return false;
+}
+
+static void congested_begin(struct session *s) {
+	struct worker *w = s->w;
+	sl_list_push_back(&w->congested, &s->congested);
+	s->progress_ms = sl_loop_now_ms(w->loop);
+	hold_apply(s);
+	if (!sl_timer_armed(&w->congested_timer))
+		sl_timer_set(w->loop, &w->congested_timer, w->b->set.stall_timeout_ms / 4);
+}
+
+static void hold_source(struct session *s, session_ref source) {
+	if (!sl_list_linked(&s->congested)) congested_begin(s);
+	if (source == 0 || source == s->ref || holds_already(&s->held, source)) return;
+	SL_GROW(s->held.v, s->held.len, s->held.cap);
+	s->held.v[s->held.len++] = source;
+	tell_source(s->w, source, true);
+}
+
+static void release_sources(struct session *s) {
+	sl_list_remove(&s->congested);
+	struct session_hold held = s->held;
+	s->held = (struct session_hold){0};
+	for (uint32_t i = 0; i < held.len; i++) tell_source(s->w, held.v[i], false);
+	sl_free(held.v);
+	hold_apply(s);
+}
+
+void session_congested_check(struct sl_timer *t) {
+	struct worker *w = sl_container_of(t, struct worker, congested_timer);
+	uint64_t now = sl_loop_now_ms(w->loop);
+	SL_LIST_FOREACH_SAFE(it, &w->congested) {
+		struct session *s = SL_LIST_ENTRY(it, struct session, congested);
+		if (now - s->progress_ms < w->b->set.stall_timeout_ms) continue;
+		s->stalled = true;
+		release_sources(s);
+	}
+	if (!sl_list_empty(&w->congested)) sl_timer_set(w->loop, t, w->b->set.stall_timeout_ms / 4);
+}
+
+/* The client took something. */
+static void progress(struct session *s) {
+	s->progress_ms = sl_loop_now_ms(s->w->loop);
+	s->stalled = false;
+	if (sl_list_linked(&s->congested) && s->queue.len <= s->w->b->set.max_queued / 4 &&
+	    s->queue.bytes <= s->w->b->set.max_queued_bytes / 4)
+		release_sources(s);
+}
+
+/* ---- messages for it ---- */
+
+static void enqueue(struct session *s, struct msg *m, uint8_t qos, bool retain, const uint32_t *ids, size_t n,
+		    session_ref source) {
+	const struct broker_settings *set = &s->w->b->set;
+	bool taking = s->c != NULL && !s->stalled;
+	/* Where nobody can be held back (offline; a circle of full queues) a limit drops. */
+	uint64_t factor = taking ? (source && source != s->ref ? UINT32_MAX : 8) : 1;
+	if (s->queue.len >= set->max_queued * factor || s->queue.bytes / factor >= set->max_queued_bytes) {
+		metric_inc(s->w, METRIC_DROPPED_QUEUE_FULL);
+		return;
+	}
+	struct msg_queue_entry e = {.m = msg_ref(m), .ids = sub_ids_copy(ids, n), .qos = qos, .retain = retain};
+	msg_queue_push(&s->queue, &e);
+	metric_inc(s->w, METRIC_QUEUED);
+	if (taking && (s->queue.len >= set->max_queued / 2 || s->queue.bytes >= set->max_queued_bytes / 2))
+		hold_source(s, source);
+}
+
+static bool window_open(const struct session *s) {
+	return s->out.len < s->window && sl_stream_pending(&s->c->tcp.s) < CLIENT_OUT_QUEUE;
+}
+
+/* Takes the references. */
+static void send_now(struct session *s, struct msg *m, uint8_t qos, bool retain, struct sub_ids *ids) {
+	struct client *c = s->c;
+	if (!client_may_send(c, m, qos, ids ? ids->id : NULL, ids ? ids->n : 0)) {
+		msg_unref(m);
+		sl_free(ids);
+		return;
+	}
+	struct inflight_entry *e = inflight_add(&s->out, qos, m, ids, retain);
+	metric_inc(s->w, METRIC_INFLIGHT_OUT);
+	client_send(c, m, qos, retain, false, e->packet_id, ids ? ids->id : NULL, ids ? ids->n : 0);
+}
+
+void session_deliver(struct session *s, struct msg *m, uint8_t qos, bool retain, const uint32_t *ids, size_t n,
+		     session_ref source) {
+	struct client *c = s->c;
+	if (qos == 0) {
+		if (sl_unlikely(!c)) {
+			metric_inc(s->w, METRIC_DROPPED_OFFLINE_QOS0);
+		} else if (client_may_send(c, m, 0, ids, n)) {
+			client_send(c, m, 0, retain, false, 0, ids, n);
+		}
+		return;
+	}
+	if (c && s->queue.len == 0 && window_open(s))
+		send_now(s, msg_ref(m), qos, retain, sub_ids_copy(ids, n));
+	else
+		enqueue(s, m, qos, retain, ids, n, source);
+}
+
+void session_pump(struct session *s) {
+	while (s->c && s->queue.len > 0 && window_open(s)) {
+		struct msg_queue_entry e = msg_queue_pop(&s->queue);
+		sl_metric_dec(&s->w->metrics, METRIC_QUEUED);
+		send_now(s, e.m, e.qos, e.retain, e.ids);
+	}
+	/* With the window open it is the output that is full: go on when it is empty. */
+	if (s->c && s->queue.len > 0 && s->out.len < s->window) sl_stream_tell_drained(&s->c->tcp.s);
+}
+
+void session_resume(struct session *s) {
+	struct client *c = s->c;
+	size_t n;
+	struct inflight_entry **sorted = inflight_sorted(&s->out, &n);
+	for (size_t i = 0; i < n; i++) {
+		struct inflight_entry *e = sorted[i];
+		if (e->state == INFLIGHT_PUBCOMP) {
+			client_send_ack(c, MQTT_PUBREL, e->packet_id, MQTT_RC_SUCCESS);
+			continue;
+		}
+		uint8_t qos = e->state == INFLIGHT_PUBREC ? 2 : 1;
+		const uint32_t *ids = e->ids ? e->ids->id : NULL;
+		size_t ids_len = e->ids ? e->ids->n : 0;
+		/* [MQTT-3.3.1-1] */
+		if (client_may_send(c, e->m, qos, ids, ids_len)) {
+			client_send(c, e->m, qos, e->retain, true, e->packet_id, ids, ids_len);
+		} else {
+			inflight_remove(&s->out, e);
+			sl_metric_dec(&s->w->metrics, METRIC_INFLIGHT_OUT);
+		}
+	}
+	sl_free(sorted);
+	progress(s);
+	hold_apply(s);
+	session_pump(s);
+}
+
+/* ---- acknowledgements ---- */
+
+static void finish(struct session *s, struct inflight_entry *e) {
+	inflight_remove(&s->out, e);
+	sl_metric_dec(&s->w->metrics, METRIC_INFLIGHT_OUT);
+	session_pump(s);
+	progress(s);
+}
+
+bool session_puback(struct session *s, uint16_t packet_id) {
+	struct inflight_entry *e = inflight_find(&s->out, packet_id);
+	if (!e || e->state != INFLIGHT_PUBACK) return false;
+	finish(s, e);
+	return true;
+}
+
+bool session_pubrec(struct session *s, uint16_t packet_id, bool refused) {
+	struct inflight_entry *e = inflight_find(&s->out, packet_id);
+	if (!e || e->state == INFLIGHT_PUBACK) return false;
+	if (refused)
+		finish(s, e); /* [MQTT-4.3.3-5]: no PUBREL for an error */
+	else if (e->state == INFLIGHT_PUBREC)
+		inflight_release(e);
+	return true;
+}
+
+bool session_pubcomp(struct session *s, uint16_t packet_id) {
+	struct inflight_entry *e = inflight_find(&s->out, packet_id);
+	if (!e || e->state != INFLIGHT_PUBCOMP) return false;
+	finish(s, e);
+	return true;
+}
+
+/* ---- the end ---- */
+
+void session_discard(struct session *s) {
+	inflight_fini(&s->out);
+	msg_queue_fini(&s->queue);
+	id_set_fini(&s->in);
+	session_replay_free(s);
+	for (uint32_t i = 0; i < s->subs_len; i++) sl_free(s->subs[i]);
+	sl_free(s->subs);
+	for (struct share_sub *sh = s->shares; sh;) {
+		struct share_sub *next = sh->next;
+		sl_free(sh);
+		sh = next;
+	}
+	sl_free(s->held.v);
+	sl_free(s->will);
+	sl_free((char *)s->client_id.p);
+	sl_free(s);
+}
+
+void session_free(struct session *s) {
+	struct worker *w = s->w;
+	sl_assert(s->c == NULL);
+	sl_timer_cancel(&s->timer);
+	subs_remove_all(s);
+	share_sub_leave_all(s);
+	if (sl_list_linked(&s->congested)) release_sources(s);
+	sl_metric_add(&w->metrics, METRIC_DROPPED_SESSION_ENDED, s->queue.len);
+	sl_metric_sub(&w->metrics, METRIC_QUEUED, s->queue.len);
+	sl_metric_sub(&w->metrics, METRIC_INFLIGHT_OUT, s->out.len);
+	sl_metric_dec(&w->metrics, METRIC_SESSIONS);
+	session_map_remove(&w->sessions, session_map_find(&w->sessions, sl_hash(s->client_id), s->client_id));
+	worker_ref_drop(w, s->ref);
+	session_discard(s);
+}
+
+/* Offline: first the will's delay passes, then the session expires, whichever comes first ends the will's waiting
+ * [MQTT-3.1.3-9]. */
+static void session_timer(struct sl_timer *t) {
+	struct session *s = sl_container_of(t, struct session, timer);
+	uint64_t gone_ms = sl_loop_now_ms(s->w->loop) - s->offline_since_ms;
+	if (s->will && gone_ms >= (uint64_t)s->will->delay_s * 1000) will_publish(s);
+	uint64_t expiry_ms = (uint64_t)s->expiry_s * 1000;
+	if (s->expiry_s != SESSION_EXPIRY_NEVER && gone_ms >= expiry_ms) {
+		will_publish(s);
+		session_free(s);
+		return;
+	}
+	uint64_t wait = s->expiry_s == SESSION_EXPIRY_NEVER ? UINT64_MAX : expiry_ms - gone_ms;
+	if (s->will && (uint64_t)s->will->delay_s * 1000 - gone_ms < wait)
+		wait = (uint64_t)s->will->delay_s * 1000 - gone_ms;
+	if (wait != UINT64_MAX) sl_timer_set(s->w->loop, t, wait);
+}
+
+void session_offline(struct session *s, bool publish_will) {
+	if (!publish_will) {
+		sl_free(s->will);
+		s->will = NULL;
+	}
+	if (sl_list_linked(&s->congested)) release_sources(s);
+	session_replay_free(s);
+	s->offline_since_ms = sl_loop_now_ms(s->w->loop);
+	if (s->shares && s->expiry_s > 0) share_sub_online(s, false);
+	session_timer(&s->timer);
+}

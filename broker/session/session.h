@@ -1,0 +1,98 @@
+/* session.h: what a client has at the broker beyond its connection: subscriptions, messages under way, messages waiting.
+ *
+ * A message for a session takes one of these ways:
+ *
+ *     QoS 0                     straight into the connection's output; offline or a full output: dropped, counted
+ *     QoS 1, 2, window open     sent with a packet id, remembered in `out` until acknowledged
+ *     QoS 1, 2, window full     the queue; each acknowledgement lets the next one go
+ *     QoS 1, 2, offline         the queue
+ *
+ * A full queue: while the client is connected and takes messages, nothing that was acknowledged to a publisher is dropped;
+ * its publishers are held back instead (they are not read) until the queue is down to a half. A client that is offline,
+ * or makes no progress for stall_timeout_ms, holds nobody: what does not fit is dropped and counted.
+ *
+ * Lifetime: from CONNECT until its expiry (0: the end of the connection). Thread: its home worker's baton. */
+#ifndef SESSION_H
+#define SESSION_H
+
+#include "id_set.h"
+#include "msg_queue.h"
+#include "worker.h"
+
+#define SESSION_EXPIRY_NEVER UINT32_MAX
+
+struct sub;
+struct share_sub;
+struct will;
+struct replay;
+
+/* Who is held back because a session's queue is full. */
+struct session_hold {
+	session_ref *v;
+	uint32_t len, cap;
+};
+
+struct session {
+	struct worker *w;
+	struct client *c; /* NULL: offline */
+	struct sl_slice client_id;
+	session_ref ref;
+	struct sub **subs; /* by trie handle, rising */
+	uint32_t subs_len, subs_cap;
+	struct share_sub *shares; /* a short list */
+	struct inflight out;
+	struct msg_queue queue;
+	struct id_set in; /* QoS 2 packet ids that came in and are not released */
+	struct will *will;
+	struct replay *replay; /* retained messages still to be sent */
+	struct sl_timer timer; /* offline: the will's delay, then the expiry */
+	uint64_t offline_since_ms;
+	uint32_t expiry_s;
+	uint16_t window;    /* how many may be in `out` */
+	uint16_t holds;     /* full queues that hold back this publisher */
+	bool persistent_v3; /* 3.x: clean session was 0 */
+	bool stalled;
+	struct sl_list replaying; /* in the worker's list while `replay` is there */
+	struct sl_list congested; /* in the worker's list while the queue is full */
+	struct session_hold held;
+	uint64_t progress_ms; /* when the client last took or acknowledged something */
+};
+
+struct session *session_find(const struct worker *w, struct sl_slice client_id);
+struct session *session_new(struct worker *w, struct sl_slice client_id);
+/* Ends it: subscriptions, queue, will (not published) and all. Its client is detached before. */
+void session_free(struct session *s);
+/* Memory only, at the broker's end: tells nobody. */
+void session_discard(struct session *s);
+
+/* The connection is gone (c has been detached): publish the will or wait with it, expire or end. May free s. */
+void session_offline(struct session *s, bool publish_will);
+
+/* A message for the session, from a subscription. ids: n subscription identifiers. source: who to hold back. */
+void session_deliver(struct session *s, struct msg *m, uint8_t qos, bool retain, const uint32_t *ids, size_t n,
+		     session_ref source);
+
+/* After a connection: send what is under way once more [MQTT-4.4.0-1], then the queue. */
+void session_resume(struct session *s);
+/* Sends from the queue while the window is open. */
+void session_pump(struct session *s);
+
+/* The client's acknowledgements: false when the packet id is not known (PUBREC and PUBREL answer that). */
+bool session_puback(struct session *s, uint16_t packet_id);
+bool session_pubrec(struct session *s, uint16_t packet_id, bool refused);
+bool session_pubcomp(struct session *s, uint16_t packet_id);
+
+/* This session's client is held back (released) by a full queue elsewhere. */
+void session_hold(struct session *s);
+void session_release(struct session *s);
+
+/* Retained messages for a new subscription: queued up here and sent in slices, as fast as the client takes them. The
+ * references in v, and v itself, become the session's. */
+void session_replay(struct session *s, struct msg **v, size_t n, uint8_t qos, uint32_t sub_id);
+void session_replay_timer(struct sl_timer *t);
+void session_replay_free(struct session *s);
+
+/* The list of congested sessions, from a timer: who makes no progress holds nobody any longer. */
+void session_congested_check(struct sl_timer *t);
+
+#endif

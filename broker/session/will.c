@@ -1,0 +1,54 @@
+#include "will.h"
+
+#include "mem.h"
+#include "route.h"
+
+struct will *will_new(const struct mqtt_will *will) {
+	size_t size = will->topic.n + will->payload.n + will->props.raw.n;
+	struct will *w = sl_alloc(sizeof *w + size);
+	*w = (struct will){.delay_s = mqtt_props_num(&will->props, MQTT_PROP_WILL_DELAY, 0),
+			   .topic_len = (uint32_t)will->topic.n,
+			   .payload_len = (uint32_t)will->payload.n,
+			   .props_len = (uint32_t)will->props.raw.n,
+			   .qos = will->qos,
+			   .retain = will->retain};
+	char *p = w->bytes;
+	memcpy(p, will->topic.p, will->topic.n);
+	p += will->topic.n;
+	if (will->payload.n) memcpy(p, will->payload.p, will->payload.n);
+	p += will->payload.n;
+	if (will->props.raw.n) memcpy(p, will->props.raw.p, will->props.raw.n);
+	return w;
+}
+
+/* The stored block, read again: it was found good in CONNECT. */
+static void read_props(const struct will *will, struct mqtt_props *props) {
+	struct sl_slice rest = slice_make(will->bytes + will->topic_len + will->payload_len, will->props_len);
+	mqtt_props_init(props);
+	props->raw = rest;
+	struct mqtt_prop_item it;
+	while (mqtt_props_next(&rest, &it)) {
+		props->present |= 1u << it.prop;
+		if (it.prop == MQTT_PROP_MESSAGE_EXPIRY) props->v[it.prop].num = it.num;
+	}
+}
+
+void will_publish(struct session *s) {
+	struct will *will = s->will;
+	if (!will) return;
+	s->will = NULL;
+	struct mqtt_props props;
+	read_props(will, &props);
+	struct msg *m = msg_new(&(struct msg_spec){
+	    .topic = slice_make(will->bytes, will->topic_len),
+	    .payload = slice_make(will->bytes + will->topic_len, will->payload_len),
+	    .client_id = s->client_id,
+	    .props = &props,
+	    .arrived_ms = sl_loop_wall_ms(s->w->loop),
+	    .qos = will->qos,
+	    .retain = will->retain,
+	});
+	route_publish(s->w, m, NULL, NULL, NULL);
+	msg_unref(m);
+	sl_free(will);
+}

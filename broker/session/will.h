@@ -1,0 +1,22 @@
+/* will.h: the message that a session leaves behind: kept as it came in CONNECT, made a message when it is due.
+ * Lifetime: owned by its session. Thread: the session's home worker. */
+#ifndef WILL_H
+#define WILL_H
+
+#include "mqtt.h"
+
+struct session;
+struct will {
+	uint32_t delay_s;
+	uint32_t topic_len, payload_len, props_len; /* behind each other in bytes */
+	uint8_t qos;
+	bool retain;
+	char bytes[];
+};
+
+/* props_raw keeps its length prefix away: it is the block as mqtt_props.raw has it. */
+struct will *will_new(const struct mqtt_will *will) sl_warn_unused;
+/* Publishes it in the session's name and frees it; nothing when there is none. */
+void will_publish(struct session *s);
+
+#endif

@@ -1,0 +1,160 @@
+#include "worker.h"
+
+#include "client.h"
+#include "mem.h"
+#include "route.h"
+#include "shared_sub.h"
+
+enum { ROUTES_MAX = 65536, CONGESTED_CHECK_MS = 500, SWEEP_MS = 5000, SWEEP_BUDGET = 8192, REF_SLOT_BITS = 24 };
+
+/* ---- names of sessions ---- */
+
+/* worker (8 bits) | generation (32) | slot (24) */
+session_ref worker_ref_new(struct worker *w, struct session *s) {
+	uint32_t i = w->slots_free;
+	if (i != UINT32_MAX) {
+		w->slots_free = w->slots[i].next_free;
+	} else {
+		SL_GROW(w->slots, w->slots_len, w->slots_cap);
+		i = w->slots_len++;
+		sl_assert(i < 1u << REF_SLOT_BITS);
+		w->slots[i].generation = 0;
+	}
+	/* Never 0: then no reference is 0 either. */
+	if (++w->slots[i].generation == 0) w->slots[i].generation = 1;
+	w->slots[i].s = s;
+	return (uint64_t)w->index << 56 | (uint64_t)w->slots[i].generation << REF_SLOT_BITS | i;
+}
+
+void worker_ref_drop(struct worker *w, session_ref ref) {
+	uint32_t i = (uint32_t)ref & ((1u << REF_SLOT_BITS) - 1);
+	w->slots[i].s = NULL;
+	w->slots[i].next_free = w->slots_free;
+	w->slots_free = i;
+}
+
+struct session *worker_session(const struct worker *w, session_ref ref) {
+	uint32_t i = (uint32_t)ref & ((1u << REF_SLOT_BITS) - 1);
+	if (ref == 0 || session_ref_worker(ref) != w->index || i >= w->slots_len) return NULL;
+	return w->slots[i].generation == (uint32_t)(ref >> REF_SLOT_BITS) ? w->slots[i].s : NULL;
+}
+
+/* ---- messages to other workers ---- */
+
+void worker_post(struct worker *to, struct worker_letter *letter) {
+	letter->to = to;
+	sl_loop_post(to->loop, &letter->post);
+}
+
+void worker_forward(struct worker *w, uint32_t target, const struct forward *f) {
+	struct forward_box *box = &w->boxes[target];
+	if (box->len == 0) {
+		w->boxes_full++;
+		/* The owner's hook empties the boxes this very tick; a visitor has to ask for one. */
+		sl_loop_defer(w->loop, &w->nudge);
+	}
+	SL_GROW(box->v, box->len, box->cap);
+	box->v[box->len++] = *f;
+}
+
+static void nudge_run(struct sl_deferred *d) { (void)d; }
+
+struct forward_letter {
+	struct worker_letter letter;
+	struct forward_box box;
+};
+
+static void deliver_box(struct worker *to, struct forward_box *box) {
+	for (size_t i = 0; i < box->len; i++) {
+		route_forwarded(to, &box->v[i]);
+		msg_unref(box->v[i].m);
+	}
+	box->len = 0;
+}
+
+static void forward_letter_run(struct sl_post *post, struct sl_loop *l) {
+	(void)l;
+	struct forward_letter *f = sl_container_of(post, struct forward_letter, letter.post);
+	deliver_box(f->letter.to, &f->box);
+	sl_free(f->box.v);
+	sl_free(f);
+}
+
+/* The end of a tick: what this tick collected for others. A worker that sleeps is visited: its subscribers have the
+ * message while its thread would still be waking up (loop.h). */
+static void flush_hook_run(struct sl_hook *hook) {
+	struct worker *w = sl_container_of(hook, struct worker, flush_hook);
+	if (w->boxes_full == 0) return;
+	for (uint32_t i = 0; i < w->b->workers_len; i++) {
+		struct forward_box *box = &w->boxes[i];
+		if (box->len == 0) continue;
+		struct worker *to = &w->b->workers[i];
+		if (sl_loop_try_enter(to->loop, w->loop)) {
+			deliver_box(to, box);
+			sl_streams_flush(to->loop);
+			sl_loop_leave(to->loop, w->loop);
+			continue;
+		}
+		struct forward_letter *f = SL_NEW(struct forward_letter);
+		f->letter.post.run = forward_letter_run;
+		f->box = *box;
+		*box = (struct forward_box){0};
+		worker_post(to, &f->letter);
+	}
+	w->boxes_full = 0;
+	sl_deferred_cancel(&w->nudge);
+}
+
+/* ---- begin and end ---- */
+
+static void sweep(struct sl_timer *t) {
+	struct worker *w = sl_container_of(t, struct worker, sweep_timer);
+	uint64_t generation = topic_trie_generation(w->subs) + topic_trie_generation(w->interest);
+	topic_cache_sweep(w->routes, generation, SWEEP_BUDGET);
+	if (w->index == 0) {
+		struct retained_change change = {0};
+		retained_sweep(w->b->retained, sl_loop_wall_ms(w->loop), SWEEP_BUDGET, &change);
+		sl_metric_add(&w->metrics, METRIC_RETAINED, (uint64_t)change.count);
+		sl_metric_add(&w->metrics, METRIC_RETAINED_BYTES, (uint64_t)change.bytes);
+	}
+	sl_timer_set(w->loop, &w->sweep_timer, SWEEP_MS);
+}
+
+int worker_init(struct worker *w, struct broker *b, uint32_t index, struct sl_loop *loop) {
+	w->b = b;
+	w->loop = loop;
+	w->index = index;
+	w->slots_free = UINT32_MAX;
+	w->subs = topic_trie_new();
+	w->interest = topic_trie_new();
+	w->routes = topic_cache_new(ROUTES_MAX, route_free, w);
+	w->shares = SL_NEW(struct share_map);
+	w->boxes = SL_NEW_ARRAY(struct forward_box, b->workers_len);
+	sl_deferred_init(&w->nudge, nudge_run);
+	sl_list_init(&w->clients);
+	sl_list_init(&w->congested);
+	sl_list_init(&w->replays);
+	w->flush_hook.run = flush_hook_run;
+	sl_loop_hook_add(loop, SL_PHASE_FLUSH, &w->flush_hook);
+	sl_timer_init(&w->congested_timer, session_congested_check);
+	sl_timer_init(&w->replay_timer, session_replay_timer);
+	sl_timer_init(&w->sweep_timer, sweep);
+	sl_timer_set(loop, &w->sweep_timer, SWEEP_MS);
+	return SL_OK;
+}
+
+void worker_fini(struct worker *w) {
+	HMAP_FOREACH(session_map, it, &w->sessions) session_discard(it->s);
+	session_map_fini(&w->sessions);
+	for (uint32_t i = 0; i < w->b->workers_len; i++) {
+		for (size_t k = 0; k < w->boxes[i].len; k++) msg_unref(w->boxes[i].v[k].m);
+		sl_free(w->boxes[i].v);
+	}
+	sl_free(w->boxes);
+	share_map_free(w->shares);
+	topic_cache_free(w->routes);
+	topic_trie_free(w->subs);
+	topic_trie_free(w->interest);
+	sl_free(w->slots);
+	sl_free(w->spare_ack);
+}

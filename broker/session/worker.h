@@ -1,0 +1,157 @@
+/* worker.h: one worker: a loop, and all that lives on it.
+ *
+ * A session lives for life on the worker that the hash of its client id names (its *home*), whoever accepted the
+ * connection. So sessions, their queues, the trie of their subscriptions and the timers around them are touched by
+ * the holder of one baton only (loop.h).
+ *
+ * For what other workers' sessions want, each worker keeps a second trie, `interest`: filters with the numbers of the
+ * workers that have a subscriber for them. A message that is published here goes once to each interested worker, which
+ * finds its subscribers in its own trie.
+ *
+ *     publish on W1 --route cache--> sessions of W1
+ *                        |
+ *                        +--interest {W2, W5}--> box for W2 --end of tick--> sessions of W2
+ *
+ * A session is named to other workers by a number (session_ref): worker, place in the table, generation; such a name may
+ * be kept as long as one likes and simply stops to lead anywhere when the session has ended.
+ *
+ * Lifetime: with the broker. Thread: the loop's baton. */
+#ifndef WORKER_H
+#define WORKER_H
+
+#include <pthread.h>
+
+#include "broker.h"
+#include "list.h"
+#include "msg.h"
+#include "retained.h"
+#include "session_map.h"
+#include "stream.h"
+#include "ticket.h"
+#include "topic_cache.h"
+#include "topic_trie.h"
+
+struct client;
+struct session;
+struct share_group;
+struct share_map;
+struct worker;
+
+typedef uint64_t session_ref; /* 0 is nobody */
+
+/* A message on its way to another worker. */
+struct forward {
+	struct msg *m;      /* a strong reference */
+	session_ref source; /* who published, to be held back when a queue is full; 0: nobody */
+	/* With a shared subscription the member is chosen already: */
+	session_ref member; /* 0: whoever subscribed there */
+	uint64_t group;     /* number of the group, to choose again when the member has gone */
+	uint32_t sub_id;    /* 0: none */
+	uint8_t qos;        /* granted to the member */
+	uint8_t tries;      /* members tried before */
+	bool retain_as_published;
+};
+
+struct forward_box {
+	struct forward *v;
+	size_t len, cap;
+};
+
+struct worker_slot {
+	struct session *s; /* NULL: free, next_free leads on */
+	uint32_t generation, next_free;
+};
+
+struct worker {
+	struct broker *b;
+	struct sl_loop *loop;
+	uint32_t index;
+	struct rules_worker *rules; /* NULL: none */
+	struct auth *auth;
+	struct sl_ticket
+	    *ticket; /* of the publish that the rules look at right now: what they republish waits with it */
+
+	struct topic_trie *subs;     /* values: see subs.h */
+	struct topic_trie *interest; /* values: numbers of other workers */
+	struct topic_cache *routes;  /* topic -> struct route */
+	struct share_map *shares;    /* groups that this worker decides for */
+
+	struct session_map sessions; /* by client id */
+	struct worker_slot *slots;   /* by session_ref */
+	uint32_t slots_len, slots_cap, slots_free;
+
+	struct forward_box *boxes; /* one for each worker */
+	uint32_t boxes_full;       /* how many hold something */
+	struct sl_deferred nudge;  /* a visitor left something in the boxes */
+
+	struct sl_list clients;   /* all connections */
+	struct sl_list congested; /* sessions with a full queue */
+	struct sl_list replays;   /* sessions with retained messages still to be sent */
+	struct sl_hook flush_hook;
+	struct sl_timer congested_timer, replay_timer, sweep_timer;
+	struct client_entry *spare_ack; /* kept for the next publish that may have to wait (client_publish.c) */
+	uint64_t serials;               /* of connections */
+	bool draining;
+	struct sl_metrics metrics;
+};
+
+/* What a listener of the broker knows about its connections, all workers together. */
+struct bind_state {
+	char *name, *host;
+	uint16_t port;
+	uint32_t max_connections;
+	_Atomic uint32_t connections;
+};
+
+struct broker {
+	struct broker_settings set; /* binds: see below */
+	uint32_t workers_len;
+	struct worker *workers; /* array */
+	struct sl_loop **loops;
+	struct bind_state *binds;
+	struct listener **listeners; /* binds_len for each worker */
+	struct worker_accept *accepts;
+	struct retained *retained;
+	_Atomic uint64_t group_numbers;
+	struct auth *auth;
+	bool started, stopped;
+	struct {
+		pthread_mutex_t lock;
+		pthread_cond_t done;
+		uint32_t left;
+	} drain;
+};
+
+/* Which of a listener's sockets this is: what the accept callback gets. */
+struct worker_accept {
+	struct worker *w;
+	struct bind_state *bind;
+};
+
+int worker_init(struct worker *w, struct broker *b, uint32_t index, struct sl_loop *loop);
+void worker_fini(struct worker *w);
+
+static inline struct worker *worker_home(const struct broker *b, struct sl_slice client_id) {
+	return &b->workers[b->workers_len == 1 ? 0 : sl_hash(client_id) % b->workers_len];
+}
+
+void worker_client_gone(struct worker *w); /* broker.c: who drains may wait for the last one */
+
+session_ref worker_ref_new(struct worker *w, struct session *s);
+void worker_ref_drop(struct worker *w, session_ref ref);
+struct session *worker_session(const struct worker *w, session_ref ref); /* NULL when it has ended */
+static inline uint32_t session_ref_worker(session_ref ref) { return (uint32_t)(ref >> 56); }
+
+/* Puts a message in the box for another worker; the reference is the box's. It leaves at the end of the tick. */
+void worker_forward(struct worker *w, uint32_t target, const struct forward *f);
+
+static inline void metric_inc(struct worker *w, enum sl_metric id) { sl_metric_inc(&w->metrics, id); }
+
+/* A letter to another worker: `run` gets the worker; the memory is the receiver's to free. */
+struct worker_letter {
+	struct sl_post post;
+	struct worker *to, *from;
+};
+void worker_post(struct worker *to, struct worker_letter *letter);
+
+#endif
