@@ -1,7 +1,7 @@
 /* cmd_check.c: `sluice check`: every layer looks at the file as it would at a start, and nothing is started. */
 #include <stdio.h>
 
-#include "commands.h"
+#include "app_commands.h"
 #include "load.h"
 #include "options.h"
 

@@ -2,7 +2,7 @@
 #include <pthread.h>
 #include <signal.h>
 
-#include "commands.h"
+#include "app_commands.h"
 #include "options.h"
 #include "service.h"
 

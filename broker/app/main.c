@@ -2,7 +2,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "commands.h"
+#include "app_commands.h"
 #include "slice.h"
 
 #ifndef SLUICE_VERSION

@@ -3,7 +3,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "commands.h"
+#include "app_commands.h"
 
 static void print_help(const char *name, const char *summary) {
 	printf("usage: sluice %s -c FILE\n\n%s\n\noptions:\n"

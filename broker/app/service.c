@@ -12,7 +12,7 @@
 
 #include "api.h"
 #include "broker.h"
-#include "commands.h"
+#include "app_commands.h"
 #include "hash.h"
 #include "load.h"
 #include "log.h"

@@ -1,7 +1,7 @@
-/* commands.h: the program's commands. Each takes what follows its name on the command line (argv[0] is the name) and
+/* app_commands.h: the program's commands. Each takes what follows its name on the command line (argv[0] is the name) and
  * returns the exit code: 0 fine, 1 the user's input is wrong, 2 usage, 3 the system failed. */
-#ifndef COMMANDS_H
-#define COMMANDS_H
+#ifndef APP_COMMANDS_H
+#define APP_COMMANDS_H
 
 enum { EXIT_FINE = 0, EXIT_INPUT = 1, EXIT_USAGE = 2, EXIT_SYSTEM = 3 };
 
@@ -11,7 +11,7 @@ int cmd_help(int argc, char **argv);
 int cmd_version(int argc, char **argv);
 
 /* In the layers they belong to: cmd_sql (rules), cmd_passwd (auth), cmd_pub, cmd_sub, cmd_bench (client). */
-#include "client_commands.h"
+#include "commands.h"
 #include "passwd_command.h"
 #include "sql_command.h"
 
