@@ -154,13 +154,15 @@ static int check_tag(struct load *l, yaml_mark_t mark, const yaml_char_t *tag, c
 		       (const char *)tag);
 }
 
+static size_t blank_len(struct sl_slice s) { return s.n && (s.p[0] == ' ' || s.p[0] == '\t') ? 1 : yaml_break_len(s); }
+
 /* The source offset of a scalar's first character, quote or block sign: behind a tag. */
 static size_t behind_tag(struct load *l, const yaml_event_t *e) {
 	size_t at = mark_offset(l, e->start_mark);
 	struct sl_slice s = l->doc->source;
 	if (!e->data.scalar.tag) return at;
-	while (at < s.n && s.p[at] != ' ' && s.p[at] != '\n' && s.p[at] != '\r' && s.p[at] != '\t') at++;
-	while (at < s.n && (s.p[at] == ' ' || s.p[at] == '\n' || s.p[at] == '\r' || s.p[at] == '\t')) at++;
+	while (at < s.n && blank_len(slice_from(s, at)) == 0) at++;
+	while (at < s.n && blank_len(slice_from(s, at)) > 0) at += blank_len(slice_from(s, at));
 	return at;
 }
 

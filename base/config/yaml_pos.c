@@ -131,6 +131,9 @@ bool yaml_value_position(const struct yaml_doc *doc, const char *path, uint32_t 
 
 static bool is_space(char c) { return c == ' ' || (c >= '\t' && c <= '\r'); }
 
+/* Bytes of the white space at the front: YAML folds Unicode's line breaks too. */
+static size_t blank_len(struct sl_slice s) { return s.n && is_space(s.p[0]) ? 1 : yaml_break_len(s); }
+
 /* One piece of a scalar's source: how many bytes it has, and how many bytes of text it stands for, white space not
  * counted. */
 struct unit {
@@ -144,17 +147,17 @@ static struct unit escape_unit(struct sl_slice s) {
 		char hex[9] = {0}, encoded[4];
 		memcpy(hex, s.p + 2, digits);
 		uint32_t code = (uint32_t)strtoul(hex, NULL, 16);
-		bool space = code < 0x80 && is_space((char)code);
-		return (struct unit){2 + digits, space ? 0 : utf8_encode(code, encoded)};
+		struct sl_slice text = slice_make(encoded, utf8_encode(code, encoded));
+		return (struct unit){2 + digits, blank_len(text) ? 0 : text.n};
 	}
-	if (strchr("ntrvf \t\r\n", s.p[1])) return (struct unit){2, 0};
-	if (s.p[1] == '_' || s.p[1] == 'N') return (struct unit){2, 2};
-	if (s.p[1] == 'L' || s.p[1] == 'P') return (struct unit){2, 3};
+	if (yaml_break_len(slice_from(s, 1))) return (struct unit){1 + yaml_break_len(slice_from(s, 1)), 0};
+	if (strchr("ntrvf \tNLP", s.p[1])) return (struct unit){2, 0};
+	if (s.p[1] == '_') return (struct unit){2, 2};
 	return (struct unit){2, 1};
 }
 
 static struct unit next_unit(struct sl_slice s, enum yaml_text_style style) {
-	if (is_space(s.p[0])) return (struct unit){1, 0};
+	if (blank_len(s)) return (struct unit){blank_len(s), 0};
 	if (style == YAML_TEXT_DOUBLE && s.p[0] == '\\') return escape_unit(s);
 	if (style == YAML_TEXT_SINGLE && slice_starts_with(s, SL_SLICE_LIT("''"))) return (struct unit){2, 1};
 	return (struct unit){1, 1};
@@ -174,19 +177,21 @@ static size_t content_start(const struct yaml_doc *doc, const struct yaml_node *
  * other. That holds for every style, and is exact but for a place within white space that was folded. */
 static size_t walk_to(const struct yaml_doc *doc, const struct yaml_node *n, struct sl_slice text, size_t target) {
 	size_t at = content_start(doc, n), owed = 0;
-	for (size_t i = 0; i <= target && i < text.n; i++) {
-		if (is_space(text.p[i])) {
+	for (size_t i = 0; i <= target && i < text.n;) {
+		size_t blank = blank_len(slice_from(text, i));
+		i += blank ? blank : 1;
+		if (blank) {
 			/* The source has the space too, unless a line was folded there. */
-			if (i < target && at < doc->source.n && doc->source.p[at] == ' ') at++;
+			if (i <= target && at < doc->source.n && doc->source.p[at] == ' ') at++;
 			continue;
 		}
-		if (owed > 0 && i < target) {
+		if (owed > 0 && i <= target) {
 			owed--;
 			continue;
 		}
 		while (at < doc->source.n && next_unit(slice_from(doc->source, at), n->style).text == 0)
 			at += next_unit(slice_from(doc->source, at), n->style).source;
-		if (i == target || at >= doc->source.n) break;
+		if (i > target || at >= doc->source.n) break;
 		struct unit u = next_unit(slice_from(doc->source, at), n->style);
 		at += u.source;
 		owed = u.text - 1;
@@ -229,15 +234,19 @@ static size_t literal_offset(const struct yaml_doc *doc, const struct yaml_node 
 	yaml_offset_place(doc, content_start(doc, n), &first_line, &column);
 	size_t line = first_line - 1, line_start = 0, indent = 0;
 	bool indent_known = false;
-	for (size_t i = 0; i < target; i++) {
-		if (text.p[i] == '\n') {
+	for (size_t i = 0; i < target;) {
+		/* Unicode's line and paragraph separators stay in the text, but end a line of the file. */
+		size_t line_break = yaml_break_len(slice_from(text, i));
+		i += line_break ? line_break : 1;
+		if (line_break) {
 			line++;
-			line_start = i + 1;
+			line_start = i;
 		} else if (!indent_known) {
 			indent = line_indent(doc, line, slice_from(text, line_start));
 			indent_known = true;
 		}
 	}
+	line_start = sl_min_size(line_start, target);
 	if (line >= doc->lines_len) return doc->source.n;
 	if (!indent_known) indent = line_indent(doc, line, slice_from(text, line_start));
 	return sl_min_size(doc->line_starts[line] + indent + (target - line_start), doc->source.n);

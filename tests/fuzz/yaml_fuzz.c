@@ -5,6 +5,7 @@
 #include "conf_units.h"
 #include "mem.h"
 #include "schema.h"
+#include "yaml_int.h"
 
 struct item {
 	char *name, *value;
@@ -73,6 +74,32 @@ static void check_place(const struct yaml_doc *doc, uint32_t line, uint32_t colu
 	sl_assert(line <= text.n + 1 && column <= text.n + 1);
 }
 
+static bool is_word_byte(char c) { return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9'); }
+
+/* A letter of the text stands at the place that is told for it, or the escape that stands for it does. */
+static void check_letters(const struct yaml_doc *doc, const json_t *text, const char *path) {
+	struct sl_slice t = slice_make(json_string_value(text), json_string_length(text));
+	struct sl_slice source = yaml_doc_text(doc);
+	uint32_t line_in_text = 1, column_in_text = 0, line, column;
+	for (size_t i = 0; i < t.n && i < 64; i++) {
+		column_in_text++;
+		if (t.p[i] == '\n') {
+			line_in_text++;
+			column_in_text = 0;
+		}
+		if (!is_word_byte(t.p[i])) continue;
+		sl_assert(yaml_text_position(doc, path, line_in_text, column_in_text, &line, &column));
+		check_place(doc, line, column);
+		size_t offset = 0;
+		for (uint32_t n = 1; n < line; n++) {
+			while (yaml_break_len(slice_from(source, offset)) == 0) offset++;
+			offset += yaml_break_len(slice_from(source, offset));
+		}
+		char c = source.p[offset + column - 1];
+		sl_assert(c == t.p[i] || c == '\\');
+	}
+}
+
 /* Asks for the place of every value, and of the middle and the end of every text. */
 static void ask_places(const struct yaml_doc *doc, const json_t *value, const char *path, int budget) {
 	uint32_t line, column;
@@ -81,6 +108,7 @@ static void ask_places(const struct yaml_doc *doc, const json_t *value, const ch
 	sl_assert(yaml_key_position(doc, path, &line, &column));
 	check_place(doc, line, column);
 	if (json_is_string(value)) {
+		check_letters(doc, value, path);
 		uint32_t middle = (uint32_t)json_string_length(value) / 2 + 1;
 		sl_assert(yaml_text_position(doc, path, 1, middle, &line, &column));
 		check_place(doc, line, column);
