@@ -1,0 +1,90 @@
+"""A full disk: a clear error, publishers that wait, nothing acknowledged lost, and it goes on when room returns."""
+import os
+import subprocess
+import time
+import unittest
+
+import load
+from harness import packet as m
+from harness.broker import Broker, temp_folder, wait_until
+from harness.scrape import Scraper
+
+SIZE_MB, ROOM_MB = 48, 2
+
+
+class SmallDisk:
+    """A tmpfs; fill() leaves little room, clear() gives it back."""
+
+    def __init__(self, case):
+        self.path = temp_folder()
+        done = subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={SIZE_MB}m", "tmpfs", str(self.path)],
+                              capture_output=True, text=True, check=False)
+        if done.returncode:
+            case.skipTest(f"a small tmpfs cannot be mounted here ({done.stderr.strip()}); needs root and a kernel "
+                          "that lets it mount")
+        case.addCleanup(subprocess.run, ["umount", "-l", str(self.path)], check=False)
+        self.filler = self.path / "filler"
+
+    def free(self):
+        s = os.statvfs(self.path)
+        return s.f_bavail * s.f_frsize
+
+    def fill(self, leave):
+        with open(self.filler, "ab") as f:
+            f.write(b"\0" * max(0, self.free() - leave))
+
+    def clear(self):
+        self.filler.unlink()
+
+
+class FullDisk(unittest.TestCase):
+    def setUp(self):
+        self.disk = SmallDisk(self)
+        self.folder = temp_folder()
+
+    def fills_up(self, db, version, config=None):
+        """8 MB of messages meet 2 MB of room; then the room returns."""
+        load.make_table(db, "CREATE TABLE readings (id INTEGER, v INTEGER, pad TEXT)")
+        settings = config or {}
+        settings.update({
+            "node": {"data_dir": str(self.disk.path / "data")},
+            "connectors": {"archive": {"type": "sqlite", "path": str(db)}},
+            "rules": {"store": {
+                "sql": 'SELECT payload.id AS id, payload.v AS v, payload.pad AS pad FROM "load/#"',
+                "actions": [{"connector": "archive", "table": "readings",
+                             "columns": {"id": "${id}", "v": "${v}", "pad": "${pad}"},
+                             "retry": {"first": "100ms", "max": "500ms"}}]}}})
+        with Broker(settings, folder=self.folder) as broker:
+            with Scraper(broker) as scraper:
+                self.disk.fill(ROOM_MB << 20)
+                mark = len(broker.log())
+                p = load.Publisher(broker.port, "load/x", 4000, pad=2000, window=100, version=version)
+                p.start()
+                line = broker.wait_log(r"(?i)no space left|disk is full|database or disk is full", 60, after=mark)
+                self.assertRegex(line, "WARN|ERROR")
+                self.stalls(p)
+                scrapes = scraper.count
+                wait_until(lambda: scraper.count > scrapes, 30, "the status page is stuck while the disk is full")
+                self.disk.clear()
+                p.finish(120)
+                broker.wait_settled("store")
+            scraper.check()
+        self.assertEqual(p.acked - load.ids(db), set(), "acknowledged messages are not in the table")
+
+    def stalls(self, p):
+        """With the disk full the publisher comes to a halt, or is told 0x97; it is not acknowledged without end."""
+        def held():
+            before = len(p.acked)
+            time.sleep(1)
+            return p.refused > 0 or len(p.acked) == before
+        wait_until(held, 60, "the publisher goes on as if nothing were wrong")
+        self.assertLess(len(p.acked), p.count)
+
+    def test_full_disk__holds_old_publishers_and_loses_nothing(self):
+        self.fills_up(self.folder / "archive.db", m.V311)
+
+    def test_full_disk__holds_new_publishers_and_loses_nothing(self):
+        self.fills_up(self.folder / "archive.db", m.V5)
+
+    def test_full_disk__with_the_database_on_it_loses_nothing(self):
+        self.fills_up(self.disk.path / "archive.db", m.V311)
