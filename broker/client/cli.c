@@ -140,7 +140,12 @@ static const struct cli_option *split(const struct cli_command *cmd, const char 
 static bool parse_all(const struct cli_command *cmd, int argc, char **argv, void *out) {
 	for (int i = 1; i < argc; i++) {
 		const char *value;
-		if (argv[i][0] != '-' || argv[i][1] == '\0') return complain(cmd, argv[i], "was not expected", NULL);
+		if (argv[i][0] != '-' || argv[i][1] == '\0') {
+			const struct cli_option *word = find_letter(cmd, cmd->word);
+			if (!word) return complain(cmd, argv[i], "was not expected", NULL);
+			if (!set_value(cmd, word, argv[i], argv[i], out)) return false;
+			continue;
+		}
 		const struct cli_option *o = split(cmd, argv[i], &value);
 		if (!o) return unknown(cmd, argv[i]);
 		const char *shown = argv[i];

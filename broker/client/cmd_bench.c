@@ -74,12 +74,13 @@ static const struct cli_option options[] = {
     {.name = "json", .type = CLI_FLAG, .at = AT(json), .doc = "one JSON object instead of text"},
 };
 static const struct cli_command command = {
-    .usage = "sluice bench -s SCENARIO [options]",
+    .usage = "sluice bench SCENARIO [options]",
     .summary = "Loads an MQTT broker and says what arrived, how fast, and what it cost the broker.\n"
 	       "CPU-s/M: CPU seconds of the broker per million messages, each counted once when it comes in and once\n"
 	       "for each delivery.",
     .options = options,
     .options_len = SL_ARRAY_LEN(options),
+    .word = 's',
     .examples = "scenarios:\n"
 		"  fanin   100 publishers to 1 subscriber\n"
 		"  pairs   50 publishers, each to its own subscriber\n"
@@ -88,8 +89,8 @@ static const struct cli_command command = {
 		"  idle    10,000 connections with one subscription each, nothing published\n"
 		"  sink    50 publishers of JSON telemetry, no subscriber: for rules\n"
 		"examples:\n"
-		"  sluice bench -s fanin -n 1000000 --broker-pid $(pidof mosquitto)\n"
-		"  sluice bench -s pairs -q 1 --rate 2000 -n 20000 --per-write 1\n",
+		"  sluice bench fanin -n 1000000 --broker-pid $(pidof mosquitto)\n"
+		"  sluice bench pairs -q 1 --rate 2000 -n 20000 --per-write 1\n",
 };
 
 /* --- the report ---------------------------------------------------------------------------------------------- */

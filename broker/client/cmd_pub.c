@@ -273,7 +273,7 @@ static bool put_user_properties(struct pub *p) {
 static int summary(struct pub *p, int rc) {
 	struct mqtt_client_stats s;
 	mqtt_client_stats(p->client, &s);
-	if (!p->o.quiet) {
+	if (!p->o.quiet && s.sent) {
 		printf("%llu sent, %llu acknowledged, %llu refused, %llu sent again, %llu connections\n",
 		       (unsigned long long)s.sent, (unsigned long long)s.acknowledged, (unsigned long long)s.refused,
 		       (unsigned long long)s.resent, (unsigned long long)s.connects);
