@@ -1,0 +1,131 @@
+"""`sluice check`: every mistake is named with file, line, column, what was expected and the nearest spelling."""
+import re
+import unittest
+
+from harness.broker import ROOT, run_program, temp_folder
+
+GOOD = """\
+node: {name: a, data_dir: ./data}
+listeners:
+  - {name: mqtt, type: tcp, bind: "127.0.0.1:18830"}
+connectors:
+  archive: {type: sqlite, path: ./archive.db}
+rules:
+  hot:
+    sql: |
+      SELECT clientid AS device, payload.t AS t
+      FROM "room/+/telemetry"
+      WHERE payload.t > 28
+    actions:
+      - {connector: archive, table: readings, columns: {device: "${device}", t: "${t}"}, batch: {linger: 5ms}}
+"""
+
+
+class Check(unittest.TestCase):
+    def check(self, text):
+        path = temp_folder() / "a.yaml"
+        path.write_text(text)
+        return run_program("check", "-c", str(path), cwd=path.parent)
+
+    def refused(self, old, new, line, column, *words):
+        """GOOD with `old` replaced is refused at this place; the message holds these words."""
+        self.assertIn(old, GOOD)
+        done = self.check(GOOD.replace(old, new, 1))
+        self.assertEqual(done.returncode, 1, done.stdout + done.stderr)
+        places = re.findall(r"a\.yaml:(\d+):(\d+)", done.stderr)
+        self.assertIn((str(line), str(column)), places, done.stderr)
+        for word in words:
+            self.assertIn(word, done.stderr)
+
+    def test_check__good_file_is_fine(self):
+        done = self.check(GOOD)
+        self.assertEqual(done.returncode, 0, done.stderr)
+
+    def test_check__quickstart_configuration_is_fine(self):
+        done = run_program("check", "-c", "conf/sluice.yaml", cwd=ROOT)
+        self.assertEqual(done.returncode, 0, done.stderr)
+
+    def test_check__starts_nothing(self):
+        folder = temp_folder()
+        (folder / "a.yaml").write_text(GOOD)
+        run_program("check", "-c", "a.yaml", cwd=folder)
+        self.assertEqual([p.name for p in folder.iterdir()], ["a.yaml"])
+
+    def test_unknown_key__at_the_top(self):
+        self.refused("listeners:", "listners:", 2, 1, "listners", "listeners")
+
+    def test_unknown_key__in_a_section(self):
+        self.refused("data_dir", "data_dri", 1, 17, "data_dri", "data_dir")
+
+    def test_unknown_key__of_a_connector(self):
+        self.refused("path: ./archive.db", "pth: ./archive.db", 5, 27, "pth", "path")
+
+    def test_unknown_key__of_an_action(self):
+        self.refused("linger", "lingr", 13, 96, "lingr", "linger")
+
+    def test_wrong_unit__of_a_duration(self):
+        self.refused("5ms", "5mb", 13, 104, "5mb", "5ms")
+
+    def test_wrong_unit__duration_without_unit(self):
+        self.refused("5ms", "5", 13, 104, "unit")
+
+    def test_wrong_type__of_a_port(self):
+        self.refused('"127.0.0.1:18830"', '"127.0.0.1:port"', 3, 36, "bind")
+
+    def test_unknown_connector_type__names_the_nearest(self):
+        self.refused("type: sqlite", "type: sqlit", 5, 19, "sqlit", "sqlite")
+
+    def test_unknown_connector__in_an_action_names_the_nearest(self):
+        self.refused("connector: archive", "connector: archiv", 13, 21, "archiv", "archive")
+
+    def test_sql__syntax_error_is_placed_in_the_file(self):
+        self.refused('FROM "room/+/telemetry"', 'FORM "room/+/telemetry"', 10, 12, "expected")
+
+    def test_sql__error_at_the_start_of_the_text(self):
+        self.refused("SELECT clientid", "SELEKT clientid", 9, 7, "SELECT")
+
+    def test_sql__unknown_column_names_the_nearest(self):
+        self.refused("clientid AS device", "clientd AS device", 9, 14, "clientd", "clientid")
+
+    def test_sql__unknown_function_names_the_nearest(self):
+        self.refused("payload.t > 28", "flor(payload.t) > 28", 11, 13, "flor", "floor")
+
+    def test_sql__invalid_filter_in_from(self):
+        self.refused("room/+/telemetry", "room/+x/telemetry", 10, 12, "+")
+
+    def test_template__unknown_column_is_refused(self):
+        self.refused('"${device}"', '"${devise}"', 13, 66, "devise", "device")
+
+    def test_yaml__mistake_in_the_syntax_is_placed(self):
+        done = self.check(GOOD + "  - broken: [1, 2\n")
+        self.assertEqual(done.returncode, 1)
+        self.assertRegex(done.stderr, r"a\.yaml:\d+:\d+")
+
+    def test_yaml__key_twice_is_refused(self):
+        done = self.check(GOOD + "node: {name: b}\n")
+        self.assertEqual(done.returncode, 1)
+        self.assertIn("node", done.stderr)
+
+    def test_check__several_mistakes_are_all_told(self):
+        done = self.check(GOOD.replace("data_dir", "data_dri").replace("5ms", "5mb").replace("clientid", "clientd"))
+        self.assertEqual(done.returncode, 1)
+        for word in ("data_dri", "5mb", "clientd"):
+            self.assertIn(word, done.stderr)
+
+    def test_check__missing_file_says_so(self):
+        done = run_program("check", "-c", "nowhere.yaml")
+        self.assertIn(done.returncode, (1, 3))
+        self.assertIn("nowhere.yaml", done.stderr)
+
+    def test_check__environment_variable_that_is_not_set_is_named(self):
+        done = self.check(GOOD.replace("./archive.db", '"${SLUICE_NO_SUCH_VARIABLE}"'))
+        self.assertEqual(done.returncode, 1)
+        self.assertIn("SLUICE_NO_SUCH_VARIABLE", done.stderr)
+
+    def test_run__bad_file_starts_nothing(self):
+        folder = temp_folder()
+        (folder / "a.yaml").write_text(GOOD.replace("clientid", "clientd"))
+        done = run_program("run", "-c", "a.yaml", cwd=folder, timeout=20)
+        self.assertEqual(done.returncode, 1)
+        self.assertIn("a.yaml:9:14", done.stderr)
+        self.assertFalse((folder / "data").exists())
