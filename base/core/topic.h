@@ -26,6 +26,10 @@ enum {
 /* A name to publish to: not empty, no "+" or "#" [MQTT-3.3.2-2], no U+0000, within the bounds above. */
 bool topic_name_valid(struct sl_slice topic);
 
+/* True for the topics that nearly all are: valid (as above), short and all ASCII, hence valid UTF-8 too, in one pass.
+ * False says nothing: ask topic_name_valid() and utf8_valid_mqtt(). */
+bool topic_name_plain(struct sl_slice topic);
+
 /* A filter to subscribe to: "+" alone in its level, "#" alone in the last [MQTT-4.7.1-1, MQTT-4.7.1-2]. A shared
  * one is judged as a whole: "$share/group/filter" with a group of at least one character without wildcards
  * [MQTT-4.8.2-1, MQTT-4.8.2-2]. */

@@ -117,7 +117,8 @@ int mqtt_decode_connack(const struct mqtt_frame *f, enum mqtt_version version, s
 /* --- PUBLISH ------------------------------------------------------------------------------------------------- */
 
 static int check_topic(const struct mqtt_publish *p, enum mqtt_reason *reason) {
-	if (sl_likely(p->topic.n > 0)) {
+	if (sl_likely(topic_name_plain(p->topic))) return SL_OK;
+	if (p->topic.n > 0) {
 		if (!utf8_valid_mqtt(p->topic)) return mqtt_malformed(reason); /* [MQTT-3.3.2-1] */
 		if (!topic_name_valid(p->topic)) return mqtt_refuse(reason, MQTT_RC_TOPIC_NAME_INVALID);
 		return SL_OK;

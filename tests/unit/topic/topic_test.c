@@ -44,6 +44,26 @@ static void test_topic_name__length_and_levels_are_bounded(void **state) {
 	sl_free(text);
 }
 
+/* Each forbidden byte at each place of names of each length: the scan by eight bytes must see them all. */
+static void test_topic_name__forbidden_bytes_are_seen_everywhere(void **state) {
+	(void)state;
+	static const char forbidden[] = {'+', '#', '\0'};
+	char text[40];
+	for (size_t n = 1; n <= sizeof text; n++)
+		for (size_t at = 0; at < n; at++)
+			for (size_t i = 0; i < sizeof forbidden; i++) {
+				memset(text, 'a', n);
+				assert_true(topic_name_valid(slice_make(text, n)));
+				assert_true(topic_name_plain(slice_make(text, n)));
+				text[at] = forbidden[i];
+				assert_false(topic_name_valid(slice_make(text, n)));
+				assert_false(topic_name_plain(slice_make(text, n)));
+				text[at] = (char)0xc3;
+				assert_true(topic_name_valid(slice_make(text, n)));
+				assert_false(topic_name_plain(slice_make(text, n)));
+			}
+}
+
 static void test_topic_filter__wildcards_fill_their_level(void **state) {
 	(void)state;
 	assert_true(filter_ok("#"));
@@ -122,6 +142,7 @@ int main(void) {
 	    cmocka_unit_test(test_topic_name__plain_ones_are_valid),
 	    cmocka_unit_test(test_topic_name__wildcards_nul_and_emptiness_are_not),
 	    cmocka_unit_test(test_topic_name__length_and_levels_are_bounded),
+	    cmocka_unit_test(test_topic_name__forbidden_bytes_are_seen_everywhere),
 	    cmocka_unit_test(test_topic_filter__wildcards_fill_their_level),
 	    cmocka_unit_test(test_topic_filter__shared_ones_need_a_group_and_a_filter),
 	    cmocka_unit_test(test_topic_share_split__tells_group_and_filter),
