@@ -156,13 +156,17 @@ static int check_tag(struct load *l, yaml_mark_t mark, const yaml_char_t *tag, c
 
 static size_t blank_len(struct sl_slice s) { return s.n && (s.p[0] == ' ' || s.p[0] == '\t') ? 1 : yaml_break_len(s); }
 
-/* The source offset of a scalar's first character, quote or block sign: behind a tag. */
+/* The source offset of a scalar's first character, quote or block sign: behind a tag, white space and comments. */
 static size_t behind_tag(struct load *l, const yaml_event_t *e) {
 	size_t at = mark_offset(l, e->start_mark);
 	struct sl_slice s = l->doc->source;
 	if (!e->data.scalar.tag) return at;
 	while (at < s.n && blank_len(slice_from(s, at)) == 0) at++;
-	while (at < s.n && blank_len(slice_from(s, at)) > 0) at += blank_len(slice_from(s, at));
+	for (bool comment = false; at < s.n; at += sl_max_size(1, blank_len(slice_from(s, at)))) {
+		size_t line_break = yaml_break_len(slice_from(s, at));
+		comment = line_break ? false : comment || s.p[at] == '#';
+		if (!comment && blank_len(slice_from(s, at)) == 0) break;
+	}
 	return at;
 }
 
