@@ -100,7 +100,7 @@ class Rows(unittest.TestCase):
 
     def test_table_missing__rows_wait_until_it_is_there(self):
         load.make_table(self.db)
-        with Broker(load.into_table(self.folder, table="late"), folder=self.folder) as broker:
+        with Broker(load.into_table(self.folder, table="late", create=False), folder=self.folder) as broker:
             with Scraper(broker) as scraper:
                 self.publish(broker, 50)
                 load.make_table(self.db, "CREATE TABLE IF NOT EXISTS late (id INTEGER, v INTEGER)")
