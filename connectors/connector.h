@@ -26,6 +26,7 @@
 
 #include "err.h"
 #include "field.h"
+#include "loop.h"
 #include "sql.h"
 #include "sql_row.h"
 
@@ -101,10 +102,11 @@ struct sl_connector_kind {
 	void (*connect)(struct sl_conn *c);                 /* ends in sl_conn_up() or sl_conn_down() */
 	void (*probe)(struct sl_conn *c);                   /* cheap round trip; ends in sl_probe_done(); may be NULL */
 	void (*close)(struct sl_conn *c); /* no new work; ends in sl_conn_closed() after the last callback */
-	void (*fini)(struct sl_conn *c);  /* frees what open made */
+	void (*fini)(struct sl_conn *c);  /* frees what open made; also called when open never was. May be NULL */
 
 	int (*action_open)(struct sl_conn_action *a, struct sl_err *err);
-	void (*action_fini)(struct sl_conn_action *a);
+	void (*action_fini)(
+	    struct sl_conn_action *a); /* also when action_open never was; no batch is out. May be NULL */
 
 	/* Row -> the bytes that would be sent (SQL with parameters shown, a JSON line, ...). Pure: for dry runs and tests. */
 	int (*encode)(struct sl_conn_action *a, const void *row, struct sl_buf *out, struct sl_err *err);
@@ -122,6 +124,13 @@ void *sl_action_impl(struct sl_conn_action *a);
 struct sl_conn *sl_action_conn(struct sl_conn_action *a);
 const char *sl_action_name(const struct sl_conn_action *a); /* "rule.1": for logs and file names */
 const struct sl_param *sl_action_params(const struct sl_conn_action *a, size_t *count); /* what action_params gave */
+
+/* For kinds that work on the loop: timers, handles. */
+struct sl_loop *sl_conn_loop(struct sl_conn *c);
+/* From open() only: this connection is (not) BLOCKING, whatever its kind; up to n batches of one action may be out at once,
+ * each with rows of other order keys (default 1). */
+void sl_conn_set_blocking(struct sl_conn *c, bool blocking);
+void sl_conn_set_ways(struct sl_conn *c, uint32_t n);
 
 /* What a kind reports. Loop's thread, or the connection's own thread for BLOCKING kinds. text is copied. */
 void sl_conn_up(struct sl_conn *c);

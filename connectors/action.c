@@ -1,0 +1,89 @@
+/* action.c: what kinds see of actions and batches. See connector.h. */
+#include "connectors_int.h"
+#include "schema.h"
+
+void *sl_action_impl(struct sl_conn_action *a) { return a->impl; }
+struct sl_conn *sl_action_conn(struct sl_conn_action *a) {
+	return a->conn;
+}
+const char *sl_action_name(const struct sl_conn_action *a) { return a->name; }
+const struct sl_param *sl_action_params(const struct sl_conn_action *a, size_t *count) {
+	*count = a->param_count;
+	return a->params;
+}
+
+void action_free(struct sl_conn_action *a) {
+	if (!a) return;
+	if (a->impl && a->conn) {
+		const struct sl_connector_kind *kind = a->conn->kind;
+		if (kind->action_fini) kind->action_fini(a);
+		conf_fini(kind->action_fields, a->impl);
+	}
+	if (a->on_error_release) a->on_error_release(a->on_error);
+	conf_fini(action_conf_fields, &a->conf);
+	json_decref(a->tree);
+	sl_free(a->impl);
+	sl_free(a->rule);
+	sl_free(a->name);
+	sl_free(a);
+}
+
+/* ---- Batches. @thread the loop, or the connection's own ---- */
+
+static struct pipeline_batch *batch_of(struct sl_batch *b) { return sl_container_of(b, struct pipeline_batch, b); }
+
+void sl_batch_reason(struct sl_batch *b, uint32_t i, const char *fmt, ...) {
+	va_list ap;
+	va_start(ap, fmt);
+	sl_free(b->reason[i]);
+	b->reason[i] = sl_vasprintf(fmt, ap);
+	va_end(ap);
+	batch_of(b)->reasons = true;
+}
+
+void sl_batch_fill(struct sl_batch *b, enum sl_result r, const char *reason) {
+	for (uint32_t i = 0; i < b->count; i++) {
+		if (b->result[i] != SL_RESULT_PENDING) continue;
+		b->result[i] = (uint8_t)r;
+		if (reason) sl_batch_reason(b, i, "%s", reason);
+	}
+}
+
+void sl_batch_not_ready(struct sl_batch *b, const char *fmt, ...) {
+	va_list ap;
+	va_start(ap, fmt);
+	sl_free(b->not_ready);
+	b->not_ready = sl_vasprintf(fmt, ap);
+	va_end(ap);
+	sl_batch_fill(b, SL_RESULT_LOST, NULL);
+}
+
+static void back_run(struct sl_post *post, struct sl_loop *l) {
+	(void)l;
+	pipeline_batch_back(sl_container_of(post, struct pipeline_batch, post));
+}
+
+/* True when what follows in the same way may be sent without the loop's consent. */
+static bool batch_settled(const struct sl_batch *b) {
+	for (uint32_t i = 0; i < b->count; i++)
+		if (b->result[i] != SL_RESULT_DONE && b->result[i] != SL_RESULT_REJECT) return false;
+	return true;
+}
+
+void sl_batch_done(struct sl_batch *b) {
+	struct pipeline_batch *bt = batch_of(b);
+	struct connectors *cs = bt->p->cs;
+#ifndef NDEBUG
+	for (uint32_t i = 0; i < b->count; i++) sl_assert(b->result[i] != SL_RESULT_PENDING);
+#endif
+	if (sl_loop_is_current(cs->loop)) {
+		/* Perhaps from inside submit(): taken up after that, at the end of this tick. */
+		bt->next = NULL;
+		*cs->done_tail = bt;
+		cs->done_tail = &bt->next;
+		return;
+	}
+	if (batch_settled(b)) bt->way->thread_broken = false;
+	bt->post.run = back_run;
+	sl_loop_post(cs->loop, &bt->post);
+}

@@ -1,0 +1,24 @@
+/* buffer.c: see buffer.h. */
+#include "buffer.h"
+
+void row_queue_fini(struct row_queue *q) {
+	sl_free(q->at);
+	*q = (struct row_queue){0};
+}
+
+void row_queue_grow(struct row_queue *q) {
+	size_t cap = q->cap ? q->cap * 2 : 64;
+	struct row_ref *at = sl_calloc(cap, sizeof *at);
+	for (size_t i = 0; i < q->n; i++) at[i] = *row_queue_at(q, i);
+	sl_free(q->at);
+	q->at = at;
+	q->cap = cap;
+	q->first = 0;
+}
+
+void row_queue_put_before(struct row_queue *to, struct row_queue *from) {
+	for (size_t i = from->n; i-- > 0;) row_queue_push_front(to, *row_queue_at(from, i));
+	from->n = 0;
+	from->first = 0;
+	from->bytes = 0;
+}

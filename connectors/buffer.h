@@ -1,0 +1,108 @@
+/* buffer.h: chunks of rows, and queues of rows out of them.
+ *
+ * A chunk is what one worker staged for one action in one tick: one block with the rows one behind the other, room for the
+ * log's record head in front, so that the chunk itself is written to disk. Rows never move; who needs one points into
+ * the chunk. A chunk lives until the last of its rows is decided, then goes back to the pool of the worker that made it.
+ *
+ * A row_queue is a double-ended queue of such pointers.
+ * Thread: a chunk belongs to its worker until it is posted, then to the connector loop. */
+#ifndef SL_BUFFER_H
+#define SL_BUFFER_H
+
+#include "buf.h"
+#include "loop.h"
+#include "mem.h"
+#include "spill.h"
+#include "sql_row.h"
+#include "ticket.h"
+
+#define CHUNK_BYTES_MAX (512 * SL_KB) /* a worker begins another chunk above this */
+
+struct sl_pipeline;
+
+/* Who waits for a chunk to be safe; goes back to the worker as soon as it is. */
+struct sl_tickets {
+	struct sl_tickets *next;
+	size_t worker, n, cap;
+	struct sl_ticket **at;
+};
+
+struct sl_chunk {
+	struct sl_post post;   /* the first chunk of a letter carries it */
+	struct sl_chunk *next; /* letter, line, pool */
+	struct sl_list in_mem; /* pipeline's chunks in memory, in order of arrival */
+	struct sl_pipeline *p;
+	struct sl_tickets *tickets; /* NULL when nobody waits (any more) */
+	size_t worker;
+	bool qos; /* of QoS 1 and 2 messages */
+	uint32_t rows, undecided;
+	int64_t at_ms;       /* wall time of the first row's message */
+	uint64_t arrived_ms; /* at the pipeline, monotonic */
+	uint64_t arrival;    /* order of arrival */
+	struct spill_ref ref;
+	struct sl_buf buf; /* struct spill_head, rows */
+};
+
+static inline const char *chunk_rows(const struct sl_chunk *c) { return c->buf.p + sizeof(struct spill_head); }
+static inline size_t chunk_bytes(const struct sl_chunk *c) { return c->buf.n - sizeof(struct spill_head); }
+
+/* A line of chunks, first in first out. */
+struct chunk_line {
+	struct sl_chunk *head, *tail;
+};
+static inline void chunk_line_push(struct chunk_line *l, struct sl_chunk *c) {
+	c->next = NULL;
+	if (l->tail)
+		l->tail->next = c;
+	else
+		l->head = c;
+	l->tail = c;
+}
+static inline struct sl_chunk *chunk_line_pop(struct chunk_line *l) {
+	struct sl_chunk *c = l->head;
+	if (!c) return NULL;
+	l->head = c->next;
+	if (!l->head) l->tail = NULL;
+	c->next = NULL;
+	return c;
+}
+
+struct row_ref {
+	const void *row;
+	struct sl_chunk *chunk;
+	uint32_t attempts, size;
+};
+
+struct row_queue {
+	struct row_ref *at;
+	size_t first, n, cap; /* cap: 0 or a power of two */
+	uint64_t bytes;
+};
+void row_queue_fini(struct row_queue *q);
+void row_queue_grow(struct row_queue *q);
+static inline struct row_ref *row_queue_at(const struct row_queue *q, size_t i) {
+	return &q->at[(q->first + i) & (q->cap - 1)];
+}
+static inline void row_queue_push(struct row_queue *q, struct row_ref ref) {
+	if (sl_unlikely(q->n == q->cap)) row_queue_grow(q);
+	q->at[(q->first + q->n++) & (q->cap - 1)] = ref;
+	q->bytes += ref.size;
+}
+static inline void row_queue_push_front(struct row_queue *q, struct row_ref ref) {
+	if (sl_unlikely(q->n == q->cap)) row_queue_grow(q);
+	q->first = (q->first + q->cap - 1) & (q->cap - 1);
+	q->at[q->first] = ref;
+	q->n++;
+	q->bytes += ref.size;
+}
+static inline struct row_ref row_queue_pop(struct row_queue *q) {
+	struct row_ref ref = q->at[q->first];
+	q->first = (q->first + 1) & (q->cap - 1);
+	q->n--;
+	q->bytes -= ref.size;
+	return ref;
+}
+/* Moves all of `from` before the first of `to`, in its order. */
+void row_queue_put_before(struct row_queue *to, struct row_queue *from);
+
+#endif

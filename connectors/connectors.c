@@ -1,0 +1,477 @@
+/* connectors.c: the service: its loop, what runs at the end of a tick, putting a set in force, draining and stopping. */
+#include "connectors.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <inttypes.h>
+
+#include "connectors_int.h"
+#include "log.h"
+
+#define TURNS_MAX 64 /* rounds in one tick before other events get their turn */
+
+/* ---- The end of a tick. ------------------------------------------------------------------------------------------------ */
+
+static void kick_run(struct sl_post *post, struct sl_loop *l) {
+	(void)l;
+	sl_container_of(post, struct connectors, kick)->kicked = false;
+}
+
+static void done_take(struct connectors *cs) {
+	struct pipeline_batch *bt = cs->done;
+	cs->done = NULL;
+	cs->done_tail = &cs->done;
+	for (struct pipeline_batch *next; bt; bt = next) {
+		next = bt->next;
+		pipeline_batch_back(bt);
+	}
+}
+
+static void dirty_run(struct connectors *cs) {
+	struct sl_list turn;
+	sl_list_init(&turn);
+	sl_list_splice_back(&turn, &cs->dirty);
+	for (struct sl_list *it; (it = sl_list_pop_front(&turn));)
+		pipeline_run(SL_LIST_ENTRY(it, struct sl_pipeline, dirty));
+}
+
+static void reap(struct connectors *cs);
+static void drain_step(struct connectors *cs);
+
+static void stage_hook(struct sl_hook *hook) {
+	struct connectors *cs = sl_container_of(hook, struct connectors, hook_stage);
+	bool worked = cs->done || !sl_list_empty(&cs->dirty);
+	for (int turn = 0; turn < TURNS_MAX && (cs->done || !sl_list_empty(&cs->dirty)); turn++) {
+		done_take(cs);
+		dirty_run(cs);
+	}
+	if ((cs->done || !sl_list_empty(&cs->dirty)) && !cs->kicked) {
+		cs->kicked = true;
+		cs->kick.run = kick_run;
+		sl_loop_post(cs->loop, &cs->kick);
+	}
+	if (worked) reap(cs);
+	if (cs->draining) drain_step(cs);
+}
+
+static void flush_hook(struct sl_hook *hook) {
+	connectors_ends_send(sl_container_of(hook, struct connectors, hook_flush));
+}
+
+/* ---- Make and free. ---------------------------------------------------------------------------------------------------- */
+
+int connectors_new(const struct connectors_opts *opts, struct connectors **out, struct sl_err *err) {
+	struct connectors *cs = SL_NEW(struct connectors);
+	*out = NULL;
+	int r = sl_loop_new("connectors", -1, &cs->loop, err);
+	if (r != SL_OK) {
+		sl_free(cs);
+		return r;
+	}
+	cs->data_dir = sl_strdup(opts->data_dir ? opts->data_dir : ".");
+	cs->worker_count = opts->worker_count;
+	cs->workers = SL_NEW_ARRAY(struct sl_loop *, opts->worker_count + 1);
+	cs->ends = aligned_alloc(64, sizeof(struct worker_end) * (opts->worker_count + 1));
+	sl_assert(cs->ends);
+	memset(cs->ends, 0, sizeof(struct worker_end) * (opts->worker_count + 1));
+	for (size_t i = 0; i < opts->worker_count; i++) {
+		cs->workers[i] = opts->workers[i];
+		cs->ends[i].confirmed_tail = &cs->ends[i].confirmed;
+	}
+	sl_list_init(&cs->conns);
+	sl_list_init(&cs->pipelines);
+	sl_list_init(&cs->dirty);
+	cs->done_tail = &cs->done;
+	pthread_mutex_init(&cs->lock, NULL);
+	pthread_cond_init(&cs->cond, NULL);
+	cs->hook_stage.run = stage_hook;
+	cs->hook_flush.run = flush_hook;
+	sl_list_init(&cs->hook_stage.link);
+	sl_list_init(&cs->hook_flush.link);
+	sl_loop_hook_add(cs->loop, SL_PHASE_STAGE, &cs->hook_stage);
+	sl_loop_hook_add(cs->loop, SL_PHASE_FLUSH, &cs->hook_flush);
+	*out = cs;
+	return SL_OK;
+}
+
+int connectors_start(struct connectors *cs, struct sl_err *err) {
+	int r = sl_loop_start(cs->loop, err);
+	cs->started = r == SL_OK;
+	return r;
+}
+
+static void end_free(struct worker_end *end) {
+	for (struct sl_chunk *c = end->chunks, *next; c; c = next) {
+		next = c->next;
+		connectors_chunk_free(c);
+	}
+	for (struct sl_chunk *c = end->spare, *next; c; c = next) {
+		next = c->next;
+		connectors_chunk_free(c);
+	}
+	for (struct sl_tickets *t = end->tickets, *next; t; t = next) {
+		next = t->next;
+		connectors_tickets_free(t);
+	}
+	for (struct sl_tickets *t = end->confirmed, *next; t; t = next) {
+		next = t->next;
+		connectors_tickets_free(t);
+	}
+}
+
+void connectors_free(struct connectors *cs) {
+	if (!cs) return;
+	sl_assert(!cs->started || cs->stopped);
+	sl_loop_hook_remove(&cs->hook_stage);
+	sl_loop_hook_remove(&cs->hook_flush);
+	sl_loop_free(cs->loop);
+	for (size_t i = 0; i < cs->worker_count; i++) end_free(&cs->ends[i]);
+	pthread_mutex_destroy(&cs->lock);
+	pthread_cond_destroy(&cs->cond);
+	free(cs->ends);
+	sl_free(cs->workers);
+	sl_free(cs->data_dir);
+	sl_free(cs);
+}
+
+struct sl_loop *connectors_loop(struct connectors *cs) {
+	return cs->loop;
+}
+
+void connectors_on_reject(struct connectors *cs, connectors_reject_fn fn, void *arg) {
+	cs->on_reject = fn;
+	cs->on_reject_arg = arg;
+}
+
+/* ---- A call to the loop that waits. --------------------------------------------------------------------------------- */
+
+struct call {
+	struct sl_post post;
+	struct connectors *cs;
+	void (*fn)(struct connectors *cs, void *arg);
+	void *arg;
+	bool done;
+};
+
+static void call_end(struct connectors *cs, bool *done) {
+	pthread_mutex_lock(&cs->lock);
+	*done = true;
+	pthread_cond_broadcast(&cs->cond);
+	pthread_mutex_unlock(&cs->lock);
+}
+
+static void call_wait(struct connectors *cs, const bool *done) {
+	pthread_mutex_lock(&cs->lock);
+	while (!*done) pthread_cond_wait(&cs->cond, &cs->lock);
+	pthread_mutex_unlock(&cs->lock);
+}
+
+static void call_run(struct sl_post *post, struct sl_loop *l) {
+	struct call *call = sl_container_of(post, struct call, post);
+	(void)l;
+	call->fn(call->cs, call->arg);
+	call_end(call->cs, &call->done);
+}
+
+void connectors_call(struct connectors *cs, void (*fn)(struct connectors *cs, void *arg), void *arg) {
+	struct call call = {.post = {.run = call_run}, .cs = cs, .fn = fn, .arg = arg};
+	sl_assert(cs->started);
+	sl_loop_post(cs->loop, &call.post);
+	call_wait(cs, &call.done);
+}
+
+/* ---- Putting a set in force. -------------------------------------------------------------------------------------------- */
+
+struct commit {
+	struct connectors_set *set;
+	struct sl_err *err;
+	int status;
+};
+
+static struct sl_conn *conn_equal(struct connectors *cs, const struct sl_conn *wanted) {
+	SL_LIST_FOREACH(it, &cs->conns) {
+		struct sl_conn *c = SL_LIST_ENTRY(it, struct sl_conn, link);
+		if (!c->retired && strcmp(c->name, wanted->name) == 0 && c->fingerprint == wanted->fingerprint)
+			return c;
+	}
+	return NULL;
+}
+
+static struct sl_pipeline *pipeline_equal(struct connectors *cs, const struct sl_conn_action *wanted) {
+	struct sl_conn *conn = conn_equal(cs, wanted->conn);
+	SL_LIST_FOREACH(it, &cs->pipelines) {
+		struct sl_pipeline *p = SL_LIST_ENTRY(it, struct sl_pipeline, link);
+		const struct sl_conn_action *a = p->action;
+		if (conn && a->conn == conn && !p->retiring && a->index == wanted->index &&
+		    strcmp(a->rule, wanted->rule) == 0 && json_equal(a->tree, wanted->tree))
+			return p;
+	}
+	return NULL;
+}
+
+/* Opens what is new; the lists are not touched yet, but for new ones at their ends. */
+static int commit_open(struct connectors *cs, struct commit *c) {
+	struct connectors_set *set = c->set;
+	int r = SL_OK;
+	for (size_t i = 0; i < set->conn_count && r == SL_OK; i++) {
+		struct sl_conn *conn = set->conns[i];
+		if (conn_equal(cs, conn) || conn->opened) continue;
+		r = conn->kind->open ? conn->kind->open(conn, c->err) : SL_OK;
+		conn->opened = r == SL_OK;
+		if (r != SL_OK) sl_err_prefix(c->err, "connector %s", conn->name);
+	}
+	for (size_t i = 0; i < set->spec_count && r == SL_OK; i++) {
+		struct sl_action_spec *spec = set->specs[i];
+		struct sl_conn_action *a = spec->action;
+		spec->p = pipeline_equal(cs, a);
+		spec->kept = spec->p != NULL;
+		if (spec->kept) continue;
+		const struct sl_connector_kind *kind = a->conn->kind;
+		r = kind->action_open ? kind->action_open(a, c->err) : SL_OK;
+		if (r == SL_OK) r = pipeline_new(cs, a, &spec->p, c->err);
+		if (r == SL_OK) spec->action = NULL;
+	}
+	return r;
+}
+
+static void commit_undo(struct connectors_set *set) {
+	for (size_t i = 0; i < set->spec_count; i++) {
+		struct sl_action_spec *spec = set->specs[i];
+		if (spec->p && !spec->kept) {
+			spec->action = spec->p->action;
+			spec->action->p = NULL;
+			spec->p->action = NULL;
+			pipeline_free(spec->p);
+		}
+		spec->p = NULL;
+	}
+}
+
+static void on_error_swap(struct sl_conn_action *running, struct sl_conn_action *wanted) {
+	void *on_error = running->on_error;
+	void (*release)(void *) = running->on_error_release;
+	running->on_error = wanted->on_error;
+	running->on_error_release = wanted->on_error_release;
+	wanted->on_error = on_error;
+	wanted->on_error_release = release;
+}
+
+/* From here on nothing fails. */
+static void commit_switch(struct connectors *cs, struct connectors_set *set) {
+	cs->commits++;
+	SL_LIST_FOREACH(it, &cs->pipelines) {
+		struct sl_pipeline *p = SL_LIST_ENTRY(it, struct sl_pipeline, link);
+		if (!p->retiring) p->retired_by = cs->commits;
+		p->retiring = true;
+	}
+	SL_LIST_FOREACH(it, &cs->conns) SL_LIST_ENTRY(it, struct sl_conn, link)->retired = true;
+	for (size_t i = 0; i < set->conn_count; i++) {
+		struct sl_conn *conn = set->conns[i], *kept = NULL;
+		SL_LIST_FOREACH(it, &cs->conns) {
+			struct sl_conn *c = SL_LIST_ENTRY(it, struct sl_conn, link);
+			if (!c->closing && strcmp(c->name, conn->name) == 0 && c->fingerprint == conn->fingerprint)
+				kept = c;
+		}
+		if (kept) {
+			kept->retired = false;
+			for (size_t j = 0; j < set->spec_count; j++)
+				if (!set->specs[j]->kept && set->specs[j]->p->action->conn == conn)
+					set->specs[j]->p->action->conn = kept;
+			continue;
+		}
+		sl_list_push_back(&cs->conns, &conn->link);
+		set->conns[i] = NULL;
+		conn_start(conn);
+	}
+	for (size_t i = 0; i < set->spec_count; i++) {
+		struct sl_action_spec *spec = set->specs[i];
+		spec->p->retiring = false;
+		if (spec->kept)
+			on_error_swap(spec->p->action, spec->action);
+		else
+			sl_list_push_back(&cs->pipelines, &spec->p->link);
+		pipeline_wake(spec->p);
+	}
+	if (cs->commits == 1) connectors_orphans_warn(cs);
+}
+
+static void commit_run(struct connectors *cs, void *arg) {
+	struct commit *c = arg;
+	c->status = commit_open(cs, c);
+	if (c->status == SL_OK)
+		commit_switch(cs, c->set);
+	else
+		commit_undo(c->set);
+}
+
+int connectors_commit(struct connectors *cs, struct connectors_set *set, struct sl_err *err) {
+	struct commit c = {.set = set, .err = err};
+	connectors_call(cs, commit_run, &c);
+	return c.status;
+}
+
+/* ---- What was replaced ends when it is empty. ------------------------------------------------------------------------------ */
+
+/* Goes to every worker and from there to the loop: then all chunks for retiring pipelines have arrived. */
+struct fence {
+	struct sl_post at_worker, at_loop;
+	struct connectors *cs;
+	size_t worker, *left;
+	uint64_t commit;
+};
+
+static void fence_at_loop(struct sl_post *post, struct sl_loop *l) {
+	struct fence *f = sl_container_of(post, struct fence, at_loop);
+	struct connectors *cs = f->cs;
+	size_t left = --*f->left;
+	(void)l;
+	if (left == 0) {
+		sl_free(f->left);
+		SL_LIST_FOREACH(it, &cs->pipelines) {
+			struct sl_pipeline *p = SL_LIST_ENTRY(it, struct sl_pipeline, link);
+			if (!p->retiring || p->retired_by > f->commit) continue;
+			p->retired = true;
+			pipeline_wake(p);
+		}
+		reap(cs);
+	}
+	sl_free(f);
+}
+
+static void fence_at_worker(struct sl_post *post, struct sl_loop *l) {
+	struct fence *f = sl_container_of(post, struct fence, at_worker);
+	(void)l;
+	sl_stages_flush(f->cs, f->worker);
+	f->at_loop.run = fence_at_loop;
+	sl_loop_post(f->cs->loop, &f->at_loop);
+}
+
+void connectors_commit_done(struct connectors *cs) {
+	size_t count = cs->worker_count ? cs->worker_count : 1, *left = SL_NEW(size_t);
+	*left = count; /* from the first letter on the loop's */
+	for (size_t i = 0; i < count; i++) {
+		struct fence *f = SL_NEW(struct fence);
+		f->cs = cs;
+		f->worker = i;
+		f->left = left;
+		f->commit = cs->commits;
+		f->at_worker.run = fence_at_worker;
+		f->at_loop.run = fence_at_loop;
+		if (cs->worker_count)
+			sl_loop_post(cs->workers[i], &f->at_worker);
+		else
+			sl_loop_post(cs->loop, &f->at_loop);
+	}
+}
+
+static bool conn_used(const struct connectors *cs, const struct sl_conn *c) {
+	SL_LIST_FOREACH(it, &cs->pipelines)
+	if (SL_LIST_ENTRY(it, struct sl_pipeline, link)->action->conn == c) return true;
+	return false;
+}
+
+static void reap(struct connectors *cs) {
+	SL_LIST_FOREACH_SAFE(it, &cs->pipelines) {
+		struct sl_pipeline *p = SL_LIST_ENTRY(it, struct sl_pipeline, link);
+		if (!p->retired || !pipeline_idle(p)) continue;
+		log_info(LOG_ACTION, "replaced action has delivered everything and ends",
+			 "action=%s delivered=%" PRIu64, p->action->name, p->count.delivered);
+		char *dir = p->log_dir;
+		p->log_dir = NULL;
+		sl_timer_cancel(&p->timer);
+		sl_list_remove(&p->dirty);
+		sl_list_remove(&p->link);
+		pipeline_free(p);
+		if (dir && spill_remove(dir) != SL_OK)
+			log_warn(LOG_ACTION, "empty log cannot be removed", "path=%s", dir);
+		sl_free(dir);
+	}
+	SL_LIST_FOREACH_SAFE(it, &cs->conns) {
+		struct sl_conn *c = SL_LIST_ENTRY(it, struct sl_conn, link);
+		if (c->retired && !conn_used(cs, c)) conn_close(c);
+		if (c->retired && c->closed) conn_free(c);
+	}
+}
+
+void connectors_orphans_warn(struct connectors *cs) {
+	char *parent = sl_asprintf("%s/actions", cs->data_dir);
+	DIR *d = opendir(parent);
+	for (struct dirent *e; d && (e = readdir(d));) {
+		if (e->d_name[0] == '.') continue;
+		char *dir = sl_asprintf("%s/%s", parent, e->d_name);
+		bool owned = false;
+		SL_LIST_FOREACH(it, &cs->pipelines) {
+			const struct sl_pipeline *p = SL_LIST_ENTRY(it, struct sl_pipeline, link);
+			owned = owned || (p->log_dir && strcmp(p->log_dir, dir) == 0);
+		}
+		uint64_t rows = 0;
+		if (!owned && spill_count(dir, &rows) == SL_OK) {
+			if (rows > 0)
+				log_warn(LOG_ACTION, "rows wait for an action that is not configured any more",
+					 "path=%s rows=%" PRIu64 " do=\"restore the rule, or delete the folder\"", dir,
+					 rows);
+			else if (spill_remove(dir) != SL_OK)
+				log_warn(LOG_ACTION, "empty log cannot be removed", "path=%s", dir);
+		}
+		sl_free(dir);
+	}
+	if (d) closedir(d);
+	sl_free(parent);
+}
+
+/* ---- Stop. ------------------------------------------------------------------------------------------------------------------ */
+
+static void halt_all(struct connectors *cs) {
+	SL_LIST_FOREACH(it, &cs->pipelines) {
+		struct sl_pipeline *p = SL_LIST_ENTRY(it, struct sl_pipeline, link);
+		if (!p->halted) pipeline_halt(p);
+	}
+}
+
+static void stop_deadline(struct sl_timer *t) { halt_all(sl_container_of(t, struct connectors, stop_timer)); }
+
+/* Nothing to deliver, or no more time; then nothing out; then connections closed; then the end. */
+static void drain_step(struct connectors *cs) {
+	bool idle = true, halted = true, out = false, closed = true;
+	SL_LIST_FOREACH(it, &cs->pipelines) {
+		struct sl_pipeline *p = SL_LIST_ENTRY(it, struct sl_pipeline, link);
+		idle = idle && pipeline_idle(p);
+		halted = halted && p->halted;
+		out = out || !sl_list_empty(&p->out) || pipeline_sync_busy(p);
+	}
+	if (idle && !halted) halt_all(cs);
+	if (!(idle || halted) || out || cs->done) return;
+	SL_LIST_FOREACH(it, &cs->conns) {
+		struct sl_conn *c = SL_LIST_ENTRY(it, struct sl_conn, link);
+		conn_close(c);
+		closed = closed && c->closed;
+	}
+	if (closed) call_end(cs, &cs->stopped);
+}
+
+static void drain_begin(struct connectors *cs, void *arg) {
+	cs->draining = true;
+	sl_timer_init(&cs->stop_timer, stop_deadline);
+	sl_timer_set(cs->loop, &cs->stop_timer, *(uint64_t *)arg);
+	SL_LIST_FOREACH(it, &cs->pipelines) {
+		struct sl_pipeline *p = SL_LIST_ENTRY(it, struct sl_pipeline, link);
+		p->draining = true;
+		pipeline_wake(p);
+	}
+}
+
+void connectors_stop(struct connectors *cs, uint64_t deadline_ms) {
+	if (!cs->started || cs->stopped) return;
+	connectors_call(cs, drain_begin, &deadline_ms);
+	call_wait(cs, &cs->stopped);
+	sl_loop_stop(cs->loop);
+	sl_loop_join(cs->loop);
+	for (struct sl_list *it; (it = sl_list_pop_front(&cs->pipelines));) {
+		struct sl_pipeline *p = SL_LIST_ENTRY(it, struct sl_pipeline, link);
+		sl_list_remove(&p->dirty);
+		sl_timer_cancel(&p->timer);
+		pipeline_free(p);
+	}
+	for (struct sl_list *it; (it = sl_list_pop_front(&cs->conns));)
+		conn_free(SL_LIST_ENTRY(it, struct sl_conn, link));
+}

@@ -1,0 +1,290 @@
+/* connectors_int.h: the objects of the connector layer. See connectors.h (outside) and connector.h (kinds).
+ *
+ * Who owns what: `connectors` owns connections and pipelines; a pipeline owns its action, its chunks (once arrived), its
+ * log and its batches; a worker end is touched by its worker only.
+ * Threads: W = the worker, L = the connector loop, M = main, T = the connection's own thread. */
+#ifndef SL_CONNECTORS_INT_H
+#define SL_CONNECTORS_INT_H
+
+#include <pthread.h>
+#include <stdatomic.h>
+
+#include "buffer.h"
+#include "connectors.h"
+#include "dead_letter.h"
+#include "pipeline_conf.h"
+
+#define LANES 64           /* order keys fall into these */
+#define LANE_FREE LANES    /* rows to try again that keep no order */
+#define LATENCY_BUCKETS 18 /* upper bounds 1 ms, 2 ms, 4 ms, ... */
+#define SPLIT_MAX 40
+
+/* ---- Connections: instance.c -------------------------------------------------------------------------------------- */
+
+enum conn_state { CONN_STOPPED, CONN_CONNECTING, CONN_UP, CONN_DEGRADED, CONN_DOWN };
+
+struct sl_conn {
+	const struct sl_connector_kind *kind;
+	char *name;
+	struct conn_conf conf;
+	uint64_t fingerprint; /* of its settings, secrets resolved */
+	bool blocking;
+	uint32_t ways;
+	struct connectors *cs;
+	struct sl_list link; /* connectors.conns */
+
+	/* L, once started. */
+	enum conn_state state;
+	char *text; /* why DOWN or DEGRADED; NULL */
+	int64_t since_ms;
+	uint64_t up_at_ms;
+	uint32_t attempts, actions, not_ready;
+	struct sl_timer timer; /* next connect, next probe */
+	bool traffic, probing, retired, closing, closed, opened;
+	struct thread_worker *thread;
+	void *impl;
+};
+
+struct sl_conn *conn_new(struct connectors *cs, const char *name);       /* M; cs NULL in a mere check */
+void conn_start(struct sl_conn *c);                                      /* L */
+void conn_close(struct sl_conn *c);                                      /* L: ends in conn->closed */
+void conn_action_ready(struct sl_conn *c, bool ready, const char *text); /* L: one action more or less is not ready */
+static inline bool conn_is_up(const struct sl_conn *c) {
+	return (c->state == CONN_UP || c->state == CONN_DEGRADED) && !c->closing;
+}
+const char *conn_state_name(enum conn_state s);
+void conn_free(struct sl_conn *c); /* after closed, or never started */
+
+/* ---- A blocking connection's thread: thread_worker.c ------------------------------------------------------------- */
+
+struct thread_worker;
+struct pipeline_batch;
+enum thread_call { THREAD_CONNECT = 1, THREAD_PROBE = 2, THREAD_CLOSE = 4 };
+struct thread_worker *thread_worker_new(struct sl_conn *c);
+void thread_worker_call(struct thread_worker *tw, enum thread_call call);
+void thread_worker_submit(struct thread_worker *tw, struct pipeline_batch *bt);
+void thread_worker_free(struct thread_worker *tw); /* joins: after THREAD_CLOSE was answered */
+
+/* ---- Actions and pipelines ------------------------------------------------------------------------------------------ */
+
+struct sl_conn_action {
+	struct sl_conn *conn;
+	struct sl_pipeline *p; /* NULL until committed */
+	char *rule, *name;     /* name: "rule.0" */
+	uint32_t index;
+	json_t *tree;
+	struct action_conf conf;
+	const struct sl_param *params;
+	size_t param_count;
+	void *on_error;
+	void (*on_error_release)(void *on_error);
+	void *impl;
+};
+void action_free(struct sl_conn_action *a);
+
+struct pipeline_batch {
+	struct sl_batch b; /* first: the kind sees this */
+	struct sl_post post;
+	struct pipeline_batch *next; /* pool, done list, thread's queue */
+	struct sl_list out;          /* pipeline.out */
+	struct sl_pipeline *p;
+	struct sl_way *way;
+	struct row_ref *ref;
+	const void **row;
+	uint32_t cap;
+	uint64_t bytes, deadline_ms;
+	bool after_fence; /* the loop knows of all failures before it */
+	bool fenced;      /* came back untouched, for the batch before it had failed */
+	bool reasons;     /* some reason[] is set */
+};
+
+/* A stream of batches in which order holds: as many may be out as `depth` says, and when one comes back undecided, nothing goes out
+ * until all are back. */
+struct sl_way {
+	struct row_queue q, back;
+	uint32_t out;
+	bool fence, after_fence;
+	uint32_t split[SPLIT_MAX]; /* sizes of the groups to send next, last first */
+	uint32_t splits;
+	bool thread_broken; /* T only */
+};
+
+/* Rows of these order keys wait; later ones line up behind them. */
+struct sl_lane {
+	struct row_queue parked;
+	uint64_t due_ms;
+};
+
+/* Rejected, but the dead letter could not be written yet. */
+struct dead_wait {
+	struct row_ref ref;
+	char *reason;
+};
+
+enum batch_cut { CUT_ROWS, CUT_BYTES, CUT_LINGER, CUT_FLUSH, CUT_SPLIT, CUT_CAUSES };
+
+struct pipeline_counters {
+	uint64_t recovered, delivered, rejected, dropped_overflow, dropped_expired, dropped_shutdown;
+	uint64_t retried, maybe_duplicate, batches, cut[CUT_CAUSES];
+	uint64_t latency[LATENCY_BUCKETS + 1], latency_sum_ms;
+};
+
+struct sl_stage { /* W */
+	struct sl_pipeline *p;
+	struct worker_end *end;
+	struct sl_stage *next_dirty;
+	struct sl_chunk *open[2]; /* by qos */
+	struct chunk_line full;
+	uint64_t received, posted; /* rows */
+	bool dirty;
+} __attribute__((aligned(64)));
+
+struct sl_pipeline {
+	struct connectors *cs;
+	struct sl_conn_action *action;
+	struct sl_list link;     /* connectors.pipelines */
+	struct sl_stage *stages; /* one a worker */
+	struct {
+		_Atomic bool holding; /* read by W */
+	} shared;
+
+	/* L. */
+	struct sl_list dirty; /* connectors.dirty */
+	struct chunk_line incoming, held;
+	struct chunk_line line[2]; /* in memory, not sorted yet; by qos */
+	const char *cursor[2];     /* next row of line[q].head */
+	uint32_t cursor_left[2];
+	struct sl_list in_mem; /* all chunks in memory but held and incoming */
+	struct sl_way *way;
+	uint32_t way_count, depth, next_way;
+	struct sl_lane lane[LANES + 1];
+	uint64_t blocked; /* bit per lane */
+	size_t parked;
+	struct dead_wait *dead;
+	size_t dead_n, dead_cap;
+	uint64_t dead_due_ms;
+	struct sl_list out; /* batches */
+	struct pipeline_batch *pool;
+	struct sl_timer timer;
+	uint64_t pause_until_ms, hold_due_ms, hold_pause_ms, mark_at_ms, now_ms;
+	uint32_t not_ready_tries;
+	bool not_ready, draining, halted;
+	uint64_t retired_by;    /* the commit that did */
+	bool retiring, retired; /* replaced; no worker stages into it any more */
+
+	uint64_t taken;                            /* rows that arrived from the workers */
+	uint64_t mem_rows, mem_bytes, flight_rows; /* undecided in memory (flight included); bytes of chunks; out */
+	uint64_t held_rows, held_bytes, incoming_rows;
+	uint64_t arrivals;
+	struct pipeline_counters count;
+
+	struct spill *log; /* NULL without one */
+	uint64_t disk_max;
+	char *log_dir;
+	struct sl_tickets *unsynced, *syncing;
+	struct pipeline_sync *sync;
+	bool sync_failed;
+	struct dead_letter *dead_file;
+};
+
+/* pipeline.c */
+int pipeline_new(struct connectors *cs, struct sl_conn_action *a, struct sl_pipeline **out, struct sl_err *err); /* M */
+void pipeline_free(struct sl_pipeline *p);
+void pipeline_wake(struct sl_pipeline *p); /* run at the end of this tick */
+void pipeline_run(struct sl_pipeline *p);
+bool pipeline_idle(const struct sl_pipeline *p);     /* nothing queued anywhere the loop can see */
+void pipeline_halt(struct sl_pipeline *p);           /* submits no more; cancels what is out */
+void pipeline_batch_back(struct pipeline_batch *bt); /* L: the kind is done with it */
+
+/* pipeline_take.c */
+void pipeline_take(struct sl_pipeline *p);   /* incoming and held chunks: log, memory, overflow */
+void pipeline_refill(struct sl_pipeline *p); /* reads back from the log */
+void pipeline_chunk_end(struct sl_pipeline *p, struct sl_chunk *c); /* all rows decided */
+void pipeline_confirm(struct sl_pipeline *p, struct sl_chunk *c);
+void pipeline_sync(struct sl_pipeline *p); /* sync: tick; in pipeline_log.c */
+/* Values of rows that were logged under other names move to where their names are now; false when none is known. */
+bool pipeline_chunk_remap(struct sl_pipeline *p, struct sl_chunk *c, const struct spill_names *old);
+
+/* pipeline_log.c */
+void pipeline_save(struct sl_pipeline *p); /* shutdown, no batch out: what is only in memory goes to the log */
+struct pipeline_sync *pipeline_sync_new(void);
+bool pipeline_sync_busy(const struct sl_pipeline *p);
+uint64_t pipeline_sync_due(const struct sl_pipeline *p);
+char *pipeline_file_name(const struct sl_conn_action *a);             /* "rule.0", safe as a file name; heap */
+int pipeline_log_open(struct sl_pipeline *p, struct sl_err *err);     /* M; takes in logs of former settings */
+void pipeline_chunk_enter(struct sl_pipeline *p, struct sl_chunk *c); /* into memory */
+
+/* pipeline_done.c */
+enum row_end { ROW_DELIVERED, ROW_REJECTED, ROW_OVERFLOW, ROW_EXPIRED, ROW_SHUTDOWN };
+void pipeline_rows_end(struct sl_pipeline *p, struct sl_chunk *c, uint32_t n, enum row_end how);
+void pipeline_reject(struct sl_pipeline *p, struct row_ref ref, const char *reason);
+void pipeline_dead_retry(struct sl_pipeline *p);
+void pipeline_batch_results(struct pipeline_batch *bt);
+
+/* ---- The service: connectors.c ------------------------------------------------------------------------------------- */
+
+struct worker_end {
+	/* W. */
+	struct sl_stage *dirty;
+	struct sl_chunk *chunks; /* pool */
+	size_t chunk_n;
+	struct sl_tickets *tickets; /* pool */
+	/* L: what goes back. */
+	struct sl_tickets *confirmed, **confirmed_tail;
+	struct sl_chunk *spare;
+	size_t spare_n;
+} __attribute__((aligned(64)));
+
+struct connectors {
+	struct sl_loop *loop;
+	char *data_dir;
+	struct sl_loop **workers;
+	struct worker_end *ends;
+	size_t worker_count;
+	connectors_reject_fn on_reject;
+	void *on_reject_arg;
+	bool started;
+
+	/* L, once started. M changes the lists only in a call to the loop. */
+	struct sl_list conns, pipelines, dirty;
+	struct pipeline_batch *done, **done_tail; /* came back on the loop's own thread */
+	struct sl_hook hook_stage, hook_flush;
+	struct sl_timer stop_timer;
+	struct sl_post kick;
+	bool kicked, draining, stopped;
+	uint64_t commits; /* changes while M waits for a call only */
+
+	/* M waits for the loop. */
+	pthread_mutex_t lock;
+	pthread_cond_t cond;
+};
+
+void connectors_call(struct connectors *cs, void (*fn)(struct connectors *cs, void *arg),
+		     void *arg);                                        /* M: on L, waits */
+void connectors_chunk_spare(struct connectors *cs, struct sl_chunk *c); /* L: back to its worker's pool, or freed */
+struct sl_chunk *connectors_chunk_new(struct sl_pipeline *p, size_t worker, bool qos);
+void connectors_chunk_free(struct sl_chunk *c);
+void connectors_tickets_free(struct sl_tickets *t);
+void connectors_ends_send(struct connectors *cs);    /* L, at the end of the tick */
+void connectors_orphans_warn(struct connectors *cs); /* L: logs of actions that are not configured any more */
+
+/* ---- A set: connectors_load.c --------------------------------------------------------------------------------------- */
+
+struct sl_action_spec {
+	const struct sl_param *params;
+	size_t param_count;
+	struct sl_conn_action *action; /* moved to the pipeline by commit, unless an equal one runs */
+	struct sl_pipeline *p;
+	bool kept;
+};
+struct connectors_set {
+	struct connectors *cs;
+	struct sl_conn **conns; /* moved by commit, unless an equal one runs */
+	size_t conn_count;
+	struct sl_action_spec **specs;
+	size_t spec_count, spec_cap;
+};
+
+const struct sl_connector_kind *connector_kind_find(const char *name);
+
+#endif

@@ -1,0 +1,248 @@
+/* connectors_load.c: the configuration's trees to connections and actions, checked and not yet in force. */
+#include <stdio.h>
+
+#include "connectors_int.h"
+#include "hash.h"
+#include "schema.h"
+
+#define NAMES_MAX 1000
+
+/* ---- Connections. ----------------------------------------------------------------------------------------------------------- */
+
+/* The settings as they are in force: with secrets resolved, so that a rotated one counts as a change. */
+static void fingerprint_add(struct sl_buf *b, const json_t *tree) {
+	const char *key;
+	json_t *value;
+	size_t i;
+	if (json_is_object(tree)) {
+		json_object_foreach((json_t *)(uintptr_t)tree, key, value) {
+			sl_buf_printf(b, "{%zu:%s", strlen(key), key);
+			fingerprint_add(b, value);
+		}
+	} else if (json_is_array(tree)) {
+		json_array_foreach(tree, i, value) {
+			sl_buf_put(b, '[');
+			fingerprint_add(b, value);
+		}
+	} else if (json_is_string(tree)) {
+		struct sl_slice text = slice_make(json_string_value(tree), json_string_length(tree));
+		char *expanded = NULL;
+		if (conf_expand(text, &expanded, NULL) == SL_OK) text = slice_from_str(expanded);
+		sl_buf_printf(b, "\"%zu:", text.n);
+		sl_buf_append_slice(b, text);
+		sl_free(expanded);
+	} else {
+		char *text = json_dumps(tree, JSON_ENCODE_ANY);
+		sl_buf_append_str(b, text ? text : "?");
+		free(text);
+	}
+}
+
+static uint64_t fingerprint(const json_t *tree) {
+	struct sl_buf b = SL_BUF_INIT;
+	fingerprint_add(&b, tree);
+	uint64_t hash = sl_hash_stable(sl_buf_slice(&b));
+	sl_buf_fini(&b);
+	return hash;
+}
+
+static size_t kind_names(const char **names) {
+	size_t n = 0;
+	for (; sl_connector_kinds[n] && n < NAMES_MAX; n++) names[n] = sl_connector_kinds[n]->name;
+	return n;
+}
+
+static void names_list(struct sl_buf *b, const char *const *names, size_t n) {
+	for (size_t i = 0; i < n; i++) sl_buf_printf(b, "%s%s", i ? ", " : "", names[i]);
+}
+
+static const struct sl_connector_kind *kind_of(const json_t *tree, struct conf_at at, struct conf_report *report) {
+	const json_t *type = json_object_get(tree, "type");
+	const struct sl_connector_kind *kind =
+	    json_is_string(type) ? connector_kind_find(json_string_value(type)) : NULL;
+	if (kind) return kind;
+	const char *names[NAMES_MAX];
+	size_t n = kind_names(names);
+	struct sl_buf list = SL_BUF_INIT;
+	names_list(&list, names, n);
+	if (!type)
+		conf_report_add(report, at, CONF_AT_KEY, SL_EINVAL, "`type` is missing; it is one of: %s",
+				sl_buf_cstr(&list));
+	else {
+		char *path = yaml_path_key(at.path, "type");
+		const char *text = json_is_string(type) ? json_string_value(type) : NULL;
+		const char *near = text ? slice_nearest(slice_from_str(text), names, n) : NULL;
+		conf_report_add(report, (struct conf_at){at.doc, path}, CONF_AT_VALUE, SL_EINVAL,
+				"there is no connector type `%s`%s%s%s; the types are: %s", text ? text : "(not text)",
+				near ? ", did you mean `" : "", near ? near : "", near ? "`?" : "", sl_buf_cstr(&list));
+		sl_free(path);
+	}
+	sl_buf_fini(&list);
+	return NULL;
+}
+
+static struct sl_conn *conn_prepare(struct connectors *cs, const char *name, const json_t *tree, struct conf_at at,
+				    struct conf_report *report) {
+	if (!json_is_object(tree)) {
+		conf_report_add(report, at, CONF_AT_VALUE, SL_ETYPE,
+				"a connector is an object such as {type: sqlite, path: ./data/archive.db}");
+		return NULL;
+	}
+	const struct sl_connector_kind *kind = kind_of(tree, at, report);
+	if (!kind) return NULL;
+	sl_assert(kind->abi == SL_CONNECTOR_ABI);
+	struct sl_conn *c = conn_new(cs, name);
+	c->kind = kind;
+	c->blocking = kind->flags & SL_KIND_BLOCKING;
+	c->impl = sl_zalloc(kind->conn_size ? kind->conn_size : 1);
+	c->fingerprint = fingerprint(tree);
+	const struct conf_part parts[] = {{conn_conf_fields, &c->conf}, {kind->conn_fields, c->impl}};
+	int r = conf_apply_parts(parts, SL_ARRAY_LEN(parts), tree, at, report);
+	struct sl_err err = SL_ERR_INIT;
+	if (r == SL_OK && kind->conn_check && kind->conn_check(c, &err) != SL_OK) {
+		r = conf_report_add(report, at, CONF_AT_VALUE, err.status, "%s", sl_err_text(&err));
+		sl_err_fini(&err);
+	}
+	if (r == SL_OK) return c;
+	conn_free(c);
+	return NULL;
+}
+
+int connectors_prepare(struct connectors *cs, const json_t *tree, struct conf_at at, struct conf_report *report,
+		       struct connectors_set **out) {
+	struct connectors_set *set = SL_NEW(struct connectors_set);
+	size_t before = report->len + report->dropped;
+	*out = set;
+	set->cs = cs;
+	if (tree && !json_is_object(tree) && !json_is_null(tree))
+		return conf_report_add(report, at, CONF_AT_VALUE, SL_ETYPE,
+				       "`connectors` is an object: a name, then {type: ...}");
+	set->conns = SL_NEW_ARRAY(struct sl_conn *, json_object_size(tree) + 1);
+	const char *name;
+	json_t *value;
+	json_object_foreach((json_t *)(uintptr_t)tree, name, value) {
+		char *path = yaml_path_key(at.path, name);
+		struct sl_conn *c = conn_prepare(cs, name, value, (struct conf_at){at.doc, path}, report);
+		sl_free(path);
+		if (!c) { /* keeps its place, so that its actions are not called wrong as well */
+			c = conn_new(cs, name);
+		}
+		set->conns[set->conn_count++] = c;
+	}
+	return report->len + report->dropped > before ? SL_EINVAL : SL_OK;
+}
+
+void connectors_set_free(struct connectors_set *set) {
+	if (!set) return;
+	for (size_t i = 0; i < set->spec_count; i++) {
+		action_free(set->specs[i]->action);
+		sl_free(set->specs[i]);
+	}
+	for (size_t i = 0; i < set->conn_count; i++) conn_free(set->conns[i]);
+	sl_free(set->specs);
+	sl_free(set->conns);
+	sl_free(set);
+}
+
+/* ---- Actions. ---------------------------------------------------------------------------------------------------------------- */
+
+static struct sl_conn *set_conn(const struct connectors_set *set, const json_t *tree, struct conf_at at,
+				struct conf_report *report) {
+	const char *name = json_string_value(json_object_get(tree, "connector"));
+	char *path = yaml_path_key(at.path, "connector");
+	struct conf_at here = {at.doc, path};
+	struct sl_conn *found = NULL;
+	const char **names = SL_NEW_ARRAY(const char *, set->conn_count + 1);
+	for (size_t i = 0; i < set->conn_count; i++) {
+		names[i] = set->conns[i]->name;
+		if (name && strcmp(names[i], name) == 0) found = set->conns[i];
+	}
+	if (!name)
+		conf_report_add(report, here, CONF_AT_VALUE, SL_ETYPE, "give the name of a connector, as text");
+	else if (!found && set->conn_count == 0)
+		conf_report_add(report, here, CONF_AT_VALUE, SL_ENOTFOUND,
+				"there is no connector `%s`; none is configured: add it under `connectors:`", name);
+	else if (!found) {
+		const char *near = slice_nearest(slice_from_str(name), names, set->conn_count);
+		struct sl_buf list = SL_BUF_INIT;
+		names_list(&list, names, set->conn_count);
+		conf_report_add(report, here, CONF_AT_VALUE, SL_ENOTFOUND,
+				"there is no connector `%s`%s%s%s; configured are: %s", name,
+				near ? ", did you mean `" : "", near ? near : "", near ? "`?" : "", sl_buf_cstr(&list));
+		sl_buf_fini(&list);
+	}
+	sl_free(names);
+	sl_free(path);
+	return found;
+}
+
+static int action_check(struct sl_conn_action *a, struct conf_at at, struct conf_report *report) {
+	const struct sl_connector_kind *kind = a->conn->kind;
+	struct sl_err err = SL_ERR_INIT;
+	int r = action_conf_check(&a->conf, at, report);
+	if (r != SL_OK) return r;
+	if (kind->action_check && kind->action_check(a, &err) != SL_OK)
+		r = conf_report_add(report, at, CONF_AT_VALUE, err.status, "%s", sl_err_text(&err));
+	else if (kind->action_params(a, &a->params, &a->param_count, &err) != SL_OK)
+		r = conf_report_add(report, at, CONF_AT_VALUE, err.status, "%s", sl_err_text(&err));
+	else if (a->param_count >= UINT16_MAX)
+		r = conf_report_add(report, at, CONF_AT_VALUE, SL_ELIMIT, "more values than a row can have (65534)");
+	sl_err_fini(&err);
+	return r;
+}
+
+int connectors_prepare_action(struct connectors_set *set, const char *rule, uint32_t index, const json_t *tree,
+			      struct conf_at at, struct conf_report *report, struct sl_action_spec **out) {
+	*out = NULL;
+	struct sl_conn *conn = set_conn(set, tree, at, report);
+	if (!conn) return SL_ENOTFOUND;
+	if (!conn->kind) return SL_EINVAL; /* the connector itself is wrong, and that was said */
+	struct sl_conn_action *a = SL_NEW(struct sl_conn_action);
+	a->conn = conn;
+	a->rule = sl_strdup(rule);
+	a->index = index;
+	a->name = sl_asprintf("%s.%u", rule, index);
+	a->tree = json_incref((json_t *)(uintptr_t)tree);
+	a->impl = sl_zalloc(conn->kind->action_size ? conn->kind->action_size : 1);
+	const struct conf_part parts[] = {{action_conf_fields, &a->conf}, {conn->kind->action_fields, a->impl}};
+	int r = conf_apply_parts(parts, SL_ARRAY_LEN(parts), tree, at, report);
+	if (r == SL_OK) r = action_check(a, at, report);
+	if (r != SL_OK) {
+		action_free(a);
+		return r;
+	}
+	struct sl_action_spec *spec = SL_NEW(struct sl_action_spec);
+	spec->action = a;
+	spec->params = a->params;
+	spec->param_count = a->param_count;
+	SL_GROW(set->specs, set->spec_count, set->spec_cap);
+	set->specs[set->spec_count++] = spec;
+	*out = spec;
+	return SL_OK;
+}
+
+static const struct sl_conn_action *spec_action(const struct sl_action_spec *spec) {
+	return spec->action ? spec->action : spec->p->action;
+}
+
+const struct sl_param *sl_action_spec_params(const struct sl_action_spec *spec, size_t *count) {
+	*count = spec->param_count;
+	return spec->params;
+}
+
+const char *sl_action_spec_order_key(const struct sl_action_spec *spec) {
+	const struct sl_conn_action *a = spec_action(spec);
+	return a->conf.order == ORDER_KEY ? a->conf.order_key : NULL;
+}
+
+const json_t *sl_action_spec_on_error(const struct sl_action_spec *spec) { return spec_action(spec)->conf.on_error; }
+
+void sl_action_spec_on_error_set(struct sl_action_spec *spec, void *on_error, void (*release)(void *on_error)) {
+	sl_assert(spec->action && !spec->p);
+	spec->action->on_error = on_error;
+	spec->action->on_error_release = release;
+}
+
+struct sl_pipeline *sl_action_spec_pipeline(const struct sl_action_spec *spec) {
+	return spec->p;
+}

@@ -1,0 +1,116 @@
+/* dead_letter.c: see dead_letter.h. */
+#include "dead_letter.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "jwrite.h"
+#include "log.h"
+#include "mem.h"
+#include "spill.h"
+
+struct dead_letter {
+	char *dir, *path;
+	int fd; /* -1 until the first row */
+	uint64_t size;
+	struct sl_buf line;
+};
+
+struct dead_letter *dead_letter_new(const char *data_dir, const char *action_name) {
+	struct dead_letter *d = SL_NEW(struct dead_letter);
+	d->dir = sl_asprintf("%s/dead", data_dir);
+	d->path = sl_asprintf("%s/%s.jsonl", d->dir, action_name);
+	d->fd = -1;
+	return d;
+}
+
+void dead_letter_free(struct dead_letter *d) {
+	if (!d) return;
+	if (d->fd >= 0) close(d->fd);
+	sl_buf_fini(&d->line);
+	sl_free(d->path);
+	sl_free(d->dir);
+	sl_free(d);
+}
+
+const char *dead_letter_path(const struct dead_letter *d) { return d->path; }
+
+void dead_letter_row_json(const struct sl_param *params, size_t count, const void *row, struct sl_buf *out) {
+	sl_buf_put(out, '{');
+	for (size_t i = 0; i < count; i++) {
+		struct sql_value v = sql_row_get(row, (uint16_t)i);
+		if (i) sl_buf_put(out, ',');
+		jwrite_quote(out, params[i].name);
+		sl_buf_put(out, ':');
+		sql_value_json(&v, out);
+	}
+	sl_buf_put(out, '}');
+}
+
+static void time_text(int64_t ms, char *out, size_t size) {
+	time_t s = (time_t)(ms / 1000);
+	struct tm tm;
+	gmtime_r(&s, &tm);
+	size_t n = strftime(out, size, "%Y-%m-%dT%H:%M:%S", &tm);
+	snprintf(out + n, size - n, ".%03dZ", (int)(ms % 1000));
+}
+
+static void line_write(struct sl_buf *b, const struct sl_reject *r) {
+	char at[48];
+	time_text(sql_row_head(r->row)->at_ms, at, sizeof at);
+	sl_buf_printf(b, "{\"at\":\"%s\",\"rule\":", at);
+	jwrite_quote(b, slice_from_str(r->rule));
+	sl_buf_printf(b, ",\"action\":%u,\"reason\":", r->action);
+	jwrite_quote(b, slice_from_str(r->reason));
+	sl_buf_append_str(b, ",\"row\":");
+	dead_letter_row_json(r->params, r->param_count, r->row, b);
+	sl_buf_append_str(b, "}\n");
+}
+
+static int file_open(struct dead_letter *d) {
+	int r = spill_mkdirs(d->dir);
+	if (r != SL_OK) return r;
+	d->fd = open(d->path, O_WRONLY | O_CREAT | O_CLOEXEC, 0666);
+	struct stat st;
+	if (d->fd < 0 || fstat(d->fd, &st) != 0) return sl_status_from_errno(errno);
+	d->size = (uint64_t)st.st_size;
+	return SL_OK;
+}
+
+static void file_rotate(struct dead_letter *d) {
+	char *old = sl_asprintf("%s.1", d->path);
+	close(d->fd);
+	d->fd = -1;
+	if (rename(d->path, old) != 0)
+		log_warn(LOG_ACTION, "dead-letter file cannot be renamed", "path=%s err=%s", d->path, strerror(errno));
+	sl_free(old);
+}
+
+int dead_letter_write(struct dead_letter *d, const struct sl_reject *r) {
+	sl_buf_clear(&d->line);
+	line_write(&d->line, r);
+	if (d->fd >= 0 && d->size >= DEAD_LETTER_MAX) file_rotate(d);
+	int status = d->fd >= 0 ? SL_OK : file_open(d);
+	size_t done = 0;
+	while (status == SL_OK && done < d->line.n) {
+		ssize_t n = pwrite(d->fd, d->line.p + done, d->line.n - done, (off_t)(d->size + done));
+		if (n < 0 && errno == EINTR) continue;
+		if (n <= 0)
+			status = n < 0 ? sl_status_from_errno(errno) : SL_EIO;
+		else
+			done += (size_t)n;
+	}
+	if (status == SL_OK)
+		d->size += d->line.n;
+	else if (d->fd >= 0) {
+		/* Half a line would spoil the next one. */
+		if (ftruncate(d->fd, (off_t)d->size) != 0)
+			log_warn(LOG_ACTION, "dead-letter file cannot be cut", "path=%s err=%s", d->path,
+				 strerror(errno));
+	}
+	return status;
+}

@@ -1,0 +1,236 @@
+/* instance.c: a connection's life: STOPPED -> CONNECTING -> UP <-> DEGRADED -> DOWN -> CONNECTING ...
+ *
+ * Only this file sets the state. One log line per change. After a failure the next attempt waits a random time below a bound that
+ * doubles up to reconnect.max, and begins again at reconnect.first after UP_RESET_MS of working. Kinds report from any
+ * thread; reports of another thread arrive as letters. */
+#include <inttypes.h>
+#include <stdio.h>
+
+#include "connectors_int.h"
+#include "log.h"
+#include "retry.h"
+#include "schema.h"
+
+#define UP_RESET_MS 10000
+
+enum event_what { EVENT_UP, EVENT_DOWN, EVENT_CLOSED, EVENT_WRITABLE, EVENT_PROBED };
+struct conn_event {
+	struct sl_post post;
+	struct sl_conn *c;
+	enum event_what what;
+	int status;
+	char *text; /* owned */
+};
+
+const char *conn_state_name(enum conn_state s) {
+	switch (s) {
+	case CONN_STOPPED: return "stopped";
+	case CONN_CONNECTING: return "connecting";
+	case CONN_UP: return "up";
+	case CONN_DEGRADED: return "degraded";
+	case CONN_DOWN: return "down";
+	}
+	return "unknown";
+}
+
+void *sl_conn_impl(struct sl_conn *c) { return c->impl; }
+const char *sl_conn_name(const struct sl_conn *c) { return c->name; }
+struct sl_loop *sl_conn_loop(struct sl_conn *c) {
+	return c->cs->loop;
+}
+void sl_conn_set_blocking(struct sl_conn *c, bool blocking) { c->blocking = blocking; }
+void sl_conn_set_ways(struct sl_conn *c, uint32_t n) { c->ways = n ? n : 1; }
+
+static void state_set(struct sl_conn *c, enum conn_state state, const char *text) {
+	enum conn_state before = c->state;
+	char *copy = text ? sl_strdup(text) : NULL;
+	sl_free(c->text);
+	c->text = copy;
+	if (state == before) return;
+	c->state = state;
+	c->since_ms = sl_loop_wall_ms(c->cs->loop);
+	switch (state) {
+	case CONN_UP: log_always(LOG_INFO, LOG_CONN, "up", "name=%s type=%s", c->name, c->kind->name); break;
+	case CONN_DEGRADED:
+		log_always(LOG_WARN, LOG_CONN, "degraded", "name=%s reason=%s", c->name, text ? text : "");
+		break;
+	case CONN_DOWN: log_always(LOG_WARN, LOG_CONN, "down", "name=%s reason=%s", c->name, text ? text : ""); break;
+	case CONN_STOPPED:
+	case CONN_CONNECTING: log_debug(LOG_CONN, "state", "name=%s state=%s", c->name, conn_state_name(state)); break;
+	}
+}
+
+static void pipelines_wake(struct sl_conn *c) {
+	SL_LIST_FOREACH(it, &c->cs->pipelines) {
+		struct sl_pipeline *p = SL_LIST_ENTRY(it, struct sl_pipeline, link);
+		if (p->action->conn == c) pipeline_wake(p);
+	}
+}
+
+static void connect_now(struct sl_conn *c) {
+	if (c->state != CONN_DOWN) state_set(c, CONN_CONNECTING, NULL);
+	if (c->thread)
+		thread_worker_call(c->thread, THREAD_CONNECT);
+	else
+		c->kind->connect(c);
+}
+
+static void probe_now(struct sl_conn *c) {
+	bool wanted = !c->traffic && !c->probing;
+	c->traffic = false;
+	sl_timer_set(c->cs->loop, &c->timer, (uint64_t)c->conf.probe_ms);
+	if (!wanted || !c->kind->probe) return;
+	c->probing = true;
+	if (c->thread)
+		thread_worker_call(c->thread, THREAD_PROBE);
+	else
+		c->kind->probe(c);
+}
+
+static void timer_fire(struct sl_timer *t) {
+	struct sl_conn *c = sl_container_of(t, struct sl_conn, timer);
+	if (c->closing) return;
+	if (conn_is_up(c))
+		probe_now(c);
+	else
+		connect_now(c);
+}
+
+struct sl_conn *conn_new(struct connectors *cs, const char *name) {
+	struct sl_conn *c = SL_NEW(struct sl_conn);
+	c->cs = cs;
+	c->name = sl_strdup(name);
+	c->ways = 1;
+	sl_list_init(&c->link);
+	sl_timer_init(&c->timer, timer_fire);
+	return c;
+}
+
+void conn_start(struct sl_conn *c) {
+	c->since_ms = sl_loop_wall_ms(c->cs->loop);
+	if (c->blocking) {
+		c->thread = thread_worker_new(c);
+		if (!c->thread) {
+			log_error(LOG_CONN, "cannot start the connection's thread", "name=%s", c->name);
+			state_set(c, CONN_DOWN, "the system has no thread left; raise its limit and reload");
+			return;
+		}
+	}
+	connect_now(c);
+}
+
+static void on_up(struct sl_conn *c) {
+	c->up_at_ms = sl_loop_now_ms(c->cs->loop);
+	c->probing = c->traffic = false;
+	if (c->closing) return;
+	/* Whether an action is still not ready shows with its next batch. */
+	state_set(c, c->not_ready ? CONN_DEGRADED : CONN_UP, c->not_ready ? "an action is not ready" : NULL);
+	sl_timer_set(c->cs->loop, &c->timer, (uint64_t)c->conf.probe_ms);
+	pipelines_wake(c);
+}
+
+static void on_down(struct sl_conn *c, const char *text) {
+	uint64_t now = sl_loop_now_ms(c->cs->loop);
+	if (c->closing) return;
+	if (conn_is_up(c) && now - c->up_at_ms >= UP_RESET_MS) c->attempts = 0;
+	state_set(c, CONN_DOWN, text);
+	c->probing = false;
+	c->attempts++;
+	sl_timer_set(
+	    c->cs->loop, &c->timer,
+	    retry_pause_ms((uint64_t)c->conf.reconnect.first_ms, (uint64_t)c->conf.reconnect.max_ms, c->attempts));
+}
+
+void conn_close(struct sl_conn *c) {
+	if (c->closing) return;
+	c->closing = true;
+	sl_timer_cancel(&c->timer);
+	if (c->blocking && !c->thread) {
+		c->closed = true;
+		return;
+	}
+	if (c->thread)
+		thread_worker_call(c->thread, THREAD_CLOSE);
+	else
+		c->kind->close(c);
+}
+
+static void on_closed(struct sl_conn *c) {
+	thread_worker_free(c->thread);
+	c->thread = NULL;
+	c->closed = true;
+	state_set(c, CONN_STOPPED, NULL);
+	pipelines_wake(c);
+}
+
+void conn_action_ready(struct sl_conn *c, bool ready, const char *text) {
+	c->not_ready += ready ? (uint32_t)-1 : 1;
+	if (!conn_is_up(c)) return;
+	if (c->not_ready == 0)
+		state_set(c, CONN_UP, NULL);
+	else if (!ready)
+		state_set(c, CONN_DEGRADED, text);
+}
+
+void conn_free(struct sl_conn *c) {
+	if (!c) return;
+	sl_assert(!c->thread);
+	sl_timer_cancel(&c->timer);
+	if (c->kind && c->impl) {
+		if (c->kind->fini) c->kind->fini(c);
+		conf_fini(c->kind->conn_fields, c->impl);
+	}
+	conf_fini(conn_conf_fields, &c->conf);
+	sl_list_remove(&c->link);
+	sl_free(c->impl);
+	sl_free(c->text);
+	sl_free(c->name);
+	sl_free(c);
+}
+
+/* ---- Reports. ------------------------------------------------------------------------------------------------------------- */
+
+static void event_apply(struct sl_conn *c, enum event_what what, int status, const char *text) {
+	switch (what) {
+	case EVENT_UP: on_up(c); break;
+	case EVENT_DOWN: on_down(c, text); break;
+	case EVENT_CLOSED: on_closed(c); break;
+	case EVENT_WRITABLE: pipelines_wake(c); break;
+	case EVENT_PROBED:
+		c->probing = false;
+		if (status != SL_OK && conn_is_up(c)) on_down(c, text);
+		break;
+	}
+}
+
+static void event_run(struct sl_post *post, struct sl_loop *l) {
+	struct conn_event *e = sl_container_of(post, struct conn_event, post);
+	(void)l;
+	event_apply(e->c, e->what, e->status, e->text);
+	sl_free(e->text);
+	sl_free(e);
+}
+
+/* Always as a letter: a kind may report from inside a call of ours. */
+static void event_post(struct sl_conn *c, enum event_what what, int status, char *text) {
+	struct conn_event *e = SL_NEW(struct conn_event);
+	e->post.run = event_run;
+	e->c = c;
+	e->what = what;
+	e->status = status;
+	e->text = text;
+	sl_loop_post(c->cs->loop, &e->post);
+}
+
+void sl_conn_up(struct sl_conn *c) { event_post(c, EVENT_UP, SL_OK, NULL); }
+void sl_conn_closed(struct sl_conn *c) { event_post(c, EVENT_CLOSED, SL_OK, NULL); }
+void sl_conn_writable(struct sl_conn *c) { event_post(c, EVENT_WRITABLE, SL_OK, NULL); }
+void sl_probe_done(struct sl_conn *c, int status, const char *text) {
+	event_post(c, EVENT_PROBED, status, text ? sl_strdup(text) : NULL);
+}
+void sl_conn_down(struct sl_conn *c, int status, const char *fmt, ...) {
+	va_list ap;
+	va_start(ap, fmt);
+	event_post(c, EVENT_DOWN, status, sl_vasprintf(fmt, ap));
+	va_end(ap);
+}

@@ -1,0 +1,273 @@
+/* null.c: takes every row and forgets it; or delays, fails and refuses by script.
+ *
+ * For benchmarks (without options it costs next to nothing) and for tests of everything that the framework must stand: slow
+ * servers, servers that answer with any of the results, connections that break, rows that poison their batch. */
+#include "null.h"
+
+#include <time.h>
+
+#include "mem.h"
+#include "rng.h"
+#include "yaml.h"
+
+struct null_conn {
+	int64_t delay_ms, jitter_ms, fail_every, down_after, connect_fails;
+	int fail_result;
+	bool blocking;
+
+	uint64_t rows, batches, connects;
+	bool down;
+	struct sl_list pending; /* null_pending; not blocking only */
+};
+struct null_action {
+	char *value, *poison;
+	struct conf_map columns;
+	struct sl_param *params;
+	char **paths;
+	size_t param_count;
+};
+struct null_pending {
+	struct sl_timer timer;
+	struct sl_list link;
+	struct sl_batch *b;
+};
+
+static const char *const result_names[] = {"retry", "reject", "timeout", "lost", "throttled", "group_failed", NULL};
+static const enum sl_result results[] = {SL_RESULT_RETRY, SL_RESULT_REJECT,    SL_RESULT_TIMEOUT,
+					 SL_RESULT_LOST,  SL_RESULT_THROTTLED, SL_RESULT_GROUP_FAILED};
+
+static const struct conf_field conn_fields[] = {
+    {.name = "delay",
+     .type = CONF_DURATION,
+     .at = offsetof(struct null_conn, delay_ms),
+     .def = "0",
+     .max = 3600000,
+     .doc = "Each batch is answered after this time."},
+    {.name = "jitter",
+     .type = CONF_DURATION,
+     .at = offsetof(struct null_conn, jitter_ms),
+     .def = "0",
+     .max = 3600000,
+     .doc = "Up to this much is added to the delay."},
+    {.name = "fail_every",
+     .type = CONF_INT,
+     .at = offsetof(struct null_conn, fail_every),
+     .def = "0",
+     .max = 1000000000,
+     .doc = "Every n-th row fails with `fail_result`; 0: none."},
+    {.name = "fail_result",
+     .type = CONF_ENUM,
+     .at = offsetof(struct null_conn, fail_result),
+     .def = "retry",
+     .names = result_names,
+     .doc = "How it fails; `lost`, `throttled` and `group_failed` concern its whole batch."},
+    {.name = "down_after",
+     .type = CONF_INT,
+     .at = offsetof(struct null_conn, down_after),
+     .def = "0",
+     .max = 1000000000,
+     .doc = "The connection breaks at every n-th batch, which is lost; 0: never."},
+    {.name = "connect_fails",
+     .type = CONF_INT,
+     .at = offsetof(struct null_conn, connect_fails),
+     .def = "0",
+     .max = 1000000000,
+     .doc = "The first n attempts to connect fail."},
+    {.name = "blocking",
+     .type = CONF_BOOL,
+     .at = offsetof(struct null_conn, blocking),
+     .def = "false",
+     .doc = "Works on a thread of its own and really sleeps."},
+    CONF_END};
+
+static const struct conf_field action_fields[] = {
+    {.name = "value",
+     .type = CONF_TEMPLATE,
+     .at = offsetof(struct null_action, value),
+     .doc = "What is forgotten; without it and `columns` the whole row."},
+    {.name = "columns",
+     .type = CONF_TEMPLATE_MAP,
+     .at = offsetof(struct null_action, columns),
+     .max = 2000,
+     .doc = "Instead of `value`: several."},
+    {.name = "poison",
+     .type = CONF_STRING,
+     .at = offsetof(struct null_action, poison),
+     .doc = "A row whose first value is this text makes its batch fail, as a database with a constraint would."},
+    CONF_END};
+
+static int action_params(struct sl_conn_action *a, const struct sl_param **params, size_t *count, struct sl_err *err) {
+	struct null_action *n = sl_action_impl(a);
+	(void)err;
+	size_t columns = n->columns.len;
+	n->param_count = columns ? columns : 1;
+	n->params = SL_NEW_ARRAY(struct sl_param, n->param_count);
+	n->paths = SL_NEW_ARRAY(char *, n->param_count);
+	for (size_t i = 0; i < columns; i++) {
+		n->paths[i] = yaml_path_key("columns", n->columns.items[i].key);
+		n->params[i] = (struct sl_param){.name = slice_from_str(n->columns.items[i].key),
+						 .text = slice_from_str(n->columns.items[i].value),
+						 .target = SQL_TO_VALUE,
+						 .path = n->paths[i]};
+	}
+	if (columns == 0)
+		n->params[0] = (struct sl_param){.name = SL_SLICE_LIT("value"),
+						 .text = slice_from_str(n->value ? n->value : "${.}"),
+						 .target = SQL_TO_VALUE,
+						 .path = "value"};
+	*params = n->params;
+	*count = n->param_count;
+	return SL_OK;
+}
+
+static void action_fini(struct sl_conn_action *a) {
+	struct null_action *n = sl_action_impl(a);
+	if (n->paths)
+		for (size_t i = 0; i < n->param_count; i++) sl_free(n->paths[i]);
+	sl_free(n->paths);
+	sl_free(n->params);
+}
+
+static int null_open(struct sl_conn *conn, struct sl_err *err) {
+	struct null_conn *c = sl_conn_impl(conn);
+	(void)err;
+	sl_list_init(&c->pending);
+	sl_conn_set_blocking(conn, c->blocking);
+	return SL_OK;
+}
+
+static void null_connect(struct sl_conn *conn) {
+	struct null_conn *c = sl_conn_impl(conn);
+	if (c->connects++ < (uint64_t)c->connect_fails) {
+		sl_conn_down(conn, SL_EIO, "refused, as connect_fails asks for");
+		return;
+	}
+	c->down = false;
+	sl_conn_up(conn);
+}
+
+/* ---- Answers. --------------------------------------------------------------------------------------------------------- */
+
+static bool row_poisoned(const struct null_action *n, const void *row) {
+	struct sql_value v = sql_row_get(row, 0);
+	bool text = v.kind == SQL_STRING || v.kind == SQL_JSON || v.kind == SQL_NUMBER_TEXT;
+	return text && slice_equal_str(sql_value_text(&v), n->poison);
+}
+
+static void rows_fail(struct null_conn *c, struct sl_batch *b) {
+	enum sl_result r = results[c->fail_result];
+	for (uint32_t i = 0; i < b->count; i++) {
+		if (++c->rows % (uint64_t)c->fail_every != 0) continue;
+		b->wait_ms = 10;
+		if (r == SL_RESULT_LOST || r == SL_RESULT_THROTTLED || r == SL_RESULT_GROUP_FAILED) {
+			sl_batch_fill(b, r, "failed, as fail_every asks for");
+			return;
+		}
+		b->result[i] = (uint8_t)r;
+		sl_batch_reason(b, i, "failed, as fail_every asks for");
+	}
+}
+
+static void batch_answer(struct sl_batch *b) {
+	struct null_conn *c = sl_conn_impl(sl_action_conn(b->action));
+	const struct null_action *n = sl_action_impl(b->action);
+	c->batches++;
+	if (c->down_after && c->batches % (uint64_t)c->down_after == 0) {
+		c->down = true;
+		sl_conn_down(sl_action_conn(b->action), SL_ECLOSED, "broken, as down_after asks for");
+	}
+	if (c->down) sl_batch_fill(b, SL_RESULT_LOST, NULL);
+	if (n->poison)
+		for (uint32_t i = 0; i < b->count; i++)
+			if (row_poisoned(n, b->row[i])) sl_batch_fill(b, SL_RESULT_GROUP_FAILED, "poisoned row");
+	if (c->fail_every) rows_fail(c, b);
+	sl_batch_fill(b, SL_RESULT_DONE, NULL);
+	sl_batch_done(b);
+}
+
+static void pending_end(struct null_pending *pending) {
+	sl_timer_cancel(&pending->timer);
+	sl_list_remove(&pending->link);
+	pending->b->priv = NULL;
+	sl_free(pending);
+}
+
+static void pending_fire(struct sl_timer *t) {
+	struct null_pending *pending = sl_container_of(t, struct null_pending, timer);
+	struct sl_batch *b = pending->b;
+	pending_end(pending);
+	batch_answer(b);
+}
+
+static int null_submit(struct sl_conn_action *a, struct sl_batch *b) {
+	struct sl_conn *conn = sl_action_conn(a);
+	struct null_conn *c = sl_conn_impl(conn);
+	uint64_t ms = (uint64_t)c->delay_ms;
+	if (c->jitter_ms) ms += sl_rng_below((uint64_t)c->jitter_ms + 1);
+	if (ms > 0 && !c->blocking) {
+		struct null_pending *pending = SL_NEW(struct null_pending);
+		pending->b = b;
+		b->priv = pending;
+		sl_list_push_back(&c->pending, &pending->link);
+		sl_timer_init(&pending->timer, pending_fire);
+		sl_timer_set(sl_conn_loop(conn), &pending->timer, ms);
+		return SL_OK;
+	}
+	if (ms > 0) {
+		struct timespec t = {.tv_sec = (time_t)(ms / 1000), .tv_nsec = (long)(ms % 1000) * 1000000};
+		nanosleep(&t, NULL);
+	}
+	batch_answer(b);
+	return SL_OK;
+}
+
+static void null_cancel(struct sl_conn_action *a, struct sl_batch *b) {
+	(void)a;
+	if (!b->priv) return; /* answered already */
+	pending_end(b->priv);
+	sl_batch_fill(b, SL_RESULT_TIMEOUT, "no answer in time");
+	sl_batch_done(b);
+}
+
+static void null_close(struct sl_conn *conn) {
+	struct null_conn *c = sl_conn_impl(conn);
+	while (!sl_list_empty(&c->pending)) {
+		struct null_pending *pending = SL_LIST_ENTRY(c->pending.next, struct null_pending, link);
+		struct sl_batch *b = pending->b;
+		pending_end(pending);
+		sl_batch_fill(b, SL_RESULT_LOST, NULL);
+		sl_batch_done(b);
+	}
+	sl_conn_closed(conn);
+}
+
+static int null_encode(struct sl_conn_action *a, const void *row, struct sl_buf *out, struct sl_err *err) {
+	const struct null_action *n = sl_action_impl(a);
+	(void)err;
+	for (size_t i = 0; i < n->param_count; i++) {
+		struct sql_value v = sql_row_get(row, (uint16_t)i);
+		if (i) sl_buf_put(out, ' ');
+		sql_value_json(&v, out);
+	}
+	return SL_OK;
+}
+
+const struct sl_connector_kind sl_connector_null = {
+    .name = "null",
+    .title = "Nothing",
+    .summary = "Takes rows and forgets them; fails by script. For tests and benchmarks.",
+    .abi = SL_CONNECTOR_ABI,
+    .flags = 0,
+    .conn_size = sizeof(struct null_conn),
+    .action_size = sizeof(struct null_action),
+    .conn_fields = conn_fields,
+    .action_fields = action_fields,
+    .action_params = action_params,
+    .open = null_open,
+    .connect = null_connect,
+    .close = null_close,
+    .action_fini = action_fini,
+    .encode = null_encode,
+    .submit = null_submit,
+    .cancel = null_cancel,
+};

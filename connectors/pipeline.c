@@ -1,0 +1,389 @@
+/* pipeline.c: one action's path, from rows in memory to batches that are out: sort, cut, submit.
+ *
+ *     line[qos] (chunks) --sort--> way.q (rows) --cut--> batch --submit--> kind --results--> pipeline_done.c
+ *                                     ^                                          |
+ *                                     +---- way.back (again, in order) <---------+
+ *                                     +---- lane.parked (after a pause) <--------+
+ *
+ * Order: rows with the same order key share a lane, a lane belongs to one way, and a way sends its batches in order. A row that
+ * must wait blocks its lane only: later rows of that lane line up behind it. Where two batches of a way may be out (a
+ * blocking connection's thread should not wait for us between two batches), the second one comes back untouched when the first
+ * fails (fence), so that nothing overtakes.
+ *
+ * A run is made at the end of each tick in which something concerned the pipeline. */
+#include <inttypes.h>
+
+#include "connectors_int.h"
+#include "log.h"
+#include "retry.h"
+
+#define MARK_EVERY_MS 20
+#define DEPTH_BLOCKING 2       /* one at work, one in the thread's hand */
+#define DEPTH_SELF_BATCHING 16 /* the client library queues itself */
+
+static void timer_fire(struct sl_timer *t) { pipeline_wake(sl_container_of(t, struct sl_pipeline, timer)); }
+
+static uint32_t depth_for(const struct sl_conn *c) {
+	if (c->blocking) return DEPTH_BLOCKING;
+	return c->kind->flags & SL_KIND_ORDERED_BY_KEY ? DEPTH_SELF_BATCHING : 1;
+}
+
+int pipeline_new(struct connectors *cs, struct sl_conn_action *a, struct sl_pipeline **out, struct sl_err *err) {
+	struct sl_pipeline *p = SL_NEW(struct sl_pipeline);
+	*out = NULL;
+	p->cs = cs;
+	p->action = a;
+	sl_list_init(&p->link);
+	sl_list_init(&p->dirty);
+	sl_list_init(&p->in_mem);
+	sl_list_init(&p->out);
+	sl_timer_init(&p->timer, timer_fire);
+	p->way_count = a->conn->ways ? a->conn->ways : 1;
+	p->way = SL_NEW_ARRAY(struct sl_way, p->way_count);
+	p->depth = depth_for(a->conn);
+	p->stages = aligned_alloc(64, sizeof(struct sl_stage) * (cs->worker_count ? cs->worker_count : 1));
+	sl_assert(p->stages);
+	memset(p->stages, 0, sizeof(struct sl_stage) * (cs->worker_count ? cs->worker_count : 1));
+	for (size_t i = 0; i < cs->worker_count; i++) {
+		p->stages[i].p = p;
+		p->stages[i].end = &cs->ends[i];
+	}
+	int r = pipeline_log_open(p, err);
+	char *file = pipeline_file_name(a);
+	p->dead_file = dead_letter_new(cs->data_dir, file);
+	sl_free(file);
+	if (r == SL_OK && a->conf.buffer.sync == SYNC_TICK && p->log) p->sync = pipeline_sync_new();
+	if (r != SL_OK) {
+		p->action = NULL; /* stays the caller's */
+		pipeline_free(p);
+		return r;
+	}
+	a->p = p;
+	*out = p;
+	return SL_OK;
+}
+
+static void batch_free(struct pipeline_batch *bt) {
+	sl_free(bt->ref);
+	sl_free(bt->row);
+	sl_free(bt->b.result);
+	sl_free(bt->b.reason);
+	sl_free(bt->b.not_ready);
+	sl_free(bt);
+}
+
+void pipeline_free(struct sl_pipeline *p) {
+	if (!p) return;
+	sl_assert(sl_list_empty(&p->out));
+	pipeline_save(p);
+	for (uint32_t i = 0; i < p->way_count; i++) {
+		row_queue_fini(&p->way[i].q);
+		row_queue_fini(&p->way[i].back);
+	}
+	for (size_t i = 0; i <= LANES; i++) row_queue_fini(&p->lane[i].parked);
+	for (size_t i = 0; i < p->dead_n; i++) sl_free(p->dead[i].reason);
+	for (struct pipeline_batch *bt = p->pool, *next; bt; bt = next) {
+		next = bt->next;
+		batch_free(bt);
+	}
+	for (struct sl_tickets *t = p->unsynced, *next; t; t = next) {
+		next = t->next;
+		connectors_tickets_free(t);
+	}
+	for (size_t i = 0; i < p->cs->worker_count; i++)
+		for (int qos = 0; qos < 2; qos++) connectors_chunk_free(p->stages[i].open[qos]);
+	action_free(p->action);
+	dead_letter_free(p->dead_file);
+	sl_free(p->sync);
+	sl_free(p->log_dir);
+	sl_free(p->dead);
+	sl_free(p->way);
+	free(p->stages);
+	sl_free(p);
+}
+
+void pipeline_wake(struct sl_pipeline *p) {
+	if (sl_list_empty(&p->dirty)) sl_list_push_back(&p->cs->dirty, &p->dirty);
+}
+
+bool pipeline_idle(const struct sl_pipeline *p) {
+	struct spill_stat stat = {0};
+	if (p->log) spill_stat(p->log, &stat);
+	return p->mem_rows == 0 && stat.unread_rows == 0 && !p->held.head && !p->incoming.head &&
+	       sl_list_empty(&p->out) && !pipeline_sync_busy(p) && !p->unsynced;
+}
+
+/* ---- Sort. ---------------------------------------------------------------------------------------------------------- */
+
+/* The line whose first chunk came earlier; -1 when there is nothing. */
+static int line_next(const struct sl_pipeline *p) {
+	const struct sl_chunk *a = p->line[0].head, *b = p->line[1].head;
+	if (!a || !b) return a ? 0 : b ? 1 : -1;
+	return a->arrival < b->arrival ? 0 : 1;
+}
+
+static struct sl_way *way_of(struct sl_pipeline *p, const void *row) {
+	if (p->way_count == 1) return &p->way[0];
+	if (p->action->conf.order == ORDER_KEY) return &p->way[sql_row_head(row)->order % LANES % p->way_count];
+	p->next_way = (p->next_way + 1) % p->way_count;
+	return &p->way[p->next_way];
+}
+
+static bool row_expired(const struct sl_pipeline *p, const void *row) {
+	int64_t ttl = p->action->conf.retry.ttl_ms;
+	return ttl != CONF_UNLIMITED && sl_loop_wall_ms(p->cs->loop) - sql_row_head(row)->at_ms > ttl;
+}
+
+/* Moves rows from the chunks to their ways until this one has a full batch. */
+static void way_fill(struct sl_pipeline *p, struct sl_way *way) {
+	const struct batch_conf *conf = &p->action->conf.batch;
+	while (way->q.n < (uint64_t)conf->rows && way->q.bytes < (uint64_t)conf->bytes) {
+		int q = line_next(p);
+		if (q < 0) return;
+		struct sl_chunk *c = p->line[q].head;
+		const char *row = p->cursor[q];
+		uint32_t left = p->cursor_left[q];
+		while (left > 0 && way->q.n < (uint64_t)conf->rows && way->q.bytes < (uint64_t)conf->bytes) {
+			uint32_t size = sql_row_head(row)->size;
+			row_queue_push(&way_of(p, row)->q, (struct row_ref){.row = row, .chunk = c, .size = size});
+			row += size;
+			left--;
+		}
+		p->cursor[q] = row;
+		p->cursor_left[q] = left;
+		if (left > 0) continue;
+		chunk_line_pop(&p->line[q]);
+		struct sl_chunk *next = p->line[q].head;
+		if (next) {
+			p->cursor[q] = chunk_rows(next);
+			p->cursor_left[q] = next->rows;
+		}
+	}
+}
+
+/* Lanes whose pause is over: their rows are first in line again. */
+static void lanes_release(struct sl_pipeline *p) {
+	if (p->parked == 0) return;
+	for (unsigned i = 0; i <= LANES; i++) {
+		struct sl_lane *l = &p->lane[i];
+		if (l->parked.n == 0 || (p->now_ms < l->due_ms && !p->halted)) continue;
+		p->parked -= l->parked.n;
+		struct sl_way *way = way_of(p, row_queue_at(&l->parked, 0)->row);
+		row_queue_put_before(&way->q, &l->parked);
+		if (i < LANES) p->blocked &= ~((uint64_t)1 << i);
+	}
+}
+
+/* ---- Cut. ------------------------------------------------------------------------------------------------------------- */
+
+static struct pipeline_batch *batch_new(struct sl_pipeline *p, struct sl_way *way, size_t rows) {
+	struct pipeline_batch *bt = p->pool;
+	if (bt)
+		p->pool = bt->next;
+	else
+		bt = SL_NEW(struct pipeline_batch);
+	if (bt->cap < rows) {
+		bt->cap = (uint32_t)rows;
+		bt->ref = sl_realloc_array(bt->ref, rows, sizeof *bt->ref);
+		bt->row = sl_realloc_array(bt->row, rows, sizeof *bt->row);
+		bt->b.result = sl_realloc_array(bt->b.result, rows, 1);
+		sl_free(bt->b.reason);
+		bt->b.reason = SL_NEW_ARRAY(char *, rows);
+	}
+	bt->next = NULL;
+	bt->p = p;
+	bt->way = way;
+	bt->bytes = 0;
+	bt->fenced = bt->after_fence = false;
+	bt->b.action = p->action;
+	bt->b.count = 0;
+	bt->b.row = bt->row;
+	bt->b.wait_ms = 0;
+	bt->b.priv = NULL;
+	sl_list_init(&bt->out);
+	return bt;
+}
+
+/* How many rows may go now, and why; 0: not yet (*wait_ms says how long at most). */
+static size_t way_due(struct sl_pipeline *p, struct sl_way *way, enum batch_cut *why, uint64_t *wait_ms) {
+	const struct batch_conf *conf = &p->action->conf.batch;
+	if (way->splits > 0) {
+		*why = CUT_SPLIT;
+		return way->out == 0 ? sl_min_size(way->split[way->splits - 1], way->q.n) : 0;
+	}
+	if (way->q.n >= (uint64_t)conf->rows) {
+		*why = CUT_ROWS;
+		return (size_t)conf->rows;
+	}
+	size_t n = sl_min_size(way->q.n, (size_t)conf->rows);
+	if (way->q.bytes >= (uint64_t)conf->bytes) {
+		*why = CUT_BYTES;
+		return n;
+	}
+	bool flush = p->draining || p->retired || (p->action->conn->kind->flags & SL_KIND_SELF_BATCHING);
+	uint64_t due = row_queue_at(&way->q, 0)->chunk->arrived_ms + (uint64_t)conf->linger_ms;
+	if (!flush && p->now_ms < due) {
+		*wait_ms = due - p->now_ms;
+		return 0;
+	}
+	*why = flush ? CUT_FLUSH : CUT_LINGER;
+	return n;
+}
+
+/* Takes up to n rows; those whose lane waits line up there, those too old end. */
+static struct pipeline_batch *batch_cut(struct sl_pipeline *p, struct sl_way *way, size_t n, enum batch_cut why) {
+	struct pipeline_batch *bt = batch_new(p, way, n);
+	bool key = p->action->conf.order == ORDER_KEY;
+	uint64_t bytes_max = (uint64_t)p->action->conf.batch.bytes;
+	while (n-- > 0 && (bt->b.count == 0 || bt->bytes < bytes_max)) {
+		struct row_ref ref = row_queue_pop(&way->q);
+		if (p->action->conf.retry.ttl_ms != CONF_UNLIMITED && row_expired(p, ref.row)) {
+			pipeline_rows_end(p, ref.chunk, 1, ROW_EXPIRED);
+			continue;
+		}
+		if (key && p->blocked) {
+			unsigned lane = (unsigned)(sql_row_head(ref.row)->order % LANES);
+			if (p->blocked >> lane & 1) {
+				row_queue_push(&p->lane[lane].parked, ref);
+				p->parked++;
+				continue;
+			}
+		}
+		bt->ref[bt->b.count] = ref;
+		bt->row[bt->b.count++] = ref.row;
+		bt->bytes += ref.size;
+	}
+	if (why == CUT_SPLIT) way->splits--;
+	if (bt->b.count == 0) {
+		bt->next = p->pool;
+		p->pool = bt;
+		return NULL;
+	}
+	memset(bt->b.result, SL_RESULT_PENDING, bt->b.count);
+	p->count.cut[why]++;
+	p->count.batches++;
+	return bt;
+}
+
+/* ---- Submit. ------------------------------------------------------------------------------------------------------------ */
+
+/* False: the kind is full, and the rows are first in line again. */
+static bool batch_submit(struct pipeline_batch *bt) {
+	struct sl_pipeline *p = bt->p;
+	struct sl_way *way = bt->way;
+	bt->after_fence = way->after_fence;
+	bt->deadline_ms = p->now_ms + (uint64_t)p->action->conf.timeout_ms;
+	way->after_fence = false;
+	way->out++;
+	p->flight_rows += bt->b.count;
+	sl_list_push_back(&p->out, &bt->out);
+	if (p->action->conn->thread) {
+		thread_worker_submit(p->action->conn->thread, bt);
+		return true;
+	}
+	if (p->action->conn->kind->submit(p->action, &bt->b) == SL_OK) return true;
+	sl_list_remove(&bt->out);
+	way->out--;
+	way->splits = 0;
+	p->flight_rows -= bt->b.count;
+	p->count.batches--;
+	for (uint32_t i = bt->b.count; i-- > 0;) row_queue_push_front(&way->q, bt->ref[i]);
+	bt->next = p->pool;
+	p->pool = bt;
+	return false;
+}
+
+void pipeline_batch_back(struct pipeline_batch *bt) {
+	struct sl_pipeline *p = bt->p;
+	sl_list_remove(&bt->out);
+	p->now_ms = sl_loop_now_ms(p->cs->loop);
+	pipeline_batch_results(bt);
+	if (bt->reasons)
+		for (uint32_t i = 0; i < bt->b.count; i++) {
+			sl_free(bt->b.reason[i]);
+			bt->b.reason[i] = NULL;
+		}
+	bt->reasons = false;
+	sl_free(bt->b.not_ready);
+	bt->b.not_ready = NULL;
+	bt->next = p->pool;
+	p->pool = bt;
+	pipeline_wake(p);
+}
+
+static void way_run(struct sl_pipeline *p, struct sl_way *way, uint64_t *wait_ms) {
+	while (way->out < p->depth && !way->fence && !(way->splits > 0 && way->out > 0)) {
+		enum batch_cut why;
+		way_fill(p, way);
+		if (way->q.n == 0) {
+			way->splits = 0;
+			return;
+		}
+		size_t n = way_due(p, way, &why, wait_ms);
+		if (n == 0) return;
+		struct pipeline_batch *bt = batch_cut(p, way, n, why);
+		if (bt && !batch_submit(bt)) return;
+	}
+}
+
+/* ---- A run. ---------------------------------------------------------------------------------------------------------------- */
+
+static void due_at(uint64_t now_ms, uint64_t at_ms, uint64_t *wait_ms) {
+	uint64_t wait = at_ms > now_ms ? at_ms - now_ms : 1;
+	if (at_ms != UINT64_MAX && wait < *wait_ms) *wait_ms = wait;
+}
+
+static void deadlines_check(struct sl_pipeline *p, uint64_t *wait_ms) {
+	void (*cancel)(struct sl_conn_action *, struct sl_batch *) = p->action->conn->kind->cancel;
+	if (!cancel || p->action->conn->thread) return;
+	SL_LIST_FOREACH_SAFE(it, &p->out) {
+		struct pipeline_batch *bt = SL_LIST_ENTRY(it, struct pipeline_batch, out);
+		if (p->now_ms >= bt->deadline_ms || p->halted) {
+			bt->deadline_ms = p->now_ms + (uint64_t)p->action->conf.timeout_ms;
+			cancel(p->action, &bt->b);
+		}
+		due_at(p->now_ms, bt->deadline_ms, wait_ms);
+	}
+}
+
+static void mark_check(struct sl_pipeline *p, uint64_t *wait_ms) {
+	if (!p->log || !spill_mark_due(p->log)) return;
+	if (p->now_ms >= p->mark_at_ms + MARK_EVERY_MS) {
+		spill_mark_write(p->log);
+		p->mark_at_ms = p->now_ms;
+	} else
+		due_at(p->now_ms, p->mark_at_ms + MARK_EVERY_MS, wait_ms);
+}
+
+static void timer_next(struct sl_pipeline *p, uint64_t wait_ms) {
+	if (p->held.head) due_at(p->now_ms, p->hold_due_ms, &wait_ms);
+	if (p->dead_n) due_at(p->now_ms, p->dead_due_ms, &wait_ms);
+	if (p->pause_until_ms > p->now_ms) due_at(p->now_ms, p->pause_until_ms, &wait_ms);
+	if (p->parked)
+		for (size_t i = 0; i <= LANES; i++)
+			if (p->lane[i].parked.n) due_at(p->now_ms, p->lane[i].due_ms, &wait_ms);
+	due_at(p->now_ms, pipeline_sync_due(p), &wait_ms);
+	if (wait_ms == UINT64_MAX)
+		sl_timer_cancel(&p->timer);
+	else
+		sl_timer_set(p->cs->loop, &p->timer, wait_ms);
+}
+
+void pipeline_run(struct sl_pipeline *p) {
+	uint64_t wait_ms = UINT64_MAX;
+	p->now_ms = sl_loop_now_ms(p->cs->loop);
+	pipeline_take(p);
+	pipeline_refill(p);
+	pipeline_dead_retry(p);
+	lanes_release(p);
+	deadlines_check(p, &wait_ms);
+	if (conn_is_up(p->action->conn) && !p->halted && p->now_ms >= p->pause_until_ms)
+		for (uint32_t i = 0; i < p->way_count; i++) way_run(p, &p->way[i], &wait_ms);
+	mark_check(p, &wait_ms);
+	timer_next(p, wait_ms);
+}
+
+void pipeline_halt(struct sl_pipeline *p) {
+	p->halted = true;
+	pipeline_wake(p);
+}

@@ -1,0 +1,211 @@
+/* pipeline_conf.c: see pipeline_conf.h. */
+#include "pipeline_conf.h"
+
+#include "mem.h"
+
+static const struct conf_field batch_fields[] = {{.name = "rows",
+						  .type = CONF_INT,
+						  .at = offsetof(struct batch_conf, rows),
+						  .def = "1000",
+						  .min = 1,
+						  .max = 100000,
+						  .doc = "A batch leaves when it has this many rows."},
+						 {.name = "bytes",
+						  .type = CONF_SIZE,
+						  .at = offsetof(struct batch_conf, bytes),
+						  .def = "1MB",
+						  .min = 1,
+						  .max = 268435456,
+						  .doc = "A batch leaves when its rows have this many bytes."},
+						 {.name = "linger",
+						  .type = CONF_DURATION,
+						  .at = offsetof(struct batch_conf, linger_ms),
+						  .def = "5ms",
+						  .max = 60000,
+						  .doc = "How long the first row of a batch waits for others."},
+						 CONF_END};
+
+static const char *const durability_names[] = {"qos", "memory", "disk", NULL};
+static const char *const overflow_names[] = {"hold", "drop_oldest", "drop_new", NULL};
+static const char *const sync_names[] = {"none", "tick", NULL};
+
+static const struct conf_field buffer_fields[] = {
+    {.name = "memory",
+     .type = CONF_SIZE,
+     .at = offsetof(struct buffer_conf, memory),
+     .def = "64MB",
+     .min = 65536,
+     .max = (int64_t)(64 * SL_GB),
+     .doc = "Rows held in memory; above this mark they wait in the log on disk."},
+    {.name = "disk",
+     .type = CONF_SIZE,
+     .at = offsetof(struct buffer_conf, disk),
+     .def = "1GB",
+     .flags = CONF_UNLIMITED_OK,
+     .doc = "Size of the log of this action; 0 means no log."},
+    {.name = "durability",
+     .type = CONF_ENUM,
+     .at = offsetof(struct buffer_conf, durability),
+     .def = "qos",
+     .names = durability_names,
+     .doc = "Rows that are in the log before the publisher gets its acknowledgement: those of QoS 1 and 2 messages "
+	    "(`qos`), none (`memory`), all (`disk`)."},
+    {.name = "overflow",
+     .type = CONF_ENUM,
+     .at = offsetof(struct buffer_conf, overflow),
+     .def = "hold",
+     .names = overflow_names,
+     .doc = "When memory and disk are full: publishers of QoS 1 and 2 wait (`hold`), or rows are dropped."},
+    {.name = "sync",
+     .type = CONF_ENUM,
+     .at = offsetof(struct buffer_conf, sync),
+     .def = "none",
+     .names = sync_names,
+     .doc = "`tick`: one fdatasync for all rows of a moment before they are acknowledged; survives a power cut."},
+    {.name = "segment",
+     .type = CONF_SIZE,
+     .at = offsetof(struct buffer_conf, segment),
+     .def = "64MB",
+     .min = 4096,
+     .max = (int64_t)(4 * SL_GB),
+     .flags = CONF_ADVANCED,
+     .doc = "The log is kept in files of about this size (at most an eighth of `disk`), deleted whole."},
+    CONF_END};
+
+static const struct conf_field retry_fields[] = {
+    {.name = "first",
+     .type = CONF_DURATION,
+     .at = offsetof(struct retry_conf, first_ms),
+     .def = "500ms",
+     .min = 1,
+     .max = 3600000,
+     .doc = "Upper bound of the first pause; each further one is twice as long, the pause itself is random."},
+    {.name = "max",
+     .type = CONF_DURATION,
+     .at = offsetof(struct retry_conf, max_ms),
+     .def = "30s",
+     .min = 1,
+     .max = 86400000,
+     .doc = "Upper bound of every pause."},
+    {.name = "attempts",
+     .type = CONF_INT,
+     .at = offsetof(struct retry_conf, attempts),
+     .def = "unlimited",
+     .min = 1,
+     .max = 65000,
+     .flags = CONF_UNLIMITED_OK,
+     .doc = "After this many failed attempts a row is rejected."},
+    {.name = "ttl",
+     .type = CONF_DURATION,
+     .at = offsetof(struct retry_conf, ttl_ms),
+     .def = "unlimited",
+     .min = 1,
+     .flags = CONF_UNLIMITED_OK,
+     .doc = "A row older than this is dropped and counted as expired."},
+    CONF_END};
+
+static const char *const order_names[] = {"key", "none", NULL};
+
+const struct conf_field action_conf_fields[] = {
+    {.name = "connector",
+     .type = CONF_STRING,
+     .at = offsetof(struct action_conf, connector),
+     .flags = CONF_REQUIRED,
+     .example = "archive",
+     .doc = "Name of the connector, as under `connectors:`."},
+    {.name = "batch",
+     .type = CONF_OBJECT,
+     .at = offsetof(struct action_conf, batch),
+     .fields = batch_fields,
+     .doc = "When a batch leaves."},
+    {.name = "buffer",
+     .type = CONF_OBJECT,
+     .at = offsetof(struct action_conf, buffer),
+     .fields = buffer_fields,
+     .doc = "Where rows wait, and what happens when there is no room."},
+    {.name = "retry",
+     .type = CONF_OBJECT,
+     .at = offsetof(struct action_conf, retry),
+     .fields = retry_fields,
+     .doc = "How failed rows are tried again."},
+    {.name = "order",
+     .type = CONF_ENUM,
+     .at = offsetof(struct action_conf, order),
+     .def = "key",
+     .names = order_names,
+     .doc = "`key`: rows with the same `order_key` stay in order; `none` is faster."},
+    {.name = "order_key",
+     .type = CONF_TEMPLATE,
+     .at = offsetof(struct action_conf, order_key),
+     .def = "${clientid}",
+     .doc = "What `order: key` goes by."},
+    {.name = "timeout",
+     .type = CONF_DURATION,
+     .at = offsetof(struct action_conf, timeout_ms),
+     .def = "60s",
+     .min = 10,
+     .max = 86400000,
+     .flags = CONF_ADVANCED,
+     .doc = "A batch without an answer for this long is cancelled, where the kind can."},
+    {.name = "on_error",
+     .type = CONF_TREE,
+     .at = offsetof(struct action_conf, on_error),
+     .doc = "What to do with rejected rows instead of writing them to the dead-letter file."},
+    CONF_END};
+
+int action_conf_check(const struct action_conf *conf, struct conf_at at, struct conf_report *report) {
+	int r = SL_OK;
+	if (conf->buffer.disk == 0 && conf->buffer.durability != DURABILITY_MEMORY) {
+		char *path = yaml_path_key(at.path, "buffer");
+		r = conf_report_add(report, (struct conf_at){at.doc, path}, CONF_AT_VALUE, SL_EINVAL,
+				    "durability needs a log, and `disk: 0` means there is none; give it room or set "
+				    "`durability: memory`");
+		sl_free(path);
+	}
+	if (conf->retry.first_ms > conf->retry.max_ms) {
+		char *path = yaml_path_key(at.path, "retry");
+		r = conf_report_add(report, (struct conf_at){at.doc, path}, CONF_AT_VALUE, SL_EINVAL,
+				    "`first` is longer than `max`; lower one or raise the other");
+		sl_free(path);
+	}
+	return r;
+}
+
+static const struct conf_field reconnect_fields[] = {
+    {.name = "first",
+     .type = CONF_DURATION,
+     .at = offsetof(struct reconnect_conf, first_ms),
+     .def = "500ms",
+     .min = 1,
+     .max = 3600000,
+     .doc = "Upper bound of the first pause before connecting again; it doubles each time."},
+    {.name = "max",
+     .type = CONF_DURATION,
+     .at = offsetof(struct reconnect_conf, max_ms),
+     .def = "30s",
+     .min = 1,
+     .max = 86400000,
+     .doc = "Upper bound of every pause."},
+    CONF_END};
+
+const struct conf_field conn_conf_fields[] = {{.name = "type",
+					       .type = CONF_STRING,
+					       .at = offsetof(struct conn_conf, type),
+					       .flags = CONF_REQUIRED,
+					       .example = "sqlite",
+					       .doc = "Kind of the connector."},
+					      {.name = "reconnect",
+					       .type = CONF_OBJECT,
+					       .at = offsetof(struct conn_conf, reconnect),
+					       .fields = reconnect_fields,
+					       .flags = CONF_ADVANCED,
+					       .doc = "Pauses between attempts to connect."},
+					      {.name = "probe",
+					       .type = CONF_DURATION,
+					       .at = offsetof(struct conn_conf, probe_ms),
+					       .def = "15s",
+					       .min = 10,
+					       .max = 86400000,
+					       .flags = CONF_ADVANCED,
+					       .doc = "An idle connection is checked this often, where the kind can."},
+					      CONF_END};

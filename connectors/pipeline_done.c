@@ -1,0 +1,260 @@
+/* pipeline_done.c: what became of a batch, row by row. This is the one place where rows end and are counted.
+ *
+ *     DONE          delivered
+ *     REJECT        dead letter, with the reason
+ *     RETRY         its lane waits (full jitter), an attempt is charged; rows of the same key line up behind it
+ *     TIMEOUT       the same, counted as a possible duplicate unless the kind is idempotent
+ *     LOST          first in line again, nothing charged
+ *     THROTTLED     first in line again, after the pause that the server asked for
+ *     GROUP_FAILED  first in line again, in two halves; alone it is REJECT */
+#include <inttypes.h>
+
+#include "connectors_int.h"
+#include "log.h"
+#include "retry.h"
+
+#define LOST_PAUSE_MS 100 /* a kind that loses rows while its connection is up must not make us spin */
+#define DEAD_RETRY_MS 1000
+
+static void latency_add(struct sl_pipeline *p, const struct sl_chunk *c, uint32_t n) {
+	int64_t ms = sl_loop_wall_ms(p->cs->loop) - c->at_ms;
+	uint64_t latency = ms > 0 ? (uint64_t)ms : 0;
+	size_t bucket = 0;
+	while (bucket < LATENCY_BUCKETS && latency > ((uint64_t)1 << bucket)) bucket++;
+	p->count.latency[bucket] += n;
+	p->count.latency_sum_ms += latency * n;
+}
+
+void pipeline_rows_end(struct sl_pipeline *p, struct sl_chunk *c, uint32_t n, enum row_end how) {
+	switch (how) {
+	case ROW_DELIVERED:
+		p->count.delivered += n;
+		latency_add(p, c, n);
+		break;
+	case ROW_REJECTED: p->count.rejected += n; break;
+	case ROW_OVERFLOW: p->count.dropped_overflow += n; break;
+	case ROW_EXPIRED: p->count.dropped_expired += n; break;
+	case ROW_SHUTDOWN: p->count.dropped_shutdown += n; break;
+	}
+	p->mem_rows -= n;
+	c->undecided -= n;
+	if (c->undecided == 0) pipeline_chunk_end(p, c);
+}
+
+/* ---- Dead letters. ------------------------------------------------------------------------------------------------------ */
+
+static int dead_write(struct sl_pipeline *p, struct row_ref ref, const char *reason) {
+	const struct sl_conn_action *a = p->action;
+	struct sl_reject r = {.rule = a->rule,
+			      .action = a->index,
+			      .params = a->params,
+			      .param_count = a->param_count,
+			      .row = ref.row,
+			      .reason = reason,
+			      .on_error = a->on_error};
+	if (a->on_error && p->cs->on_reject) return p->cs->on_reject(p->cs->on_reject_arg, &r);
+	return dead_letter_write(p->dead_file, &r);
+}
+
+static void dead_later(struct sl_pipeline *p, struct row_ref ref, const char *reason) {
+	SL_GROW(p->dead, p->dead_n, p->dead_cap);
+	p->dead[p->dead_n++] = (struct dead_wait){ref, sl_strdup(reason)};
+	p->dead_due_ms = p->now_ms + DEAD_RETRY_MS;
+}
+
+void pipeline_reject(struct sl_pipeline *p, struct row_ref ref, const char *reason) {
+	if (p->dead_n > 0) { /* in their order */
+		dead_later(p, ref, reason);
+		return;
+	}
+	int r = dead_write(p, ref, reason);
+	if (r == SL_OK) {
+		log_warn(LOG_ACTION, "row rejected", "action=%s reason=%s dead_letter=%s", p->action->name, reason,
+			 p->action->on_error ? "on_error" : dead_letter_path(p->dead_file));
+		pipeline_rows_end(p, ref.chunk, 1, ROW_REJECTED);
+		return;
+	}
+	log_error(LOG_ACTION, "dead letter cannot be written; the row stays queued", "action=%s path=%s err=%s",
+		  p->action->name, p->action->on_error ? "on_error" : dead_letter_path(p->dead_file),
+		  sl_status_text(r));
+	dead_later(p, ref, reason);
+}
+
+void pipeline_dead_retry(struct sl_pipeline *p) {
+	if (p->dead_n == 0 || p->now_ms < p->dead_due_ms) return;
+	size_t done = 0;
+	while (done < p->dead_n && dead_write(p, p->dead[done].ref, p->dead[done].reason) == SL_OK) {
+		pipeline_rows_end(p, p->dead[done].ref.chunk, 1, ROW_REJECTED);
+		sl_free(p->dead[done++].reason);
+	}
+	p->dead_n -= done;
+	if (p->dead_n) memmove(p->dead, p->dead + done, p->dead_n * sizeof *p->dead);
+	p->dead_due_ms = p->now_ms + DEAD_RETRY_MS;
+}
+
+/* ---- Rows that are not decided. ------------------------------------------------------------------------------------------- */
+
+static unsigned lane_of(const struct sl_pipeline *p, const void *row) {
+	return p->action->conf.order == ORDER_KEY ? (unsigned)(sql_row_head(row)->order % LANES) : LANE_FREE;
+}
+
+static void lane_park(struct sl_pipeline *p, unsigned lane, struct row_ref ref) {
+	row_queue_push(&p->lane[lane].parked, ref);
+	p->parked++;
+}
+
+/* A failed attempt: the row waits in its lane, or its time is over. */
+static void row_attempt(struct sl_pipeline *p, struct row_ref ref, const char *reason) {
+	const struct retry_conf *conf = &p->action->conf.retry;
+	ref.attempts++;
+	if (conf->attempts != CONF_UNLIMITED && ref.attempts >= (uint64_t)conf->attempts) {
+		char *text = sl_asprintf("failed %u times: %s", ref.attempts, reason ? reason : "no reason given");
+		pipeline_reject(p, ref, text);
+		sl_free(text);
+		return;
+	}
+	p->count.retried++;
+	unsigned lane = lane_of(p, ref.row);
+	struct sl_lane *l = &p->lane[lane];
+	uint64_t due = p->now_ms + retry_pause_ms((uint64_t)conf->first_ms, (uint64_t)conf->max_ms, ref.attempts);
+	if (l->parked.n == 0 || (lane == LANE_FREE && due < l->due_ms)) l->due_ms = due;
+	if (lane != LANE_FREE) p->blocked |= (uint64_t)1 << lane;
+	lane_park(p, lane, ref);
+}
+
+/* Lanes with a row that must wait: its successors of this batch wait behind it. */
+static uint64_t lanes_delayed(const struct sl_pipeline *p, const struct pipeline_batch *bt) {
+	uint64_t lanes = 0;
+	if (p->action->conf.order != ORDER_KEY) return 0;
+	for (uint32_t i = 0; i < bt->b.count; i++)
+		if (bt->b.result[i] == SL_RESULT_RETRY || bt->b.result[i] == SL_RESULT_TIMEOUT)
+			lanes |= (uint64_t)1 << lane_of(p, bt->ref[i].row);
+	return lanes;
+}
+
+static void row_back(struct sl_pipeline *p, struct pipeline_batch *bt, uint32_t i, uint64_t delayed) {
+	unsigned lane = lane_of(p, bt->ref[i].row);
+	if (lane != LANE_FREE && (delayed >> lane & 1)) {
+		p->blocked |= (uint64_t)1 << lane;
+		if (p->lane[lane].parked.n == 0) p->lane[lane].due_ms = p->now_ms;
+		lane_park(p, lane, bt->ref[i]);
+	} else
+		row_queue_push(&bt->way->back, bt->ref[i]);
+}
+
+/* ---- A batch. --------------------------------------------------------------------------------------------------------------- */
+
+/* Nearly every batch: everything is delivered. Rows of one chunk stand together, so chunks are counted, not rows. */
+static void batch_all_done(struct pipeline_batch *bt) {
+	struct sl_pipeline *p = bt->p;
+	uint32_t n = bt->b.count;
+	for (uint32_t i = 0, run; i < n; i += run) {
+		struct sl_chunk *c = bt->ref[i].chunk;
+		for (run = 1; i + run < n && bt->ref[i + run].chunk == c;) run++;
+		pipeline_rows_end(p, c, run, ROW_DELIVERED);
+	}
+}
+
+static bool batch_is_all_done(const struct pipeline_batch *bt) {
+	for (uint32_t i = 0; i < bt->b.count; i++)
+		if (bt->b.result[i] != SL_RESULT_DONE) return false;
+	return true;
+}
+
+static void batch_rows(struct pipeline_batch *bt, uint64_t delayed) {
+	struct sl_pipeline *p = bt->p;
+	bool idempotent = p->action->conn->kind->flags & SL_KIND_IDEMPOTENT;
+	for (uint32_t i = 0; i < bt->b.count; i++) {
+		const char *reason = bt->b.reason[i];
+		switch ((enum sl_result)bt->b.result[i]) {
+		case SL_RESULT_DONE: pipeline_rows_end(p, bt->ref[i].chunk, 1, ROW_DELIVERED); break;
+		case SL_RESULT_REJECT: pipeline_reject(p, bt->ref[i], reason ? reason : "no reason given"); break;
+		case SL_RESULT_TIMEOUT:
+			p->count.maybe_duplicate += !idempotent;
+			row_attempt(p, bt->ref[i], reason);
+			break;
+		case SL_RESULT_RETRY: row_attempt(p, bt->ref[i], reason); break;
+		case SL_RESULT_GROUP_FAILED:
+			if (bt->b.count == 1)
+				pipeline_reject(p, bt->ref[i], reason ? reason : "no reason given");
+			else
+				row_back(p, bt, i, delayed);
+			break;
+		case SL_RESULT_PENDING: /* a bug of the kind's: sl_batch_done() asserts it in debug builds */
+		case SL_RESULT_LOST:
+		case SL_RESULT_THROTTLED: row_back(p, bt, i, delayed); break;
+		}
+	}
+}
+
+static uint32_t results_count(const struct pipeline_batch *bt, enum sl_result r) {
+	uint32_t n = 0;
+	for (uint32_t i = 0; i < bt->b.count; i++) n += bt->b.result[i] == r;
+	return n;
+}
+
+/* The refused rows go out again in halves, which stand before the groups that were waiting. Anything else that came back mixes
+ * up who stands where: then groups are forgotten, and found again if need be. */
+static void way_split(struct sl_way *way, uint32_t refused, uint32_t others) {
+	if (refused > 1 && others == 0 && way->splits + 2 <= SPLIT_MAX) {
+		way->split[way->splits++] = refused - refused / 2;
+		way->split[way->splits++] = refused / 2;
+	} else if (refused == 1 && others == 0 && way->splits < SPLIT_MAX)
+		way->split[way->splits++] = 1;
+	else if (others > 0)
+		way->splits = 0;
+}
+
+static void action_ready_check(struct pipeline_batch *bt) {
+	struct sl_pipeline *p = bt->p;
+	const struct retry_conf *conf = &p->action->conf.retry;
+	if (bt->b.not_ready) {
+		if (!p->not_ready) conn_action_ready(p->action->conn, false, bt->b.not_ready);
+		if (!p->not_ready)
+			log_warn(LOG_ACTION, "action is not ready; its rows wait", "action=%s reason=%s",
+				 p->action->name, bt->b.not_ready);
+		p->not_ready = true;
+		p->pause_until_ms =
+		    p->now_ms + retry_pause_ms((uint64_t)conf->first_ms, (uint64_t)conf->max_ms, ++p->not_ready_tries);
+	} else if (p->not_ready && !bt->fenced && results_count(bt, SL_RESULT_LOST) == 0) {
+		p->not_ready = false;
+		p->not_ready_tries = 0;
+		conn_action_ready(p->action->conn, true, NULL);
+		log_info(LOG_ACTION, "action is ready", "action=%s", p->action->name);
+	}
+}
+
+static void batch_pause(struct pipeline_batch *bt, uint32_t lost) {
+	struct sl_pipeline *p = bt->p;
+	uint64_t until = 0;
+	if (results_count(bt, SL_RESULT_THROTTLED)) until = p->now_ms + bt->b.wait_ms;
+	if (lost && !bt->fenced && !bt->b.not_ready && conn_is_up(p->action->conn)) until = p->now_ms + LOST_PAUSE_MS;
+	if (until > p->pause_until_ms) p->pause_until_ms = until;
+}
+
+void pipeline_batch_results(struct pipeline_batch *bt) {
+	struct sl_pipeline *p = bt->p;
+	struct sl_way *way = bt->way;
+	p->flight_rows -= bt->b.count;
+	way->out--;
+	action_ready_check(bt);
+	if (batch_is_all_done(bt)) {
+		p->action->conn->traffic = true;
+		batch_all_done(bt);
+	} else {
+		uint32_t refused = bt->b.count > 1 ? results_count(bt, SL_RESULT_GROUP_FAILED) : 0;
+		uint32_t lost = results_count(bt, SL_RESULT_LOST) + results_count(bt, SL_RESULT_PENDING);
+		uint32_t others = lost + results_count(bt, SL_RESULT_THROTTLED) + results_count(bt, SL_RESULT_RETRY) +
+				  results_count(bt, SL_RESULT_TIMEOUT);
+		batch_rows(bt, lanes_delayed(p, bt));
+		/* Rows that a fence sent back stand behind the groups and do not disturb them. */
+		if (!bt->fenced) way_split(way, refused, others);
+		batch_pause(bt, lost);
+		way->fence = true;
+	}
+	if (way->fence && way->out == 0) {
+		row_queue_put_before(&way->q, &way->back);
+		way->fence = false;
+		way->after_fence = true;
+	}
+}

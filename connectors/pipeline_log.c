@@ -1,0 +1,300 @@
+/* pipeline_log.c: where an action's log lies, logs that earlier settings left, sync, and saving at the end. */
+#include <dirent.h>
+#include <errno.h>
+#include <inttypes.h>
+#include <unistd.h>
+#include <uv.h>
+
+#include "connectors_int.h"
+#include "hash.h"
+#include "log.h"
+
+#define SEGMENTS_MIN 8  /* the disk budget is cut in at least this many files */
+#define ROW_LEFT 0x8000 /* in a row's flags, only while saving */
+#define NAME_MAX_BYTES 180
+
+/* Letters that are safe in a file name, everything else as %XX; long ones end in a hash. */
+static char *name_safe(const char *name) {
+	struct sl_buf b = SL_BUF_INIT;
+	for (const char *p = name; *p; p++) {
+		bool plain = (*p >= 'a' && *p <= 'z') || (*p >= 'A' && *p <= 'Z') || (*p >= '0' && *p <= '9') ||
+			     *p == '_' || *p == '-';
+		if (plain)
+			sl_buf_put(&b, *p);
+		else
+			sl_buf_printf(&b, "%%%02X", (unsigned char)*p);
+	}
+	if (b.n > NAME_MAX_BYTES) {
+		b.n = NAME_MAX_BYTES;
+		sl_buf_printf(&b, "-%016" PRIx64, sl_hash_stable(slice_from_str(name)));
+	}
+	return sl_buf_steal(&b);
+}
+
+char *pipeline_file_name(const struct sl_conn_action *a) {
+	char *safe = name_safe(a->rule), *name = sl_asprintf("%s.%u", safe, a->index);
+	sl_free(safe);
+	return name;
+}
+
+/* Is a running pipeline's log there? */
+static bool dir_taken(const struct connectors *cs, const char *dir) {
+	SL_LIST_FOREACH(it, &cs->pipelines) {
+		const struct sl_pipeline *p = SL_LIST_ENTRY(it, struct sl_pipeline, link);
+		if (p->log && slice_equal_str(slice_from_str(p->log_dir), dir)) return true;
+	}
+	return false;
+}
+
+static struct spill_opts log_opts(const struct sl_pipeline *p, const char *dir, struct sl_slice *names) {
+	const struct buffer_conf *conf = &p->action->conf.buffer;
+	uint64_t segment = (uint64_t)conf->segment;
+	if (conf->disk != CONF_UNLIMITED && segment > (uint64_t)conf->disk / SEGMENTS_MIN)
+		segment = (uint64_t)conf->disk / SEGMENTS_MIN;
+	for (size_t i = 0; i < p->action->param_count; i++) {
+		names[i] = p->action->params[i].name;
+		if (names[i].n > UINT16_MAX) names[i].n = UINT16_MAX;
+	}
+	return (struct spill_opts){.dir = dir,
+				   .segment_bytes = segment,
+				   .columns = names,
+				   .column_count = p->action->param_count,
+				   .sync = conf->sync == SYNC_TICK};
+}
+
+/* Moves what is undone in a log of earlier settings behind our own. */
+static int log_move(struct sl_pipeline *p, struct spill *from) {
+	struct sl_chunk *c = connectors_chunk_new(p, 0, true);
+	int r = SL_OK;
+	while (r == SL_OK) {
+		struct spill_ref ref = {0}, *none = NULL;
+		const struct spill_names *old = NULL;
+		int status;
+		c->buf.n = sizeof(struct spill_head);
+		r = spill_read(from, &c->buf, &ref, &c->rows, &old);
+		if (r == SL_ECORRUPT) {
+			r = SL_OK; /* said by the log itself */
+			continue;
+		}
+		if (r != SL_OK) break;
+		if (old && !pipeline_chunk_remap(p, c, old)) {
+			r = SL_ETYPE;
+			break;
+		}
+		((struct spill_head *)(void *)c->buf.p)->rows = c->rows;
+		void *record = c->buf.p;
+		size_t size = c->buf.n;
+		if (spill_append(p->log, &record, &size, &none, 1, &status) == 1)
+			spill_done(from, &ref);
+		else
+			r = status;
+	}
+	connectors_chunk_free(c);
+	return r == SL_ENOTFOUND ? SL_OK : r;
+}
+
+static void log_adopt(struct sl_pipeline *p, const char *dir) {
+	struct sl_slice *names = SL_NEW_ARRAY(struct sl_slice, p->action->param_count + 1);
+	struct spill_opts opts = log_opts(p, dir, names);
+	struct spill *from;
+	struct sl_err err = SL_ERR_INIT;
+	int r = spill_open(&opts, &from, &err);
+	if (r == SL_OK) {
+		r = log_move(p, from);
+		spill_close(from);
+		if (r == SL_OK) r = spill_remove(dir);
+	}
+	if (r != SL_OK)
+		log_warn(LOG_ACTION, "log of earlier settings is left for the next start", "path=%s err=%s", dir,
+			 err.text ? err.text : sl_status_text(r));
+	sl_err_fini(&err);
+	sl_free(names);
+}
+
+/* Folders "rule.0~2", "rule.0~3": pipelines that were replaced by a reload and had not finished when we ended. */
+static void log_adopt_all(struct sl_pipeline *p, const char *parent, const char *name) {
+	DIR *d = opendir(parent);
+	size_t n = strlen(name);
+	if (!d) return;
+	for (struct dirent *e; (e = readdir(d));) {
+		if (strncmp(e->d_name, name, n) != 0 || e->d_name[n] != '~') continue;
+		char *dir = sl_asprintf("%s/%s", parent, e->d_name);
+		if (!dir_taken(p->cs, dir)) log_adopt(p, dir);
+		sl_free(dir);
+	}
+	closedir(d);
+}
+
+int pipeline_log_open(struct sl_pipeline *p, struct sl_err *err) {
+	if (p->action->conf.buffer.disk == 0) return SL_OK;
+	char *parent = sl_asprintf("%s/actions", p->cs->data_dir), *name = pipeline_file_name(p->action);
+	char *dir = sl_asprintf("%s/%s", parent, name);
+	for (unsigned i = 2; dir_taken(p->cs, dir); i++) {
+		sl_free(dir);
+		dir = sl_asprintf("%s/%s~%u", parent, name, i);
+	}
+	struct sl_slice *names = SL_NEW_ARRAY(struct sl_slice, p->action->param_count + 1);
+	struct spill_opts opts = log_opts(p, dir, names);
+	int r = spill_open(&opts, &p->log, err);
+	p->log_dir = dir;
+	if (r == SL_OK) {
+		log_adopt_all(p, parent, name);
+		struct spill_stat stat;
+		spill_stat(p->log, &stat);
+		p->count.recovered = stat.unread_rows;
+		if (stat.unread_rows)
+			log_info(LOG_ACTION, "rows recovered from the log", "action=%s rows=%" PRIu64 " path=%s",
+				 p->action->name, stat.unread_rows, p->log_dir);
+	} else
+		sl_err_prefix(err, "action %s", p->action->name);
+	sl_free(names);
+	sl_free(name);
+	sl_free(parent);
+	return r;
+}
+
+/* ---- sync: tick ---------------------------------------------------------------------------------------------------- */
+
+#define SYNC_RETRY_MS 1000
+
+/* One fdatasync at a time, on libuv's threads: the loop goes on, and what arrives meanwhile is synced by the next. */
+struct pipeline_sync {
+	uv_fs_t req;
+	struct sl_pipeline *p;
+	int fd;
+	bool running;
+	uint64_t retry_ms;
+};
+
+static void tickets_confirm(struct sl_pipeline *p, struct sl_tickets *list) {
+	for (struct sl_tickets *t = list, *next; t; t = next) {
+		struct worker_end *end = &p->cs->ends[t->worker];
+		next = t->next;
+		t->next = NULL;
+		*end->confirmed_tail = t;
+		end->confirmed_tail = &t->next;
+	}
+}
+
+static void sync_done(uv_fs_t *req) {
+	struct pipeline_sync *s = sl_container_of(req, struct pipeline_sync, req);
+	struct sl_pipeline *p = s->p;
+	int result = (int)req->result;
+	uv_fs_req_cleanup(req);
+	close(s->fd);
+	s->running = false;
+	if (result < 0) {
+		/* Nobody is confirmed before a sync succeeds. */
+		log_error(LOG_ACTION, "log cannot be synced; its publishers wait", "action=%s path=%s err=%s",
+			  p->action->name, p->log_dir, uv_strerror(result));
+		struct sl_tickets **tail = &p->syncing;
+		while (*tail) tail = &(*tail)->next;
+		*tail = p->unsynced;
+		p->unsynced = p->syncing;
+		s->retry_ms = p->now_ms + SYNC_RETRY_MS;
+	} else
+		tickets_confirm(p, p->syncing);
+	p->syncing = NULL;
+	pipeline_wake(p);
+}
+
+void pipeline_sync(struct sl_pipeline *p) {
+	struct pipeline_sync *s = p->sync;
+	if (s->running || !p->unsynced || p->now_ms < s->retry_ms) return;
+	s->p = p;
+	s->fd = spill_sync_fd(p->log);
+	p->syncing = p->unsynced;
+	p->unsynced = NULL;
+	if (s->fd < 0) { /* the segment was synced when it ended */
+		tickets_confirm(p, p->syncing);
+		p->syncing = NULL;
+		return;
+	}
+	s->running = true;
+	if (uv_fs_fdatasync(sl_loop_uv(p->cs->loop), &s->req, s->fd, sync_done) != 0) {
+		s->req.result = UV_EIO;
+		sync_done(&s->req);
+	}
+}
+
+struct pipeline_sync *pipeline_sync_new(void) {
+	return SL_NEW(struct pipeline_sync);
+}
+bool pipeline_sync_busy(const struct sl_pipeline *p) { return p->sync && p->sync->running; }
+uint64_t pipeline_sync_due(const struct sl_pipeline *p) {
+	return p->sync && !p->sync->running && p->unsynced ? p->sync->retry_ms : UINT64_MAX;
+}
+
+/* ---- Saving at the end. ------------------------------------------------------------------------------------------------ */
+
+static void row_mark(struct row_ref *ref) {
+	if (spill_ref_logged(&ref->chunk->ref)) return;
+	/* Nobody else reads the row any more: no batch is out. */
+	((struct sql_row_head *)(uintptr_t)ref->row)->flags |= ROW_LEFT;
+}
+
+static void queue_mark(struct row_queue *q) {
+	for (size_t i = 0; i < q->n; i++) row_mark(row_queue_at(q, i));
+}
+
+/* Leaves only the rows that are not decided: the marked ones and those that were never sorted. */
+static void chunk_compact(struct sl_chunk *c, const char *unsorted) {
+	char *to = c->buf.p + sizeof(struct spill_head), *from = to;
+	uint32_t left = 0;
+	for (uint32_t i = 0; i < c->rows; i++) {
+		struct sql_row_head *head = (struct sql_row_head *)(void *)from;
+		uint32_t size = head->size;
+		bool stays = (head->flags & ROW_LEFT) || (unsorted && (const char *)from >= unsorted);
+		head->flags &= (uint16_t)~ROW_LEFT;
+		if (stays) {
+			memmove(to, from, size);
+			to += size;
+			left++;
+		}
+		from += size;
+	}
+	c->rows = left;
+	c->buf.n = (size_t)(to - c->buf.p);
+}
+
+static void chunk_save(struct sl_pipeline *p, struct sl_chunk *c) {
+	struct spill_head *head = (struct spill_head *)(void *)c->buf.p;
+	struct spill_ref *none = NULL;
+	void *record = c->buf.p;
+	size_t size = c->buf.n;
+	int status = SL_ENOSPACE;
+	head->rows = c->rows;
+	if (c->rows == 0 || (p->log && spill_append(p->log, &record, &size, &none, 1, &status) == 1)) return;
+	p->count.dropped_shutdown += c->rows;
+	log_warn(LOG_ACTION, "rows dropped at shutdown", "action=%s err=%s", p->action->name,
+		 p->log ? sl_status_text(status) : "buffer.disk is 0");
+}
+
+void pipeline_save(struct sl_pipeline *p) {
+	for (uint32_t i = 0; i < p->way_count; i++) queue_mark(&p->way[i].q);
+	for (size_t i = 0; i <= LANES; i++) queue_mark(&p->lane[i].parked);
+	for (size_t i = 0; i < p->dead_n; i++) row_mark(&p->dead[i].ref);
+	SL_LIST_FOREACH(it, &p->in_mem) {
+		struct sl_chunk *c = SL_LIST_ENTRY(it, struct sl_chunk, in_mem);
+		struct chunk_line *line = &p->line[c->qos];
+		const char *unsorted = NULL;
+		if (line->head == c) { /* lines have the same order as in_mem */
+			unsorted = p->cursor[c->qos];
+			chunk_line_pop(line);
+			if (line->head) p->cursor[c->qos] = chunk_rows(line->head);
+		}
+		/* What is in the log comes back with the rest of its chunk. */
+		if (spill_ref_logged(&c->ref)) continue;
+		chunk_compact(c, unsorted);
+		chunk_save(p, c);
+	}
+	for (struct sl_chunk *c; (c = chunk_line_pop(&p->held)) || (c = chunk_line_pop(&p->incoming));) {
+		chunk_save(p, c);
+		connectors_chunk_free(c);
+	}
+	spill_close(p->log); /* before the chunks go: the mark stands at the first of them */
+	p->log = NULL;
+	for (struct sl_list *it; (it = sl_list_pop_front(&p->in_mem));)
+		connectors_chunk_free(SL_LIST_ENTRY(it, struct sl_chunk, in_mem));
+	p->mem_rows = p->mem_bytes = p->held_rows = p->held_bytes = p->incoming_rows = 0;
+}

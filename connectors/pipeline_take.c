@@ -1,0 +1,334 @@
+/* pipeline_take.c: what arrives: into the log, into memory, or (no room) held back or dropped. And back from the log.
+ *
+ * In words: a chunk that must survive is logged before its tickets are confirmed. While memory is below its mark the chunk also
+ * stays there; above it (or while older ones wait in the log only) it is in the log only and read back later. Where the
+ * log has no room either, QoS 0 rows go, oldest first; for the others the action's overflow policy speaks. */
+#include <inttypes.h>
+
+#include "connectors_int.h"
+#include "log.h"
+
+#define APPEND_GROUP 64
+#define REFILL_BYTES (4 * SL_MB) /* read back in one turn, so that the loop stays lively */
+#define HOLD_PAUSE_MS 50
+#define HOLD_PAUSE_MAX_MS 1000
+
+static bool chunk_must_log(const struct sl_pipeline *p, const struct sl_chunk *c) {
+	switch ((enum action_durability)p->action->conf.buffer.durability) {
+	case DURABILITY_QOS: return c->qos;
+	case DURABILITY_DISK: return true;
+	case DURABILITY_MEMORY: return false;
+	}
+	return true;
+}
+
+void pipeline_confirm(struct sl_pipeline *p, struct sl_chunk *c) {
+	struct sl_tickets *t = c->tickets;
+	if (!t) return;
+	c->tickets = NULL;
+	if (p->sync && spill_ref_logged(&c->ref)) {
+		t->next = p->unsynced;
+		p->unsynced = t;
+		return;
+	}
+	struct worker_end *end = &p->cs->ends[t->worker];
+	t->next = NULL;
+	*end->confirmed_tail = t;
+	end->confirmed_tail = &t->next;
+}
+
+void pipeline_chunk_enter(struct sl_pipeline *p, struct sl_chunk *c) {
+	c->undecided = c->rows;
+	c->arrived_ms = p->now_ms;
+	c->arrival = ++p->arrivals;
+	p->mem_rows += c->rows;
+	p->mem_bytes += chunk_bytes(c);
+	sl_list_push_back(&p->in_mem, &c->in_mem);
+	struct chunk_line *line = &p->line[c->qos];
+	if (!line->head) {
+		p->cursor[c->qos] = chunk_rows(c);
+		p->cursor_left[c->qos] = c->rows;
+	}
+	chunk_line_push(line, c);
+}
+
+void pipeline_chunk_end(struct sl_pipeline *p, struct sl_chunk *c) {
+	if (spill_ref_logged(&c->ref)) spill_done(p->log, &c->ref);
+	p->mem_bytes -= chunk_bytes(c);
+	sl_list_remove(&c->in_mem);
+	pipeline_confirm(p, c);
+	connectors_chunk_spare(p->cs, c);
+}
+
+/* A chunk that never entered memory, or left it without being delivered. */
+static void chunk_drop_new(struct sl_pipeline *p, struct sl_chunk *c) {
+	p->count.dropped_overflow += c->rows;
+	pipeline_confirm(p, c);
+	connectors_chunk_spare(p->cs, c);
+	log_warn(LOG_ACTION, "rows dropped: no room in memory or on disk", "action=%s", p->action->name);
+}
+
+/* Drops the first chunk of a line, if none of its rows is on its way. */
+static bool line_drop_first(struct sl_pipeline *p, bool qos) {
+	struct sl_chunk *c = p->line[qos].head;
+	if (!c || p->cursor_left[qos] != c->rows) return false;
+	chunk_line_pop(&p->line[qos]);
+	struct sl_chunk *next = p->line[qos].head;
+	if (next) {
+		p->cursor[qos] = chunk_rows(next);
+		p->cursor_left[qos] = next->rows;
+	}
+	pipeline_rows_end(p, c, c->rows, ROW_OVERFLOW);
+	return true;
+}
+
+/* ---- The log. -------------------------------------------------------------------------------------------------------- */
+
+static bool log_has_room(const struct sl_pipeline *p, uint64_t bytes) {
+	if (!p->log) return false;
+	if (p->action->conf.buffer.disk == CONF_UNLIMITED) return true;
+	struct spill_stat stat;
+	spill_stat(p->log, &stat);
+	return stat.disk_bytes + bytes <= (uint64_t)p->action->conf.buffer.disk;
+}
+
+/* One chunk; keep: it stays in memory too. */
+static int log_append(struct sl_pipeline *p, struct sl_chunk *c, bool keep) {
+	if (!log_has_room(p, c->buf.n) && !(p->log && spill_trim(p->log) && log_has_room(p, c->buf.n)))
+		return SL_ELIMIT;
+	struct spill_head *head = (struct spill_head *)(void *)c->buf.p;
+	head->rows = c->rows;
+	void *record = c->buf.p;
+	size_t size = c->buf.n;
+	struct spill_ref *ref = keep ? &c->ref : NULL;
+	int status;
+	if (spill_append(p->log, &record, &size, &ref, 1, &status) == 1) return SL_OK;
+	if (status == SL_ENOSPACE && spill_trim(p->log) && spill_append(p->log, &record, &size, &ref, 1, &status) == 1)
+		return SL_OK;
+	return status;
+}
+
+/* Rows in memory that are not in the log get there, in order, before any later row goes to the log alone. */
+static int log_memory(struct sl_pipeline *p) {
+	int r = SL_OK;
+	SL_LIST_FOREACH_SAFE(it, &p->in_mem) {
+		struct sl_chunk *c = SL_LIST_ENTRY(it, struct sl_chunk, in_mem);
+		if (spill_ref_logged(&c->ref)) continue;
+		r = log_append(p, c, true);
+		if (r != SL_OK) break;
+	}
+	return r;
+}
+
+static bool log_unread(const struct sl_pipeline *p) {
+	struct spill_stat stat = {0};
+	if (p->log) spill_stat(p->log, &stat);
+	return stat.unread_rows > 0;
+}
+
+/* ---- Intake. --------------------------------------------------------------------------------------------------------- */
+
+static void hold_begin(struct sl_pipeline *p, int status) {
+	if (!p->held.head) {
+		p->hold_pause_ms = HOLD_PAUSE_MS;
+		atomic_store_explicit(&p->shared.holding, true, memory_order_relaxed);
+		log_error(LOG_ACTION, "action holds its publishers: the log has no room",
+			  "action=%s path=%s reason=%s do=%s", p->action->name, p->log_dir,
+			  status == SL_ELIMIT ? "buffer.disk is used up" : sl_status_text(status),
+			  status == SL_ENOSPACE ? "make room on this disk"
+						: "see why the connector does not keep up, or raise buffer.disk");
+	} else
+		p->hold_pause_ms = p->hold_pause_ms * 2 < HOLD_PAUSE_MAX_MS ? p->hold_pause_ms * 2 : HOLD_PAUSE_MAX_MS;
+	p->hold_due_ms = p->now_ms + p->hold_pause_ms;
+}
+
+static void held_push(struct sl_pipeline *p, struct sl_chunk *c) {
+	p->held_rows += c->rows;
+	p->held_bytes += chunk_bytes(c);
+	chunk_line_push(&p->held, c);
+}
+
+static bool drop_oldest(struct sl_pipeline *p) {
+	if (line_drop_first(p, false) || line_drop_first(p, true)) return true;
+	if (!p->log) return false;
+	struct sl_buf scratch = SL_BUF_INIT;
+	struct spill_ref ref = {0};
+	uint32_t rows = 0;
+	int r = spill_read(p->log, &scratch, &ref, &rows, NULL);
+	if (r == SL_OK) spill_done(p->log, &ref);
+	if (r != SL_ENOTFOUND) p->count.dropped_overflow += rows;
+	sl_buf_fini(&scratch);
+	return r != SL_ENOTFOUND;
+}
+
+enum overflow_answer { OVERFLOW_WAIT, OVERFLOW_TRY_AGAIN, OVERFLOW_DROPPED };
+
+static enum overflow_answer overflow_for(struct sl_pipeline *p, const struct sl_chunk *c) {
+	if (!c->qos) {
+		/* Never holds anyone: the oldest of its like makes room, if that lies in memory. */
+		bool helps = !chunk_must_log(p, c) && !log_unread(p);
+		return helps && line_drop_first(p, false) ? OVERFLOW_TRY_AGAIN : OVERFLOW_DROPPED;
+	}
+	switch ((enum action_overflow)p->action->conf.buffer.overflow) {
+	case OVERFLOW_HOLD: return OVERFLOW_WAIT;
+	case OVERFLOW_DROP_NEW: return OVERFLOW_DROPPED;
+	case OVERFLOW_DROP_OLDEST: return drop_oldest(p) ? OVERFLOW_TRY_AGAIN : OVERFLOW_DROPPED;
+	}
+	return OVERFLOW_WAIT;
+}
+
+/* In the log only: read back later. */
+static void chunk_leave(struct sl_pipeline *p, struct sl_chunk *c) {
+	if (p->sync && c->tickets) { /* they wait for the disk */
+		c->tickets->next = p->unsynced;
+		p->unsynced = c->tickets;
+		c->tickets = NULL;
+	}
+	pipeline_confirm(p, c);
+	connectors_chunk_spare(p->cs, c);
+}
+
+static int take_try(struct sl_pipeline *p, struct sl_chunk *c) {
+	uint64_t mark = (uint64_t)p->action->conf.buffer.memory;
+	bool unread = log_unread(p), fits = p->mem_bytes == 0 || p->mem_bytes + chunk_bytes(c) <= mark;
+	bool keep = !unread && fits;
+	int r = SL_OK;
+	if (!keep && !unread && p->log) r = log_memory(p);
+	if (r == SL_OK && (!keep || chunk_must_log(p, c))) r = log_append(p, c, keep);
+	if (r != SL_OK) return r;
+	if (keep) {
+		pipeline_chunk_enter(p, c);
+		pipeline_confirm(p, c);
+	} else
+		chunk_leave(p, c);
+	return SL_OK;
+}
+
+/* Finds a place for a chunk, or its end. False: it must be held; *status says why. */
+static bool take_one(struct sl_pipeline *p, struct sl_chunk *c, int *status) {
+	for (;;) {
+		*status = take_try(p, c);
+		if (*status == SL_OK) return true;
+		switch (overflow_for(p, c)) {
+		case OVERFLOW_WAIT: return false;
+		case OVERFLOW_TRY_AGAIN: break;
+		case OVERFLOW_DROPPED: chunk_drop_new(p, c); return true;
+		}
+	}
+}
+
+static void held_retry(struct sl_pipeline *p) {
+	int status = SL_OK;
+	while (p->held.head) {
+		struct sl_chunk *next = p->held.head->next, *c = p->held.head;
+		uint32_t rows = c->rows;
+		uint64_t bytes = chunk_bytes(c);
+		c->next = NULL;
+		if (!take_one(p, c, &status)) {
+			c->next = next;
+			hold_begin(p, status);
+			return;
+		}
+		p->held.head = next;
+		if (!next) p->held.tail = NULL;
+		p->held_rows -= rows;
+		p->held_bytes -= bytes;
+	}
+	atomic_store_explicit(&p->shared.holding, false, memory_order_relaxed);
+	log_info(LOG_ACTION, "action takes rows again", "action=%s", p->action->name);
+}
+
+void pipeline_take(struct sl_pipeline *p) {
+	if (p->held.head && p->now_ms >= p->hold_due_ms) held_retry(p);
+	for (struct sl_chunk *c; (c = chunk_line_pop(&p->incoming));) {
+		int status = SL_OK;
+		p->incoming_rows -= c->rows;
+		if (c->qos && p->held.head) {
+			held_push(p, c);
+			continue;
+		}
+		if (take_one(p, c, &status)) continue;
+		hold_begin(p, status);
+		held_push(p, c);
+	}
+	if (p->sync) pipeline_sync(p);
+}
+
+/* ---- Back from the log. ----------------------------------------------------------------------------------------------- */
+
+/* Rows that were logged under other column names: values move to where their names are now. */
+bool pipeline_chunk_remap(struct sl_pipeline *p, struct sl_chunk *c, const struct spill_names *old) {
+	size_t n = p->action->param_count, found = 0;
+	uint16_t *from = SL_NEW_ARRAY(uint16_t, n + 1);
+	for (size_t i = 0; i < n; i++) {
+		from[i] = UINT16_MAX;
+		for (size_t j = 0; j < old->count && j < UINT16_MAX; j++)
+			if (slice_equal(old->at[j], p->action->params[i].name)) from[i] = (uint16_t)j;
+		found += from[i] != UINT16_MAX;
+	}
+	if (found > 0 || n == 0) {
+		struct sl_buf mapped = SL_BUF_INIT;
+		struct sql_value *values = SL_NEW_ARRAY(struct sql_value, n + 1);
+		sl_buf_append(&mapped, c->buf.p, sizeof(struct spill_head));
+		const char *row = chunk_rows(c);
+		for (uint32_t r = 0; r < c->rows; r++) {
+			const struct sql_row_head *head = sql_row_head(row);
+			for (size_t i = 0; i < n; i++) values[i] = sql_row_get(row, from[i]);
+			sql_row_write(&mapped, values, (uint16_t)n, head->flags, head->order, head->at_ms);
+			row += head->size;
+		}
+		sl_buf_fini(&c->buf);
+		c->buf = mapped;
+		sl_free(values);
+	}
+	sl_free(from);
+	return found > 0 || n == 0;
+}
+
+/* None of the old names is known any more: no place for any value. */
+static void chunk_dead(struct sl_pipeline *p, struct sl_chunk *c, const struct spill_names *old) {
+	struct sl_buf reason = SL_BUF_INIT;
+	sl_buf_append_str(&reason, "row was logged when the action's columns were others (");
+	for (size_t i = 0; i < old->count; i++)
+		sl_buf_printf(&reason, "%s%.*s", i ? ", " : "", SL_SLICE_ARG(old->at[i]));
+	sl_buf_append_str(&reason, "), none of which it has now");
+	c->undecided = c->rows;
+	p->mem_rows += c->rows;
+	p->mem_bytes += chunk_bytes(c);
+	sl_list_push_back(&p->in_mem, &c->in_mem);
+	const char *row = chunk_rows(c);
+	for (uint32_t i = c->rows; i > 0; i--) {
+		uint32_t size = sql_row_head(row)->size;
+		pipeline_reject(p, (struct row_ref){.row = row, .chunk = c, .size = size}, sl_buf_cstr(&reason));
+		row += size;
+	}
+	sl_buf_fini(&reason);
+}
+
+void pipeline_refill(struct sl_pipeline *p) {
+	uint64_t mark = (uint64_t)p->action->conf.buffer.memory, budget = REFILL_BYTES;
+	if (!p->log || p->mem_bytes > mark / 2) return;
+	while (p->mem_bytes <= mark * 3 / 4) {
+		if (budget == 0) {
+			pipeline_wake(p);
+			return;
+		}
+		struct sl_chunk *c = connectors_chunk_new(p, 0, true);
+		const struct spill_names *old = NULL;
+		int r = spill_read(p->log, &c->buf, &c->ref, &c->rows, &old);
+		if (r != SL_OK) {
+			if (r == SL_ECORRUPT) p->count.rejected += c->rows;
+			c->rows = 0;
+			connectors_chunk_free(c);
+			if (r == SL_ENOTFOUND) return;
+			continue;
+		}
+		uint64_t bytes = chunk_bytes(c);
+		c->at_ms = sql_row_head(chunk_rows(c))->at_ms;
+		if (old && !pipeline_chunk_remap(p, c, old))
+			chunk_dead(p, c, old);
+		else
+			pipeline_chunk_enter(p, c);
+		budget -= bytes < budget ? bytes : budget;
+	}
+}

@@ -1,0 +1,100 @@
+/* spill.h: the segment log of one action: rows that must outlive a crash, and rows for which memory has no room.
+ *
+ *     data_dir/actions/rule.0/
+ *         mark                         two slots; the higher valid one says: all below this sequence is done
+ *         00000000000000000001.log     segment: header, then records; named by its first sequence
+ *         00000000000000065217.log     the active one, the only one written to
+ *
+ *     segment header   "SLSEG001" | u32 crc | u32 header bytes | u64 first sequence | u32 column count | u32 0
+ *                      | count x { u16 length, name } | padding to 8
+ *     record           u32 crc (of all that follows) | u32 bytes of rows | u64 sequence of the first row | u32 rows | u32 0
+ *                      | rows (sql_row.h), one behind the other
+ *
+ * A record is what a worker staged in one tick; each of its rows has a sequence number. One writer, one reader, one owner.
+ * The reader follows the writer as long as rows stay in memory too; once a record is written without being kept, all
+ * later ones must be, until the reader has caught up: that is how order survives.
+ *
+ * What is done is told with spill_done(); a segment whose records are all done is deleted whole. The mark is written when the
+ * owner says so: a crash in between repeats rows and never loses any.
+ *
+ * Recovery walks every segment from the mark on. A record that is torn or damaged ends its segment: one WARN names file, place
+ * and bytes. Nothing is ever appended to a segment of a former run, so a cut stays where it was.
+ *
+ * Errors: SL_ENOSPACE and SL_EIO from append leave the log as it was before the record that failed.
+ * Thread: one at a time. Every call does file input or output (to the page cache, unless `sync`). */
+#ifndef SL_SPILL_H
+#define SL_SPILL_H
+
+#include "buf.h"
+#include "err.h"
+#include "list.h"
+#include "slice.h"
+
+struct spill;
+struct spill_segment;
+
+/* Room that a record's owner leaves before its rows; filled in by spill_append(). */
+struct spill_head {
+	uint32_t crc, bytes;
+	uint64_t seq;
+	uint32_t rows, zero;
+};
+
+/* A record that is kept in memory: its place in the log. Zeroed = not in the log. */
+struct spill_ref {
+	struct sl_list link; /* in order of sequence */
+	struct spill_segment *segment;
+	uint64_t seq;
+};
+static inline bool spill_ref_logged(const struct spill_ref *ref) { return ref->segment != NULL; }
+
+struct spill_opts {
+	const char *dir;                /* made if missing, with its parents */
+	uint64_t segment_bytes;         /* a new segment begins above this */
+	const struct sl_slice *columns; /* names of a row's values, written into each segment; copied */
+	size_t column_count;
+	bool sync; /* segments and folder are synced when they change hands; the owner syncs the active one */
+};
+
+struct spill_stat {
+	uint64_t disk_bytes;                /* of all segments */
+	uint64_t unread_rows, unread_bytes; /* in the log and not in memory */
+	uint32_t segments;
+};
+
+int spill_open(const struct spill_opts *opts, struct spill **out, struct sl_err *err);
+/* Writes the mark and deletes segments without undone records. The rest stays for the next open. NULL is fine. */
+void spill_close(struct spill *s);
+
+/* Appends records, each `record[i]` = spill_head + rows of size[i] bytes in all. With keep[i] the caller holds the rows in
+ * memory and ends them with spill_done(); only allowed while nothing is unread. keep[i] == NULL: to be read back.
+ * Returns how many were written; when less than n, *status says why (the rest is as if never tried). */
+size_t spill_append(struct spill *s, void *const record[], const size_t size[], struct spill_ref *const keep[],
+		    size_t n, int *status);
+
+/* The next unread record: its rows (without head) are appended to *out, whose end must be 8-aligned. *columns (may be NULL) are
+ * the names its segment was written with, or NULL when they are the present ones. SL_ENOTFOUND: nothing unread.
+ * SL_ECORRUPT: a damaged record, and what follows it in its segment, is lost; *rows says how many, reading goes on behind it. */
+struct spill_names {
+	const struct sl_slice *at;
+	size_t count;
+};
+int spill_read(struct spill *s, struct sl_buf *out, struct spill_ref *ref, uint32_t *rows,
+	       const struct spill_names **columns);
+
+void spill_done(struct spill *s, struct spill_ref *ref); /* the record's rows are all decided; zeroes *ref */
+/* Gives back what done records still occupy in the active segment, if all of its are. True when something was freed. */
+bool spill_trim(struct spill *s);
+bool spill_mark_due(const struct spill *s); /* has the mark moved since it was written? */
+void spill_mark_write(struct spill *s);
+void spill_stat(const struct spill *s, struct spill_stat *out);
+/* A descriptor of the active segment for fdatasync() elsewhere, to be closed by the caller; -1 when there is none. */
+int spill_sync_fd(const struct spill *s);
+
+/* Undone rows in a folder of this form, reading only: for logs that nobody owns any more. -SL_E when it can't be read. */
+int spill_count(const char *dir, uint64_t *rows);
+int spill_remove(const char *dir); /* a folder whose rows are all done: the mark, then the folder itself */
+
+int spill_mkdirs(const char *dir); /* with parents; SL_OK when there */
+
+#endif

@@ -1,0 +1,72 @@
+/* spill_int.h: what the writer, the reader and recovery share. See spill.h. */
+#ifndef SL_SPILL_INT_H
+#define SL_SPILL_INT_H
+
+#include "spill.h"
+
+#define SPILL_MAGIC "SLSEG001"
+#define SPILL_RECORD_MAX (256 * SL_MB) /* no record is longer: what claims to be is damage */
+#define SPILL_HEADER_MAX (1 * SL_MB)
+
+struct spill_file_head {
+	char magic[8];
+	uint32_t crc, bytes; /* crc of all behind it, to the end of the header */
+	uint64_t first_seq;
+	uint32_t columns, zero;
+};
+
+struct spill_segment {
+	struct sl_list link;
+	uint64_t first_seq, end_seq; /* end: of the last good record, exclusive */
+	uint64_t start, end;         /* bytes: first record, behind the last good one */
+	uint64_t live, unread;       /* records not done; of these, not in memory */
+	int fd;                      /* open while read or written, else -1 */
+	struct spill_names names;
+	char *name_bytes;
+	bool same_columns; /* as the log's present ones */
+};
+
+/* A window onto a file. */
+struct spill_window {
+	struct sl_buf buf;
+	uint64_t at; /* file offset of buf's first byte */
+};
+
+struct spill {
+	char *dir;
+	uint64_t segment_bytes, next_seq;
+	struct spill_names names;
+	char *name_bytes;
+	bool sync;
+	struct sl_list segments; /* in order of sequence */
+	struct spill_segment *active;
+	struct sl_list kept; /* spill_ref of records in memory, in order of sequence */
+
+	struct spill_segment *read_segment; /* where the next unread record stands; valid when unread_records > 0 */
+	uint64_t read_at, read_seq;
+	uint64_t unread_records, unread_rows, unread_bytes;
+	struct spill_window window;
+
+	int mark_fd;
+	uint64_t mark_written, mark_generation;
+	bool mark_failed;
+};
+
+char *spill_path(const char *dir, uint64_t first_seq);
+struct sl_slice *spill_names_copy(const struct sl_slice *from, size_t count, char **bytes);
+bool spill_names_equal(const struct spill_names *a, const struct spill_names *b);
+void spill_segment_free(struct spill_segment *g); /* closes, unlinks nothing */
+void spill_segment_delete(struct spill *s, struct spill_segment *g);
+uint64_t spill_mark(const struct spill *s);
+
+/* Bytes [at, at + n) of the file, of which the first `limit` count; NULL when it has not that many (or cannot be read). */
+const char *spill_window_get(struct spill_window *w, int fd, uint64_t limit, uint64_t at, size_t n);
+/* Checks the record at `at`: frame, CRC, sequence, and each row. SL_OK: head and rows (borrowed from the window). */
+int spill_record_check(struct spill_window *w, int fd, uint64_t limit, uint64_t at, uint64_t seq,
+		       struct spill_head *head, const char **rows);
+
+int spill_mark_open(struct spill *s, struct sl_err *err); /* reads it into mark_written, makes it if missing */
+int spill_mark_read(int fd, uint64_t *seq, uint64_t *generation);
+int spill_recover(struct spill *s, struct sl_err *err);
+
+#endif

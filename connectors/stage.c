@@ -1,0 +1,221 @@
+/* stage.c: the worker's end: rows into chunks, chunks to the connector loop, tickets and spare chunks back.
+ *
+ * In steady state nothing is allocated here: chunks and ticket lists go round. */
+#include "connectors_int.h"
+
+#define SPARE_MAX 64                /* chunks in a worker's pool */
+#define SPARE_BYTES_MAX (1 * SL_MB) /* a larger one is not kept */
+#define SPARE_SEND 16               /* spare chunks that are worth a letter of their own */
+
+static struct sl_chunk *chunk_make(struct sl_pipeline *p, size_t worker, bool qos) {
+	struct sl_chunk *c = SL_NEW(struct sl_chunk);
+	sl_list_init(&c->in_mem);
+	sl_list_init(&c->ref.link);
+	sl_buf_add(&c->buf, sizeof(struct spill_head));
+	c->p = p;
+	c->worker = worker;
+	c->qos = qos;
+	return c;
+}
+
+struct sl_chunk *connectors_chunk_new(struct sl_pipeline *p, size_t worker, bool qos) {
+	return chunk_make(p, worker, qos);
+}
+
+void connectors_tickets_free(struct sl_tickets *t) {
+	if (!t) return;
+	sl_free(t->at);
+	sl_free(t);
+}
+
+void connectors_chunk_free(struct sl_chunk *c) {
+	if (!c) return;
+	connectors_tickets_free(c->tickets);
+	sl_buf_fini(&c->buf);
+	sl_free(c);
+}
+
+struct sl_stage *sl_pipeline_stage(struct sl_pipeline *p, size_t worker) {
+	sl_assert(worker < p->cs->worker_count);
+	return &p->stages[worker];
+}
+
+bool sl_stage_holding(const struct sl_stage *st) {
+	return atomic_load_explicit(&st->p->shared.holding, memory_order_relaxed);
+}
+
+static struct sl_chunk *stage_open(struct sl_stage *st, bool qos) {
+	struct worker_end *end = st->end;
+	struct sl_chunk *c = end->chunks;
+	size_t worker = (size_t)(end - st->p->cs->ends);
+	if (c) {
+		end->chunks = c->next;
+		end->chunk_n--;
+		c->next = NULL;
+		c->p = st->p;
+		c->qos = qos;
+		c->rows = c->undecided = 0;
+		c->buf.n = sizeof(struct spill_head);
+	} else
+		c = chunk_make(st->p, worker, qos);
+	st->open[qos] = c;
+	if (!st->dirty) {
+		st->dirty = true;
+		st->next_dirty = end->dirty;
+		end->dirty = st;
+	}
+	return c;
+}
+
+static void chunk_ticket(struct sl_stage *st, struct sl_chunk *c, struct sl_ticket *ticket) {
+	struct sl_tickets *t = c->tickets;
+	if (!t) {
+		t = st->end->tickets;
+		if (t)
+			st->end->tickets = t->next;
+		else
+			t = SL_NEW(struct sl_tickets);
+		t->next = NULL;
+		t->n = 0;
+		t->worker = c->worker;
+		c->tickets = t;
+	}
+	/* A message's rows for one action are staged one behind the other. */
+	if (t->n > 0 && t->at[t->n - 1] == ticket) return;
+	SL_GROW(t->at, t->n, t->cap);
+	t->at[t->n++] = ticket;
+	ticket->pending++;
+}
+
+/* Who must wait: by the action's durability; and everybody while the action holds, for that is how it holds. */
+static bool ticket_wanted(const struct sl_stage *st, bool qos) {
+	switch ((enum action_durability)st->p->action->conf.buffer.durability) {
+	case DURABILITY_QOS:
+		if (qos) return true;
+		break;
+	case DURABILITY_DISK: return true;
+	case DURABILITY_MEMORY: break;
+	}
+	return qos && sl_stage_holding(st);
+}
+
+void sl_stage_row(struct sl_stage *st, const struct sql_value *values, uint16_t count, uint64_t order, bool qos,
+		  struct sl_ticket *ticket, int64_t at_ms) {
+	struct sl_chunk *c = st->open[qos];
+	if (!c) c = stage_open(st, qos);
+	if (c->rows == 0) c->at_ms = at_ms;
+	sql_row_write(&c->buf, values, count, qos ? SQL_ROW_QOS1 : 0, order, at_ms);
+	c->rows++;
+	st->received++;
+	if (ticket && ticket_wanted(st, qos)) chunk_ticket(st, c, ticket);
+	if (c->buf.n > CHUNK_BYTES_MAX) {
+		chunk_line_push(&st->full, c);
+		st->open[qos] = NULL;
+	}
+}
+
+/* On the connector loop: a letter is a list of chunks; its first one carries it. */
+static void letter_run(struct sl_post *post, struct sl_loop *l) {
+	(void)l;
+	for (struct sl_chunk *c = sl_container_of(post, struct sl_chunk, post), *next; c; c = next) {
+		next = c->next;
+		c->p->taken += c->rows;
+		c->p->incoming_rows += c->rows;
+		chunk_line_push(&c->p->incoming, c);
+		pipeline_wake(c->p);
+	}
+}
+
+void sl_stages_flush(struct connectors *cs, size_t worker) {
+	struct worker_end *end = &cs->ends[worker];
+	struct chunk_line letter = {0};
+	while (end->dirty) {
+		struct sl_stage *st = end->dirty;
+		end->dirty = st->next_dirty;
+		st->dirty = false;
+		for (struct sl_chunk *c; (c = chunk_line_pop(&st->full));) {
+			st->posted += c->rows;
+			chunk_line_push(&letter, c);
+		}
+		for (int qos = 0; qos < 2; qos++) {
+			struct sl_chunk *c = st->open[qos];
+			if (!c) continue;
+			st->open[qos] = NULL;
+			st->posted += c->rows;
+			chunk_line_push(&letter, c);
+		}
+	}
+	if (!letter.head) return;
+	letter.head->post.run = letter_run;
+	sl_loop_post(cs->loop, &letter.head->post);
+}
+
+/* ---- The way back. -------------------------------------------------------------------------------------------------- */
+
+struct back_letter {
+	struct sl_post post;
+	struct connectors *cs;
+	size_t worker;
+	struct sl_tickets *tickets;
+	struct sl_chunk *chunks;
+};
+
+static void tickets_lower(struct sl_tickets *t) {
+	for (size_t i = 0; i < t->n; i++) {
+		struct sl_ticket *ticket = t->at[i];
+		if (--ticket->pending == 0) ticket->done(ticket);
+	}
+	t->n = 0;
+}
+
+static void back_run(struct sl_post *post, struct sl_loop *l) {
+	(void)l;
+	struct back_letter *letter = sl_container_of(post, struct back_letter, post);
+	struct worker_end *end = &letter->cs->ends[letter->worker];
+	for (struct sl_tickets *t = letter->tickets, *next; t; t = next) {
+		next = t->next;
+		tickets_lower(t);
+		t->next = end->tickets;
+		end->tickets = t;
+	}
+	for (struct sl_chunk *c = letter->chunks, *next; c; c = next) {
+		next = c->next;
+		if (end->chunk_n >= SPARE_MAX) {
+			connectors_chunk_free(c);
+			continue;
+		}
+		c->next = end->chunks;
+		end->chunks = c;
+		end->chunk_n++;
+	}
+	sl_free(letter);
+}
+
+void connectors_chunk_spare(struct connectors *cs, struct sl_chunk *c) {
+	struct worker_end *end = &cs->ends[c->worker];
+	if (end->spare_n >= SPARE_MAX || c->buf.cap > SPARE_BYTES_MAX) {
+		connectors_chunk_free(c);
+		return;
+	}
+	c->next = end->spare;
+	end->spare = c;
+	end->spare_n++;
+}
+
+void connectors_ends_send(struct connectors *cs) {
+	for (size_t i = 0; i < cs->worker_count; i++) {
+		struct worker_end *end = &cs->ends[i];
+		if (!end->confirmed && (end->spare_n < SPARE_SEND || cs->draining)) continue;
+		struct back_letter *letter = SL_NEW(struct back_letter);
+		letter->post.run = back_run;
+		letter->cs = cs;
+		letter->worker = i;
+		letter->tickets = end->confirmed;
+		letter->chunks = end->spare;
+		end->confirmed = NULL;
+		end->confirmed_tail = &end->confirmed;
+		end->spare = NULL;
+		end->spare_n = 0;
+		sl_loop_post(cs->workers[i], &letter->post);
+	}
+}

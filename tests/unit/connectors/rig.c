@@ -1,0 +1,280 @@
+#include "rig.h"
+
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "hash.h"
+#include "log.h"
+
+#define WAIT_MS 20000
+#define VALUES_MAX 16
+
+char *rig_tmpdir(void) {
+	const char *base = getenv("TMPDIR");
+	char *dir = sl_asprintf("%s/sluice-test-XXXXXX", base ? base : "/tmp");
+	assert_non_null(mkdtemp(dir));
+	return dir;
+}
+
+void rig_rmdir(const char *dir) {
+	char *cmd = sl_asprintf("rm -rf '%s'", dir);
+	assert_int_equal(system(cmd), 0);
+	sl_free(cmd);
+}
+
+char *rig_read(const char *path) {
+	FILE *f = fopen(path, "rb");
+	if (!f) return NULL;
+	struct sl_buf b = SL_BUF_INIT;
+	for (;;) {
+		char *to = sl_buf_add(&b, 4096);
+		size_t n = fread(to, 1, 4096, f);
+		b.n -= 4096 - n;
+		if (n == 0) break;
+	}
+	fclose(f);
+	return sl_buf_steal(&b);
+}
+
+/* ---- Calls on a worker. ---- */
+
+struct call {
+	struct sl_post post;
+	struct rig *r;
+	size_t worker, action, n;
+	bool qos;
+	rig_row_fn row;
+	pthread_mutex_t lock;
+	pthread_cond_t cond;
+	bool done;
+};
+
+struct rig_ticket {
+	struct sl_ticket ticket;
+	struct rig *r;
+};
+
+static void ticket_done(struct sl_ticket *t) {
+	struct rig_ticket *mine = sl_container_of(t, struct rig_ticket, ticket);
+	mine->r->confirmed++;
+	sl_free(mine);
+}
+
+uint64_t rig_row(uint64_t serial, struct sql_value *values, char *text, size_t text_size) {
+	int n = snprintf(text, text_size, "d%u", (unsigned)(serial % 10));
+	values[0] = sql_string(slice_make(text, (size_t)n));
+	values[1] = sql_int((int64_t)serial);
+	values[2] = sql_double((double)serial / 2);
+	return sl_hash_stable(slice_make(text, (size_t)n));
+}
+
+static void stage_run(struct sl_post *post, struct sl_loop *l) {
+	struct call *c = sl_container_of(post, struct call, post);
+	struct sl_stage *st = sl_pipeline_stage(c->r->p[c->action], c->worker);
+	for (size_t i = 0; i < c->n; i++) {
+		struct sql_value values[VALUES_MAX] = {0};
+		char text[64];
+		uint64_t order = c->row(c->r->serial++, values, text, sizeof text);
+		struct rig_ticket *t = NULL;
+		if (c->qos) {
+			t = SL_NEW(struct rig_ticket);
+			t->r = c->r;
+			t->ticket.done = ticket_done;
+		}
+		sl_stage_row(st, values, 3, order, c->qos, t ? &t->ticket : NULL, sl_loop_wall_ms(l));
+		if (t && t->ticket.pending == 0) {
+			c->r->confirmed++;
+			sl_free(t);
+		}
+	}
+	sl_stages_flush(c->r->cs, c->worker);
+	pthread_mutex_lock(&c->lock);
+	c->done = true;
+	pthread_cond_signal(&c->cond);
+	pthread_mutex_unlock(&c->lock);
+}
+
+static void call_do(struct call *c) {
+	pthread_mutex_init(&c->lock, NULL);
+	pthread_cond_init(&c->cond, NULL);
+	c->done = false;
+	sl_loop_post(c->r->workers[c->worker], &c->post);
+	pthread_mutex_lock(&c->lock);
+	while (!c->done) pthread_cond_wait(&c->cond, &c->lock);
+	pthread_mutex_unlock(&c->lock);
+	pthread_mutex_destroy(&c->lock);
+	pthread_cond_destroy(&c->cond);
+}
+
+void rig_stage_on(struct rig *r, size_t worker, size_t a, size_t n, size_t per_tick, bool qos, rig_row_fn row) {
+	if (per_tick == 0) per_tick = n;
+	for (size_t done = 0; done < n; done += per_tick) {
+		struct call c = {.post = {.run = stage_run},
+				 .r = r,
+				 .worker = worker,
+				 .action = a,
+				 .n = n - done < per_tick ? n - done : per_tick,
+				 .qos = qos,
+				 .row = row};
+		call_do(&c);
+	}
+}
+
+void rig_stage(struct rig *r, size_t a, size_t n, size_t per_tick, rig_row_fn row) {
+	rig_stage_on(r, 0, a, n, per_tick, true, row);
+}
+
+/* ---- Make, load, free. ---- */
+
+struct rig *rig_new_in(size_t workers, const char *dir) {
+	struct rig *r = SL_NEW(struct rig);
+	if (!getenv("RIG_LOG")) log_set_level(LOG_OFF);
+	r->dir = sl_strdup(dir);
+	r->worker_count = workers;
+	for (size_t i = 0; i < workers; i++) {
+		assert_int_equal(sl_loop_new("worker", (int)i, &r->workers[i], NULL), SL_OK);
+		assert_int_equal(sl_loop_start(r->workers[i], NULL), SL_OK);
+	}
+	struct connectors_opts opts = {.data_dir = dir, .workers = r->workers, .worker_count = workers};
+	assert_int_equal(connectors_new(&opts, &r->cs, NULL), SL_OK);
+	assert_int_equal(connectors_start(r->cs, NULL), SL_OK);
+	return r;
+}
+
+struct rig *rig_new(size_t workers) {
+	char *dir = rig_tmpdir();
+	struct rig *r = rig_new_in(workers, dir);
+	sl_free(dir);
+	return r;
+}
+
+static size_t prepare(struct connectors *cs, struct yaml_doc *doc, struct conf_report *report,
+		      struct connectors_set **set, struct sl_action_spec **specs) {
+	json_t *root = yaml_doc_root(doc), *actions = json_object_get(root, "actions"), *action;
+	(void)connectors_prepare(cs, json_object_get(root, "connectors"), (struct conf_at){doc, "connectors"}, report,
+				 set);
+	size_t i;
+	json_array_foreach(actions, i, action) {
+		char *path = yaml_path_index("actions", i);
+		(void)connectors_prepare_action(*set, "r", (uint32_t)i, action, (struct conf_at){doc, path}, report,
+						&specs[i]);
+		sl_free(path);
+	}
+	return json_array_size(actions);
+}
+
+static struct yaml_doc *parse(const char *fmt, va_list ap) {
+	char *text = sl_vasprintf(fmt, ap);
+	struct yaml_doc *doc;
+	struct sl_err err = SL_ERR_INIT;
+	if (yaml_doc_load(slice_from_str(text), "test.yaml", &doc, &err) != SL_OK) fail_msg("%s", sl_err_text(&err));
+	sl_free(text);
+	return doc;
+}
+
+void rig_load(struct rig *r, const char *fmt, ...) {
+	va_list ap;
+	va_start(ap, fmt);
+	struct yaml_doc *doc = parse(fmt, ap);
+	va_end(ap);
+	struct conf_report report = CONF_REPORT_INIT;
+	struct connectors_set *set;
+	struct sl_action_spec *specs[RIG_ACTIONS_MAX] = {0};
+	size_t n = prepare(r->cs, doc, &report, &set, specs);
+	if (report.len) {
+		char *text = conf_report_format(&report);
+		fail_msg("%s", text);
+	}
+	struct sl_err err = SL_ERR_INIT;
+	if (connectors_commit(r->cs, set, &err) != SL_OK) fail_msg("%s", sl_err_text(&err));
+	for (size_t i = 0; i < n; i++) r->p[i] = sl_action_spec_pipeline(specs[i]);
+	r->action_count = n;
+	connectors_commit_done(r->cs);
+	connectors_set_free(set);
+	if (r->doc) yaml_doc_free(r->doc);
+	r->doc = doc;
+}
+
+char *rig_check(const char *fmt, ...) {
+	va_list ap;
+	va_start(ap, fmt);
+	struct yaml_doc *doc = parse(fmt, ap);
+	va_end(ap);
+	struct conf_report report = CONF_REPORT_INIT;
+	struct connectors_set *set;
+	struct sl_action_spec *specs[RIG_ACTIONS_MAX] = {0};
+	prepare(NULL, doc, &report, &set, specs);
+	char *text = conf_report_format(&report);
+	connectors_set_free(set);
+	conf_report_fini(&report);
+	yaml_doc_free(doc);
+	return text;
+}
+
+void rig_stop(struct rig *r, uint64_t deadline_ms) { connectors_stop(r->cs, deadline_ms); }
+
+void rig_free(struct rig *r) {
+	connectors_stop(r->cs, 1000);
+	for (size_t i = 0; i < r->worker_count; i++) {
+		sl_loop_stop(r->workers[i]);
+		sl_loop_join(r->workers[i]);
+		sl_loop_free(r->workers[i]);
+	}
+	connectors_free(r->cs);
+	if (r->doc) yaml_doc_free(r->doc);
+	if (strstr(r->dir, "sluice-test-") && !getenv("RIG_KEEP")) rig_rmdir(r->dir);
+	sl_free(r->dir);
+	sl_free(r);
+}
+
+/* ---- Counts. ---- */
+
+struct look {
+	struct rig *r;
+	size_t action;
+	struct sl_action_counts n;
+	uint64_t confirmed;
+};
+
+static void look_run(void *arg) {
+	struct look *look = arg;
+	if (look->action < RIG_ACTIONS_MAX) sl_pipeline_counts(look->r->p[look->action], &look->n);
+	look->confirmed = look->r->confirmed;
+}
+
+static struct look look_at(struct rig *r, size_t a) {
+	struct sl_loop *loops[RIG_WORKERS_MAX + 1];
+	struct look look = {.r = r, .action = a};
+	for (size_t i = 0; i < r->worker_count; i++) loops[i] = r->workers[i];
+	loops[r->worker_count] = connectors_loop(r->cs);
+	sl_loops_park(loops, r->worker_count + 1, look_run, &look);
+	return look;
+}
+
+struct sl_action_counts rig_counts(struct rig *r, size_t a) {
+	struct sl_action_counts n = look_at(r, a).n;
+	assert_int_equal(n.received, n.delivered + n.rejected + n.dropped_overflow + n.dropped_expired +
+					 n.dropped_shutdown + n.queued);
+	return n;
+}
+
+uint64_t rig_confirmed(struct rig *r) { return look_at(r, RIG_ACTIONS_MAX).confirmed; }
+
+bool rig_until(struct rig *r, size_t a, bool (*fn)(const struct sl_action_counts *n)) {
+	for (int ms = 0; ms < WAIT_MS; ms += 2) {
+		struct sl_action_counts n = rig_counts(r, a);
+		if (fn(&n)) return true;
+		usleep(2000);
+	}
+	return false;
+}
+
+static bool settled(const struct sl_action_counts *n) { return n->queued == 0; }
+
+struct sl_action_counts rig_settle(struct rig *r, size_t a) {
+	assert_true(rig_until(r, a, settled));
+	return rig_counts(r, a);
+}

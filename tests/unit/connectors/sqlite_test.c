@@ -1,0 +1,116 @@
+#include "rig.h"
+
+#include <sqlite3.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "test_db.h"
+
+static void test_sqlite__rows_land_in_a_table_made_for_them(void **state) {
+	(void)state;
+	struct rig *r = rig_new(1);
+	rig_load(r,
+		 "connectors: {db: {type: sqlite, path: %s/a.db}}\n"
+		 "actions:\n"
+		 "  - {connector: db, table: readings, columns: {device: \"${device}\", n: \"${n}\", t: \"${t}\"}}\n",
+		 r->dir);
+	rig_stage(r, 0, 2500, 100, rig_row);
+	struct sl_action_counts n = rig_settle(r, 0);
+	assert_int_equal(n.delivered, 2500);
+	assert_int_equal(rig_confirmed(r), 2500);
+	assert_int_equal(db_int(r->dir, "SELECT count(*) FROM readings"), 2500);
+	assert_int_equal(db_int(r->dir, "SELECT sum(n) FROM readings"), 2499 * 2500 / 2);
+	assert_int_equal(db_int(r->dir, "SELECT count(DISTINCT typeof(device)||typeof(n)||typeof(t)) FROM readings"),
+			 1);
+	rig_free(r);
+}
+
+static void test_sqlite__each_placeholder_of_a_statement_is_a_bound_value(void **state) {
+	(void)state;
+	struct rig *r = rig_new(1);
+	db_exec(r->dir, "CREATE TABLE x(a, b, c)");
+	rig_load(r,
+		 "connectors: {db: {type: sqlite, path: %s/a.db}}\n"
+		 "actions:\n"
+		 "  - {connector: db, sql: \"INSERT INTO x(a, b, c) VALUES (${device}, ${n} + 1, upper(${t}))\"}\n",
+		 r->dir);
+	rig_stage(r, 0, 10, 0, rig_row);
+	rig_settle(r, 0);
+	assert_int_equal(db_int(r->dir, "SELECT sum(b) FROM x"), 55);
+	rig_free(r);
+}
+
+static void test_sqlite__a_missing_table_makes_rows_wait_until_it_is_there(void **state) {
+	(void)state;
+	struct rig *r = rig_new(1);
+	rig_load(r,
+		 "connectors: {db: {type: sqlite, path: %s/a.db}}\n"
+		 "actions:\n"
+		 "  - {connector: db, table: x, create: false, columns: {a: \"${device}\", b: \"${n}\", c: \"${t}\"}, "
+		 "retry: {first: 10ms, max: 50ms}}\n",
+		 r->dir);
+	rig_stage(r, 0, 10, 0, rig_row);
+	usleep(50000);
+	assert_int_equal(rig_counts(r, 0).queued, 10);
+	db_exec(r->dir, "CREATE TABLE x(a, b, c)");
+	struct sl_action_counts n = rig_settle(r, 0);
+	assert_int_equal(n.delivered, 10);
+	assert_int_equal(n.rejected, 0);
+	rig_free(r);
+}
+
+static void test_sqlite__one_poison_row_of_a_hundred_goes_to_the_dead_letters(void **state) {
+	(void)state;
+	struct rig *r = rig_new(1);
+	db_exec(r->dir, "CREATE TABLE x(a, b CHECK (b <> 37), c)");
+	rig_load(r,
+		 "connectors: {db: {type: sqlite, path: %s/a.db}}\n"
+		 "actions:\n"
+		 "  - {connector: db, table: x, columns: {a: \"${device}\", b: \"${n}\", c: \"${t}\"}}\n",
+		 r->dir);
+	rig_stage(r, 0, 100, 0, rig_row);
+	struct sl_action_counts n = rig_settle(r, 0);
+	assert_int_equal(n.delivered, 99);
+	assert_int_equal(n.rejected, 1);
+	assert_int_equal(db_int(r->dir, "SELECT count(*) FROM x"), 99);
+	char *path = sl_asprintf("%s/dead/r.0.jsonl", r->dir), *text = rig_read(path);
+	assert_non_null(text);
+	assert_non_null(strstr(text, "CHECK constraint failed"));
+	assert_non_null(strstr(text, "\"row\":{\"a\":\"d7\",\"b\":37,\"c\":18.5}"));
+	sl_free(text);
+	sl_free(path);
+	rig_free(r);
+}
+
+static void test_sqlite__rows_wait_while_another_program_holds_the_lock(void **state) {
+	(void)state;
+	struct rig *r = rig_new(1);
+	rig_load(r,
+		 "connectors: {db: {type: sqlite, path: %s/a.db, busy_timeout: 5ms}}\n"
+		 "actions:\n"
+		 "  - {connector: db, table: x, columns: {a: \"${device}\", b: \"${n}\", c: \"${t}\"}}\n",
+		 r->dir);
+	rig_stage(r, 0, 1, 0, rig_row);
+	rig_settle(r, 0);
+	sqlite3 *db = db_open(r->dir);
+	assert_int_equal(sqlite3_exec(db, "BEGIN IMMEDIATE", NULL, NULL, NULL), SQLITE_OK);
+	rig_stage(r, 0, 10, 0, rig_row);
+	usleep(50000);
+	assert_int_equal(rig_counts(r, 0).queued, 10);
+	assert_int_equal(sqlite3_exec(db, "COMMIT", NULL, NULL, NULL), SQLITE_OK);
+	sqlite3_close(db);
+	assert_int_equal(rig_settle(r, 0).delivered, 11);
+	rig_free(r);
+}
+
+int main(void) {
+	const struct CMUnitTest tests[] = {
+	    cmocka_unit_test(test_sqlite__rows_land_in_a_table_made_for_them),
+	    cmocka_unit_test(test_sqlite__each_placeholder_of_a_statement_is_a_bound_value),
+	    cmocka_unit_test(test_sqlite__a_missing_table_makes_rows_wait_until_it_is_there),
+	    cmocka_unit_test(test_sqlite__one_poison_row_of_a_hundred_goes_to_the_dead_letters),
+	    cmocka_unit_test(test_sqlite__rows_wait_while_another_program_holds_the_lock),
+	};
+	return cmocka_run_group_tests_name("sqlite", tests, NULL, NULL);
+}
