@@ -87,8 +87,8 @@ struct sql_input {
 };
 
 enum sql_outcome {
-	SQL_FILTERED, /* WHERE (or INCASE for every element) said no: no row */
-	SQL_PRODUCED, /* at least one row went to on_row, or the statement ran and gave none (FOREACH over []) */
+	SQL_FILTERED, /* WHERE said no: no row */
+	SQL_PRODUCED, /* rows went to on_row, or the statement ran and gave none (FOREACH over [], INCASE never met) */
 	SQL_FAILED    /* evaluation failed: see sql_vm_error(); rows of this run, if any were shown, do not count */
 };
 

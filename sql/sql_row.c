@@ -40,13 +40,10 @@ static struct cell put_value(struct sl_buf *out, size_t start, const struct sql_
 	case SQL_BYTES:
 	case SQL_NUMBER_TEXT: put_bytes(out, start, &c, sql_value_text(v)); break;
 	case SQL_JSON:
-		c.is_array = v->is_array;
-		put_bytes(out, start, &c, sql_value_text(v));
-		break;
 	case SQL_LIST:
 	case SQL_MAP:
 		c.kind = SQL_JSON;
-		c.is_array = v->kind == SQL_LIST;
+		c.is_array = v->kind == SQL_LIST || (v->kind == SQL_JSON && v->is_array);
 		c.at = out->n - start;
 		sql_value_json(v, out);
 		c.n = (uint32_t)(out->n - start - c.at);

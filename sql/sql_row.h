@@ -6,7 +6,7 @@
  *     u32 size (whole row, a multiple of 8) | u16 count | u16 flags | u64 order hash | i64 accepted wall ms
  *     count x { u8 kind, u8 flag, u16 0, u32 length, u64 inline number or offset } | bytes ... | padding
  *
- * Lists, maps and JSON travel as JSON text (SQL_JSON), so a reader meets only NULL, JSON_NULL, BOOL, INT, DOUBLE,
+ * Lists, maps and JSON travel as JSON text (SQL_JSON), so a reader meets only NULL, JKIND_NULL, BOOL, INT, DOUBLE,
  * STRING, BYTES, NUMBER_TEXT and JSON.
  * Lifetime: the bytes belong to whoever holds them (a chunk, a batch); values read from a row borrow from it.
  * Errors: reading checks every offset, for rows come back from disk: a bad one is SL_ECORRUPT, never a crash.

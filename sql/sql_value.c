@@ -57,6 +57,24 @@ static void append_map(const struct sql_map *map, struct sl_buf *out) {
 	sl_buf_put(out, '}');
 }
 
+/* Documents keep their text but for the white space between tokens: a row is one line wherever it goes. */
+void sql_json_compact(struct sl_slice text, struct sl_buf *out) {
+	char *to = sl_buf_add(out, text.n);
+	size_t n = 0;
+	for (size_t i = 0; i < text.n; i++) {
+		char c = text.p[i];
+		if (c == ' ' || c == '\n' || c == '\r' || c == '\t') continue;
+		to[n++] = c;
+		if (c != '"') continue;
+		for (i++; i < text.n && text.p[i] != '"'; i++) { /* a string, as it is */
+			to[n++] = text.p[i];
+			if (text.p[i] == '\\' && i + 1 < text.n) to[n++] = text.p[++i];
+		}
+		if (i < text.n) to[n++] = '"';
+	}
+	out->n -= text.n - n;
+}
+
 void sql_value_json(const struct sql_value *v, struct sl_buf *out) {
 	switch (v->kind) {
 	case SQL_NULL:
@@ -66,8 +84,8 @@ void sql_value_json(const struct sql_value *v, struct sl_buf *out) {
 	case SQL_DOUBLE: append_double(v->d, out); return;
 	case SQL_STRING:
 	case SQL_BYTES: append_quoted(sql_value_text(v), out); return;
-	case SQL_NUMBER_TEXT:
-	case SQL_JSON: sl_buf_append(out, v->p, v->n); return;
+	case SQL_NUMBER_TEXT: sl_buf_append(out, v->p, v->n); return;
+	case SQL_JSON: sql_json_compact(sql_value_text(v), out); return;
 	case SQL_LIST: append_list(v->list, out); return;
 	case SQL_MAP: append_map(v->map, out); return;
 	}

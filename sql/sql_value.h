@@ -79,4 +79,7 @@ void sql_value_json(const struct sql_value *v, struct sl_buf *out);
  * round-trip, objects and arrays as JSON, NULL as nothing. */
 void sql_value_to_text(const struct sql_value *v, struct sl_buf *out);
 
+/* Valid JSON text without the white space between its tokens. */
+void sql_json_compact(struct sl_slice text, struct sl_buf *out);
+
 #endif

@@ -1,0 +1,97 @@
+/* fn_hash.c: message digests (OpenSSL), as lower-case hexadecimal digits. */
+#include <openssl/evp.h>
+
+#include "sql_vm.h"
+
+static int digest(struct sql_call *c, const char *algorithm, struct sl_slice bytes, struct sql_value *out) {
+	static const char digits[] = "0123456789abcdef";
+	unsigned char md[EVP_MAX_MD_SIZE];
+	size_t n = 0;
+	if (!EVP_Q_digest(NULL, algorithm, NULL, bytes.p ? bytes.p : "", bytes.n, md, &n))
+		return sql_call_fail(c, "this build of OpenSSL has no %s", algorithm);
+	char *p = sl_arena_alloc(c->arena, n * 2 + 1);
+	for (size_t i = 0; i < n; i++) {
+		p[2 * i] = digits[md[i] >> 4];
+		p[2 * i + 1] = digits[md[i] & 15];
+	}
+	*out = sql_string(slice_make(p, n * 2));
+	return SL_OK;
+}
+
+static int fn_md5(struct sql_call *c, const struct sql_value *a, uint32_t n, struct sql_value *out) {
+	(void)n;
+	return digest(c, "MD5", sql_value_text(a), out);
+}
+static int fn_sha(struct sql_call *c, const struct sql_value *a, uint32_t n, struct sql_value *out) {
+	(void)n;
+	return digest(c, "SHA1", sql_value_text(a), out);
+}
+static int fn_sha256(struct sql_call *c, const struct sql_value *a, uint32_t n, struct sql_value *out) {
+	(void)n;
+	return digest(c, "SHA256", sql_value_text(a), out);
+}
+
+/* The names rules use, and OpenSSL's. */
+static const struct {
+	const char *name, *openssl;
+} algorithms[] = {
+    {"md5", "MD5"},
+    {"sha", "SHA1"},
+    {"sha1", "SHA1"},
+    {"sha224", "SHA224"},
+    {"sha256", "SHA256"},
+    {"sha384", "SHA384"},
+    {"sha512", "SHA512"},
+    {"sha3_224", "SHA3-224"},
+    {"sha3_256", "SHA3-256"},
+    {"sha3_384", "SHA3-384"},
+    {"sha3_512", "SHA3-512"},
+    {"blake2b", "BLAKE2B-512"},
+    {"blake2s", "BLAKE2S-256"},
+};
+
+static int fn_hash(struct sql_call *c, const struct sql_value *a, uint32_t n, struct sql_value *out) {
+	(void)n;
+	const char *names[SL_ARRAY_LEN(algorithms)];
+	for (size_t i = 0; i < SL_ARRAY_LEN(algorithms); i++) {
+		names[i] = algorithms[i].name;
+		if (slice_equal_nocase(sql_value_text(&a[0]), slice_from_str(names[i])))
+			return digest(c, algorithms[i].openssl, sql_value_text(&a[1]), out);
+	}
+	const char *near = slice_nearest(sql_value_text(&a[0]), names, SL_ARRAY_LEN(names));
+	return sql_call_fail(c, "there is no algorithm '%.*s'; %s %s", SL_SLICE_ARG(sql_value_text(&a[0])),
+			     near ? "did you mean" : "one is", near ? near : "sha256");
+}
+
+static const struct sql_fn table[] = {
+    {.name = "md5",
+     .args = "s",
+     .call = fn_md5,
+     .usage = "md5(bytes)",
+     .doc = "The MD5 digest.",
+     .example = "md5('abc')",
+     .gives = "\"900150983cd24fb0d6963f7d28e17f72\""},
+    {.name = "sha",
+     .args = "s",
+     .call = fn_sha,
+     .usage = "sha(bytes)",
+     .doc = "The SHA-1 digest.",
+     .example = "sha('abc')",
+     .gives = "\"a9993e364706816aba3e25717850c26c9cd0d89d\""},
+    {.name = "sha256",
+     .args = "s",
+     .call = fn_sha256,
+     .usage = "sha256(bytes)",
+     .doc = "The SHA-256 digest.",
+     .example = "substr(sha256('abc'), 0, 8)",
+     .gives = "\"ba7816bf\""},
+    {.name = "hash",
+     .args = "ss",
+     .call = fn_hash,
+     .usage = "hash(algorithm, bytes)",
+     .doc = "The digest by md5, sha1, sha224 ... sha512, sha3_224 ... sha3_512, blake2b or blake2s.",
+     .errors = "for another algorithm",
+     .example = "substr(hash('sha3_256', 'abc'), 0, 8)",
+     .gives = "\"3a985da7\""},
+};
+const struct sql_fn_family sql_fn_hash = {"Digests", table, SL_ARRAY_LEN(table)};

@@ -1,0 +1,86 @@
+/* fn_misc.c: the message's columns as functions, and identifiers. */
+#include "rng.h"
+#include "sql_unit.h"
+#include "sql_vm.h"
+
+/* topic(n): made by the binder, with the topic as first argument. */
+static int topic_level(struct sql_call *c, const struct sql_value *a, uint32_t n, struct sql_value *out) {
+	(void)n;
+	struct sl_slice rest = sql_value_text(&a[0]), part = SL_SLICE_EMPTY;
+	int64_t level = 0;
+	while (level < a[1].i && rest.p) {
+		part = slice_next_part(&rest, '/');
+		level++;
+	}
+	if (a[1].i < 1 || level < a[1].i)
+		return sql_call_fail(c, "the topic '%.*s' has no level %lld", SL_SLICE_ARG(sql_value_text(&a[0])),
+				     (long long)a[1].i);
+	*out = sql_string(part);
+	return SL_OK;
+}
+const struct sql_fn sql_fn_topic_level = {.name = "topic", .args = "si", .call = topic_level};
+
+static int fn_uuid(struct sql_call *c, bool hyphens, struct sql_value *out) {
+	static const char digits[] = "0123456789abcdef";
+	uint8_t b[16];
+	sl_random_bytes(b, sizeof b);
+	b[6] = (uint8_t)((b[6] & 0x0f) | 0x40); /* version 4, variant 1 (RFC 4122) */
+	b[8] = (uint8_t)((b[8] & 0x3f) | 0x80);
+	char *p = sl_arena_alloc(c->arena, 40);
+	size_t n = 0;
+	for (size_t i = 0; i < sizeof b; i++) {
+		if (hyphens && (i == 4 || i == 6 || i == 8 || i == 10)) p[n++] = '-';
+		p[n++] = digits[b[i] >> 4];
+		p[n++] = digits[b[i] & 15];
+	}
+	*out = sql_string(slice_make(p, n));
+	return SL_OK;
+}
+static int fn_uuid_v4(struct sql_call *c, const struct sql_value *a, uint32_t n, struct sql_value *out) {
+	(void)a, (void)n;
+	return fn_uuid(c, true, out);
+}
+static int fn_uuid_v4_no_hyphen(struct sql_call *c, const struct sql_value *a, uint32_t n, struct sql_value *out) {
+	(void)a, (void)n;
+	return fn_uuid(c, false, out);
+}
+
+/* Those without .call are read as columns by the binder; they work wherever an expression does. */
+#define COLUMN(n, d)                                                                                                   \
+	{ .name = #n, .args = "", .usage = #n "()", .doc = d, .errors = NULL }
+static const struct sql_fn table[] = {
+    {.name = "topic",
+     .args = "?i",
+     .usage = "topic([n])",
+     .doc = "The topic, or its n-th level counted from 1.",
+     .errors = "when there is no such level"},
+    {.name = "payload",
+     .args = "?s",
+     .usage = "payload(['a.b'])",
+     .doc = "The payload, or what stands at a dotted path of it."},
+    COLUMN(clientid, "The publisher's client identifier."),
+    COLUMN(username, "The publisher's user name."),
+    COLUMN(qos, "The quality of service, 0 to 2."),
+    COLUMN(msgid, "The identifier of the message."),
+    COLUMN(peerhost, "The publisher's address."),
+    COLUMN(clientip, "The same as peerhost()."),
+    COLUMN(flags, "An object with the flags dup and retain."),
+    {.name = "flag", .args = "s", .usage = "flag('retain')", .doc = "One of the flags."},
+    {.name = "uuid_v4",
+     .args = "",
+     .varies = true,
+     .call = fn_uuid_v4,
+     .usage = "uuid_v4()",
+     .doc = "A random UUID.",
+     .example = "strlen(uuid_v4())",
+     .gives = "36"},
+    {.name = "uuid_v4_no_hyphen",
+     .args = "",
+     .varies = true,
+     .call = fn_uuid_v4_no_hyphen,
+     .usage = "uuid_v4_no_hyphen()",
+     .doc = "A random UUID, the digits only.",
+     .example = "strlen(uuid_v4_no_hyphen())",
+     .gives = "32"},
+};
+const struct sql_fn_family sql_fn_misc = {"Message and identifiers", table, SL_ARRAY_LEN(table)};

@@ -1,0 +1,403 @@
+/* fn_time.c: points in time. A timestamp is an integer in a unit (second, millisecond, microsecond, nanosecond) since
+ * 1970 in UTC; an offset is 'Z', '+02:00', '+0200', '+02:00:30' or seconds. "Now" is the wall clock of the loop's turn. */
+#include "sql_vm.h"
+
+/* ---- calendar (proleptic Gregorian; after Howard Hinnant's days_from_civil) ---- */
+
+struct date {
+	int64_t year;
+	int month, day, hour, minute, second;
+	int64_t nanos;
+};
+
+static int64_t days_from_civil(int64_t y, int m, int d) {
+	y -= m <= 2;
+	int64_t era = (y >= 0 ? y : y - 399) / 400;
+	int64_t yoe = y - era * 400;
+	int64_t doy = (153 * (m + (m > 2 ? -3 : 9)) + 2) / 5 + d - 1;
+	return era * 146097 + yoe * 365 + yoe / 4 - yoe / 100 + doy - 719468;
+}
+
+static void civil_from_days(int64_t z, struct date *t) {
+	z += 719468;
+	int64_t era = (z >= 0 ? z : z - 146096) / 146097;
+	int64_t doe = z - era * 146097;
+	int64_t yoe = (doe - doe / 1460 + doe / 36524 - doe / 146096) / 365;
+	int64_t doy = doe - (365 * yoe + yoe / 4 - yoe / 100);
+	int64_t mp = (5 * doy + 2) / 153;
+	t->day = (int)(doy - (153 * mp + 2) / 5 + 1);
+	t->month = (int)(mp < 10 ? mp + 3 : mp - 9);
+	t->year = yoe + era * 400 + (t->month <= 2);
+}
+
+static int64_t floor_div(int64_t a, int64_t b) { return a / b - (a % b < 0); }
+
+static struct date date_of(int64_t seconds, int64_t nanos) {
+	struct date t = {.nanos = nanos};
+	int64_t days = floor_div(seconds, 86400), rest = seconds - days * 86400;
+	civil_from_days(days, &t);
+	t.hour = (int)(rest / 3600);
+	t.minute = (int)(rest / 60 % 60);
+	t.second = (int)(rest % 60);
+	return t;
+}
+
+static bool date_valid(const struct date *t) {
+	static const int lengths[] = {31, 29, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31};
+	if (t->month < 1 || t->month > 12 || t->day < 1 || t->day > lengths[t->month - 1]) return false;
+	bool leap = t->year % 4 == 0 && (t->year % 100 != 0 || t->year % 400 == 0);
+	if (t->month == 2 && t->day == 29 && !leap) return false;
+	return t->hour <= 23 && t->minute <= 59 && t->second <= 59;
+}
+
+static int64_t seconds_of(const struct date *t) {
+	return days_from_civil(t->year, t->month, t->day) * 86400 + t->hour * 3600 + t->minute * 60 + t->second;
+}
+
+/* ---- units and offsets ---- */
+
+static int unit_of(struct sql_call *c, const struct sql_value *v, int64_t *per_second) {
+	static const struct {
+		const char *name;
+		int64_t per_second;
+	} units[] = {{"second", 1}, {"millisecond", 1000}, {"microsecond", 1000000}, {"nanosecond", 1000000000}};
+	for (size_t i = 0; v->kind == SQL_STRING && i < SL_ARRAY_LEN(units); i++)
+		if (slice_equal_str(sql_value_text(v), units[i].name)) {
+			*per_second = units[i].per_second;
+			return SL_OK;
+		}
+	return sql_call_fail(c, "the unit is second, millisecond, microsecond or nanosecond");
+}
+
+/* Takes exactly `n` digits off the front. */
+static bool digits(struct sl_slice *s, int n, int64_t *out) {
+	*out = 0;
+	for (int i = 0; i < n; i++) {
+		if (s->n == 0 || s->p[0] < '0' || s->p[0] > '9') return false;
+		*out = *out * 10 + (s->p[0] - '0');
+		*s = slice_from(*s, 1);
+	}
+	return true;
+}
+
+/* Takes an offset off the front: Z, +hh:mm, +hhmm, +hh:mm:ss. */
+static bool offset_text(struct sl_slice *s, int64_t *out) {
+	if (s->n == 0) return false;
+	char sign = s->p[0];
+	*s = slice_from(*s, 1);
+	*out = 0;
+	if (sign == 'Z' || sign == 'z') return true;
+	int64_t h, m, sec = 0;
+	if ((sign != '+' && sign != '-') || !digits(s, 2, &h)) return false;
+	if (s->n && s->p[0] == ':') *s = slice_from(*s, 1);
+	if (!digits(s, 2, &m)) return false;
+	if (s->n && s->p[0] == ':') {
+		*s = slice_from(*s, 1);
+		if (!digits(s, 2, &sec)) return false;
+	}
+	if (h > 23 || m > 59 || sec > 59) return false;
+	*out = (h * 3600 + m * 60 + sec) * (sign == '-' ? -1 : 1);
+	return true;
+}
+
+static int offset_of(struct sql_call *c, const struct sql_value *v, int64_t *out) {
+	struct sql_value n = sql_number(*v);
+	*out = 0;
+	if (n.kind == SQL_NULL) return SL_OK;
+	if (n.kind == SQL_INT && n.i > -86400 && n.i < 86400) {
+		*out = n.i;
+		return SL_OK;
+	}
+	struct sl_slice s = sql_is_text(v) ? sql_value_text(v) : SL_SLICE_EMPTY;
+	if (slice_equal_str(s, "local")) return SL_OK; /* the broker keeps UTC */
+	if (offset_text(&s, out) && s.n == 0) return SL_OK;
+	return sql_call_fail(c, "an offset is written 'Z', '+02:00' or as seconds");
+}
+
+/* ---- now ---- */
+
+static int64_t now(const struct sql_call *c, int64_t per_second) {
+	int64_t ms = c->vm->in->now_ms;
+	return per_second < 1000 ? floor_div(ms, 1000 / per_second) : ms * (per_second / 1000);
+}
+
+static int fn_now_timestamp(struct sql_call *c, const struct sql_value *a, uint32_t n, struct sql_value *out) {
+	int64_t per_second = 1;
+	int r = n ? unit_of(c, &a[0], &per_second) : SL_OK;
+	if (r == SL_OK) *out = sql_int(now(c, per_second));
+	return r;
+}
+
+/* ---- RFC 3339 ---- */
+
+static void two(struct sl_buf *b, int64_t v) { sl_buf_printf(b, "%02d", (int)v); }
+
+static void fraction(struct sl_buf *b, int64_t nanos, int places) {
+	char text[16];
+	for (int i = 8; i >= 0; i--, nanos /= 10) text[i] = (char)('0' + nanos % 10);
+	sl_buf_append(b, text, (size_t)places);
+}
+
+static int to_rfc3339(struct sql_call *c, int64_t ts, int64_t per_second, struct sql_value *out) {
+	int64_t seconds = floor_div(ts, per_second);
+	struct date t = date_of(seconds, (ts - seconds * per_second) * (1000000000 / per_second));
+	struct sl_buf *b = &c->vm->scratch;
+	sl_buf_clear(b);
+	sl_buf_printf(b, "%04lld-%02d-%02dT%02d:%02d:%02d", (long long)t.year, t.month, t.day, t.hour, t.minute,
+		      t.second);
+	int places = per_second == 1 ? 0 : per_second == 1000 ? 3 : per_second == 1000000 ? 6 : 9;
+	if (places) sl_buf_put(b, '.');
+	fraction(b, t.nanos, places);
+	sl_buf_append_str(b, "+00:00");
+	return sql_call_text(c, b, out);
+}
+
+static int fn_now_rfc3339(struct sql_call *c, const struct sql_value *a, uint32_t n, struct sql_value *out) {
+	int64_t per_second = 1;
+	int r = n ? unit_of(c, &a[0], &per_second) : SL_OK;
+	return r == SL_OK ? to_rfc3339(c, now(c, per_second), per_second, out) : r;
+}
+
+static int fn_unix_ts_to_rfc3339(struct sql_call *c, const struct sql_value *a, uint32_t n, struct sql_value *out) {
+	int64_t per_second = 1;
+	int r = n == 2 ? unit_of(c, &a[1], &per_second) : SL_OK;
+	return r == SL_OK ? to_rfc3339(c, a[0].i, per_second, out) : r;
+}
+
+static bool separator(struct sl_slice *s, const char *allowed) {
+	if (s->n == 0 || !strchr(allowed, s->p[0]) || s->p[0] == '\0') return false;
+	*s = slice_from(*s, 1);
+	return true;
+}
+
+static int stamp(struct sql_call *c, const struct date *t, int64_t offset, int64_t per_second, struct sql_value *out) {
+	int64_t ts;
+	if (__builtin_mul_overflow(seconds_of(t) - offset, per_second, &ts))
+		return sql_call_fail(c, "the time does not fit 64 bits in this unit");
+	*out = sql_int(ts + t->nanos / (1000000000 / per_second));
+	return SL_OK;
+}
+
+static int fn_rfc3339_to_unix_ts(struct sql_call *c, const struct sql_value *a, uint32_t n, struct sql_value *out) {
+	int64_t per_second = 1, y, mo, d, h, mi, s, offset, digit;
+	int r = n == 2 ? unit_of(c, &a[1], &per_second) : SL_OK;
+	if (r != SL_OK) return r;
+	struct sl_slice t = sql_value_text(&a[0]);
+	bool ok = digits(&t, 4, &y) && separator(&t, "-") && digits(&t, 2, &mo) && separator(&t, "-") &&
+		  digits(&t, 2, &d) && separator(&t, "Tt ") && digits(&t, 2, &h) && separator(&t, ":") &&
+		  digits(&t, 2, &mi) && separator(&t, ":") && digits(&t, 2, &s);
+	struct date date = {.nanos = 0};
+	if (ok && t.n && t.p[0] == '.') {
+		t = slice_from(t, 1);
+		int64_t scale = 100000000;
+		for (ok = false; digits(&t, 1, &digit); ok = true, scale /= 10) date.nanos += digit * scale;
+		/* The digit that failed was not taken off. */
+	}
+	ok = ok && offset_text(&t, &offset) && t.n == 0;
+	if (ok) {
+		date.year = y;
+		date.month = (int)mo;
+		date.day = (int)d;
+		date.hour = (int)h;
+		date.minute = (int)mi;
+		date.second = (int)s;
+	}
+	if (!ok || !date_valid(&date)) return sql_call_fail(c, "the text is no RFC 3339 time");
+	return stamp(c, &date, offset, per_second, out);
+}
+
+/* ---- formats ---- */
+
+static void offset_print(struct sl_buf *b, int64_t offset, int form) {
+	int64_t o = offset < 0 ? -offset : offset;
+	sl_buf_put(b, offset < 0 ? '-' : '+');
+	two(b, o / 3600);
+	if (form) sl_buf_put(b, ':');
+	two(b, o / 60 % 60);
+	if (form == 2) {
+		sl_buf_put(b, ':');
+		two(b, o % 60);
+	}
+}
+
+/* The directive at the front of s (which begins with '%'): its letter, and its length. 3, 6 and 9 stand for %3N, %6N
+ * and %N; z, ':' and ';' for %z, %:z and %::z. 0: none. */
+static char directive(struct sl_slice s, size_t *n) {
+	static const struct {
+		const char *text;
+		char letter;
+	} all[] = {{"%Y", 'Y'}, {"%m", 'm'},  {"%d", 'd'},  {"%H", 'H'}, {"%M", 'M'},  {"%S", 'S'},
+		   {"%N", '9'}, {"%3N", '3'}, {"%6N", '6'}, {"%z", 'z'}, {"%:z", ':'}, {"%::z", ';'}};
+	for (size_t i = 0; i < SL_ARRAY_LEN(all); i++)
+		if (slice_starts_with(s, slice_from_str(all[i].text))) {
+			*n = strlen(all[i].text);
+			return all[i].letter;
+		}
+	*n = 1;
+	return '\0';
+}
+
+static void print_directive(struct sl_buf *b, char letter, const struct date *t, int64_t offset) {
+	switch (letter) {
+	case 'Y': sl_buf_printf(b, "%04lld", (long long)t->year); break;
+	case 'm': two(b, t->month); break;
+	case 'd': two(b, t->day); break;
+	case 'H': two(b, t->hour); break;
+	case 'M': two(b, t->minute); break;
+	case 'S': two(b, t->second); break;
+	case '3': fraction(b, t->nanos, 3); break;
+	case '6': fraction(b, t->nanos, 6); break;
+	case '9': fraction(b, t->nanos, 9); break;
+	case 'z': offset_print(b, offset, 0); break;
+	case ':': offset_print(b, offset, 1); break;
+	case ';': offset_print(b, offset, 2); break;
+	}
+}
+
+static int fn_format_date(struct sql_call *c, const struct sql_value *a, uint32_t n, struct sql_value *out) {
+	int64_t per_second, offset;
+	int r = unit_of(c, &a[0], &per_second);
+	if (r == SL_OK) r = offset_of(c, &a[1], &offset);
+	if (r != SL_OK) return r;
+	int64_t ts = n == 4 ? a[3].i : now(c, per_second), seconds = floor_div(ts, per_second);
+	struct date t = date_of(seconds + offset, (ts - seconds * per_second) * (1000000000 / per_second));
+	struct sl_buf *b = &c->vm->scratch;
+	sl_buf_clear(b);
+	size_t len;
+	for (struct sl_slice f = sql_value_text(&a[2]); f.n; f = slice_from(f, len)) {
+		char letter = f.p[0] == '%' ? directive(f, &len) : '\0';
+		if (letter) {
+			print_directive(b, letter, &t, offset);
+		} else {
+			len = 1;
+			sl_buf_put(b, f.p[0]);
+		}
+		if (b->n > SQL_TEXT_MAX) break;
+	}
+	return sql_call_text(c, b, out);
+}
+
+/* Reads one directive's field; `seen` gets its bit. */
+static bool read_directive(struct sl_slice *s, char letter, struct date *t, int64_t *offset, unsigned *seen) {
+	static const char letters[] = "YmdHMS";
+	int64_t v;
+	if (letter == 'z' || letter == ':' || letter == ';') return offset_text(s, offset);
+	if (letter >= '3' && letter <= '9') {
+		if (!digits(s, letter - '0', &v)) return false;
+		t->nanos = letter == '3' ? v * 1000000 : letter == '6' ? v * 1000 : v;
+		return true;
+	}
+	if (!digits(s, letter == 'Y' ? 4 : 2, &v)) return false;
+	*seen |= 1u << (strchr(letters, letter) - letters);
+	if (letter == 'Y') t->year = v;
+	if (letter == 'm') t->month = (int)v;
+	if (letter == 'd') t->day = (int)v;
+	if (letter == 'H') t->hour = (int)v;
+	if (letter == 'M') t->minute = (int)v;
+	if (letter == 'S') t->second = (int)v;
+	return true;
+}
+
+/* (unit, format, text) or (unit, offset, format, text) */
+static int fn_date_to_unix_ts(struct sql_call *c, const struct sql_value *a, uint32_t n, struct sql_value *out) {
+	enum { ALL_FIELDS = 63 };
+	int64_t per_second, offset = 0;
+	int r = unit_of(c, &a[0], &per_second);
+	if (r == SL_OK && n == 4) r = offset_of(c, &a[1], &offset);
+	if (r != SL_OK) return r;
+	if (!sql_is_text(&a[n - 1]) || !sql_is_text(&a[n - 2])) return sql_call_fail(c, "format and time must be text");
+	struct date t = {.nanos = 0};
+	unsigned seen = 0;
+	struct sl_slice s = sql_value_text(&a[n - 1]);
+	size_t len;
+	bool ok = true;
+	for (struct sl_slice f = sql_value_text(&a[n - 2]); ok && f.n; f = slice_from(f, len)) {
+		char letter = f.p[0] == '%' ? directive(f, &len) : '\0';
+		if (letter) {
+			ok = read_directive(&s, letter, &t, &offset, &seen);
+		} else { /* literal characters are stepped over, not compared */
+			len = 1;
+			ok = s.n > 0;
+			s = slice_from(s, 1);
+		}
+	}
+	if (!ok || s.n || seen != ALL_FIELDS || !date_valid(&t))
+		return sql_call_fail(c, "the text does not fit the format, which needs %%Y %%m %%d %%H %%M %%S");
+	return stamp(c, &t, offset, per_second, out);
+}
+
+static int fn_timezone(struct sql_call *c, const struct sql_value *a, uint32_t n, struct sql_value *out) {
+	(void)n;
+	int64_t offset;
+	int r = offset_of(c, &a[0], &offset);
+	if (r == SL_OK) *out = sql_int(offset);
+	return r;
+}
+
+static const struct sql_fn table[] = {
+    {.name = "now_timestamp",
+     .args = "?a",
+     .varies = true,
+     .call = fn_now_timestamp,
+     .usage = "now_timestamp([unit])",
+     .doc = "The time now, in seconds or the unit named.",
+     .example = "now_timestamp() > 0",
+     .gives = "true"},
+    {.name = "now_rfc3339",
+     .args = "?a",
+     .varies = true,
+     .call = fn_now_rfc3339,
+     .usage = "now_rfc3339([unit])",
+     .doc = "The time now as text, to the second or the unit named.",
+     .example = "strlen(now_rfc3339())",
+     .gives = "25"},
+    {.name = "unix_ts_to_rfc3339",
+     .args = "i?a",
+     .call = fn_unix_ts_to_rfc3339,
+     .usage = "unix_ts_to_rfc3339(timestamp [, unit])",
+     .doc = "The time as text, in UTC.",
+     .example = "unix_ts_to_rfc3339(1700000000)",
+     .gives = "\"2023-11-14T22:13:20+00:00\""},
+    {.name = "rfc3339_to_unix_ts",
+     .args = "s?a",
+     .call = fn_rfc3339_to_unix_ts,
+     .usage = "rfc3339_to_unix_ts(text [, unit])",
+     .doc = "The timestamp of a time written as in RFC 3339.",
+     .errors = "for other text",
+     .example = "rfc3339_to_unix_ts('2024-01-01T08:00:00+08:00')",
+     .gives = "1704067200"},
+    {.name = "format_date",
+     .args = "aas?i",
+     .varies = true,
+     .call = fn_format_date,
+     .usage = "format_date(unit, offset, format [, timestamp])",
+     .doc = "The time (now, if none is given) by %Y %m %d %H %M %S %3N %6N %N %z %:z %::z.",
+     .errors = "for another unit or offset",
+     .example = "format_date('second', '+08:00', '%H:%M %:z', 1700000000)",
+     .gives = "\"06:13 +08:00\""},
+    {.name = "date_to_unix_ts",
+     .args = "aaa?a",
+     .call = fn_date_to_unix_ts,
+     .usage = "date_to_unix_ts(unit, [offset,] format, text)",
+     .doc = "The timestamp of a time written in a format as format_date() takes.",
+     .errors = "when the text does not fit the format",
+     .example = "date_to_unix_ts('second', '%Y-%m-%d %H:%M:%S', '2022-05-26 10:40:12')",
+     .gives = "1653561612"},
+    {.name = "timezone_to_offset_seconds",
+     .args = "a",
+     .call = fn_timezone,
+     .usage = "timezone_to_offset_seconds(offset)",
+     .doc = "The seconds that an offset stands for.",
+     .errors = "for other text",
+     .example = "timezone_to_offset_seconds('-08:00')",
+     .gives = "-28800"},
+    {.name = "timezone_to_second",
+     .args = "a",
+     .call = fn_timezone,
+     .usage = "timezone_to_second(offset)",
+     .doc = "The same.",
+     .errors = "for other text",
+     .example = "timezone_to_second('+0530')",
+     .gives = "19800"},
+};
+const struct sql_fn_family sql_fn_time = {"Time", table, SL_ARRAY_LEN(table)};

@@ -1,0 +1,129 @@
+/* sql_ast.h: a statement as the parser understood it: a tree of nodes in the arena of the compilation.
+ *
+ * The parser makes the nodes; the binder (sql_bind.c) replaces names by what they mean, turning NAME, MEMBER and INDEX
+ * into COLUMN, PATH, ALIAS and so on; folding (sql_fold.c) replaces constant subtrees by LITERAL. Every node keeps the
+ * span of source text it came from, for messages and EXPLAIN.
+ *
+ * Lifetime: the compilation (struct sql_front). Thread: the one that compiles. */
+#ifndef SQL_AST_H
+#define SQL_AST_H
+
+#include "sql_value.h"
+
+enum sql_node_kind {
+	SQL_N_LITERAL, /* value */
+	SQL_N_NAME,    /* name */
+	SQL_N_MEMBER,  /* a . name */
+	SQL_N_INDEX,   /* a [ b ] */
+	SQL_N_SLICE,   /* a [ b .. c ] */
+	SQL_N_RANGE,   /* [ a .. b ] */
+	SQL_N_LIST,    /* [ args ] */
+	SQL_N_CALL,    /* name ( args ); fn once bound */
+	SQL_N_NOT,     /* NOT a */
+	SQL_N_NEGATE,  /* - a */
+	SQL_N_PLUS,    /* + a */
+	SQL_N_BINARY,  /* a op b: arithmetic and comparison */
+	SQL_N_AND,
+	SQL_N_OR,
+	SQL_N_IN,      /* a IN ( args ) */
+	SQL_N_IN_LIST, /* a IN b, where b is an array */
+	SQL_N_BETWEEN, /* a BETWEEN b AND c */
+	SQL_N_LIKE,    /* a LIKE b */
+	SQL_N_IS_NULL, /* a IS NULL */
+	SQL_N_CASE,    /* [a] args: when, then, when, then ...; c: else */
+	/* Made by the binder. */
+	SQL_N_COLUMN,   /* index: the column's id in the source */
+	SQL_N_METADATA, /* what the engine knows of the run */
+	SQL_N_PATH,     /* path: a place in the payload */
+	SQL_N_ALIAS,    /* index: what the output column of that number holds */
+	SQL_N_ITEM,     /* FOREACH's element */
+	SQL_N_OUTPUT,   /* index: a column of the row, in a template */
+};
+
+enum sql_binary {
+	SQL_B_ADD,
+	SQL_B_SUB,
+	SQL_B_MUL,
+	SQL_B_DIV,
+	SQL_B_IDIV,
+	SQL_B_MOD,
+	SQL_B_CONCAT,
+	SQL_B_EQ, /* the six comparisons stand together, in this order (ORDER COMPARE in sql_op_tbl.h) */
+	SQL_B_NE,
+	SQL_B_LT,
+	SQL_B_LE,
+	SQL_B_GT,
+	SQL_B_GE,
+	SQL_B_MATCH,
+};
+
+struct jpath;
+struct sql_fn;
+struct sql_node {
+	enum sql_node_kind kind;
+	uint8_t op; /* enum sql_binary */
+	bool negated;
+	uint16_t depth; /* height of the tree below, bounded by SQL_DEPTH_MAX */
+	uint16_t index;
+	uint16_t n_args;
+	uint32_t at, end; /* the span in the text */
+	struct sql_node *a, *b, *c;
+	struct sql_node *args, *next;
+	struct sl_slice name;
+	struct sql_value value;
+	const struct sql_fn *fn;
+	const struct jpath *path;
+};
+
+enum { SQL_DEPTH_MAX = 400, SQL_ARGS_MAX = 4096 };
+
+struct sql_nodes { /* a list under construction, linked by ->next */
+	struct sql_node *first, *last;
+	uint32_t n;
+};
+
+/* Where a value goes in the output row: AS a.b[2]. */
+struct sql_target_step {
+	struct sl_slice key;
+	int32_t index; /* 1-based; negative from the end; 0 prepends */
+	bool is_index;
+	bool append; /* [-0] */
+	struct sql_target_step *next;
+};
+struct sql_place_name {
+	struct sql_target_step *first, *last;
+	uint32_t n, at, end;
+};
+
+struct sql_field {
+	bool star;
+	struct sql_node *expr;
+	struct sql_place_name target; /* n == 0: named after the expression */
+	uint32_t at;
+	struct sql_field *next;
+};
+struct sql_fields {
+	struct sql_field *first, *last;
+	uint32_t n;
+};
+
+struct sql_from {
+	struct sl_slice name;
+	uint32_t at;
+	struct sql_from *next;
+};
+struct sql_froms {
+	struct sql_from *first, *last;
+	uint32_t n;
+};
+
+struct sql_statement {
+	bool foreach;
+	bool has_do;
+	struct sql_fields fields; /* of SELECT, or of FOREACH (the last one is the array) */
+	struct sql_fields each;   /* of DO */
+	struct sql_node *incase, *where;
+	struct sql_froms from;
+};
+
+#endif

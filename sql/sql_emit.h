@@ -1,0 +1,51 @@
+/* sql_emit.h: the emitter's state, shared by sql_emit.c (expressions) and sql_compile.c (statements). Only for this
+ * folder. Lifetime: one compilation. */
+#ifndef SQL_EMIT_H
+#define SQL_EMIT_H
+
+#include "sql_unit.h"
+
+struct sql_emit {
+	struct sql_unit *u;
+	struct sql_step *steps;
+	size_t n_steps, room_steps;
+	struct sql_value *consts;
+	size_t n_consts, room_consts;
+	struct sql_handler *handlers;
+	size_t n_handlers, room_handlers;
+	uint32_t n_registers, n_once;
+	uint16_t *path_reg; /* by path number: where it is loaded */
+	size_t n_path_reg;
+	uint16_t *column_reg; /* by position in the source's table */
+	uint16_t metadata_reg, item_reg;
+	/* Registers that hold their value on every way to the step being emitted, and the order they became so, to take
+	 * it back at the end of a branch. */
+	bool *definite;
+	uint16_t *journal;
+	size_t n_journal;
+	bool early; /* WHERE or INCASE: an alias may be wanted before its turn */
+};
+
+void sql_emit_init(struct sql_emit *e, struct sql_unit *u);
+void sql_emit_fini(struct sql_emit *e);
+/* Copies steps and constants to `arena`. */
+void sql_emit_finish(struct sql_emit *e, struct sl_arena *arena, struct sql_code *code);
+
+uint16_t sql_emit_register(struct sql_emit *e);
+uint16_t sql_emit_registers(struct sql_emit *e, uint32_t n);
+/* Appends a step; the pointer is good until the next one. */
+struct sql_step *sql_emit_step(struct sql_emit *e, enum sql_op op, const struct sql_node *n);
+uint32_t sql_emit_here(const struct sql_emit *e);
+void sql_emit_patch(struct sql_emit *e, uint32_t step); /* its jump leads here */
+
+uint16_t sql_emit_operand(struct sql_emit *e, struct sql_node *n);
+void sql_emit_into(struct sql_emit *e, struct sql_node *n, uint16_t dst);
+/* Jumps that lead to one place not yet known are chained through their ->jump; start with SQL_NO_JUMP. */
+enum { SQL_NO_JUMP = SQL_STEPS_MAX };
+void sql_emit_patch_chain(struct sql_emit *e, uint32_t chain);
+/* Steps that leave by *unmet when the condition is not met. */
+void sql_emit_condition(struct sql_emit *e, struct sql_node *n, uint32_t *unmet);
+/* Evaluates the alias unless every way here did. */
+void sql_emit_alias(struct sql_emit *e, size_t i);
+
+#endif

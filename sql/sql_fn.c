@@ -1,0 +1,165 @@
+/* sql_fn.c: finding, checking, calling and printing functions; see sql_fn.h. */
+#include "sql_fn.h"
+
+#include "sql_vm.h"
+#include "utf8.h"
+
+enum { FAMILIES_MAX = 16, BUILT_IN = 12 };
+static const struct sql_fn_family *families[FAMILIES_MAX] = {
+    &sql_fn_math,  &sql_fn_bits,    &sql_fn_string, &sql_fn_array, &sql_fn_map,  &sql_fn_json,
+    &sql_fn_check, &sql_fn_convert, &sql_fn_codec,  &sql_fn_hash,  &sql_fn_time, &sql_fn_misc,
+};
+static size_t n_families = BUILT_IN;
+
+const struct sql_fn_family *const *sql_fn_families(size_t *count) {
+	*count = n_families;
+	return families;
+}
+
+void sql_fn_register(const struct sql_fn_family *family) {
+	for (size_t i = 0; i < n_families; i++)
+		if (families[i] == family) return;
+	sl_assert(n_families < FAMILIES_MAX);
+	families[n_families++] = family;
+}
+
+const struct sql_fn *sql_fn_find(struct sl_slice name) {
+	size_t n;
+	const struct sql_fn_family *const *f = sql_fn_families(&n);
+	for (size_t i = 0; i < n; i++)
+		for (size_t j = 0; j < f[i]->n; j++)
+			if (slice_equal_str(name, f[i]->fns[j].name)) return &f[i]->fns[j];
+	return NULL;
+}
+
+const char *sql_fn_nearest(struct sl_slice name) {
+	const char *names[512];
+	size_t n, count = 0;
+	const struct sql_fn_family *const *f = sql_fn_families(&n);
+	for (size_t i = 0; i < n; i++)
+		for (size_t j = 0; j < f[i]->n && count < SL_ARRAY_LEN(names); j++) names[count++] = f[i]->fns[j].name;
+	return slice_nearest(name, names, count);
+}
+
+void sql_fn_arity(const struct sql_fn *fn, uint32_t *least, uint32_t *most) {
+	bool optional = false;
+	*least = *most = 0;
+	for (const char *c = fn->args; *c; c++) {
+		if (*c == '?') {
+			optional = true;
+		} else if (*c == '*') {
+			*most = UINT32_MAX;
+		} else {
+			*least += !optional;
+			*most += 1;
+		}
+	}
+}
+
+int sql_call_fail(struct sql_call *c, const char *fmt, ...) {
+	va_list ap;
+	va_start(ap, fmt);
+	sl_err_setv(&c->vm->err, SL_EINVAL, fmt, ap);
+	va_end(ap);
+	sl_err_at(&c->vm->err, NULL, 0, 0);
+	sl_err_prefix(&c->vm->err, "%s()", c->fn->name);
+	return SL_EINVAL;
+}
+
+int sql_call_text(struct sql_call *c, const struct sl_buf *text, struct sql_value *out) {
+	if (text->n > SQL_TEXT_MAX) return sql_call_fail(c, "the result would exceed %d MB", SQL_TEXT_MAX >> 20);
+	*out = sql_string(sl_arena_dup(c->arena, sl_buf_slice(text)));
+	return SL_OK;
+}
+
+struct sql_value sql_call_bytes(struct sl_slice bytes) {
+	struct sql_value v = sql_string(bytes);
+	if (!utf8_valid(bytes)) v.kind = SQL_BYTES;
+	return v;
+}
+
+struct sql_list *sql_call_list(struct sql_call *c, uint32_t n) {
+	return sql_list_new(c->arena, n);
+}
+
+static int wrong_kind(struct sql_call *c, const char *wanted, uint32_t i, const struct sql_value *v) {
+	return sql_call_fail(c, "argument %u must be %s, got %s", i + 1, wanted, sql_kind_name(v->kind));
+}
+
+/* An object, or text that holds one. */
+static int to_map(struct sql_call *c, struct sql_value *v, uint32_t i) {
+	struct sql_value in = *v;
+	if (sql_is_text(v) && sql_from_json(c->vm, sql_value_text(v), &in) != SL_OK)
+		return sql_call_fail(c, "argument %u must be an object, this text is not JSON", i + 1);
+	if (!sql_is_map(&in)) return wrong_kind(c, "an object", i, v);
+	*v = in;
+	return sql_unfold(c->vm, v);
+}
+
+static int convert(struct sql_call *c, char kind, struct sql_value *v, uint32_t i) {
+	switch (kind) {
+	case 'a': return SL_OK;
+	case 's':
+		if (v->kind == SQL_BOOL) *v = sql_string(v->b ? SL_SLICE_LIT("true") : SL_SLICE_LIT("false"));
+		return sql_is_text(v) ? SL_OK : wrong_kind(c, "text", i, v);
+	case 't':
+		if (!sql_is_text(v) && v->kind != SQL_NULL) *v = sql_string(sql_text(c->vm, v));
+		return SL_OK;
+	case 'i': *v = sql_number(*v); return v->kind == SQL_INT ? SL_OK : wrong_kind(c, "an integer", i, v);
+	case 'n': *v = sql_number(*v); return sql_is_number(v) ? SL_OK : wrong_kind(c, "a number", i, v);
+	case 'l': return sql_is_list(v) ? sql_unfold(c->vm, v) : wrong_kind(c, "an array", i, v);
+	case 'm': return to_map(c, v, i);
+	}
+	sl_assert(false); /* a letter that sql_fn.h does not know */
+	return SL_EINVAL;
+}
+
+int sql_fn_call(struct sql_vm *vm, const struct sql_fn *fn, struct sql_value *args, uint32_t n, struct sql_value *out) {
+	struct sql_call c = {.vm = vm, .arena = &vm->arena, .fn = fn};
+	const char *kind = fn->args;
+	for (uint32_t i = 0; i < n; i++) {
+		if (*kind == '?') kind++;
+		int r = convert(&c, *kind, &args[i], i);
+		if (r != SL_OK) return r;
+		if (kind[1] && kind[1] != '*') kind++;
+	}
+	return fn->call(&c, args, n, out);
+}
+
+/* Table cells: a bar would end one. */
+static void cell(struct sl_buf *out, const char *text) {
+	for (; text && *text; text++) {
+		if (*text == '|') sl_buf_put(out, '\\');
+		sl_buf_put(out, *text);
+	}
+}
+
+void sql_fn_print(struct sl_buf *out) {
+	size_t n;
+	const struct sql_fn_family *const *f = sql_fn_families(&n);
+	for (size_t i = 0; i < n; i++) {
+		sl_buf_printf(out, "%s### %s\n\n| call | meaning | example |\n| --- | --- | --- |\n", i ? "\n" : "",
+			      f[i]->name);
+		for (size_t j = 0; j < f[i]->n; j++) {
+			const struct sql_fn *fn = &f[i]->fns[j];
+			sl_buf_append_str(out, "| `");
+			cell(out, fn->usage);
+			sl_buf_append_str(out, "` | ");
+			cell(out, fn->doc);
+			if (fn->errors) {
+				sl_buf_append_str(out, " Fails ");
+				cell(out, fn->errors);
+				sl_buf_put(out, '.');
+			}
+			sl_buf_append_str(out, " | ");
+			if (fn->example) {
+				sl_buf_put(out, '`');
+				cell(out, fn->example);
+				sl_buf_append_str(out, "` gives `");
+				cell(out, fn->gives);
+				sl_buf_put(out, '`');
+			}
+			sl_buf_append_str(out, " |\n");
+		}
+	}
+}

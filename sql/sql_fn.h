@@ -1,0 +1,70 @@
+/* sql_fn.h: the functions of the language, as tables of descriptors.
+ *
+ * One table per family (fn_*.c). A row says how the function is called, what its arguments must be, what it does, when
+ * it fails, and an example with its result; the examples run as tests and make the reference. A family that lives in a
+ * higher layer hands its table to sql_fn_register() before the first compilation.
+ *
+ * Arguments, one letter each in `args` ('?' before the optional ones; '*' at the end repeats the last):
+ *     s text (a boolean counts as its word)   t anything, as its text (NULL: as NULL)   i integer   n number
+ *     l array   m object, or text holding one   a anything, as it is
+ * The engine checks and converts before the call: s and t arrive as STRING or BYTES, i as INT, n as INT or DOUBLE, l as
+ * LIST, m as MAP.
+ *
+ * Lifetime: tables are static. Values given back may borrow from the arguments or from the arena of the run.
+ * Thread: pure functions any; registration before threads start. Errors: fail with sql_call_fail(). */
+#ifndef SQL_FN_H
+#define SQL_FN_H
+
+#include "err.h"
+#include "sql.h"
+
+struct sql_vm;
+struct sql_fn;
+struct sql_call {
+	struct sql_vm *vm;
+	struct sl_arena *arena;
+	const struct sql_fn *fn;
+};
+
+struct sql_fn {
+	const char *name;
+	const char *args;
+	bool varies; /* another result each time: never folded */
+	int (*call)(struct sql_call *c, const struct sql_value *arg, uint32_t n, struct sql_value *out);
+	const char *usage;   /* substr(text, start [, length]) */
+	const char *doc;     /* one sentence */
+	const char *errors;  /* besides arguments of the wrong kind; NULL: none */
+	const char *example; /* an expression */
+	const char *gives;   /* its result as JSON */
+};
+struct sql_fn_family {
+	const char *name;
+	const struct sql_fn *fns;
+	size_t n;
+};
+
+/* All families, built in ones first. */
+const struct sql_fn_family *const *sql_fn_families(size_t *count);
+void sql_fn_register(const struct sql_fn_family *family);
+const struct sql_fn *sql_fn_find(struct sl_slice name);
+/* The nearest known name, or NULL. */
+const char *sql_fn_nearest(struct sl_slice name);
+void sql_fn_arity(const struct sql_fn *fn, uint32_t *least, uint32_t *most); /* most UINT32_MAX: any number */
+/* The reference as Markdown, one table a family. */
+void sql_fn_print(struct sl_buf *out);
+
+/* Checks and converts the arguments in place, then calls. */
+int sql_fn_call(struct sql_vm *vm, const struct sql_fn *fn, struct sql_value *args, uint32_t n, struct sql_value *out);
+
+/* Returns SL_EINVAL; the text is prefixed with the function's name. */
+int sql_call_fail(struct sql_call *c, const char *fmt, ...) sl_printf(2, 3);
+/* Text made for the result, in the arena of the run. SL_ELIMIT beyond SQL_TEXT_MAX. */
+enum { SQL_TEXT_MAX = 16 << 20, SQL_ELEMENTS_MAX = 1 << 20 };
+int sql_call_text(struct sql_call *c, const struct sl_buf *text, struct sql_value *out);
+struct sql_value sql_call_bytes(struct sl_slice bytes); /* STRING when UTF-8, else BYTES */
+struct sql_list *sql_call_list(struct sql_call *c, uint32_t n);
+
+extern const struct sql_fn_family sql_fn_math, sql_fn_bits, sql_fn_string, sql_fn_array, sql_fn_map, sql_fn_json,
+    sql_fn_convert, sql_fn_check, sql_fn_codec, sql_fn_hash, sql_fn_time, sql_fn_misc;
+
+#endif

@@ -1,0 +1,52 @@
+/* sql_parse.h: between lexer (sql_lex.re), grammar (sql_grammar.y) and sql_parse.c. Only for these. */
+#ifndef SQL_PARSE_H
+#define SQL_PARSE_H
+
+#include "sql_front.h"
+
+struct sql_token {
+	uint32_t at, end;     /* span in the text */
+	struct sl_slice text; /* names and strings without their quotes */
+};
+
+struct sql_lexer {
+	struct sql_front *front;
+	const char *at;
+	bool after_dot; /* what follows a dot is a name, whatever it says */
+};
+/* The next token's number; 0 at the end, -1 after a failure (front->err is set). */
+int sql_lex(struct sql_lexer *lx, struct sql_token *token);
+
+struct sql_parse {
+	struct sql_front *front;
+	struct sql_statement *statement;
+	struct sql_node *expression;
+	struct sql_token previous;
+	int previous_kind;
+};
+
+/* accepted[t] says that token t could stand where `found` stood. Called by the grammar. */
+void sql_parse_unexpected(struct sql_parse *p, int found, const struct sql_token *token, const bool *accepted,
+			  size_t count);
+
+/* Node makers: all of them check the depth. */
+struct sql_node *sql_ast_node(struct sql_parse *p, enum sql_node_kind kind, struct sql_node *a, struct sql_node *b,
+			      struct sql_node *c);
+struct sql_node *sql_ast_span(struct sql_node *n, uint32_t at, uint32_t end);
+struct sql_node *sql_ast_binary(struct sql_parse *p, enum sql_binary op, struct sql_node *a, struct sql_node *b);
+struct sql_node *sql_ast_logic(struct sql_parse *p, enum sql_node_kind kind, struct sql_node *a, struct sql_node *b,
+			       bool negated);
+struct sql_node *sql_ast_leaf(struct sql_parse *p, enum sql_node_kind kind, const struct sql_token *t);
+struct sql_node *sql_ast_literal(struct sql_parse *p, const struct sql_token *t, struct sql_value value);
+struct sql_node *sql_ast_number(struct sql_parse *p, const struct sql_token *t, bool whole);
+struct sql_node *sql_ast_many(struct sql_parse *p, enum sql_node_kind kind, struct sl_slice name, struct sql_nodes args,
+			      uint32_t at, uint32_t end);
+struct sql_nodes sql_ast_append(struct sql_parse *p, struct sql_nodes list, struct sql_node *n);
+struct sql_place_name sql_ast_target(struct sql_parse *p, struct sql_place_name t, const struct sql_token *key,
+				     const struct sql_node *index);
+struct sql_field *sql_ast_field(struct sql_parse *p, struct sql_node *expr, struct sql_place_name target, uint32_t at);
+struct sql_fields sql_ast_add_field(struct sql_fields list, struct sql_field *f);
+struct sql_froms sql_ast_add_from(struct sql_parse *p, struct sql_froms list, const struct sql_token *t);
+struct sql_statement *sql_ast_statement(struct sql_parse *p);
+
+#endif

@@ -1,0 +1,98 @@
+/* sql_program.h: the compiled form of a statement or of a template's expression. Only for this folder.
+ *
+ * Code is a flat array of 32-byte steps. Operands are register numbers; with SQL_CONST set they number a constant. The
+ * registers live in the vm, so that code is immutable and shared by all threads. Registers are never reused, which
+ * keeps every value that was once computed (a path, a column, an alias) at hand for the rest of the run.
+ *
+ * Lifetime: struct sql_program owns everything below it through its arena. */
+#ifndef SQL_PROGRAM_H
+#define SQL_PROGRAM_H
+
+#include "sql.h"
+#include "sql_ast.h"
+#include "sql_fn.h"
+
+enum sql_op {
+#define SQL_OP(name, effect) SQL_OP_##name,
+#include "sql_op_tbl.h"
+#undef SQL_OP
+};
+
+enum {
+	SQL_CONST = 0x8000,
+	SQL_REGISTERS_MAX = 0x4000,
+	SQL_CONSTS_MAX = 0x4000,
+	SQL_STEPS_MAX = 0x8000,
+	SQL_PATHS_MAX = 4096,
+	SQL_COLUMNS_MAX = 1024,
+};
+
+struct sql_step {
+	uint16_t op; /* enum sql_op */
+	uint16_t dst, a, b;
+	uint32_t at, end; /* source text */
+	uint32_t jump;
+	uint32_t n;
+	union {
+		const struct sql_fn *fn;
+		double number;                        /* *_N: constant b as a double */
+		const struct sql_target_step *target; /* PUT */
+	};
+};
+_Static_assert(sizeof(struct sql_step) == 32, "two steps to a cache line");
+
+/* Steps from..to-1 run under try(): a failure there goes to `target`. Innermost first. */
+struct sql_handler {
+	uint32_t from, to, target;
+};
+
+struct sql_code {
+	struct sql_step *steps;
+	struct sql_value *consts;
+	struct sql_handler *handlers;
+	uint32_t n_steps, n_consts, n_handlers;
+	uint32_t n_registers, n_once;
+	struct sl_slice text; /* for places in messages */
+};
+
+struct sql_program {
+	struct sl_arena arena;
+	struct sl_slice text;
+	enum sql_dialect dialect;
+	const struct sql_source *source;
+	struct sql_code code;
+	uint32_t select_at; /* the step after WHERE */
+	uint32_t out_base;  /* first register of the output columns */
+	struct sl_slice *columns;
+	size_t n_columns;
+	struct sl_slice *from;
+	size_t n_from;
+	struct jpath *paths;
+	size_t n_paths, where_paths;
+	uint32_t template_registers; /* the most that one template needs */
+};
+
+/* The number of a path, which is added when it is new. Negative: SL_ELIMIT. */
+int sql_program_add_path(struct sql_program *p, const struct jpath *path);
+
+struct sql_template_part {
+	struct sl_slice literal;
+	struct sql_code code; /* n_steps == 0: a literal */
+	bool whole_row;
+};
+struct sql_template {
+	struct sl_arena arena;
+	struct sl_slice text;
+	const struct sql_program *program;
+	enum sql_target target;
+	struct sql_template_part *parts;
+	size_t n_parts;
+};
+
+/* The operand as EXPLAIN shows it, and a whole code. */
+void sql_explain_code(const struct sql_program *p, const struct sql_code *code, uint32_t from, uint32_t to,
+		      struct sl_buf *out);
+/* payload.a[1] as written. */
+void sql_path_print(const struct jpath *path, struct sl_buf *out);
+
+#endif

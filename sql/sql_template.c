@@ -1,0 +1,203 @@
+/* sql_template.c: "${...}" texts, compiled once against a program; see sql.h.
+ *
+ * A template is a list of parts: literal text, the whole row, or the code of an expression. In an expression a name is
+ * an output column first, then a column of the event. "$${" is a literal "${". */
+#include "jwrite.h"
+#include "mem.h"
+#include "sql_emit.h"
+#include "sql_vm.h"
+#include "utf8.h"
+
+static struct sql_template_part *add_part(struct sql_template *t) {
+	if ((t->n_parts & (t->n_parts - 1)) == 0) { /* full at every power of two */
+		size_t room = t->n_parts ? t->n_parts * 2 : 1;
+		struct sql_template_part *grown = SL_ARENA_ARRAY(&t->arena, struct sql_template_part, room);
+		if (t->n_parts) memcpy(grown, t->parts, t->n_parts * sizeof *grown);
+		t->parts = grown;
+	}
+	return &t->parts[t->n_parts++];
+}
+
+static void add_literal(struct sql_template *t, struct sl_slice text) {
+	if (text.n) add_part(t)->literal = text;
+}
+
+/* The position of the '}' that ends the expression at `from`; quotes hide it. SIZE_MAX: there is none. */
+static size_t expression_end(struct sl_slice text, size_t from) {
+	char quote = '\0';
+	for (size_t i = from; i < text.n; i++) {
+		char c = text.p[i];
+		if (quote)
+			quote = c == quote ? '\0' : quote;
+		else if (c == '\'' || c == '"')
+			quote = c;
+		else if (c == '}')
+			return i;
+	}
+	return SIZE_MAX;
+}
+
+static int add_expression(struct sql_template *t, struct sql_program *p, size_t at, struct sl_slice text,
+			  struct sl_arena *scratch, struct sl_err *err) {
+	struct sl_slice copy = sl_arena_dup(scratch, text); /* the lexer wants a NUL behind it */
+	struct sql_front f = {.text = copy, .whole = t->text, .offset = (uint32_t)at, .arena = scratch, .err = err};
+	struct sl_slice trimmed = slice_trim(copy);
+	if (trimmed.n == 0)
+		return sql_front_fail(&f, 0, SL_ESYNTAX, "${} is empty; ${.} is the whole row, ${name} a column");
+	struct sql_template_part *part = add_part(t);
+	part->whole_row = slice_equal(trimmed, SL_SLICE_LIT("."));
+	if (part->whole_row) return SL_OK;
+	struct sql_unit u = {.f = &f, .p = p, .first_each = SIZE_MAX, .in_template = true};
+	u.sources = &p->source;
+	u.n_sources = 1;
+	struct sql_node *n = sql_parse_expression(&f);
+	if (n) n = sql_bind_expression(&u, n);
+	if (f.status == SL_OK) n = sql_fold(&u, n, true);
+	if (f.status == SL_OK) sql_emit_template(&u, n, &t->arena, &part->code);
+	sql_vm_free(u.vm);
+	part->code.text = t->text;
+	if (part->code.n_registers > p->template_registers) p->template_registers = part->code.n_registers;
+	return f.status;
+}
+
+static int split(struct sql_template *t, struct sql_program *p, struct sl_arena *scratch, struct sl_err *err) {
+	struct sl_slice text = t->text;
+	size_t literal = 0;
+	for (size_t i = 0; i + 1 < text.n; i++) {
+		if (text.p[i] != '$') continue;
+		if (i + 2 < text.n && text.p[i + 1] == '$' && text.p[i + 2] == '{') {
+			add_literal(t, slice_sub(text, literal, i - literal));
+			literal = i + 1;
+			i += 2;
+			continue;
+		}
+		if (text.p[i + 1] != '{') continue;
+		add_literal(t, slice_sub(text, literal, i - literal));
+		size_t end = expression_end(text, i + 2);
+		if (end == SIZE_MAX) {
+			struct sql_front f = {.whole = text, .err = err};
+			return sql_front_fail(&f, (uint32_t)i, SL_ESYNTAX,
+					      "this ${ has no closing } (write $${ for the characters as such)");
+		}
+		int r = add_expression(t, p, i + 2, slice_sub(text, i + 2, end - i - 2), scratch, err);
+		if (r != SL_OK) return r;
+		i = end;
+		literal = end + 1;
+	}
+	add_literal(t, slice_from(text, literal));
+	return SL_OK;
+}
+
+int sql_template_compile(struct sl_slice text, struct sql_program *p, enum sql_target target, struct sql_template **out,
+			 struct sl_err *err) {
+	enum { TEMPLATE_MAX = 64 * 1024 };
+	*out = NULL;
+	if (text.n > TEMPLATE_MAX)
+		return sl_err_set(err, SL_ELIMIT, "the template has %zu bytes, at most %d are allowed", text.n,
+				  TEMPLATE_MAX);
+	struct sql_template *t = SL_NEW(struct sql_template);
+	sl_arena_init(&t->arena, 512);
+	t->text = sl_arena_dup(&t->arena, text);
+	t->program = p;
+	t->target = target;
+	struct sl_arena scratch;
+	sl_arena_init(&scratch, 4096);
+	int r = split(t, p, &scratch, err);
+	sl_arena_fini(&scratch);
+	if (r != SL_OK) {
+		sql_template_free(t);
+		return r;
+	}
+	*out = t;
+	return SL_OK;
+}
+
+void sql_template_free(struct sql_template *t) {
+	if (!t) return;
+	sl_arena_fini(&t->arena);
+	sl_free(t);
+}
+
+static bool is_literal(const struct sql_template_part *part) { return !part->whole_row && part->code.n_steps == 0; }
+
+bool sql_template_is_constant(const struct sql_template *t, struct sl_slice *text) {
+	if (t->n_parts > 1 || (t->n_parts == 1 && !is_literal(&t->parts[0]))) return false;
+	*text = t->n_parts ? t->parts[0].literal : SL_SLICE_EMPTY;
+	return true;
+}
+
+/* ---- evaluation ---- */
+
+static int check_topic_piece(struct sql_vm *vm, const struct sql_template *t, const struct sql_value *v,
+			     struct sl_slice piece) {
+	if (v->kind == SQL_NULL || v->kind == SQL_JSON_NULL)
+		return sql_vm_fail(vm, SL_EINVAL, "the topic %.*s has no value for one of its parts (null)",
+				   SL_SLICE_ARG(t->text));
+	for (size_t i = 0; i < piece.n; i++)
+		if (piece.p[i] == '+' || piece.p[i] == '#' || piece.p[i] == '\0')
+			return sql_vm_fail(
+			    vm, SL_EINVAL,
+			    "a value for the topic %.*s holds '+', '#' or a zero byte, which topics cannot",
+			    SL_SLICE_ARG(t->text));
+	if (!utf8_valid_mqtt(piece))
+		return sql_vm_fail(vm, SL_EINVAL, "a value for the topic %.*s is not UTF-8 text",
+				   SL_SLICE_ARG(t->text));
+	return SL_OK;
+}
+
+static int append_value(struct sql_vm *vm, const struct sql_template *t, const struct sql_value *v,
+			struct sl_buf *out) {
+	size_t from = out->n;
+	if (t->target == SQL_TO_JSON)
+		sql_value_json(v, out);
+	else
+		sql_value_to_text(v, out);
+	if (out->n > SQL_TEXT_MAX) return sql_vm_fail(vm, SL_ELIMIT, "a text would exceed %d MB", SQL_TEXT_MAX >> 20);
+	if (t->target != SQL_TO_TOPIC) return SL_OK;
+	return check_topic_piece(vm, t, v, slice_make(out->p + from, out->n - from));
+}
+
+static int run_part(struct sql_vm *vm, const struct sql_template *t, const struct sql_template_part *part,
+		    struct sql_value *out) {
+	struct sql_value *registers = vm->registers + t->program->code.n_registers;
+	if (sql_vm_exec(vm, &part->code, registers, 0, out) == SQL_PRODUCED) return SL_OK;
+	return vm->err.status;
+}
+
+static int join(struct sql_vm *vm, const struct sql_template *t, const struct sql_out *row, struct sl_buf *out) {
+	for (size_t i = 0; i < t->n_parts; i++) {
+		const struct sql_template_part *part = &t->parts[i];
+		if (is_literal(part)) {
+			sl_buf_append_slice(out, part->literal);
+			continue;
+		}
+		if (part->whole_row) {
+			sql_out_json(row, out);
+			continue;
+		}
+		struct sql_value v;
+		int r = run_part(vm, t, part, &v);
+		if (r == SL_OK) r = append_value(vm, t, &v, out);
+		if (r != SL_OK) return r;
+	}
+	return SL_OK;
+}
+
+int sql_template_eval(struct sql_vm *vm, const struct sql_template *t, const struct sql_out *row,
+		      struct sql_value *out) {
+	vm->row = row;
+	const struct sql_template_part *only = t->n_parts == 1 ? &t->parts[0] : NULL;
+	if (only && is_literal(only)) {
+		*out = sql_string(only->literal);
+		return SL_OK;
+	}
+	if (only && !only->whole_row && t->target == SQL_TO_VALUE) return run_part(vm, t, only, out);
+	/* Parts may use vm->scratch, so the text grows in a buffer of its own; it keeps its memory between runs. */
+	sl_buf_clear(&vm->joined);
+	int r = join(vm, t, row, &vm->joined);
+	if (r != SL_OK) return r;
+	struct sl_slice text = sl_arena_dup(&vm->arena, sl_buf_slice(&vm->joined));
+	*out = sql_string(text);
+	if (only && only->whole_row && t->target != SQL_TO_TEXT) out->kind = SQL_JSON;
+	return SL_OK;
+}

@@ -1,0 +1,64 @@
+/* sql_unit.h: one statement (or one template expression) between parsing and steps. Only for this folder.
+ *
+ * Every selected column becomes an alias: a root name, maybe a place below it (AS a.b), and an expression. The binder
+ * fills the table; the emitter evaluates each alias at most once a run, whoever asks first.
+ * Lifetime: one compilation. */
+#ifndef SQL_UNIT_H
+#define SQL_UNIT_H
+
+#include "sql_front.h"
+#include "sql_program.h"
+
+enum { SQL_NONE = 0xffff };
+
+struct sql_alias {
+	struct sl_slice root;
+	const struct sql_target_step *rest; /* below the root; NULL: the root itself */
+	struct sql_node *expr;
+	int32_t previous; /* an earlier alias of the same root, which this one replaces or extends; -1: none */
+	bool visible;     /* may be read by name */
+	bool output;      /* its root is an output column */
+	uint32_t at;
+	/* the emitter's */
+	uint16_t reg; /* where the root stands after this alias */
+	int32_t once; /* bit that says it is evaluated; -1 when no test is needed */
+};
+
+struct sql_unit {
+	struct sql_front *f;
+	struct sql_program *p;
+	const struct sql_source **sources;
+	size_t n_sources;
+	struct sql_alias *aliases;
+	size_t n_aliases;
+	size_t room;
+	size_t first_each; /* aliases from here on belong to DO; n_aliases without FOREACH */
+	bool foreach;
+	struct sl_slice item; /* what FOREACH's element is called */
+	struct sql_node *list, *where, *incase;
+	/* names in sight while binding */
+	size_t limit;
+	bool item_visible;
+	bool in_template;
+	struct sql_vm *vm; /* for folding */
+};
+
+/* Binds a whole statement, filling aliases, list, where, incase and the program's FROM. */
+int sql_bind(struct sql_unit *u, const struct sql_statement *s, const struct sql_compile_opts *opts);
+/* Binds one expression of a template. */
+struct sql_node *sql_bind_expression(struct sql_unit *u, struct sql_node *n);
+
+/* Replaces constant subtrees by their values. `certain`: the expression is evaluated on every run that gets there, so a
+ * constant failure is refused now. */
+struct sql_node *sql_fold(struct sql_unit *u, struct sql_node *n, bool certain);
+void sql_fold_all(struct sql_unit *u);
+
+/* Makes the steps. */
+int sql_emit_program(struct sql_unit *u);
+int sql_emit_template(struct sql_unit *u, struct sql_node *n, struct sl_arena *arena, struct sql_code *code);
+/* Evaluates an expression without names; for folding. */
+int sql_emit_constant(struct sql_unit *u, struct sql_node *n, struct sql_value *out);
+
+extern const struct sql_fn sql_fn_topic_level;
+
+#endif

@@ -1,0 +1,89 @@
+/* sql_vm.h: the state of one thread's runs, and the operations on values that steps and functions share. Only for this
+ * folder.
+ *
+ * Operations that can fail return SL_OK, or a status after sql_vm_fail(). New memory comes from vm->arena. */
+#ifndef SQL_VM_H
+#define SQL_VM_H
+
+#include "sql_program.h"
+
+enum { SQL_BUDGET = 4 << 20 /* steps of one run */ };
+
+struct sql_vm {
+	struct sl_arena arena;
+	struct sql_value *registers;
+	uint32_t n_registers;
+	uint64_t *once; /* a bit per alias that is evaluated once */
+	uint32_t n_once;
+	struct sl_err err;
+	struct sl_buf scratch; /* sql_text() */
+	struct sl_buf joined;  /* templates */
+	/* the run */
+	const struct sql_program *program;
+	const struct sql_input *in;
+	const struct sql_out *row; /* for templates */
+	sql_row_fn on_row;
+	void *arg;
+	uint64_t budget;
+	struct sql_value each; /* FOREACH: the array, */
+	struct sql_list each_list;
+	uint32_t each_at; /* and the next element */
+	bool folding;     /* compiling: there is no event */
+};
+
+/* Runs code from step `pc` over the registers at `r`. SQL_PRODUCED (RESULT: *result is set), SQL_FILTERED or
+ * SQL_FAILED. */
+enum sql_outcome sql_vm_exec(struct sql_vm *vm, const struct sql_code *code, struct sql_value *r, uint32_t pc,
+			     struct sql_value *result);
+void sql_vm_reserve(struct sql_vm *vm, uint32_t registers, uint32_t once);
+
+/* ---- sql_convert.c: between kinds ---- */
+/* A value found in a document. Containers are checked to be JSON. */
+int sql_from_hit(struct sql_vm *vm, const struct jpath_hit *hit, struct sql_value *out);
+/* The value that JSON text consists of; SL_EMALFORMED without a message when it is none. */
+int sql_from_json(struct sql_vm *vm, struct sl_slice text, struct sql_value *out);
+bool sql_is_number(const struct sql_value *v);
+/* NUMBER_TEXT becomes INT or DOUBLE; others stay. */
+struct sql_value sql_number(struct sql_value v);
+/* INT, DOUBLE or NUMBER_TEXT as a double. */
+double sql_to_double(const struct sql_value *v);
+/* Text that reads as a number: digits with an optional fraction, as int() and float() take it. */
+bool sql_number_from_text(struct sl_slice s, struct sql_value *out);
+/* A JSON array becomes a LIST, a JSON object a MAP, one level deep; others stay. */
+int sql_unfold(struct sql_vm *vm, struct sql_value *v);
+bool sql_is_list(const struct sql_value *v);
+bool sql_is_map(const struct sql_value *v);
+bool sql_is_text(const struct sql_value *v);
+/* The text of v in the arena (or where it stands). */
+struct sl_slice sql_text(struct sql_vm *vm, const struct sql_value *v);
+/* A copy that owns nothing outside of `arena`. */
+struct sql_value sql_value_copy(struct sl_arena *arena, const struct sql_value *v);
+struct sql_list *sql_list_new(struct sl_arena *arena, uint32_t n);
+
+/* ---- sql_compare.c ---- */
+enum sql_order { SQL_LESS = -1, SQL_EQUAL, SQL_GREATER, SQL_UNLIKE, SQL_ONE_NULL };
+enum sql_order sql_compare(struct sql_vm *vm, const struct sql_value *a, const struct sql_value *b);
+/* Equal without conversion: 1 is not 1.0 and not '1' (IN, the switch form of CASE, contains). */
+bool sql_same(struct sql_vm *vm, const struct sql_value *a, const struct sql_value *b);
+bool sql_same_in(struct sql_vm *vm, const struct sql_value *v, const struct sql_value *list);
+bool sql_like(struct sl_slice text, struct sl_slice pattern);
+
+/* ---- sql_arith.c ---- */
+int sql_arithmetic(struct sql_vm *vm, enum sql_binary op, const struct sql_value *a, const struct sql_value *b,
+		   struct sql_value *out);
+int sql_negate(struct sql_vm *vm, const struct sql_value *a, struct sql_value *out);
+int sql_concat(struct sql_vm *vm, const struct sql_value *a, const struct sql_value *b, struct sql_value *out);
+
+/* ---- sql_access.c: into arrays and objects ---- */
+int sql_member(struct sql_vm *vm, const struct sql_value *v, struct sl_slice key, struct sql_value *out);
+int sql_index(struct sql_vm *vm, const struct sql_value *v, const struct sql_value *index, struct sql_value *out);
+int sql_slice_of(struct sql_vm *vm, const struct sql_value *v, const struct sql_value *from, const struct sql_value *to,
+		 struct sql_value *out);
+int sql_range(struct sql_vm *vm, const struct sql_value *from, const struct sql_value *to, struct sql_value *out);
+/* `v` with `value` at the place `step` and its followers name; what is missing on the way is made. */
+int sql_put(struct sql_vm *vm, const struct sql_value *v, const struct sql_target_step *step,
+	    const struct sql_value *value, struct sql_value *out);
+/* A payload path answered the slow way: through strings that hold JSON. */
+int sql_walk(struct sql_vm *vm, const struct jpath *path, struct sql_value *out);
+
+#endif
