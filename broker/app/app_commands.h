@@ -8,7 +8,7 @@ enum { EXIT_FINE = 0, EXIT_INPUT = 1, EXIT_USAGE = 2, EXIT_SYSTEM = 3 };
 int cmd_run(int argc, char **argv);
 int cmd_check(int argc, char **argv);
 int cmd_help(int argc, char **argv);
-int cmd_version(int argc, char **argv);
+int cmd_print_version(int argc, char **argv);
 
 /* In the layers they belong to: cmd_sql (rules), cmd_passwd (auth), cmd_pub, cmd_sub, cmd_bench (client). */
 #include "commands.h"

@@ -32,7 +32,7 @@ static const struct command {
     {.name = "sub", .run = cmd_sub, .usage = "-t FILTER", .summary = "subscribe and print what arrives"},
     {.name = "bench", .run = cmd_bench, .usage = "SCENARIO", .summary = "put load on an MQTT broker and measure it"},
     {.name = "help", .run = cmd_help, .usage = "[COMMAND]", .summary = "this list, or one command's options"},
-    {.name = "--version", .run = cmd_version, .usage = "", .summary = "print the version"},
+    {.name = "--version", .run = cmd_print_version, .usage = "", .summary = "print the version"},
 };
 
 static const struct command *command_find(const char *name) {
@@ -67,7 +67,7 @@ int cmd_help(int argc, char **argv) {
 	}
 	const struct command *c = command_find(argv[1]);
 	if (!c) return unknown_command(argv[1]);
-	if (c->run == cmd_help || c->run == cmd_version) {
+	if (c->run == cmd_help || c->run == cmd_print_version) {
 		printf("usage: sluice %s %s\n\n%s\n", c->name, c->usage, c->summary);
 		return EXIT_FINE;
 	}
@@ -76,7 +76,7 @@ int cmd_help(int argc, char **argv) {
 	return c->run(2, with_help);
 }
 
-int cmd_version(int argc, char **argv) {
+int cmd_print_version(int argc, char **argv) {
 	(void)argc;
 	(void)argv;
 	printf("sluice %s\n", SLUICE_VERSION);
