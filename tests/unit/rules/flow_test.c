@@ -1,0 +1,311 @@
+/* flow_test.c: rules and the connector layer together, on real loops: tickets, sums over both layers, rejected rows that
+ * come back as messages, a reload in the stream. */
+#include <ftw.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include "fixture.h"
+#include "hash.h"
+#include "log.h"
+#include "mem.h"
+
+enum { WORKERS = 2, TICK_MESSAGES = 50 };
+
+struct sender {
+	struct sl_post post;
+	struct flow *flow;
+	struct rules_worker *rw;
+	uint32_t left, in_tick;
+	_Atomic uint32_t waited, confirmed; /* messages that had to wait, and those whose wait is over */
+	_Atomic bool ended;
+};
+
+/* One QoS 1 message on its way: what the broker keeps until the PUBACK. */
+struct unacked {
+	struct sl_ticket ticket;
+	struct sender *sender;
+};
+
+struct flow {
+	char dir[64];
+	struct sl_loop *loops[WORKERS];
+	struct connectors *cs;
+	struct connectors_set *set;
+	struct rules *rules;
+	struct sender senders[WORKERS];
+	_Atomic uint32_t published;
+	char *first_topic, *first_payload;
+};
+
+static int host_publish(void *broker, int worker, const struct rules_publish *m) {
+	struct flow *f = broker;
+	struct rules_event ev = fixture_event("", "");
+	ev.topic = m->topic;
+	ev.topic_hash = sl_hash(m->topic);
+	ev.payload = m->payload;
+	ev.hops = m->hops;
+	if (atomic_fetch_add(&f->published, 1) == 0) {
+		f->first_topic = slice_dup(m->topic);
+		f->first_payload = slice_dup(m->payload);
+	}
+	rules_eval(f->senders[worker].rw, &ev, NULL);
+	return SL_OK;
+}
+
+static void set_true(void *arg) { *(_Atomic bool *)arg = true; }
+
+static void load(struct flow *f, const char *yaml) {
+	struct sl_err err = SL_ERR_INIT;
+	struct conf_report report = CONF_REPORT_INIT;
+	struct yaml_doc *doc = NULL;
+	struct connectors_set *set = NULL;
+	struct rules_prepared *prepared = NULL;
+	if (yaml_doc_load(slice_from_str(yaml), "t.yaml", &doc, &err) != SL_OK) fail_msg("%s", sl_err_text(&err));
+	json_t *root = yaml_doc_root(doc);
+	(void)connectors_prepare(f->cs, json_object_get(root, "connectors"), (struct conf_at){doc, "connectors"},
+				 &report, &set);
+	(void)rules_prepare(f->rules, json_object_get(root, "rules"), (struct conf_at){doc, "rules"}, set, &report,
+			    &prepared);
+	if (report.len) fail_msg("%s", conf_report_format(&report));
+	if (connectors_commit(f->cs, set, &err) != SL_OK) fail_msg("%s", sl_err_text(&err));
+	_Atomic bool done = false;
+	rules_commit(f->rules, prepared, set_true, &done);
+	while (!done) usleep(500);
+	connectors_commit_done(f->cs);
+	connectors_set_free(set);
+	yaml_doc_free(doc);
+}
+
+static void flow_init(struct flow *f, const char *yaml) {
+	struct sl_err err = SL_ERR_INIT;
+	memset(f, 0, sizeof *f);
+	log_set_level(LOG_OFF);
+	(void)snprintf(f->dir, sizeof f->dir, "%s/flow_test.XXXXXX", P_tmpdir);
+	assert_non_null(mkdtemp(f->dir));
+	for (int w = 0; w < WORKERS; w++) assert_int_equal(sl_loop_new("worker", w, &f->loops[w], &err), SL_OK);
+	struct connectors_opts copts = {.data_dir = f->dir, .workers = f->loops, .worker_count = WORKERS};
+	assert_int_equal(connectors_new(&copts, &f->cs, &err), SL_OK);
+	struct rules_opts ropts = {
+	    .host = {.broker = f, .publish = host_publish}, .connectors = f->cs, .node = "n1", .worker_count = WORKERS};
+	f->rules = rules_new(&ropts);
+	assert_int_equal(connectors_start(f->cs, &err), SL_OK);
+	load(f, yaml);
+	for (size_t w = 0; w < WORKERS; w++) {
+		f->senders[w].flow = f;
+		f->senders[w].rw = rules_worker_new(f->rules, w, f->loops[w], NULL);
+		assert_int_equal(sl_loop_start(f->loops[w], &err), SL_OK);
+	}
+}
+
+static int remove_entry(const char *path, const struct stat *st, int type, struct FTW *at) {
+	(void)st;
+	(void)type;
+	(void)at;
+	return remove(path);
+}
+
+static void flow_fini(struct flow *f) {
+	for (size_t w = 0; w < WORKERS; w++) {
+		sl_loop_stop(f->loops[w]);
+		sl_loop_join(f->loops[w]);
+		rules_worker_free(f->senders[w].rw);
+	}
+	rules_free(f->rules);
+	connectors_free(f->cs);
+	for (size_t w = 0; w < WORKERS; w++) sl_loop_free(f->loops[w]);
+	assert_int_equal(nftw(f->dir, remove_entry, 8, FTW_DEPTH | FTW_PHYS), 0);
+	sl_free(f->first_topic);
+	sl_free(f->first_payload);
+	log_set_level(LOG_INFO);
+}
+
+static void ticket_done(struct sl_ticket *t) {
+	struct unacked *u = sl_container_of(t, struct unacked, ticket);
+	/* Never while the message is still being evaluated. */
+	assert_int_equal(u->sender->in_tick, 0);
+	u->sender->confirmed++;
+	sl_free(u);
+}
+
+static void send_tick(struct sl_post *post, struct sl_loop *l) {
+	struct sender *s = sl_container_of(post, struct sender, post);
+	for (int i = 0; i < TICK_MESSAGES && s->left; i++, s->left--) {
+		char payload[64];
+		(void)snprintf(payload, sizeof payload, "{\"n\":%u,\"s\":\"%s\"}", s->left,
+			       s->left == 7 ? "bad" : "good");
+		struct rules_event ev = fixture_event("t/1", payload);
+		struct unacked *u = SL_NEW(struct unacked);
+		u->ticket.done = ticket_done;
+		u->sender = s;
+		s->in_tick = 1;
+		rules_eval(s->rw, &ev, &u->ticket);
+		s->in_tick = 0;
+		if (u->ticket.pending)
+			s->waited++;
+		else
+			sl_free(u);
+	}
+	if (s->left)
+		sl_loop_post(l, &s->post);
+	else
+		s->ended = true;
+}
+
+static void send_begin(struct flow *f, uint32_t messages) {
+	for (size_t w = 0; w < WORKERS; w++) {
+		f->senders[w].left = messages;
+		f->senders[w].ended = false;
+		f->senders[w].post.run = send_tick;
+		sl_loop_post(f->loops[w], &f->senders[w].post);
+	}
+}
+
+static void send_end(struct flow *f) {
+	for (size_t w = 0; w < WORKERS; w++) {
+		struct sender *s = &f->senders[w];
+		for (int i = 0; i < 20000 && (!s->ended || s->confirmed < s->waited); i++) usleep(500);
+		assert_true(s->ended);
+		assert_int_equal(s->confirmed, s->waited);
+	}
+}
+
+/* The whole status of both layers, taken while everything stands still. */
+static void take_status(void *arg) {
+	void **both = arg;
+	struct flow *f = both[0];
+	json_t *status = both[1];
+	rules_status(f->rules, status);
+	connectors_status(f->cs, status);
+}
+
+static json_t *status_parked(struct flow *f) {
+	struct sl_loop *all[WORKERS + 1] = {f->loops[0], f->loops[1], connectors_loop(f->cs)};
+	json_t *status = json_object();
+	void *both[] = {f, status};
+	sl_loops_park(all, WORKERS + 1, take_status, both);
+	return status;
+}
+
+static int64_t number(const json_t *object, const char *name) {
+	const json_t *v = json_object_get(object, name);
+	assert_true(json_is_integer(v));
+	return json_integer_value(v);
+}
+
+/* The first rule's first action: every row it took is somewhere in the connector layer. */
+static void check_sums(struct flow *f, int64_t *taken, int64_t *delivered) {
+	json_t *status = status_parked(f);
+	json_t *rule = json_array_get(json_object_get(status, "rules"), 0);
+	json_t *action = json_array_get(json_object_get(rule, "actions"), 0);
+	json_t *path = json_array_get(json_object_get(status, "actions"), 0);
+	json_t *dropped = json_object_get(path, "dropped");
+	assert_int_equal(number(rule, "matched"),
+			 number(rule, "filtered") + number(rule, "produced") + number(rule, "failed"));
+	assert_int_equal(number(rule, "rows"), number(action, "taken") + number(action, "failed"));
+	assert_int_equal(number(action, "taken"), number(path, "received"));
+	assert_int_equal(number(path, "received"), number(path, "delivered") + number(path, "rejected") +
+						       number(dropped, "overflow") + number(dropped, "expired") +
+						       number(dropped, "shutdown") + number(path, "queued"));
+	*taken = number(action, "taken");
+	*delivered = number(path, "delivered");
+	json_decref(status);
+}
+
+static void await_delivered(struct flow *f, int64_t rows) {
+	int64_t taken = 0, delivered = 0;
+	for (int i = 0; i < 2000 && delivered < rows; i++) {
+		check_sums(f, &taken, &delivered);
+		usleep(5000);
+	}
+	assert_int_equal(delivered, rows);
+}
+
+#define RULE "rules:\n  r:\n    sql: SELECT payload.n AS n, payload.s AS s FROM \"t/+\"\n    actions:\n"
+
+static void test_flow__every_publisher_is_confirmed_and_every_row_delivered(void **state) {
+	(void)state;
+	struct flow f;
+	flow_init(&f, "connectors:\n  c: {type: \"null\", delay: 1ms, jitter: 3ms}\n" RULE
+		      "      - {connector: c, columns: {s: \"${s}\", n: \"${n}\"}}\n");
+	send_begin(&f, 2000);
+	for (int i = 0; i < 20; i++) {
+		int64_t taken, delivered;
+		check_sums(&f, &taken, &delivered);
+		usleep(1000);
+	}
+	send_end(&f);
+	assert_int_equal(f.senders[0].waited, 2000);
+	await_delivered(&f, 4000);
+	connectors_stop(f.cs, 5000);
+	flow_fini(&f);
+}
+
+static void test_flow__rows_in_memory_make_nobody_wait(void **state) {
+	(void)state;
+	struct flow f;
+	flow_init(&f, "connectors:\n  c: {type: \"null\"}\n" RULE
+		      "      - {connector: c, value: \"${n}\", buffer: {durability: memory}}\n");
+	send_begin(&f, 200);
+	send_end(&f);
+	assert_int_equal(f.senders[0].waited, 0);
+	await_delivered(&f, 400);
+	connectors_stop(f.cs, 5000);
+	flow_fini(&f);
+}
+
+static void test_flow__a_rejected_row_comes_back_as_a_message_that_no_rule_sees(void **state) {
+	(void)state;
+	struct flow f;
+	flow_init(&f, "connectors:\n  c: {type: \"null\"}\n" RULE
+		      "      - connector: c\n        columns: {s: \"${s}\", n: \"${n}\"}\n        poison: bad\n"
+		      "        on_error: {republish: {topic: \"t/${rule}\", payload: \"${.}\"}}\n");
+	send_begin(&f, 100);
+	send_end(&f);
+	await_delivered(&f, 198);
+	for (int i = 0; i < 2000 && f.published < 2; i++) usleep(1000);
+	assert_int_equal(f.published, 2);
+	assert_string_equal(f.first_topic, "t/r");
+	assert_non_null(strstr(f.first_payload, "\"s\":\"bad\""));
+	assert_non_null(strstr(f.first_payload, "\"reason\":"));
+	int64_t taken, delivered;
+	check_sums(&f, &taken, &delivered);
+	assert_int_equal(taken, 200);
+	connectors_stop(f.cs, 5000);
+	flow_fini(&f);
+}
+
+static void test_flow__a_reload_in_the_stream_loses_no_row(void **state) {
+	(void)state;
+	struct flow f;
+	const char *yaml =
+	    "connectors:\n  c: {type: \"null\", delay: 1ms}\n" RULE "      - {connector: c, value: \"${n}\"}\n";
+	flow_init(&f, yaml);
+	send_begin(&f, 4000);
+	for (int i = 0; i < 10; i++) {
+		int64_t taken, delivered;
+		load(&f, yaml);
+		check_sums(&f, &taken, &delivered);
+	}
+	send_end(&f);
+	await_delivered(&f, 8000);
+	connectors_stop(f.cs, 5000);
+	flow_fini(&f);
+}
+
+int main(void) {
+	const struct CMUnitTest tests[] = {
+	    cmocka_unit_test(test_flow__every_publisher_is_confirmed_and_every_row_delivered),
+	    cmocka_unit_test(test_flow__rows_in_memory_make_nobody_wait),
+	    cmocka_unit_test(test_flow__a_rejected_row_comes_back_as_a_message_that_no_rule_sees),
+	    cmocka_unit_test(test_flow__a_reload_in_the_stream_loses_no_row),
+	};
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
