@@ -59,7 +59,7 @@ static json_t *action_status(const struct sl_pipeline *p) {
 	sl_pipeline_counts(p, &n);
 	json_t *o = json_object(), *dropped = json_object(), *cut = json_object();
 	json_object_set_new(o, "rule", json_string(p->action->rule));
-	set_u64(o, "action", p->action->index);
+	set_u64(o, "index", p->action->index);
 	json_object_set_new(o, "connector", json_string(p->action->conn->name));
 	json_object_set_new(o, "state",
 			    json_string(p->retiring    ? "retiring"
