@@ -154,7 +154,11 @@ static int check_tag(struct load *l, yaml_mark_t mark, const yaml_char_t *tag, c
 		       (const char *)tag);
 }
 
-static size_t blank_len(struct sl_slice s) { return s.n && (s.p[0] == ' ' || s.p[0] == '\t') ? 1 : yaml_break_len(s); }
+/* White space between tokens; libyaml takes a byte order mark at the start of any line for such. */
+static size_t blank_len(struct sl_slice s) {
+	if (slice_starts_with(s, SL_SLICE_LIT("\xEF\xBB\xBF"))) return 3;
+	return s.n && (s.p[0] == ' ' || s.p[0] == '\t') ? 1 : yaml_break_len(s);
+}
 
 /* The source offset of a scalar's first character, quote or block sign: behind a tag, white space and comments. */
 static size_t behind_tag(struct load *l, const yaml_event_t *e) {
