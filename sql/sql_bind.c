@@ -143,8 +143,8 @@ static void unknown_name(struct sql_unit *u, const struct sql_node *n) {
 	names[count++] = "metadata";
 	const char *near = slice_nearest(n->name, names, count);
 	bool has_payload = u->p->source->payload_column != UINT16_MAX;
-	for (size_t i = u->limit; i < u->n_aliases; i++)
-		if (slice_equal(u->aliases[i].root, n->name)) {
+	for (const struct sql_field *f = u->later; f; f = f->next)
+		if (f->target.n && slice_equal(f->target.first->key, n->name)) {
 			sql_front_fail(u->f, n->at, SL_ENOTFOUND,
 				       "'%.*s' is read before it is defined; move its definition to the left",
 				       SL_SLICE_ARG(n->name));
@@ -410,7 +410,9 @@ static void add_field(struct sql_unit *u, const struct sql_field *f) {
 				   : slice_sub(u->f->text, f->expr->at, f->expr->end - f->expr->at);
 	}
 	u->limit = u->n_aliases;
+	u->later = f;
 	struct sql_node *expr = bind(u, f->expr);
+	u->later = NULL;
 	struct sql_alias *a = add_alias(u, t.first->key, expr, f->at);
 	a->rest = t.first->next;
 	/* AS payload.x builds the output and hides nothing: inputs are immutable. */
@@ -446,14 +448,10 @@ static int bind_from(struct sql_unit *u, const struct sql_statement *s, const st
 
 static void bind_foreach(struct sql_unit *u, const struct sql_statement *s) {
 	const struct sql_field *f = s->fields.first;
-	for (; f->next; f = f->next) {
-		if (f->star)
-			sql_front_fail(u->f, f->at, SL_ESYNTAX, "FOREACH takes an array, not *");
-		else
-			add_field(u, f);
-	}
+	for (; f->next && !f->star; f = f->next) add_field(u, f);
 	if (f->star || f->target.n > 1) {
-		sql_front_fail(u->f, f->at, SL_ESYNTAX, "FOREACH takes an array, named by one word at most");
+		sql_front_fail(u->f, f->at, SL_ESYNTAX, "FOREACH takes an array%s",
+			       f->star ? ", not *" : ", and names its elements by one word");
 		return;
 	}
 	u->limit = u->n_aliases;

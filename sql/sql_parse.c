@@ -71,7 +71,8 @@ static void list_expected(struct expected *e, const bool *ok) {
 	bool alias = ok[SQL_TK_AS];
 	if (operand) expect(e, "an expression");
 	if (ok[SQL_TK_STAR] && operand && ok[SQL_TK_NOT] && !ok[SQL_TK_SLASH]) expect(e, "'*'");
-	if (ok[SQL_TK_PLUS] && !operand) expect(e, "an operator");
+	/* An error may be seen after the operands around it were joined: then AND and OR alone still speak for all. */
+	if ((ok[SQL_TK_PLUS] || ok[SQL_TK_OR]) && !operand) expect(e, "an operator");
 	if (ok[SQL_TK_NULL] && !operand) expect(e, "NULL");
 	if (ok[SQL_TK_STRING] && !operand && !ok[SQL_TK_INT]) expect(e, "a topic filter in quotes");
 	if (ok[SQL_TK_INT] && !operand) expect(e, "the name of a member");
@@ -96,6 +97,11 @@ static const char *nearest_keyword(struct sl_slice word, const bool *ok) {
 void sql_parse_unexpected(struct sql_parse *p, int found, const struct sql_token *token, const bool *accepted,
 			  size_t count) {
 	(void)count;
+	if (found >= SQL_TK_EQ && found <= SQL_TK_MATCH && accepted[SQL_TK_PLUS] && !accepted[SQL_TK_EQ]) {
+		sql_front_fail(p->front, token->at, SL_ESYNTAX,
+			       "comparisons do not chain; put one of them in parentheses or join two with AND");
+		return;
+	}
 	struct expected e = {.n = 0};
 	list_expected(&e, accepted);
 	const char *text = sl_buf_cstr(&e.text);

@@ -39,6 +39,7 @@ struct sql_unit {
 	/* names in sight while binding */
 	size_t limit;
 	bool item_visible;
+	const struct sql_field *later; /* not yet in sight: for a message only */
 	bool in_template;
 	struct sql_vm *vm; /* for folding */
 };

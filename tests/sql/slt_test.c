@@ -1,0 +1,176 @@
+/* slt_test.c: runs the cases of the language that are written as text, tests/sql/NAME.slt.
+ *
+ *     == what the case shows            begins a case
+ *     SELECT payload.t AS t             the SQL, up to ---
+ *     FROM 't/#'
+ *     ---
+ *     topic: t/a                        the event; these hold until changed (clientid:, username:, qos:, timestamp: too)
+ *     payload: {"t":21}                 runs the program ...
+ *     row: {"t":21}                     ... and this is a row it gives; or: filtered, no rows, fails: MESSAGE
+ *
+ *     refused: MESSAGE                  instead of events: it does not compile
+ *
+ * MESSAGE is the whole text, "line 1, column 8: ..." included. '#' at the start of a line is a comment. */
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "buf.h"
+#include "mem.h"
+#include "sql_case.h"
+
+struct state {
+	const char *file;
+	unsigned line, cases, failures;
+	struct sl_slice name;
+	struct sl_buf sql, expected, got;
+	struct sql_program *program;
+	struct sql_vm *vm;
+	struct sql_case event;
+	bool in_sql, ran, refused;
+};
+
+static void report(struct state *s, const char *what, struct sl_slice expected, struct sl_slice got) {
+	s->failures++;
+	fprintf(stderr, "%s: %.*s (before line %u): %s\n  expected %.*s\n  got      %.*s\n", s->file,
+		SL_SLICE_ARG(s->name), s->line, what, SL_SLICE_ARG(expected), SL_SLICE_ARG(got));
+}
+
+/* Ends the event that is being described: what it was said to give, against what it gave. */
+static void check_event(struct state *s) {
+	if (!s->ran) return;
+	s->ran = false;
+	if (!slice_equal(sl_buf_slice(&s->expected), sl_buf_slice(&s->got)))
+		report(s, "another outcome", sl_buf_slice(&s->expected), sl_buf_slice(&s->got));
+	sl_buf_clear(&s->expected);
+	sl_buf_clear(&s->got);
+}
+
+static void run_event(struct state *s) {
+	check_event(s);
+	if (!s->program) return;
+	s->ran = true;
+	enum sql_outcome o = sql_case_rows(s->vm, s->program, &s->event, &s->got);
+	if (o == SQL_FAILED) {
+		char *text = sl_err_format(sql_vm_error(s->vm));
+		sl_buf_clear(&s->got);
+		sl_buf_printf(&s->got, "fails: %s\n", text);
+		sl_free(text);
+	} else if (o == SQL_FILTERED) {
+		sl_buf_append_str(&s->got, "filtered\n");
+	} else if (s->got.n == 0) {
+		sl_buf_append_str(&s->got, "no rows\n");
+	}
+}
+
+static void compile(struct state *s) {
+	struct sl_err err = SL_ERR_INIT;
+	s->refused = sql_case_compile(slice_trim(sl_buf_slice(&s->sql)), &s->program, &err) != SL_OK;
+	if (s->refused) {
+		char *text = sl_err_format(&err);
+		sl_buf_append_str(&s->got, text);
+		sl_free(text);
+	}
+	sl_err_fini(&err);
+}
+
+static void end_case(struct state *s) {
+	check_event(s);
+	if (s->refused) report(s, "it does not compile", SL_SLICE_EMPTY, sl_buf_slice(&s->got));
+	s->refused = false;
+	sql_program_free(s->program);
+	s->program = NULL;
+	sl_buf_clear(&s->sql);
+	sl_buf_clear(&s->got);
+	sl_buf_clear(&s->expected);
+	s->event = (struct sql_case){.topic = SL_SLICE_LIT("t/a"),
+				     .payload = slice_make("", 0),
+				     .clientid = SL_SLICE_LIT("c1"),
+				     .username = SL_SLICE_LIT("u1"),
+				     .timestamp = 1700000000123};
+}
+
+static bool value_of(struct sl_slice line, const char *key, struct sl_slice *value) {
+	struct sl_slice k = slice_from_str(key);
+	if (!slice_starts_with(line, k)) return false;
+	*value = slice_trim(slice_from(line, k.n));
+	if (!value->p) *value = slice_make("", 0);
+	return true;
+}
+
+static void expect_refused(struct state *s, struct sl_slice text) {
+	if (!s->refused || !slice_equal(text, sl_buf_slice(&s->got)))
+		report(s, "not refused so", text, s->refused ? sl_buf_slice(&s->got) : SL_SLICE_LIT("a program"));
+	s->refused = false;
+	sl_buf_clear(&s->got);
+}
+
+static void event_line(struct state *s, struct sl_slice line) {
+	struct sl_slice v;
+	if (value_of(line, "topic:", &s->event.topic) || value_of(line, "clientid:", &s->event.clientid) ||
+	    value_of(line, "username:", &s->event.username))
+		return;
+	if (value_of(line, "qos:", &v)) {
+		slice_to_i64(v, &s->event.qos);
+	} else if (value_of(line, "timestamp:", &v)) {
+		slice_to_i64(v, &s->event.timestamp);
+	} else if (value_of(line, "payload:", &v)) {
+		s->event.payload = v;
+		run_event(s);
+	} else if (value_of(line, "row:", &v)) {
+		sl_buf_printf(&s->expected, "%.*s\n", SL_SLICE_ARG(v));
+	} else if (value_of(line, "refused:", &v)) {
+		expect_refused(s, v);
+	} else {
+		sl_buf_printf(&s->expected, "%.*s\n", SL_SLICE_ARG(line));
+	}
+}
+
+static void take_line(struct state *s, struct sl_slice line) {
+	struct sl_slice v;
+	s->line++;
+	if (value_of(line, "== ", &v)) {
+		end_case(s);
+		s->name = v;
+		s->in_sql = true;
+		s->cases++;
+	} else if (s->in_sql && slice_equal(line, SL_SLICE_LIT("---"))) {
+		s->in_sql = false;
+		compile(s);
+	} else if (s->in_sql) {
+		sl_buf_printf(&s->sql, "%.*s\n", SL_SLICE_ARG(line));
+	} else if (line.n && line.p[0] != '#') {
+		event_line(s, line);
+	}
+}
+
+static char *read_file(const char *path) {
+	FILE *f = fopen(path, "rb");
+	struct sl_buf b = SL_BUF_INIT;
+	char block[4096];
+	if (!f) {
+		fprintf(stderr, "%s: cannot be read\n", path);
+		exit(1);
+	}
+	for (size_t n; (n = fread(block, 1, sizeof block, f)) > 0;) sl_buf_append(&b, block, n);
+	fclose(f);
+	return sl_buf_steal(&b);
+}
+
+int main(int argc, char **argv) {
+	struct state s = {.vm = sql_vm_new()};
+	for (int i = 1; i < argc; i++) {
+		char *text = read_file(argv[i]);
+		struct sl_slice rest = slice_from_str(text);
+		s.file = argv[i];
+		s.line = 0;
+		while (rest.p) take_line(&s, slice_next_part(&rest, '\n'));
+		end_case(&s);
+		sl_free(text);
+	}
+	printf("%u cases, %u failures\n", s.cases, s.failures);
+	sql_vm_free(s.vm);
+	sl_buf_fini(&s.sql);
+	sl_buf_fini(&s.expected);
+	sl_buf_fini(&s.got);
+	return s.failures == 0 && s.cases > 0 ? 0 : 1;
+}
