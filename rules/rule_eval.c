@@ -55,11 +55,17 @@ static void plan_run(struct rules_worker *rw, const struct rule_plan *plan, cons
 		     struct sl_ticket *ticket) {
 	struct event_view view = {.ev = ev, .node = slice_from_str(rw->rules->node), .now_ms = ev->at_ms};
 	struct action_cause cause = {.rw = rw, .ev = ev, .ticket = ticket};
-	struct sql_input in = {.event = &view, .payload = ev->payload, .hits = rw->hits, .now_ms = ev->at_ms};
+	struct rule_pass pass;
+	struct sql_input in = {.event = &view,
+			       .payload = ev->payload,
+			       .hits = rw->hits,
+			       .extract = rule_pass_extract,
+			       .extract_arg = &pass,
+			       .now_ms = ev->at_ms};
 	sl_metric_add(rw->metrics, METRIC_RULE_MATCHED, plan->count);
 	for (uint32_t i = 0; i < plan->count; i++) {
 		const struct rule_plan_candidate *c = &plan->at[i];
-		if (c->pass) in.payload_status = jpath_extract(c->pass, ev->payload, rw->hits);
+		if (c->pass) pass = (struct rule_pass){.set = c->pass, .payload = ev->payload, .hits = rw->hits};
 		in.map = c->map;
 		in.rule_id = c->id;
 		in.from_matched = c->matched;

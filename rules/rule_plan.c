@@ -186,6 +186,15 @@ struct rule_plan *rule_plans_get(struct rule_plans *plans, const struct rule_can
 	return plan;
 }
 
+int rule_pass_extract(void *arg) {
+	struct rule_pass *pass = arg;
+	if (!pass->done) {
+		pass->status = jpath_extract(pass->set, pass->payload, pass->hits);
+		pass->done = true;
+	}
+	return pass->status;
+}
+
 void rule_plan_unref(struct rule_plans *plans, struct rule_plan *plan) {
 	if (!plan || --plan->refs > 0) return;
 	struct plan_key key = {plan->key, plan->count};

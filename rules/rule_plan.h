@@ -27,7 +27,7 @@ struct rule_plan_candidate {
 	struct rule_cell *cell; /* this worker's */
 	struct sl_slice id, matched;
 	const uint16_t *map;          /* program path number -> hit; NULL: the same number */
-	const struct jpath_set *pass; /* extract this before running the rule; NULL: the hits are there */
+	const struct jpath_set *pass; /* the set that serves this rule and those behind it; NULL: the former one's */
 };
 
 struct rule_plan {
@@ -56,5 +56,15 @@ size_t rule_plans_count(const struct rule_plans *plans);
 /* The plan for these candidates (at least one): a strong reference, to be given back with rule_plan_unref(). */
 struct rule_plan *rule_plans_get(struct rule_plans *plans, const struct rule_candidates *candidates) sl_warn_unused;
 void rule_plan_unref(struct rule_plans *plans, struct rule_plan *plan);
+
+/* One pass over one payload, made when the first rule that it serves gets to read a path, and never twice. */
+struct rule_pass {
+	const struct jpath_set *set;
+	struct sl_slice payload;
+	struct jpath_hit *hits; /* hits_max of them */
+	bool done;
+	int status;
+};
+int rule_pass_extract(void *pass); /* sql_input.extract */
 
 #endif

@@ -24,9 +24,12 @@ static enum rule_try_outcome plan_try(const struct rule_plan *plan, size_t hits_
 	const struct rule_plan_candidate *c = &plan->at[0];
 	struct event_view view = {.ev = ev, .node = slice_from_str(node), .now_ms = ev->at_ms};
 	struct jpath_hit *hits = SL_NEW_ARRAY(struct jpath_hit, hits_max + 1);
+	struct rule_pass pass = {.set = c->pass, .payload = ev->payload, .hits = hits};
 	struct sql_input in = {.event = &view,
 			       .payload = ev->payload,
 			       .hits = hits,
+			       .extract = rule_pass_extract,
+			       .extract_arg = &pass,
 			       .map = c->map,
 			       .now_ms = ev->at_ms,
 			       .rule_id = c->id,
@@ -34,7 +37,6 @@ static enum rule_try_outcome plan_try(const struct rule_plan *plan, size_t hits_
 	struct sql_vm *vm = sql_vm_new();
 	enum rule_try_outcome outcome = RULE_TRY_FAILED;
 	size_t before = rows->n;
-	if (c->pass) in.payload_status = jpath_extract(c->pass, ev->payload, hits);
 	switch (sql_run(vm, c->rule->program, &in, rows_write, rows)) {
 	case SQL_PRODUCED: outcome = RULE_TRY_ROWS; break;
 	case SQL_FILTERED: outcome = RULE_TRY_NO_MATCH; break;

@@ -81,6 +81,10 @@ struct sql_input {
 	const struct jpath_hit *hits;
 	const uint16_t *map;
 	int payload_status;
+	/* Or, so that a message that WHERE rules out by its topic or client is not scanned at all: called when the run gets to
+	 * read its first path; fills hits and returns the payload_status. NULL: hits are filled. */
+	int (*extract)(void *extract_arg);
+	void *extract_arg;
 	int64_t now_ms;               /* wall clock of the tick */
 	struct sl_slice rule_id;      /* for metadata; may be empty */
 	struct sl_slice from_matched; /* the FROM filter that matched */

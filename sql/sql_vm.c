@@ -60,7 +60,7 @@ void sql_vm_reserve(struct sql_vm *vm, uint32_t registers, uint32_t once) {
 static sl_noinline int path_absent(struct sql_vm *vm, uint32_t n, struct sql_value *out) {
 	const struct sql_input *in = vm->in;
 	const struct jpath *path = &vm->program->paths[n];
-	if (in->payload_status != SL_OK) return sql_vm_fail(vm, in->payload_status, "the payload is not JSON");
+	if (vm->payload_status != SL_OK) return sql_vm_fail(vm, vm->payload_status, "the payload is not JSON");
 	*out = sql_null();
 	if (path->n < 2) return SL_OK;
 	/* Maybe the way leads through a string that holds JSON. Such a string has escaped quotes, but for arrays of
@@ -73,6 +73,10 @@ static sl_noinline int path_absent(struct sql_vm *vm, uint32_t n, struct sql_val
 
 static inline int load_path(struct sql_vm *vm, uint32_t n, struct sql_value *out) {
 	const struct sql_input *in = vm->in;
+	if (sl_unlikely(!vm->extracted)) {
+		vm->payload_status = in->extract(in->extract_arg);
+		vm->extracted = true;
+	}
 	const struct jpath_hit *hit = &in->hits[in->map ? in->map[n] : n];
 	if (sl_unlikely(hit->kind == JKIND_ABSENT)) return path_absent(vm, n, out);
 	if (hit->kind == JKIND_STRING && !(hit->flags & JSCAN_ESCAPED)) {
@@ -405,6 +409,8 @@ enum sql_outcome sql_run(struct sql_vm *vm, const struct sql_program *p, const s
 	sql_vm_reserve(vm, p->code.n_registers + p->template_registers, p->code.n_once);
 	vm->program = p;
 	vm->in = in;
+	vm->payload_status = in->payload_status;
+	vm->extracted = !in->extract;
 	vm->on_row = on_row;
 	vm->arg = arg;
 	vm->budget = SQL_BUDGET;

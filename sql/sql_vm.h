@@ -21,6 +21,8 @@ struct sql_vm {
 	/* the run */
 	const struct sql_program *program;
 	const struct sql_input *in;
+	int payload_status;
+	bool extracted;            /* in->hits are filled, and payload_status is known */
 	const struct sql_out *row; /* for templates */
 	sql_row_fn on_row;
 	void *arg;
