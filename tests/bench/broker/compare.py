@@ -45,15 +45,16 @@ LIMITS = [
 ]
 
 
-def rule(sql):
-    return {"sql": sql, "actions": [{"connector": "nowhere"}]}
+def rule(sql, action=None):
+    return {"sql": sql, "actions": [action or {"connector": "nowhere"}]}
 
 
 MACHINES = '"factory/+/+/+/+/telemetry"'
 RULE_SETS = [
     ("no rule", {}, None),
     ("10,000 rules on other topics",
-     {f"other_{i}": rule(f'SELECT payload.a AS a FROM "other/{i}/+/x"') for i in range(10000)}, 0.1),
+     {f"other_{i}": rule(f'SELECT payload.a AS a FROM "other/{i}/+/x"', {"republish": {"topic": "a", "payload": "b"}})
+      for i in range(10000)}, 0.1),
     ("one rule, WHERE false", {"one": rule(f"SELECT payload.seq AS seq FROM {MACHINES} "
                                            "WHERE payload.measurements.temperature > 900")}, 0.4),
     ("one rule, three fields into null",
