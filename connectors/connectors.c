@@ -408,8 +408,8 @@ void connectors_orphans_warn(struct connectors *cs) {
 		if (!owned && spill_count(dir, &rows) == SL_OK) {
 			if (rows > 0)
 				log_warn(LOG_ACTION, "rows wait for an action that is not configured any more",
-					 "path=%s rows=%" PRIu64 " do=\"restore the rule, or delete the folder\"", dir,
-					 rows);
+					 "path=%s rows=%" PRIu64 " do=%s", dir,
+					 rows, "restore the rule, or delete the folder");
 			else if (spill_remove(dir) != SL_OK)
 				log_warn(LOG_ACTION, "empty log cannot be removed", "path=%s", dir);
 		}

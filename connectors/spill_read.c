@@ -61,15 +61,17 @@ static int segment_file(struct spill *s, struct spill_segment *g) {
 	return g->fd < 0 ? SL_EIO : SL_OK;
 }
 
-/* The reader goes on to the next segment; everything there is unread. */
+/* The reader goes on to the next segment that has records; all of them are unread. */
 static void reader_next_segment(struct spill *s) {
 	struct spill_segment *g = s->read_segment;
 	if (g != s->active && g->fd >= 0) {
 		close(g->fd);
 		g->fd = -1;
 	}
-	sl_assert(g->link.next != &s->segments);
-	g = SL_LIST_ENTRY(g->link.next, struct spill_segment, link);
+	do {
+		sl_assert(g->link.next != &s->segments);
+		g = SL_LIST_ENTRY(g->link.next, struct spill_segment, link);
+	} while (g->unread == 0);
 	s->read_segment = g;
 	s->read_at = g->start;
 	s->read_seq = g->first_seq;
@@ -97,7 +99,6 @@ static void segment_lose(struct spill *s, uint32_t *rows) {
 int spill_read(struct spill *s, struct sl_buf *out, struct spill_ref *ref, uint32_t *rows,
 	       const struct spill_names **columns) {
 	if (s->unread_records == 0) return SL_ENOTFOUND;
-	while (s->read_segment->unread == 0) reader_next_segment(s);
 	struct spill_segment *g = s->read_segment;
 	struct spill_head head;
 	const char *bytes = NULL;
@@ -118,10 +119,13 @@ int spill_read(struct spill *s, struct sl_buf *out, struct spill_ref *ref, uint3
 	s->unread_records--;
 	s->unread_rows -= head.rows;
 	s->unread_bytes -= head.bytes;
-	if (g->unread == 0 && g != s->active) {
+	if (g->unread > 0) return SL_OK;
+	/* The segment may be deleted before the next call. */
+	if (s->unread_records > 0)
+		reader_next_segment(s);
+	else if (g != s->active) {
 		close(g->fd);
 		g->fd = -1;
-		sl_buf_clear(&s->window.buf);
 	}
 	return SL_OK;
 }

@@ -215,6 +215,7 @@ static void record_count(struct spill *s, struct spill_segment *g, const struct 
 	}
 	g->unread++;
 	if (s->unread_records++ == 0) {
+		sl_buf_clear(&s->window.buf); /* perhaps of another file */
 		s->read_segment = g;
 		s->read_at = at;
 		s->read_seq = h->seq;
