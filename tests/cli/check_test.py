@@ -61,16 +61,16 @@ class Check(unittest.TestCase):
         self.refused("path: ./archive.db", "pth: ./archive.db", 5, 27, "pth", "path")
 
     def test_unknown_key__of_an_action(self):
-        self.refused("linger", "lingr", 13, 96, "lingr", "linger")
+        self.refused("linger", "lingr", 13, 98, "lingr", "linger")
 
     def test_wrong_unit__of_a_duration(self):
-        self.refused("5ms", "5mb", 13, 104, "5mb", "5ms")
+        self.refused("5ms", "5mb", 13, 106, "5mb", "5ms")
 
     def test_wrong_unit__duration_without_unit(self):
-        self.refused("5ms", "5", 13, 104, "unit")
+        self.refused("5ms", "5", 13, 106, "for example 5ms")
 
     def test_wrong_type__of_a_port(self):
-        self.refused('"127.0.0.1:18830"', '"127.0.0.1:port"', 3, 36, "bind")
+        self.refused('"127.0.0.1:18830"', '"127.0.0.1:port"', 3, 35, "bind")
 
     def test_unknown_connector_type__names_the_nearest(self):
         self.refused("type: sqlite", "type: sqlit", 5, 19, "sqlit", "sqlite")
@@ -79,7 +79,7 @@ class Check(unittest.TestCase):
         self.refused("connector: archive", "connector: archiv", 13, 21, "archiv", "archive")
 
     def test_sql__syntax_error_is_placed_in_the_file(self):
-        self.refused('FROM "room/+/telemetry"', 'FORM "room/+/telemetry"', 10, 12, "expected")
+        self.refused('FROM "room/+/telemetry"', 'FORM "room/+/telemetry"', 10, 7, "expected")
 
     def test_sql__error_at_the_start_of_the_text(self):
         self.refused("SELECT clientid", "SELEKT clientid", 9, 7, "SELECT")
@@ -94,7 +94,7 @@ class Check(unittest.TestCase):
         self.refused("room/+/telemetry", "room/+x/telemetry", 10, 12, "+")
 
     def test_template__unknown_column_is_refused(self):
-        self.refused('"${device}"', '"${devise}"', 13, 66, "devise", "device")
+        self.refused('"${device}"', '"${devise}"', 13, 68, "devise", "device")
 
     def test_yaml__mistake_in_the_syntax_is_placed(self):
         done = self.check(GOOD + "  - broken: [1, 2\n")

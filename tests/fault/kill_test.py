@@ -8,7 +8,7 @@ import load
 from harness.broker import BIN, Broker, temp_folder, wait_until
 from harness.scrape import Scraper, settle
 
-FAST = os.environ.get("SLUICE_FAST_BIN") or BIN
+FAST = os.path.abspath(os.environ.get("SLUICE_FAST_BIN") or BIN)
 MESSAGES, PUBLISHERS, RUNS = 200_000, 2, 10
 
 

@@ -20,7 +20,7 @@ import time
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
-BIN = os.environ.get("SLUICE_BIN") or str(ROOT / "build/dev/sluice")
+BIN = os.path.abspath(os.environ.get("SLUICE_BIN") or ROOT / "build/dev/sluice")
 TARGET = os.environ.get("TEST_TARGET", "sluice")
 SLOW = 4 if "tsan" in BIN else 2 if "dev" in BIN else 1
 SANITIZER = re.compile(r"(ERROR: \w+Sanitizer|WARNING: ThreadSanitizer|runtime error:)")

@@ -347,7 +347,7 @@ class PropertyCases(Case):
         self.refusal(m.publish(self.t, b"x", version=m.V5, properties={"payload_format": 2}), 0x81, 0x82, 0x99)
 
     def test_properties__subscription_id_from_a_client_is_a_protocol_error(self):
-        self.refusal(m.publish(self.t, b"x", version=m.V5, properties={"subscription_id": 1}), 0x82)
+        self.refusal(m.publish(self.t, b"x", version=m.V5, properties={"subscription_id": 1}), 0x81, 0x82)
 
     def test_properties__response_topic_with_wildcard_is_refused(self):
         self.refusal(m.publish(self.t, b"x", version=m.V5, properties={"response_topic": "a/#"}), 0x81, 0x82, 0x90)

@@ -1,1 +1,319 @@
-int main(void) { return 0; }
+/* What a pipeline promises: durability, overflow, restart, reload; against SQLite, which can be made to wait by leaving
+ * out its table. */
+#include "rig.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "test_db.h"
+
+/* No table: the action is not ready and rows pile up, until table_make(). */
+#define WAITING                                                                                                        \
+	"connectors: {db: {type: sqlite, path: %s/a.db}}\n"                                                            \
+	"actions:\n"                                                                                                   \
+	"  - connector: db\n"                                                                                          \
+	"    table: x\n"                                                                                               \
+	"    create: false\n"                                                                                          \
+	"    columns: {a: \"${device}\", b: \"${n}\", c: \"${t}\"}\n"                                                  \
+	"    retry: {first: 5ms, max: 20ms}\n"
+
+static void table_make(const char *dir) { db_exec(dir, "CREATE TABLE IF NOT EXISTS x(a, b, c)"); }
+
+/* For each device the numbers must ascend in the order of rowid; the count of places where they do not. */
+static int64_t disorder(const char *dir) {
+	return db_int(dir, "SELECT count(*) FROM (SELECT b, lag(b) OVER (PARTITION BY a ORDER BY rowid) AS was FROM x) "
+			   "WHERE was >= b");
+}
+
+static void test_pipeline__rows_above_the_memory_mark_wait_on_disk_in_order(void **state) {
+	(void)state;
+	struct rig *r = rig_new(1);
+	rig_load(r, WAITING "    buffer: {memory: 64KB}\n", r->dir);
+	rig_stage(r, 0, 20000, 100, rig_row);
+	assert_int_equal(rig_counts(r, 0).queued, 20000);
+	assert_true(rig_counts(r, 0).disk_bytes > 1000000);
+	assert_int_equal(rig_confirmed(r), 20000);
+	table_make(r->dir);
+	struct sl_action_counts n = rig_settle(r, 0);
+	assert_int_equal(n.delivered, 20000);
+	assert_int_equal(db_int(r->dir, "SELECT count(*) FROM x"), 20000);
+	assert_int_equal(disorder(r->dir), 0);
+	rig_free(r);
+}
+
+static void test_pipeline__with_durability_memory_only_overflow_goes_to_disk(void **state) {
+	(void)state;
+	struct rig *r = rig_new(1);
+	rig_load(r, WAITING "    buffer: {memory: 256KB, durability: memory}\n", r->dir);
+	rig_stage(r, 0, 100, 100, rig_row);
+	assert_int_equal(rig_counts(r, 0).disk_bytes, 0);
+	rig_stage(r, 0, 19900, 100, rig_row);
+	assert_true(rig_counts(r, 0).disk_bytes > 1000000);
+	table_make(r->dir);
+	assert_int_equal(rig_settle(r, 0).delivered, 20000);
+	assert_int_equal(disorder(r->dir), 0);
+	rig_free(r);
+}
+
+static void test_pipeline__hold_makes_publishers_wait_and_loses_nothing(void **state) {
+	(void)state;
+	struct rig *r = rig_new(1);
+	rig_load(r, WAITING "    buffer: {memory: 64KB, disk: 512KB}\n", r->dir);
+	rig_stage(r, 0, 20000, 100, rig_row);
+	struct sl_action_counts n = rig_counts(r, 0);
+	uint64_t confirmed = rig_confirmed(r);
+	assert_int_equal(n.queued, 20000);
+	assert_in_range(confirmed, 1000, 10000);
+	assert_true(n.disk_bytes <= 512 * 1024);
+	assert_true(sl_stage_holding(sl_pipeline_stage(r->p[0], 0)));
+	table_make(r->dir);
+	assert_int_equal(rig_settle(r, 0).delivered, 20000);
+	assert_int_equal(rig_confirmed(r), 20000);
+	assert_int_equal(disorder(r->dir), 0);
+	rig_free(r);
+}
+
+static void test_pipeline__drop_new_keeps_the_first_rows(void **state) {
+	(void)state;
+	struct rig *r = rig_new(1);
+	rig_load(r, WAITING "    buffer: {memory: 64KB, disk: 512KB, overflow: drop_new}\n", r->dir);
+	rig_stage(r, 0, 20000, 100, rig_row);
+	assert_int_equal(rig_confirmed(r), 20000);
+	table_make(r->dir);
+	struct sl_action_counts n = rig_settle(r, 0);
+	assert_int_equal(n.delivered + n.dropped_overflow, 20000);
+	assert_true(n.dropped_overflow > 1000);
+	assert_int_equal(db_int(r->dir, "SELECT max(b) + 1 FROM x"), n.delivered);
+	rig_free(r);
+}
+
+static void test_pipeline__drop_oldest_keeps_the_last_rows(void **state) {
+	(void)state;
+	struct rig *r = rig_new(1);
+	rig_load(r, WAITING "    buffer: {memory: 64KB, disk: 512KB, overflow: drop_oldest}\n", r->dir);
+	rig_stage(r, 0, 20000, 100, rig_row);
+	table_make(r->dir);
+	struct sl_action_counts n = rig_settle(r, 0);
+	assert_int_equal(n.delivered + n.dropped_overflow, 20000);
+	assert_true(n.dropped_overflow > 1000);
+	assert_int_equal(db_int(r->dir, "SELECT max(b) FROM x"), 19999);
+	assert_int_equal(disorder(r->dir), 0);
+	rig_free(r);
+}
+
+static void test_pipeline__rows_of_qos_0_never_hold_and_go_oldest_first(void **state) {
+	(void)state;
+	struct rig *r = rig_new(1);
+	rig_load(r, WAITING "    buffer: {memory: 64KB, disk: 0, durability: memory}\n", r->dir);
+	rig_stage_on(r, 0, 0, 20000, 100, false, rig_row);
+	assert_false(sl_stage_holding(sl_pipeline_stage(r->p[0], 0)));
+	table_make(r->dir);
+	struct sl_action_counts n = rig_settle(r, 0);
+	assert_true(n.dropped_overflow > 10000);
+	assert_int_equal(db_int(r->dir, "SELECT max(b) FROM x"), 19999);
+	rig_free(r);
+}
+
+static void test_pipeline__a_restart_delivers_what_was_queued(void **state) {
+	(void)state;
+	char *dir = rig_tmpdir();
+	char *data = sl_asprintf("%s/data", dir);
+	struct rig *r = rig_new_in(1, data);
+	rig_load(r, WAITING, dir);
+	rig_stage(r, 0, 3000, 100, rig_row);                     /* in the log */
+	rig_stage_on(r, 0, 0, 2000, 100, false, rig_row); /* in memory */
+	assert_int_equal(rig_counts(r, 0).queued, 5000);
+	rig_stop(r, 10);
+	rig_free(r);
+	table_make(dir);
+	r = rig_new_in(1, data);
+	rig_load(r, WAITING, dir);
+	struct sl_action_counts n = rig_settle(r, 0);
+	assert_int_equal(n.recovered, 5000);
+	assert_int_equal(n.received, 5000);
+	assert_int_equal(n.delivered, 5000);
+	assert_int_equal(db_int(dir, "SELECT count(DISTINCT b) FROM x"), 5000);
+	rig_free(r);
+	rig_rmdir(dir);
+	sl_free(data);
+	sl_free(dir);
+}
+
+static void test_pipeline__recovered_rows_follow_their_columns_names(void **state) {
+	(void)state;
+	char *dir = rig_tmpdir(), *data = sl_asprintf("%s/data", dir);
+	struct rig *r = rig_new_in(1, data);
+	rig_load(r, WAITING, dir);
+	rig_stage(r, 0, 10, 0, rig_row);
+	rig_free(r);
+	db_exec(dir, "CREATE TABLE y(fresh, b, a)");
+	r = rig_new_in(1, data);
+	rig_load(r,
+		 "connectors: {db: {type: sqlite, path: %s/a.db}}\n"
+		 "actions:\n"
+		 "  - {connector: db, table: y, columns: {fresh: \"${q}\", b: \"${n}\", a: \"${device}\"}}\n",
+		 dir);
+	assert_int_equal(rig_settle(r, 0).delivered, 10);
+	assert_int_equal(db_int(dir, "SELECT count(*) FROM y WHERE fresh IS NULL AND a LIKE 'd%' AND typeof(b) = 'integer'"),
+			 10);
+	rig_free(r);
+	rig_rmdir(dir);
+	sl_free(data);
+	sl_free(dir);
+}
+
+static void test_pipeline__recovered_rows_without_a_known_column_are_dead_letters(void **state) {
+	(void)state;
+	char *dir = rig_tmpdir(), *data = sl_asprintf("%s/data", dir);
+	struct rig *r = rig_new_in(1, data);
+	rig_load(r, WAITING, dir);
+	rig_stage(r, 0, 10, 0, rig_row);
+	rig_free(r);
+	r = rig_new_in(1, data);
+	rig_load(r,
+		 "connectors: {db: {type: sqlite, path: %s/a.db}}\n"
+		 "actions: [{connector: db, table: y, columns: {other: \"${q}\"}}]\n",
+		 dir);
+	assert_int_equal(rig_settle(r, 0).rejected, 10);
+	char *path = sl_asprintf("%s/dead/r.0.jsonl", data), *text = rig_read(path);
+	assert_non_null(text);
+	assert_non_null(strstr(text, "columns were others (a, b, c)"));
+	sl_free(text);
+	sl_free(path);
+	rig_free(r);
+	rig_rmdir(dir);
+	sl_free(data);
+	sl_free(dir);
+}
+
+static void test_pipeline__the_log_of_a_removed_action_is_kept(void **state) {
+	(void)state;
+	char *dir = rig_tmpdir(), *data = sl_asprintf("%s/data", dir);
+	struct rig *r = rig_new_in(1, data);
+	rig_load(r, WAITING, dir);
+	rig_stage(r, 0, 10, 0, rig_row);
+	rig_free(r);
+	r = rig_new_in(1, data);
+	rig_load(r, "connectors: {}\nactions: []\n%s", "");
+	rig_free(r);
+	table_make(dir);
+	r = rig_new_in(1, data);
+	rig_load(r, WAITING, dir);
+	assert_int_equal(rig_settle(r, 0).delivered, 10);
+	rig_free(r);
+	rig_rmdir(dir);
+	sl_free(data);
+	sl_free(dir);
+}
+
+static void test_pipeline__an_equal_action_is_kept_on_reload(void **state) {
+	(void)state;
+	struct rig *r = rig_new(1);
+	rig_load(r, WAITING, r->dir);
+	struct sl_pipeline *before = r->p[0];
+	rig_stage(r, 0, 10, 0, rig_row);
+	rig_load(r, WAITING, r->dir);
+	assert_ptr_equal(before, r->p[0]);
+	table_make(r->dir);
+	assert_int_equal(rig_settle(r, 0).delivered, 10);
+	rig_free(r);
+}
+
+static void test_pipeline__a_changed_action_leaves_nothing_behind(void **state) {
+	(void)state;
+	struct rig *r = rig_new(1);
+	rig_load(r, WAITING, r->dir);
+	rig_stage(r, 0, 1000, 100, rig_row);
+	rig_load(r, WAITING "    batch: {rows: 7}\n", r->dir);
+	rig_stage(r, 0, 1000, 100, rig_row);
+	table_make(r->dir);
+	assert_int_equal(rig_settle(r, 0).delivered, 1000);
+	for (int i = 0; i < 2000 && db_int(r->dir, "SELECT count(*) FROM x") < 2000; i++) usleep(2000);
+	assert_int_equal(db_int(r->dir, "SELECT count(DISTINCT b) FROM x"), 2000);
+	rig_free(r);
+}
+
+static void test_pipeline__a_replaced_action_that_did_not_finish_is_finished_after_a_restart(void **state) {
+	(void)state;
+	char *dir = rig_tmpdir(), *data = sl_asprintf("%s/data", dir);
+	struct rig *r = rig_new_in(1, data);
+	rig_load(r, WAITING, dir);
+	rig_stage(r, 0, 100, 100, rig_row);
+	rig_load(r, WAITING "    batch: {rows: 7}\n", dir);
+	rig_stage(r, 0, 100, 100, rig_row);
+	rig_stop(r, 10);
+	rig_free(r);
+	table_make(dir);
+	r = rig_new_in(1, data);
+	rig_load(r, WAITING, dir);
+	assert_int_equal(rig_settle(r, 0).delivered, 200);
+	assert_int_equal(db_int(dir, "SELECT count(DISTINCT b) FROM x"), 200);
+	rig_free(r);
+	rig_rmdir(dir);
+	sl_free(data);
+	sl_free(dir);
+}
+
+static void test_pipeline__sync_confirms_after_the_disk(void **state) {
+	(void)state;
+	struct rig *r = rig_new(1);
+	rig_load(r, WAITING "    buffer: {sync: tick}\n", r->dir);
+	rig_stage(r, 0, 500, 10, rig_row);
+	for (int i = 0; i < 2000 && rig_confirmed(r) < 500; i++) usleep(2000);
+	assert_int_equal(rig_confirmed(r), 500);
+	table_make(r->dir);
+	assert_int_equal(rig_settle(r, 0).delivered, 500);
+	rig_free(r);
+}
+
+static void test_pipeline__two_workers_feed_one_action(void **state) {
+	(void)state;
+	struct rig *r = rig_new(2);
+	table_make(r->dir);
+	rig_load(r, WAITING, r->dir);
+	for (int i = 0; i < 50; i++) {
+		rig_stage_on(r, 0, 0, 50, 10, true, rig_row);
+		rig_stage_on(r, 1, 0, 50, 10, false, rig_row);
+	}
+	assert_int_equal(rig_settle(r, 0).delivered, 5000);
+	rig_free(r);
+}
+
+static void test_pipeline__rows_past_their_time_to_live_expire(void **state) {
+	(void)state;
+	struct rig *r = rig_new(1);
+	rig_load(r,
+		 "connectors: {n: {type: 'null', connect_fails: 3, reconnect: {first: 40ms, max: 40ms}, delay: 30ms}}\n"
+		 "actions:\n"
+		 "  - {connector: n, columns: {a: x, b: x, c: x}, batch: {rows: 10}, retry: {ttl: 1ms}}\n%s",
+		 "");
+	rig_stage(r, 0, 100, 0, rig_row);
+	struct sl_action_counts n = rig_settle(r, 0);
+	assert_true(n.dropped_expired > 0);
+	assert_int_equal(n.delivered + n.dropped_expired, 100);
+	rig_free(r);
+}
+
+int main(void) {
+	const struct CMUnitTest tests[] = {
+	    cmocka_unit_test(test_pipeline__rows_above_the_memory_mark_wait_on_disk_in_order),
+	    cmocka_unit_test(test_pipeline__with_durability_memory_only_overflow_goes_to_disk),
+	    cmocka_unit_test(test_pipeline__hold_makes_publishers_wait_and_loses_nothing),
+	    cmocka_unit_test(test_pipeline__drop_new_keeps_the_first_rows),
+	    cmocka_unit_test(test_pipeline__drop_oldest_keeps_the_last_rows),
+	    cmocka_unit_test(test_pipeline__rows_of_qos_0_never_hold_and_go_oldest_first),
+	    cmocka_unit_test(test_pipeline__a_restart_delivers_what_was_queued),
+	    cmocka_unit_test(test_pipeline__recovered_rows_follow_their_columns_names),
+	    cmocka_unit_test(test_pipeline__recovered_rows_without_a_known_column_are_dead_letters),
+	    cmocka_unit_test(test_pipeline__the_log_of_a_removed_action_is_kept),
+	    cmocka_unit_test(test_pipeline__an_equal_action_is_kept_on_reload),
+	    cmocka_unit_test(test_pipeline__a_changed_action_leaves_nothing_behind),
+	    cmocka_unit_test(test_pipeline__a_replaced_action_that_did_not_finish_is_finished_after_a_restart),
+	    cmocka_unit_test(test_pipeline__sync_confirms_after_the_disk),
+	    cmocka_unit_test(test_pipeline__two_workers_feed_one_action),
+	    cmocka_unit_test(test_pipeline__rows_past_their_time_to_live_expire),
+	};
+	return cmocka_run_group_tests_name("pipeline", tests, NULL, NULL);
+}
