@@ -1,0 +1,94 @@
+/* sql_fuzz.c: arbitrary text through the whole front end; what compiles is explained and run on a few events, and serves
+ * as a template too. Seeds: corpus/sql. */
+#include <stdint.h>
+
+#include "sql.h"
+#include "sql_row.h"
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
+static const struct sql_column columns[] = {
+    {"payload", SQL_STRING, 0, ""},  {"topic", SQL_STRING, 1, ""},  {"qos", SQL_INT, 2, ""},
+    {"clientid", SQL_STRING, 3, ""}, {"timestamp", SQL_INT, 4, ""}, {"event", SQL_STRING, 5, ""},
+};
+
+static struct sql_value get(const void *event, uint16_t id, struct sl_arena *arena) {
+	(void)arena;
+	if (id == 2 || id == 4) return sql_int(id);
+	return id == 0 ? sql_string(*(const struct sl_slice *)event) : sql_string(SL_SLICE_LIT("t/a"));
+}
+
+static const struct sql_source source = {
+    .name = "message", .columns = columns, .column_count = 6, .payload_column = 0, .get = get};
+
+static const struct sql_source *find(void *arg, struct sl_slice from, struct sl_err *err) {
+	(void)arg, (void)from, (void)err;
+	return &source;
+}
+
+static const char *const payloads[] = {
+    "{\"a\":1,\"b\":\"x\",\"c\":null,\"t\":21.5,\"s\":\"{\\\"a\\\":[1]}\",\"l\":[1,{\"v\":2},\"3\"],\"o\":{\"k\":{"
+    "\"n\":-7}}}",
+    "[{\"a\":1},2,\"three\",null,true]",
+    "not json",
+    "",
+};
+
+struct sink {
+	struct sql_template *template;
+	struct sl_buf out;
+};
+
+static int on_row(void *arg, struct sql_vm *vm, const struct sql_out *row) {
+	struct sink *s = arg;
+	struct sql_value v;
+	uint32_t length;
+	sl_buf_clear(&s->out);
+	sql_row_write(&s->out, row->values, (uint16_t)row->count, 0, 0, 0);
+	sl_assert(sql_row_check(sl_buf_slice(&s->out), &length) == SL_OK);
+	sl_buf_clear(&s->out);
+	sql_out_json(row, &s->out);
+	sl_assert(jscan_valid(sl_buf_slice(&s->out)));
+	if (s->template) (void)sql_template_eval(vm, s->template, row, &v);
+	return SL_OK;
+}
+
+static void run(struct sql_vm *vm, const struct sql_program *p, const struct jpath_set *set, size_t n,
+		struct sink *sink) {
+	for (size_t i = 0; i < SL_ARRAY_LEN(payloads); i++) {
+		struct sl_slice payload = slice_from_str(payloads[i]);
+		struct jpath_hit hits[256] = {{.kind = JKIND_ABSENT}};
+		struct sql_input in = {.event = &payload, .payload = payload, .hits = hits, .now_ms = 1700000000123};
+		if (n) in.payload_status = jpath_extract(set, payload, hits);
+		enum sql_outcome o = sql_run(vm, p, &in, on_row, sink);
+		sl_assert(o != SQL_FAILED || sql_vm_error(vm)->text);
+	}
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
+	struct sql_compile_opts opts = {.source = find};
+	struct sl_err err = SL_ERR_INIT;
+	struct sql_program *p = NULL;
+	struct sink sink = {.template = NULL};
+	struct sl_slice text = slice_make(data, size);
+	int r = sql_compile(text, &opts, &p, &err);
+	sl_assert(r == SL_OK || (err.text && err.status == r));
+	sl_err_fini(&err);
+	if (!p && sql_compile(SL_SLICE_LIT("SELECT payload.a AS a, topic FROM 't'"), &opts, &p, NULL) != SL_OK)
+		return 0;
+	(void)sql_template_compile(text, p, size % 2 ? SQL_TO_TOPIC : SQL_TO_JSON, &sink.template, NULL);
+	sql_explain(p, &sink.out);
+	size_t n;
+	struct jpath_set *set = NULL;
+	const struct jpath *paths = sql_program_paths(p, &n);
+	if (n <= 256 && jpath_set_new(paths, n, &set) == SL_OK) {
+		struct sql_vm *vm = sql_vm_new();
+		run(vm, p, set, n, &sink);
+		sql_vm_free(vm);
+	}
+	jpath_set_free(set);
+	sql_template_free(sink.template);
+	sql_program_free(p);
+	sl_buf_fini(&sink.out);
+	return 0;
+}

@@ -1,0 +1,152 @@
+/* fn_test.c: the functions' own examples, and the reference in sql/README.md, which is printed from the same tables. With
+ * an argument it prints that reference. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <cmocka.h>
+#include <stdio.h>
+
+#include "mem.h"
+#include "sql_base64.h"
+#include "sql_case.h"
+#include "sql_fn.h"
+
+static const struct sql_case event = {
+    .topic = {"t/a", 3}, .payload = {"{}", 2}, .clientid = {"c1", 2}, .timestamp = 1700000000123};
+
+/* "SELECT e AS x" of an event, as JSON text; or "error: ..." */
+static char *value_of(const char *expression) {
+	struct sl_buf sql = SL_BUF_INIT, rows = SL_BUF_INIT;
+	struct sl_err err = SL_ERR_INIT;
+	struct sql_program *p;
+	struct sql_vm *vm = sql_vm_new();
+	sl_buf_printf(&sql, "SELECT %s AS x FROM 't/#'", expression);
+	if (sql_case_compile(sl_buf_slice(&sql), &p, &err) != SL_OK)
+		sl_buf_printf(&rows, "error: %s", sl_err_text(&err));
+	else if (sql_case_rows(vm, p, &event, &rows) == SQL_FAILED)
+		sl_buf_printf(&rows, "error: %s", sl_err_text(sql_vm_error(vm)));
+	sql_program_free(p);
+	sql_vm_free(vm);
+	sl_err_fini(&err);
+	sl_buf_fini(&sql);
+	struct sl_slice row = slice_trim(sl_buf_slice(&rows));
+	bool is_row = slice_starts_with(row, SL_SLICE_LIT("{\"x\":"));
+	char *text = slice_dup(is_row ? slice_sub(row, 5, row.n - 6) : row);
+	sl_buf_fini(&rows);
+	return text;
+}
+
+static void test_fn__every_example_gives_what_it_says(void **state) {
+	(void)state;
+	size_t n, tried = 0;
+	const struct sql_fn_family *const *f = sql_fn_families(&n);
+	for (size_t i = 0; i < n; i++)
+		for (size_t j = 0; j < f[i]->n; j++) {
+			const struct sql_fn *fn = &f[i]->fns[j];
+			if (!fn->example) continue;
+			char *got = value_of(fn->example);
+			assert_string_equal(got, fn->gives);
+			sl_free(got);
+			tried++;
+		}
+	assert_true(tried > 80);
+}
+
+static void test_fn__every_row_is_complete(void **state) {
+	(void)state;
+	size_t n;
+	const struct sql_fn_family *const *f = sql_fn_families(&n);
+	for (size_t i = 0; i < n; i++)
+		for (size_t j = 0; j < f[i]->n; j++) {
+			const struct sql_fn *fn = &f[i]->fns[j];
+			assert_non_null(fn->usage);
+			assert_non_null(fn->doc);
+			assert_int_equal(fn->example == NULL, fn->gives == NULL);
+			assert_ptr_equal(sql_fn_find(slice_from_str(fn->name)), fn);
+		}
+}
+
+static void assert_value(const char *expression, const char *expected) {
+	char *got = value_of(expression);
+	assert_string_equal(got, expected);
+	sl_free(got);
+}
+
+static void test_fn__text_counts_characters(void **state) {
+	(void)state;
+	assert_value("strlen('e\xcc\x81')", "1"); /* e and an accent of its own */
+	assert_value("strlen('\xf0\x9f\x91\xa8\xe2\x80\x8d\xf0\x9f\x91\xa9\xe2\x80\x8d\xf0\x9f\x91\xa7')", "1");
+	assert_value("reverse('ae\xcc\x81')", "\"e\xcc\x81"
+					      "a\"");
+	assert_value("substr('abc', 5)", "\"\"");
+}
+
+static void test_fn__arguments_are_checked(void **state) {
+	(void)state;
+	assert_value("upper(1)", "error: upper(): argument 1 must be text, got integer");
+	assert_value("abs('x')", "error: abs(): argument 1 must be a number, got string");
+	assert_value("length('x')", "error: length(): argument 1 must be an array, got string");
+	assert_value("map_size('[1]')", "error: map_size(): argument 1 must be an object, got string");
+	assert_value("bitand(1.5, 1)", "error: bitand(): argument 1 must be an integer, got float");
+}
+
+static void test_fn__no_result_out_of_range(void **state) {
+	(void)state;
+	assert_value("exp(1000)", "error: exp(): there is no finite result");
+	assert_value("floor(1e300)", "error: floor(): the result does not fit 64 bits");
+	assert_value("abs(-9223372036854775807 - 1)", "error: integer overflow: the result of - does not fit 64 bits");
+	assert_value("bitsl(1, 63)", "error: bitsl(): the result does not fit 64 bits");
+	assert_value("bitsr(-1, 9223372036854775807)", "-1");
+	assert_value("pad('x', 9999999)", "error: pad(): the length is at most 1048576");
+}
+
+static void test_base64__reads_back(void **state) {
+	(void)state;
+	char bytes[67];
+	for (size_t n = 0; n < sizeof bytes; n++) {
+		struct sl_buf text = SL_BUF_INIT, back = SL_BUF_INIT;
+		for (size_t i = 0; i < n; i++) bytes[i] = (char)(i * 37 + n);
+		sql_base64_encode(slice_make(bytes, n), SQL_BASE64_URLSAFE, &text);
+		assert_int_equal(sql_base64_decode(sl_buf_slice(&text), SQL_BASE64_URLSAFE, &back), SL_OK);
+		assert_true(slice_equal(sl_buf_slice(&back), slice_make(bytes, n)));
+		sl_buf_fini(&text);
+		sl_buf_fini(&back);
+	}
+}
+
+static void test_readme__function_table_is_current(void **state) {
+	(void)state;
+	struct sl_buf readme = SL_BUF_INIT, printed = SL_BUF_INIT;
+	FILE *f = fopen(SQL_README, "rb");
+	assert_non_null(f);
+	char block[4096];
+	for (size_t n; (n = fread(block, 1, sizeof block, f)) > 0;) sl_buf_append(&readme, block, n);
+	fclose(f);
+	sql_fn_print(&printed);
+	/* Not as it should be? `sql_fn_test print` prints what belongs there. */
+	assert_true(slice_find(sl_buf_slice(&readme), sl_buf_slice(&printed)) >= 0);
+	sl_buf_fini(&readme);
+	sl_buf_fini(&printed);
+}
+
+int main(int argc, char **argv) {
+	(void)argv;
+	if (argc > 1) {
+		struct sl_buf out = SL_BUF_INIT;
+		sql_fn_print(&out);
+		fwrite(out.p, 1, out.n, stdout);
+		sl_buf_fini(&out);
+		return 0;
+	}
+	const struct CMUnitTest tests[] = {
+	    cmocka_unit_test(test_fn__every_example_gives_what_it_says),
+	    cmocka_unit_test(test_fn__every_row_is_complete),
+	    cmocka_unit_test(test_fn__text_counts_characters),
+	    cmocka_unit_test(test_fn__arguments_are_checked),
+	    cmocka_unit_test(test_fn__no_result_out_of_range),
+	    cmocka_unit_test(test_base64__reads_back),
+	    cmocka_unit_test(test_readme__function_table_is_current),
+	};
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

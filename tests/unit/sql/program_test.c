@@ -1,0 +1,261 @@
+/* program_test.c: what a program tells its caller, how templates are filled, and the listing of EXPLAIN. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <cmocka.h>
+#include <stdio.h>
+
+#include "mem.h"
+#include "sql_case.h"
+
+#define TEXT(literal)                                                                                                  \
+	{ (literal), sizeof(literal) - 1 }
+static const struct sql_case event = {.topic = TEXT("plant/7/data"),
+				      .payload = TEXT("{\"t\":21.50,\"unit\":\"C\",\"id\":\"a/b+\",\"o\":{\"k\": 1}}"),
+				      .clientid = TEXT("c1"),
+				      .qos = 1,
+				      .timestamp = 1700000000123};
+
+static struct sql_program *program(const char *text) {
+	struct sql_program *p;
+	struct sl_err err = SL_ERR_INIT;
+	if (sql_case_compile(slice_from_str(text), &p, &err) != SL_OK) fail_msg("%s", sl_err_text(&err));
+	return p;
+}
+
+static void test_program__paths_of_where_come_first(void **state) {
+	(void)state;
+	struct sql_program *p = program(
+	    "SELECT payload.a AS a, payload.b.c AS b, payload.d AS d FROM 't/#', 's/#' WHERE payload.d > 1 AND b = 2");
+	size_t n, columns, from;
+	bool fixed;
+	const struct jpath *paths = sql_program_paths(p, &n);
+	assert_int_equal(n, 3);
+	assert_int_equal(sql_program_where_paths(p), 2);
+	assert_true(slice_equal_str(paths[0].steps[0].key, "d"));
+	assert_true(slice_equal_str(paths[1].steps[1].key, "c"));
+	const struct sl_slice *names = sql_program_columns(p, &columns, &fixed);
+	assert_int_equal(columns, 3);
+	assert_true(fixed);
+	assert_true(slice_equal_str(names[2], "d"));
+	const struct sl_slice *filters = sql_program_from(p, &from);
+	assert_int_equal(from, 2);
+	assert_true(slice_equal_str(filters[1], "s/#"));
+	sql_program_free(p);
+}
+
+static void test_program__equal_paths_are_one(void **state) {
+	(void)state;
+	struct sql_program *p =
+	    program("SELECT payload.a AS x, payload.a + payload('a') AS y FROM 't/#' WHERE payload.a > 1");
+	size_t n;
+	sql_program_paths(p, &n);
+	assert_int_equal(n, 1);
+	sql_program_free(p);
+}
+
+static void test_program__text_over_the_limit_is_refused(void **state) {
+	(void)state;
+	struct sql_compile_opts opts = {.source = sql_case_find, .text_max = 10};
+	struct sl_err err = SL_ERR_INIT;
+	struct sql_program *p;
+	assert_int_equal(sql_compile(SL_SLICE_LIT("SELECT 1 AS x FROM 'a'"), &opts, &p, &err), SL_ELIMIT);
+	assert_null(p);
+	sl_err_fini(&err);
+}
+
+static void test_program__long_chains_compile_and_deep_ones_are_refused(void **state) {
+	(void)state;
+	struct sl_err err = SL_ERR_INIT;
+	for (int terms = 300; terms <= 3000; terms += 2700) {
+		struct sl_buf sql = SL_BUF_INIT;
+		struct sql_program *p;
+		sl_buf_append_str(&sql, "SELECT 1 AS x FROM 't/#' WHERE payload.a = 0");
+		for (int i = 1; i < terms; i++) sl_buf_printf(&sql, " AND payload.a != %d", i);
+		int r = sql_case_compile(sl_buf_slice(&sql), &p, &err);
+		assert_int_equal(r, terms == 300 ? SL_OK : SL_ELIMIT);
+		sql_program_free(p);
+		sl_buf_fini(&sql);
+	}
+	sl_err_fini(&err);
+}
+
+/* Aliases that use their forerunner twice, read from a branch each, would make a program of 2^n steps. */
+static void test_program__exploding_aliases_are_refused(void **state) {
+	(void)state;
+	struct sl_buf sql = SL_BUF_INIT;
+	struct sl_err err = SL_ERR_INIT;
+	struct sql_program *p;
+	sl_buf_append_str(&sql, "SELECT payload.x + 1 AS a0");
+	for (int i = 1; i < 60; i++)
+		sl_buf_printf(&sql, ", CASE WHEN qos > %d THEN a%d ELSE a%d + 1 END AS a%d", i, i - 1, i - 1, i);
+	sl_buf_append_str(&sql, " FROM 't/#' WHERE a59 > 1");
+	int r = sql_case_compile(sl_buf_slice(&sql), &p, &err);
+	assert_true(r == SL_OK || r == SL_ELIMIT);
+	sql_program_free(p);
+	sl_err_fini(&err);
+	sl_buf_fini(&sql);
+}
+
+/* ---- templates ---- */
+
+struct filled {
+	struct sql_template *t;
+	struct sl_buf text;
+	enum sql_kind kind;
+	int status;
+};
+
+static int fill(void *arg, struct sql_vm *vm, const struct sql_out *row) {
+	struct filled *f = arg;
+	struct sql_value v;
+	f->status = sql_template_eval(vm, f->t, row, &v);
+	if (f->status != SL_OK) return f->status;
+	f->kind = v.kind;
+	sql_value_to_text(&v, &f->text);
+	return SL_OK;
+}
+
+/* The template filled from the one row of a fixed program. */
+static void assert_fills(const char *text, enum sql_target target, enum sql_kind kind, const char *expected) {
+	struct sql_program *p =
+	    program("SELECT payload.t AS t, payload.unit AS unit, payload.id AS id, payload.o AS o, "
+		    "payload.none AS none FROM 'plant/#'");
+	struct sl_err err = SL_ERR_INIT;
+	struct filled f = {.status = SL_OK};
+	if (sql_template_compile(slice_from_str(text), p, target, &f.t, &err) != SL_OK)
+		fail_msg("%s: %s", text, sl_err_text(&err));
+	struct sql_vm *vm = sql_vm_new();
+	enum sql_outcome o = sql_case_run(vm, p, &event, fill, &f);
+	if (o == SQL_FAILED) sl_buf_append_str(&f.text, sl_err_text(sql_vm_error(vm)));
+	assert_string_equal(sl_buf_cstr(&f.text), expected);
+	if (o != SQL_FAILED) assert_int_equal(f.kind, kind);
+	sql_template_free(f.t);
+	sql_program_free(p);
+	sql_vm_free(vm);
+	sl_buf_fini(&f.text);
+	sl_err_fini(&err);
+}
+
+static void test_template__a_single_value_keeps_its_kind(void **state) {
+	(void)state;
+	assert_fills("${t}", SQL_TO_VALUE, SQL_NUMBER_TEXT, "21.50");
+	assert_fills("${t + 1}", SQL_TO_VALUE, SQL_DOUBLE, "22.5");
+	assert_fills("${none}", SQL_TO_VALUE, SQL_NULL, "");
+	assert_fills("t=${t}", SQL_TO_VALUE, SQL_STRING, "t=21.50");
+}
+
+static void test_template__names_are_columns_of_the_row_then_of_the_event(void **state) {
+	(void)state;
+	assert_fills("${unit}/${clientid}/${topic(2)}/${payload.unit}/${o.k}", SQL_TO_TEXT, SQL_STRING, "C/c1/7/C/1");
+	assert_fills("${upper(unit)} ${'}'} $${t} 5$", SQL_TO_TEXT, SQL_STRING, "C } ${t} 5$");
+}
+
+static void test_template__the_whole_row(void **state) {
+	(void)state;
+	const char *row = "{\"t\":21.50,\"unit\":\"C\",\"id\":\"a/b+\",\"o\":{\"k\":1},\"none\":null}";
+	assert_fills("${.}", SQL_TO_JSON, SQL_JSON, row);
+	assert_fills("${.}", SQL_TO_TEXT, SQL_STRING, row);
+	assert_fills("{\"v\":${unit},\"o\":${o}}", SQL_TO_JSON, SQL_STRING, "{\"v\":\"C\",\"o\":{\"k\":1}}");
+}
+
+static void test_template__topics_take_no_wildcards_and_no_null(void **state) {
+	(void)state;
+	assert_fills("a/${unit}/${t}", SQL_TO_TOPIC, SQL_STRING, "a/C/21.50");
+	assert_fills("a/${id}", SQL_TO_TOPIC, SQL_STRING,
+		     "a value for the topic a/${id} holds '+', '#' or a zero byte, which topics cannot");
+	assert_fills("a/${none}", SQL_TO_TOPIC, SQL_STRING,
+		     "the topic a/${none} has no value for one of its parts (null)");
+}
+
+static void assert_template_refused(const char *text, uint32_t column, const char *message) {
+	struct sql_program *p = program("SELECT payload.t AS temperature FROM 't/#'");
+	struct sl_err err = SL_ERR_INIT;
+	struct sql_template *t;
+	assert_int_not_equal(sql_template_compile(slice_from_str(text), p, SQL_TO_TEXT, &t, &err), SL_OK);
+	assert_string_equal(sl_err_text(&err), message);
+	assert_int_equal(err.column, column);
+	sl_err_fini(&err);
+	sql_program_free(p);
+}
+
+static void test_template__mistakes_have_their_place(void **state) {
+	(void)state;
+	assert_template_refused("dev/${temprature}", 7, "unknown column 'temprature'; did you mean temperature?");
+	assert_template_refused("dev/${temperature", 5,
+				"this ${ has no closing } (write $${ for the characters as such)");
+	assert_template_refused("x${}", 4, "${} is empty; ${.} is the whole row, ${name} a column");
+	assert_template_refused("x${1 +}", 7, "the text ends here, expected an expression");
+}
+
+static void test_template__literal_text_is_constant(void **state) {
+	(void)state;
+	struct sql_program *p = program("SELECT 1 AS x FROM 't/#'");
+	struct sql_template *t;
+	struct sl_slice text;
+	assert_int_equal(sql_template_compile(SL_SLICE_LIT("alerts/hot"), p, SQL_TO_TOPIC, &t, NULL), SL_OK);
+	assert_true(sql_template_is_constant(t, &text));
+	assert_true(slice_equal_str(text, "alerts/hot"));
+	sql_template_free(t);
+	assert_int_equal(sql_template_compile(SL_SLICE_LIT("${x}"), p, SQL_TO_TOPIC, &t, NULL), SL_OK);
+	assert_false(sql_template_is_constant(t, &text));
+	sql_template_free(t);
+	sql_program_free(p);
+}
+
+static void test_template__adds_its_paths_to_the_program(void **state) {
+	(void)state;
+	struct sql_program *p = program("SELECT payload.a AS a FROM 't/#' WHERE payload.b = 1");
+	struct sql_template *t;
+	size_t n;
+	assert_int_equal(sql_template_compile(SL_SLICE_LIT("${payload.c}${payload.a}"), p, SQL_TO_TEXT, &t, NULL),
+			 SL_OK);
+	sql_program_paths(p, &n);
+	assert_int_equal(n, 3);
+	assert_int_equal(sql_program_where_paths(p), 1);
+	sql_template_free(t);
+	sql_program_free(p);
+}
+
+/* ---- EXPLAIN ---- */
+
+static void test_explain__is_what_the_readme_shows(void **state) {
+	(void)state;
+	struct sql_program *p = program("SELECT clientid AS dev, payload.t AS t, upper(payload.unit) AS unit\n"
+					"FROM 'plant/+/data'\n"
+					"WHERE payload.t > 28 AND topic(2) != 'test'");
+	struct sl_buf out = SL_BUF_INIT, readme = SL_BUF_INIT;
+	sql_explain(p, &out);
+	FILE *f = fopen(SQL_README, "rb");
+	assert_non_null(f);
+	char block[4096];
+	for (size_t n; (n = fread(block, 1, sizeof block, f)) > 0;) sl_buf_append(&readme, block, n);
+	fclose(f);
+	if (slice_find(sl_buf_slice(&readme), sl_buf_slice(&out)) < 0) {
+		fprintf(stderr, "sql/README.md should show:\n%s", sl_buf_cstr(&out));
+		fail();
+	}
+	sl_buf_fini(&out);
+	sl_buf_fini(&readme);
+	sql_program_free(p);
+}
+
+int main(void) {
+	const struct CMUnitTest tests[] = {
+	    cmocka_unit_test(test_program__paths_of_where_come_first),
+	    cmocka_unit_test(test_program__equal_paths_are_one),
+	    cmocka_unit_test(test_program__text_over_the_limit_is_refused),
+	    cmocka_unit_test(test_program__long_chains_compile_and_deep_ones_are_refused),
+	    cmocka_unit_test(test_program__exploding_aliases_are_refused),
+	    cmocka_unit_test(test_template__a_single_value_keeps_its_kind),
+	    cmocka_unit_test(test_template__names_are_columns_of_the_row_then_of_the_event),
+	    cmocka_unit_test(test_template__the_whole_row),
+	    cmocka_unit_test(test_template__topics_take_no_wildcards_and_no_null),
+	    cmocka_unit_test(test_template__mistakes_have_their_place),
+	    cmocka_unit_test(test_template__literal_text_is_constant),
+	    cmocka_unit_test(test_template__adds_its_paths_to_the_program),
+	    cmocka_unit_test(test_explain__is_what_the_readme_shows),
+	};
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
