@@ -11,6 +11,7 @@
 
 struct api {
 	struct api_sources sources;
+	char *node; /* a copy: settings are replaced at a reload */
 	struct sl_loop *loop;
 	struct http_server *server;
 	uint64_t started_ms;
@@ -76,7 +77,7 @@ static void dump_json(struct http_response *r, json_t *tree) {
 
 static void get_status(struct api *a, struct http_response *r) {
 	struct snapshot s = {.api = a, .tree = json_object()};
-	json_object_set_new(s.tree, "node", json_string(a->sources.node));
+	json_object_set_new(s.tree, "node", json_string(a->node));
 	json_object_set_new(s.tree, "version", json_string(a->sources.version));
 	uint64_t up_s = (sl_clock_mono_ms() - a->started_ms) / 1000;
 	json_object_set_new(s.tree, "uptime_s", json_integer((json_int_t)up_s));
@@ -108,7 +109,7 @@ static const struct route {
 };
 
 static void get_index(struct api *a, struct http_response *r) {
-	sl_buf_printf(&r->body, "sluice %s, node %s\n\n", a->sources.version, a->sources.node);
+	sl_buf_printf(&r->body, "sluice %s, node %s\n\n", a->sources.version, a->node);
 	for (size_t i = 0; i < SL_ARRAY_LEN(routes); i++)
 		sl_buf_printf(&r->body, "GET %-16s %s\n", routes[i].path, routes[i].summary);
 }
@@ -132,6 +133,7 @@ static void handle(void *arg, const struct http_request *request, struct http_re
 int api_start(const char *bind, const struct api_sources *sources, struct api **out, struct sl_err *err) {
 	struct api *a = SL_NEW(struct api);
 	a->sources = *sources;
+	a->node = sl_strdup(sources->node);
 	a->started_ms = sl_clock_mono_ms();
 	int rc = sl_loop_new("admin", -1, &a->loop, err);
 	if (rc == SL_OK) rc = http_server_start(a->loop, bind, handle, a, &a->server, err);
@@ -144,6 +146,7 @@ int api_start(const char *bind, const struct api_sources *sources, struct api **
 		if (a->server) http_server_stop(a->server);
 		sl_loop_free(a->loop);
 	}
+	sl_free(a->node);
 	sl_free(a);
 	return rc;
 }
@@ -162,5 +165,6 @@ void api_stop(struct api *a) {
 	sl_loop_post(a->loop, &a->stop);
 	sl_loop_join(a->loop);
 	sl_loop_free(a->loop);
+	sl_free(a->node);
 	sl_free(a);
 }
