@@ -92,23 +92,45 @@ static void map_add(struct sql_map *map, struct sl_slice key, struct sql_value v
 
 static struct sql_value map_value(const struct sql_map *map) { return (struct sql_value){.kind = SQL_MAP, .map = map}; }
 
-/* Takes one (name, value) pair off an encoded block of user properties (identifier 0x26, two strings with two bytes of
- * length each). A damaged rest ends the walk; the decoder has checked it before. */
-static bool user_pair_next(struct sl_slice *rest, struct sl_slice *name, struct sl_slice *value) {
-	struct sl_slice part[2];
-	struct sl_slice at = slice_from(*rest, 1);
-	if (rest->n < 5 || rest->p[0] != 0x26) return false;
-	for (int i = 0; i < 2; i++) {
-		if (at.n < 2) return false;
-		size_t len = (size_t)(uint8_t)at.p[0] << 8 | (uint8_t)at.p[1];
-		if (at.n - 2 < len) return false;
-		part[i] = slice_sub(at, 2, len);
-		at = slice_from(at, 2 + len);
-	}
-	*name = part[0];
-	*value = part[1];
-	*rest = at;
+/* The properties of a PUBLISH that a message keeps, as they stand in the packet (MQTT5 2.2.2.2). */
+enum {
+	PROPERTY_PAYLOAD_FORMAT = 0x01,
+	PROPERTY_MESSAGE_EXPIRY = 0x02,
+	PROPERTY_CONTENT_TYPE = 0x03,
+	PROPERTY_RESPONSE_TOPIC = 0x08,
+	PROPERTY_CORRELATION_DATA = 0x09,
+	PROPERTY_USER = 0x26,
+};
+
+/* Takes two bytes of length and as many bytes off. */
+static bool text_next(struct sl_slice *rest, struct sl_slice *text) {
+	if (rest->n < 2) return false;
+	size_t len = (size_t)(uint8_t)rest->p[0] << 8 | (uint8_t)rest->p[1];
+	if (rest->n - 2 < len) return false;
+	*text = slice_sub(*rest, 2, len);
+	*rest = slice_from(*rest, 2 + len);
 	return true;
+}
+
+/* Takes properties off the block up to and with the next user property. A damaged rest ends the walk; the decoder has
+ * checked it before. */
+static bool user_pair_next(struct sl_slice *rest, struct sl_slice *name, struct sl_slice *value) {
+	struct sl_slice other;
+	while (rest->n) {
+		uint8_t id = (uint8_t)rest->p[0];
+		*rest = slice_from(*rest, 1);
+		if (id == PROPERTY_USER) return text_next(rest, name) && text_next(rest, value);
+		if (id == PROPERTY_PAYLOAD_FORMAT)
+			*rest = slice_from(*rest, 1);
+		else if (id == PROPERTY_MESSAGE_EXPIRY)
+			*rest = slice_from(*rest, 4);
+		else if (id != PROPERTY_CONTENT_TYPE && id != PROPERTY_RESPONSE_TOPIC &&
+			 id != PROPERTY_CORRELATION_DATA)
+			return false;
+		else if (!text_next(rest, &other))
+			return false;
+	}
+	return false;
 }
 
 /* Where a name stands in the object, or will: a place of a small open-addressing table, for a packet may hold

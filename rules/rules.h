@@ -90,7 +90,7 @@ struct rules_event {
 	uint8_t qos, version;                     /* version: 4 or 5 */
 	bool retain, dup;
 	uint8_t hops;                    /* 0 for a client's own */
-	struct sl_slice user_properties; /* encoded MQTT 5 pairs, or empty */
+	struct sl_slice user_properties; /* the message's MQTT 5 properties as in the packet; others are skipped */
 	struct sl_slice content_type, response_topic, correlation_data;
 	int64_t message_expiry_s; /* -1 = none */
 	int32_t payload_format;   /* -1 = none */
