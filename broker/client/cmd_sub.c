@@ -18,7 +18,7 @@ static const char *const formats[] = {"text", "json", NULL};
 struct sub_options {
 	struct cmd_common common;
 	struct cli_list topics;
-	bool verbose, disable_clean, no_retained;
+	bool verbose, disable_clean, no_retained, ready;
 	int format;
 	int64_t qos, count, wait_s, timeout_s, keep_alive_s;
 };
@@ -63,6 +63,10 @@ static const struct cli_option options[] = {
      .type = CLI_FLAG,
      .at = AT(disable_clean),
      .doc = "keep the session (needs -i): messages sent while we are away come later"},
+    {.name = "ready",
+     .type = CLI_FLAG,
+     .at = AT(ready),
+     .doc = "say \"subscribed\" on standard error when the broker has taken all subscriptions"},
     {.name = "timeout",
      .type = CLI_NUMBER,
      .at = AT(timeout_s),
@@ -222,6 +226,7 @@ static int run(struct sub *s) {
 	int rc = mqtt_client_connect(s->client, &err);
 	for (size_t i = 0; rc == 0 && i < o->topics.len; i++)
 		rc = mqtt_client_subscribe(s->client, o->topics.items[i], (uint8_t)o->qos, &err);
+	if (rc == 0 && o->ready) fprintf(stderr, "subscribed\n");
 	if (rc == 0) rc = receive(s, &err);
 	fflush(stdout);
 	int exit_code = rc ? cmd_fail("sub", &err) : CLI_OK;
