@@ -175,7 +175,7 @@ bool route_publish(struct worker *w, struct msg *m, struct session *source, stru
 	const struct route *r = route_get(w, m);
 	if (!r) {
 		metric_inc(w, METRIC_PUBLISH_NO_SUBSCRIBER);
-		return false;
+		return m->retain; /* kept for those to come: not for nobody */
 	}
 	session_ref from = source ? source->ref : 0;
 	for (uint64_t left = r->workers; left; left &= left - 1)

@@ -28,7 +28,7 @@ struct route {
 };
 
 /* Routes a message that came into the broker on this worker: from a client, a will, a rule. `source` is its session, or
- * NULL. The caller keeps its reference. True when anybody wanted it (a rule is not anybody). */
+ * NULL. The caller keeps its reference. True when anybody wanted it: a subscriber, or the retained store; not a rule. */
 bool route_publish(struct worker *w, struct msg *m, struct session *source, struct client *c, struct sl_ticket *ticket);
 
 /* A message that another worker sent. */

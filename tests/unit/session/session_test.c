@@ -1,0 +1,194 @@
+/* session_test.c: sessions and routing without sockets: offline sessions of one worker that stands still. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include "broker.h"
+#include "route.h"
+#include "session.h"
+#include "subs.h"
+#include "worker.h"
+
+struct fixture {
+	struct broker *b;
+	struct worker *w;
+};
+
+static int setup(void **state) {
+	static struct fixture f;
+	struct broker_settings set;
+	broker_settings_default(&set);
+	set.workers = 1;
+	set.max_queued = 3;
+	assert_int_equal(broker_new(&set, &f.b, NULL), SL_OK);
+	f.w = &f.b->workers[0];
+	*state = &f;
+	return 0;
+}
+
+static int teardown(void **state) {
+	struct fixture *f = *state;
+	broker_free(f->b);
+	return 0;
+}
+
+static void announced(struct announce *a) { (void)a; }
+
+static void subscribe_as(struct session *s, const char *filter, const struct mqtt_sub_entry *opts, uint32_t sub_id) {
+	struct announce a;
+	bool is_new;
+	announce_init(&a, s->w, announced);
+	subs_add(s, slice_from_str(filter), opts, sub_id, &a, &is_new);
+	announce_send(&a);
+}
+
+static void subscribe(struct session *s, const char *filter, uint8_t qos) {
+	subscribe_as(s, filter, &(struct mqtt_sub_entry){.qos = qos}, 0);
+}
+
+static bool publish(struct fixture *f, const char *topic, uint8_t qos, struct session *source) {
+	struct msg *m =
+	    msg_new(&(struct msg_spec){.topic = slice_from_str(topic), .payload = SL_SLICE_LIT("x"), .qos = qos});
+	bool wanted = route_publish(f->w, m, source, NULL, NULL);
+	msg_unref(m);
+	return wanted;
+}
+
+static uint64_t metric(struct fixture *f, enum sl_metric id) { return f->w->metrics.v[id]; }
+
+static struct session *session(struct fixture *f, const char *id) {
+	struct session *s = session_new(f->w, slice_from_str(id));
+	s->expiry_s = SESSION_EXPIRY_NEVER;
+	return s;
+}
+
+static void test_session__found_by_id_and_by_reference_until_freed(void **state) {
+	struct fixture *f = *state;
+	struct session *s = session(f, "a");
+	session_ref ref = s->ref;
+	assert_ptr_equal(session_find(f->w, SL_SLICE_LIT("a")), s);
+	assert_ptr_equal(worker_session(f->w, ref), s);
+	session_free(s);
+	assert_null(session_find(f->w, SL_SLICE_LIT("a")));
+	assert_null(worker_session(f->w, ref));
+	session_new(f->w, SL_SLICE_LIT("b")); /* takes the place, not the name */
+	assert_null(worker_session(f->w, ref));
+}
+
+static void test_session__offline_queues_qos1_and_drops_qos0(void **state) {
+	struct fixture *f = *state;
+	struct session *s = session(f, "a");
+	subscribe(s, "t/#", 1);
+	assert_true(publish(f, "t/1", 1, NULL));
+	assert_true(publish(f, "t/1", 0, NULL));
+	assert_int_equal(s->queue.len, 1);
+	assert_int_equal(metric(f, METRIC_DROPPED_OFFLINE_QOS0), 1);
+}
+
+static void test_session__offline_queue_is_bounded_and_counts_what_it_drops(void **state) {
+	struct fixture *f = *state;
+	struct session *s = session(f, "a");
+	subscribe(s, "t", 2);
+	for (int i = 0; i < 5; i++) publish(f, "t", 2, NULL);
+	assert_int_equal(s->queue.len, 3);
+	assert_int_equal(metric(f, METRIC_DROPPED_QUEUE_FULL), 2);
+	assert_int_equal(metric(f, METRIC_QUEUED), 3);
+}
+
+static void test_route__nobody_wants_it(void **state) {
+	struct fixture *f = *state;
+	assert_false(publish(f, "t", 1, NULL));
+	assert_int_equal(metric(f, METRIC_PUBLISH_NO_SUBSCRIBER), 1);
+}
+
+static void test_route__overlapping_filters_deliver_once_with_the_highest_qos(void **state) {
+	struct fixture *f = *state;
+	struct session *s = session(f, "a");
+	subscribe_as(s, "t/#", &(struct mqtt_sub_entry){.qos = 0}, 11);
+	subscribe_as(s, "t/+", &(struct mqtt_sub_entry){.qos = 2}, 22);
+	publish(f, "t/1", 2, NULL);
+	assert_int_equal(s->queue.len, 1);
+	struct msg_queue_entry *e = msg_queue_front(&s->queue);
+	assert_int_equal(e->qos, 2);
+	assert_int_equal(e->ids->n, 2);
+	assert_int_equal(e->ids->id[0] + e->ids->id[1], 33);
+}
+
+static void test_route__no_local_spares_the_publisher_only(void **state) {
+	struct fixture *f = *state;
+	struct session *a = session(f, "a"), *b = session(f, "b");
+	subscribe_as(a, "t", &(struct mqtt_sub_entry){.qos = 1, .no_local = true}, 0);
+	subscribe_as(b, "t", &(struct mqtt_sub_entry){.qos = 1, .no_local = true}, 0);
+	publish(f, "t", 1, a);
+	assert_int_equal(a->queue.len, 0);
+	assert_int_equal(b->queue.len, 1);
+}
+
+static void test_route__cached_topic_follows_a_change_of_subscriptions(void **state) {
+	struct fixture *f = *state;
+	struct session *s = session(f, "a");
+	assert_false(publish(f, "t", 1, NULL));
+	subscribe(s, "t", 1);
+	assert_true(publish(f, "t", 1, NULL));
+	assert_true(subs_remove(s, SL_SLICE_LIT("t")));
+	assert_false(publish(f, "t", 1, NULL));
+	assert_int_equal(s->queue.len, 1);
+}
+
+static void test_subs__the_same_filter_again_replaces_its_options(void **state) {
+	struct fixture *f = *state;
+	struct session *s = session(f, "a");
+	subscribe(s, "t", 0);
+	publish(f, "t", 1, NULL); /* cached with QoS 0 */
+	subscribe(s, "t", 1);
+	publish(f, "t", 1, NULL);
+	assert_int_equal(s->subs_len, 1);
+	assert_int_equal(s->queue.len, 1);
+}
+
+static void test_subs__ten_thousand_filters_of_one_session(void **state) {
+	struct fixture *f = *state;
+	struct session *s = session(f, "a");
+	for (int i = 0; i < 10000; i++) {
+		char *filter = sl_asprintf("f/%d/+", i * 7919 % 10000);
+		subscribe(s, filter, 1);
+		sl_free(filter);
+	}
+	assert_int_equal(s->subs_len, 10000);
+	assert_true(subs_remove(s, SL_SLICE_LIT("f/77/+")));
+	assert_false(subs_remove(s, SL_SLICE_LIT("f/77/+")));
+	assert_true(publish(f, "f/78/x", 1, NULL));
+	session_free(s);
+	assert_int_equal(topic_trie_filters(f->w->subs), 0);
+	assert_int_equal(metric(f, METRIC_SUBSCRIPTIONS), 0);
+}
+
+static void test_broker__publish_of_a_rule_is_checked(void **state) {
+	struct fixture *f = *state;
+	struct rules_publish p = {.topic = SL_SLICE_LIT("a/+"), .payload = SL_SLICE_LIT("x")};
+	assert_int_equal(broker_publish(f->b, 0, &p), SL_EINVAL);
+	p.topic = SL_SLICE_LIT("a/b");
+	assert_int_equal(broker_publish(f->b, 0, &p), SL_OK);
+	assert_int_equal(metric(f, METRIC_PUBLISH_REPUBLISHED), 1);
+}
+
+#define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+
+int main(void) {
+	const struct CMUnitTest tests[] = {
+	    TEST(test_session__found_by_id_and_by_reference_until_freed),
+	    TEST(test_session__offline_queues_qos1_and_drops_qos0),
+	    TEST(test_session__offline_queue_is_bounded_and_counts_what_it_drops),
+	    TEST(test_route__nobody_wants_it),
+	    TEST(test_route__overlapping_filters_deliver_once_with_the_highest_qos),
+	    TEST(test_route__no_local_spares_the_publisher_only),
+	    TEST(test_route__cached_topic_follows_a_change_of_subscriptions),
+	    TEST(test_subs__the_same_filter_again_replaces_its_options),
+	    TEST(test_subs__ten_thousand_filters_of_one_session),
+	    TEST(test_broker__publish_of_a_rule_is_checked),
+	};
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
