@@ -40,7 +40,10 @@ static int rows_add(void *arg, struct sql_vm *vm, const struct sql_out *row) {
 static void run_failed(struct rules_worker *rw, const struct rule_plan_candidate *c, const struct rules_event *ev) {
 	c->cell->failed++;
 	sl_metric_inc(rw->metrics, METRIC_RULE_FAILED);
-	rule_failure_add(c->cell, ev->at_ms, ev->topic, slice_from_str(sl_err_text(sql_vm_error(rw->vm))));
+	const struct sl_err *err = sql_vm_error(rw->vm);
+	struct sl_slice reason =
+	    sl_arena_printf(sql_vm_arena(rw->vm), "line %u, column %u: %s", err->line, err->column, sl_err_text(err));
+	rule_failure_add(c->cell, ev->at_ms, ev->topic, reason);
 }
 
 static void run_produced(struct rules_worker *rw, const struct rule_plan_candidate *c,

@@ -18,7 +18,8 @@ struct rules *rules_new(const struct rules_opts *opts) {
 	r->node = sl_strdup(opts->node ? opts->node : "");
 	r->worker_count = opts->worker_count;
 	r->hops_max = opts->hops_max ? opts->hops_max : RULES_HOPS_MAX;
-	r->workers = SL_NEW_ARRAY(struct rules_worker *, opts->worker_count + 1);
+	if (r->hops_max >= REJECT_HOPS) r->hops_max = REJECT_HOPS - 1;
+	r->workers = SL_NEW_ARRAY(struct rules_worker * _Atomic, opts->worker_count + 1);
 	r->reject_vm = sql_vm_new();
 	if (r->connectors) connectors_on_reject(r->connectors, reject_row, r);
 	r->set = ruleset_new();

@@ -20,9 +20,11 @@ struct rules {
 	struct sl_loop *home;
 	char *node;
 	uint32_t worker_count, hops_max;
-	struct ruleset *set;           /* the newest committed; workers may be a moment behind. Never NULL */
-	struct rules_worker **workers; /* worker_count; NULL where none was made yet */
-	struct sql_vm *reject_vm;      /* the connector loop's: makes messages of rejected rows */
+	struct ruleset *set; /* the newest committed; workers may be a moment behind. Never NULL */
+	/* worker_count; NULL where none was made yet. Atomic, for the connector loop may have a rejected row to send before
+	 * the workers are there. */
+	struct rules_worker *_Atomic *workers;
+	struct sql_vm *reject_vm; /* the connector loop's: makes messages of rejected rows */
 };
 
 struct rules_worker {

@@ -110,12 +110,43 @@ static void test_rule_plan__without_paths_the_payload_is_not_looked_at(void **st
 	ruleset_free(set);
 }
 
+/* More paths than one pass can number: the candidates fall into groups. */
+static void test_rule_plan__many_paths_take_two_passes(void **state) {
+	(void)state;
+	enum { RULES = 270, PATHS = 250, FIRST = 262 /* 65535 / PATHS */ };
+	struct ruleset *set = ruleset_new();
+	struct rule_plans plans;
+	for (int r = 0; r < RULES; r++) {
+		struct sl_buf sql = SL_BUF_INIT;
+		for (int i = 0; i < PATHS; i++)
+			sl_buf_printf(&sql, "%s payload.p%d_%d AS c%d", i ? "," : "SELECT", r, i, i);
+		sl_buf_append_str(&sql, " FROM \"t\"");
+		add_rule(set, sl_buf_cstr(&sql));
+		sl_buf_fini(&sql);
+	}
+	ruleset_complete(set, NULL, 1);
+	rule_plans_init(&plans, set, 0);
+	struct rule_plan *plan = plan_of(&plans, set, "t");
+	assert_int_equal(plan->pass_count, 2);
+	assert_ptr_equal(plan->at[0].pass, plan->passes[0]);
+	assert_ptr_equal(plan->at[FIRST].pass, plan->passes[1]);
+	assert_int_equal(jpath_set_count(plan->passes[0]), FIRST * PATHS);
+	assert_int_equal(jpath_set_count(plan->passes[1]), (RULES - FIRST) * PATHS);
+	assert_int_equal(plan->at[FIRST - 1].map[PATHS - 1], FIRST * PATHS - 1);
+	assert_null(plan->at[FIRST].map);
+	assert_int_equal(plans.hits_max, FIRST * PATHS);
+	rule_plan_unref(&plans, plan);
+	rule_plans_fini(&plans);
+	ruleset_free(set);
+}
+
 int main(void) {
 	const struct CMUnitTest tests[] = {
 	    cmocka_unit_test(test_rule_plan__topics_with_the_same_candidates_share_one),
 	    cmocka_unit_test(test_rule_plan__the_filter_that_matched_is_part_of_it),
 	    cmocka_unit_test(test_rule_plan__each_path_of_all_candidates_is_extracted_once),
 	    cmocka_unit_test(test_rule_plan__without_paths_the_payload_is_not_looked_at),
+	    cmocka_unit_test(test_rule_plan__many_paths_take_two_passes),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
