@@ -226,6 +226,8 @@ static int commit_open(struct connectors *cs, struct commit *c) {
 		spec->p = pipeline_equal(cs, a);
 		spec->kept = spec->p != NULL;
 		if (spec->kept) continue;
+		struct sl_conn *running = conn_equal(cs, a->conn);
+		if (running) a->conn = running;
 		const struct sl_connector_kind *kind = a->conn->kind;
 		r = kind->action_open ? kind->action_open(a, c->err) : SL_OK;
 		if (r == SL_OK) r = pipeline_new(cs, a, &spec->p, c->err);
@@ -235,6 +237,13 @@ static int commit_open(struct connectors *cs, struct commit *c) {
 }
 
 static void commit_undo(struct connectors_set *set) {
+	/* Actions go back to the set's own connections. */
+	for (size_t i = 0; i < set->spec_count; i++)
+		for (size_t j = 0; j < set->conn_count; j++) {
+			struct sl_action_spec *spec = set->specs[i];
+			struct sl_conn_action *a = spec->action ? spec->action : spec->kept ? NULL : spec->p->action;
+			if (a && strcmp(a->conn->name, set->conns[j]->name) == 0) a->conn = set->conns[j];
+		}
 	for (size_t i = 0; i < set->spec_count; i++) {
 		struct sl_action_spec *spec = set->specs[i];
 		if (spec->p && !spec->kept) {
@@ -274,9 +283,6 @@ static void commit_switch(struct connectors *cs, struct connectors_set *set) {
 		}
 		if (kept) {
 			kept->retired = false;
-			for (size_t j = 0; j < set->spec_count; j++)
-				if (!set->specs[j]->kept && set->specs[j]->p->action->conn == conn)
-					set->specs[j]->p->action->conn = kept;
 			continue;
 		}
 		sl_list_push_back(&cs->conns, &conn->link);
@@ -408,8 +414,8 @@ void connectors_orphans_warn(struct connectors *cs) {
 		if (!owned && spill_count(dir, &rows) == SL_OK) {
 			if (rows > 0)
 				log_warn(LOG_ACTION, "rows wait for an action that is not configured any more",
-					 "path=%s rows=%" PRIu64 " do=%s", dir,
-					 rows, "restore the rule, or delete the folder");
+					 "path=%s rows=%" PRIu64 " do=%s", dir, rows,
+					 "restore the rule, or delete the folder");
 			else if (spill_remove(dir) != SL_OK)
 				log_warn(LOG_ACTION, "empty log cannot be removed", "path=%s", dir);
 		}

@@ -119,7 +119,7 @@ static void log_adopt_all(struct sl_pipeline *p, const char *parent, const char 
 	for (struct dirent *e; (e = readdir(d));) {
 		if (strncmp(e->d_name, name, n) != 0 || e->d_name[n] != '~') continue;
 		char *dir = sl_asprintf("%s/%s", parent, e->d_name);
-		if (!dir_taken(p->cs, dir)) log_adopt(p, dir);
+		if (!dir_taken(p->cs, dir) && strcmp(dir, p->log_dir) != 0) log_adopt(p, dir);
 		sl_free(dir);
 	}
 	closedir(d);

@@ -68,18 +68,37 @@ static void chunk_drop_new(struct sl_pipeline *p, struct sl_chunk *c) {
 	log_warn(LOG_ACTION, "rows dropped: no room in memory or on disk", "action=%s", p->action->name);
 }
 
-/* Drops the first chunk of a line, if none of its rows is on its way. */
-static bool line_drop_first(struct sl_pipeline *p, bool qos) {
-	struct sl_chunk *c = p->line[qos].head;
-	if (!c || p->cursor_left[qos] != c->rows) return false;
-	chunk_line_pop(&p->line[qos]);
-	struct sl_chunk *next = p->line[qos].head;
-	if (next) {
-		p->cursor[qos] = chunk_rows(next);
-		p->cursor_left[qos] = next->rows;
+/* The first chunk of a line none of whose rows is sorted yet: the first, or the one behind it. */
+static struct sl_chunk *line_take_untouched(struct sl_pipeline *p, bool qos) {
+	struct chunk_line *line = &p->line[qos];
+	struct sl_chunk *first = line->head;
+	if (!first) return NULL;
+	if (p->cursor_left[qos] == first->rows) {
+		chunk_line_pop(line);
+		if (line->head) {
+			p->cursor[qos] = chunk_rows(line->head);
+			p->cursor_left[qos] = line->head->rows;
+		}
+		return first;
 	}
-	pipeline_rows_end(p, c, c->rows, ROW_OVERFLOW);
-	return true;
+	struct sl_chunk *second = first->next;
+	if (!second) return NULL;
+	first->next = second->next;
+	if (line->tail == second) line->tail = first;
+	return second;
+}
+
+/* Ends the oldest rows in memory that are not out: of a way's queue one, of a line a chunk. False: there are none. */
+static bool drop_first(struct sl_pipeline *p, bool qos) {
+	for (uint32_t i = 0; i < p->way_count; i++) {
+		struct row_queue *q = &p->way[i].q;
+		if (q->n == 0 || row_queue_at(q, 0)->chunk->qos != qos) continue;
+		pipeline_rows_end(p, row_queue_pop(q).chunk, 1, ROW_OVERFLOW);
+		return true;
+	}
+	struct sl_chunk *c = line_take_untouched(p, qos);
+	if (c) pipeline_rows_end(p, c, c->rows, ROW_OVERFLOW);
+	return c != NULL;
 }
 
 /* ---- The log. -------------------------------------------------------------------------------------------------------- */
@@ -149,7 +168,7 @@ static void held_push(struct sl_pipeline *p, struct sl_chunk *c) {
 }
 
 static bool drop_oldest(struct sl_pipeline *p) {
-	if (line_drop_first(p, false) || line_drop_first(p, true)) return true;
+	if (drop_first(p, false) || drop_first(p, true)) return true;
 	if (!p->log) return false;
 	struct sl_buf scratch = SL_BUF_INIT;
 	struct spill_ref ref = {0};
@@ -167,7 +186,7 @@ static enum overflow_answer overflow_for(struct sl_pipeline *p, const struct sl_
 	if (!c->qos) {
 		/* Never holds anyone: the oldest of its like makes room, if that lies in memory. */
 		bool helps = !chunk_must_log(p, c) && !log_unread(p);
-		return helps && line_drop_first(p, false) ? OVERFLOW_TRY_AGAIN : OVERFLOW_DROPPED;
+		return helps && drop_first(p, false) ? OVERFLOW_TRY_AGAIN : OVERFLOW_DROPPED;
 	}
 	switch ((enum action_overflow)p->action->conf.buffer.overflow) {
 	case OVERFLOW_HOLD: return OVERFLOW_WAIT;

@@ -4,6 +4,7 @@
  * servers, servers that answer with any of the results, connections that break, rows that poison their batch. */
 #include "null.h"
 
+#include <stdio.h>
 #include <time.h>
 
 #include "mem.h"
@@ -20,7 +21,8 @@ struct null_conn {
 	struct sl_list pending; /* null_pending; not blocking only */
 };
 struct null_action {
-	char *value, *poison;
+	char *value, *poison, *trace;
+	FILE *trace_file;
 	struct conf_map columns;
 	struct sl_param *params;
 	char **paths;
@@ -94,6 +96,11 @@ static const struct conf_field action_fields[] = {
      .type = CONF_STRING,
      .at = offsetof(struct null_action, poison),
      .doc = "A row whose first value is this text makes its batch fail, as a database with a constraint would."},
+    {.name = "trace",
+     .type = CONF_STRING,
+     .at = offsetof(struct null_action, trace),
+     .flags = CONF_ADVANCED,
+     .doc = "Tests only: delivered rows are written to this file, to see what came and in which order."},
     CONF_END};
 
 static int action_params(struct sl_conn_action *a, const struct sl_param **params, size_t *count, struct sl_err *err) {
@@ -124,6 +131,7 @@ static void action_fini(struct sl_conn_action *a) {
 	struct null_action *n = sl_action_impl(a);
 	if (n->paths)
 		for (size_t i = 0; i < n->param_count; i++) sl_free(n->paths[i]);
+	if (n->trace_file) fclose(n->trace_file);
 	sl_free(n->paths);
 	sl_free(n->params);
 }
@@ -168,9 +176,33 @@ static void rows_fail(struct null_conn *c, struct sl_batch *b) {
 	}
 }
 
+static int null_encode(struct sl_conn_action *a, const void *row, struct sl_buf *out, struct sl_err *err) {
+	const struct null_action *n = sl_action_impl(a);
+	(void)err;
+	for (size_t i = 0; i < n->param_count; i++) {
+		struct sql_value v = sql_row_get(row, (uint16_t)i);
+		if (i) sl_buf_put(out, ' ');
+		sql_value_json(&v, out);
+	}
+	return SL_OK;
+}
+
+static void rows_trace(struct null_action *n, const struct sl_batch *b) {
+	struct sl_buf line = SL_BUF_INIT;
+	if (!n->trace_file) n->trace_file = fopen(n->trace, "a");
+	for (uint32_t i = 0; i < b->count && n->trace_file; i++) {
+		if (b->result[i] != SL_RESULT_DONE) continue;
+		sl_buf_clear(&line);
+		(void)null_encode(b->action, b->row[i], &line, NULL);
+		fprintf(n->trace_file, "%s\n", sl_buf_cstr(&line));
+	}
+	if (n->trace_file) fflush(n->trace_file);
+	sl_buf_fini(&line);
+}
+
 static void batch_answer(struct sl_batch *b) {
 	struct null_conn *c = sl_conn_impl(sl_action_conn(b->action));
-	const struct null_action *n = sl_action_impl(b->action);
+	struct null_action *n = sl_action_impl(b->action);
 	c->batches++;
 	if (c->down_after && c->batches % (uint64_t)c->down_after == 0) {
 		c->down = true;
@@ -182,6 +214,7 @@ static void batch_answer(struct sl_batch *b) {
 			if (row_poisoned(n, b->row[i])) sl_batch_fill(b, SL_RESULT_GROUP_FAILED, "poisoned row");
 	if (c->fail_every) rows_fail(c, b);
 	sl_batch_fill(b, SL_RESULT_DONE, NULL);
+	if (n->trace) rows_trace(n, b);
 	sl_batch_done(b);
 }
 
@@ -239,17 +272,6 @@ static void null_close(struct sl_conn *conn) {
 		sl_batch_done(b);
 	}
 	sl_conn_closed(conn);
-}
-
-static int null_encode(struct sl_conn_action *a, const void *row, struct sl_buf *out, struct sl_err *err) {
-	const struct null_action *n = sl_action_impl(a);
-	(void)err;
-	for (size_t i = 0; i < n->param_count; i++) {
-		struct sql_value v = sql_row_get(row, (uint16_t)i);
-		if (i) sl_buf_put(out, ' ');
-		sql_value_json(&v, out);
-	}
-	return SL_OK;
 }
 
 const struct sl_connector_kind sl_connector_null = {

@@ -46,9 +46,10 @@ int main(int argc, char **argv) {
 	while (rig_counts(r, 0).queued > 0) usleep(500);
 	double s = (double)(sl_clock_mono_us() - from) / 1e6;
 	struct sl_action_counts n = rig_counts(r, 0);
-	printf("{\"kind\": \"%s\", \"rows\": %llu, \"rows_per_s\": %.0f, \"staged_s\": %.3f, \"cpu_us_per_row\": %.3f, \"batches\": %llu}\n",
-	       kind, (unsigned long long)n.delivered, (double)n.delivered / s, staged, (cpu_s() - cpu) * 1e6 / (double)n.delivered,
-	       (unsigned long long)n.batches);
+	printf("{\"kind\": \"%s\", \"rows\": %llu, \"rows_per_s\": %.0f, \"staged_s\": %.3f, \"cpu_us_per_row\": %.3f, "
+	       "\"batches\": %llu}\n",
+	       kind, (unsigned long long)n.delivered, (double)n.delivered / s, staged,
+	       (cpu_s() - cpu) * 1e6 / (double)n.delivered, (unsigned long long)n.batches);
 	rig_free(r);
 	return 0;
 }

@@ -147,6 +147,7 @@ struct rig *rig_new_in(size_t workers, const char *dir) {
 struct rig *rig_new(size_t workers) {
 	char *dir = rig_tmpdir();
 	struct rig *r = rig_new_in(workers, dir);
+	r->dir_mine = true;
 	sl_free(dir);
 	return r;
 }
@@ -225,7 +226,7 @@ void rig_free(struct rig *r) {
 	}
 	connectors_free(r->cs);
 	if (r->doc) yaml_doc_free(r->doc);
-	if (strstr(r->dir, "sluice-test-") && !getenv("RIG_KEEP")) rig_rmdir(r->dir);
+	if (r->dir_mine && !getenv("RIG_KEEP")) rig_rmdir(r->dir);
 	sl_free(r->dir);
 	sl_free(r);
 }
@@ -270,6 +271,11 @@ bool rig_until(struct rig *r, size_t a, bool (*fn)(const struct sl_action_counts
 		usleep(2000);
 	}
 	return false;
+}
+
+bool rig_confirms(struct rig *r, uint64_t n) {
+	for (int ms = 0; ms < WAIT_MS && rig_confirmed(r) < n; ms += 2) usleep(2000);
+	return rig_confirmed(r) == n;
 }
 
 static bool settled(const struct sl_action_counts *n) { return n->queued == 0; }

@@ -24,7 +24,8 @@
 #define RIG_ACTIONS_MAX 8
 
 struct rig {
-	char *dir; /* scratch; removed by rig_free() */
+	char *dir;
+	bool dir_mine; /* removed by rig_free() */
 	struct sl_loop *workers[RIG_WORKERS_MAX];
 	size_t worker_count;
 	struct connectors *cs;
@@ -50,6 +51,7 @@ void rig_stage(struct rig *r, size_t a, size_t n, size_t per_tick, rig_row_fn ro
 void rig_stage_on(struct rig *r, size_t worker, size_t a, size_t n, size_t per_tick, bool qos, rig_row_fn row);
 struct sl_action_counts rig_counts(struct rig *r, size_t a); /* parked; checks the identity */
 uint64_t rig_confirmed(struct rig *r);
+bool rig_confirms(struct rig *r, uint64_t n); /* waits until n tickets are confirmed, at most some seconds */
 /* Waits until nothing is queued, at most some seconds. */
 struct sl_action_counts rig_settle(struct rig *r, size_t a);
 /* Waits until fn says true, at most some seconds; false when it did not. */

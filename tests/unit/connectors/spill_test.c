@@ -19,9 +19,9 @@
 
 static const struct sl_slice columns[] = {{"device", 6}, {"n", 1}};
 
-static struct spill *log_open_with(const char *dir, uint64_t segment_bytes, const struct sl_slice *names, size_t count) {
-	struct spill_opts opts = {
-	    .dir = dir, .segment_bytes = segment_bytes, .columns = names, .column_count = count};
+static struct spill *log_open_with(const char *dir, uint64_t segment_bytes, const struct sl_slice *names,
+				   size_t count) {
+	struct spill_opts opts = {.dir = dir, .segment_bytes = segment_bytes, .columns = names, .column_count = count};
 	struct spill *s;
 	struct sl_err err = SL_ERR_INIT;
 	if (spill_open(&opts, &s, &err) != SL_OK) fail_msg("%s", sl_err_text(&err));
@@ -351,7 +351,8 @@ static struct spill *twin_reopen(struct twin *t, struct spill *s, const char *di
 		struct spill_ref ref;
 		uint32_t rows;
 		int64_t first = record_read(s, &ref, &rows);
-		while (i < t->n && (first < 0 || t->record[i].first != (uint64_t)first)) assert_true(t->record[i++].done);
+		while (i < t->n && (first < 0 || t->record[i].first != (uint64_t)first))
+			assert_true(t->record[i++].done);
 		if (first < 0) break;
 		assert_true(i < t->n);
 		fresh->record[fresh->n].first = (uint64_t)first;

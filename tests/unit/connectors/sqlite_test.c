@@ -18,7 +18,7 @@ static void test_sqlite__rows_land_in_a_table_made_for_them(void **state) {
 	rig_stage(r, 0, 2500, 100, rig_row);
 	struct sl_action_counts n = rig_settle(r, 0);
 	assert_int_equal(n.delivered, 2500);
-	assert_int_equal(rig_confirmed(r), 2500);
+	assert_true(rig_confirms(r, 2500));
 	assert_int_equal(db_int(r->dir, "SELECT count(*) FROM readings"), 2500);
 	assert_int_equal(db_int(r->dir, "SELECT sum(n) FROM readings"), 2499 * 2500 / 2);
 	assert_int_equal(db_int(r->dir, "SELECT count(DISTINCT typeof(device)||typeof(n)||typeof(t)) FROM readings"),
