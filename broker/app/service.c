@@ -65,6 +65,7 @@ static void settings_from(const struct broker_conf *conf, const struct broker_bi
 	int64_t keepalive = conf->mqtt.keepalive_max_ms;
 	out->keepalive_max_s = keepalive == CONF_UNLIMITED ? 0 : clamp_u16(keepalive / 1000);
 	out->connect_timeout_ms = clamp_u32(conf->mqtt.connect_timeout_ms);
+	out->stall_timeout_ms = clamp_u32(conf->mqtt.stall_timeout_ms);
 	out->topic_alias_max = clamp_u16(conf->mqtt.topic_alias_max);
 	out->topic_levels_max = clamp_u16(conf->mqtt.max_topic_levels);
 	out->client_id_max = clamp_u16(conf->mqtt.max_clientid_length);

@@ -65,6 +65,7 @@ struct broker_conf {
 		int64_t session_expiry_max_ms; /* CONF_UNLIMITED for none */
 		int64_t keepalive_max_ms;      /* CONF_UNLIMITED: as the client asks, 0 included */
 		int64_t connect_timeout_ms;
+		int64_t stall_timeout_ms; /* how long a client that takes nothing may hold publishers back */
 		int64_t topic_alias_max;
 		int64_t max_topic_levels, max_clientid_length, max_subscriptions;
 		int64_t max_qos;

@@ -60,6 +60,7 @@ static void test_broker_conf__empty_file_is_a_local_broker(void **state) {
 	assert_int_equal(c->log.level, LOG_INFO);
 	assert_int_equal(c->mqtt.max_packet_size, 1024 * 1024);
 	assert_int_equal(c->mqtt.max_inflight, 32);
+	assert_int_equal(c->mqtt.stall_timeout_ms, 10000);
 	assert_int_equal(c->mqtt.session_expiry_max_ms, 7 * 86400000LL);
 	assert_int_equal(c->mqtt.keepalive_max_ms, CONF_UNLIMITED);
 	assert_true(c->mqtt.retain);
@@ -72,17 +73,18 @@ static void test_broker_conf__empty_file_is_a_local_broker(void **state) {
 
 static void test_broker_conf__everything_is_read(void **state) {
 	(void)state;
-	struct broker_conf *c = load_good(
-	    "node: {name: n, data_dir: /d, workers: 3}\n"
-	    "log: {level: error, format: json}\n"
-	    "listeners:\n"
-	    "  - {name: a, bind: \"0.0.0.0:1884\", max_connections: 10}\n"
-	    "  - {name: b, type: tcp, bind: \"[::1]:1885\"}\n"
-	    "mqtt: {max_packet_size: 64KB, session_expiry_max: unlimited, retain: false, shared_strategy: sticky}\n"
-	    "auth: {anonymous: false, password_file: users.pw}\n"
-	    "admin: {enabled: false}\n"
-	    "connectors: {x: {type: sqlite}}\n"
-	    "rules: {r: {sql: y}}\n");
+	struct broker_conf *c =
+	    load_good("node: {name: n, data_dir: /d, workers: 3}\n"
+		      "log: {level: error, format: json}\n"
+		      "listeners:\n"
+		      "  - {name: a, bind: \"0.0.0.0:1884\", max_connections: 10}\n"
+		      "  - {name: b, type: tcp, bind: \"[::1]:1885\"}\n"
+		      "mqtt: {max_packet_size: 64KB, session_expiry_max: unlimited, stall_timeout: 2s, retain: false, "
+		      "shared_strategy: sticky}\n"
+		      "auth: {anonymous: false, password_file: users.pw}\n"
+		      "admin: {enabled: false}\n"
+		      "connectors: {x: {type: sqlite}}\n"
+		      "rules: {r: {sql: y}}\n");
 	assert_int_equal(c->node.workers, 3);
 	assert_int_equal(c->log.level, LOG_ERROR);
 	assert_int_equal(c->log.format, LOG_FORMAT_JSON);
@@ -90,6 +92,7 @@ static void test_broker_conf__everything_is_read(void **state) {
 	assert_int_equal(broker_conf_listener(c, 1)->port, 1885);
 	assert_int_equal(broker_conf_listener(c, 0)->max_connections, 10);
 	assert_int_equal(c->mqtt.session_expiry_max_ms, CONF_UNLIMITED);
+	assert_int_equal(c->mqtt.stall_timeout_ms, 2000);
 	assert_int_equal(c->mqtt.shared_strategy, SHARED_STICKY);
 	assert_false(c->mqtt.retain);
 	assert_false(c->admin.enabled);
