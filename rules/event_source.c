@@ -44,7 +44,10 @@ static const struct sql_column message_columns[] = {
      .id = COLUMN_PUB_PROPS,
      .doc = "MQTT 5 properties by their names ('Content-Type'); 'User-Property' is an object, 'User-Property-Pairs' a "
 	    "list."},
-    {.name = "client_attrs", .kind = SQL_MAP, .id = COLUMN_CLIENT_ATTRS, .doc = "Attributes of the client."},
+    {.name = "client_attrs",
+     .kind = SQL_MAP,
+     .id = COLUMN_CLIENT_ATTRS,
+     .doc = "Attributes of the client; empty in this build."},
     {.name = "publish_received_at",
      .kind = SQL_INT,
      .id = COLUMN_PUBLISH_RECEIVED_AT,

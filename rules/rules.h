@@ -79,6 +79,9 @@ void rules_worker_free(struct rules_worker *rw); /* NULL is fine */
 void rules_status(const struct rules *r, json_t *out);
 void rules_prometheus(const struct rules *r, struct sl_buf *out);
 
+/* The reference (rules/reference.md): options, actions, columns. @thread any */
+void rules_describe(struct sl_buf *out);
+
 /* ---- For the broker: one call a publish. ------------------------------------------------------------------------- */
 
 /* What the engine sees of a publish. Borrowed for the call. */

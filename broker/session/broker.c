@@ -288,6 +288,7 @@ int broker_publish(struct broker *b, uint32_t worker, const struct rules_publish
 	struct msg *m = msg_new(&(struct msg_spec){
 	    .topic = p->topic,
 	    .payload = p->payload,
+	    .client_id = p->rule_id, /* rules read it as the `clientid` column */
 	    .props = &props,
 	    .arrived_ms = sl_loop_wall_ms(w->loop),
 	    .qos = p->qos > b->set.max_qos ? b->set.max_qos : p->qos,

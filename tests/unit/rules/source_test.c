@@ -3,6 +3,8 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include <cmocka.h>
@@ -89,6 +91,24 @@ static void test_event_source_find__knows_topics_only(void **state) {
 	sl_err_fini(&err);
 }
 
+/* rules/reference.md is printed from the tables; SLUICE_RENEW=1 writes it anew. */
+static void test_rules_describe__committed_reference_is_true(void **state) {
+	(void)state;
+	struct sl_buf printed = SL_BUF_INIT, committed = SL_BUF_INIT;
+	rules_describe(&printed);
+	FILE *f = fopen(RULES_DIR "/reference.md", getenv("SLUICE_RENEW") ? "w+" : "r");
+	assert_non_null(f);
+	if (getenv("SLUICE_RENEW")) {
+		fputs(sl_buf_cstr(&printed), f);
+		rewind(f);
+	}
+	for (int c; (c = fgetc(f)) != EOF;) sl_buf_put(&committed, (char)c);
+	fclose(f);
+	assert_string_equal(sl_buf_cstr(&committed), sl_buf_cstr(&printed));
+	sl_buf_fini(&printed);
+	sl_buf_fini(&committed);
+}
+
 int main(void) {
 	const struct CMUnitTest tests[] = {
 	    cmocka_unit_test(test_event_message__gives_what_the_broker_knows),
@@ -97,6 +117,7 @@ int main(void) {
 	    cmocka_unit_test(test_event_message__user_properties_are_an_object_and_a_list),
 	    cmocka_unit_test(test_event_message__a_damaged_block_ends_the_walk),
 	    cmocka_unit_test(test_event_source_find__knows_topics_only),
+	    cmocka_unit_test(test_rules_describe__committed_reference_is_true),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

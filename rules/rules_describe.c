@@ -1,0 +1,31 @@
+/* rules_describe.c: the reference of rules in Markdown, printed from the tables that check and run them. */
+#include "event_source.h"
+#include "rule_conf.h"
+#include "schema_doc.h"
+
+static void describe_columns(const struct sql_source *source, struct sl_buf *out) {
+	sl_buf_append_str(out, "| column | kind | meaning |\n| --- | --- | --- |\n");
+	for (uint16_t i = 0; i < source->column_count; i++) {
+		const struct sql_column *c = &source->columns[i];
+		sl_buf_printf(out, "| `%s` | %s | %s |\n", c->name, sql_kind_name(c->kind), c->doc);
+	}
+	/* The language's own, the same for every kind of event. */
+	sl_buf_append_str(out,
+			  "| `metadata` | object | `rule_id`, `matched` (the FROM filter) and `trigger` (the event). "
+			  "|\n");
+}
+
+void rules_describe(struct sl_buf *out) {
+	sl_buf_append_str(out, "# Rules\n\nPrinted from the tables of this folder; don't edit.\n\n"
+			       "## Options of a rule\n\nBelow `rules:`, each under its id.\n\n");
+	schema_doc_markdown(rule_fields, out);
+	sl_buf_append_str(out,
+			  "\n## The action `republish`\n\nAlso below `on_error` of an action with a connector: there "
+			  "the templates read `reason`, `rule` and the\naction's parameters, and `qos` is 1 unless "
+			  "said.\n\n");
+	schema_doc_markdown(republish_fields, out);
+	sl_buf_append_str(out, "\n## The action `console`\n\nPrints the row to the log, at most one a second; takes no "
+			       "options: `console: {}`.\n");
+	sl_buf_append_str(out, "\n## Columns of a message\n\nWhat a rule reads beside the payload.\n\n");
+	describe_columns(&event_message, out);
+}
