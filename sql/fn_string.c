@@ -328,6 +328,53 @@ static int fn_pad(struct sql_call *c, const struct sql_value *a, uint32_t n, str
 	return sql_call_text(c, b, out);
 }
 
+static int hex_value(char c) {
+	if (c >= '0' && c <= '9') return c - '0';
+	if (c >= 'a' && c <= 'f') return c - 'a' + 10;
+	return c >= 'A' && c <= 'F' ? c - 'A' + 10 : -1;
+}
+
+/* \xHH..: as many hexadecimal digits as follow, the number of a code point. */
+static int unescape_hex(struct sql_call *c, struct sl_slice *s, struct sl_buf *b) {
+	uint32_t cp = 0;
+	size_t n = 0;
+	for (; n < s->n && hex_value(s->p[n]) >= 0 && cp <= 0x10ffff; n++) cp = cp << 4 | (uint32_t)hex_value(s->p[n]);
+	if (n == 0 || cp > 0x10ffff || (cp >= 0xd800 && cp <= 0xdfff))
+		return sql_call_fail(c, "\\x needs the hexadecimal number of a character");
+	char bytes[4];
+	sl_buf_append(b, bytes, utf8_encode(cp, bytes));
+	*s = slice_from(*s, n);
+	return SL_OK;
+}
+
+static int fn_unescape(struct sql_call *c, const struct sql_value *a, uint32_t n, struct sql_value *out) {
+	(void)n;
+	static const char letters[] = "ntrbfva'\"?\\", values[] = "\n\t\r\b\f\v\a'\"?\\";
+	struct sl_slice s = sql_value_text(a);
+	struct sl_buf *b = &c->vm->scratch;
+	sl_buf_clear(b);
+	while (s.n) {
+		char ch = s.p[0];
+		s = slice_from(s, 1);
+		if (ch != '\\') {
+			sl_buf_put(b, ch);
+			continue;
+		}
+		char letter = s.n ? s.p[0] : '\0';
+		s = slice_from(s, 1);
+		const char *at = letter ? strchr(letters, letter) : NULL;
+		if (at) {
+			sl_buf_put(b, values[at - letters]);
+		} else if (letter == 'x') {
+			int r = unescape_hex(c, &s, b);
+			if (r != SL_OK) return r;
+		} else {
+			return sql_call_fail(c, "after a backslash comes one of n t r b f v a ' \" ? \\ x");
+		}
+	}
+	return sql_call_text(c, b, out);
+}
+
 static const struct sql_fn table[] = {
     {.name = "lower",
      .args = "s",
@@ -451,5 +498,13 @@ static const struct sql_fn table[] = {
      .errors = "for lengths over a million",
      .example = "pad('7', 3, 'leading', '0')",
      .gives = "\"007\""},
+    {.name = "unescape",
+     .args = "s",
+     .call = fn_unescape,
+     .usage = "unescape(text)",
+     .doc = "With \\n, \\t, \\x20AC and their like turned into the characters they stand for.",
+     .errors = "for other letters after a backslash",
+     .example = "unescape('a\\x41')",
+     .gives = "\"aA\""},
 };
 const struct sql_fn_family sql_fn_string = {"Text", table, SL_ARRAY_LEN(table)};
