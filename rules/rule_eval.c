@@ -44,6 +44,8 @@ static void run_failed(struct rules_worker *rw, const struct rule_plan_candidate
 	struct sl_slice reason =
 	    sl_arena_printf(sql_vm_arena(rw->vm), "line %u, column %u: %s", err->line, err->column, sl_err_text(err));
 	rule_failure_add(c->cell, ev->at_ms, ev->topic, reason);
+	log_debug(LOG_RULE, "rule failed", "rule=%s topic=%.*s err=%.*s", c->rule->id, SL_SLICE_ARG(ev->topic),
+		  SL_SLICE_ARG(reason));
 }
 
 static void run_produced(struct rules_worker *rw, const struct rule_plan_candidate *c,
