@@ -139,7 +139,7 @@ static void republish_properties(struct rule_load *load, const char *path, const
 
 /* {republish: {...}}, as an action or below `on_error`. */
 static void republish_load(struct rule_load *load, const json_t *tree, const char *path, struct action_republish *r) {
-	struct republish_action options = {.republish = {NULL}};
+	struct republish_action options = {.republish = {.topic = NULL}};
 	char *inner = yaml_path_key(path, "republish");
 	rule_load_failed(
 	    load, conf_apply(republish_action_fields, tree, (struct conf_at){load->doc, path}, &options, load->report));

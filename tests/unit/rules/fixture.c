@@ -32,7 +32,7 @@ static int host_publish(void *broker, int worker, const struct rules_publish *m)
 	struct fixture *f = broker;
 	(void)worker;
 	if (f->publish_status != SL_OK) return f->publish_status;
-	struct fixture_message none = {NULL}, *kept = &none;
+	struct fixture_message none = {.topic = NULL}, *kept = &none;
 	if (f->published < FIXTURE_MESSAGES_MAX) kept = &f->messages[f->published];
 	f->published++;
 	*kept = (struct fixture_message){.topic = slice_dup(m->topic),
