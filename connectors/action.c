@@ -41,6 +41,14 @@ void sl_batch_reason(struct sl_batch *b, uint32_t i, const char *fmt, ...) {
 	batch_of(b)->reasons = true;
 }
 
+void sl_batch_hold_key(struct sl_batch *b, uint32_t i) {
+	uint64_t key = sql_row_head(b->row[i])->order;
+	if (batch_of(b)->p->action->conf.order != ORDER_KEY) return;
+	for (uint32_t later = i + 1; later < b->count; later++)
+		if (b->result[later] == SL_RESULT_PENDING && sql_row_head(b->row[later])->order == key)
+			b->result[later] = SL_RESULT_LOST;
+}
+
 void sl_batch_fill(struct sl_batch *b, enum sl_result r, const char *reason) {
 	for (uint32_t i = 0; i < b->count; i++) {
 		if (b->result[i] != SL_RESULT_PENDING) continue;

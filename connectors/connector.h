@@ -139,6 +139,10 @@ void sl_conn_closed(struct sl_conn *c);
 void sl_conn_writable(struct sl_conn *c);
 void sl_probe_done(struct sl_conn *c, int status, const char *text);
 void sl_batch_reason(struct sl_batch *b, uint32_t i, const char *fmt, ...) sl_printf(3, 4);
+/* Row i must be tried again: later rows of its order key that are still PENDING become LOST, so that they do not overtake it.
+ * A kind that sends its rows one by one calls this and does not send them; one that has sent them already cannot keep the
+ * order of this key, and says so in its README. */
+void sl_batch_hold_key(struct sl_batch *b, uint32_t i);
 void sl_batch_fill(struct sl_batch *b, enum sl_result r, const char *reason); /* all rows that are still PENDING */
 /* The action cannot work as things stand and no row is to blame (no such table, no right): undecided rows become LOST
  * and wait, the connection shows DEGRADED with this text, which says what to do. Tried again after a pause; the first batch

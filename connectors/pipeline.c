@@ -161,14 +161,16 @@ static void way_fill(struct sl_pipeline *p, struct sl_way *way) {
 	}
 }
 
-/* Lanes whose pause is over: their rows are first in line again. */
+/* Lanes whose pause is over: their rows are first in line again. Not while a way waits for batches to come back: they may
+ * hold later rows of the lane, which would then stand before these. */
 static void lanes_release(struct sl_pipeline *p) {
 	if (p->parked == 0) return;
 	for (unsigned i = 0; i <= LANES; i++) {
 		struct sl_lane *l = &p->lane[i];
 		if (l->parked.n == 0 || (p->now_ms < l->due_ms && !p->halted)) continue;
-		p->parked -= l->parked.n;
 		struct sl_way *way = way_of(p, row_queue_at(&l->parked, 0)->row);
+		if (way->fence) continue; /* its last batch wakes us */
+		p->parked -= l->parked.n;
 		row_queue_put_before(&way->q, &l->parked);
 		if (i < LANES) p->blocked &= ~((uint64_t)1 << i);
 	}
@@ -376,9 +378,9 @@ void pipeline_run(struct sl_pipeline *p) {
 	pipeline_refill(p);
 	pipeline_dead_retry(p);
 	lanes_release(p);
-	deadlines_check(p, &wait_ms);
 	if (conn_is_up(p->action->conn) && !p->halted && p->now_ms >= p->pause_until_ms)
 		for (uint32_t i = 0; i < p->way_count; i++) way_run(p, &p->way[i], &wait_ms);
+	deadlines_check(p, &wait_ms);
 	mark_check(p, &wait_ms);
 	timer_next(p, wait_ms);
 }

@@ -228,7 +228,8 @@ static void batch_pause(struct pipeline_batch *bt, uint32_t lost) {
 	struct sl_pipeline *p = bt->p;
 	uint64_t until = 0;
 	if (results_count(bt, SL_RESULT_THROTTLED)) until = p->now_ms + bt->b.wait_ms;
-	if (lost && !bt->fenced && !bt->b.not_ready && conn_is_up(p->action->conn)) until = p->now_ms + LOST_PAUSE_MS;
+	if (lost == bt->b.count && !bt->fenced && !bt->b.not_ready && conn_is_up(p->action->conn))
+		until = p->now_ms + LOST_PAUSE_MS;
 	if (until > p->pause_until_ms) p->pause_until_ms = until;
 }
 

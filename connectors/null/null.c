@@ -165,7 +165,7 @@ static bool row_poisoned(const struct null_action *n, const void *row) {
 static void rows_fail(struct null_conn *c, struct sl_batch *b) {
 	enum sl_result r = results[c->fail_result];
 	for (uint32_t i = 0; i < b->count; i++) {
-		if (++c->rows % (uint64_t)c->fail_every != 0) continue;
+		if (b->result[i] != SL_RESULT_PENDING || ++c->rows % (uint64_t)c->fail_every != 0) continue;
 		b->wait_ms = 10;
 		if (r == SL_RESULT_LOST || r == SL_RESULT_THROTTLED || r == SL_RESULT_GROUP_FAILED) {
 			sl_batch_fill(b, r, "failed, as fail_every asks for");
@@ -173,6 +173,7 @@ static void rows_fail(struct null_conn *c, struct sl_batch *b) {
 		}
 		b->result[i] = (uint8_t)r;
 		sl_batch_reason(b, i, "failed, as fail_every asks for");
+		if (r != SL_RESULT_REJECT) sl_batch_hold_key(b, i);
 	}
 }
 

@@ -1,1 +1,123 @@
-int main(void) { return 0; }
+#include "rig.h"
+
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+static char *file_read(const struct rig *r, const char *name) {
+	char *path = sl_asprintf("%s/%s", r->dir, name), *text = rig_read(path);
+	sl_free(path);
+	return text;
+}
+
+static size_t lines(const char *text) {
+	size_t n = 0;
+	for (; text && *text; text++) n += *text == '\n';
+	return n;
+}
+
+static uint64_t row_awkward(uint64_t serial, struct sql_value *values, char *text, size_t text_size) {
+	int n = snprintf(text, text_size, "say \"%u\", then\nstop", (unsigned)serial);
+	values[0] = sql_string(slice_make(text, (size_t)n));
+	values[1] = sql_int((int64_t)serial);
+	values[2] = sql_null();
+	return 1;
+}
+
+static void test_file__a_row_is_a_line(void **state) {
+	(void)state;
+	struct rig *r = rig_new(1);
+	rig_load(r, "connectors: {f: {type: file, dir: %s}}\nactions: [{connector: f, file: sub/out.txt}]\n", r->dir);
+	rig_stage(r, 0, 2, 0, row_awkward);
+	rig_settle(r, 0);
+	char *text = file_read(r, "sub/out.txt");
+	assert_string_equal(text, "say \"0\", then\\nstop\nsay \"1\", then\\nstop\n");
+	sl_free(text);
+	rig_free(r);
+}
+
+static void test_file__csv_has_a_header_and_quotes(void **state) {
+	(void)state;
+	struct rig *r = rig_new(1);
+	rig_load(r,
+		 "connectors: {f: {type: file, dir: %s}}\n"
+		 "actions: [{connector: f, file: out.csv, format: csv, columns: {a: x, \"b,c\": x, d: x}}]\n",
+		 r->dir);
+	rig_stage(r, 0, 1, 0, row_awkward);
+	rig_settle(r, 0);
+	rig_stage(r, 0, 1, 0, row_awkward);
+	rig_settle(r, 0);
+	char *text = file_read(r, "out.csv");
+	assert_string_equal(text, "a,\"b,c\",d\n\"say \"\"0\"\", then\nstop\",0,\n\"say \"\"1\"\", then\nstop\",1,\n");
+	sl_free(text);
+	rig_free(r);
+}
+
+static void test_file__half_a_line_of_a_crash_is_cut_off(void **state) {
+	(void)state;
+	struct rig *r = rig_new(1);
+	char *path = sl_asprintf("%s/out.txt", r->dir);
+	FILE *f = fopen(path, "w");
+	fputs("whole\nhal", f);
+	fclose(f);
+	rig_load(r, "connectors: {f: {type: file, dir: %s}}\nactions: [{connector: f, file: out.txt}]\n", r->dir);
+	rig_stage(r, 0, 1, 0, rig_row);
+	rig_settle(r, 0);
+	char *text = file_read(r, "out.txt");
+	assert_string_equal(text, "whole\nd0\n");
+	sl_free(text);
+	sl_free(path);
+	rig_free(r);
+}
+
+static void test_file__full_files_are_put_aside_and_the_oldest_go(void **state) {
+	(void)state;
+	struct rig *r = rig_new(1);
+	rig_load(r,
+		 "connectors: {f: {type: file, dir: %s}}\n"
+		 "actions: [{connector: f, file: out.txt, rotate_size: 30, keep: 2, batch: {rows: 10}}]\n",
+		 r->dir);
+	rig_stage(r, 0, 100, 0, rig_row);
+	rig_settle(r, 0);
+	char *now = file_read(r, "out.txt"), *one = file_read(r, "out.txt.1"), *two = file_read(r, "out.txt.2"),
+	     *three = file_read(r, "out.txt.3");
+	assert_int_equal(lines(now), 10);
+	assert_int_equal(lines(one), 10);
+	assert_int_equal(lines(two), 10);
+	assert_null(three);
+	sl_free(now);
+	sl_free(one);
+	sl_free(two);
+	rig_free(r);
+}
+
+static void test_file__a_folder_that_cannot_be_made_makes_rows_wait(void **state) {
+	(void)state;
+	struct rig *r = rig_new(1);
+	char *path = sl_asprintf("%s/sub", r->dir);
+	close(open(path, O_WRONLY | O_CREAT, 0600)); /* a file where the folder should be */
+	rig_load(r,
+		 "connectors: {f: {type: file, dir: %s/sub}}\n"
+		 "actions: [{connector: f, file: out.txt, retry: {first: 5ms, max: 10ms}}]\n",
+		 r->dir);
+	rig_stage(r, 0, 5, 0, rig_row);
+	usleep(30000);
+	assert_int_equal(rig_counts(r, 0).queued, 5);
+	unlink(path);
+	assert_int_equal(rig_settle(r, 0).delivered, 5);
+	sl_free(path);
+	rig_free(r);
+}
+
+int main(void) {
+	const struct CMUnitTest tests[] = {
+	    cmocka_unit_test(test_file__a_row_is_a_line),
+	    cmocka_unit_test(test_file__csv_has_a_header_and_quotes),
+	    cmocka_unit_test(test_file__half_a_line_of_a_crash_is_cut_off),
+	    cmocka_unit_test(test_file__full_files_are_put_aside_and_the_oldest_go),
+	    cmocka_unit_test(test_file__a_folder_that_cannot_be_made_makes_rows_wait),
+	};
+	return cmocka_run_group_tests_name("file", tests, NULL, NULL);
+}

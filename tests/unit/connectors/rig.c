@@ -189,6 +189,9 @@ void rig_load(struct rig *r, const char *fmt, ...) {
 		char *text = conf_report_format(&report);
 		fail_msg("%s", text);
 	}
+	for (size_t i = 0; i < n; i++)
+		if (sl_action_spec_on_error(specs[i]))
+			sl_action_spec_on_error_set(specs[i], r->on_error, r->on_error_release);
 	struct sl_err err = SL_ERR_INIT;
 	if (connectors_commit(r->cs, set, &err) != SL_OK) fail_msg("%s", sl_err_text(&err));
 	for (size_t i = 0; i < n; i++) r->p[i] = sl_action_spec_pipeline(specs[i]);

@@ -35,6 +35,8 @@ struct rig {
 	size_t action_count;
 	uint64_t confirmed; /* tickets done; read after rig_worker_sync() */
 	uint64_t serial;    /* rows staged so far */
+	void *on_error;     /* given to every action with `on_error` */
+	void (*on_error_release)(void *on_error);
 };
 
 /* Fills values[] (param order) for the serial-th row; returns the order hash. */
