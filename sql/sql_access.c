@@ -85,6 +85,8 @@ int sql_range(struct sql_vm *vm, const struct sql_value *from, const struct sql_
 	if (__builtin_sub_overflow(b.i, a.i, &n) || n < -1)
 		return sql_vm_fail(vm, SL_EINVAL, "the range ends before it begins");
 	if (n >= 65536) return sql_vm_fail(vm, SL_ELIMIT, "a range holds at most 65536 integers");
+	int r = sql_vm_made(vm, (size_t)(n + 1) * sizeof a);
+	if (r != SL_OK) return r;
 	struct sql_list *l = sql_list_new(&vm->arena, (uint32_t)(n + 1));
 	for (uint32_t i = 0; i < l->n; i++) l->at[i] = sql_int(a.i + i);
 	*out = (struct sql_value){.kind = SQL_LIST, .list = l};
@@ -104,6 +106,7 @@ static int put_member(struct sql_vm *vm, const struct sql_value *v, const struct
 	int r = sql_is_map(&base) ? sql_unfold(vm, &base) : SL_OK;
 	if (r != SL_OK) return r;
 	uint32_t n = base.kind == SQL_MAP ? base.map->n : 0, i = 0;
+	if ((r = sql_vm_made(vm, n * sizeof(struct sql_map_member))) != SL_OK) return r;
 	struct sql_map *m = SL_ARENA_NEW(&vm->arena, struct sql_map);
 	m->at = SL_ARENA_ARRAY(&vm->arena, struct sql_map_member, n + 1);
 	if (n) memcpy(m->at, base.map->at, n * sizeof *m->at);
@@ -131,6 +134,7 @@ static int put_element(struct sql_vm *vm, const struct sql_value *v, const struc
 		*out = base;
 		return SL_OK;
 	}
+	if ((r = sql_vm_made(vm, n * sizeof *v)) != SL_OK) return r;
 	struct sql_list *l = sql_list_new(&vm->arena, insert ? n + 1 : n);
 	if (n) {
 		memcpy(l->at, base.list->at, (size_t)at * sizeof *l->at);

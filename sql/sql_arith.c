@@ -98,6 +98,8 @@ int sql_concat(struct sql_vm *vm, const struct sql_value *a, const struct sql_va
 	struct sl_slice x = sql_text(vm, a), y = sql_text(vm, b);
 	if (x.n + y.n > SQL_TEXT_MAX)
 		return sql_vm_fail(vm, SL_ELIMIT, "a text would exceed %d MB", SQL_TEXT_MAX >> 20);
+	int r = sql_vm_made(vm, x.n + y.n);
+	if (r != SL_OK) return r;
 	char *p = sl_arena_alloc(&vm->arena, x.n + y.n + 1);
 	if (x.n) memcpy(p, x.p, x.n);
 	if (y.n) memcpy(p + x.n, y.p, y.n);

@@ -65,10 +65,12 @@ struct sql_node *sql_ast_literal(struct sql_parse *p, const struct sql_token *t,
 
 struct sql_node *sql_ast_number(struct sql_parse *p, const struct sql_token *t, bool whole) {
 	struct sql_value v = sql_null();
+	struct sl_slice digits = t->text; /* of a number kept as text: as JSON has it */
+	while (whole && digits.n > 1 && digits.p[0] == '0') digits = slice_from(digits, 1);
 	if (whole && slice_to_i64(t->text, &v.i) == SL_OK) {
 		v.kind = SQL_INT;
 	} else if (whole) { /* larger than int64: keeps its digits */
-		v = (struct sql_value){.kind = SQL_NUMBER_TEXT, .n = (uint32_t)t->text.n, .p = t->text.p};
+		v = (struct sql_value){.kind = SQL_NUMBER_TEXT, .n = (uint32_t)digits.n, .p = digits.p};
 	} else if (slice_to_double(t->text, &v.d) == SL_OK) {
 		v.kind = SQL_DOUBLE;
 	} else {

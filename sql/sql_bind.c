@@ -397,6 +397,7 @@ static void add_star(struct sql_unit *u, uint32_t at) {
 }
 
 static void add_field(struct sql_unit *u, const struct sql_field *f) {
+	if (u->f->status != SL_OK) return; /* many fields, quadratic work: no further than the first mistake */
 	if (f->star) {
 		add_star(u, f->at);
 		return;

@@ -108,10 +108,13 @@ static uint32_t count_members(const struct jpath_hit *hit) {
 }
 
 static int unfold_list(struct sql_vm *vm, const struct jpath_hit *hit, struct sql_value *v) {
-	struct sql_list *l = sql_list_new(&vm->arena, count_members(hit));
+	uint32_t n = count_members(hit);
+	int r = sql_vm_made(vm, n * sizeof(struct sql_value));
+	if (r != SL_OK) return r;
+	struct sql_list *l = sql_list_new(&vm->arena, n);
 	struct jscan_iter it;
 	struct jpath_hit value;
-	int r = jscan_begin(&it, hit);
+	r = jscan_begin(&it, hit);
 	for (uint32_t i = 0; r == SL_OK && i < l->n && jscan_next(&it, NULL, &value) == 1; i++)
 		r = from_sound_hit(vm, &value, &l->at[i]);
 	*v = (struct sql_value){.kind = SQL_LIST, .list = l};
@@ -119,12 +122,14 @@ static int unfold_list(struct sql_vm *vm, const struct jpath_hit *hit, struct sq
 }
 
 static int unfold_map(struct sql_vm *vm, const struct jpath_hit *hit, struct sql_value *v) {
-	struct sql_map *m = SL_ARENA_NEW(&vm->arena, struct sql_map);
 	uint32_t room = count_members(hit);
+	int r = sql_vm_made(vm, room * sizeof(struct sql_map_member));
+	if (r != SL_OK) return r;
+	struct sql_map *m = SL_ARENA_NEW(&vm->arena, struct sql_map);
 	m->at = SL_ARENA_ARRAY(&vm->arena, struct sql_map_member, room ? room : 1);
 	struct jscan_iter it;
 	struct jpath_hit key, value;
-	int r = jscan_begin(&it, hit);
+	r = jscan_begin(&it, hit);
 	while (r == SL_OK && m->n < room && jscan_next(&it, &key, &value) == 1) {
 		struct sql_map_member *at = &m->at[m->n];
 		r = jscan_string(&key, &vm->arena, &at->key);
@@ -142,13 +147,14 @@ int sql_unfold(struct sql_vm *vm, struct sql_value *v) {
 	if (v->kind != SQL_JSON) return SL_OK;
 	struct jpath_hit hit = {.raw = sql_value_text(v), .kind = v->is_array ? JKIND_ARRAY : JKIND_OBJECT};
 	int r = v->is_array ? unfold_list(vm, &hit, v) : unfold_map(vm, &hit, v);
-	return r == SL_OK ? SL_OK : sql_vm_fail(vm, r, "this is not JSON");
+	return r == SL_OK || r == SL_ELIMIT ? r : sql_vm_fail(vm, r, "this is not JSON");
 }
 
 struct sl_slice sql_text(struct sql_vm *vm, const struct sql_value *v) {
 	if (sql_is_text(v) || v->kind == SQL_NUMBER_TEXT) return sql_value_text(v);
 	sl_buf_clear(&vm->scratch);
 	sql_value_to_text(v, &vm->scratch);
+	vm->made += vm->scratch.n; /* who uses it accounts too, and fails then */
 	return sl_arena_dup(&vm->arena, sl_buf_slice(&vm->scratch));
 }
 

@@ -68,8 +68,9 @@ int sql_call_fail(struct sql_call *c, const char *fmt, ...) {
 
 int sql_call_text(struct sql_call *c, const struct sl_buf *text, struct sql_value *out) {
 	if (text->n > SQL_TEXT_MAX) return sql_call_fail(c, "the result would exceed %d MB", SQL_TEXT_MAX >> 20);
-	*out = sql_string(sl_arena_dup(c->arena, sl_buf_slice(text)));
-	return SL_OK;
+	int r = sql_vm_made(c->vm, text->n);
+	if (r == SL_OK) *out = sql_string(sl_arena_dup(c->arena, sl_buf_slice(text)));
+	return r;
 }
 
 struct sql_value sql_call_bytes(struct sl_slice bytes) {

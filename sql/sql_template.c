@@ -154,7 +154,7 @@ static int append_value(struct sql_vm *vm, const struct sql_template *t, const s
 		sql_value_to_text(v, out);
 	if (out->n > SQL_TEXT_MAX) return sql_vm_fail(vm, SL_ELIMIT, "a text would exceed %d MB", SQL_TEXT_MAX >> 20);
 	if (t->target != SQL_TO_TOPIC) return SL_OK;
-	return check_topic_piece(vm, t, v, slice_make(out->p + from, out->n - from));
+	return check_topic_piece(vm, t, v, slice_from(sl_buf_slice(out), from));
 }
 
 static int run_part(struct sql_vm *vm, const struct sql_template *t, const struct sql_template_part *part,

@@ -55,6 +55,12 @@ void sql_vm_reserve(struct sql_vm *vm, uint32_t registers, uint32_t once) {
 	if (words) memset(vm->once, 0, words * sizeof *vm->once);
 }
 
+int sql_vm_made(struct sql_vm *vm, size_t bytes) {
+	vm->made += bytes;
+	if (sl_likely(vm->made <= SQL_MADE_MAX)) return SL_OK;
+	return sql_vm_fail(vm, SL_ELIMIT, "the run made more than %d MB of values", SQL_MADE_MAX >> 20);
+}
+
 /* ---- steps too long for the loop ---- */
 
 static sl_noinline int path_absent(struct sql_vm *vm, uint32_t n, struct sql_value *out) {
@@ -127,7 +133,7 @@ static inline enum sql_order order_to_number(struct sql_vm *vm, const struct sql
 }
 
 static inline bool equals_text(struct sql_vm *vm, const struct sql_value *v, const struct sql_value *k) {
-	if (v->kind == SQL_STRING) return v->n == k->n && memcmp(v->p, k->p, k->n) == 0;
+	if (v->kind == SQL_STRING) return v->n == k->n && (k->n == 0 || memcmp(v->p, k->p, k->n) == 0);
 	return sql_compare(vm, v, k) == SQL_EQUAL;
 }
 
@@ -414,7 +420,7 @@ enum sql_outcome sql_run(struct sql_vm *vm, const struct sql_program *p, const s
 	vm->on_row = on_row;
 	vm->arg = arg;
 	vm->budget = SQL_BUDGET;
-	vm->folding = false;
+	vm->made = 0;
 	struct sql_value none;
 	return sql_vm_exec(vm, &p->code, vm->registers, 0, &none);
 }

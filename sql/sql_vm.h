@@ -7,7 +7,10 @@
 
 #include "sql_program.h"
 
-enum { SQL_BUDGET = 4 << 20 /* steps of one run */ };
+enum {
+	SQL_BUDGET = 4 << 20,    /* steps of one run */
+	SQL_MADE_MAX = 64 << 20, /* bytes of text, arrays and objects that one run may make */
+};
 
 struct sql_vm {
 	struct sl_arena arena;
@@ -27,10 +30,10 @@ struct sql_vm {
 	sql_row_fn on_row;
 	void *arg;
 	uint64_t budget;
+	size_t made;           /* see SQL_MADE_MAX */
 	struct sql_value each; /* FOREACH: the array, */
 	struct sql_list each_list;
 	uint32_t each_at; /* and the next element */
-	bool folding;     /* compiling: there is no event */
 };
 
 /* Runs code from step `pc` over the registers at `r`. SQL_PRODUCED (RESULT: *result is set), SQL_FILTERED or
@@ -38,6 +41,8 @@ struct sql_vm {
 enum sql_outcome sql_vm_exec(struct sql_vm *vm, const struct sql_code *code, struct sql_value *r, uint32_t pc,
 			     struct sql_value *result);
 void sql_vm_reserve(struct sql_vm *vm, uint32_t registers, uint32_t once);
+/* Whoever makes something whose size outsiders drive accounts for it first. SL_ELIMIT when the run made too much. */
+int sql_vm_made(struct sql_vm *vm, size_t bytes);
 
 /* ---- sql_convert.c: between kinds ---- */
 /* A value found in a document. Containers are checked to be JSON. */

@@ -32,6 +32,7 @@ static const char *const payloads[] = {
     "[{\"a\":1},2,\"three\",null,true]",
     "not json",
     "",
+    NULL,
 };
 
 struct sink {
