@@ -98,7 +98,7 @@ class MosquittoCases:
         name = ["-i", f"keeper{next(_numbers)}{self.version}", "-q", "1", "-t", self.t]
         keep = ["-c", "-x", "300"] if self.version == "mqttv5" else ["-c"]
         first = self.sub(1, *name, *keep)
-        first.terminate()
+        first.kill()  # told to end in the wrong moment, it never does
         first.wait()
         time.sleep(0.1)
         self.pub("-t", self.t, "-q", "1", "-m", "while you were away")

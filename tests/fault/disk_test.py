@@ -42,26 +42,37 @@ class FullDisk(unittest.TestCase):
         self.disk = SmallDisk(self)
         self.folder = temp_folder()
 
-    def fills_up(self, db, version, config=None):
-        """8 MB of messages meet 2 MB of room; then the room returns."""
+    def settings(self, db):
         load.make_table(db, "CREATE TABLE readings (id INTEGER, v INTEGER, pad TEXT)")
-        settings = config or {}
-        settings.update({
+        return {
             "node": {"data_dir": str(self.disk.path / "data")},
             "connectors": {"archive": {"type": "sqlite", "path": str(db)}},
             "rules": {"store": {
                 "sql": 'SELECT payload.id AS id, payload.v AS v, payload.pad AS pad FROM "load/#"',
                 "actions": [{"connector": "archive", "table": "readings",
                              "columns": {"id": "${id}", "v": "${v}", "pad": "${pad}"},
-                             "retry": {"first": "100ms", "max": "500ms"}}]}}})
-        with Broker(settings, folder=self.folder) as broker:
+                             "retry": {"first": "100ms", "max": "500ms"}}]}}}
+
+    def meets_full_disk(self, broker, version):
+        """8 MB of messages meet 2 MB of room; returns once the log says so."""
+        self.disk.fill(ROOM_MB << 20)
+        mark = len(broker.log())
+        p = load.Publisher(broker.port, "load/x", 4000, pad=2000, window=100, version=version)
+        p.start()
+        line = broker.wait_log(r"(?i)no space left|disk is full", 60, after=mark)
+        self.assertRegex(line, "WARN|ERROR")
+        return p
+
+    def check(self, p, db):
+        self.assertEqual(len(p.acked), p.count)
+        self.assertEqual(p.acked - load.ids(db), set(), "acknowledged messages are not in the table")
+
+    def database_on_it(self, version):
+        """Neither the log nor the database can grow: publishers wait until there is room again."""
+        db = self.disk.path / "archive.db"
+        with Broker(self.settings(db), folder=self.folder) as broker:
             with Scraper(broker) as scraper:
-                self.disk.fill(ROOM_MB << 20)
-                mark = len(broker.log())
-                p = load.Publisher(broker.port, "load/x", 4000, pad=2000, window=100, version=version)
-                p.start()
-                line = broker.wait_log(r"(?i)no space left|disk is full|database or disk is full", 60, after=mark)
-                self.assertRegex(line, "WARN|ERROR")
+                p = self.meets_full_disk(broker, version)
                 self.stalls(p)
                 scrapes = scraper.count
                 wait_until(lambda: scraper.count > scrapes, 30, "the status page is stuck while the disk is full")
@@ -69,7 +80,7 @@ class FullDisk(unittest.TestCase):
                 p.finish(120)
                 broker.wait_settled("store")
             scraper.check()
-        self.assertEqual(p.acked - load.ids(db), set(), "acknowledged messages are not in the table")
+        self.check(p, db)
 
     def stalls(self, p):
         """With the disk full the publisher comes to a halt, or is told 0x97; it is not acknowledged without end."""
@@ -80,11 +91,31 @@ class FullDisk(unittest.TestCase):
         wait_until(held, 60, "the publisher goes on as if nothing were wrong")
         self.assertLess(len(p.acked), p.count)
 
-    def test_full_disk__holds_old_publishers_and_loses_nothing(self):
-        self.fills_up(self.folder / "archive.db", m.V311)
+    def test_full_disk__old_publishers_wait_and_nothing_is_lost(self):
+        self.database_on_it(m.V311)
 
-    def test_full_disk__holds_new_publishers_and_loses_nothing(self):
-        self.fills_up(self.folder / "archive.db", m.V5)
+    def test_full_disk__new_publishers_wait_and_nothing_is_lost(self):
+        self.database_on_it(m.V5)
 
-    def test_full_disk__with_the_database_on_it_loses_nothing(self):
-        self.fills_up(self.disk.path / "archive.db", m.V311)
+    def test_full_disk__of_the_log_alone_does_not_stop_the_database(self):
+        db = self.folder / "archive.db"
+        with Broker(self.settings(db), folder=self.folder) as broker:
+            with Scraper(broker) as scraper:
+                p = self.meets_full_disk(broker, m.V311)
+                p.finish(120)
+                self.disk.clear()
+                broker.wait_settled("store")
+            scraper.check()
+        self.check(p, db)
+
+    def test_full_disk__and_killed_loses_nothing_acknowledged(self):
+        db = self.folder / "archive.db"
+        with Broker(self.settings(db), folder=self.folder) as broker:
+            p = self.meets_full_disk(broker, m.V311)
+            broker.kill()
+            broker.start()
+            time.sleep(0.3)
+            self.disk.clear()
+            p.finish(120)
+            broker.wait_settled("store")
+        self.check(p, db)

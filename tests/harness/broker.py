@@ -14,7 +14,6 @@ import shutil
 import signal
 import socket
 import subprocess
-import sys
 import tempfile
 import time
 from pathlib import Path
@@ -55,9 +54,6 @@ def sanitizer_env():
     return env
 
 
-signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
-
-
 @atexit.register
 def _sweep():
     for process in list(_running):
@@ -65,6 +61,14 @@ def _sweep():
         process.wait()
     for folder in _folders:
         shutil.rmtree(folder, ignore_errors=True)
+
+
+def _told_to_stop(*_):
+    _sweep()
+    os._exit(143)  # an exception would only fail the test that runs
+
+
+signal.signal(signal.SIGTERM, _told_to_stop)
 
 
 def run_program(*args, stdin=None, timeout=60, cwd=None, program=None):
@@ -107,9 +111,9 @@ class Broker:
         }
 
     def write_config(self, changes):
-        """JSON is YAML; a section given replaces keys of the section that stands."""
+        """JSON is YAML; a section given replaces keys of the section that stands, an empty one empties it."""
         for key, value in changes.items():
-            if isinstance(value, dict) and isinstance(self.config.get(key), dict):
+            if value and isinstance(value, dict) and isinstance(self.config.get(key), dict):
                 self.config[key] = {**self.config[key], **value}
             else:
                 self.config[key] = value

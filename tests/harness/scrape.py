@@ -65,6 +65,7 @@ class Scraper:
     def __exit__(self, *exc):
         self._stop.set()
         self._thread.join()
+        self.scrape()
 
     def restarted(self):
         """Counters start again from what the new process knows."""
