@@ -185,7 +185,8 @@ static int open_listeners(struct broker *b, struct sl_err *err) {
 		for (uint32_t i = 0; i < b->workers_len; i++) {
 			size_t at = k * b->workers_len + i;
 			b->accepts[at] = (struct worker_accept){.w = &b->workers[i], .bind = &b->binds[k]};
-			struct listener_opts opts = {.host = b->binds[k].host, .port = b->binds[k].port};
+			struct listener_opts opts = {
+			    .host = b->binds[k].host, .port = b->binds[k].port, .joins = i > 0};
 			int rc = listener_open(b->loops[i], &opts, accepted, &b->accepts[at], &b->listeners[at], err);
 			if (rc != SL_OK) return sl_err_prefix(err, "listener %s", b->binds[k].name);
 			/* Port 0: the first socket's choice is everybody's. */

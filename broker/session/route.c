@@ -9,9 +9,15 @@
 #include "shared_sub.h"
 #include "subs.h"
 
+/* A topic that only other workers want needs no block of memory: the cache then holds their bits themselves, moved up by
+ * one, with the lowest bit set. */
+enum { REMOTE_BIT = 1 };
+
+static bool is_remote(const void *known) { return ((uintptr_t)known & REMOTE_BIT) != 0; }
+
 void route_free(void *arg, void *route) {
 	(void)arg;
-	sl_free(route);
+	if (!is_remote(route)) sl_free(route);
 }
 
 /* ---- building a route ---- */
@@ -70,14 +76,13 @@ static void add_sub(struct route *r, const struct sub *sub, uint32_t *ids_len) {
 	}
 }
 
-static struct route *route_build(struct worker *w, struct sl_slice topic) {
+/* What the cache keeps: a route, remote bits, or NULL. */
+static void *route_build(struct worker *w, struct sl_slice topic) {
 	struct found f = {0};
 	topic_trie_match(w->subs, topic, found_sub, &f);
 	if (w->b->workers_len > 1) topic_trie_match(w->interest, topic, found_worker, &f);
-	if (f.len == 0 && f.workers == 0) {
-		sl_free(f.v);
-		return NULL;
-	}
+	if (f.len == 0 && f.workers == 0) return NULL;
+	if (f.len == 0 && f.workers >> 63 == 0) return (void *)(uintptr_t)(f.workers << 1 | REMOTE_BIT);
 	if (f.len > 1) qsort(f.v, f.len, sizeof *f.v, by_session);
 	size_t ids = 0;
 	for (size_t i = 0; i < f.len; i++)
@@ -98,14 +103,21 @@ static struct route *route_build(struct worker *w, struct sl_slice topic) {
 	return r;
 }
 
-static struct route *route_get(struct worker *w, const struct msg *m) {
+/* NULL: nobody. *remote: a bit for each other worker that is interested. */
+static const struct route *route_get(struct worker *w, const struct msg *m, uint64_t *remote) {
 	uint64_t generation = topic_trie_generation(w->subs) + topic_trie_generation(w->interest);
 	void *known;
 	struct sl_slice topic = msg_topic(m);
-	if (sl_likely(topic_cache_get(w->routes, m->topic_hash, topic, generation, &known))) return known;
-	struct route *r = route_build(w, topic);
-	topic_cache_put(w->routes, m->topic_hash, topic, generation, r);
-	return r;
+	if (sl_unlikely(!topic_cache_get(w->routes, m->topic_hash, topic, generation, &known))) {
+		known = route_build(w, topic);
+		topic_cache_put(w->routes, m->topic_hash, topic, generation, known);
+	}
+	if (is_remote(known)) {
+		*remote = (uintptr_t)known >> 1;
+		return NULL;
+	}
+	*remote = known ? ((const struct route *)known)->workers : 0;
+	return known;
 }
 
 /* ---- the way ---- */
@@ -172,21 +184,23 @@ bool route_publish(struct worker *w, struct msg *m, struct session *source, stru
 		   struct sl_ticket *ticket) {
 	if (w->rules && rules_any(w->rules)) to_rules(w, m, c, ticket);
 	if (m->retain) retain(w, m);
-	const struct route *r = route_get(w, m);
-	if (!r) {
+	uint64_t remote;
+	const struct route *r = route_get(w, m, &remote);
+	if (!r && !remote) {
 		metric_inc(w, METRIC_PUBLISH_NO_SUBSCRIBER);
 		return m->retain; /* kept for those to come: not for nobody */
 	}
 	session_ref from = source ? source->ref : 0;
-	for (uint64_t left = r->workers; left; left &= left - 1)
+	for (uint64_t left = remote; left; left &= left - 1)
 		worker_forward(w, (uint32_t)__builtin_ctzll(left), &(struct forward){.m = msg_ref(m), .source = from});
-	deliver_here(w, r, m, source, from);
+	if (r) deliver_here(w, r, m, source, from);
 	return true;
 }
 
 void route_forwarded(struct worker *w, const struct forward *f) {
 	if (sl_likely(f->group == 0)) {
-		const struct route *r = route_get(w, f->m);
+		uint64_t remote; /* they have it from its first worker, too */
+		const struct route *r = route_get(w, f->m, &remote);
 		if (r) deliver_here(w, r, f->m, NULL, f->source);
 		return;
 	}

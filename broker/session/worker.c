@@ -5,7 +5,7 @@
 #include "route.h"
 #include "shared_sub.h"
 
-enum { ROUTES_MAX = 65536, CONGESTED_CHECK_MS = 500, SWEEP_MS = 5000, SWEEP_BUDGET = 8192, REF_SLOT_BITS = 24 };
+enum { ROUTES_MAX = 131072, CONGESTED_CHECK_MS = 500, SWEEP_MS = 5000, SWEEP_BUDGET = 8192, REF_SLOT_BITS = 24 };
 
 /* ---- names of sessions ---- */
 
