@@ -1,0 +1,145 @@
+/* Killed at a random moment, and on a full disk: nothing that was confirmed is lost. */
+#include "rig.h"
+
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "rng.h"
+#include "test_db.h"
+
+#define TABLE                                                                                                          \
+	"connectors: {db: {type: sqlite, path: %s/a.db}}\n"                                                            \
+	"actions:\n"                                                                                                   \
+	"  - connector: db\n"                                                                                          \
+	"    table: x\n"                                                                                               \
+	"    columns: {a: \"${device}\", b: \"${n}\", c: \"${t}\"}\n"                                                  \
+	"    retry: {first: 5ms, max: 20ms}\n"                                                                         \
+	"    batch: {rows: 100}\n"
+
+/* Stages rows until it is killed, and says after each tick how many are confirmed: rows are confirmed in their order. */
+static void victim(const char *dir, const char *data, int out) {
+	struct rig *r = rig_new_in(1, data);
+	rig_load(r, TABLE "    buffer: {segment: 64KB}\n", dir);
+	for (;;) {
+		rig_stage(r, 0, 40, 0, rig_row);
+		uint64_t confirmed = rig_confirmed(r);
+		if (write(out, &confirmed, sizeof confirmed) != (ssize_t)sizeof confirmed) _exit(1);
+	}
+}
+
+static uint64_t last_number(int in) {
+	uint64_t last = 0, n;
+	while (read(in, &n, sizeof n) == (ssize_t)sizeof n) last = n;
+	return last;
+}
+
+static void test_crash__what_was_confirmed_is_there_after_sigkill(void **state) {
+	(void)state;
+	for (int round = 0; round < 10; round++) {
+		char *dir = rig_tmpdir(), *data = sl_asprintf("%s/data", dir);
+		int pipes[2];
+		assert_int_equal(pipe(pipes), 0);
+		pid_t child = fork();
+		assert_true(child >= 0);
+		if (child == 0) victim(dir, data, pipes[1]);
+		close(pipes[1]);
+		usleep((useconds_t)(20000 + sl_rng_below(150000)));
+		kill(child, SIGKILL);
+		waitpid(child, NULL, 0);
+		uint64_t confirmed = last_number(pipes[0]);
+		close(pipes[0]);
+		struct rig *r = rig_new_in(1, data);
+		rig_load(r, TABLE, dir);
+		rig_settle(r, 0);
+		rig_free(r);
+		char *sql =
+		    sl_asprintf("SELECT count(DISTINCT b) FROM x WHERE b < %llu", (unsigned long long)confirmed);
+		assert_int_equal(db_int(dir, sql), confirmed);
+		sl_free(sql);
+		rig_rmdir(dir);
+		sl_free(data);
+		sl_free(dir);
+	}
+}
+
+static void file_size_limit(rlim_t bytes) {
+	struct rlimit limit;
+	assert_int_equal(getrlimit(RLIMIT_FSIZE, &limit), 0);
+	limit.rlim_cur = bytes;
+	assert_int_equal(setrlimit(RLIMIT_FSIZE, &limit), 0);
+}
+
+/* No file can grow beyond a limit: neither the log nor the database, as on a disk that is full. */
+static void test_crash__a_full_disk_holds_publishers_and_recovers(void **state) {
+	(void)state;
+	struct rig *r = rig_new(1);
+	signal(SIGXFSZ, SIG_IGN);
+	rig_load(r, TABLE, r->dir);
+	rig_stage(r, 0, 100, 0, rig_row);
+	rig_settle(r, 0);
+	file_size_limit(150000);
+	rig_stage(r, 0, 20000, 100, rig_row);
+	for (int i = 0; i < 2000 && !sl_stage_holding(sl_pipeline_stage(r->p[0], 0)); i++) usleep(1000);
+	assert_true(sl_stage_holding(sl_pipeline_stage(r->p[0], 0)));
+	usleep(50000);
+	assert_true(rig_confirmed(r) < 20100);
+	assert_true(rig_counts(r, 0).queued > 0);
+	file_size_limit(RLIM_INFINITY);
+	struct sl_action_counts n = rig_settle(r, 0);
+	assert_int_equal(n.delivered, 20100);
+	assert_true(rig_confirms(r, 20100));
+	assert_false(sl_stage_holding(sl_pipeline_stage(r->p[0], 0)));
+	assert_int_equal(db_int(r->dir, "SELECT count(DISTINCT b) FROM x"), 20100);
+	rig_free(r);
+}
+
+/* Held rows were never confirmed; the confirmed ones survive even a kill while the disk is full. */
+static void test_crash__killed_on_a_full_disk(void **state) {
+	(void)state;
+	char *dir = rig_tmpdir(), *data = sl_asprintf("%s/data", dir);
+	int pipes[2];
+	assert_int_equal(pipe(pipes), 0);
+	pid_t child = fork();
+	assert_true(child >= 0);
+	if (child == 0) {
+		signal(SIGXFSZ, SIG_IGN);
+		file_size_limit(150000);
+		struct rig *r = rig_new_in(1, data);
+		rig_load(r, TABLE, dir);
+		rig_stage(r, 0, 20000, 100, rig_row);
+		usleep(50000);
+		uint64_t confirmed = rig_confirmed(r);
+		if (write(pipes[1], &confirmed, sizeof confirmed) != (ssize_t)sizeof confirmed) _exit(1);
+		kill(getpid(), SIGKILL);
+	}
+	close(pipes[1]);
+	waitpid(child, NULL, 0);
+	uint64_t confirmed = last_number(pipes[0]);
+	close(pipes[0]);
+	assert_in_range(confirmed, 100, 19999);
+	struct rig *r = rig_new_in(1, data);
+	rig_load(r, TABLE, dir);
+	rig_settle(r, 0);
+	rig_free(r);
+	char *sql = sl_asprintf("SELECT count(DISTINCT b) FROM x WHERE b < %llu", (unsigned long long)confirmed);
+	assert_int_equal(db_int(dir, sql), confirmed);
+	sl_free(sql);
+	rig_rmdir(dir);
+	sl_free(data);
+	sl_free(dir);
+}
+
+int main(void) {
+	const struct CMUnitTest tests[] = {
+	    cmocka_unit_test(test_crash__what_was_confirmed_is_there_after_sigkill),
+	    cmocka_unit_test(test_crash__a_full_disk_holds_publishers_and_recovers),
+	    cmocka_unit_test(test_crash__killed_on_a_full_disk),
+	};
+	return cmocka_run_group_tests_name("crash", tests, NULL, NULL);
+}
