@@ -69,6 +69,7 @@ struct sql_node *sql_fold(struct sql_unit *u, struct sql_node *n, bool certain) 
 	if (u->f->status != SL_OK || !foldable(n)) return n;
 	struct sql_value v;
 	int r = sql_emit_constant(u, n, &v);
+	if (u->f->status != SL_OK) return n; /* refused while its steps were made */
 	if (r != SL_OK) {
 		if (certain) sql_front_fail(u->f, n->at, r, "%s", sl_err_text(sql_vm_error(u->vm)));
 		return n;

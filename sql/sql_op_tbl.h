@@ -59,7 +59,7 @@ SQL_OP(JUMP_VALUE, "if %a is not null go to %j")
 SQL_OP(IF_DONE, "if alias %n is evaluated go to %j")
 SQL_OP(DONE, "alias %n is evaluated")
 SQL_OP(UNDO, "alias %n is not evaluated")
-SQL_OP(CALL, "%d = %f of %n from %a")
+SQL_OP(CALL, "%d = %f of the %n registers from %a")
 /* the frame of a run */
 SQL_OP(REJECT, "end: no row")
 SQL_OP(EACH, "for each element of %a")

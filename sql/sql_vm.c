@@ -408,8 +408,18 @@ ended:
 
 /* ---- the face ---- */
 
+/* Memory is kept from run to run, but not that of a rare giant. */
+enum { KEPT_MAX = 1 << 20 };
+static sl_noinline void give_back(struct sql_vm *vm) {
+	sl_arena_fini(&vm->arena);
+	sl_arena_init(&vm->arena, 4096);
+	sl_buf_fini(&vm->scratch);
+	sl_buf_fini(&vm->joined);
+}
+
 enum sql_outcome sql_run(struct sql_vm *vm, const struct sql_program *p, const struct sql_input *in, sql_row_fn on_row,
 			 void *arg) {
+	if (sl_unlikely(vm->made > KEPT_MAX)) give_back(vm);
 	sl_arena_reset(&vm->arena);
 	if (sl_unlikely(vm->err.status != SL_OK)) sl_err_fini(&vm->err);
 	sql_vm_reserve(vm, p->code.n_registers + p->template_registers, p->code.n_once);

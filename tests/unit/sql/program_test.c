@@ -98,6 +98,103 @@ static void test_program__exploding_aliases_are_refused(void **state) {
 	sl_buf_fini(&sql);
 }
 
+/* ---- what the caller hands over ---- */
+
+static int first_value(void *arg, struct sql_vm *vm, const struct sql_out *row) {
+	(void)vm;
+	sl_buf_clear(arg);
+	sql_out_json(row, arg);
+	return SL_OK;
+}
+
+/* Several programs share one extraction: each finds its paths through its map. */
+static void test_run__paths_are_found_through_the_map(void **state) {
+	(void)state;
+	struct sql_program *p = program("SELECT payload.a AS a, payload.b AS b FROM 't/#'");
+	struct jpath_hit hits[4] = {
+	    [1] = {.raw = TEXT("7"), .kind = JKIND_INT}, [3] = {.raw = TEXT("x"), .kind = JKIND_STRING}};
+	const uint16_t map[] = {3, 1};
+	struct sql_input in = {.event = &event, .payload = event.payload, .hits = hits, .map = map};
+	struct sql_vm *vm = sql_vm_new();
+	struct sl_buf row = SL_BUF_INIT;
+	assert_int_equal(sql_run(vm, p, &in, first_value, &row), SQL_PRODUCED);
+	assert_string_equal(sl_buf_cstr(&row), "{\"a\":\"x\",\"b\":7}");
+	sl_buf_fini(&row);
+	sql_vm_free(vm);
+	sql_program_free(p);
+}
+
+/* A payload that breaks off behind what this rule reads is good enough for it, whatever others asked for. */
+static void test_run__what_was_found_before_the_break_counts(void **state) {
+	(void)state;
+	struct sql_program *p =
+	    program("SELECT payload.a AS a, try(payload.b, 'broken') AS b FROM 't/#' WHERE payload.a > 1");
+	struct jpath_hit hits[2] = {{.raw = TEXT("7"), .kind = JKIND_INT}};
+	struct sql_input in = {
+	    .event = &event, .payload = TEXT("{\"a\":7,"), .hits = hits, .payload_status = SL_EMALFORMED};
+	struct sql_vm *vm = sql_vm_new();
+	struct sl_buf row = SL_BUF_INIT;
+	assert_int_equal(sql_run(vm, p, &in, first_value, &row), SQL_PRODUCED);
+	assert_string_equal(sl_buf_cstr(&row), "{\"a\":7,\"b\":\"broken\"}");
+	sl_buf_fini(&row);
+	sql_vm_free(vm);
+	sql_program_free(p);
+}
+
+static int refuse_row(void *arg, struct sql_vm *vm, const struct sql_out *row) {
+	(void)row;
+	++*(int *)arg;
+	return sql_vm_fail(vm, SL_ELIMIT, "no more rows");
+}
+
+static void test_run__the_row_callback_can_end_it(void **state) {
+	(void)state;
+	struct sql_program *p = program("FOREACH [1, 2, 3] AS n DO try(n, 0) AS n FROM 't/#'");
+	struct sql_vm *vm = sql_vm_new();
+	int rows = 0;
+	assert_int_equal(sql_case_run(vm, p, &event, refuse_row, &rows), SQL_FAILED);
+	assert_int_equal(rows, 1);
+	assert_string_equal(sl_err_text(sql_vm_error(vm)), "no more rows");
+	/* And the vm is good for the next run. */
+	assert_int_equal(sql_case_run(vm, p, &event, refuse_row, &rows), SQL_FAILED);
+	sql_vm_free(vm);
+	sql_program_free(p);
+}
+
+/* ---- sources ---- */
+
+static const struct sql_column session_columns[] = {{"clientid", SQL_STRING, 2, ""}, {"reason", SQL_STRING, 90, ""}};
+static struct sql_source session_source = {
+    .name = "client.disconnected", .columns = session_columns, .column_count = 2};
+
+static const struct sql_source *find_source(void *arg, struct sl_slice from, struct sl_err *err) {
+	(void)arg, (void)err;
+	return slice_starts_with(from, SL_SLICE_LIT("$events/")) ? &session_source : &sql_case_source;
+}
+
+static void assert_sources(const char *text, const char *message) {
+	struct sql_compile_opts opts = {.source = find_source};
+	struct sl_err err = SL_ERR_INIT;
+	struct sql_program *p;
+	session_source.get = sql_case_source.get;
+	session_source.payload_column = sql_case_source.payload_column;
+	int r = sql_compile(slice_from_str(text), &opts, &p, &err);
+	assert_string_equal(r == SL_OK ? "" : sl_err_text(&err), message);
+	sl_err_fini(&err);
+	sql_program_free(p);
+}
+
+static void test_sources__columns_must_be_the_same_for_all_of_from(void **state) {
+	(void)state;
+	assert_sources("SELECT clientid AS c FROM 't/#', '$events/client/disconnected'", "");
+	assert_sources("SELECT reason AS r FROM '$events/client/disconnected'", "");
+	assert_sources(
+	    "SELECT topic AS t FROM 't/#', '$events/client/disconnected'",
+	    "column 'topic' is not the same for all of FROM (message and client.disconnected); make two rules");
+	assert_sources("SELECT topic AS t FROM '$events/client/disconnected'",
+		       "unknown column 'topic'; a member of the payload is written payload.topic");
+}
+
 /* ---- templates ---- */
 
 struct filled {
@@ -248,6 +345,10 @@ int main(void) {
 	    cmocka_unit_test(test_program__text_over_the_limit_is_refused),
 	    cmocka_unit_test(test_program__long_chains_compile_and_deep_ones_are_refused),
 	    cmocka_unit_test(test_program__exploding_aliases_are_refused),
+	    cmocka_unit_test(test_run__paths_are_found_through_the_map),
+	    cmocka_unit_test(test_run__what_was_found_before_the_break_counts),
+	    cmocka_unit_test(test_run__the_row_callback_can_end_it),
+	    cmocka_unit_test(test_sources__columns_must_be_the_same_for_all_of_from),
 	    cmocka_unit_test(test_template__a_single_value_keeps_its_kind),
 	    cmocka_unit_test(test_template__names_are_columns_of_the_row_then_of_the_event),
 	    cmocka_unit_test(test_template__the_whole_row),
