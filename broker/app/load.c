@@ -65,6 +65,5 @@ void load_fini(struct loaded *loaded) {
 void load_print(const struct conf_report *report) {
 	char *text = conf_report_format(report);
 	fputs(text, stderr);
-	if (text[0]) fputc('\n', stderr);
 	sl_free(text);
 }

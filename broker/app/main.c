@@ -67,6 +67,10 @@ int cmd_help(int argc, char **argv) {
 	}
 	const struct command *c = command_find(argv[1]);
 	if (!c) return unknown_command(argv[1]);
+	if (argc > 2) {
+		fprintf(stderr, "sluice help: one command at a time; usage: sluice help [COMMAND]\n");
+		return EXIT_USAGE;
+	}
 	if (c->run == cmd_help || c->run == cmd_print_version) {
 		printf("usage: sluice %s %s\n\n%s\n", c->name, c->usage, c->summary);
 		return EXIT_FINE;

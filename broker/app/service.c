@@ -94,12 +94,16 @@ static int commit(struct service *s, struct loaded *loaded, struct sl_err *err) 
 /* Takes data_dir for this process alone: two brokers on one log would eat each other's rows. */
 static int take_data_dir(struct service *s, const char *dir, struct sl_err *err) {
 	if (mkdir(dir, 0750) != 0 && errno != EEXIST)
-		return sl_err_set(err, SL_ESYSTEM, "node.data_dir: cannot make %s: %s", dir, strerror(errno));
+		return sl_err_set(err, SL_ESYSTEM,
+				  "node.data_dir: cannot make %s: %s; make it yourself, or name another", dir,
+				  strerror(errno));
 	char *path = sl_asprintf("%s/lock", dir);
 	s->lock_fd = open(path, O_CREAT | O_RDWR | O_CLOEXEC, 0640);
 	int rc = SL_OK;
 	if (s->lock_fd < 0)
-		rc = sl_err_set(err, SL_ESYSTEM, "node.data_dir: cannot write %s: %s", path, strerror(errno));
+		rc = sl_err_set(err, SL_ESYSTEM,
+				"node.data_dir: cannot write %s: %s; name a folder that this user may write to", path,
+				strerror(errno));
 	else if (flock(s->lock_fd, LOCK_EX | LOCK_NB) != 0)
 		rc = sl_err_set(err, SL_ESYSTEM,
 				"node.data_dir: %s is in use by another sluice; stop it, or give this one a folder of "
@@ -169,13 +173,20 @@ static int start_services(struct service *s, struct sl_err *err) {
 				      .arg = s,
 				      .node = s->loaded.conf->node.name,
 				      .version = SLUICE_VERSION};
-	return api_start(s->loaded.conf->admin.bind, &sources, &s->api, err);
+	rc = api_start(s->loaded.conf->admin.bind, &sources, &s->api, err);
+	return rc == SL_OK ? SL_OK : sl_err_prefix(err, "admin.bind");
+}
+
+/* Workers that never ran have letters of connectors and rules, which must be read while those are there. */
+static void run_letters(struct broker *b) {
+	for (uint32_t i = 0; i < broker_workers(b);) i = sl_loop_run_rest(broker_loop(b, i)) ? 0 : i + 1;
 }
 
 /* In this order: nobody looks any more; clients are told while the loops turn; rows are delivered while the workers can
  * still take confirmations; then the threads end, and memory goes from the top floor down. */
 static void service_free(struct service *s) {
 	api_stop(s->api);
+	if (s->broker && !s->broker_started) run_letters(s->broker);
 	if (s->broker_started) broker_drain(s->broker, DRAIN_CLIENTS_MS);
 	if (s->connectors_started) connectors_stop(s->connectors, DRAIN_ROWS_MS);
 	if (s->broker_started) broker_stop(s->broker);
@@ -220,9 +231,9 @@ int service_start(const char *file, struct service **out) {
 	} else {
 		log_set_level((enum log_level)s->loaded.conf->log.level);
 		log_set_json(s->loaded.conf->log.format == LOG_FORMAT_JSON);
-		int rc = take_data_dir(s, s->loaded.conf->node.data_dir, &err);
-		if (rc == SL_OK) rc = make_services(s, &err);
+		int rc = make_services(s, &err);
 		if (rc == SL_OK && load_rules(&s->loaded, s->connectors, s->rules, &report) != SL_OK) code = EXIT_INPUT;
+		if (rc == SL_OK && code == EXIT_FINE) rc = take_data_dir(s, s->loaded.conf->node.data_dir, &err);
 		if (rc == SL_OK && code == EXIT_FINE) rc = start_services(s, &err);
 		if (rc != SL_OK) code = EXIT_SYSTEM;
 	}

@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "buf.h"
 #include "mem.h"
 #include "slice.h"
 
@@ -79,10 +80,14 @@ static bool set_choice(const struct cli_command *cmd, const struct cli_option *o
 		*(int *)place(o, out) = i;
 		return true;
 	}
-	fprintf(stderr, "%s knows", shown);
-	for (int i = 0; o->choices[i]; i++) fprintf(stderr, "%s %s", i ? "," : "", o->choices[i]);
-	fprintf(stderr, "; not \"%s\"\n", value);
-	return complain(cmd, shown, "was given a value that it does not know", value);
+	struct sl_buf what = SL_BUF_INIT;
+	sl_buf_append_str(&what, "must be");
+	for (int i = 0; o->choices[i]; i++)
+		sl_buf_printf(&what, "%s %s", i == 0 ? "" : o->choices[i + 1] ? "," : " or", o->choices[i]);
+	sl_buf_append_str(&what, ", not");
+	complain(cmd, shown, sl_buf_cstr(&what), value);
+	sl_buf_fini(&what);
+	return false;
 }
 
 static bool set_value(const struct cli_command *cmd, const struct cli_option *o, const char *shown, const char *value,
@@ -143,7 +148,7 @@ static bool parse_all(const struct cli_command *cmd, int argc, char **argv, void
 		if (argv[i][0] != '-' || argv[i][1] == '\0') {
 			const struct cli_option *word = find_letter(cmd, cmd->word);
 			if (!word) return complain(cmd, argv[i], "was not expected", NULL);
-			if (!set_value(cmd, word, argv[i], argv[i], out)) return false;
+			if (!set_value(cmd, word, word->name, argv[i], out)) return false;
 			continue;
 		}
 		const struct cli_option *o = split(cmd, argv[i], &value);

@@ -51,21 +51,42 @@ static void listener_ready(struct sl_watch *w, uint32_t events) {
 
 static void rest_over(struct sl_timer *t) { accept_some(sl_container_of(t, struct listener, rest)); }
 
-/* A socket on the address, ready to accept, or -1 with errno. */
-static int open_socket(const struct addrinfo *ai, bool both_families, int backlog) {
+static int fail_closed(int fd) {
+	int saved = errno;
+	close(fd);
+	errno = saved;
+	return -1;
+}
+
+/* A socket bound to the address, or -1 with errno. */
+static int bind_socket(const struct addrinfo *ai, bool both_families, bool reuse_port) {
 	int fd = socket(ai->ai_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
 	if (fd < 0) return -1;
 	int one = 1, v6only = both_families ? 0 : 1;
 	setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof one);
 	if (ai->ai_family == AF_INET6) setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &v6only, sizeof v6only);
-	if (setsockopt(fd, SOL_SOCKET, SO_REUSEPORT, &one, sizeof one) != 0 ||
-	    bind(fd, ai->ai_addr, ai->ai_addrlen) != 0 || listen(fd, backlog) != 0) {
-		int saved = errno;
-		close(fd);
-		errno = saved;
-		return -1;
+	if (reuse_port && setsockopt(fd, SOL_SOCKET, SO_REUSEPORT, &one, sizeof one) != 0) return fail_closed(fd);
+	return bind(fd, ai->ai_addr, ai->ai_addrlen) == 0 ? fd : fail_closed(fd);
+}
+
+/* A socket on the address, ready to accept, or -1 with errno. With SO_REUSEPORT the kernel would let a second broker
+ * of the same user take half of the connections without a word: who does not join tries first without it. */
+static int open_socket(const struct addrinfo *ai, bool both_families, const struct listener_opts *opts) {
+	if (!opts->joins && opts->port != 0) {
+		int probe = bind_socket(ai, both_families, false);
+		if (probe < 0) return -1;
+		close(probe);
 	}
+	int fd = bind_socket(ai, both_families, true);
+	if (fd >= 0 && listen(fd, opts->backlog > 0 ? opts->backlog : SOMAXCONN) != 0) return fail_closed(fd);
 	return fd;
+}
+
+static const char *way_out(int error) {
+	if (error == EADDRINUSE) return "stop the program that has the port, or choose another port in `bind`";
+	if (error == EADDRNOTAVAIL) return "give an address of this machine";
+	if (error == EACCES) return "choose a port above 1023, or give the program the right to take this one";
+	return "choose another address or port in `bind`";
 }
 
 static uint16_t port_of(int fd) {
@@ -92,13 +113,13 @@ static int bind_first(const struct listener_opts *opts, int *fd_out, struct sl_e
 		return sl_err_set(err, SL_EINVAL, "cannot listen on \"%s\": %s; give an address of this machine",
 				  opts->host, gai_strerror(rc));
 	int fd = -1;
-	for (struct addrinfo *ai = list; ai && fd < 0; ai = ai->ai_next)
-		fd = open_socket(ai, any, opts->backlog > 0 ? opts->backlog : SOMAXCONN);
+	for (struct addrinfo *ai = list; ai && fd < 0; ai = ai->ai_next) fd = open_socket(ai, any, opts);
 	int saved = errno;
 	freeaddrinfo(list);
 	if (fd < 0)
-		return sl_err_set(err, SL_ESYSTEM, "cannot listen on %s port %u: %s; is another program using it?",
-				  any ? "any address" : opts->host, (unsigned)opts->port, strerror(saved));
+		return sl_err_set(err, SL_ESYSTEM, "cannot listen on %s port %u: %s; %s",
+				  any ? "any address" : opts->host, (unsigned)opts->port, strerror(saved),
+				  way_out(saved));
 	*fd_out = fd;
 	return SL_OK;
 }

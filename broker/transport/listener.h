@@ -1,7 +1,7 @@
 /* listener.h: a listening socket of one loop.
  *
  * Every worker has its own on the same address (SO_REUSEPORT): the kernel spreads connections over them, and no worker
- * hands one on because of accepting. A connection is accepted as a bare descriptor; what is put on it (MQTT, later TLS
+ * hands one on because of accepting. The first on a port makes sure that no other process listens there. A connection is accepted as a bare descriptor; what is put on it (MQTT, later TLS
  * or WebSocket below it) is the business of who gets it.
  *
  * When the process has no descriptors left, accepting rests for a moment instead of spinning; the clients wait in the
@@ -23,6 +23,7 @@ struct listener_opts {
 	const char *host; /* address or name; "" or "*": all addresses, IPv4 and IPv6 */
 	uint16_t port;    /* 0: the kernel chooses; listener_port() tells */
 	int backlog;      /* 0: the system's most */
+	bool joins;       /* another listener of this process is on the port already */
 };
 
 /* The descriptor is the callee's: non-blocking, close-on-exec. */

@@ -1,0 +1,192 @@
+"""What `sluice run` and `sluice check` say when they cannot do what they are asked, and the exit codes of wrong use."""
+import os
+import socket
+import subprocess
+import unittest
+
+from harness.broker import BIN, Broker, free_port, run_program, temp_folder
+
+MINIMAL = """\
+node: {{data_dir: {data_dir}}}
+listeners: [{{name: mqtt, bind: "127.0.0.1:{port}"}}]
+auth: {{anonymous: true}}
+admin: {admin}
+"""
+
+
+def run_as_nobody(test, folder, *args):
+    """Permissions mean nothing to root: as root, the program runs as another user, who may look into `folder`."""
+    if os.geteuid():
+        return run_program(*args, cwd=folder, timeout=30)
+    folder.chmod(0o755)
+    other = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups", BIN]
+    try:
+        subprocess.run([*other, "--version"], cwd=folder, check=True, capture_output=True, timeout=30)
+    except (OSError, subprocess.CalledProcessError):
+        test.skipTest("no other user may run the program")
+    return run_program(*other[1:], *args, program=other[0], cwd=folder, timeout=30)
+
+
+class Files(unittest.TestCase):
+    """A configuration that is no readable file: one line, named, exit 1, and nothing is made."""
+
+    def setUp(self):
+        self.folder = temp_folder()
+
+    def refused(self, name, *words):
+        for command in ("run", "check"):
+            with self.subTest(command=command):
+                done = run_program(command, "-c", name, cwd=self.folder, timeout=20)
+                self.assertEqual((done.returncode, done.stdout), (1, ""), done.stderr)
+                self.assertEqual(len(done.stderr.splitlines()), 1, done.stderr)
+                for word in (name, *words):
+                    self.assertIn(word, done.stderr)
+                self.assertFalse((self.folder / "data").exists())
+
+    def test_file__missing(self):
+        self.refused("nowhere.yaml", "No such file")
+
+    def test_file__is_a_folder(self):
+        (self.folder / "a.yaml").mkdir()
+        self.refused("a.yaml", "directory")
+
+    def test_file__may_not_be_read(self):
+        path = self.folder / "a.yaml"
+        path.write_text("node: {}\n")
+        path.chmod(0)
+        done = run_as_nobody(self, self.folder, "check", "-c", "a.yaml")
+        self.assertEqual(done.returncode, 1, done.stderr)
+        self.assertRegex(done.stderr, "^a.yaml: .*Permission denied")
+
+    def test_file__behind_a_file(self):
+        (self.folder / "a").write_text("")
+        self.refused("a/b.yaml", "Not a directory")
+
+    def test_file__is_no_text(self):
+        (self.folder / "a.yaml").write_bytes(bytes(range(128, 256)))
+        self.refused("a.yaml")
+
+    def test_file__empty_is_a_broker_with_defaults(self):
+        (self.folder / "a.yaml").write_text("")
+        done = run_program("check", "-c", "a.yaml", cwd=self.folder)
+        self.assertEqual((done.returncode, done.stderr), (0, ""))
+        self.assertIn("a.yaml: fine", done.stdout)
+
+
+class Start(unittest.TestCase):
+    """A start that the system refuses: one sentence that names the option and a way out, exit 3."""
+
+    def start(self, data_dir="./data", port=None, admin="{enabled: false}"):
+        folder = temp_folder()
+        (folder / "afile").write_text("")
+        text = MINIMAL.format(data_dir=data_dir, port=port or free_port(), admin=admin)
+        (folder / "a.yaml").write_text(text)
+        return run_program("run", "-c", "a.yaml", cwd=folder, timeout=30)
+
+    def refused(self, *words, **settings):
+        done = self.start(**settings)
+        self.assertEqual(done.returncode, 3, done.stdout + done.stderr)
+        said = [line for line in done.stderr.splitlines() if line.startswith("sluice run: ")]
+        self.assertEqual(len(said), 1, done.stderr)
+        for word in words:
+            self.assertIn(word, said[0])
+
+    def test_port__taken_by_another_program(self):
+        with socket.socket() as s:
+            s.bind(("127.0.0.1", 0))
+            s.listen()
+            port = s.getsockname()[1]
+            self.refused("listener mqtt", str(port), "choose another port", port=port)
+
+    def test_port__taken_by_another_sluice_is_not_shared_with_it(self):
+        with Broker() as broker:
+            self.refused("listener mqtt", str(broker.port), "choose another port", port=broker.port)
+
+    def test_port__of_the_status_pages_is_taken(self):
+        with Broker() as broker:
+            self.refused("admin.bind", str(broker.admin_port), "choose another",
+                         admin=f'{{bind: "127.0.0.1:{broker.admin_port}"}}')
+
+    def test_port__two_listeners_on_one(self):
+        folder, port = temp_folder(), free_port()
+        (folder / "a.yaml").write_text(
+            f'listeners: [{{name: a, bind: "127.0.0.1:{port}"}}, {{name: b, bind: "127.0.0.1:{port}"}}]\n'
+            "admin: {enabled: false}\n")
+        done = run_program("run", "-c", "a.yaml", cwd=folder, timeout=30)
+        self.assertIn(done.returncode, (1, 3))
+        self.assertRegex(done.stderr, "listener b|listeners")
+
+    def test_data_dir__in_use_by_another_sluice(self):
+        with Broker() as broker:
+            self.refused("node.data_dir", "in use by another sluice", data_dir=broker.folder / "data")
+
+    def test_data_dir__is_free_again_after_a_kill(self):
+        broker = Broker()
+        broker.kill()
+        broker.start()
+        broker.stop()
+
+    def test_data_dir__parent_is_missing(self):
+        self.refused("node.data_dir", "./no/such/place", "make it yourself", data_dir="./no/such/place")
+
+    def test_data_dir__is_a_file(self):
+        self.refused("node.data_dir", "afile", "name a folder", data_dir="./afile")
+
+    def test_data_dir__may_not_be_written(self):
+        folder = temp_folder()
+        (folder / "closed").mkdir(mode=0o555)
+        (folder / "a.yaml").write_text(MINIMAL.format(data_dir="closed", port=free_port(), admin="{enabled: false}"))
+        done = run_as_nobody(self, folder, "run", "-c", "a.yaml")
+        self.assertEqual(done.returncode, 3, done.stderr)
+        self.assertRegex(done.stderr, "node.data_dir: .*Permission denied; name a folder")
+
+
+HELP = {  # what the help of each command must name at least
+    "run": ("-c, --config", "SIGTERM", "SIGHUP"),
+    "check": ("-c, --config",),
+    "sql": ("--topic", "--payload", "--qos", "--clientid", "--username", "--timestamp", "--dialect", "--explain",
+            "--jsonl", "Exit code"),
+    "passwd": ("FILE USER", "--delete", "--batch", "--iterations"),
+    "pub": ("--host", "--port", "--id", "--username", "--password", "--topic", "--message", "--lines", "--topic-lines",
+            "--qos", "--retain", "--user-property", "--reconnect", "--timeout", "examples:"),
+    "sub": ("--host", "--port", "--topic", "--qos", "--count", "--wait", "--verbose", "--format", "examples:"),
+    "bench": ("--pubs", "--subs", "--messages", "--payload", "--rate", "--broker-pid", "--json", "scenarios:", "fanin",
+              "pairs", "fanout", "wild", "idle", "sink"),
+    "help": ("[COMMAND]",),
+}
+
+
+class Usage(unittest.TestCase):
+    def test_help__of_each_command_is_complete(self):
+        for command, words in HELP.items():
+            for args in (("help", command), (command, "--help")):
+                if args[0] == args[-1] or args == ("help", "--help"):
+                    continue
+                with self.subTest(args=args):
+                    done = run_program(*args)
+                    self.assertEqual((done.returncode, done.stderr), (0, ""))
+                    for word in ("usage: sluice " + command, *words):
+                        self.assertIn(word, done.stdout)
+
+    def test_help__lines_fit_a_terminal(self):
+        for command in HELP:
+            for line in run_program("help", command).stdout.splitlines():
+                self.assertLessEqual(len(line), 160, line)
+
+    def test_usage__wrong_use_is_exit_2_with_a_word_about_it(self):
+        for args, word in (
+                (("run", "-c"), "-c"), (("run", "a", "b"), "a"), (("check",), "usage"), (("help", "nope"), "nope"),
+                (("help", "run", "check"), "one command"), (("passwd",), "usage"), (("passwd", "a"), "usage"),
+                (("passwd", "a", "b", "--iterations", "x"), "iterations"), (("pub",), "usage"),
+                (("pub", "-t", "a"), "-m"), (("pub", "-t", "a", "-m", "b", "-q", "3"), "-q"),
+                (("pub", "-t", "a", "-m", "b", "-p", "99999"), "65535"), (("sub",), "-t"),
+                (("sub", "-t", "a/#/b"), "filter"), (("bench", "nope"), "scenario must be fanin"),
+                (("sql",), "usage"), (("sql", "SELECT 1 AS a FROM 'a'", "--qos", "7"), "qos")):
+            with self.subTest(args=args):
+                done = run_program(*args, stdin="")
+                self.assertEqual((done.returncode, done.stdout), (2, ""), done.stderr)
+                self.assertIn(word, done.stderr)
+
+
+if __name__ == "__main__":
+    unittest.main()
