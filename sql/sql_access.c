@@ -93,9 +93,12 @@ int sql_range(struct sql_vm *vm, const struct sql_value *from, const struct sql_
 	return SL_OK;
 }
 
+static int put_at(struct sql_vm *vm, const struct sql_value *v, const struct sql_target_step *step,
+		  const struct sql_value *value, struct sql_value *out);
+
 static int put_rest(struct sql_vm *vm, const struct sql_value *v, const struct sql_target_step *step,
 		    const struct sql_value *value, struct sql_value *out) {
-	if (step->next) return sql_put(vm, v, step->next, value, out);
+	if (step->next) return put_at(vm, v, step->next, value, out);
 	*out = *value;
 	return SL_OK;
 }
@@ -145,9 +148,30 @@ static int put_element(struct sql_vm *vm, const struct sql_value *v, const struc
 	return put_rest(vm, &old, step, value, &l->at[at]);
 }
 
+static int put_at(struct sql_vm *vm, const struct sql_value *v, const struct sql_target_step *step,
+		  const struct sql_value *value, struct sql_value *out) {
+	return step->is_index ? put_element(vm, v, step, value, out) : put_member(vm, v, step, value, out);
+}
+
+static bool deeper_than(const struct sql_value *v, unsigned levels) {
+	if (v->kind != SQL_LIST && v->kind != SQL_MAP) return false;
+	if (levels == 0) return true;
+	uint32_t n = v->kind == SQL_LIST ? v->list->n : v->map->n;
+	for (uint32_t i = 0; i < n; i++)
+		if (deeper_than(v->kind == SQL_LIST ? &v->list->at[i] : &v->map->at[i].value, levels - 1)) return true;
+	return false;
+}
+
+int sql_check_depth(struct sql_vm *vm, const struct sql_value *v) {
+	if (!deeper_than(v, SQL_VALUE_DEPTH_MAX)) return SL_OK;
+	return sql_vm_fail(vm, SL_ELIMIT, "arrays and objects would stand more than %d deep inside each other",
+			   SQL_VALUE_DEPTH_MAX);
+}
+
 int sql_put(struct sql_vm *vm, const struct sql_value *v, const struct sql_target_step *step,
 	    const struct sql_value *value, struct sql_value *out) {
-	return step->is_index ? put_element(vm, v, step, value, out) : put_member(vm, v, step, value, out);
+	int r = put_at(vm, v, step, value, out);
+	return r == SL_OK ? sql_check_depth(vm, out) : r;
 }
 
 int sql_walk(struct sql_vm *vm, const struct jpath *path, struct sql_value *out) {

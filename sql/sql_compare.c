@@ -77,7 +77,10 @@ enum sql_order sql_compare(struct sql_vm *vm, const struct sql_value *a, const s
 	bool a_text = sql_is_text(a), b_text = sql_is_text(b);
 	bool a_number = sql_is_number(a), b_number = sql_is_number(b);
 	if (a_number && b_number) return compare_numbers(*a, *b);
-	if (a_text && b_text) return order_of(slice_compare(sql_value_text(a), sql_value_text(b)));
+	if (a_text && b_text) {
+		sql_vm_charge(vm, a->n / 64);
+		return order_of(slice_compare(sql_value_text(a), sql_value_text(b)));
+	}
 	if (a->kind == SQL_NULL || b->kind == SQL_NULL) return a->kind == b->kind ? SQL_EQUAL : SQL_ONE_NULL;
 	if (a_number && b_text) {
 		struct sql_value n;
@@ -130,6 +133,7 @@ bool sql_same(struct sql_vm *vm, const struct sql_value *a, const struct sql_val
 bool sql_same_in(struct sql_vm *vm, const struct sql_value *v, const struct sql_value *list) {
 	struct sql_value l = *list;
 	if (sql_unfold(vm, &l) != SL_OK || l.kind != SQL_LIST) return false;
+	sql_vm_charge(vm, l.list->n);
 	for (uint32_t i = 0; i < l.list->n; i++)
 		if (sql_same(vm, v, &l.list->at[i])) return true;
 	return false;

@@ -55,6 +55,10 @@ void sql_vm_reserve(struct sql_vm *vm, uint32_t registers, uint32_t once) {
 	if (words) memset(vm->once, 0, words * sizeof *vm->once);
 }
 
+int sql_vm_exhausted(struct sql_vm *vm) {
+	return sql_vm_fail(vm, SL_ELIMIT, "the run took more than %d steps", SQL_BUDGET);
+}
+
 int sql_vm_made(struct sql_vm *vm, size_t bytes) {
 	vm->made += bytes;
 	if (sl_likely(vm->made <= SQL_MADE_MAX)) return SL_OK;
@@ -149,10 +153,11 @@ static struct sql_value match_topic(const struct sql_value *topic, const struct 
 	return sql_bool(topic_filter_valid(f) && topic_matches(f, sql_value_text(topic)));
 }
 
-static struct sql_value like(const struct sql_value *text, const struct sql_value *pattern) {
+static struct sql_value like(struct sql_vm *vm, const struct sql_value *text, const struct sql_value *pattern) {
 	if (text->kind == SQL_NULL || pattern->kind == SQL_NULL) return sql_null();
-	return sql_bool(sql_is_text(text) && sql_is_text(pattern) &&
-			sql_like(sql_value_text(text), sql_value_text(pattern)));
+	if (!sql_is_text(text) || !sql_is_text(pattern)) return sql_bool(false);
+	sql_vm_charge(vm, (uint64_t)text->n * pattern->n / 16);
+	return sql_bool(sql_like(sql_value_text(text), sql_value_text(pattern)));
 }
 
 static int begin_each(struct sql_vm *vm, const struct sql_value *v) {
@@ -270,6 +275,7 @@ enum sql_outcome sql_vm_exec(struct sql_vm *vm, const struct sql_code *code, str
 	}
 	OP(LIST) {
 		*DST = make_list(vm, A, s->n);
+		CHECK(sql_check_depth(vm, DST));
 		NEXT;
 	}
 	OP(PUT) {
@@ -310,7 +316,7 @@ enum sql_outcome sql_vm_exec(struct sql_vm *vm, const struct sql_code *code, str
 		NEXT;
 	}
 	OP(LIKE) {
-		*DST = like(A, B);
+		*DST = like(vm, A, B);
 		NEXT;
 	}
 	OP(SAME) {
@@ -377,7 +383,7 @@ enum sql_outcome sql_vm_exec(struct sql_vm *vm, const struct sql_code *code, str
 		if (vm->each_at == vm->each_list.n) JUMP;
 		/* The only way back in a program: here the budget of steps is kept. */
 		if (vm->budget < code->n_steps) {
-			sql_vm_fail(vm, SL_ELIMIT, "the run took more than %d steps", SQL_BUDGET);
+			sql_vm_exhausted(vm);
 			goto ended;
 		}
 		vm->budget -= code->n_steps;

@@ -41,6 +41,12 @@ struct sql_vm {
 enum sql_outcome sql_vm_exec(struct sql_vm *vm, const struct sql_code *code, struct sql_value *r, uint32_t pc,
 			     struct sql_value *result);
 void sql_vm_reserve(struct sql_vm *vm, uint32_t registers, uint32_t once);
+/* Work that hangs on the size of a payload is taken from the budget of steps, 16 bytes or one element for a step. The
+ * budget is looked at where a run comes round again (FOREACH) and where a function is called. */
+static inline void sql_vm_charge(struct sql_vm *vm, uint64_t steps) {
+	vm->budget = vm->budget > steps ? vm->budget - steps : 0;
+}
+int sql_vm_exhausted(struct sql_vm *vm); /* SL_ELIMIT, with its message */
 /* Whoever makes something whose size outsiders drive accounts for it first. SL_ELIMIT when the run made too much. */
 int sql_vm_made(struct sql_vm *vm, size_t bytes);
 
@@ -87,6 +93,10 @@ int sql_index(struct sql_vm *vm, const struct sql_value *v, const struct sql_val
 int sql_slice_of(struct sql_vm *vm, const struct sql_value *v, const struct sql_value *from, const struct sql_value *to,
 		 struct sql_value *out);
 int sql_range(struct sql_vm *vm, const struct sql_value *from, const struct sql_value *to, struct sql_value *out);
+/* SL_ELIMIT when arrays and objects stand deeper than SQL_VALUE_DEPTH_MAX inside each other: whoever walks a value walks
+ * it recursively. */
+enum { SQL_VALUE_DEPTH_MAX = 64 };
+int sql_check_depth(struct sql_vm *vm, const struct sql_value *v);
 /* `v` with `value` at the place `step` and its followers name; what is missing on the way is made. */
 int sql_put(struct sql_vm *vm, const struct sql_value *v, const struct sql_target_step *step,
 	    const struct sql_value *value, struct sql_value *out);

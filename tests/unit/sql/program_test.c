@@ -98,6 +98,46 @@ static void test_program__exploding_aliases_are_refused(void **state) {
 	sl_buf_fini(&sql);
 }
 
+/* The row of a run over a big payload must come, or a failure, before anybody notices. */
+static void assert_ends(const char *text, const char *payload_head, size_t repeats, const char *piece, const char *tail,
+			const char *message) {
+	struct sql_program *p = program(text);
+	struct sl_buf payload = SL_BUF_INIT, rows = SL_BUF_INIT;
+	struct sql_vm *vm = sql_vm_new();
+	sl_buf_append_str(&payload, payload_head);
+	for (size_t i = 0; i < repeats; i++) sl_buf_append_str(&payload, piece);
+	sl_buf_append_str(&payload, tail);
+	struct sql_case big = event;
+	big.payload = sl_buf_slice(&payload);
+	assert_int_equal(sql_case_rows(vm, p, &big, &rows), SQL_FAILED);
+	assert_string_equal(sl_err_text(sql_vm_error(vm)), message);
+	sql_vm_free(vm);
+	sql_program_free(p);
+	sl_buf_fini(&payload);
+	sl_buf_fini(&rows);
+}
+
+static void test_run__quadratic_work_ends(void **state) {
+	(void)state;
+	assert_ends("FOREACH payload.a AS x DO x INCASE x = 2 AND x IN payload.a FROM 't/#'", "{\"a\":[", 20000, "2,",
+		    "3]}", "the run took more than 4194304 steps");
+	assert_ends("FOREACH split(payload, ',') AS x DO x INCASE contains(x + 'y', split(payload, ',')) FROM 't/#'",
+		    "", 100000, "b,", "a", "the run took more than 4194304 steps");
+	assert_ends("FOREACH [1..60000] AS x DO x INCASE strlen(payload) < x FROM 't/#'", "", 100000, "abc ", "",
+		    "the run took more than 4194304 steps");
+}
+
+static void test_run__values_do_not_nest_without_end(void **state) {
+	(void)state;
+	struct sl_buf sql = SL_BUF_INIT;
+	sl_buf_append_str(&sql, "SELECT 1 AS a");
+	for (int i = 0; i < 40; i++) sl_buf_append_str(&sql, ", a AS a.b.c");
+	sl_buf_append_str(&sql, " FROM 't/#'");
+	assert_ends(sl_buf_cstr(&sql), "", 0, "", "",
+		    "arrays and objects would stand more than 64 deep inside each other");
+	sl_buf_fini(&sql);
+}
+
 /* ---- what the caller hands over ---- */
 
 static int first_value(void *arg, struct sql_vm *vm, const struct sql_out *row) {
@@ -345,6 +385,8 @@ int main(void) {
 	    cmocka_unit_test(test_program__text_over_the_limit_is_refused),
 	    cmocka_unit_test(test_program__long_chains_compile_and_deep_ones_are_refused),
 	    cmocka_unit_test(test_program__exploding_aliases_are_refused),
+	    cmocka_unit_test(test_run__quadratic_work_ends),
+	    cmocka_unit_test(test_run__values_do_not_nest_without_end),
 	    cmocka_unit_test(test_run__paths_are_found_through_the_map),
 	    cmocka_unit_test(test_run__what_was_found_before_the_break_counts),
 	    cmocka_unit_test(test_run__the_row_callback_can_end_it),
