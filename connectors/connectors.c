@@ -40,7 +40,6 @@ static void drain_step(struct connectors *cs);
 
 static void stage_hook(struct sl_hook *hook) {
 	struct connectors *cs = sl_container_of(hook, struct connectors, hook_stage);
-	bool worked = cs->done || !sl_list_empty(&cs->dirty);
 	for (int turn = 0; turn < TURNS_MAX && (cs->done || !sl_list_empty(&cs->dirty)); turn++) {
 		done_take(cs);
 		dirty_run(cs);
@@ -50,7 +49,7 @@ static void stage_hook(struct sl_hook *hook) {
 		cs->kick.run = kick_run;
 		sl_loop_post(cs->loop, &cs->kick);
 	}
-	if (worked) reap(cs);
+	if (cs->reaping) reap(cs);
 	if (cs->draining) drain_step(cs);
 }
 
@@ -339,7 +338,7 @@ static void fence_at_loop(struct sl_post *post, struct sl_loop *l) {
 			p->retired = true;
 			pipeline_wake(p);
 		}
-		reap(cs);
+		cs->reaping = true;
 	}
 	sl_free(f);
 }
@@ -377,9 +376,14 @@ static bool conn_used(const struct connectors *cs, const struct sl_conn *c) {
 }
 
 static void reap(struct connectors *cs) {
+	cs->reaping = false;
 	SL_LIST_FOREACH_SAFE(it, &cs->pipelines) {
 		struct sl_pipeline *p = SL_LIST_ENTRY(it, struct sl_pipeline, link);
-		if (!p->retired || !pipeline_idle(p)) continue;
+		if (!p->retired) continue;
+		if (!pipeline_idle(p)) {
+			cs->reaping = true;
+			continue;
+		}
 		log_info(LOG_ACTION, "replaced action has delivered everything and ends",
 			 "action=%s delivered=%" PRIu64, p->action->name, p->count.delivered);
 		char *dir = p->log_dir;
@@ -394,7 +398,7 @@ static void reap(struct connectors *cs) {
 	}
 	SL_LIST_FOREACH_SAFE(it, &cs->conns) {
 		struct sl_conn *c = SL_LIST_ENTRY(it, struct sl_conn, link);
-		if (c->retired && !conn_used(cs, c)) conn_close(c);
+		if (c->retired && !conn_used(cs, c)) conn_close(c); /* on_closed() brings us back */
 		if (c->retired && c->closed) conn_free(c);
 	}
 }

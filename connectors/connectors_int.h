@@ -157,8 +157,8 @@ struct sl_pipeline {
 	struct sl_list in_mem; /* all chunks in memory but held and incoming */
 	struct sl_way *way;
 	uint32_t way_count, depth, next_way;
-	struct sl_lane lane[LANES + 1];
-	uint64_t blocked; /* bit per lane */
+	struct sl_lane *lane; /* LANES + 1; NULL until a row had to wait */
+	uint64_t blocked;     /* bit per lane */
 	size_t parked;
 	struct dead_wait *dead;
 	size_t dead_n, dead_cap;
@@ -215,6 +215,7 @@ int pipeline_log_open(struct sl_pipeline *p, struct sl_err *err);     /* M; take
 void pipeline_chunk_enter(struct sl_pipeline *p, struct sl_chunk *c); /* into memory */
 
 /* pipeline_done.c */
+void pipeline_park(struct sl_pipeline *p, unsigned lane, struct row_ref ref);
 enum row_end { ROW_DELIVERED, ROW_REJECTED, ROW_OVERFLOW, ROW_EXPIRED, ROW_SHUTDOWN };
 void pipeline_rows_end(struct sl_pipeline *p, struct sl_chunk *c, uint32_t n, enum row_end how);
 void pipeline_reject(struct sl_pipeline *p, struct row_ref ref, const char *reason);
@@ -252,6 +253,7 @@ struct connectors {
 	struct sl_timer stop_timer;
 	struct sl_post kick;
 	bool kicked, draining, stopped;
+	bool reaping;     /* something replaced has not ended yet */
 	uint64_t commits; /* changes while M waits for a call only */
 
 	/* M waits for the loop. */

@@ -159,6 +159,7 @@ static void on_closed(struct sl_conn *c) {
 	thread_worker_free(c->thread);
 	c->thread = NULL;
 	c->closed = true;
+	c->cs->reaping = true;
 	state_set(c, CONN_STOPPED, NULL);
 	pipelines_wake(c);
 }

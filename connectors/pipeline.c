@@ -80,7 +80,8 @@ void pipeline_free(struct sl_pipeline *p) {
 		row_queue_fini(&p->way[i].q);
 		row_queue_fini(&p->way[i].back);
 	}
-	for (size_t i = 0; i <= LANES; i++) row_queue_fini(&p->lane[i].parked);
+	for (size_t i = 0; i <= LANES && p->lane; i++) row_queue_fini(&p->lane[i].parked);
+	sl_free(p->lane);
 	for (size_t i = 0; i < p->dead_n; i++) sl_free(p->dead[i].reason);
 	for (struct pipeline_batch *bt = p->pool, *next; bt; bt = next) {
 		next = bt->next;
@@ -246,8 +247,7 @@ static struct pipeline_batch *batch_cut(struct sl_pipeline *p, struct sl_way *wa
 		if (key && p->blocked) {
 			unsigned lane = (unsigned)(sql_row_head(ref.row)->order % LANES);
 			if (p->blocked >> lane & 1) {
-				row_queue_push(&p->lane[lane].parked, ref);
-				p->parked++;
+				pipeline_park(p, lane, ref);
 				continue;
 			}
 		}

@@ -98,8 +98,14 @@ static unsigned lane_of(const struct sl_pipeline *p, const void *row) {
 	return p->action->conf.order == ORDER_KEY ? (unsigned)(sql_row_head(row)->order % LANES) : LANE_FREE;
 }
 
-static void lane_park(struct sl_pipeline *p, unsigned lane, struct row_ref ref) {
-	row_queue_push(&p->lane[lane].parked, ref);
+/* Most actions never need lanes. */
+static struct sl_lane *lane_at(struct sl_pipeline *p, unsigned lane) {
+	if (!p->lane) p->lane = SL_NEW_ARRAY(struct sl_lane, LANES + 1);
+	return &p->lane[lane];
+}
+
+void pipeline_park(struct sl_pipeline *p, unsigned lane, struct row_ref ref) {
+	row_queue_push(&lane_at(p, lane)->parked, ref);
 	p->parked++;
 }
 
@@ -115,11 +121,11 @@ static void row_attempt(struct sl_pipeline *p, struct row_ref ref, const char *r
 	}
 	p->count.retried++;
 	unsigned lane = lane_of(p, ref.row);
-	struct sl_lane *l = &p->lane[lane];
+	struct sl_lane *l = lane_at(p, lane);
 	uint64_t due = p->now_ms + retry_pause_ms((uint64_t)conf->first_ms, (uint64_t)conf->max_ms, ref.attempts);
 	if (l->parked.n == 0 || (lane == LANE_FREE && due < l->due_ms)) l->due_ms = due;
 	if (lane != LANE_FREE) p->blocked |= (uint64_t)1 << lane;
-	lane_park(p, lane, ref);
+	pipeline_park(p, lane, ref);
 }
 
 /* Lanes with a row that must wait: its successors of this batch wait behind it. */
@@ -136,8 +142,9 @@ static void row_back(struct sl_pipeline *p, struct pipeline_batch *bt, uint32_t 
 	unsigned lane = lane_of(p, bt->ref[i].row);
 	if (lane != LANE_FREE && (delayed >> lane & 1)) {
 		p->blocked |= (uint64_t)1 << lane;
-		if (p->lane[lane].parked.n == 0) p->lane[lane].due_ms = p->now_ms;
-		lane_park(p, lane, bt->ref[i]);
+		struct sl_lane *l = lane_at(p, lane);
+		if (l->parked.n == 0) l->due_ms = p->now_ms;
+		pipeline_park(p, lane, bt->ref[i]);
 	} else
 		row_queue_push(&bt->way->back, bt->ref[i]);
 }

@@ -135,7 +135,11 @@ int pipeline_log_open(struct sl_pipeline *p, struct sl_err *err) {
 	}
 	struct sl_slice *names = SL_NEW_ARRAY(struct sl_slice, p->action->param_count + 1);
 	struct spill_opts opts = log_opts(p, dir, names);
-	int r = spill_open(&opts, &p->log, err);
+	int r = spill_mkdirs(parent); /* the log's own folder is made with its first row */
+	if (r != SL_OK)
+		sl_err_set(err, r, "cannot make the folder %s: %s; check node.data_dir and its rights", parent,
+			   strerror(errno));
+	if (r == SL_OK) r = spill_open(&opts, &p->log, err);
 	p->log_dir = dir;
 	if (r == SL_OK) {
 		log_adopt_all(p, parent, name);
@@ -272,7 +276,7 @@ static void chunk_save(struct sl_pipeline *p, struct sl_chunk *c) {
 
 void pipeline_save(struct sl_pipeline *p) {
 	for (uint32_t i = 0; i < p->way_count; i++) queue_mark(&p->way[i].q);
-	for (size_t i = 0; i <= LANES; i++) queue_mark(&p->lane[i].parked);
+	for (size_t i = 0; i <= LANES && p->lane; i++) queue_mark(&p->lane[i].parked);
 	for (size_t i = 0; i < p->dead_n; i++) row_mark(&p->dead[i].ref);
 	SL_LIST_FOREACH(it, &p->in_mem) {
 		struct sl_chunk *c = SL_LIST_ENTRY(it, struct sl_chunk, in_mem);

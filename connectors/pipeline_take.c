@@ -147,15 +147,18 @@ static bool log_unread(const struct sl_pipeline *p) {
 
 /* ---- Intake. --------------------------------------------------------------------------------------------------------- */
 
+static const char *hold_advice(int status) {
+	if (status == SL_ELIMIT) return "see why the connector does not keep up, or raise buffer.disk";
+	return status == SL_ENOSPACE ? "make room on this disk" : "check the disk and the rights of the folder";
+}
+
 static void hold_begin(struct sl_pipeline *p, int status) {
 	if (!p->held.head) {
 		p->hold_pause_ms = HOLD_PAUSE_MS;
 		atomic_store_explicit(&p->shared.holding, true, memory_order_relaxed);
 		log_error(LOG_ACTION, "action holds its publishers: the log has no room",
 			  "action=%s path=%s reason=%s do=%s", p->action->name, p->log_dir,
-			  status == SL_ELIMIT ? "buffer.disk is used up" : sl_status_text(status),
-			  status == SL_ENOSPACE ? "make room on this disk"
-						: "see why the connector does not keep up, or raise buffer.disk");
+			  status == SL_ELIMIT ? "buffer.disk is used up" : sl_status_text(status), hold_advice(status));
 	} else
 		p->hold_pause_ms = p->hold_pause_ms * 2 < HOLD_PAUSE_MAX_MS ? p->hold_pause_ms * 2 : HOLD_PAUSE_MAX_MS;
 	p->hold_due_ms = p->now_ms + p->hold_pause_ms;

@@ -49,7 +49,7 @@ struct spill_ref {
 static inline bool spill_ref_logged(const struct spill_ref *ref) { return ref->segment != NULL; }
 
 struct spill_opts {
-	const char *dir;                /* made if missing, with its parents */
+	const char *dir;                /* made with its parents when the first record is written */
 	uint64_t segment_bytes;         /* a new segment begins above this */
 	const struct sl_slice *columns; /* names of a row's values, written into each segment; copied */
 	size_t column_count;
@@ -63,7 +63,8 @@ struct spill_stat {
 };
 
 int spill_open(const struct spill_opts *opts, struct spill **out, struct sl_err *err);
-/* Writes the mark and deletes segments without undone records. The rest stays for the next open. NULL is fine. */
+/* Writes the mark and deletes segments without undone records, and the folder when nothing is left in it. The rest stays for the
+ * next open. NULL is fine. */
 void spill_close(struct spill *s);
 
 /* Appends records, each `record[i]` = spill_head + rows of size[i] bytes in all. With keep[i] the caller holds the rows in
@@ -93,7 +94,8 @@ int spill_sync_fd(const struct spill *s);
 
 /* Undone rows in a folder of this form, reading only: for logs that nobody owns any more. -SL_E when it can't be read. */
 int spill_count(const char *dir, uint64_t *rows);
-int spill_remove(const char *dir); /* a folder whose rows are all done: the mark, then the folder itself */
+int spill_remove(
+    const char *dir); /* a folder whose rows are all done, with all of the log's files; SL_OK when not there */
 
 int spill_mkdirs(const char *dir); /* with parents; SL_OK when there */
 

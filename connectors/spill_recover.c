@@ -220,6 +220,7 @@ int spill_count(const char *dir, uint64_t *rows) {
 int spill_remove(const char *dir) {
 	struct found f = {0};
 	int r = segments_find(dir, &f);
+	if (r == SL_ENOTFOUND) return SL_OK;
 	for (size_t i = 0; i < f.len; i++) {
 		char *segment = spill_path(dir, f.seq[i]);
 		if (unlink(segment) != 0) r = sl_status_from_errno(errno);
@@ -227,7 +228,8 @@ int spill_remove(const char *dir) {
 	}
 	char *path = sl_asprintf("%s/mark", dir);
 	if (r == SL_OK && unlink(path) != 0 && errno != ENOENT) r = sl_status_from_errno(errno);
-	if (r == SL_OK && rmdir(dir) != 0) r = sl_status_from_errno(errno);
+	/* Files that were set aside keep the folder. */
+	if (r == SL_OK && rmdir(dir) != 0 && errno != ENOTEMPTY && errno != EEXIST) r = sl_status_from_errno(errno);
 	sl_free(path);
 	sl_free(f.seq);
 	return r;

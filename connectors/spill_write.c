@@ -70,10 +70,6 @@ void spill_segment_delete(struct spill *s, struct spill_segment *g) {
 
 int spill_open(const struct spill_opts *opts, struct spill **out, struct sl_err *err) {
 	*out = NULL;
-	int r = spill_mkdirs(opts->dir);
-	if (r != SL_OK)
-		return sl_err_set(err, r, "cannot make the folder %s: %s; check node.data_dir and its rights",
-				  opts->dir, strerror(errno));
 	struct spill *s = SL_NEW(struct spill);
 	s->dir = sl_strdup(opts->dir);
 	s->segment_bytes = opts->segment_bytes;
@@ -84,8 +80,10 @@ int spill_open(const struct spill_opts *opts, struct spill **out, struct sl_err 
 	s->mark_fd = -1;
 	sl_list_init(&s->segments);
 	sl_list_init(&s->kept);
-	r = spill_mark_open(s, err);
-	if (r == SL_OK) r = spill_recover(s, err);
+	struct stat st;
+	int r = SL_OK;
+	if (stat(s->dir, &st) == 0) r = spill_mark_open(s, err);
+	if (s->mark_fd >= 0 && r == SL_OK) r = spill_recover(s, err);
 	if (r != SL_OK) {
 		spill_close(s);
 		return r;
@@ -96,16 +94,19 @@ int spill_open(const struct spill_opts *opts, struct spill **out, struct sl_err 
 
 void spill_close(struct spill *s) {
 	if (!s) return;
-	if (s->mark_fd >= 0 && spill_mark_due(s)) spill_mark_write(s);
+	bool empty = true;
+	if (spill_mark_due(s)) spill_mark_write(s);
 	SL_LIST_FOREACH_SAFE(it, &s->segments) {
 		struct spill_segment *g = SL_LIST_ENTRY(it, struct spill_segment, link);
+		empty = empty && g->live == 0;
 		if (g->live == 0)
 			spill_segment_delete(s, g);
 		else
 			spill_segment_free(g);
 	}
-	/* The mark stays with the folder: sequence numbers go on from it. */
 	if (s->mark_fd >= 0) close(s->mark_fd);
+	if (s->mark_fd >= 0 && empty && spill_remove(s->dir) != SL_OK)
+		log_warn(LOG_ACTION, "empty log cannot be removed", "path=%s err=%s", s->dir, strerror(errno));
 	sl_buf_fini(&s->window.buf);
 	sl_free((void *)(uintptr_t)s->names.at);
 	sl_free(s->name_bytes);
@@ -149,6 +150,9 @@ static void header_write(const struct spill *s, uint64_t first_seq, struct sl_bu
 }
 
 static int segment_new(struct spill *s) {
+	int made = s->mark_fd >= 0 ? SL_OK : spill_mkdirs(s->dir);
+	if (made == SL_OK && s->mark_fd < 0) made = spill_mark_open(s, NULL);
+	if (made != SL_OK) return made;
 	char *path = spill_path(s->dir, s->next_seq);
 	struct sl_buf header = SL_BUF_INIT;
 	int fd = open(path, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
@@ -318,7 +322,7 @@ uint64_t spill_mark(const struct spill *s) {
 	return s->unread_records ? s->read_seq : s->next_seq;
 }
 
-bool spill_mark_due(const struct spill *s) { return spill_mark(s) != s->mark_written; }
+bool spill_mark_due(const struct spill *s) { return s->mark_fd >= 0 && spill_mark(s) != s->mark_written; }
 
 static void mark_slot_write(struct spill *s, uint64_t seq) {
 	struct mark_slot slot = {.seq = seq, .generation = ++s->mark_generation};

@@ -3,9 +3,9 @@
  * In steady state nothing is allocated here: chunks and ticket lists go round. */
 #include "connectors_int.h"
 
-#define SPARE_MAX 64                /* chunks in a worker's pool */
-#define SPARE_BYTES_MAX (1 * SL_MB) /* a larger one is not kept */
-#define SPARE_SEND 16               /* spare chunks that are worth a letter of their own */
+#define SPARE_MAX 32                  /* chunks in a worker's pool */
+#define SPARE_BYTES_MAX (256 * SL_KB) /* a larger one is not kept */
+#define SPARE_SEND 16                 /* spare chunks that are worth a letter of their own */
 
 static struct sl_chunk *chunk_make(struct sl_pipeline *p, size_t worker, bool qos) {
 	struct sl_chunk *c = SL_NEW(struct sl_chunk);

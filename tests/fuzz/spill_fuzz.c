@@ -3,6 +3,7 @@
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "log.h"
@@ -67,6 +68,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
 	scratch_dir();
 	char *path = sl_asprintf("%s/%020d.log", dir, 1), *bad = sl_asprintf("%s.bad", path),
 	     *mark = sl_asprintf("%s/mark", dir);
+	mkdir(dir, 0700); /* an empty log leaves no folder */
 	int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
 	if (fd < 0 || write(fd, data, size) != (ssize_t)size) abort();
 	close(fd);

@@ -74,7 +74,7 @@ static int64_t record_read(struct spill *s, struct spill_ref *ref, uint32_t *row
 static size_t files(const char *dir, const char *end) {
 	DIR *d = opendir(dir);
 	size_t n = 0;
-	assert_non_null(d);
+	if (!d) return 0; /* an empty log leaves no folder */
 	for (struct dirent *e; (e = readdir(d));) {
 		size_t len = strlen(e->d_name);
 		n += len > strlen(end) && strcmp(e->d_name + len - strlen(end), end) == 0;
@@ -205,6 +205,7 @@ static void test_spill__a_flipped_bit_never_gives_a_wrong_row(void **state) {
 	close(fd);
 	for (off_t at = 0; at < st.st_size; at++) {
 		whole[at] ^= 0x10;
+		mkdir(dir, 0777);
 		fd = open(path, O_WRONLY | O_TRUNC | O_CREAT, 0666);
 		assert_int_equal(write(fd, whole, (size_t)st.st_size), st.st_size);
 		close(fd);
