@@ -4,10 +4,10 @@
 #include "sql_vm.h"
 #include "utf8.h"
 
-enum { FAMILIES_MAX = 16, BUILT_IN = 12 };
+enum { FAMILIES_MAX = 16, BUILT_IN = 13 };
 static const struct sql_fn_family *families[FAMILIES_MAX] = {
-    &sql_fn_math,  &sql_fn_bits,    &sql_fn_string, &sql_fn_array, &sql_fn_map,  &sql_fn_json,
-    &sql_fn_check, &sql_fn_convert, &sql_fn_codec,  &sql_fn_hash,  &sql_fn_time, &sql_fn_misc,
+    &sql_fn_math,  &sql_fn_bits,    &sql_fn_string, &sql_fn_format, &sql_fn_array, &sql_fn_map,  &sql_fn_json,
+    &sql_fn_check, &sql_fn_convert, &sql_fn_codec,  &sql_fn_hash,   &sql_fn_time,  &sql_fn_misc,
 };
 static size_t n_families = BUILT_IN;
 

@@ -64,7 +64,7 @@ int sql_call_text(struct sql_call *c, const struct sl_buf *text, struct sql_valu
 struct sql_value sql_call_bytes(struct sl_slice bytes); /* STRING when UTF-8, else BYTES */
 struct sql_list *sql_call_list(struct sql_call *c, uint32_t n);
 
-extern const struct sql_fn_family sql_fn_math, sql_fn_bits, sql_fn_string, sql_fn_array, sql_fn_map, sql_fn_json,
-    sql_fn_convert, sql_fn_check, sql_fn_codec, sql_fn_hash, sql_fn_time, sql_fn_misc;
+extern const struct sql_fn_family sql_fn_math, sql_fn_bits, sql_fn_string, sql_fn_format, sql_fn_array, sql_fn_map,
+    sql_fn_json, sql_fn_convert, sql_fn_check, sql_fn_codec, sql_fn_hash, sql_fn_time, sql_fn_misc;
 
 #endif

@@ -1,0 +1,228 @@
+/* fn_format.c: text by a format, as Erlang writes it: ~Width.Precision.PadDirective.
+ *
+ *     ~s text   ~p ~w a value as code   ~b ~B integer (precision: base)   ~f ~e ~g float   ~c character
+ *     ~i skips an argument   ~n new line   ~~ a tilde
+ * Width counts characters; negative: to the left. What is wider is cut (text) or shown as stars (numbers). */
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "sql_vm.h"
+#include "utf8.h"
+
+struct directive {
+	int64_t width, precision; /* -1: not given */
+	bool left;
+	char fill, letter;
+};
+
+static bool number_at(struct sl_slice *f, int64_t *out) {
+	*out = -1;
+	while (f->n && f->p[0] >= '0' && f->p[0] <= '9') {
+		*out = (*out < 0 ? 0 : *out) * 10 + (f->p[0] - '0');
+		if (*out > 4096) return false;
+		*f = slice_from(*f, 1);
+	}
+	return true;
+}
+
+/* Takes what follows a '~' off the format. */
+static bool read_directive(struct sl_slice *f, struct directive *d) {
+	*d = (struct directive){.width = -1, .precision = -1, .fill = ' '};
+	if (f->n && f->p[0] == '-') {
+		d->left = true;
+		*f = slice_from(*f, 1);
+	}
+	if (!number_at(f, &d->width)) return false;
+	if (f->n && f->p[0] == '.') {
+		*f = slice_from(*f, 1);
+		if (!number_at(f, &d->precision)) return false;
+	}
+	if (f->n >= 2 && f->p[0] == '.') {
+		d->fill = f->p[1];
+		*f = slice_from(*f, 2);
+	}
+	if (f->n && f->p[0] == 't') *f = slice_from(*f, 1); /* ~ts: all text is Unicode here */
+	if (f->n == 0) return false;
+	d->letter = f->p[0];
+	*f = slice_from(*f, 1);
+	return true;
+}
+
+static void put_field(struct sl_buf *b, const struct directive *d, struct sl_slice text) {
+	bool sound = utf8_valid(text), is_text = d->letter == 's';
+	int64_t have = (int64_t)(sound ? utf8_length(text) : text.n);
+	int64_t most = is_text && d->precision >= 0 ? d->precision : have;
+	if (is_text && d->width >= 0 && most > d->width) most = d->width;
+	while (have > most && text.n) { /* from the end, a character at a time */
+		do text.n--;
+		while (sound && text.n && ((uint8_t)text.p[text.n] & 0xc0) == 0x80);
+		have--;
+	}
+	if (d->width >= 0 && have > d->width) {
+		for (int64_t i = 0; i < d->width; i++) sl_buf_put(b, '*');
+		return;
+	}
+	for (int64_t i = have; !d->left && i < d->width; i++) sl_buf_put(b, d->fill);
+	sl_buf_append_slice(b, text);
+	for (int64_t i = have; d->left && i < d->width; i++) sl_buf_put(b, d->fill);
+}
+
+/* Erlang's way to show a value: text in <<"...">>. */
+static void show(const struct sql_value *v, struct sl_buf *out) {
+	if (v->kind == SQL_NULL) {
+		sl_buf_append_str(out, "undefined");
+	} else if (sql_is_text(v)) {
+		sl_buf_append_str(out, "<<\"");
+		sql_value_to_text(v, out);
+		sl_buf_append_str(out, "\">>");
+	} else {
+		sql_value_json(v, out);
+	}
+}
+
+static int put_integer(struct sql_call *c, const struct directive *d, struct sql_value v, struct sl_buf *b) {
+	const char *digits =
+	    d->letter == 'B' ? "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ" : "0123456789abcdefghijklmnopqrstuvwxyz";
+	uint64_t base = d->precision < 0 ? 10 : (uint64_t)d->precision;
+	if (v.kind != SQL_INT || base < 2 || base > 36)
+		return sql_call_fail(c, "~b needs an integer and a base from 2 to 36");
+	char text[70];
+	size_t at = sizeof text;
+	uint64_t rest = v.i < 0 ? 0 - (uint64_t)v.i : (uint64_t)v.i;
+	do text[--at] = digits[rest % base];
+	while ((rest /= base) != 0);
+	if (v.i < 0) text[--at] = '-';
+	put_field(b, d, slice_make(text + at, sizeof text - at));
+	return SL_OK;
+}
+
+static int put_float(struct sql_call *c, const struct directive *d, struct sql_value v, struct sl_buf *b) {
+	int precision = d->precision < 0 ? 6 : (int)d->precision;
+	char text[512];
+	if (v.kind != SQL_DOUBLE && v.kind != SQL_INT) return sql_call_fail(c, "~%c needs a number", d->letter);
+	if (precision > 100) return sql_call_fail(c, "a precision is at most 100");
+	double x = sql_to_double(&v);
+	int n = d->letter == 'e'   ? snprintf(text, sizeof text, "%.*e", precision, x)
+		: d->letter == 'g' ? snprintf(text, sizeof text, "%.*g", precision, x)
+				   : snprintf(text, sizeof text, "%.*f", precision, x);
+	put_field(b, d, slice_make(text, n > 0 ? (size_t)n : 0));
+	return SL_OK;
+}
+
+static int put_argument(struct sql_call *c, const struct directive *d, const struct sql_value *v, struct sl_buf *b) {
+	char bytes[4];
+	struct sl_buf shown = SL_BUF_INIT;
+	switch (d->letter) {
+	case 'i': return SL_OK;
+	case 'b':
+	case 'B': return put_integer(c, d, sql_number(*v), b);
+	case 'f':
+	case 'e':
+	case 'g': return put_float(c, d, sql_number(*v), b);
+	case 's':
+		if (!sql_is_text(v) && v->kind != SQL_BOOL)
+			return sql_call_fail(c, "~s needs text, got %s", sql_kind_name(v->kind));
+		sql_value_to_text(v, &shown);
+		break;
+	case 'p':
+	case 'w': show(v, &shown); break;
+	case 'c':
+		if (v->kind != SQL_INT || v->i < 0 || v->i > 0x10ffff)
+			return sql_call_fail(c, "~c needs the number of a character");
+		sl_buf_append(&shown, bytes, utf8_encode((uint32_t)v->i, bytes));
+		break;
+	default: return sql_call_fail(c, "there is no directive ~%c", d->letter);
+	}
+	put_field(b, d, sl_buf_slice(&shown));
+	sl_buf_fini(&shown);
+	return SL_OK;
+}
+
+static int format(struct sql_call *c, struct sl_slice f, const struct sql_value *args, uint32_t n,
+		  struct sql_value *out) {
+	struct sl_buf *b = &c->vm->scratch;
+	struct directive d;
+	uint32_t used = 0;
+	sl_buf_clear(b);
+	while (f.n && b->n <= SQL_TEXT_MAX) {
+		char ch = f.p[0];
+		f = slice_from(f, 1);
+		if (ch != '~') {
+			sl_buf_put(b, ch);
+			continue;
+		}
+		if (!read_directive(&f, &d))
+			return sql_call_fail(c, "the format ends within, or holds too large, a directive");
+		if (d.letter == 'n' || d.letter == '~') {
+			sl_buf_put(b, d.letter == 'n' ? '\n' : '~');
+			continue;
+		}
+		if (used == n) return sql_call_fail(c, "the format has more directives than arguments");
+		int r = put_argument(c, &d, &args[used++], b);
+		if (r != SL_OK) return r;
+	}
+	if (used != n) return sql_call_fail(c, "the format uses %u of %u arguments", used, n);
+	return sql_call_text(c, b, out);
+}
+
+static int fn_sprintf(struct sql_call *c, const struct sql_value *a, uint32_t n, struct sql_value *out) {
+	return format(c, sql_value_text(&a[0]), a + 1, n - 1, out);
+}
+static int fn_sprintf_s(struct sql_call *c, const struct sql_value *a, uint32_t n, struct sql_value *out) {
+	(void)n;
+	return format(c, sql_value_text(&a[0]), a[1].list->at, a[1].list->n, out);
+}
+
+/* Numbers bare, all else in quotes, a quote inside doubled as standard SQL wants it. */
+static int fn_sql_values(struct sql_call *c, const struct sql_value *a, uint32_t n, struct sql_value *out) {
+	(void)n;
+	struct sl_buf *b = &c->vm->scratch, text = SL_BUF_INIT;
+	sl_buf_clear(b);
+	for (uint32_t i = 0; i < a[0].list->n && b->n <= SQL_TEXT_MAX; i++) {
+		const struct sql_value *v = &a[0].list->at[i];
+		if (i) sl_buf_append_str(b, ", ");
+		if (sql_is_number(v) || v->kind == SQL_NULL) {
+			sql_value_json(v, b);
+			continue;
+		}
+		sl_buf_clear(&text);
+		sql_value_to_text(v, &text);
+		sl_buf_put(b, '\'');
+		for (size_t j = 0; j < text.n; j++) {
+			if (text.p[j] == '\'') sl_buf_put(b, '\'');
+			sl_buf_put(b, text.p[j]);
+		}
+		sl_buf_put(b, '\'');
+	}
+	sl_buf_fini(&text);
+	return sql_call_text(c, b, out);
+}
+
+static const struct sql_fn table[] = {
+    {.name = "sprintf",
+     .args = "s?a*",
+     .call = fn_sprintf,
+     .usage = "sprintf(format, arg, ...)",
+     .doc =
+	 "Text by a format: ~s text, ~b integer, ~.2f float, ~p any value; ~5s and ~-5s for the width, ~3..0b for the "
+	 "fill.",
+     .errors = "when arguments and format do not fit",
+     .example = "sprintf('~s=~.2f ~3..0b', 'a', 3.14159, 7)",
+     .gives = "\"a=3.14 007\""},
+    {.name = "sprintf_s",
+     .args = "sl",
+     .call = fn_sprintf_s,
+     .usage = "sprintf_s(format, array)",
+     .doc = "The same with the arguments in an array.",
+     .errors = "when arguments and format do not fit",
+     .example = "sprintf_s('~s-~p', ['a', 1])",
+     .gives = "\"a-1\""},
+    {.name = "join_to_sql_values_string",
+     .args = "l",
+     .call = fn_sql_values,
+     .usage = "join_to_sql_values_string(array)",
+     .doc = "The elements as SQL literals with ', ' between. Parameters are safer: a template knows its target.",
+     .example = "join_to_sql_values_string(['it''s', 1])",
+     .gives = "\"'it''s', 1\""},
+};
+const struct sql_fn_family sql_fn_format = {"Formats", table, SL_ARRAY_LEN(table)};
