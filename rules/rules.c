@@ -113,6 +113,16 @@ static void adopt_pipelines(struct ruleset *set) {
 	}
 }
 
+/* A status page may be reading the set. It does so inside sl_loops_park(), and so does this: one after the other. */
+struct set_change {
+	struct rules *rules;
+	struct ruleset *next;
+};
+static void change_set(void *arg) {
+	struct set_change *change = arg;
+	change->rules->set = change->next;
+}
+
 void rules_commit(struct rules *r, struct rules_prepared *p, rules_commit_cb done, void *arg) {
 	struct rules_swap *swap = sl_zalloc(sizeof *swap + r->worker_count * sizeof swap->letters[0]);
 	uint32_t running = 0;
@@ -124,7 +134,7 @@ void rules_commit(struct rules *r, struct rules_prepared *p, rules_commit_cb don
 	swap->arg = arg;
 	adopt_pipelines(p->set);
 	ruleset_complete(p->set, r->set, r->worker_count);
-	r->set = p->set;
+	sl_loops_park(NULL, 0, change_set, &(struct set_change){.rules = r, .next = p->set});
 	sl_free(p);
 
 	for (uint32_t w = 0; w < r->worker_count; w++) {
