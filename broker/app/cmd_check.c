@@ -14,9 +14,12 @@ static int check(const char *file) {
 	if (loaded.conf) load_rules(&loaded, NULL, rules, &report);
 	int code = report.len > 0 ? EXIT_INPUT : EXIT_FINE;
 	load_print(&report);
-	if (code == EXIT_FINE)
-		printf("%s: fine: %zu connectors, %zu rules\n", file, json_object_size(loaded.conf->connectors),
-		       json_object_size(loaded.conf->rules));
+	if (code == EXIT_FINE) {
+		size_t connectors = json_object_size(loaded.conf->connectors);
+		size_t count = json_object_size(loaded.conf->rules);
+		printf("%s: fine: %zu connector%s, %zu rule%s\n", file, connectors, connectors == 1 ? "" : "s", count,
+		       count == 1 ? "" : "s");
+	}
 	load_fini(&loaded);
 	rules_free(rules);
 	conf_report_fini(&report);
