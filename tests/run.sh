@@ -11,7 +11,7 @@
 set -uo pipefail
 cd "$(dirname "$0")/.."
 
-SUITES="build tidy unit sql mqtt clients cli fault tsan fuzz quickstart"
+SUITES="build tidy unit sql mqtt clients cli docs fault tsan fuzz quickstart"
 export LC_ALL=C.UTF-8 TZ=UTC PYTHONDONTWRITEBYTECODE=1
 RESULTS=build/test-results
 JOBS=$(nproc)
@@ -162,7 +162,7 @@ suite() {
 		|| [ -s $RESULTS/unit.counts ] || without unit dev ;;
 	sql) need dev && SLUICE_BIN=$PWD/build/dev/sluice python_suite sql 300 sql \
 		|| [ -s $RESULTS/sql.counts ] || without sql dev ;;
-	mqtt | clients | cli) need dev && SLUICE_BIN=$PWD/build/dev/sluice python_suite "$1" 600 "$1" \
+	mqtt | clients | cli | docs) need dev && SLUICE_BIN=$PWD/build/dev/sluice python_suite "$1" 600 "$1" \
 		|| [ -s $RESULTS/"$1".counts ] || without "$1" dev ;;
 	fault) need dev && need release && SLUICE_BIN=$PWD/build/dev/sluice SLUICE_FAST_BIN=$PWD/build/release/sluice \
 		python_suite fault 900 fault || [ -s $RESULTS/fault.counts ] || without fault "dev or release" ;;
