@@ -83,11 +83,6 @@ static const struct sl_connector_kind *kind_of(const json_t *tree, struct conf_a
 
 static struct sl_conn *conn_prepare(struct connectors *cs, const char *name, const json_t *tree, struct conf_at at,
 				    struct conf_report *report) {
-	if (!json_is_object(tree)) {
-		conf_report_add(report, at, CONF_AT_VALUE, SL_ETYPE,
-				"a connector is an object such as {type: sqlite, path: ./data/archive.db}");
-		return NULL;
-	}
 	const struct sl_connector_kind *kind = kind_of(tree, at, report);
 	if (!kind) return NULL;
 	sl_assert(kind->abi == SL_CONNECTOR_ABI);
@@ -108,6 +103,22 @@ static struct sl_conn *conn_prepare(struct connectors *cs, const char *name, con
 	return NULL;
 }
 
+/* A bare `type: null` is YAML's null; we know what is meant. */
+static struct sl_conn *conn_prepare_any(struct connectors *cs, const char *name, const json_t *tree, struct conf_at at,
+					struct conf_report *report) {
+	if (!json_is_object(tree)) {
+		conf_report_add(report, at, CONF_AT_VALUE, SL_ETYPE,
+				"a connector is an object such as {type: sqlite, path: ./data/archive.db}");
+		return NULL;
+	}
+	if (!json_is_null(json_object_get(tree, "type"))) return conn_prepare(cs, name, tree, at, report);
+	json_t *copy = json_copy((json_t *)(uintptr_t)tree);
+	json_object_set_new(copy, "type", json_string("null"));
+	struct sl_conn *c = conn_prepare(cs, name, copy, at, report);
+	json_decref(copy);
+	return c;
+}
+
 int connectors_prepare(struct connectors *cs, const json_t *tree, struct conf_at at, struct conf_report *report,
 		       struct connectors_set **out) {
 	struct connectors_set *set = SL_NEW(struct connectors_set);
@@ -122,11 +133,9 @@ int connectors_prepare(struct connectors *cs, const json_t *tree, struct conf_at
 	json_t *value;
 	json_object_foreach((json_t *)(uintptr_t)tree, name, value) {
 		char *path = yaml_path_key(at.path, name);
-		struct sl_conn *c = conn_prepare(cs, name, value, (struct conf_at){at.doc, path}, report);
+		struct sl_conn *c = conn_prepare_any(cs, name, value, (struct conf_at){at.doc, path}, report);
 		sl_free(path);
-		if (!c) { /* keeps its place, so that its actions are not called wrong as well */
-			c = conn_new(cs, name);
-		}
+		if (!c) c = conn_new(cs, name); /* keeps its place, so that its actions are not called wrong as well */
 		set->conns[set->conn_count++] = c;
 	}
 	return report->len + report->dropped > before ? SL_EINVAL : SL_OK;

@@ -107,7 +107,7 @@ static void test_contract__a_batch_without_answer_is_cancelled_and_counted_as_ma
 	(void)state;
 	struct rig *r = rig_new(1);
 	rig_load(r,
-		 "connectors: {n: {type: 'null', delay: 1h}}\n"
+		 "connectors: {n: {type: null, delay: 1h}}\n"
 		 "actions: [{connector: n, columns: {a: x, b: x, c: x}, timeout: 20ms, "
 		 "retry: {first: 1ms, max: 2ms, attempts: 2}}]\n%s",
 		 "");
