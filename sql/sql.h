@@ -77,7 +77,8 @@ struct sql_input {
 	const void *event;
 	struct sl_slice payload;
 	/* hits[map[path number]] is the program's path, extracted by the caller with any set that holds it; payload_status
-	 * is what jpath_extract() said: when not SL_OK, reading a path fails the run. map NULL = identity. */
+	 * is what jpath_extract() said: when not SL_OK, reading a path that has no hit fails the run (one that was found
+	 * before the document broke off counts). map NULL = identity. */
 	const struct jpath_hit *hits;
 	const uint16_t *map;
 	int payload_status;

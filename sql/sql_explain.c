@@ -57,6 +57,12 @@ static void print_column(const struct sql_program *p, uint32_t id, struct sl_buf
 		if (p->source->columns[i].id == id) sl_buf_append_str(out, p->source->columns[i].name);
 }
 
+/* r6 .. r8: the n registers from a on. */
+static void print_run(const struct sql_step *s, struct sl_buf *out) {
+	if (s->n >= 1) sl_buf_printf(out, "r%u", s->a);
+	if (s->n >= 2) sl_buf_printf(out, s->n == 2 ? ", r%u" : " .. r%u", s->a + s->n - 1);
+}
+
 static void print_effect(const struct sql_program *p, const struct sql_code *code, const struct sql_step *s,
 			 struct sl_buf *out) {
 	for (const char *e = effects[s->op]; *e; e++) {
@@ -70,7 +76,8 @@ static void print_effect(const struct sql_program *p, const struct sql_code *cod
 		case 'b': print_operand(code, s->b, out); break;
 		case 'p': sql_path_print(&p->paths[s->n], out); break;
 		case 'c': print_column(p, s->n, out); break;
-		case 'f': sl_buf_printf(out, "%s()", s->fn->name); break;
+		case 'f': sl_buf_append_str(out, s->fn->name); break;
+		case 'r': print_run(s, out); break;
 		case 'j': sl_buf_printf(out, "%u", s->jump); break;
 		case 't': print_target(s->target, out); break;
 		case 'n': sl_buf_printf(out, "%u", s->n); break;

@@ -1,7 +1,7 @@
 /* sql_op_tbl.h: the steps a program is made of: SQL_OP(name, effect).
  *
  * In an effect %d is the register written, %a and %b are operands (a register rN or a constant), %p a payload path, %c a
- * column, %f a function, %j the step jumped to, %n a number. EXPLAIN prints the effect with these filled in; enum and
+ * column, %f a function, %r a run of registers, %j the step jumped to, %n a number. EXPLAIN prints the effect with these filled in; enum and
  * dispatch are made from the same rows.
  * ORDER COMPARE: EQ .. GE, EQ_N .. GE_N and the six in enum sql_binary have the same order. */
 /* where values come from */
@@ -15,7 +15,7 @@ SQL_OP(MEMBER, "%d = member %b of %a")
 SQL_OP(INDEX, "%d = element %b of %a")
 SQL_OP(SLICE, "%d = elements from %b to the next register's of %a")
 SQL_OP(RANGE, "%d = integers from %a to %b")
-SQL_OP(LIST, "%d = array of the %n registers from %a")
+SQL_OP(LIST, "%d = [%r]")
 SQL_OP(PUT, "%d = %a with %b put at %t")
 /* arithmetic and text; NULL in, NULL out */
 SQL_OP(NEGATE, "%d = - %a")
@@ -59,11 +59,11 @@ SQL_OP(JUMP_VALUE, "if %a is not null go to %j")
 SQL_OP(IF_DONE, "if alias %n is evaluated go to %j")
 SQL_OP(DONE, "alias %n is evaluated")
 SQL_OP(UNDO, "alias %n is not evaluated")
-SQL_OP(CALL, "%d = %f of the %n registers from %a")
+SQL_OP(CALL, "%d = %f(%r)")
 /* the frame of a run */
 SQL_OP(REJECT, "end: no row")
 SQL_OP(EACH, "for each element of %a")
 SQL_OP(NEXT, "%d = next element, or go to %j")
-SQL_OP(EMIT, "give out the %n registers from %a as a row")
+SQL_OP(EMIT, "give out %r as a row")
 SQL_OP(HALT, "end")
 SQL_OP(RESULT, "result is %a")
