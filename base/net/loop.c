@@ -1,6 +1,7 @@
 #include "loop.h"
 
 #include <errno.h>
+#include <poll.h>
 #include <signal.h>
 #include <string.h>
 #include <sys/epoll.h>
@@ -12,7 +13,7 @@
 #include "loop_int.h"
 #include "mem.h"
 
-enum { EVENTS_MAX = 256, ARENA_FIRST = 16384, STOP_TURNS_MAX = 64 };
+enum { EVENTS_MAX = 256, ARENA_FIRST = 16384, STOP_TURNS_MAX = 1000 };
 
 /* The loop whose baton this thread holds; its own most of the time. */
 static _Thread_local struct sl_loop *current;
@@ -330,11 +331,14 @@ static void *loop_thread(void *arg) {
 		l->sleeping = false;
 	}
 	uv_unref((uv_handle_t *)&l->uv_keep);
-	/* The last letters may close handles, whose callbacks need turns of libuv. */
+	/* The last letters may close handles, whose callbacks need turns of libuv; work on its thread pool may take a
+	 * moment to end. */
 	for (int turn = 0; turn < STOP_TURNS_MAX; turn++) {
 		tick(l, events, 0);
 		if (!uv_loop_alive(&l->uv)) break;
 		uv_run(&l->uv, UV_RUN_NOWAIT);
+		struct pollfd uv = {.fd = uv_backend_fd(&l->uv), .events = POLLIN};
+		poll(&uv, 1, 2);
 	}
 	baton_give(l);
 	return NULL;

@@ -29,12 +29,16 @@ static void entry_done(struct sl_ticket *t) {
 		sl_free(e);
 }
 
-/* The client goes: what is decided already is freed, the rest when its ticket is done. */
+/* The client goes: what is decided already is freed, the rest when its ticket is done. A QoS 2 message stays known to the
+ * session until then: sent again on the next connection, it is not taken twice, nor acknowledged before it is safe. */
 void client_drop_acks(struct client *c) {
 	for (struct sl_list *it; (it = sl_list_pop_front(&c->acks)) != NULL;) {
 		struct client_entry *e = SL_LIST_ENTRY(it, struct client_entry, link);
 		e->c = NULL;
-		if (e->ticket.pending == 0) sl_free(e);
+		if (e->ticket.pending == 0)
+			sl_free(e);
+		else if (e->qos == 2 && c->s)
+			sl_list_push_back(&c->s->unsettled, &e->link);
 	}
 	c->acks_len = 0;
 }
@@ -63,6 +67,20 @@ static void acknowledge(struct client *c, struct client_entry *e, uint16_t packe
 	e->c = c;
 	sl_list_push_back(&c->acks, &e->link);
 	if (++c->acks_len >= CLIENT_ACKS_MAX) client_pause(c, CLIENT_PAUSE_ACKS);
+}
+
+/* A QoS 2 message that is here already is only answered once more [MQTT-4.3.3-10]. */
+static void acknowledge_again(struct client *c, uint16_t packet_id) {
+	SL_LIST_FOREACH(it, &c->s->unsettled) {
+		struct client_entry *e = SL_LIST_ENTRY(it, struct client_entry, link);
+		if (e->packet_id != packet_id) continue;
+		sl_list_remove(&e->link);
+		e->c = c;
+		sl_list_push_back(&c->acks, &e->link);
+		c->acks_len++;
+		return;
+	}
+	acknowledge(c, entry_take(c->w), packet_id, 2, MQTT_RC_SUCCESS);
 }
 
 /* ---- PUBLISH ---- */
@@ -160,9 +178,8 @@ void client_publish(struct client *c, const struct mqtt_frame *f) {
 			 : p.qos == 1 ? METRIC_PUBLISH_IN_QOS1
 				      : METRIC_PUBLISH_IN_QOS2);
 	if (!check(c, &p) || (client_is_v5(c) && !resolve_alias(c, &p))) return;
-	/* A QoS 2 message that is here already is only answered once more [MQTT-4.3.3-10]. */
 	if (p.qos == 2 && id_set_has(&c->s->in, p.packet_id)) {
-		acknowledge(c, entry_take(c->w), p.packet_id, 2, MQTT_RC_SUCCESS);
+		acknowledge_again(c, p.packet_id);
 		return;
 	}
 	reason = judge_topic(c, p.topic);

@@ -26,6 +26,7 @@ struct session *session_new(struct worker *w, struct sl_slice client_id) {
 	sl_timer_init(&s->timer, session_timer);
 	sl_list_init(&s->congested);
 	sl_list_init(&s->replaying);
+	sl_list_init(&s->unsettled);
 	bool was_there;
 	session_map_put(&w->sessions, sl_hash(client_id), client_id, &was_there)->s = s;
 	metric_inc(w, METRIC_SESSIONS);
@@ -266,6 +267,8 @@ void session_discard(struct session *s) {
 	msg_queue_fini(&s->queue);
 	id_set_fini(&s->in);
 	session_replay_free(s);
+	while (sl_list_pop_front(&s->unsettled) != NULL) {
+	} /* each is freed when its ticket is done */
 	for (uint32_t i = 0; i < s->subs_len; i++) sl_free(s->subs[i]);
 	sl_free(s->subs);
 	for (struct share_sub *sh = s->shares; sh;) {

@@ -42,7 +42,8 @@ struct session {
 	struct share_sub *shares; /* a short list */
 	struct inflight out;
 	struct msg_queue queue;
-	struct id_set in; /* QoS 2 packet ids that came in and are not released */
+	struct id_set in;         /* QoS 2 packet ids that came in and are not released */
+	struct sl_list unsettled; /* QoS 2 messages whose rules are not done, and whose connection has gone */
 	struct will *will;
 	struct replay *replay; /* retained messages still to be sent */
 	struct sl_timer timer; /* offline: the will's delay, then the expiry */
