@@ -17,24 +17,15 @@ from markdown import LANGUAGES, pages
 
 PAGES = pages()
 BLOCKS = [b for page in PAGES for b in page.blocks]
-CONNECTORS = {"sqlite": "{type: sqlite, path: ./docs.db}", "file": "{type: file, dir: ./docs}", "null": "{type: 'null'}"}
 
 
 def configuration(block):
-    """The block as a whole file; a fragment gets around it what it needs and no more."""
-    under = block.marker("under")
-    if under is None:
+    """The block as a whole file: its actions get a rule around them."""
+    if block.marker("actions of a rule") is None:
         return block.text
-    text = re.sub(r"^", "  ", block.text, flags=re.M)
-    if under == "connectors":
-        return "connectors:\n" + text
-    kinds = {"archive": "sqlite", "reports": "file"}
-    kinds.update(m.split(" is ") for m in block.markers if " is " in m)
-    used = set(re.findall(r"\bconnector: *(\w+)", block.text))
-    head = "".join(f"  {name}: {CONNECTORS[kinds.get(name, 'sqlite')]}\n" for name in sorted(used))
-    if under == "actions":
-        text = '  example:\n    sql: SELECT * FROM "#"\n    actions:\n' + re.sub(r"^", "    ", text, flags=re.M)
-    return "connectors:\n" + head + "rules:\n" + text
+    head, actions = block.text.split("actions:\n")
+    rule = "rules:\n  example:\n    sql: SELECT clientid AS device, payload.t AS t, timestamp AS ts FROM 'room/#'\n"
+    return head + rule + "    actions:\n" + re.sub(r"^", "    ", actions, flags=re.M)
 
 
 class Examples(unittest.TestCase):
@@ -170,8 +161,8 @@ class Blocks(unittest.TestCase):
 
     def test_blocks__commands_and_rules_stand_in_fences(self):
         for page in PAGES:
-            found = re.findall(r"^(?: {4}|\t)(?:build/\S+/sluice|sluice|SELECT|FOREACH|\$ ) .*$", page.prose, re.M)
-            self.assertEqual(found, [], f"{page.name}: fence it (```sh, ```sql), so that it is tested")
+            found = re.findall(r"^(?: {4}|\t)(?:build/\S+/sluice |sluice |SELECT |FOREACH |connectors:|rules:|actions:).*$", page.prose, re.M)
+            self.assertEqual(found, [], f"{page.name}: fence it (```sh, ```sql, ```yaml), so that it is tested")
 
     def test_blocks__what_is_not_run_is_known(self):
         """Adding a reason means changing this number too: on purpose."""

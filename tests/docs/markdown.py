@@ -1,13 +1,12 @@
 """What the document tests see of a Markdown page: its fenced blocks with the marker above each, links, code words.
 
-A marker is a comment on the line above a fence; one block may have several, divided by ";":
+A marker is a comment on the line above a fence:
 
     <!-- docs: not run: REASON -->            nothing is done with the block; the reason is printed
     <!-- docs: save as NAME -->               yaml: written into the folder where the page's commands run
     <!-- docs: in the background -->          sh: goes on running until the page ends
     <!-- docs: prints -->                     the block above, sql or sh, prints these lines
-    <!-- docs: under connectors -->           yaml: a fragment; also "under rules" and "under actions"
-    <!-- docs: NAME is KIND -->               yaml under rules or actions: the kind of a connector that it names
+    <!-- docs: actions of a rule -->         yaml: `actions:` stands in a rule that selects device, t and ts
 """
 import re
 from pathlib import Path
@@ -19,8 +18,8 @@ LANGUAGES = {"sh", "yaml", "sql", "text", ""}
 
 
 class Block:
-    def __init__(self, page, line, language, markers):
-        self.page, self.line, self.language, self.markers = page, line, language, markers
+    def __init__(self, page, line, language, comment):
+        self.page, self.line, self.language, self.comment = page, line, language, comment
         self.lines = []
 
     @property
@@ -28,11 +27,8 @@ class Block:
         return "".join(line + "\n" for line in self.lines)
 
     def marker(self, start):
-        """What stands behind `start` in the marker that begins so; None without one."""
-        for marker in self.markers:
-            if marker.startswith(start):
-                return marker[len(start):].strip(" :")
-        return None
+        """What stands behind `start` in a marker that begins so; None otherwise."""
+        return self.comment[len(start):].strip(" :") if self.comment.startswith(start) else None
 
     def __str__(self):
         return f"{self.page.name}:{self.line}"
@@ -46,7 +42,7 @@ class Page:
             fence = FENCE.match(line)
             if block is None and fence:
                 marker = MARKER.match(above)
-                block = Block(self, number, fence[2], [m.strip() for m in marker[1].split(";")] if marker else [])
+                block = Block(self, number, fence[2], marker[1] if marker else "")
                 indent = len(fence[1])
             elif block is not None and fence:
                 self.blocks.append(block)
