@@ -22,9 +22,10 @@ static int member_of_text(struct sql_vm *vm, const struct sql_value *v, struct s
 	struct jscan_iter it;
 	*out = sql_null();
 	if (jscan_begin(&it, &object) != SL_OK) return SL_OK;
+	struct jpath_hit found = {.kind = JKIND_ABSENT};
 	while (jscan_next(&it, &name, &value) == 1)
-		if (key_is(vm, &name, key)) return sql_from_hit(vm, &value, out);
-	return SL_OK;
+		if (key_is(vm, &name, key)) found = value; /* a name that occurs twice: the last counts */
+	return sql_from_hit(vm, &found, out);
 }
 
 int sql_member(struct sql_vm *vm, const struct sql_value *v, struct sl_slice key, struct sql_value *out) {

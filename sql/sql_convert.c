@@ -133,11 +133,12 @@ static int unfold_map(struct sql_vm *vm, const struct jpath_hit *hit, struct sql
 	while (r == SL_OK && m->n < room && jscan_next(&it, &key, &value) == 1) {
 		struct sql_map_member *at = &m->at[m->n];
 		r = jscan_string(&key, &vm->arena, &at->key);
-		uint32_t i = 0; /* a name that occurs twice: the first counts, as everywhere */
+		uint32_t i = 0; /* a name that occurs twice: the last counts, as in EMQX and most decoders */
 		while (r == SL_OK && i < m->n && m->n <= 256 && !slice_equal(m->at[i].key, at->key)) i++;
-		if (r != SL_OK || (i < m->n && m->n <= 256)) continue;
-		r = from_sound_hit(vm, &value, &at->value);
-		m->n++;
+		if (r != SL_OK) break;
+		bool again = i < m->n && m->n <= 256;
+		r = from_sound_hit(vm, &value, again ? &m->at[i].value : &at->value);
+		m->n += !again;
 	}
 	*v = (struct sql_value){.kind = SQL_MAP, .map = m};
 	return r;
