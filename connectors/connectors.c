@@ -121,6 +121,17 @@ static void end_free(struct worker_end *end) {
 void connectors_free(struct connectors *cs) {
 	if (!cs) return;
 	sl_assert(!cs->started || cs->stopped);
+	/* Workers may have staged until they ended: those rows go to the logs with the rest. */
+	for (size_t i = 0; i < cs->worker_count; i++) sl_stages_flush(cs, i);
+	while (sl_loop_run_rest(cs->loop)) continue;
+	for (struct sl_list *it; (it = sl_list_pop_front(&cs->pipelines));) {
+		struct sl_pipeline *p = SL_LIST_ENTRY(it, struct sl_pipeline, link);
+		sl_list_remove(&p->dirty);
+		sl_timer_cancel(&p->timer);
+		pipeline_free(p);
+	}
+	for (struct sl_list *it; (it = sl_list_pop_front(&cs->conns));)
+		conn_free(SL_LIST_ENTRY(it, struct sl_conn, link));
 	sl_loop_hook_remove(&cs->hook_stage);
 	sl_loop_hook_remove(&cs->hook_flush);
 	sl_loop_free(cs->loop);
@@ -476,12 +487,4 @@ void connectors_stop(struct connectors *cs, uint64_t deadline_ms) {
 	call_wait(cs, &cs->stopped);
 	sl_loop_stop(cs->loop);
 	sl_loop_join(cs->loop);
-	for (struct sl_list *it; (it = sl_list_pop_front(&cs->pipelines));) {
-		struct sl_pipeline *p = SL_LIST_ENTRY(it, struct sl_pipeline, link);
-		sl_list_remove(&p->dirty);
-		sl_timer_cancel(&p->timer);
-		pipeline_free(p);
-	}
-	for (struct sl_list *it; (it = sl_list_pop_front(&cs->conns));)
-		conn_free(SL_LIST_ENTRY(it, struct sl_conn, link));
 }

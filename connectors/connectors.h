@@ -49,11 +49,12 @@ struct connectors_opts {
 int connectors_new(const struct connectors_opts *opts, struct connectors **out, struct sl_err *err);
 int connectors_start(struct connectors *cs, struct sl_err *err); /* starts the loop's thread; before the first commit */
 
-/* Delivers what is queued until the deadline, keeps the rest in the logs (or counts it as dropped{shutdown} where the log
- * has no room), closes every connection and ends the loop. Call it when no worker stages any more and each has
- * flushed (their loops may still run). */
+/* Delivers what is queued until the deadline, closes every connection and ends the loop. The workers' loops may still run, and
+ * even stage: what they stage now is kept like the rest. */
 void connectors_stop(struct connectors *cs, uint64_t deadline_ms);
-void connectors_free(struct connectors *cs); /* after stop, or never started; NULL is fine */
+/* After stop, or never started, and after the workers' threads have ended: rows that are left go to the logs, or are counted as
+ * dropped{shutdown} in a log line where a log has no room. NULL is fine. */
+void connectors_free(struct connectors *cs);
 
 struct sl_loop *connectors_loop(struct connectors *cs); /* for sl_loops_park() */
 

@@ -141,6 +141,24 @@ static void test_pipeline__a_restart_delivers_what_was_queued(void **state) {
 	sl_free(dir);
 }
 
+static void test_pipeline__rows_staged_after_the_stop_are_kept(void **state) {
+	(void)state;
+	char *dir = rig_tmpdir(), *data = sl_asprintf("%s/data", dir);
+	struct rig *r = rig_new_in(1, data);
+	table_make(dir);
+	rig_load(r, WAITING, dir);
+	rig_stop(r, 1000);
+	rig_stage(r, 0, 50, 10, rig_row);
+	rig_free(r);
+	r = rig_new_in(1, data);
+	rig_load(r, WAITING, dir);
+	assert_int_equal(rig_settle(r, 0).delivered, 50);
+	rig_free(r);
+	rig_rmdir(dir);
+	sl_free(data);
+	sl_free(dir);
+}
+
 static void test_pipeline__recovered_rows_follow_their_columns_names(void **state) {
 	(void)state;
 	char *dir = rig_tmpdir(), *data = sl_asprintf("%s/data", dir);
@@ -304,6 +322,7 @@ int main(void) {
 	    cmocka_unit_test(test_pipeline__drop_oldest_keeps_the_last_rows),
 	    cmocka_unit_test(test_pipeline__rows_of_qos_0_never_hold_and_go_oldest_first),
 	    cmocka_unit_test(test_pipeline__a_restart_delivers_what_was_queued),
+	    cmocka_unit_test(test_pipeline__rows_staged_after_the_stop_are_kept),
 	    cmocka_unit_test(test_pipeline__recovered_rows_follow_their_columns_names),
 	    cmocka_unit_test(test_pipeline__recovered_rows_without_a_known_column_are_dead_letters),
 	    cmocka_unit_test(test_pipeline__the_log_of_a_removed_action_is_kept),

@@ -53,6 +53,7 @@ struct call {
 };
 
 struct rig_ticket {
+	struct sl_list link;
 	struct sl_ticket ticket;
 	struct rig *r;
 };
@@ -60,6 +61,7 @@ struct rig_ticket {
 static void ticket_done(struct sl_ticket *t) {
 	struct rig_ticket *mine = sl_container_of(t, struct rig_ticket, ticket);
 	mine->r->confirmed++;
+	sl_list_remove(&mine->link);
 	sl_free(mine);
 }
 
@@ -82,12 +84,12 @@ static void stage_run(struct sl_post *post, struct sl_loop *l) {
 		if (c->qos) {
 			t = SL_NEW(struct rig_ticket);
 			t->r = c->r;
+			sl_list_push_back(&c->r->tickets, &t->link);
 			t->ticket.done = ticket_done;
 		}
 		sl_stage_row(st, values, 3, order, c->qos, t ? &t->ticket : NULL, sl_loop_wall_ms(l));
 		if (t && t->ticket.pending == 0) {
-			c->r->confirmed++;
-			sl_free(t);
+			ticket_done(&t->ticket);
 		}
 	}
 	sl_stages_flush(c->r->cs, c->worker);
@@ -133,6 +135,7 @@ struct rig *rig_new_in(size_t workers, const char *dir) {
 	struct rig *r = SL_NEW(struct rig);
 	if (!getenv("RIG_LOG")) log_set_level(LOG_OFF);
 	r->dir = sl_strdup(dir);
+	sl_list_init(&r->tickets);
 	r->worker_count = workers;
 	for (size_t i = 0; i < workers; i++) {
 		assert_int_equal(sl_loop_new("worker", (int)i, &r->workers[i], NULL), SL_OK);
@@ -228,6 +231,8 @@ void rig_free(struct rig *r) {
 		sl_loop_free(r->workers[i]);
 	}
 	connectors_free(r->cs);
+	for (struct sl_list *it; (it = sl_list_pop_front(&r->tickets));)
+		sl_free(SL_LIST_ENTRY(it, struct rig_ticket, link));
 	if (r->doc) yaml_doc_free(r->doc);
 	if (r->dir_mine && !getenv("RIG_KEEP")) rig_rmdir(r->dir);
 	sl_free(r->dir);
