@@ -8,7 +8,9 @@
 static void print_help(const char *name, const char *summary) {
 	printf("usage: sluice %s -c FILE\n\n%s\n\noptions:\n"
 	       "  -c, --config FILE   the configuration (YAML); conf/sluice.yaml is a commented one\n"
-	       "  -h, --help          this text\n",
+	       "  -h, --help          this text\n\n"
+	       "Exit code: 0 all went well, 1 the configuration is wrong (every mistake is printed with its place),\n"
+	       "2 wrong use, 3 the system refused something (a port, a folder).\n",
 	       name, summary);
 }
 

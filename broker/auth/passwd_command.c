@@ -24,7 +24,9 @@ static const char usage[] =
     "  --batch           read lines user:password from standard input\n"
     "  --iterations N    rounds of PBKDF2-SHA512 (default 100000; more is slower to guess and to check)\n"
     "\n"
-    "A running broker takes the new file when it reloads (SIGHUP).\n";
+    "A running broker takes the new file when it reloads (SIGHUP).\n"
+    "\n"
+    "Exit code: 0 the file is written, 1 the file or the input is wrong, 2 wrong use, 3 the system failed.\n";
 
 struct passwd_options {
 	const char *file, *user;

@@ -9,10 +9,9 @@ import os
 import re
 import signal
 import subprocess
-import time
 import unittest
 
-from harness.broker import BIN, ROOT, SLOW, Broker, free_port, run_program, sanitizer_env, temp_folder
+from harness.broker import BIN, ROOT, SLOW, Broker, free_port, run_program, sanitizer_env, temp_folder, wait_until
 from markdown import LANGUAGES, pages
 
 PAGES = pages()
@@ -90,7 +89,7 @@ class Session:
         self.test.addCleanup(self.end, process)
         if block.marker("in the background") is not None:
             self.waiting.append((block, process, path))
-            time.sleep(0.5 * SLOW)
+            wait_until(lambda: process.poll() is not None or b"started" in path.read_bytes(), 15 * SLOW, f"{block}: no start")
             self.test.assertIsNone(process.poll(), f"{block} has ended:\n{path.read_text()}")
             return
         code = process.wait(60 * SLOW)
