@@ -1,12 +1,15 @@
 /* registry.c: the kinds built in, and finding one by its name. */
 #include "connectors_int.h"
 
-#include "file.h"
-#include "null.h"
-#include "sqlite.h"
+#define CONNECTOR_KIND(name) extern const struct sl_connector_kind sl_connector_##name;
+#include "connector_tbl.h"
+#undef CONNECTOR_KIND
 
-const struct sl_connector_kind *const sl_connector_kinds[] = {&sl_connector_sqlite, &sl_connector_file,
-							      &sl_connector_null, NULL};
+const struct sl_connector_kind *const sl_connector_kinds[] = {
+#define CONNECTOR_KIND(name) &sl_connector_##name,
+#include "connector_tbl.h"
+#undef CONNECTOR_KIND
+    NULL};
 
 const struct sl_connector_kind *connector_kind_find(const char *name) {
 	for (size_t i = 0; sl_connector_kinds[i]; i++)

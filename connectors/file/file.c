@@ -4,7 +4,6 @@
  * file never holds half a batch for long, and the batch goes again. Half a line left by a crash is cut off when the file is
  * opened. At `rotate_size` or `rotate_every` the file becomes NAME.1, NAME.1 becomes NAME.2, and so on up to `keep`.
  * Works on a thread of its own, for a disk may be slow. */
-#include "file.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -12,6 +11,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "connector.h"
 #include "clock.h"
 #include "conv.h"
 #include "log.h"
@@ -345,6 +345,7 @@ static int file_encode(struct sl_conn_action *a, const void *row, struct sl_buf 
 static void file_connect(struct sl_conn *c) { sl_conn_up(c); }
 static void file_close(struct sl_conn *c) { sl_conn_closed(c); }
 
+extern const struct sl_connector_kind sl_connector_file; /* connector_tbl.h */
 const struct sl_connector_kind sl_connector_file = {
     .name = "file",
     .title = "Files",

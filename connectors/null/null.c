@@ -2,11 +2,11 @@
  *
  * For benchmarks (without options it costs next to nothing) and for tests of everything that the framework must stand: slow
  * servers, servers that answer with any of the results, connections that break, rows that poison their batch. */
-#include "null.h"
 
 #include <stdio.h>
 #include <time.h>
 
+#include "connector.h"
 #include "mem.h"
 #include "rng.h"
 #include "yaml.h"
@@ -275,6 +275,7 @@ static void null_close(struct sl_conn *conn) {
 	sl_conn_closed(conn);
 }
 
+extern const struct sl_connector_kind sl_connector_null; /* connector_tbl.h */
 const struct sl_connector_kind sl_connector_null = {
     .name = "null",
     .title = "Nothing",

@@ -9,10 +9,10 @@
  *     {connector: archive, table: readings, columns: {device: "${device}", t: "${t}"}}     creates the table if missing
  *     {connector: archive, sql: "INSERT INTO readings(device, t) VALUES (${device}, ${t})"}
  * In `sql` each ${...} becomes a bound parameter, never text. */
-#include "sqlite.h"
 
 #include <sqlite3.h>
 
+#include "connector.h"
 #include "log.h"
 #include "mem.h"
 #include "schema.h"
@@ -420,6 +420,7 @@ static int sqlite_encode(struct sl_conn_action *a, const void *row, struct sl_bu
 	return SL_OK;
 }
 
+extern const struct sl_connector_kind sl_connector_sqlite; /* connector_tbl.h */
 const struct sl_connector_kind sl_connector_sqlite = {
     .name = "sqlite",
     .title = "SQLite database",

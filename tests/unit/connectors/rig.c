@@ -1,5 +1,6 @@
 #include "rig.h"
 
+#include <ftw.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -19,11 +20,14 @@ char *rig_tmpdir(void) {
 	return dir;
 }
 
-void rig_rmdir(const char *dir) {
-	char *cmd = sl_asprintf("rm -rf '%s'", dir);
-	assert_int_equal(system(cmd), 0);
-	sl_free(cmd);
+static int entry_remove(const char *path, const struct stat *st, int type, struct FTW *ftw) {
+	(void)st;
+	(void)type;
+	(void)ftw;
+	return remove(path);
 }
+
+void rig_rmdir(const char *dir) { assert_int_equal(nftw(dir, entry_remove, 16, FTW_DEPTH | FTW_PHYS), 0); }
 
 char *rig_read(const char *path) {
 	FILE *f = fopen(path, "rb");
