@@ -143,12 +143,15 @@ class Broker:
 
     def wait_ready(self, timeout=15.0 * SLOW):
         deadline = time.monotonic() + timeout
+        pages = TARGET == "sluice" and self.config["admin"].get("enabled", True)
+        ports = [self.port, self.admin_port] if pages else [self.port]
         while time.monotonic() < deadline:
             if self.process.poll() is not None:
                 self._forget()
                 raise AssertionError(f"the broker ended at start with code {self.process.returncode}:\n{self.log()}")
             try:
-                socket.create_connection(("127.0.0.1", self.port), timeout=1).close()
+                for port in ports:
+                    socket.create_connection(("127.0.0.1", port), timeout=1).close()
                 return
             except OSError:
                 time.sleep(0.02)
