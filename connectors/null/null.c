@@ -12,7 +12,7 @@
 #include "yaml.h"
 
 struct null_conn {
-	int64_t delay_ms, jitter_ms, fail_every, down_after, connect_fails;
+	int64_t delay_ms, jitter_ms, fail_every, down_after, connect_fails, ways;
 	int fail_result;
 	bool blocking;
 
@@ -75,6 +75,13 @@ static const struct conf_field conn_fields[] = {
      .def = "0",
      .max = 1000000000,
      .doc = "The first n attempts to connect fail."},
+    {.name = "ways",
+     .type = CONF_INT,
+     .at = offsetof(struct null_conn, ways),
+     .def = "1",
+     .min = 1,
+     .max = 64,
+     .doc = "Batches of one action that may be out at once, each with rows of other order keys."},
     {.name = "blocking",
      .type = CONF_BOOL,
      .at = offsetof(struct null_conn, blocking),
@@ -141,6 +148,7 @@ static int null_open(struct sl_conn *conn, struct sl_err *err) {
 	(void)err;
 	sl_list_init(&c->pending);
 	sl_conn_set_blocking(conn, c->blocking);
+	sl_conn_set_ways(conn, (uint32_t)c->ways);
 	return SL_OK;
 }
 

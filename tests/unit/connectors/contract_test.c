@@ -84,6 +84,24 @@ TEST_ALL_ARRIVE(a_blocking_connection_that_breaks_loses_nothing, "blocking: true
 		"}, batch: {rows: 20}", 1000)
 TEST_ALL_ARRIVE(a_server_that_comes_up_late_gets_everything, "connect_fails: 5", "}, batch: {rows: 20}", 1000)
 
+TEST_ALL_ARRIVE(several_batches_out_keep_the_order_of_keys,
+		"ways: 4, delay: 1ms, jitter: 3ms, fail_every: 17, fail_result: retry", "}, batch: {rows: 20}", 1000)
+
+static void test_contract__without_order_all_rows_arrive(void **state) {
+	(void)state;
+	struct rig *r = rig_new(1);
+	rig_load(
+	    r,
+	    NULL_WITH("ways: 3, jitter: 3ms, fail_every: 7, fail_result: retry", "}, order: none, batch: {rows: 20}"),
+	    r->dir);
+	rig_stage(r, 0, 1000, 50, rig_row);
+	assert_int_equal(rig_settle(r, 0).delivered, 1000);
+	struct seen seen = trace_read(r->dir, 1000);
+	assert_int_equal(seen.rows, 1000);
+	assert_int_equal(seen.twice, 0);
+	rig_free(r);
+}
+
 static void test_contract__one_poison_row_of_a_hundred_is_isolated(void **state) {
 	(void)state;
 	for (int blocking = 0; blocking < 2; blocking++) {
@@ -200,6 +218,8 @@ int main(void) {
 	    cmocka_unit_test(test_contract__a_connection_that_breaks_loses_nothing),
 	    cmocka_unit_test(test_contract__a_blocking_connection_that_breaks_loses_nothing),
 	    cmocka_unit_test(test_contract__a_server_that_comes_up_late_gets_everything),
+	    cmocka_unit_test(test_contract__several_batches_out_keep_the_order_of_keys),
+	    cmocka_unit_test(test_contract__without_order_all_rows_arrive),
 	    cmocka_unit_test(test_contract__one_poison_row_of_a_hundred_is_isolated),
 	    cmocka_unit_test(test_contract__a_batch_without_answer_is_cancelled_and_counted_as_maybe_duplicate),
 	    cmocka_unit_test(test_contract__rejected_rows_are_dead_letters_at_once),
