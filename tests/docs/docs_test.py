@@ -211,7 +211,8 @@ class Truth(unittest.TestCase):
         for page in PAGES:
             for word in re.findall(r"build/\w+/(?:tests|bench|fuzz)/(\w+)", page.prose):
                 with self.subTest(page=page.name, program=word):
-                    self.assertRegex(declared, rf"\b{re.sub('_(replay|fuzz)$', '', word)}\b")
+                    name = re.sub("_(replay|fuzz)$", "", word)
+                    self.assertTrue(re.search(rf"\b{name}\b", declared) or list(ROOT.glob(f"tests/**/{name}.c")))
 
     def test_options__named_in_prose_exist(self):
         printed = (ROOT / "conf/reference.md").read_text()
