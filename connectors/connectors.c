@@ -6,6 +6,7 @@
 #include <inttypes.h>
 
 #include "connectors_int.h"
+#include "hash.h"
 #include "log.h"
 
 #define TURNS_MAX 64 /* rounds in one tick before other events get their turn */
@@ -207,22 +208,45 @@ static struct sl_conn *conn_equal(struct connectors *cs, const struct sl_conn *w
 	return NULL;
 }
 
-static struct sl_pipeline *pipeline_equal(struct connectors *cs, const struct sl_conn_action *wanted) {
-	struct sl_conn *conn = conn_equal(cs, wanted->conn);
+/* Running pipelines by the name of their action, for a set of many rules. */
+struct running_slot {
+	uint64_t hash;
+	bool used;
+	const char *name; /* the action's */
+	struct sl_pipeline *p;
+};
+#define HMAP_NAME running_map
+#define HMAP_SLOT struct running_slot
+#define HMAP_KEY const char *
+#define HMAP_EQUAL(slot, key) (strcmp((slot)->name, key) == 0)
+#include "hmap.h"
+
+static void running_fill(struct connectors *cs, struct running_map *running) {
 	SL_LIST_FOREACH(it, &cs->pipelines) {
 		struct sl_pipeline *p = SL_LIST_ENTRY(it, struct sl_pipeline, link);
-		const struct sl_conn_action *a = p->action;
-		if (conn && a->conn == conn && !p->retiring && a->index == wanted->index &&
-		    strcmp(a->rule, wanted->rule) == 0 && json_equal(a->tree, wanted->tree))
-			return p;
+		bool was_there;
+		if (p->retiring) continue;
+		const char *name = p->action->name;
+		struct running_slot *slot = running_map_put(running, sl_hash(slice_from_str(name)), name, &was_there);
+		slot->name = name;
+		slot->p = p;
 	}
-	return NULL;
+}
+
+static struct sl_pipeline *pipeline_equal(struct connectors *cs, const struct running_map *running,
+					  const struct sl_conn_action *wanted) {
+	struct running_slot *slot = running_map_find(running, sl_hash(slice_from_str(wanted->name)), wanted->name);
+	struct sl_conn *conn = conn_equal(cs, wanted->conn);
+	if (!slot || !conn || slot->p->action->conn != conn) return NULL;
+	return json_equal(slot->p->action->tree, wanted->tree) ? slot->p : NULL;
 }
 
 /* Opens what is new; the lists are not touched yet, but for new ones at their ends. */
 static int commit_open(struct connectors *cs, struct commit *c) {
 	struct connectors_set *set = c->set;
+	struct running_map running = {0};
 	int r = SL_OK;
+	running_fill(cs, &running);
 	for (size_t i = 0; i < set->conn_count && r == SL_OK; i++) {
 		struct sl_conn *conn = set->conns[i];
 		if (conn_equal(cs, conn) || conn->opened) continue;
@@ -233,16 +257,17 @@ static int commit_open(struct connectors *cs, struct commit *c) {
 	for (size_t i = 0; i < set->spec_count && r == SL_OK; i++) {
 		struct sl_action_spec *spec = set->specs[i];
 		struct sl_conn_action *a = spec->action;
-		spec->p = pipeline_equal(cs, a);
+		spec->p = pipeline_equal(cs, &running, a);
 		spec->kept = spec->p != NULL;
 		if (spec->kept) continue;
-		struct sl_conn *running = conn_equal(cs, a->conn);
-		if (running) a->conn = running;
+		struct sl_conn *same = conn_equal(cs, a->conn);
+		if (same) a->conn = same;
 		const struct sl_connector_kind *kind = a->conn->kind;
 		r = kind->action_open ? kind->action_open(a, c->err) : SL_OK;
 		if (r == SL_OK) r = pipeline_new(cs, a, &spec->p, c->err);
 		if (r == SL_OK) spec->action = NULL;
 	}
+	running_map_fini(&running);
 	return r;
 }
 

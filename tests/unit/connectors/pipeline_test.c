@@ -27,13 +27,16 @@ static int64_t disorder(const char *dir) {
 			   "WHERE was >= b");
 }
 
+static bool much_on_disk(const struct sl_action_counts *n) { return n->disk_bytes > 1000000; }
+static bool all_taken(const struct sl_action_counts *n) { return n->queued_bytes >= 20000 * 80; }
+
 static void test_pipeline__rows_above_the_memory_mark_wait_on_disk_in_order(void **state) {
 	(void)state;
 	struct rig *r = rig_new(1);
 	rig_load(r, WAITING "    buffer: {memory: 64KB}\n", r->dir);
 	rig_stage(r, 0, 20000, 100, rig_row);
 	assert_int_equal(rig_counts(r, 0).queued, 20000);
-	assert_true(rig_counts(r, 0).disk_bytes > 1000000);
+	assert_true(rig_until(r, 0, much_on_disk));
 	assert_true(rig_confirms(r, 20000));
 	table_make(r->dir);
 	struct sl_action_counts n = rig_settle(r, 0);
@@ -50,7 +53,7 @@ static void test_pipeline__with_durability_memory_only_overflow_goes_to_disk(voi
 	rig_stage(r, 0, 100, 100, rig_row);
 	assert_int_equal(rig_counts(r, 0).disk_bytes, 0);
 	rig_stage(r, 0, 19900, 100, rig_row);
-	assert_true(rig_counts(r, 0).disk_bytes > 1000000);
+	assert_true(rig_until(r, 0, much_on_disk));
 	table_make(r->dir);
 	assert_int_equal(rig_settle(r, 0).delivered, 20000);
 	assert_int_equal(disorder(r->dir), 0);
@@ -62,7 +65,9 @@ static void test_pipeline__hold_makes_publishers_wait_and_loses_nothing(void **s
 	struct rig *r = rig_new(1);
 	rig_load(r, WAITING "    buffer: {memory: 64KB, disk: 512KB}\n", r->dir);
 	rig_stage(r, 0, 20000, 100, rig_row);
+	assert_true(rig_until(r, 0, all_taken));
 	struct sl_action_counts n = rig_counts(r, 0);
+	usleep(20000); /* confirmations are under way */
 	uint64_t confirmed = rig_confirmed(r);
 	assert_int_equal(n.queued, 20000);
 	assert_in_range(confirmed, 1000, 10000);
