@@ -1,8 +1,7 @@
 /* sql_convert.c: between the kinds of values; see sql_vm.h. */
 #include "sql_vm.h"
 
-/* What a hit holds; its inside is known to be JSON, or checked by the caller. */
-static int from_sound_hit(struct sql_vm *vm, const struct jpath_hit *hit, struct sql_value *out) {
+int sql_from_hit(struct sql_vm *vm, const struct jpath_hit *hit, struct sql_value *out) {
 	switch (hit->kind) {
 	case JKIND_ABSENT: *out = sql_null(); return SL_OK;
 	case JKIND_NULL: *out = (struct sql_value){.kind = SQL_JSON_NULL}; return SL_OK;
@@ -28,19 +27,10 @@ static int from_sound_hit(struct sql_vm *vm, const struct jpath_hit *hit, struct
 	return SL_EINVAL;
 }
 
-int sql_from_hit(struct sql_vm *vm, const struct jpath_hit *hit, struct sql_value *out) {
-	/* The walk steps over containers without a look inside; what leaves us must be JSON. */
-	bool container = hit->kind == JKIND_OBJECT || hit->kind == JKIND_ARRAY;
-	if (container && !jscan_valid(hit->raw))
-		return sql_vm_fail(vm, SL_EMALFORMED, "the payload is not JSON (broken inside an %s)",
-				   hit->kind == JKIND_ARRAY ? "array" : "object");
-	return from_sound_hit(vm, hit, out);
-}
-
 int sql_from_json(struct sql_vm *vm, struct sl_slice text, struct sql_value *out) {
 	struct jpath_hit hit;
 	if (!jscan_valid(text) || jscan_value(text, &hit) != SL_OK) return SL_EMALFORMED;
-	return from_sound_hit(vm, &hit, out);
+	return sql_from_hit(vm, &hit, out);
 }
 
 bool sql_is_number(const struct sql_value *v) {
@@ -116,7 +106,7 @@ static int unfold_list(struct sql_vm *vm, const struct jpath_hit *hit, struct sq
 	struct jpath_hit value;
 	r = jscan_begin(&it, hit);
 	for (uint32_t i = 0; r == SL_OK && i < l->n && jscan_next(&it, NULL, &value) == 1; i++)
-		r = from_sound_hit(vm, &value, &l->at[i]);
+		r = sql_from_hit(vm, &value, &l->at[i]);
 	*v = (struct sql_value){.kind = SQL_LIST, .list = l};
 	return r;
 }
@@ -137,7 +127,7 @@ static int unfold_map(struct sql_vm *vm, const struct jpath_hit *hit, struct sql
 		while (r == SL_OK && i < m->n && m->n <= 256 && !slice_equal(m->at[i].key, at->key)) i++;
 		if (r != SL_OK) break;
 		bool again = i < m->n && m->n <= 256;
-		r = from_sound_hit(vm, &value, again ? &m->at[i].value : &at->value);
+		r = sql_from_hit(vm, &value, again ? &m->at[i].value : &at->value);
 		m->n += !again;
 	}
 	*v = (struct sql_value){.kind = SQL_MAP, .map = m};

@@ -51,7 +51,7 @@ int sql_vm_exhausted(struct sql_vm *vm); /* SL_ELIMIT, with its message */
 int sql_vm_made(struct sql_vm *vm, size_t bytes);
 
 /* ---- sql_convert.c: between kinds ---- */
-/* A value found in a document. Containers are checked to be JSON. */
+/* A value found in a document that is known to be JSON: by jpath_extract(), or in a value of ours. */
 int sql_from_hit(struct sql_vm *vm, const struct jpath_hit *hit, struct sql_value *out);
 /* The value that JSON text consists of; SL_EMALFORMED without a message when it is none. */
 int sql_from_json(struct sql_vm *vm, struct sl_slice text, struct sql_value *out);

@@ -5,8 +5,9 @@
 
 #include <stdlib.h>
 
-#include "jscan_int.h"
+#include "jindex_int.h"
 #include "mem.h"
+#include "utf8.h"
 
 /* A key with its first and last eight bytes as words: two compares settle keys of up to 16 bytes. Shorter keys than
  * eight have zeros behind them in `head`, and no `tail`. */
@@ -30,13 +31,14 @@ struct node {
 	const struct edge *edges;
 	const struct element *elements; /* by index */
 	const uint32_t *slots;          /* hash table of edges, number + 1; NULL for few */
-	const uint32_t *own;            /* hits of the paths that end here */
-	uint32_t n_edges, n_elements, n_own, slot_mask;
+	const uint32_t *own;            /* hits of the paths that end here, and behind them of those below */
+	uint64_t signs;                 /* bit key_sign() of each edge: most names are none of them */
+	uint32_t n_edges, n_elements, n_own, n_paths, slot_mask;
 	/* One path of this subtree: its hit's `walk` tells how deep along the path the walk has been, and so whether
 	 * this node was seen, without memory of our own. Nodes that share a path lie on one line, upper before
 	 * lower, so one number is enough. */
 	uint32_t mark;
-	uint8_t depth; /* 0: the root */
+	uint8_t depth; /* 1: the root; so that no hit has seen it that was just cleared */
 };
 
 struct jpath_set {
@@ -77,6 +79,9 @@ JSCAN_INLINE bool key_equal(const struct key *a, const struct key *b) {
 	if (((a->head ^ b->head) | (a->tail ^ b->tail) | (a->n ^ b->n)) != 0) return false;
 	return a->n <= 16 || memcmp(a->p + 8, b->p + 8, a->n - 16) == 0;
 }
+
+/* 0 .. 63, of the length and the first byte; of an empty name, that is the quote behind it. */
+JSCAN_INLINE unsigned key_sign(char first, size_t n) { return ((unsigned)n + (unsigned char)first * 3u) & 63; }
 
 /* The keys of a set come from rules, not from clients: no seed is needed, and nobody can aim at a slot. */
 JSCAN_INLINE uint32_t key_hash(const struct key *k) {
@@ -129,9 +134,10 @@ static void build_slots(const struct build *b, struct node *node) {
 
 static const struct node *build_node(const struct build *b, uint32_t at, uint32_t end, uint8_t depth) {
 	struct node *node = SL_ARENA_NEW(b->arena, struct node);
-	node->depth = depth;
+	node->depth = (uint8_t)(depth + 1);
 	node->mark = b->order[at];
 	node->own = b->order + at;
+	node->n_paths = end - at;
 	while (at < end && b->paths[b->order[at]].n == depth) at++, node->n_own++;
 	for (uint32_t i = at; i < end; i = run_end(b, i, end, depth)) {
 		if (b->paths[b->order[i]].steps[depth].is_index)
@@ -152,6 +158,7 @@ static const struct node *build_node(const struct build *b, uint32_t at, uint32_
 		} else {
 			struct sl_slice key = sl_arena_dup(b->arena, step->key);
 			*edge++ = (struct edge){.key = key_make(key.p, key.n, key.n), .node = child};
+			node->signs |= (uint64_t)1 << key_sign(key.n ? *key.p : '"', key.n);
 		}
 		at = next;
 	}
@@ -197,26 +204,41 @@ void jpath_set_free(struct jpath_set *set) {
 
 size_t jpath_set_count(const struct jpath_set *set) { return set->n; }
 
-/* Walking. `finish` says that the end of the value is needed: a path ends at it or around it, or something outside
- * is still wanted. Without it the walk ends (`done`) with the last child that the node wants. */
+/* Walking. One loop, with the open containers on a stack of its own, for all of them are walked: those that no path
+ * enters have no node. The places of quotes, brackets and commas come from the index, in order; what stands between two of
+ * them is looked at here. */
 
-struct walk {
-	const char *end;
-	struct jpath_hit *hits;
-	bool done;
+struct frame {
+	const struct node *node;              /* NULL: nothing in here is wanted */
+	uint64_t signs;                       /* of the members that are */
+	const struct element *element, *last; /* the wanted elements of an array that are still to come */
+	const char *start;
+	uint32_t index; /* of the next element */
+	char closer;
 };
 
-static const char *walk_value(struct walk *w, const struct node *node, const char *p, unsigned depth, bool finish);
+struct walk {
+	struct jindex ix;
+	const char *end;
+	struct jpath_hit *hits;
+};
 
-JSCAN_INLINE const struct node *find_edge(const struct node *node, const struct key *key) {
-	if (!node->slots) {
-		for (const struct edge *e = node->edges, *last = e + node->n_edges; e < last; e++)
-			if (key_equal(&e->key, key)) return e->node;
-		return NULL;
-	}
-	for (uint32_t at = key_hash(key) & node->slot_mask; node->slots[at]; at = (at + 1) & node->slot_mask) {
+static sl_noinline const struct node *find_hashed(const struct node *node, struct key key) {
+	for (uint32_t at = key_hash(&key) & node->slot_mask; node->slots[at]; at = (at + 1) & node->slot_mask) {
 		const struct edge *e = &node->edges[node->slots[at] - 1];
-		if (key_equal(&e->key, key)) return e->node;
+		if (key_equal(&e->key, &key)) return e->node;
+	}
+	return NULL;
+}
+
+/* The member of this name; `end` is that of what may be read. Not inline: the walk's registers are worth more than the
+ * call. */
+static sl_noinline const struct node *find_edge(const struct node *node, const char *p, size_t n, const char *end) {
+	if (sl_unlikely(node->slots != NULL)) return find_hashed(node, key_make(p, n, (size_t)(end - p)));
+	for (const struct edge *e = node->edges, *last = e + node->n_edges; e < last; e++) {
+		if (e->key.n != n) continue;
+		struct key key = key_make(p, n, (size_t)(end - p));
+		if (key_equal(&e->key, &key)) return e->node;
 	}
 	return NULL;
 }
@@ -228,118 +250,169 @@ static sl_noinline const struct node *find_escaped(const struct node *node, stru
 	if (raw.n > sizeof text) return NULL;
 	ptrdiff_t n = jscan_unescape(raw, text);
 	if (n < 0) return NULL;
-	struct key key = key_make(text, (size_t)n, sizeof text);
-	return find_edge(node, &key);
+	return find_edge(node, text, (size_t)n, text + sizeof text);
 }
 
-/* Is this the node's first value in the document? Then it is taken, and no later one will be. */
-JSCAN_INLINE bool take_first(struct walk *w, const struct node *node) {
+JSCAN_INLINE bool has_escape(const struct walk *w, struct sl_slice raw) {
+	return sl_unlikely(w->ix.escapes) && raw.n && memchr(raw.p, '\\', raw.n);
+}
+
+/* A later value in the place of one that was there: what was found in that is void. Of the marks in this range only our
+ * own speaks of nodes above, and it stays. */
+static sl_noinline void forget(const struct walk *w, const struct node *node) {
+	for (uint32_t i = 0; i < node->n_paths; i++) w->hits[node->own[i]] = (struct jpath_hit){.walk = node->depth};
+}
+
+JSCAN_INLINE void take(const struct walk *w, const struct node *node) {
 	struct jpath_hit *mark = &w->hits[node->mark];
-	if (mark->walk >= node->depth) return false;
+	if (sl_unlikely(mark->walk >= node->depth)) forget(w, node);
 	mark->walk = node->depth;
-	return true;
 }
 
-static const char *walk_object(struct walk *w, const struct node *node, const char *p, unsigned depth, bool finish) {
-	const char *end = w->end;
-	uint32_t left = node->n_edges;
-	p = jscan_space(p + 1, end);
-	if (p < end && *p == '}') return p + 1;
-	for (;;) {
-		bool escaped = false, not_ascii = false;
-		if (p == end || *p != '"') return NULL;
-		const char *name = p + 1, *quote = jscan_string_end(name, end, &escaped, &not_ascii);
-		if (!quote) return NULL;
-		size_t n = (size_t)(quote - name);
-		const struct node *child = NULL;
-		if (left && sl_unlikely(escaped)) {
-			child = find_escaped(node, slice_make(name, n));
-		} else if (left) {
-			struct key key = key_make(name, n, (size_t)(end - name));
-			child = find_edge(node, &key);
-		}
-		p = jscan_colon(quote + 1, end);
-		if (!p) return NULL;
-		if (child && take_first(w, child)) {
-			left--;
-			p = walk_value(w, child, p, depth, finish || left > 0);
-			if (!p || w->done) return p;
-			if (left == 0 && !finish) {
-				w->done = true;
-				return p;
-			}
-		} else {
-			p = jscan_skip(p, end, depth);
-			if (!p) return NULL;
-		}
-		p = jscan_space(p, end);
-		if (p == end) return NULL;
-		if (*p == '}') return p + 1;
-		if (*p != ',') return NULL;
-		p = jscan_space(p + 1, end);
-	}
-}
-
-static const char *walk_array(struct walk *w, const struct node *node, const char *p, unsigned depth, bool finish) {
-	const char *end = w->end;
-	const struct element *next = node->elements, *last = next + node->n_elements;
-	p = jscan_space(p + 1, end);
-	if (p < end && *p == ']') return p + 1;
-	for (uint32_t index = 0;; index++) {
-		if (next < last && next->index == index) {
-			const struct node *child = (next++)->node;
-			p = walk_value(w, child, p, depth, finish || next < last);
-			if (!p || w->done) return p;
-			if (next == last && !finish) {
-				w->done = true;
-				return p;
-			}
-		} else {
-			p = jscan_skip(p, end, depth);
-			if (!p) return NULL;
-		}
-		p = jscan_space(p, end);
-		if (p == end) return NULL;
-		if (*p == ']') return p + 1;
-		if (*p != ',') return NULL;
-		p = jscan_space(p + 1, end);
-	}
-}
-
-/* `depth` containers are open around the value at p. */
-static const char *walk_value(struct walk *w, const struct node *node, const char *p, unsigned depth, bool finish) {
-	if (p == w->end) return NULL;
-	bool into_object = *p == '{' && node->n_edges, into_array = *p == '[' && node->n_elements;
-	if (!into_object && !into_array) {
-		if (node->n_own == 0) return jscan_skip(p, w->end, depth);
-		struct jpath_hit hit = {0};
-		const char *after = jscan_capture(p, w->end, depth, &hit);
-		if (!after) return NULL;
-		for (uint32_t i = 0; i < node->n_own; i++) {
-			hit.walk = w->hits[node->own[i]].walk;
-			w->hits[node->own[i]] = hit;
-		}
-		return after;
-	}
-	if (depth >= JSCAN_DEPTH_MAX) return NULL;
-	finish |= node->n_own > 0;
-	const char *after =
-	    into_object ? walk_object(w, node, p, depth + 1, finish) : walk_array(w, node, p, depth + 1, finish);
-	if (!after) return NULL;
+JSCAN_INLINE void put_hits(const struct walk *w, const struct node *node, struct sl_slice raw, enum json_kind kind,
+			   uint8_t flags) {
 	for (uint32_t i = 0; i < node->n_own; i++) {
 		struct jpath_hit *hit = &w->hits[node->own[i]];
-		hit->raw = slice_make(p, (size_t)(after - p));
-		hit->kind = into_object ? JKIND_OBJECT : JKIND_ARRAY;
+		hit->raw = raw;
+		hit->kind = kind;
+		hit->flags = flags;
 	}
-	return after;
+}
+
+/* White space from p on up to the next place, which is there and ends it. */
+JSCAN_INLINE const char *space_within(const char *p) {
+	while (sl_unlikely(jscan_is_space(*p))) p++;
+	return p;
+}
+
+/* From the name whose opening quote is the place just taken to its value. *child is the node that wants that, *place the
+ * first place at or behind it. */
+JSCAN_INLINE const char *walk_name(struct walk *w, struct jindex_cursor *c, const struct frame *f,
+				   const struct node **child, const char **place) {
+	const char *name = *place + 1, *quote;
+	if (name[-1] != '"' || !jindex_next(&w->ix, c, &quote)) return NULL;
+	size_t n = (size_t)(quote - name);
+	*child = NULL;
+	if (sl_unlikely(w->ix.escapes) && f->signs && has_escape(w, slice_make(name, n)))
+		*child = find_escaped(f->node, slice_make(name, n));
+	else if (f->signs >> key_sign(*name, n) & 1)
+		*child = find_edge(f->node, name, n, w->end);
+	if (!jindex_next(&w->ix, c, place)) return NULL;
+	const char *p = space_within(quote + 1);
+	return *p == ':' ? space_within(p + 1) : NULL;
+}
+
+JSCAN_INLINE const struct node *walk_element(struct frame *f) {
+	if (!f->node) return NULL;
+	bool wanted = f->element < f->last && f->element->index == f->index;
+	f->index++;
+	return wanted ? (f->element++)->node : NULL;
+}
+
+/* The number or literal from p up to the place behind it, white space before that allowed. */
+JSCAN_INLINE bool walk_scalar(const struct walk *w, const struct node *child, const char *p, const char *place) {
+	while (place > p && jscan_is_space(place[-1])) place--;
+	struct sl_slice raw = slice_make(p, (size_t)(place - p));
+	enum json_kind kind = jscan_starts_number(*p) ? jscan_number_kind(raw, w->end) : jscan_literal_kind(raw);
+	if (child) put_hits(w, child, raw, kind, 0);
+	return kind != JKIND_ABSENT;
+}
+
+/* The string that begins at p, the place just taken. Behind its closing quote, or NULL. */
+JSCAN_INLINE const char *walk_string(struct walk *w, struct jindex_cursor *c, const struct node *child, const char *p) {
+	const char *quote;
+	if (!jindex_next(&w->ix, c, &quote)) return NULL;
+	if (child) {
+		struct sl_slice raw = slice_make(p + 1, (size_t)(quote - p - 1));
+		put_hits(w, child, raw, JKIND_STRING, has_escape(w, raw) ? JSCAN_ESCAPED : 0);
+	}
+	return quote + 1;
+}
+
+JSCAN_INLINE void frame_open(struct frame *f, const struct node *node, const char *p) {
+	f->node = node;
+	f->start = p;
+	f->index = 0;
+	f->signs = node ? node->signs : 0;
+	f->closer = (char)(*p + 2); /* ASCII: '[' and ']', '{' and '}' */
+	if (!node || *p == '{') return;
+	f->element = node->elements;
+	f->last = f->element + node->n_elements;
+}
+
+JSCAN_INLINE void frame_close(const struct walk *w, const struct frame *f, const char *after) {
+	if (!f->node) return;
+	put_hits(w, f->node, slice_make(f->start, (size_t)(after - f->start)),
+		 f->closer == '}' ? JKIND_OBJECT : JKIND_ARRAY, 0);
+}
+
+/* Walks the container that begins with the document's first place; behind it, or NULL. `place` is always the last place
+ * taken from the index, and p <= place: so p may be read. */
+static const char *walk_document(struct walk *w, const struct node *root, struct jindex_cursor c) {
+	struct frame stack[JSCAN_DEPTH_MAX + 1], *f = stack, *const deepest = stack + JSCAN_DEPTH_MAX;
+	const struct node *child = root;
+	const char *place, *p;
+	if (!jindex_next(&w->ix, &c, &place)) return NULL;
+	p = place;
+	for (;;) { /* p stands at a value, which child wants */
+		bool more = false;
+		if (child) take(w, child);
+		if (p < place) {
+			if (!walk_scalar(w, child, p, place)) return NULL;
+		} else if (*p == '"') {
+			p = walk_string(w, &c, child, p);
+			if (!p || !jindex_next(&w->ix, &c, &place) || space_within(p) != place) return NULL;
+		} else if ((*p | 0x20) == '{') {
+			if (f == deepest || !jindex_next(&w->ix, &c, &place)) return NULL;
+			frame_open(++f, child, p);
+			p = space_within(p + 1);
+			more = *p != f->closer;
+		} else {
+			return NULL;
+		}
+		while (!more) { /* at the place behind a value, or at the end of an empty container */
+			p = place + 1;
+			if (*place == ',') {
+				if (!jindex_next(&w->ix, &c, &place)) return NULL;
+				p = space_within(p);
+				more = true;
+			} else if (*place == f->closer) {
+				frame_close(w, f, p);
+				if (--f == stack) return p;
+				if (!jindex_next(&w->ix, &c, &place) || space_within(p) != place) return NULL;
+			} else {
+				return NULL;
+			}
+		}
+		if (f->closer == '}') {
+			if (p != place || !(p = walk_name(w, &c, f, &child, &place))) return NULL;
+		} else {
+			child = walk_element(f);
+		}
+	}
+}
+
+/* A document that is a single string, number or literal. */
+static sl_noinline int extract_scalar(const struct walk *w, const struct node *root, struct sl_slice doc) {
+	struct jpath_hit hit;
+	if (!jscan_valid(doc) || jscan_value(doc, &hit) != SL_OK) return SL_EMALFORMED;
+	put_hits(w, root, hit.raw, hit.kind, hit.flags);
+	return SL_OK;
 }
 
 int jpath_extract(const struct jpath_set *set, struct sl_slice doc, struct jpath_hit *hits) {
 	if (set->n == 0) return SL_OK;
 	memset(hits, 0, set->n * sizeof *hits);
 	if (doc.n == 0) return SL_EMALFORMED;
-	struct walk w = {.end = doc.p + doc.n, .hits = hits};
-	const char *p = walk_value(&w, set->root, jscan_space(doc.p, w.end), 0, false);
-	if (!p) return SL_EMALFORMED;
-	return w.done || jscan_space(p, w.end) == w.end ? SL_OK : SL_EMALFORMED;
+	struct walk w;
+	w.end = doc.p + doc.n;
+	w.hits = hits;
+	const char *p = jscan_space(doc.p, w.end);
+	if (p == w.end) return SL_EMALFORMED;
+	if (*p != '{' && *p != '[') return extract_scalar(&w, set->root, doc);
+	p = walk_document(&w, set->root, jindex_init(&w.ix, doc));
+	bool sound = p && jscan_space(p, w.end) == w.end && !w.ix.broken && (!w.ix.not_ascii || utf8_valid(doc));
+	if (sl_likely(sound)) return SL_OK;
+	memset(hits, 0, set->n * sizeof *hits);
+	return SL_EMALFORMED;
 }

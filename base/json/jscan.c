@@ -20,10 +20,9 @@ const char *json_kind_name(enum json_kind kind) {
 
 static bool is_digit(char c) { return c >= '0' && c <= '9'; }
 
-/* number = [ "-" ] ( "0" / digit1-9 *digit ) [ "." 1*digit ] [ "e" [ "+" / "-" ] 1*digit ] (RFC 8259, section 6).
- * JKIND_ABSENT when [p, end) is not that. */
-static enum json_kind number_kind(const char *p, const char *end) {
-	struct sl_slice raw = slice_make(p, (size_t)(end - p));
+/* number = [ "-" ] ( "0" / digit1-9 *digit ) [ "." 1*digit ] [ "e" [ "+" / "-" ] 1*digit ] (RFC 8259, section 6). */
+enum json_kind jscan_number_form(struct sl_slice raw) {
+	const char *p = raw.p, *end = raw.p + raw.n;
 	if (p < end && *p == '-') p++;
 	const char *digits = p;
 	while (p < end && is_digit(*p)) p++;
@@ -64,7 +63,7 @@ const char *jscan_capture(const char *p, const char *end, unsigned depth, struct
 	enum json_kind kind;
 	if (jscan_starts_number(*p)) {
 		after = jscan_number_end(p + 1, end);
-		kind = number_kind(p, after);
+		kind = jscan_number_kind(slice_make(p, (size_t)(after - p)), end);
 		if (kind == JKIND_ABSENT) return NULL;
 	} else if (*p == '{' || *p == '[') {
 		after = jscan_skip_container(p, end, depth);

@@ -8,10 +8,11 @@
  * they must, every token begins like one, no raw control character in a string, no more than JSCAN_DEPTH_MAX
  * containers inside each other. A value handed out is checked further: numbers and literals to the letter,
  * strings for well-formed UTF-8. What is stepped over is not: `{"a":1e+,"b":2}` gives b. jscan_valid() checks
- * everything, for those who must know. Escapes are read by jscan_string().
+ * everything, and so does jpath_extract(): what that has found can be walked without fear. Escapes are read by
+ * jscan_string().
  *
- * A name that occurs twice in an object: the first one counts, here and in jpath.h, always. (RFC 8259 leaves it
- * open; "the last" could not stop early.)
+ * A name that occurs twice in an object: the walk gives both, in order; the last counts, in jpath.h and for whoever
+ * builds on the walk. (RFC 8259 leaves it open; the last is what most readers of JSON take.)
  *
  * Lifetime: hits and iterators borrow the document. Thread: any. Never blocks, never reads past the slice.
  * Errors: SL_EMALFORMED for text that is not JSON, or is nested too deep. */

@@ -16,9 +16,13 @@
 
 #define JSCAN_INLINE static inline __attribute__((always_inline)) sl_unused
 
+JSCAN_INLINE bool jscan_is_space(char c) {
+	return (unsigned char)c <= ' ' && (c == ' ' || c == '\n' || c == '\r' || c == '\t');
+}
+
 /* Steps over white space. Other control characters stay, for the caller to refuse. */
 JSCAN_INLINE const char *jscan_space(const char *p, const char *end) {
-	while (p < end && (unsigned char)*p <= ' ' && (*p == ' ' || *p == '\n' || *p == '\r' || *p == '\t')) p++;
+	while (p < end && jscan_is_space(*p)) p++;
 	return p;
 }
 
@@ -108,6 +112,38 @@ JSCAN_INLINE const char *jscan_number_end(const char *p, const char *end) {
 #endif
 	while (p < end && jscan_in_number(*p)) p++;
 	return p;
+}
+
+/* JKIND_INT, JKIND_DOUBLE, or JKIND_ABSENT when the text is no number to the letter. */
+enum json_kind jscan_number_form(struct sl_slice raw);
+
+/* The same, with what most numbers look like decided by one look at 16 bytes. `end`: of what may be read. */
+JSCAN_INLINE enum json_kind jscan_number_kind(struct sl_slice raw, const char *end) {
+#ifdef __SSE2__
+	if (raw.n <= 16 && end - raw.p >= 16) {
+		__m128i v = _mm_loadu_si128((const __m128i *)(const void *)raw.p);
+		__m128i digit = _mm_sub_epi8(v, _mm_set1_epi8('0'));
+		__m128i is_digit = _mm_cmpeq_epi8(_mm_min_epu8(digit, _mm_set1_epi8(9)), digit);
+		unsigned minus = *raw.p == '-', length = (unsigned)raw.n;
+		unsigned others = ~(unsigned)_mm_movemask_epi8(is_digit) & ((1u << length) - 1) & ~minus;
+		/* Where the whole part ends: at the one byte that is no digit, if there is one. */
+		unsigned whole = (unsigned)__builtin_ctz(others | 1u << length);
+		bool zero_leads = raw.p[minus] == '0' && whole - minus > 1;
+		if (sl_likely((others & (others - 1)) == 0 && whole > minus && !zero_leads)) {
+			if (others == 0) return JKIND_INT;
+			if (raw.p[whole] == '.' && whole + 1 < length) return JKIND_DOUBLE;
+		}
+	}
+#else
+	(void)end;
+#endif
+	return jscan_number_form(raw);
+}
+
+JSCAN_INLINE enum json_kind jscan_literal_kind(struct sl_slice raw) {
+	if (raw.n == 4 && memcmp(raw.p, "true", 4) == 0) return JKIND_TRUE;
+	if (raw.n == 5 && memcmp(raw.p, "false", 5) == 0) return JKIND_FALSE;
+	return raw.n == 4 && memcmp(raw.p, "null", 4) == 0 ? JKIND_NULL : JKIND_ABSENT;
 }
 
 JSCAN_INLINE const char *jscan_literal(const char *p, const char *end) {

@@ -1,6 +1,6 @@
 /* bench_json.c: what a rule's look into a payload costs, beside jansson doing the same.
  *
- * One telemetry payload of 277 bytes, 13 members, one object and one array inside. Each line is the best of several
+ * One telemetry payload of 276 bytes, 13 members, one object and one array inside. Each line is the best of several
  * rounds: on a shared machine the smallest figure is the one least disturbed. Numbers are ns per document. */
 #include <jansson.h>
 #include <stdio.h>
@@ -142,7 +142,7 @@ static struct jpath_set *make_set(const char *const names[], size_t n) {
 }
 
 int main(void) {
-	struct jpath_set *stop = make_set((const char *const[]){"temp", "measurements.pressure", "asset"}, 3);
+	struct jpath_set *early = make_set((const char *const[]){"temp", "measurements.pressure", "asset"}, 3);
 	struct jpath_set *all = make_set((const char *const[]){"temp", "measurements.pressure", "fw"}, 3);
 	struct jpath_set *absent = make_set((const char *const[]){"absent"}, 1);
 	struct jpath_set *first = make_set((const char *const[]){"ts"}, 1);
@@ -155,10 +155,10 @@ int main(void) {
 		const char *what;
 		double ns, against;
 	} rows[] = {
-	    {"3 fields, one nested, stops at the last", measure(run_extract, stop, 2000), tree},
+	    {"3 fields, one nested", measure(run_extract, early, 2000), tree},
 	    {"3 fields, the last one at the end", measure(run_extract, all, 2000), tree},
-	    {"3 fields as in the first, of changing payloads", measure(run_extract_varied, stop, VARIED), tree},
-	    {"the same as the first, two read as double", measure(run_extract_and_read, stop, 2000), tree},
+	    {"3 fields as in the first, of changing payloads", measure(run_extract_varied, early, VARIED), tree},
+	    {"the same as the first, two read as double", measure(run_extract_and_read, early, 2000), tree},
 	    {"1 field, the first", measure(run_extract, first, 2000), tree},
 	    {"1 field that is not there", measure(run_extract, absent, 2000), tree},
 	    {"jscan_valid", measure(run_valid, NULL, 2000), tree},
@@ -171,7 +171,7 @@ int main(void) {
 		       rows[i].against / rows[i].ns);
 	printf("%-48s %7.1f ns, of 17 digits %.1f ns\n", "double to text, few digits",
 	       measure(run_double, &decimal, 2000), measure(run_double, &average, 200));
-	jpath_set_free(stop);
+	jpath_set_free(early);
 	jpath_set_free(all);
 	jpath_set_free(absent);
 	jpath_set_free(first);

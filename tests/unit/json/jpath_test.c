@@ -85,16 +85,43 @@ static void test_jpath__the_same_path_twice_is_answered_twice(void **state) {
 	ASSERT_RAW(2, "2");
 }
 
-static void test_jpath__the_first_of_equal_names_counts(void **state) {
+static void test_jpath__the_last_of_equal_names_counts(void **state) {
 	(void)state;
 	assert_int_equal(EXTRACT("{\"a\":1,\"a\":2,\"b\":3}", "a", "b"), SL_OK);
-	ASSERT_RAW(0, "1");
-	assert_int_equal(EXTRACT("{\"a\":{\"x\":1},\"a\":{\"y\":2},\"b\":3}", "a.x", "a.y", "b"), SL_OK);
-	ASSERT_RAW(0, "1");
-	assert_int_equal(hits[1].kind, JKIND_ABSENT);
-	ASSERT_RAW(2, "3");
-	assert_int_equal(EXTRACT("{\"a\":5,\"a\":{\"y\":2}}", "a.y"), SL_OK);
+	ASSERT_RAW(0, "2");
+	ASSERT_RAW(1, "3");
+	assert_int_equal(EXTRACT("{\"a\":1,\"\\u0061\":2}", "a"), SL_OK);
+	ASSERT_RAW(0, "2");
+}
+
+static void test_jpath__a_later_value_voids_what_was_found_in_the_former(void **state) {
+	(void)state;
+	assert_int_equal(EXTRACT("{\"a\":{\"x\":1,\"z\":4},\"a\":{\"y\":2,\"z\":5},\"b\":3}", "a.x", "a.y", "a.z", "b"),
+			 SL_OK);
 	assert_int_equal(hits[0].kind, JKIND_ABSENT);
+	ASSERT_RAW(1, "2");
+	ASSERT_RAW(2, "5");
+	ASSERT_RAW(3, "3");
+	assert_int_equal(EXTRACT("{\"a\":{\"y\":2},\"a\":5}", "a.y", "a"), SL_OK);
+	assert_int_equal(hits[0].kind, JKIND_ABSENT);
+	ASSERT_RAW(1, "5");
+	assert_int_equal(EXTRACT("{\"a\":[1,{\"y\":2}],\"a\":[3]}", "a.1.y", "a.0", "a.1"), SL_OK);
+	assert_int_equal(hits[0].kind, JKIND_ABSENT);
+	ASSERT_RAW(1, "3");
+	assert_int_equal(hits[2].kind, JKIND_ABSENT);
+}
+
+static void test_jpath__the_last_counts_at_every_level(void **state) {
+	(void)state;
+	assert_int_equal(EXTRACT("{\"a\":{\"b\":{\"c\":1},\"b\":{\"c\":2,\"c\":3}}}", "a.b.c"), SL_OK);
+	ASSERT_RAW(0, "3");
+	assert_int_equal(EXTRACT("{\"a\":{\"b\":{\"c\":1}},\"a\":{\"b\":{\"c\":2},\"b\":{\"d\":4}}}", "a.b.c", "a.b.d"),
+			 SL_OK);
+	assert_int_equal(hits[0].kind, JKIND_ABSENT);
+	ASSERT_RAW(1, "4");
+	assert_int_equal(EXTRACT("[{\"c\":1},{\"c\":2,\"c\":3}]", "0.c", "1.c"), SL_OK);
+	ASSERT_RAW(0, "1");
+	ASSERT_RAW(1, "3");
 }
 
 static void test_jpath__escaped_names_are_the_same_names(void **state) {
@@ -153,28 +180,92 @@ static void test_jpath__many_names_are_found_by_hash(void **state) {
 	jpath_set_free(set);
 }
 
-static void test_jpath__stops_at_the_last_value_that_matters(void **state) {
+static void test_jpath__a_break_anywhere_is_malformed_and_nothing_is_found(void **state) {
 	(void)state;
-	assert_int_equal(EXTRACT("{\"a\":{\"b\":1, broken", "a.b"), SL_OK);
-	ASSERT_RAW(0, "1");
-	assert_int_equal(EXTRACT("{\"a\":5, broken", "a.b"), SL_OK); /* a was there and is no object */
+	assert_int_equal(EXTRACT("{\"a\":1", "a"), SL_EMALFORMED);
 	assert_int_equal(hits[0].kind, JKIND_ABSENT);
-	assert_int_equal(EXTRACT("[1,2 broken", "0"), SL_OK);
+	assert_int_equal(EXTRACT("{\"a\":{\"b\":1, broken", "a.b"), SL_EMALFORMED);
+	assert_int_equal(EXTRACT("{\"a\":1,\"b\":[1,}", "a", "c"), SL_EMALFORMED);
+	assert_int_equal(hits[0].kind, JKIND_ABSENT);
+	assert_int_equal(EXTRACT("[1,2 broken", "0"), SL_EMALFORMED);
+	assert_int_equal(EXTRACT("{\"a\":1} x", "a"), SL_EMALFORMED);
+	assert_int_equal(EXTRACT("{\"a\":1}{}", "a"), SL_EMALFORMED);
+	assert_int_equal(EXTRACT("{\"a\":1} \n\t\r", "a"), SL_OK);
 }
 
-static void test_jpath__a_break_before_the_last_wanted_value_is_malformed(void **state) {
+static void test_jpath__what_is_not_json_is_malformed(void **state) {
 	(void)state;
-	assert_int_equal(EXTRACT("{\"a\":1,\"b\":[1,}", "a", "c"), SL_EMALFORMED);
-	ASSERT_RAW(0, "1"); /* what was found stays */
-	assert_int_equal(hits[1].kind, JKIND_ABSENT);
-	assert_int_equal(EXTRACT("{\"a\":1} x", "c"), SL_EMALFORMED);
-	assert_int_equal(EXTRACT("plain text", "a"), SL_EMALFORMED);
-	assert_int_equal(EXTRACT("", "a"), SL_EMALFORMED);
-	assert_int_equal(EXTRACT("  ", "a"), SL_EMALFORMED);
-	assert_int_equal(EXTRACT("{\"a\"", "a"), SL_EMALFORMED);
-	assert_int_equal(EXTRACT("{\"a\":", "a"), SL_EMALFORMED);
-	assert_int_equal(EXTRACT("{\"a\":1.}", "a"), SL_EMALFORMED);
-	assert_int_equal(EXTRACT("{\"a\":\"\xff\"}", "a"), SL_EMALFORMED);
+	static const char *const broken[] = {
+	    "plain text",
+	    "",
+	    "  ",
+	    "{\"a\"",
+	    "{\"a\":",
+	    "{\"a\":1.}",
+	    "{\"a\":\"\xff\"}",
+	    "{\"a\":01}",
+	    "{\"a\":-}",
+	    "{\"a\":1e}",
+	    "{\"a\":tru}",
+	    "{\"a\":True}",
+	    "{\"a\":1 2}",
+	    "{\"a\" 1}",
+	    "{\"a\"::1}",
+	    "{\"a\":}",
+	    "{,}",
+	    "{\"a\":1,}",
+	    "[1,]",
+	    "[,1]",
+	    "[1}",
+	    "{\"a\":1]",
+	    "{1:2}",
+	    "{a:1}",
+	    "[\"\x01\"]",
+	    "[\"\\x\"]",
+	    "[\"\\u12g4\"]",
+	    "[\"\\\"]",
+	    "[\"a\"b]",
+	    "[\"a\"\"b\"]",
+	    "[1\"b\"]",
+	    "{\"a\":\"b\"\"c\":1}",
+	    "{\"a\":[]1}",
+	    "]",
+	    "{\"a\":1}}",
+	    "[\\\"a\"]",
+	    "[1,2\\]",
+	    "[\xc3\xa4]",
+	    "\"",
+	    "tru",
+	    "[1]x",
+	    "[[]",
+	    "{\"a\"}",
+	    "[1:2]",
+	    "{\"a\":\"\"x}",
+	};
+	for (size_t i = 0; i < SL_ARRAY_LEN(broken); i++) {
+		assert_false(jscan_valid(slice_from_str(broken[i])));
+		/* Whatever is asked for: the answer is that of the whole document. */
+		assert_int_equal(EXTRACT(broken[i], "c"), SL_EMALFORMED);
+		assert_int_equal(EXTRACT(broken[i], "a", "0", ""), SL_EMALFORMED);
+		for (int k = 0; k < 3; k++) assert_int_equal(hits[k].kind, JKIND_ABSENT);
+	}
+}
+
+/* Every token at every place of the blocks that are looked at together, beyond the first thousand bytes too. */
+static void test_jpath__tokens_may_stand_anywhere(void **state) {
+	(void)state;
+	static const char doc[] = "{\"n\\\\\\\"\":[1,-2.5,\"\\\\\"],\"\xc3\xa4\":{\"k\":\"v,{\\\"\"},\"t\":1e5}";
+	char text[3000];
+	for (size_t pad = 0; pad < sizeof text - sizeof doc; pad += pad < 200 || pad > 900 ? 1 : 100) {
+		memset(text, ' ', pad);
+		memcpy(text + pad, doc, sizeof doc);
+		assert_int_equal(EXTRACT(text, "n\\\"", "\xc3\xa4.k", "t"), SL_OK);
+		ASSERT_RAW(0, "[1,-2.5,\"\\\\\"]");
+		ASSERT_RAW(1, "v,{\\\"");
+		ASSERT_RAW(2, "1e5");
+		text[pad + sizeof doc - 2] = ' ';
+		assert_int_equal(EXTRACT(text, "t"), SL_EMALFORMED);
+	}
 }
 
 static void test_jpath__every_cut_of_a_document_is_read_within_its_bytes(void **state) {
@@ -192,7 +283,7 @@ static void test_jpath__every_cut_of_a_document_is_read_within_its_bytes(void **
 
 static void test_jpath__depth_is_bounded_on_the_way(void **state) {
 	(void)state;
-	char doc[400];
+	char doc[500];
 	size_t n = 0;
 	for (int i = 0; i < JSCAN_DEPTH_MAX + 1; i++) n += (size_t)snprintf(doc + n, sizeof doc - n, "{\"a\":");
 	struct jpath_step steps[JSCAN_DEPTH_MAX + 1];
@@ -200,11 +291,14 @@ static void test_jpath__depth_is_bounded_on_the_way(void **state) {
 	struct jpath path = {.steps = steps, .n = JSCAN_DEPTH_MAX};
 	struct jpath_set *set;
 	assert_int_equal(jpath_set_new(&path, 1, &set), SL_OK);
-	doc[5 * JSCAN_DEPTH_MAX] = '1';
-	assert_int_equal(jpath_extract(set, slice_make(doc, 5 * JSCAN_DEPTH_MAX + 1), hits), SL_OK);
+	n = 5 * JSCAN_DEPTH_MAX;
+	doc[n] = '1';
+	memset(doc + n + 1, '}', JSCAN_DEPTH_MAX);
+	assert_int_equal(jpath_extract(set, slice_make(doc, n + 1 + JSCAN_DEPTH_MAX), hits), SL_OK);
 	ASSERT_RAW(0, "1");
-	doc[5 * JSCAN_DEPTH_MAX] = '{';
-	assert_int_equal(jpath_extract(set, slice_make(doc, n), hits), SL_EMALFORMED);
+	memcpy(doc + n, "[]", 2);
+	memset(doc + n + 2, '}', JSCAN_DEPTH_MAX);
+	assert_int_equal(jpath_extract(set, slice_make(doc, n + 2 + JSCAN_DEPTH_MAX), hits), SL_EMALFORMED);
 	jpath_set_free(set);
 	path.n = JSCAN_DEPTH_MAX + 1;
 	assert_int_equal(jpath_set_new(&path, 1, &set), SL_ELIMIT);
@@ -238,12 +332,15 @@ int main(void) {
 	    cmocka_unit_test(test_jpath__null_is_not_absent),
 	    cmocka_unit_test(test_jpath__the_empty_path_is_the_whole_document),
 	    cmocka_unit_test(test_jpath__the_same_path_twice_is_answered_twice),
-	    cmocka_unit_test(test_jpath__the_first_of_equal_names_counts),
+	    cmocka_unit_test(test_jpath__the_last_of_equal_names_counts),
+	    cmocka_unit_test(test_jpath__a_later_value_voids_what_was_found_in_the_former),
+	    cmocka_unit_test(test_jpath__the_last_counts_at_every_level),
 	    cmocka_unit_test(test_jpath__escaped_names_are_the_same_names),
 	    cmocka_unit_test(test_jpath__names_of_every_length_are_told_apart),
 	    cmocka_unit_test(test_jpath__many_names_are_found_by_hash),
-	    cmocka_unit_test(test_jpath__stops_at_the_last_value_that_matters),
-	    cmocka_unit_test(test_jpath__a_break_before_the_last_wanted_value_is_malformed),
+	    cmocka_unit_test(test_jpath__a_break_anywhere_is_malformed_and_nothing_is_found),
+	    cmocka_unit_test(test_jpath__what_is_not_json_is_malformed),
+	    cmocka_unit_test(test_jpath__tokens_may_stand_anywhere),
 	    cmocka_unit_test(test_jpath__every_cut_of_a_document_is_read_within_its_bytes),
 	    cmocka_unit_test(test_jpath__depth_is_bounded_on_the_way),
 	    cmocka_unit_test(test_jpath__refuses_bad_paths),
