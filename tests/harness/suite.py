@@ -90,11 +90,14 @@ def main():
         load(TESTS / args.suite, args.k).run(result)
     finally:
         failed, skipped = result.bad(), len(result.skipped)
+        if not (result.passed or failed or skipped):
+            print(f"no test was found in tests/{args.suite}" + (f" for {args.k}" if args.k else ""))
+            failed = 1
         counts = f"{result.passed} passed, {failed} failed, {skipped} skipped"
         print(f"\n{args.name or args.suite}: {counts} ({time.monotonic() - began:.0f} s)", flush=True)
         if args.counts:
             Path(args.counts).write_text(f"{result.passed} {failed} {skipped}\n", encoding="ascii")
-    sys.exit(1 if failed or not (result.passed or skipped) else 0)
+    sys.exit(1 if failed else 0)
 
 
 if __name__ == "__main__":
