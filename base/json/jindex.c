@@ -79,16 +79,9 @@ JSCAN_INLINE uint64_t prefix_xor(uint64_t v) {
 	return v;
 }
 
-/* A block as it stands in the document, or, of the last and only one, as it was padded. */
-struct block {
-	const char *text; /* 64 bytes that may be read */
-	unsigned skip;    /* of these, so many belong to the block before */
-	const char *p;    /* where text + skip stands in the document */
-};
-
-/* Takes the quotes that a backslash escapes out of the mask. A backslash outside of a string is refused by the walk; that
- * it hides a quote does no harm then. */
-static void unmask_escaped(struct jindex *ix, const char *p, uint64_t slashes, struct masks *m) {
+/* The quotes of the block at p that a backslash escapes are none; the bits are of what backslashes take. A backslash
+ * outside of a string is refused by the walk; that it hides a quote does no harm then. */
+static uint64_t escaped_bytes(struct jindex *ix, const char *p, uint64_t slashes) {
 	uint64_t taken = ix->escaped;
 	ix->escaped = false;
 	for (slashes &= ~taken; slashes; slashes &= slashes - 1) {
@@ -101,32 +94,39 @@ static void unmask_escaped(struct jindex *ix, const char *p, uint64_t slashes, s
 			slashes &= ~((uint64_t)2 << at);
 		}
 	}
-	m->quotes &= ~taken;
+	return taken;
 }
 
-/* What few blocks need. The bit of a control character is given back, for whether it stands in a string is not known yet. */
-static sl_noinline uint64_t block_rare(struct jindex *ix, const struct block *b, struct masks *m) {
-	struct rare_masks rare;
-	classify_rare(b->text, &rare);
-	rare.slashes >>= b->skip;
-	ix->escapes |= rare.slashes != 0;
-	ix->not_ascii |= rare.high != 0;
-	if (rare.slashes || ix->escaped) unmask_escaped(ix, b->p, rare.slashes, m);
-	return rare.controls >> b->skip;
+/* What few blocks need. */
+struct rare {
+	uint64_t escaped;  /* quotes here are none */
+	uint64_t controls; /* whether they stand in a string is not known yet */
+};
+
+static sl_noinline struct rare block_rare(struct jindex *ix, const char *text, unsigned skip, const char *p) {
+	struct rare_masks m;
+	struct rare rare = {0};
+	classify_rare(text, &m);
+	m.slashes >>= skip;
+	ix->escapes |= m.slashes != 0;
+	ix->not_ascii |= m.high != 0;
+	if (m.slashes || ix->escaped) rare.escaped = escaped_bytes(ix, p, m.slashes);
+	rare.controls = m.controls >> skip;
+	return rare;
 }
 
-JSCAN_INLINE uint64_t block_places(struct jindex *ix, struct block b) {
+/* The places of the block at p in the document. Its bytes are read from `text`, where `skip` others stand before them. */
+JSCAN_INLINE uint64_t block_places(struct jindex *ix, const char *text, unsigned skip, const char *p) {
 	struct masks m;
-	uint64_t controls = 0;
-	classify(b.text, &m);
-	m.quotes >>= b.skip;
-	m.ops >>= b.skip;
-	if (sl_unlikely(m.rare || ix->escaped)) controls = block_rare(ix, &b, &m);
+	struct rare rare = {0};
+	classify(text, &m);
+	if (sl_unlikely(m.rare || ix->escaped)) rare = block_rare(ix, text, skip, p);
+	uint64_t quotes = (m.quotes >> skip) & ~rare.escaped;
 	/* Set from the opening quote up to the byte before the closing one. */
-	uint64_t inside = prefix_xor(m.quotes) ^ ix->in_string;
+	uint64_t inside = prefix_xor(quotes) ^ ix->in_string;
 	ix->in_string = (uint64_t)((int64_t)inside >> 63);
-	ix->broken |= (controls & inside) != 0;
-	return (m.ops & ~inside) | m.quotes;
+	if (sl_unlikely(rare.controls & inside)) ix->broken = true;
+	return (m.ops >> skip & ~inside) | quotes;
 }
 
 /* The last bytes of the document, fewer than a block: read with those before them, or, where there are not enough, from a
@@ -135,12 +135,12 @@ static sl_noinline uint64_t tail_places(struct jindex *ix, const char *p) {
 	size_t n = (size_t)(ix->end - p);
 	if (sl_likely(ix->end - ix->start >= JINDEX_BLOCK)) {
 		unsigned skip = (unsigned)(JINDEX_BLOCK - n);
-		return block_places(ix, (struct block){.text = p - skip, .skip = skip, .p = p});
+		return block_places(ix, p - skip, skip, p);
 	}
 	char padded[JINDEX_BLOCK];
 	memset(padded, ' ', sizeof padded);
 	memcpy(padded, p, n);
-	return block_places(ix, (struct block){.text = padded, .p = p});
+	return block_places(ix, padded, 0, p);
 }
 
 bool jindex_fill(struct jindex *ix) {
@@ -149,7 +149,7 @@ bool jindex_fill(struct jindex *ix) {
 	ix->last = ix->blocks;
 	if (ix->broken) return false;
 	for (; out < ix->blocks + JINDEX_BLOCKS && ix->end - p >= JINDEX_BLOCK; p += JINDEX_BLOCK)
-		*out++ = block_places(ix, (struct block){.text = p, .p = p});
+		*out++ = block_places(ix, p, 0, p);
 	if (out < ix->blocks + JINDEX_BLOCKS && p < ix->end) {
 		*out++ = tail_places(ix, p);
 		p = ix->end;

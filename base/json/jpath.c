@@ -80,8 +80,8 @@ JSCAN_INLINE bool key_equal(const struct key *a, const struct key *b) {
 	return a->n <= 16 || memcmp(a->p + 8, b->p + 8, a->n - 16) == 0;
 }
 
-/* 0 .. 63, of the length and the first byte; of an empty name, that is the quote behind it. */
-JSCAN_INLINE unsigned key_sign(char first, size_t n) { return ((unsigned)n + (unsigned char)first * 3u) & 63; }
+/* 0 .. 63, of the length and the last byte; of an empty name, that is the quote before it. */
+JSCAN_INLINE unsigned key_sign(char last, size_t n) { return ((unsigned)n + (unsigned char)last * 3u) & 63; }
 
 /* The keys of a set come from rules, not from clients: no seed is needed, and nobody can aim at a slot. */
 JSCAN_INLINE uint32_t key_hash(const struct key *k) {
@@ -158,7 +158,7 @@ static const struct node *build_node(const struct build *b, uint32_t at, uint32_
 		} else {
 			struct sl_slice key = sl_arena_dup(b->arena, step->key);
 			*edge++ = (struct edge){.key = key_make(key.p, key.n, key.n), .node = child};
-			node->signs |= (uint64_t)1 << key_sign(key.n ? *key.p : '"', key.n);
+			node->signs |= (uint64_t)1 << key_sign(key.n ? key.p[key.n - 1] : '"', key.n);
 		}
 		at = next;
 	}
@@ -223,7 +223,13 @@ struct walk {
 	struct jpath_hit *hits;
 };
 
-static sl_noinline const struct node *find_hashed(const struct node *node, struct key key) {
+static sl_noinline const struct node *find_any(const struct node *node, const char *p, size_t n, const char *end) {
+	struct key key = key_make(p, n, (size_t)(end - p));
+	if (!node->slots) {
+		for (const struct edge *e = node->edges, *last = e + node->n_edges; e < last; e++)
+			if (key_equal(&e->key, &key)) return e->node;
+		return NULL;
+	}
 	for (uint32_t at = key_hash(&key) & node->slot_mask; node->slots[at]; at = (at + 1) & node->slot_mask) {
 		const struct edge *e = &node->edges[node->slots[at] - 1];
 		if (key_equal(&e->key, &key)) return e->node;
@@ -231,15 +237,21 @@ static sl_noinline const struct node *find_hashed(const struct node *node, struc
 	return NULL;
 }
 
-/* The member of this name; `end` is that of what may be read. Not inline: the walk's registers are worth more than the
- * call. */
+/* The member of this name; `end` is that of what may be read. Short names among few are settled here, in a function that
+ * calls none and so saves no registers; it is not inline, for the walk's registers are worth more than the call. */
 static sl_noinline const struct node *find_edge(const struct node *node, const char *p, size_t n, const char *end) {
-	if (sl_unlikely(node->slots != NULL)) return find_hashed(node, key_make(p, n, (size_t)(end - p)));
-	for (const struct edge *e = node->edges, *last = e + node->n_edges; e < last; e++) {
-		if (e->key.n != n) continue;
-		struct key key = key_make(p, n, (size_t)(end - p));
-		if (key_equal(&e->key, &key)) return e->node;
+	uint64_t head, tail = 0;
+	if (sl_unlikely(node->slots || n > 16 || end - p < 8)) return find_any(node, p, n, end);
+	memcpy(&head, p, 8);
+	if (n >= 8) {
+		memcpy(&tail, p + n - 8, 8);
+	} else {
+		uint64_t mask;
+		memcpy(&mask, head_masks[n], 8);
+		head &= mask;
 	}
+	for (const struct edge *e = node->edges, *last = e + node->n_edges; e < last; e++)
+		if (((e->key.head ^ head) | (e->key.tail ^ tail) | (e->key.n ^ n)) == 0) return e->node;
 	return NULL;
 }
 
@@ -295,7 +307,7 @@ JSCAN_INLINE const char *walk_name(struct walk *w, struct jindex_cursor *c, cons
 	*child = NULL;
 	if (sl_unlikely(w->ix.escapes) && f->signs && has_escape(w, slice_make(name, n)))
 		*child = find_escaped(f->node, slice_make(name, n));
-	else if (f->signs >> key_sign(*name, n) & 1)
+	else if (f->signs >> key_sign(quote[-1], n) & 1)
 		*child = find_edge(f->node, name, n, w->end);
 	if (!jindex_next(&w->ix, c, place)) return NULL;
 	const char *p = space_within(quote + 1);
