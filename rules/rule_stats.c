@@ -41,16 +41,17 @@ void rule_stats_unref(struct rule_stats *s) {
 	sl_free(s);
 }
 
-struct rule_cell rule_stats_sum(const struct rule_stats *s) {
+struct rule_cell rule_cells_sum(const struct rule_cell *cells, size_t workers) {
 	struct rule_cell sum = {0};
-	for (size_t w = 0; w < s->workers; w++) {
-		const struct rule_cell *cell = &s->cells[w];
+	for (size_t w = 0; w < workers; w++) {
+		const struct rule_cell *cell = &cells[w];
 		sum.matched += cell->matched;
 		sum.filtered += cell->filtered;
 		sum.produced += cell->produced;
 		sum.failed += cell->failed;
 		sum.rows += cell->rows;
 		sum.action_failed += cell->action_failed;
+		sum.failures_len += cell->failures_len;
 	}
 	return sum;
 }
@@ -74,12 +75,12 @@ void action_stats_unref(struct action_stats *s) {
 	sl_free(s);
 }
 
-struct action_cell action_stats_sum(const struct action_stats *s) {
+struct action_cell action_cells_sum(const struct action_cell *cells, size_t workers) {
 	struct action_cell sum = {0};
-	for (size_t w = 0; w < s->workers; w++) {
-		sum.taken += s->cells[w].taken;
-		sum.failed += s->cells[w].failed;
-		sum.looping += s->cells[w].looping;
+	for (size_t w = 0; w < workers; w++) {
+		sum.taken += cells[w].taken;
+		sum.failed += cells[w].failed;
+		sum.looping += cells[w].looping;
 	}
 	return sum;
 }

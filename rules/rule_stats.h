@@ -61,13 +61,14 @@ struct action_stats {
 
 struct rule_stats *rule_stats_new(size_t workers) sl_warn_unused;
 struct rule_stats *rule_stats_ref(struct rule_stats *s);
-void rule_stats_unref(struct rule_stats *s);                 /* NULL is fine */
-struct rule_cell rule_stats_sum(const struct rule_stats *s); /* counters only */
+void rule_stats_unref(struct rule_stats *s); /* NULL is fine */
+/* The counters of all workers' cells; without the ring. While the workers stand still. */
+struct rule_cell rule_cells_sum(const struct rule_cell *cells, size_t workers);
 
 struct action_stats *action_stats_new(size_t workers) sl_warn_unused;
 struct action_stats *action_stats_ref(struct action_stats *s);
 void action_stats_unref(struct action_stats *s); /* NULL is fine */
-struct action_cell action_stats_sum(const struct action_stats *s);
+struct action_cell action_cells_sum(const struct action_cell *cells, size_t workers);
 
 /* Remembers a failure in the cell's ring. Counts nothing else. */
 void rule_failure_add(struct rule_cell *cell, int64_t at_ms, struct sl_slice topic, struct sl_slice reason);

@@ -67,6 +67,6 @@ enum rule_try_outcome rule_try(struct rule *r, const struct rules_event *ev, con
 		rule_plans_fini(&plans);
 	}
 	sl_free(candidates.at);
-	ruleset_free(set);
+	ruleset_unref(set);
 	return outcome;
 }

@@ -30,7 +30,7 @@ struct rules *rules_new(const struct rules_opts *opts) {
 void rules_free(struct rules *r) {
 	if (!r) return;
 	for (uint32_t w = 0; w < r->worker_count; w++) sl_assert(!r->workers[w]);
-	ruleset_free(r->set);
+	ruleset_unref(r->set);
 	sql_vm_free(r->reject_vm);
 	sl_free(r->workers);
 	sl_free(r->node);
@@ -44,7 +44,7 @@ int rules_prepare(struct rules *r, const json_t *tree, struct conf_at at, struct
 	struct ruleset *set = ruleset_new();
 	int rc = rule_conf_load(tree, at, connectors, report, set);
 	if (rc != SL_OK) {
-		ruleset_free(set);
+		ruleset_unref(set);
 		return rc;
 	}
 	*out = SL_NEW(struct rules_prepared);
@@ -54,7 +54,7 @@ int rules_prepare(struct rules *r, const json_t *tree, struct conf_at at, struct
 
 void rules_discard(struct rules_prepared *p) {
 	if (!p) return;
-	ruleset_free(p->set);
+	ruleset_unref(p->set);
 	sl_free(p);
 }
 
@@ -77,7 +77,7 @@ struct rules_swap {
 
 static void swap_end(struct rules_swap *swap) {
 	if (swap->done) swap->done(swap->arg);
-	ruleset_free(swap->before);
+	ruleset_unref(swap->before);
 	sl_free(swap);
 }
 
@@ -113,7 +113,8 @@ static void adopt_pipelines(struct ruleset *set) {
 	}
 }
 
-/* A status page may be reading the set. It does so inside sl_loops_park(), and so does this: one after the other. */
+/* A status page may be taking its reference to the set (rules_snapshot.c). It does so inside sl_loops_park(), and so does
+ * this: one after the other. */
 struct set_change {
 	struct rules *rules;
 	struct ruleset *next;

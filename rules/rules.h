@@ -75,9 +75,29 @@ struct rules_worker *rules_worker_new(struct rules *r, size_t index, struct sl_l
 				      struct sl_metrics *metrics) sl_warn_unused;
 void rules_worker_free(struct rules_worker *rw); /* NULL is fine */
 
-/* While the workers are parked: sets member "rules" of out (rules/README.md), and the families per rule and action. */
-void rules_status(const struct rules *r, json_t *out);
-void rules_prometheus(const struct rules *r, struct sl_buf *out);
+/* Status pages. Workers stand still only while plain numbers are copied; before it room is made, after it text:
+ *
+ *     do {
+ *         s = rules_snapshot_new(r);
+ *         sl_loops_park(workers, n, <calls rules_snapshot_take(s)>);       all of a page in one such moment
+ *     } while (it returned false: free it and begin again);
+ *     while (rules_snapshot_failures_next(s)) sl_loops_park(workers, n, rules_snapshot_failures_take, s);
+ *     rules_status(s, out), rules_prometheus(s, out);
+ *     rules_snapshot_free(s);
+ *
+ * Failures (texts) come in small helpings of their own, and only when there are some; they are newer than the counters by
+ * that much. The snapshot holds on to its set of rules: a reload waits for nothing, and names stay valid.
+ * @thread any but a loop's; one at a time. rules_snapshot_new() not while parked. */
+struct rules_snapshot;
+struct rules_snapshot *rules_snapshot_new(struct rules *r) sl_warn_unused;
+bool rules_snapshot_take(struct rules_snapshot *s);          /* parked. False: the rules were replaced meanwhile */
+bool rules_snapshot_failures_next(struct rules_snapshot *s); /* makes room; false: no more to take */
+void rules_snapshot_failures_take(void *snapshot);           /* parked */
+void rules_snapshot_free(struct rules_snapshot *s);          /* NULL is fine */
+
+/* Sets member "rules" of out (rules/README.md); the families per rule and action. */
+void rules_status(const struct rules_snapshot *s, json_t *out);
+void rules_prometheus(const struct rules_snapshot *s, struct sl_buf *out);
 
 /* The reference (rules/reference.md): options, actions, columns. @thread any */
 void rules_describe(struct sl_buf *out);

@@ -1,8 +1,8 @@
-/* rules_status.c: what the rules say about themselves: a tree for the API and the quickstart, families for Prometheus. */
+/* rules_status.c: what the rules say about themselves: a tree for the API and the quickstart, families for Prometheus.
+ * Written from a copy of the counters (rules_snapshot.c), while the workers go on. */
 #include "conv.h"
 #include "metrics.h"
-#include "rule.h"
-#include "rules_int.h"
+#include "rules_snapshot_int.h"
 
 /* Text that came from outside and was cut or may not be UTF-8. */
 static json_t *json_text(struct sl_slice s) {
@@ -14,56 +14,58 @@ static void set_count(json_t *object, const char *name, uint64_t n) {
 	json_object_set_new(object, name, json_integer((json_int_t)n));
 }
 
-static json_t *action_status(const struct rule_action *a) {
+static json_t *action_status(const struct rule_action *a, const struct action_cell *sum) {
 	static const char *const kinds[] = {
 	    [ACTION_CONNECTOR] = "connector", [ACTION_REPUBLISH] = "republish", [ACTION_CONSOLE] = "console"};
-	struct action_cell sum = action_stats_sum(a->stats);
 	json_t *out = json_object();
 	json_object_set_new(out, "kind", json_string(kinds[a->kind]));
 	json_object_set_new(out, "name", json_text(slice_from_str(a->label)));
-	set_count(out, "taken", sum.taken);
-	set_count(out, "failed", sum.failed);
-	if (a->kind == ACTION_REPUBLISH) set_count(out, "looping", sum.looping);
+	set_count(out, "taken", sum->taken);
+	set_count(out, "failed", sum->failed);
+	if (a->kind == ACTION_REPUBLISH) set_count(out, "looping", sum->looping);
 	return out;
 }
 
-static json_t *failures_status(const struct rule_stats *stats) {
-	const struct rule_failure *newest[RULE_FAILURES_KEPT];
-	size_t n = rule_failures_newest(stats, newest, SL_ARRAY_LEN(newest));
+static json_t *failures_status(const struct rules_snapshot *s, const struct rule_copy *copy) {
 	json_t *out = json_array();
-	for (size_t i = 0; i < n; i++) {
+	for (size_t i = 0; i < copy->failure_count; i++) {
+		const struct failure_copy *from = &s->failures[copy->first_failure + i];
 		json_t *f = json_object();
-		json_object_set_new(f, "at_ms", json_integer(newest[i]->at_ms));
-		json_object_set_new(f, "topic", json_text(sl_buf_slice(&newest[i]->topic)));
-		json_object_set_new(f, "reason", json_text(sl_buf_slice(&newest[i]->reason)));
+		json_object_set_new(f, "at_ms", json_integer(from->at_ms));
+		json_object_set_new(f, "topic", json_text(slice_make(s->texts.p + from->topic_at, from->topic_n)));
+		json_object_set_new(f, "reason", json_text(slice_make(s->texts.p + from->reason_at, from->reason_n)));
 		json_array_append_new(out, f);
 	}
 	return out;
 }
 
-static json_t *rule_status(const struct rule *r) {
+/* *a is the copy of the rule's first action; it is moved behind its last. */
+static json_t *rule_status(const struct rules_snapshot *s, size_t at, const struct action_copy **a) {
 	static const char *const dialects[] = {[SQL_STANDARD] = "standard", [SQL_AWS] = "aws"};
-	struct rule_cell sum = rule_stats_sum(r->stats);
+	const struct rule *r = s->set->rules[at];
+	const struct rule_cell *sum = &s->rules[at].sum;
 	json_t *out = json_object(), *actions = json_array();
 	json_object_set_new(out, "id", json_text(slice_from_str(r->id)));
 	json_object_set_new(out, "description", json_text(slice_from_str(r->description)));
 	json_object_set_new(out, "dialect", json_string(dialects[r->dialect]));
 	json_object_set_new(out, "enabled", json_boolean(r->enabled));
 	json_object_set_new(out, "sql", json_text(slice_from_str(r->text)));
-	set_count(out, "matched", sum.matched);
-	set_count(out, "filtered", sum.filtered);
-	set_count(out, "produced", sum.produced);
-	set_count(out, "failed", sum.failed);
-	set_count(out, "rows", sum.rows);
-	for (size_t i = 0; i < r->action_count; i++) json_array_append_new(actions, action_status(&r->actions[i]));
+	set_count(out, "matched", sum->matched);
+	set_count(out, "filtered", sum->filtered);
+	set_count(out, "produced", sum->produced);
+	set_count(out, "failed", sum->failed);
+	set_count(out, "rows", sum->rows);
+	for (size_t i = 0; i < r->action_count; i++)
+		json_array_append_new(actions, action_status(&r->actions[i], &(*a)++->sum));
 	json_object_set_new(out, "actions", actions);
-	json_object_set_new(out, "failures", failures_status(r->stats));
+	json_object_set_new(out, "failures", failures_status(s, &s->rules[at]));
 	return out;
 }
 
-void rules_status(const struct rules *r, json_t *out) {
+void rules_status(const struct rules_snapshot *s, json_t *out) {
 	json_t *list = json_array();
-	for (size_t i = 0; i < r->set->len; i++) json_array_append_new(list, rule_status(r->set->rules[i]));
+	const struct action_copy *a = s->actions;
+	for (size_t i = 0; i < s->set->len; i++) json_array_append_new(list, rule_status(s, i, &a));
 	json_object_set_new(out, "rules", list);
 }
 
@@ -96,34 +98,32 @@ static uint64_t counter_at(const void *cell, size_t at) {
 	return n;
 }
 
-static void rule_family_write(const struct ruleset *set, const struct rule_family *family, struct sl_buf *out) {
+static void rule_family_write(const struct rules_snapshot *s, const struct rule_family *family, struct sl_buf *out) {
 	sl_prom_family(out, family->name, SL_METRIC_COUNTER, family->help);
-	for (size_t i = 0; i < set->len; i++) {
-		struct rule_cell sum = rule_stats_sum(set->rules[i]->stats);
-		struct sl_prom_label label = {"rule", slice_from_str(set->rules[i]->id)};
-		sl_prom_value(out, family->name, &label, 1, counter_at(&sum, family->at));
+	for (size_t i = 0; i < s->set->len; i++) {
+		struct sl_prom_label label = {"rule", slice_from_str(s->set->rules[i]->id)};
+		sl_prom_value(out, family->name, &label, 1, counter_at(&s->rules[i].sum, family->at));
 	}
 }
 
-static void action_family_write(const struct ruleset *set, const struct rule_family *family, struct sl_buf *out) {
+static void action_family_write(const struct rules_snapshot *s, const struct rule_family *family, struct sl_buf *out) {
 	sl_prom_family(out, family->name, SL_METRIC_COUNTER, family->help);
-	for (size_t i = 0; i < set->len; i++) {
-		const struct rule *r = set->rules[i];
-		for (size_t k = 0; k < r->action_count; k++) {
+	const struct action_copy *a = s->actions;
+	for (size_t i = 0; i < s->set->len; i++) {
+		const struct rule *r = s->set->rules[i];
+		for (size_t k = 0; k < r->action_count; k++, a++) {
 			char index[SL_FORMAT_I64_MAX];
-			struct action_cell sum = action_stats_sum(r->actions[k].stats);
 			struct sl_prom_label labels[] = {
 			    {"rule", slice_from_str(r->id)},
 			    {"action", slice_make(index, sl_format_u64(k, index))},
 			    {"name", slice_from_str(r->actions[k].label)},
 			};
-			sl_prom_value(out, family->name, labels, SL_ARRAY_LEN(labels), counter_at(&sum, family->at));
+			sl_prom_value(out, family->name, labels, SL_ARRAY_LEN(labels), counter_at(&a->sum, family->at));
 		}
 	}
 }
 
-void rules_prometheus(const struct rules *r, struct sl_buf *out) {
-	for (size_t i = 0; i < SL_ARRAY_LEN(rule_families); i++) rule_family_write(r->set, &rule_families[i], out);
-	for (size_t i = 0; i < SL_ARRAY_LEN(action_families); i++)
-		action_family_write(r->set, &action_families[i], out);
+void rules_prometheus(const struct rules_snapshot *s, struct sl_buf *out) {
+	for (size_t i = 0; i < SL_ARRAY_LEN(rule_families); i++) rule_family_write(s, &rule_families[i], out);
+	for (size_t i = 0; i < SL_ARRAY_LEN(action_families); i++) action_family_write(s, &action_families[i], out);
 }

@@ -4,11 +4,18 @@
 #include "mem.h"
 
 struct ruleset *ruleset_new(void) {
-	return SL_NEW(struct ruleset);
+	struct ruleset *set = SL_NEW(struct ruleset);
+	atomic_init(&set->refs, 1);
+	return set;
 }
 
-void ruleset_free(struct ruleset *set) {
-	if (!set) return;
+struct ruleset *ruleset_ref(struct ruleset *set) {
+	atomic_fetch_add_explicit(&set->refs, 1, memory_order_relaxed);
+	return set;
+}
+
+void ruleset_unref(struct ruleset *set) {
+	if (!set || atomic_fetch_sub_explicit(&set->refs, 1, memory_order_acq_rel) != 1) return;
 	for (size_t i = 0; i < set->len; i++) rule_free(set->rules[i]);
 	sl_free(set->rules);
 	rule_index_free(set->index);

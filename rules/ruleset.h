@@ -1,10 +1,13 @@
 /* ruleset.h: all rules of one configuration, compiled, with their index: built aside, then run as a whole, never changed.
  *
- * Lifetime: belongs to whoever prepares it, then to struct rules, which frees it when the last worker has changed over
- * to the next. What a worker keeps of a set (plans, stages) is gone before it says so.
+ * Lifetime: counted references. The first is its maker's, then struct rules', which drops it when the last worker has
+ * changed over to the next. What a worker keeps of a set (plans, stages) is gone before it says so. A status page holds
+ * another while it writes about the set.
  * Thread: made on one, then constant and read by all workers. */
 #ifndef RULESET_H
 #define RULESET_H
+
+#include <stdatomic.h>
 
 #include "rule.h"
 #include "rule_index.h"
@@ -12,6 +15,7 @@
 enum { RULESET_RULES_MAX = 100000 };
 
 struct ruleset {
+	_Atomic uint32_t refs;
 	struct rule **rules; /* owned; in the order of the file; a rule's place is its number in the index */
 	size_t len, cap;
 	size_t active;            /* enabled rules: what the index holds */
@@ -20,7 +24,8 @@ struct ruleset {
 };
 
 struct ruleset *ruleset_new(void) sl_warn_unused;
-void ruleset_free(struct ruleset *set);                /* NULL is fine */
+struct ruleset *ruleset_ref(struct ruleset *set);      /* @thread any, as the next */
+void ruleset_unref(struct ruleset *set);               /* NULL is fine */
 void ruleset_add(struct ruleset *set, struct rule *r); /* takes over r */
 
 /* After the last rule: fills the index, numbers the connector actions and gives every rule its counters: those of the

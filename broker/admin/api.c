@@ -18,40 +18,49 @@ struct api {
 	struct sl_post stop;
 };
 
+/* All counters of one moment. */
 struct snapshot {
-	const struct api *api;
+	const struct api_sources *from;
 	struct sl_metrics metrics;
-	struct sl_buf text;
+	struct rules_snapshot *rules;
+	struct sl_buf *text; /* or */
 	json_t *tree;
+	bool taken;
 };
 
-static void snapshot_metrics(void *arg) {
+/* Every loop stands still: copy numbers, nothing else. */
+static void snapshot_take(void *arg) {
 	struct snapshot *s = arg;
-	const struct api_sources *from = &s->api->sources;
-	from->metrics(from->arg, &s->metrics);
-	rules_prometheus(from->rules, &s->text);
-	connectors_prometheus(from->connectors, &s->text);
+	s->taken = rules_snapshot_take(s->rules);
+	if (!s->taken) return; /* a reload came in between */
+	if (s->text) connectors_prometheus(s->from->connectors, s->text);
+	if (s->tree) connectors_status(s->from->connectors, s->tree);
+	s->metrics = (struct sl_metrics){0};
+	s->from->metrics(s->from->arg, &s->metrics);
 }
 
-static void snapshot_status(void *arg) {
-	struct snapshot *s = arg;
-	const struct api_sources *from = &s->api->sources;
-	from->metrics(from->arg, &s->metrics);
-	rules_status(from->rules, s->tree);
-	connectors_status(from->connectors, s->tree);
-}
+static void snapshot_drop(struct snapshot *s) { rules_snapshot_free(s->rules); }
 
-static void take(struct snapshot *s, void (*fn)(void *arg)) {
-	sl_loops_park(s->api->sources.loops, s->api->sources.loop_count, fn, s);
+static void snapshot_init(struct snapshot *s, const struct api *a, struct sl_buf *text, json_t *tree) {
+	*s = (struct snapshot){.from = &a->sources, .text = text, .tree = tree};
+	while (true) {
+		s->rules = rules_snapshot_new(s->from->rules);
+		sl_loops_park(s->from->loops, s->from->loop_count, snapshot_take, s);
+		if (s->taken) return;
+		snapshot_drop(s);
+	}
 }
 
 static void get_metrics(struct api *a, struct http_response *r) {
-	struct snapshot s = {.api = a};
-	take(&s, snapshot_metrics);
+	struct snapshot s;
+	struct sl_buf text = SL_BUF_INIT;
+	snapshot_init(&s, a, &text, NULL);
 	r->content_type = "text/plain; version=0.0.4; charset=utf-8";
 	sl_metrics_write(&r->body, &s.metrics);
-	sl_buf_append_slice(&r->body, sl_buf_slice(&s.text));
-	sl_buf_fini(&s.text);
+	rules_prometheus(s.rules, &r->body);
+	sl_buf_append_slice(&r->body, sl_buf_slice(&text));
+	sl_buf_fini(&text);
+	snapshot_drop(&s);
 }
 
 static json_t *metrics_tree(const struct sl_metrics *m) {
@@ -76,14 +85,19 @@ static void dump_json(struct http_response *r, json_t *tree) {
 }
 
 static void get_status(struct api *a, struct http_response *r) {
-	struct snapshot s = {.api = a, .tree = json_object()};
-	json_object_set_new(s.tree, "node", json_string(a->node));
-	json_object_set_new(s.tree, "version", json_string(a->sources.version));
+	struct snapshot s;
+	json_t *tree = json_object();
+	json_object_set_new(tree, "node", json_string(a->node));
+	json_object_set_new(tree, "version", json_string(a->sources.version));
 	uint64_t up_s = (sl_clock_mono_ms() - a->started_ms) / 1000;
-	json_object_set_new(s.tree, "uptime_s", json_integer((json_int_t)up_s));
-	take(&s, snapshot_status);
-	json_object_set_new(s.tree, "broker", metrics_tree(&s.metrics));
-	dump_json(r, s.tree);
+	json_object_set_new(tree, "uptime_s", json_integer((json_int_t)up_s));
+	snapshot_init(&s, a, NULL, tree);
+	while (rules_snapshot_failures_next(s.rules))
+		sl_loops_park(a->sources.loops, a->sources.loop_count, rules_snapshot_failures_take, s.rules);
+	rules_status(s.rules, tree);
+	snapshot_drop(&s);
+	json_object_set_new(tree, "broker", metrics_tree(&s.metrics));
+	dump_json(r, tree);
 }
 
 /* Healthy while the loops turn: a loop that does not come to its quiet point makes this page hang, which is the truth. */

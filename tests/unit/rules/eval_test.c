@@ -219,7 +219,10 @@ static void test_rules_prometheus__names_rules_and_actions(void **state) {
 	struct sl_buf page = SL_BUF_INIT;
 	fixture_init(&f, "  r:\n    sql: SELECT 1 AS x FROM \"t\"\n    actions: [{console: {}}]\n");
 	fixture_publish(&f, "t", "");
-	rules_prometheus(f.rules, &page);
+	struct rules_snapshot *s = rules_snapshot_new(f.rules);
+	assert_true(rules_snapshot_take(s));
+	rules_prometheus(s, &page);
+	rules_snapshot_free(s);
 	const char *text = sl_buf_cstr(&page);
 	assert_non_null(strstr(text, "sluice_rule_matched_total{rule=\"r\"} 1\n"));
 	assert_non_null(strstr(text, "sluice_rule_action_taken_total{rule=\"r\",action=\"0\",name=\"console\"} 1\n"));

@@ -118,7 +118,11 @@ static json_t *rule_status(struct fixture *f, const char *rule, json_t **status)
 	size_t i;
 	json_t *item;
 	*status = json_object();
-	rules_status(f->rules, *status);
+	struct rules_snapshot *s = rules_snapshot_new(f->rules);
+	assert_true(rules_snapshot_take(s));
+	while (rules_snapshot_failures_next(s)) rules_snapshot_failures_take(s);
+	rules_status(s, *status);
+	rules_snapshot_free(s);
 	json_array_foreach(json_object_get(*status, "rules"), i, item) {
 		if (strcmp(json_string_value(json_object_get(item, "id")), rule) == 0) return item;
 	}

@@ -182,15 +182,18 @@ static void take_status(void *arg) {
 	void **both = arg;
 	struct flow *f = both[0];
 	json_t *status = both[1];
-	rules_status(f->rules, status);
+	assert_true(rules_snapshot_take(both[2]));
 	connectors_status(f->cs, status);
 }
 
 static json_t *status_parked(struct flow *f) {
 	struct sl_loop *all[WORKERS + 1] = {f->loops[0], f->loops[1], connectors_loop(f->cs)};
 	json_t *status = json_object();
-	void *both[] = {f, status};
+	struct rules_snapshot *rules = rules_snapshot_new(f->rules);
+	void *both[] = {f, status, rules};
 	sl_loops_park(all, WORKERS + 1, take_status, both);
+	rules_status(rules, status);
+	rules_snapshot_free(rules);
 	return status;
 }
 

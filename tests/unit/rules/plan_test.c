@@ -50,7 +50,7 @@ static void test_rule_plan__topics_with_the_same_candidates_share_one(void **sta
 	rule_plan_unref(&plans, other);
 	assert_int_equal(rule_plans_count(&plans), 0);
 	rule_plans_fini(&plans);
-	ruleset_free(set);
+	ruleset_unref(set);
 }
 
 static void test_rule_plan__the_filter_that_matched_is_part_of_it(void **state) {
@@ -66,7 +66,7 @@ static void test_rule_plan__the_filter_that_matched_is_part_of_it(void **state) 
 	rule_plan_unref(&plans, t);
 	rule_plan_unref(&plans, u);
 	rule_plans_fini(&plans);
-	ruleset_free(set);
+	ruleset_unref(set);
 }
 
 static void test_rule_plan__each_path_of_all_candidates_is_extracted_once(void **state) {
@@ -92,7 +92,7 @@ static void test_rule_plan__each_path_of_all_candidates_is_extracted_once(void *
 	assert_int_equal(plan->at[2].map[2], 2);
 	rule_plan_unref(&plans, plan);
 	rule_plans_fini(&plans);
-	ruleset_free(set);
+	ruleset_unref(set);
 }
 
 static void test_rule_plan__without_paths_the_payload_is_not_looked_at(void **state) {
@@ -107,7 +107,7 @@ static void test_rule_plan__without_paths_the_payload_is_not_looked_at(void **st
 	assert_null(plan->at[0].pass);
 	rule_plan_unref(&plans, plan);
 	rule_plans_fini(&plans);
-	ruleset_free(set);
+	ruleset_unref(set);
 }
 
 /* More paths than one pass can number: the candidates fall into groups. */
@@ -137,7 +137,7 @@ static void test_rule_plan__many_paths_take_two_passes(void **state) {
 	assert_int_equal(plans.hits_max, FIRST * PATHS);
 	rule_plan_unref(&plans, plan);
 	rule_plans_fini(&plans);
-	ruleset_free(set);
+	ruleset_unref(set);
 }
 
 int main(void) {

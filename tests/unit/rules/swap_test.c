@@ -1,5 +1,6 @@
 /* swap_test.c: sets change while workers evaluate: no message is lost to the counters, no set is freed too early (ASan),
- * nothing is touched by two threads at once (TSan). */
+ * nothing is touched by two threads at once (TSan), and status pages add up meanwhile. */
+#include <pthread.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -60,18 +61,73 @@ static struct rules_prepared *prepare(struct rules *r, int round) {
 
 static void set_done(void *arg) { atomic_fetch_add((_Atomic int *)arg, 1); }
 
-static void check_identity(void *arg) {
+struct look {
+	struct rules_snapshot *s;
+	bool taken;
+};
+static void look_take(void *arg) {
+	struct look *look = arg;
+	look->taken = rules_snapshot_take(look->s);
+}
+
+/* As a status page does it, on a thread of its own, while sets change. The caller owns the tree. */
+static json_t *status_of(struct rules *r, struct sl_loop *const *loops, size_t n) {
+	struct look look = {.taken = false};
+	while (!look.taken) {
+		rules_snapshot_free(look.s);
+		look.s = rules_snapshot_new(r);
+		sl_loops_park(loops, n, look_take, &look);
+	}
+	while (rules_snapshot_failures_next(look.s)) sl_loops_park(loops, n, rules_snapshot_failures_take, look.s);
+	json_t *status = json_object();
+	rules_status(look.s, status);
+	rules_snapshot_free(look.s);
+	return status;
+}
+
+/* Returns how often rule `all` matched. */
+static uint64_t check_identity(json_t *status) {
 	size_t i;
-	json_t *status = json_object(), *rule;
-	rules_status(arg, status);
+	json_t *rule;
+	uint64_t of_all = 0;
 	json_array_foreach(json_object_get(status, "rules"), i, rule) {
 		json_int_t matched = json_integer_value(json_object_get(rule, "matched"));
 		json_int_t filtered = json_integer_value(json_object_get(rule, "filtered"));
 		json_int_t produced = json_integer_value(json_object_get(rule, "produced"));
 		json_int_t failed = json_integer_value(json_object_get(rule, "failed"));
+		json_t *action, *actions = json_object_get(rule, "actions"),
+				*failures = json_object_get(rule, "failures");
+		size_t k;
 		assert_int_equal(matched, filtered + produced + failed);
+		/* The texts are taken later than the counters. */
+		if (failed > 0) assert_int_not_equal(json_array_size(failures), 0);
+		json_array_foreach(actions, k, action) {
+			json_int_t taken = json_integer_value(json_object_get(action, "taken"));
+			json_int_t not_taken = json_integer_value(json_object_get(action, "failed"));
+			assert_int_equal(json_integer_value(json_object_get(rule, "rows")), taken + not_taken);
+		}
+		if (strcmp(json_string_value(json_object_get(rule, "id")), "all") == 0) of_all = (uint64_t)matched;
 	}
 	json_decref(status);
+	return of_all;
+}
+
+struct watcher {
+	struct rules *rules;
+	struct sl_loop **loops;
+	_Atomic bool stop;
+	int looks;
+};
+
+static void *watch(void *arg) {
+	struct watcher *watcher = arg;
+	uint64_t before = 0;
+	for (; !watcher->stop; watcher->looks++) {
+		uint64_t now = check_identity(status_of(watcher->rules, watcher->loops, WORKERS));
+		assert_true(now >= before);
+		before = now;
+	}
+	return NULL;
 }
 
 static void test_rules_commit__under_load_loses_no_message(void **state) {
@@ -92,12 +148,17 @@ static void test_rules_commit__under_load_loses_no_message(void **state) {
 		sl_loop_post(loops[w], &loads[w].post);
 		assert_int_equal(sl_loop_start(loops[w], &err), SL_OK);
 	}
+	struct watcher watcher = {.rules = r, .loops = loops};
+	pthread_t thread;
+	assert_int_equal(pthread_create(&thread, NULL, watch, &watcher), 0);
 	for (int i = 1; i <= RELOADS; i++) {
 		rules_commit(r, prepare(r, i), set_done, &done);
-		if (i % 4 == 0) sl_loops_park(loops, WORKERS, check_identity, r);
 		usleep(500);
 	}
 	while (done < RELOADS + 1) usleep(1000);
+	watcher.stop = true;
+	pthread_join(thread, NULL);
+	assert_true(watcher.looks > 0);
 	uint64_t sent = 0;
 	for (size_t w = 0; w < WORKERS; w++) {
 		loads[w].stop = true;
@@ -108,16 +169,7 @@ static void test_rules_commit__under_load_loses_no_message(void **state) {
 		sl_loop_free(loops[w]);
 		sent += loads[w].sent;
 	}
-	json_t *status = json_object(), *rule;
-	size_t i;
-	uint64_t matched = 0;
-	rules_status(r, status);
-	json_array_foreach(json_object_get(status, "rules"), i, rule) {
-		if (strcmp(json_string_value(json_object_get(rule, "id")), "all") != 0) continue;
-		matched = (uint64_t)json_integer_value(json_object_get(rule, "matched"));
-	}
-	assert_int_equal(matched, sent);
-	json_decref(status);
+	assert_int_equal(check_identity(status_of(r, NULL, 0)), sent);
 	rules_free(r);
 	log_set_level(LOG_INFO);
 }
