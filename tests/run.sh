@@ -130,6 +130,14 @@ without() { # SUITE PRESET: a suite that cannot run counts as failed
 	say "$1: 0 passed, 1 failed, 0 skipped: the $2 build is missing"
 }
 
+# The layers with threads; the others would only be slow here. connectors/ has its kinds below it.
+threaded() { # BUILD
+	local layer
+	for layer in net connectors rules transport session admin; do
+		[ ! -d "$1/tests/unit/$layer" ] || echo "$1/tests/unit/$layer"
+	done
+}
+
 fuzz_all() {
 	local target name passed=0 failed=0
 	for target in build/fuzz/fuzz/*_fuzz; do
@@ -168,7 +176,8 @@ suite() {
 		python_suite fault 900 fault || [ -s $RESULTS/fault.counts ] || without fault "dev or release" ;;
 	tsan)
 		if need tsan; then
-			run tsan-unit 900 python3 tests/harness/ctest.py build/tsan --counts $RESULTS/tsan-unit.counts -L unit
+			run tsan-unit 900 python3 tests/harness/ctest.py $(threaded build/tsan) --name tsan-unit \
+				--counts $RESULTS/tsan-unit.counts
 			SLUICE_BIN=$PWD/build/tsan/sluice python_suite tsan-mqtt 900 mqtt
 			SLUICE_BIN=$PWD/build/tsan/sluice SLUICE_FAST_BIN=$PWD/build/tsan/sluice \
 				python_suite tsan-load 600 fault -k threads

@@ -1,6 +1,6 @@
-"""Runs the C tests of one build folder through ctest and counts the tests inside each program.
+"""Runs the C tests of a build, or of some of its folders, through ctest and counts the tests inside each program.
 
-    python3 tests/harness/ctest.py build/dev [--counts FILE] [-L LABEL]
+    python3 tests/harness/ctest.py build/dev [FOLDER...] [--counts FILE] [--name NAME]
 """
 import argparse
 import os
@@ -28,31 +28,36 @@ def count(case):
     return number["PASSED"], number["FAILED"], skipped
 
 
-def main():
-    args = argparse.ArgumentParser(description=__doc__)
-    args.add_argument("folder")
-    args.add_argument("--counts")
-    args.add_argument("-L", metavar="LABEL")
-    args = args.parse_args()
-    began = time.monotonic()
-    report = Path(args.folder, "ctest.xml").resolve()
+def run(folder):
+    """All programs below the folder: (passed, failed, skipped)."""
+    report = Path(folder, "ctest.xml").resolve()
     report.unlink(missing_ok=True)
-    command = ["ctest", "--test-dir", args.folder, "-j", str(os.cpu_count() or 2), "--output-junit", str(report),
+    command = ["ctest", "--test-dir", folder, "-j", str(os.cpu_count() or 2), "--output-junit", str(report),
                "--test-output-size-passed", "1000000", "--test-output-size-failed", "1000000", "--no-tests=error"]
-    done = subprocess.run(command + (["-L", args.L] if args.L else []), stdout=subprocess.PIPE,
-                          stderr=subprocess.STDOUT, text=True, env=sanitizer_env(), check=False)
-    passed = failed = skipped = 0
+    done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=sanitizer_env(),
+                          check=False)
     if not report.exists():
         print(done.stdout[-3000:])
-        failed = 1
-    for case in xml.parse(report).getroot().iter("testcase") if report.exists() else []:
+        return 0, 1, 0
+    total = (0, 0, 0)
+    for case in xml.parse(report).getroot().iter("testcase"):
         p, f, s = count(case)
-        passed, failed, skipped = passed + p, failed + f, skipped + s
+        total = (total[0] + p, total[1] + f, total[2] + s)
         print(f"{case.get('name')}: {p} passed" + (f", {f} FAILED" if f else "") + (f", {s} skipped" if s else ""))
         if f:
             print((case.findtext("system-out") or "")[-6000:])
-    print(f"{Path(args.folder).name} unit: {passed} passed, {failed} failed, {skipped} skipped "
-          f"({time.monotonic() - began:.0f} s)")
+    return total
+
+
+def main():
+    args = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    args.add_argument("folders", nargs="+")
+    args.add_argument("--counts")
+    args.add_argument("--name", default="unit")
+    args = args.parse_args()
+    began = time.monotonic()
+    passed, failed, skipped = (sum(column) for column in zip(*map(run, args.folders)))
+    print(f"{args.name}: {passed} passed, {failed} failed, {skipped} skipped ({time.monotonic() - began:.0f} s)")
     if args.counts:
         Path(args.counts).write_text(f"{passed} {failed} {skipped}\n", encoding="ascii")
     sys.exit(1 if failed or not passed else 0)
