@@ -129,7 +129,10 @@ static void load(struct connectors *cs, struct rules *r, const struct scenario *
 static void check_delivered(struct connectors *cs) {
 	json_t *status = json_object(), *action;
 	size_t i;
-	connectors_status(cs, status);
+	struct connectors_snapshot *s = connectors_snapshot_new(cs);
+	connectors_snapshot_take(s);
+	connectors_status(s, status);
+	connectors_snapshot_free(s);
 	json_array_foreach(json_object_get(status, "actions"), i, action) {
 		json_int_t received = json_integer_value(json_object_get(action, "received"));
 		json_int_t delivered = json_integer_value(json_object_get(action, "delivered"));
