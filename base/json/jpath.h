@@ -1,7 +1,7 @@
 /* jpath.h: many paths out of one document in one pass.
  *
  * A set of paths is compiled once to a trie, immutable and shared by every worker. jpath_extract() walks the document
- * along the trie, always to its end. That is the price of a rule: less than 200 ns for three fields of a 276-byte
+ * along the trie, always to its end. That is the price of a rule: about 150 ns for three fields of a 276-byte
  * telemetry object; nothing is allocated.
  *
  *     paths  measurements.temp   measurements.rpm   tags[0]
