@@ -412,6 +412,7 @@ static bool conn_used(const struct connectors *cs, const struct sl_conn *c) {
 }
 
 static void reap(struct connectors *cs) {
+	if (cs->pins) return; /* whoever lets go brings us back */
 	cs->reaping = false;
 	SL_LIST_FOREACH_SAFE(it, &cs->pipelines) {
 		struct sl_pipeline *p = SL_LIST_ENTRY(it, struct sl_pipeline, link);

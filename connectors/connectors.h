@@ -115,13 +115,27 @@ void sl_stages_flush(struct connectors *cs, size_t worker);
 /* The action is full and makes publishers wait (overflow: hold): a message for it may be refused with 0x97. */
 bool sl_stage_holding(const struct sl_stage *st);
 
-/* ---- Status, while the workers and connectors_loop() are parked. --------------------------------------------------- */
+/* ---- Status. ------------------------------------------------------------------------------------------------------- */
+
+/* Pages are made in three steps, so that the loops stand still for no longer than it takes to copy numbers:
+ *
+ *     s = connectors_snapshot_new(cs);                                   lists what there is, and makes room
+ *     sl_loops_park(workers and connectors_loop(), <calls connectors_snapshot_take(s)>);
+ *     connectors_status(s, out), connectors_prometheus(s, out);          text
+ *     connectors_snapshot_free(s);
+ *
+ * Until it is freed, nothing that it lists ends; what is replaced meanwhile waits. Freed before connectors_free().
+ * @thread any but a loop's, one at a time; connectors_snapshot_new() not while parked. */
+struct connectors_snapshot;
+struct connectors_snapshot *connectors_snapshot_new(struct connectors *cs) sl_warn_unused;
+void connectors_snapshot_take(struct connectors_snapshot *s); /* parked; may be called again */
+void connectors_snapshot_free(struct connectors_snapshot *s); /* NULL is fine */
 
 /* Sets members "connectors" and "actions" of out (docs: connectors/README.md). */
-void connectors_status(struct connectors *cs, json_t *out);
-void connectors_prometheus(struct connectors *cs, struct sl_buf *out);
+void connectors_status(const struct connectors_snapshot *s, json_t *out);
+void connectors_prometheus(const struct connectors_snapshot *s, struct sl_buf *out);
 
-/* One action's numbers, for rules' own tables and for tests. */
+/* One action's numbers, for tests; parked. */
 struct sl_action_counts {
 	uint64_t received, recovered; /* recovered: read back from the log at start; part of received */
 	uint64_t delivered, rejected, dropped_overflow, dropped_expired, dropped_shutdown;

@@ -255,6 +255,7 @@ struct connectors {
 	bool kicked, draining, stopped;
 	bool reaping;     /* something replaced has not ended yet */
 	uint64_t commits; /* changes while M waits for a call only */
+	uint32_t pins;    /* status pages that read what is in the lists: nothing is freed */
 
 	/* M waits for the loop. */
 	pthread_mutex_t lock;

@@ -1,7 +1,8 @@
-/* connectors_status.c: numbers and states for people and for Prometheus. Everything here runs while all loops stand still. */
+/* connectors_status.c: numbers and states for people and for Prometheus. Pages are written from a copy
+ * (connectors_snapshot.c) while the loops go on; only sl_pipeline_counts() wants them to stand still. */
 #include <stdio.h>
 
-#include "connectors_int.h"
+#include "connectors_snapshot_int.h"
 #include "metrics.h"
 #include "schema.h"
 #include "schema_doc.h"
@@ -42,69 +43,60 @@ void sl_pipeline_counts(const struct sl_pipeline *p, struct sl_action_counts *ou
 	for (size_t i = 0; i < p->cs->worker_count; i++) out->received += p->stages[i].received;
 }
 
-/* Age of the oldest row in memory; rows only on disk are younger. */
-static uint64_t oldest_ms(const struct sl_pipeline *p) {
-	if (sl_list_empty(&p->in_mem)) return 0;
-	const struct sl_chunk *c = SL_LIST_ENTRY(p->in_mem.next, struct sl_chunk, in_mem);
-	int64_t age = sl_loop_wall_ms(p->cs->loop) - c->at_ms;
-	return age > 0 ? (uint64_t)age : 0;
-}
-
 static void set_u64(json_t *o, const char *key, uint64_t v) {
 	json_object_set_new(o, key, json_integer((json_int_t)v));
 }
 
-static json_t *action_status(const struct sl_pipeline *p) {
-	struct sl_action_counts n;
-	sl_pipeline_counts(p, &n);
+static json_t *action_status(const struct action_copy *a) {
+	const struct sl_action_counts *n = &a->n;
+	const struct sl_pipeline *p = a->p;
 	json_t *o = json_object(), *dropped = json_object(), *cut = json_object();
 	json_object_set_new(o, "rule", json_string(p->action->rule));
 	set_u64(o, "index", p->action->index);
 	json_object_set_new(o, "connector", json_string(p->action->conn->name));
 	json_object_set_new(o, "state",
-			    json_string(p->retiring    ? "retiring"
-					: p->held.head ? "hold"
-					: p->not_ready ? "not ready"
+			    json_string(a->retiring    ? "retiring"
+					: a->holding   ? "hold"
+					: a->not_ready ? "not ready"
 						       : "running"));
-	set_u64(o, "received", n.received);
-	set_u64(o, "recovered", n.recovered);
-	set_u64(o, "delivered", n.delivered);
-	set_u64(o, "rejected", n.rejected);
-	set_u64(dropped, "overflow", n.dropped_overflow);
-	set_u64(dropped, "expired", n.dropped_expired);
-	set_u64(dropped, "shutdown", n.dropped_shutdown);
+	set_u64(o, "received", n->received);
+	set_u64(o, "recovered", n->recovered);
+	set_u64(o, "delivered", n->delivered);
+	set_u64(o, "rejected", n->rejected);
+	set_u64(dropped, "overflow", n->dropped_overflow);
+	set_u64(dropped, "expired", n->dropped_expired);
+	set_u64(dropped, "shutdown", n->dropped_shutdown);
 	json_object_set_new(o, "dropped", dropped);
-	set_u64(o, "queued", n.queued);
-	set_u64(o, "in_flight", p->flight_rows);
-	set_u64(o, "queued_bytes", n.queued_bytes);
-	set_u64(o, "disk_bytes", n.disk_bytes);
-	set_u64(o, "oldest_ms", oldest_ms(p));
-	set_u64(o, "retried", n.retried);
-	set_u64(o, "maybe_duplicate", n.maybe_duplicate);
-	set_u64(o, "batches", n.batches);
-	for (size_t i = 0; i < CUT_CAUSES; i++) set_u64(cut, cut_names[i], p->count.cut[i]);
+	set_u64(o, "queued", n->queued);
+	set_u64(o, "in_flight", a->in_flight);
+	set_u64(o, "queued_bytes", n->queued_bytes);
+	set_u64(o, "disk_bytes", n->disk_bytes);
+	set_u64(o, "oldest_ms", a->oldest_ms);
+	set_u64(o, "retried", n->retried);
+	set_u64(o, "maybe_duplicate", n->maybe_duplicate);
+	set_u64(o, "batches", n->batches);
+	for (size_t i = 0; i < CUT_CAUSES; i++) set_u64(cut, cut_names[i], a->cut[i]);
 	json_object_set_new(o, "batch_cut", cut);
 	json_object_set_new(o, "dead_letter", json_string(dead_letter_path(p->dead_file)));
 	return o;
 }
 
-static json_t *conn_status(const struct sl_conn *c) {
+static json_t *conn_status(const struct conn_copy *copy) {
+	const struct sl_conn *c = copy->c;
 	json_t *o = json_object();
 	json_object_set_new(o, "name", json_string(c->name));
 	json_object_set_new(o, "type", json_string(c->kind->name));
-	json_object_set_new(o, "state", json_string(conn_state_name(c->state)));
-	json_object_set_new(o, "since_ms", json_integer((json_int_t)c->since_ms));
-	if (c->text) json_object_set_new(o, "reason", json_string(c->text));
+	json_object_set_new(o, "state", json_string(conn_state_name(copy->state)));
+	json_object_set_new(o, "since_ms", json_integer((json_int_t)copy->since_ms));
+	if (copy->text) json_object_set_new(o, "reason", json_string(copy->text));
 	json_object_set_new(o, "settings", conf_show(c->kind->conn_fields, c->impl));
 	return o;
 }
 
-void connectors_status(struct connectors *cs, json_t *out) {
+void connectors_status(const struct connectors_snapshot *s, json_t *out) {
 	json_t *conns = json_array(), *actions = json_array();
-	SL_LIST_FOREACH(it, &cs->conns)
-	json_array_append_new(conns, conn_status(SL_LIST_ENTRY(it, struct sl_conn, link)));
-	SL_LIST_FOREACH(it, &cs->pipelines)
-	json_array_append_new(actions, action_status(SL_LIST_ENTRY(it, struct sl_pipeline, link)));
+	for (size_t i = 0; i < s->conn_count; i++) json_array_append_new(conns, conn_status(&s->conns[i]));
+	for (size_t i = 0; i < s->action_count; i++) json_array_append_new(actions, action_status(&s->actions[i]));
 	json_object_set_new(out, "connectors", conns);
 	json_object_set_new(out, "actions", actions);
 }
@@ -117,24 +109,24 @@ struct labels {
 };
 
 /* rule, action, connector, and one more that the caller may fill. */
-static void labels_make(struct labels *l, const struct sl_pipeline *p) {
+static void labels_make(struct labels *l, const struct action_copy *a) {
+	const struct sl_pipeline *p = a->p;
 	snprintf(l->index, sizeof l->index, "%u", p->action->index);
 	l->at[0] = (struct sl_prom_label){"rule", slice_from_str(p->action->rule)};
 	l->at[1] = (struct sl_prom_label){"action", slice_from_str(l->index)};
 	l->at[2] = (struct sl_prom_label){"connector", slice_from_str(p->action->conn->name)};
 	/* A replaced action may still stand beside its successor. */
-	l->at[3] = (struct sl_prom_label){"retiring", slice_from_str(p->retiring ? "yes" : "no")};
+	l->at[3] = (struct sl_prom_label){"retiring", slice_from_str(a->retiring ? "yes" : "no")};
 }
 
-static void family(struct connectors *cs, struct sl_buf *out, const char *name, enum sl_metric_kind kind,
+static void family(const struct connectors_snapshot *s, struct sl_buf *out, const char *name, enum sl_metric_kind kind,
 		   const char *help,
-		   void (*write)(struct sl_buf *out, const char *name, const struct sl_pipeline *p, struct labels *l)) {
+		   void (*write)(struct sl_buf *out, const char *name, const struct action_copy *a, struct labels *l)) {
 	sl_prom_family(out, name, kind, help);
-	SL_LIST_FOREACH(it, &cs->pipelines) {
+	for (size_t i = 0; i < s->action_count; i++) {
 		struct labels l;
-		const struct sl_pipeline *p = SL_LIST_ENTRY(it, struct sl_pipeline, link);
-		labels_make(&l, p);
-		write(out, name, p, &l);
+		labels_make(&l, &s->actions[i]);
+		write(out, name, &s->actions[i], &l);
 	}
 }
 
@@ -144,89 +136,86 @@ static void value_with(struct sl_buf *out, const char *name, struct labels *l, c
 	sl_prom_value(out, name, l->at, 5, v);
 }
 
-static void rows_write(struct sl_buf *out, const char *name, const struct sl_pipeline *p, struct labels *l) {
-	struct sl_action_counts n;
-	sl_pipeline_counts(p, &n);
-	value_with(out, name, l, "result", "received", n.received);
-	value_with(out, name, l, "result", "recovered", n.recovered);
-	value_with(out, name, l, "result", "delivered", n.delivered);
-	value_with(out, name, l, "result", "rejected", n.rejected);
-	value_with(out, name, l, "result", "dropped_overflow", n.dropped_overflow);
-	value_with(out, name, l, "result", "dropped_expired", n.dropped_expired);
-	value_with(out, name, l, "result", "dropped_shutdown", n.dropped_shutdown);
-	value_with(out, name, l, "result", "retried", n.retried);
-	value_with(out, name, l, "result", "maybe_duplicate", n.maybe_duplicate);
+static void rows_write(struct sl_buf *out, const char *name, const struct action_copy *a, struct labels *l) {
+	const struct sl_action_counts *n = &a->n;
+	value_with(out, name, l, "result", "received", n->received);
+	value_with(out, name, l, "result", "recovered", n->recovered);
+	value_with(out, name, l, "result", "delivered", n->delivered);
+	value_with(out, name, l, "result", "rejected", n->rejected);
+	value_with(out, name, l, "result", "dropped_overflow", n->dropped_overflow);
+	value_with(out, name, l, "result", "dropped_expired", n->dropped_expired);
+	value_with(out, name, l, "result", "dropped_shutdown", n->dropped_shutdown);
+	value_with(out, name, l, "result", "retried", n->retried);
+	value_with(out, name, l, "result", "maybe_duplicate", n->maybe_duplicate);
 }
 
-static void queued_write(struct sl_buf *out, const char *name, const struct sl_pipeline *p, struct labels *l) {
-	sl_prom_value(out, name, l->at, 4, rows_queued(p));
+static void queued_write(struct sl_buf *out, const char *name, const struct action_copy *a, struct labels *l) {
+	sl_prom_value(out, name, l->at, 4, a->n.queued);
 }
 
-static void bytes_write(struct sl_buf *out, const char *name, const struct sl_pipeline *p, struct labels *l) {
-	struct sl_action_counts n;
-	sl_pipeline_counts(p, &n);
-	value_with(out, name, l, "place", "queued", n.queued_bytes);
-	value_with(out, name, l, "place", "disk", n.disk_bytes);
+static void bytes_write(struct sl_buf *out, const char *name, const struct action_copy *a, struct labels *l) {
+	value_with(out, name, l, "place", "queued", a->n.queued_bytes);
+	value_with(out, name, l, "place", "disk", a->n.disk_bytes);
 }
 
-static void oldest_write(struct sl_buf *out, const char *name, const struct sl_pipeline *p, struct labels *l) {
-	sl_prom_value_double(out, name, l->at, 4, (double)oldest_ms(p) / 1000);
+static void oldest_write(struct sl_buf *out, const char *name, const struct action_copy *a, struct labels *l) {
+	sl_prom_value_double(out, name, l->at, 4, (double)a->oldest_ms / 1000);
 }
 
-static void batches_write(struct sl_buf *out, const char *name, const struct sl_pipeline *p, struct labels *l) {
-	for (size_t i = 0; i < CUT_CAUSES; i++) value_with(out, name, l, "cut", cut_names[i], p->count.cut[i]);
+static void batches_write(struct sl_buf *out, const char *name, const struct action_copy *a, struct labels *l) {
+	for (size_t i = 0; i < CUT_CAUSES; i++) value_with(out, name, l, "cut", cut_names[i], a->cut[i]);
 }
 
-static void latency_write(struct sl_buf *out, const char *name, const struct sl_pipeline *p, struct labels *l) {
+/* A histogram is three series of one name. An action that has delivered nothing has none: it would be most of the page. */
+static void latency_write(struct sl_buf *out, const char *name, const struct action_copy *a, struct labels *l) {
 	uint64_t total = 0;
+	if (a->n.delivered == 0) return;
 	for (size_t i = 0; i <= LATENCY_BUCKETS; i++) {
 		char le[32] = "+Inf";
-		total += p->count.latency[i];
+		total += a->latency[i];
 		if (i < LATENCY_BUCKETS) snprintf(le, sizeof le, "%g", (double)((uint64_t)1 << i) / 1000);
 		value_with(out, "sluice_action_latency_seconds_bucket", l, "le", le, total);
 	}
 	sl_prom_value(out, "sluice_action_latency_seconds_count", l->at, 4, total);
-	sl_prom_value_double(out, "sluice_action_latency_seconds_sum", l->at, 4,
-			     (double)p->count.latency_sum_ms / 1000);
+	sl_prom_value_double(out, "sluice_action_latency_seconds_sum", l->at, 4, (double)a->latency_sum_ms / 1000);
 	(void)name;
 }
 
-static void states_write(struct connectors *cs, struct sl_buf *out) {
+static void states_write(const struct connectors_snapshot *s, struct sl_buf *out) {
 	sl_prom_family(out, "sluice_connector_state", SL_METRIC_GAUGE, "1 for the state a connector is in.");
-	SL_LIST_FOREACH(it, &cs->conns) {
-		const struct sl_conn *c = SL_LIST_ENTRY(it, struct sl_conn, link);
-		if (c->retired) continue;
-		for (int s = CONN_STOPPED; s <= CONN_DOWN; s++) {
+	for (size_t i = 0; i < s->conn_count; i++) {
+		const struct conn_copy *copy = &s->conns[i];
+		const struct sl_conn *c = copy->c;
+		if (copy->retired) continue;
+		for (int state = CONN_STOPPED; state <= CONN_DOWN; state++) {
 			struct sl_prom_label l[] = {{"connector", slice_from_str(c->name)},
 						    {"type", slice_from_str(c->kind->name)},
-						    {"state", slice_from_str(conn_state_name((enum conn_state)s))}};
-			sl_prom_value(out, "sluice_connector_state", l, SL_ARRAY_LEN(l), (int)c->state == s);
+						    {"state", slice_from_str(conn_state_name((enum conn_state)state))}};
+			sl_prom_value(out, "sluice_connector_state", l, SL_ARRAY_LEN(l), (int)copy->state == state);
 		}
 	}
 }
 
-void connectors_prometheus(struct connectors *cs, struct sl_buf *out) {
-	family(cs, out, "sluice_action_rows_total", SL_METRIC_COUNTER,
+void connectors_prometheus(const struct connectors_snapshot *s, struct sl_buf *out) {
+	family(s, out, "sluice_action_rows_total", SL_METRIC_COUNTER,
 	       "Rows of an action: received = delivered + rejected + dropped + queued; recovered is part of received.",
 	       rows_write);
-	family(cs, out, "sluice_action_queued_rows", SL_METRIC_GAUGE, "Rows not decided yet, wherever they are.",
+	family(s, out, "sluice_action_queued_rows", SL_METRIC_GAUGE, "Rows not decided yet, wherever they are.",
 	       queued_write);
-	family(cs, out, "sluice_action_bytes", SL_METRIC_GAUGE, "Bytes of rows not decided, and of the log on disk.",
+	family(s, out, "sluice_action_bytes", SL_METRIC_GAUGE, "Bytes of rows not decided, and of the log on disk.",
 	       bytes_write);
-	family(cs, out, "sluice_action_oldest_seconds", SL_METRIC_GAUGE, "Age of the oldest row in memory.",
+	family(s, out, "sluice_action_oldest_seconds", SL_METRIC_GAUGE, "Age of the oldest row in memory.",
 	       oldest_write);
-	family(cs, out, "sluice_action_batches_total", SL_METRIC_COUNTER, "Batches sent, by what made them leave.",
+	family(s, out, "sluice_action_batches_total", SL_METRIC_COUNTER, "Batches sent, by what made them leave.",
 	       batches_write);
-	/* A histogram is three series of one name. */
 	sl_buf_append_str(out, "# HELP sluice_action_latency_seconds From the message's arrival to its delivery.\n"
 			       "# TYPE sluice_action_latency_seconds histogram\n");
-	SL_LIST_FOREACH(it, &cs->pipelines) {
+	for (size_t i = 0; i < s->action_count; i++) {
 		struct labels l;
-		const struct sl_pipeline *p = SL_LIST_ENTRY(it, struct sl_pipeline, link);
-		labels_make(&l, p);
-		latency_write(out, NULL, p, &l);
+		labels_make(&l, &s->actions[i]);
+		latency_write(out, NULL, &s->actions[i], &l);
 	}
-	states_write(cs, out);
+	states_write(s, out);
 }
 
 /* ---- The reference. ---------------------------------------------------------------------------------------------------------- */

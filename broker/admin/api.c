@@ -23,8 +23,7 @@ struct snapshot {
 	const struct api_sources *from;
 	struct sl_metrics metrics;
 	struct rules_snapshot *rules;
-	struct sl_buf *text; /* or */
-	json_t *tree;
+	struct connectors_snapshot *connectors;
 	bool taken;
 };
 
@@ -33,18 +32,21 @@ static void snapshot_take(void *arg) {
 	struct snapshot *s = arg;
 	s->taken = rules_snapshot_take(s->rules);
 	if (!s->taken) return; /* a reload came in between */
-	if (s->text) connectors_prometheus(s->from->connectors, s->text);
-	if (s->tree) connectors_status(s->from->connectors, s->tree);
+	connectors_snapshot_take(s->connectors);
 	s->metrics = (struct sl_metrics){0};
 	s->from->metrics(s->from->arg, &s->metrics);
 }
 
-static void snapshot_drop(struct snapshot *s) { rules_snapshot_free(s->rules); }
+static void snapshot_drop(struct snapshot *s) {
+	rules_snapshot_free(s->rules);
+	connectors_snapshot_free(s->connectors);
+}
 
-static void snapshot_init(struct snapshot *s, const struct api *a, struct sl_buf *text, json_t *tree) {
-	*s = (struct snapshot){.from = &a->sources, .text = text, .tree = tree};
+static void snapshot_init(struct snapshot *s, const struct api *a) {
+	*s = (struct snapshot){.from = &a->sources};
 	while (true) {
 		s->rules = rules_snapshot_new(s->from->rules);
+		s->connectors = connectors_snapshot_new(s->from->connectors);
 		sl_loops_park(s->from->loops, s->from->loop_count, snapshot_take, s);
 		if (s->taken) return;
 		snapshot_drop(s);
@@ -53,13 +55,11 @@ static void snapshot_init(struct snapshot *s, const struct api *a, struct sl_buf
 
 static void get_metrics(struct api *a, struct http_response *r) {
 	struct snapshot s;
-	struct sl_buf text = SL_BUF_INIT;
-	snapshot_init(&s, a, &text, NULL);
+	snapshot_init(&s, a);
 	r->content_type = "text/plain; version=0.0.4; charset=utf-8";
 	sl_metrics_write(&r->body, &s.metrics);
 	rules_prometheus(s.rules, &r->body);
-	sl_buf_append_slice(&r->body, sl_buf_slice(&text));
-	sl_buf_fini(&text);
+	connectors_prometheus(s.connectors, &r->body);
 	snapshot_drop(&s);
 }
 
@@ -91,10 +91,11 @@ static void get_status(struct api *a, struct http_response *r) {
 	json_object_set_new(tree, "version", json_string(a->sources.version));
 	uint64_t up_s = (sl_clock_mono_ms() - a->started_ms) / 1000;
 	json_object_set_new(tree, "uptime_s", json_integer((json_int_t)up_s));
-	snapshot_init(&s, a, NULL, tree);
+	snapshot_init(&s, a);
 	while (rules_snapshot_failures_next(s.rules))
 		sl_loops_park(a->sources.loops, a->sources.loop_count, rules_snapshot_failures_take, s.rules);
 	rules_status(s.rules, tree);
+	connectors_status(s.connectors, tree);
 	snapshot_drop(&s);
 	json_object_set_new(tree, "broker", metrics_tree(&s.metrics));
 	dump_json(r, tree);

@@ -106,10 +106,11 @@ static void test_load__parameters_come_in_order_with_their_places(void **state) 
 	yaml_doc_free(doc);
 }
 
-static void status_run(void *arg) {
-	struct rig *r = arg;
+static void status_run(void *arg) { connectors_snapshot_take(arg); }
+
+static void expect_status(const struct connectors_snapshot *s) {
 	json_t *out = json_object();
-	connectors_status(r->cs, out);
+	connectors_status(s, out);
 	json_t *action = json_array_get(json_object_get(out, "actions"), 0);
 	assert_int_equal(json_integer_value(json_object_get(action, "delivered")), 10);
 	assert_int_equal(json_integer_value(json_object_get(action, "queued")), 0);
@@ -117,11 +118,11 @@ static void status_run(void *arg) {
 	assert_string_equal(json_string_value(json_object_get(conn, "state")), "up");
 	json_decref(out);
 	struct sl_buf text = SL_BUF_INIT;
-	connectors_prometheus(r->cs, &text);
-	const char *s = sl_buf_cstr(&text);
-	assert_non_null(strstr(s, "sluice_action_rows_total{rule=\"r\",action=\"0\",connector=\"n\",retiring=\"no\","
-				  "result=\"delivered\"} 10\n"));
-	assert_non_null(strstr(s, "sluice_connector_state{connector=\"n\",type=\"null\",state=\"up\"} 1\n"));
+	connectors_prometheus(s, &text);
+	const char *page = sl_buf_cstr(&text);
+	assert_non_null(strstr(page, "sluice_action_rows_total{rule=\"r\",action=\"0\",connector=\"n\",retiring=\"no\","
+				     "result=\"delivered\"} 10\n"));
+	assert_non_null(strstr(page, "sluice_connector_state{connector=\"n\",type=\"null\",state=\"up\"} 1\n"));
 	sl_buf_fini(&text);
 }
 
@@ -132,7 +133,10 @@ static void test_load__status_and_metrics_tell_the_counts(void **state) {
 	rig_stage(r, 0, 10, 0, rig_row);
 	rig_settle(r, 0);
 	struct sl_loop *loops[] = {r->workers[0], connectors_loop(r->cs)};
-	sl_loops_park(loops, 2, status_run, r);
+	struct connectors_snapshot *s = connectors_snapshot_new(r->cs);
+	sl_loops_park(loops, 2, status_run, s);
+	expect_status(s);
+	connectors_snapshot_free(s);
 	rig_free(r);
 }
 

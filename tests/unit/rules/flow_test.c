@@ -180,20 +180,21 @@ static void send_end(struct flow *f) {
 /* The whole status of both layers, taken while everything stands still. */
 static void take_status(void *arg) {
 	void **both = arg;
-	struct flow *f = both[0];
-	json_t *status = both[1];
-	assert_true(rules_snapshot_take(both[2]));
-	connectors_status(f->cs, status);
+	assert_true(rules_snapshot_take(both[0]));
+	connectors_snapshot_take(both[1]);
 }
 
 static json_t *status_parked(struct flow *f) {
 	struct sl_loop *all[WORKERS + 1] = {f->loops[0], f->loops[1], connectors_loop(f->cs)};
 	json_t *status = json_object();
 	struct rules_snapshot *rules = rules_snapshot_new(f->rules);
-	void *both[] = {f, status, rules};
+	struct connectors_snapshot *actions = connectors_snapshot_new(f->cs);
+	void *both[] = {rules, actions};
 	sl_loops_park(all, WORKERS + 1, take_status, both);
 	rules_status(rules, status);
+	connectors_status(actions, status);
 	rules_snapshot_free(rules);
+	connectors_snapshot_free(actions);
 	return status;
 }
 
