@@ -197,7 +197,7 @@ done
 # ---- The sum. --------------------------------------------------------------------------------------------------
 
 passed=0 failed=0 skipped=0
-say "" "all suites, $((SECONDS - began)) s:"
+say; say "all suites, $((SECONDS - began)) s:"
 for file in "$RESULTS"/*.counts; do
 	read -r p f s <"$file"
 	printf '  %-12s %5d passed %4d failed %4d skipped\n' "$(basename "$file" .counts)" "$p" "$f" "$s"
