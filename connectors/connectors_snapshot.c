@@ -3,10 +3,64 @@
  *
  * Two steps. First only the connector loop stands still, and says what there is; from then on nothing of it is freed (a pin).
  * Then everything stands still, and numbers are copied: by pointers from an array, asked for a few actions ahead, for what
- * takes long is waiting for memory. */
+ * takes long is waiting for memory. An action that no worker has ever given a row is seen by its workers' ends alone. */
 #include "connectors_snapshot_int.h"
+#include "spill_int.h"
 
-enum { AHEAD = 8 };
+enum { AHEAD = 8, CACHE_LINE = 64 };
+
+/* ---- One action's numbers. Parked. -------------------------------------------------------------------------------------- */
+
+/* Every place where a row can be is looked at by itself. */
+static void ends_take(const struct sl_stage *stages, size_t workers, struct pipeline_numbers *out) {
+	out->received = out->staged = out->posted = 0;
+	for (size_t i = 0; i < workers; i++) {
+		const struct sl_stage *st = &stages[i];
+		for (const struct sl_chunk *c = st->full.head; c; c = c->next) out->staged += c->rows;
+		for (int qos = 0; qos < 2; qos++) out->staged += st->open[qos] ? st->open[qos]->rows : 0;
+		out->received += st->received;
+		out->posted += st->posted;
+	}
+}
+
+static void numbers_take(const struct sl_pipeline *p, struct pipeline_numbers *out) {
+	out->taken = p->taken;
+	out->mem_rows = p->mem_rows;
+	out->mem_bytes = p->mem_bytes;
+	out->flight_rows = p->flight_rows;
+	out->held_rows = p->held_rows;
+	out->held_bytes = p->held_bytes;
+	out->incoming_rows = p->incoming_rows;
+	out->count = p->count;
+	if (p->log) spill_stat(p->log, &out->log);
+}
+
+struct sl_action_counts pipeline_numbers_sum(const struct pipeline_numbers *n) {
+	const struct pipeline_counters *c = &n->count;
+	return (struct sl_action_counts){.received = n->received + c->recovered,
+					 .recovered = c->recovered,
+					 .delivered = c->delivered,
+					 .rejected = c->rejected,
+					 .dropped_overflow = c->dropped_overflow,
+					 .dropped_expired = c->dropped_expired,
+					 .dropped_shutdown = c->dropped_shutdown,
+					 .queued = n->staged + (n->posted - n->taken) + n->incoming_rows +
+						   n->held_rows + n->mem_rows + n->log.unread_rows,
+					 .queued_bytes = n->mem_bytes + n->held_bytes + n->log.unread_bytes,
+					 .disk_bytes = n->log.disk_bytes,
+					 .retried = c->retried,
+					 .maybe_duplicate = c->maybe_duplicate,
+					 .batches = c->batches};
+}
+
+void sl_pipeline_counts(const struct sl_pipeline *p, struct sl_action_counts *out) {
+	struct pipeline_numbers n = {.received = 0};
+	ends_take(p->stages, p->cs->worker_count, &n);
+	numbers_take(p, &n);
+	*out = pipeline_numbers_sum(&n);
+}
+
+/* ---- A snapshot. ---------------------------------------------------------------------------------------------------------- */
 
 /* Pages that were never written to would be given by the system one by one, in the worst moment. */
 static void *zeroed(size_t count, size_t size) {
@@ -15,30 +69,42 @@ static void *zeroed(size_t count, size_t size) {
 	return at;
 }
 
+static void action_list(struct action_copy *a, const struct sl_pipeline *p) {
+	struct spill_stat log = {0};
+	if (p->log) spill_stat(p->log, &log);
+	a->p = p;
+	a->stages = p->stages;
+	a->log = p->log;
+	a->retiring = p->retiring;
+	a->fresh = p->count.recovered == 0 && log.disk_bytes == 0;
+}
+
 static void list_everything(void *arg) {
 	struct connectors_snapshot *s = arg;
 	struct connectors *cs = s->from;
-	cs->pins++;
+	s->action_count = s->conn_count = 0;
 	SL_LIST_FOREACH(it, &cs->pipelines) s->action_count++;
 	SL_LIST_FOREACH(it, &cs->conns) s->conn_count++;
-	s->actions = zeroed(s->action_count, sizeof *s->actions);
-	s->conns = zeroed(s->conn_count, sizeof *s->conns);
+	s->listed = s->action_count <= s->action_cap && s->conn_count <= s->conn_cap;
+	if (!s->listed) return;
 	struct action_copy *a = s->actions;
-	SL_LIST_FOREACH(it, &cs->pipelines) {
-		a->p = SL_LIST_ENTRY(it, struct sl_pipeline, link);
-		a->stages = a->p->stages;
-		a->log = a->p->log;
-		a++;
-	}
 	struct conn_copy *c = s->conns;
+	SL_LIST_FOREACH(it, &cs->pipelines) action_list(a++, SL_LIST_ENTRY(it, struct sl_pipeline, link));
 	SL_LIST_FOREACH(it, &cs->conns)(c++)->c = SL_LIST_ENTRY(it, struct sl_conn, link);
+	cs->pins++;
 }
 
 struct connectors_snapshot *connectors_snapshot_new(struct connectors *cs) {
 	struct connectors_snapshot *s = SL_NEW(struct connectors_snapshot);
 	s->from = cs;
-	sl_loops_park(&cs->loop, 1, list_everything, s);
-	return s;
+	while (true) {
+		sl_loops_park(&cs->loop, 1, list_everything, s);
+		if (s->listed) return s;
+		sl_free(s->actions);
+		sl_free(s->conns);
+		s->actions = zeroed(s->action_cap = s->action_count, sizeof *s->actions);
+		s->conns = zeroed(s->conn_cap = s->conn_count, sizeof *s->conns);
+	}
 }
 
 /* Age of the oldest row in memory; rows only on disk are younger. */
@@ -49,32 +115,43 @@ static uint64_t oldest_ms(const struct sl_pipeline *p) {
 	return age > 0 ? (uint64_t)age : 0;
 }
 
-static void action_take(struct action_copy *a) {
+static void lines_ask(const void *from, const void *to) {
+	for (const char *at = from; at < (const char *)to; at += CACHE_LINE) __builtin_prefetch(at);
+}
+
+static void action_ask(const struct action_copy *a, size_t workers) {
+	if (a->fresh) {
+		for (size_t w = 0; w < workers; w++) __builtin_prefetch(&a->stages[w].received);
+		return;
+	}
+	lines_ask(a->stages, a->stages + workers);
+	lines_ask(&a->p->taken, &a->p->count + 1);
+	__builtin_prefetch(&a->p->in_mem);
+	if (a->log) lines_ask(a->log, (const char *)a->log + sizeof(struct spill));
+}
+
+static bool any_received(const struct sl_stage *stages, size_t workers) {
+	uint64_t rows = 0;
+	for (size_t i = 0; i < workers; i++) rows |= stages[i].received;
+	return rows != 0;
+}
+
+static void action_take(struct action_copy *a, size_t workers) {
 	const struct sl_pipeline *p = a->p;
-	sl_pipeline_counts(p, &a->n);
-	a->in_flight = p->flight_rows;
+	if (a->fresh && !any_received(a->stages, workers)) return; /* all the rest is zero */
+	ends_take(a->stages, workers, &a->n);
+	numbers_take(p, &a->n);
 	a->oldest_ms = oldest_ms(p);
 	a->retiring = p->retiring;
 	a->holding = p->held.head != NULL;
 	a->not_ready = p->not_ready;
-	memcpy(a->cut, p->count.cut, sizeof a->cut);
-	if (a->n.delivered == 0) return;
-	memcpy(a->latency, p->count.latency, sizeof a->latency);
-	a->latency_sum_ms = p->count.latency_sum_ms;
-}
-
-static void action_ahead(const struct action_copy *a, size_t workers) {
-	for (const char *at = (const char *)&a->p->taken, *end = (const char *)(&a->p->count + 1); at < end; at += 64)
-		__builtin_prefetch(at);
-	for (size_t w = 0; w < workers; w++) __builtin_prefetch(&a->stages[w]);
-	__builtin_prefetch(&a->p->in_mem);
-	__builtin_prefetch(a->log);
 }
 
 void connectors_snapshot_take(struct connectors_snapshot *s) {
+	size_t workers = s->from->worker_count;
 	for (size_t i = 0; i < s->action_count; i++) {
-		if (i + AHEAD < s->action_count) action_ahead(&s->actions[i + AHEAD], s->from->worker_count);
-		action_take(&s->actions[i]);
+		if (i + AHEAD < s->action_count) action_ask(&s->actions[i + AHEAD], workers);
+		action_take(&s->actions[i], workers);
 	}
 	for (size_t i = 0; i < s->conn_count; i++) {
 		struct conn_copy *copy = &s->conns[i];

@@ -3,17 +3,26 @@
 #define CONNECTORS_SNAPSHOT_INT_H
 
 #include "connectors_int.h"
+#include "spill.h"
+
+/* What counts in a pipeline, as it stands there: sums are made later. */
+struct pipeline_numbers {
+	uint64_t received, staged, posted; /* of the workers' ends */
+	uint64_t taken, mem_rows, mem_bytes, flight_rows, held_rows, held_bytes, incoming_rows;
+	struct spill_stat log;
+	struct pipeline_counters count;
+};
+struct sl_action_counts pipeline_numbers_sum(const struct pipeline_numbers *n);
 
 /* What never changes while a pipeline or a connection lives (names, kind, settings) is read through the pointer. */
 struct action_copy {
 	const struct sl_pipeline *p;
 	const struct sl_stage *stages;
 	const struct spill *log;
-	struct sl_action_counts n;
-	uint64_t in_flight, oldest_ms, cut[CUT_CAUSES];
+	bool fresh; /* when it was listed, nothing had come out of its log, and nothing was in there */
 	bool retiring, holding, not_ready;
-	uint64_t latency[LATENCY_BUCKETS + 1],
-	    latency_sum_ms; /* zero, and not looked at, until something is delivered */
+	uint64_t oldest_ms;
+	struct pipeline_numbers n;
 };
 struct conn_copy {
 	const struct sl_conn *c;
@@ -28,7 +37,8 @@ struct connectors_snapshot {
 	struct connectors *from;
 	struct action_copy *actions;
 	struct conn_copy *conns;
-	size_t action_count, conn_count;
+	size_t action_count, action_cap, conn_count, conn_cap;
+	bool listed;
 };
 
 #endif

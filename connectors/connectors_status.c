@@ -1,5 +1,5 @@
-/* connectors_status.c: numbers and states for people and for Prometheus. Pages are written from a copy
- * (connectors_snapshot.c) while the loops go on; only sl_pipeline_counts() wants them to stand still. */
+/* connectors_status.c: numbers and states for people and for Prometheus. Written from a copy
+ * (connectors_snapshot.c) while the loops go on. */
 #include <stdio.h>
 
 #include "connectors_snapshot_int.h"
@@ -9,46 +9,12 @@
 
 static const char *const cut_names[CUT_CAUSES] = {"rows", "bytes", "linger", "flush", "split"};
 
-/* Every place where a row can be is looked at by itself. */
-static uint64_t rows_queued(const struct sl_pipeline *p) {
-	uint64_t staged = 0, posted = 0;
-	for (size_t i = 0; i < p->cs->worker_count; i++) {
-		const struct sl_stage *st = &p->stages[i];
-		for (const struct sl_chunk *c = st->full.head; c; c = c->next) staged += c->rows;
-		for (int qos = 0; qos < 2; qos++) staged += st->open[qos] ? st->open[qos]->rows : 0;
-		posted += st->posted;
-	}
-	struct spill_stat log = {0};
-	if (p->log) spill_stat(p->log, &log);
-	return staged + (posted - p->taken) + p->incoming_rows + p->held_rows + p->mem_rows + log.unread_rows;
-}
-
-void sl_pipeline_counts(const struct sl_pipeline *p, struct sl_action_counts *out) {
-	const struct pipeline_counters *c = &p->count;
-	struct spill_stat log = {0};
-	if (p->log) spill_stat(p->log, &log);
-	*out = (struct sl_action_counts){.received = c->recovered,
-					 .recovered = c->recovered,
-					 .delivered = c->delivered,
-					 .rejected = c->rejected,
-					 .dropped_overflow = c->dropped_overflow,
-					 .dropped_expired = c->dropped_expired,
-					 .dropped_shutdown = c->dropped_shutdown,
-					 .queued = rows_queued(p),
-					 .queued_bytes = p->mem_bytes + p->held_bytes + log.unread_bytes,
-					 .disk_bytes = log.disk_bytes,
-					 .retried = c->retried,
-					 .maybe_duplicate = c->maybe_duplicate,
-					 .batches = c->batches};
-	for (size_t i = 0; i < p->cs->worker_count; i++) out->received += p->stages[i].received;
-}
-
 static void set_u64(json_t *o, const char *key, uint64_t v) {
 	json_object_set_new(o, key, json_integer((json_int_t)v));
 }
 
 static json_t *action_status(const struct action_copy *a) {
-	const struct sl_action_counts *n = &a->n;
+	const struct sl_action_counts n = pipeline_numbers_sum(&a->n);
 	const struct sl_pipeline *p = a->p;
 	json_t *o = json_object(), *dropped = json_object(), *cut = json_object();
 	json_object_set_new(o, "rule", json_string(p->action->rule));
@@ -59,23 +25,23 @@ static json_t *action_status(const struct action_copy *a) {
 					: a->holding   ? "hold"
 					: a->not_ready ? "not ready"
 						       : "running"));
-	set_u64(o, "received", n->received);
-	set_u64(o, "recovered", n->recovered);
-	set_u64(o, "delivered", n->delivered);
-	set_u64(o, "rejected", n->rejected);
-	set_u64(dropped, "overflow", n->dropped_overflow);
-	set_u64(dropped, "expired", n->dropped_expired);
-	set_u64(dropped, "shutdown", n->dropped_shutdown);
+	set_u64(o, "received", n.received);
+	set_u64(o, "recovered", n.recovered);
+	set_u64(o, "delivered", n.delivered);
+	set_u64(o, "rejected", n.rejected);
+	set_u64(dropped, "overflow", n.dropped_overflow);
+	set_u64(dropped, "expired", n.dropped_expired);
+	set_u64(dropped, "shutdown", n.dropped_shutdown);
 	json_object_set_new(o, "dropped", dropped);
-	set_u64(o, "queued", n->queued);
-	set_u64(o, "in_flight", a->in_flight);
-	set_u64(o, "queued_bytes", n->queued_bytes);
-	set_u64(o, "disk_bytes", n->disk_bytes);
+	set_u64(o, "queued", n.queued);
+	set_u64(o, "in_flight", a->n.flight_rows);
+	set_u64(o, "queued_bytes", n.queued_bytes);
+	set_u64(o, "disk_bytes", n.disk_bytes);
 	set_u64(o, "oldest_ms", a->oldest_ms);
-	set_u64(o, "retried", n->retried);
-	set_u64(o, "maybe_duplicate", n->maybe_duplicate);
-	set_u64(o, "batches", n->batches);
-	for (size_t i = 0; i < CUT_CAUSES; i++) set_u64(cut, cut_names[i], a->cut[i]);
+	set_u64(o, "retried", n.retried);
+	set_u64(o, "maybe_duplicate", n.maybe_duplicate);
+	set_u64(o, "batches", n.batches);
+	for (size_t i = 0; i < CUT_CAUSES; i++) set_u64(cut, cut_names[i], a->n.count.cut[i]);
 	json_object_set_new(o, "batch_cut", cut);
 	json_object_set_new(o, "dead_letter", json_string(dead_letter_path(p->dead_file)));
 	return o;
@@ -137,25 +103,26 @@ static void value_with(struct sl_buf *out, const char *name, struct labels *l, c
 }
 
 static void rows_write(struct sl_buf *out, const char *name, const struct action_copy *a, struct labels *l) {
-	const struct sl_action_counts *n = &a->n;
-	value_with(out, name, l, "result", "received", n->received);
-	value_with(out, name, l, "result", "recovered", n->recovered);
-	value_with(out, name, l, "result", "delivered", n->delivered);
-	value_with(out, name, l, "result", "rejected", n->rejected);
-	value_with(out, name, l, "result", "dropped_overflow", n->dropped_overflow);
-	value_with(out, name, l, "result", "dropped_expired", n->dropped_expired);
-	value_with(out, name, l, "result", "dropped_shutdown", n->dropped_shutdown);
-	value_with(out, name, l, "result", "retried", n->retried);
-	value_with(out, name, l, "result", "maybe_duplicate", n->maybe_duplicate);
+	const struct sl_action_counts n = pipeline_numbers_sum(&a->n);
+	value_with(out, name, l, "result", "received", n.received);
+	value_with(out, name, l, "result", "recovered", n.recovered);
+	value_with(out, name, l, "result", "delivered", n.delivered);
+	value_with(out, name, l, "result", "rejected", n.rejected);
+	value_with(out, name, l, "result", "dropped_overflow", n.dropped_overflow);
+	value_with(out, name, l, "result", "dropped_expired", n.dropped_expired);
+	value_with(out, name, l, "result", "dropped_shutdown", n.dropped_shutdown);
+	value_with(out, name, l, "result", "retried", n.retried);
+	value_with(out, name, l, "result", "maybe_duplicate", n.maybe_duplicate);
 }
 
 static void queued_write(struct sl_buf *out, const char *name, const struct action_copy *a, struct labels *l) {
-	sl_prom_value(out, name, l->at, 4, a->n.queued);
+	sl_prom_value(out, name, l->at, 4, pipeline_numbers_sum(&a->n).queued);
 }
 
 static void bytes_write(struct sl_buf *out, const char *name, const struct action_copy *a, struct labels *l) {
-	value_with(out, name, l, "place", "queued", a->n.queued_bytes);
-	value_with(out, name, l, "place", "disk", a->n.disk_bytes);
+	const struct sl_action_counts n = pipeline_numbers_sum(&a->n);
+	value_with(out, name, l, "place", "queued", n.queued_bytes);
+	value_with(out, name, l, "place", "disk", n.disk_bytes);
 }
 
 static void oldest_write(struct sl_buf *out, const char *name, const struct action_copy *a, struct labels *l) {
@@ -163,21 +130,22 @@ static void oldest_write(struct sl_buf *out, const char *name, const struct acti
 }
 
 static void batches_write(struct sl_buf *out, const char *name, const struct action_copy *a, struct labels *l) {
-	for (size_t i = 0; i < CUT_CAUSES; i++) value_with(out, name, l, "cut", cut_names[i], a->cut[i]);
+	for (size_t i = 0; i < CUT_CAUSES; i++) value_with(out, name, l, "cut", cut_names[i], a->n.count.cut[i]);
 }
 
 /* A histogram is three series of one name. An action that has delivered nothing has none: it would be most of the page. */
 static void latency_write(struct sl_buf *out, const char *name, const struct action_copy *a, struct labels *l) {
 	uint64_t total = 0;
-	if (a->n.delivered == 0) return;
+	if (a->n.count.delivered == 0) return;
 	for (size_t i = 0; i <= LATENCY_BUCKETS; i++) {
 		char le[32] = "+Inf";
-		total += a->latency[i];
+		total += a->n.count.latency[i];
 		if (i < LATENCY_BUCKETS) snprintf(le, sizeof le, "%g", (double)((uint64_t)1 << i) / 1000);
 		value_with(out, "sluice_action_latency_seconds_bucket", l, "le", le, total);
 	}
 	sl_prom_value(out, "sluice_action_latency_seconds_count", l->at, 4, total);
-	sl_prom_value_double(out, "sluice_action_latency_seconds_sum", l->at, 4, (double)a->latency_sum_ms / 1000);
+	sl_prom_value_double(out, "sluice_action_latency_seconds_sum", l->at, 4,
+			     (double)a->n.count.latency_sum_ms / 1000);
 	(void)name;
 }
 
