@@ -44,6 +44,9 @@ FIELDS = "payload.deviceId AS device, payload.measurements.temperature AS t, pay
 
 
 class Mosquitto(harness.Broker):
+    def default_config(self):
+        return {**super().default_config(), "admin": {"enabled": False}}  # no status pages to wait for
+
     def command(self):
         path = self.folder / "mosquitto.conf"
         path.write_text(f"listener {self.port} 127.0.0.1\nallow_anonymous true\npersistence false\nuser root\n")
