@@ -32,8 +32,11 @@ static void dirty_run(struct connectors *cs) {
 	struct sl_list turn;
 	sl_list_init(&turn);
 	sl_list_splice_back(&turn, &cs->dirty);
-	for (struct sl_list *it; (it = sl_list_pop_front(&turn));)
-		pipeline_run(SL_LIST_ENTRY(it, struct sl_pipeline, dirty));
+	for (struct sl_list *it; (it = sl_list_pop_front(&turn));) {
+		struct sl_pipeline *p = SL_LIST_ENTRY(it, struct sl_pipeline, dirty);
+		pipeline_run(p);
+		if (p->retired) cs->reaping = true; /* perhaps it has nothing left */
+	}
 }
 
 static void reap(struct connectors *cs);
@@ -140,6 +143,7 @@ void connectors_free(struct connectors *cs) {
 	pthread_mutex_destroy(&cs->lock);
 	pthread_cond_destroy(&cs->cond);
 	free(cs->ends);
+	log_map_fini(&cs->logs);
 	sl_free(cs->workers);
 	sl_free(cs->data_dir);
 	sl_free(cs);
@@ -247,6 +251,7 @@ static int commit_open(struct connectors *cs, struct commit *c) {
 	struct running_map running = {0};
 	int r = SL_OK;
 	running_fill(cs, &running);
+	pipeline_leftovers_list(cs);
 	for (size_t i = 0; i < set->conn_count && r == SL_OK; i++) {
 		struct sl_conn *conn = set->conns[i];
 		if (conn_equal(cs, conn) || conn->opened) continue;
@@ -268,6 +273,7 @@ static int commit_open(struct connectors *cs, struct commit *c) {
 		if (r == SL_OK) spec->action = NULL;
 	}
 	running_map_fini(&running);
+	pipeline_leftovers_free(cs);
 	return r;
 }
 
@@ -416,14 +422,11 @@ static void reap(struct connectors *cs) {
 	cs->reaping = false;
 	SL_LIST_FOREACH_SAFE(it, &cs->pipelines) {
 		struct sl_pipeline *p = SL_LIST_ENTRY(it, struct sl_pipeline, link);
-		if (!p->retired) continue;
-		if (!pipeline_idle(p)) {
-			cs->reaping = true;
-			continue;
-		}
+		if (!p->retired || !pipeline_idle(p)) continue; /* its next run brings us back */
 		log_info(LOG_ACTION, "replaced action has delivered everything and ends",
 			 "action=%s delivered=%" PRIu64, p->action->name, p->count.delivered);
 		char *dir = p->log_dir;
+		pipeline_log_forget(p);
 		p->log_dir = NULL;
 		sl_timer_cancel(&p->timer);
 		sl_list_remove(&p->dirty);
@@ -446,13 +449,8 @@ void connectors_orphans_warn(struct connectors *cs) {
 	for (struct dirent *e; d && (e = readdir(d));) {
 		if (e->d_name[0] == '.') continue;
 		char *dir = sl_asprintf("%s/%s", parent, e->d_name);
-		bool owned = false;
-		SL_LIST_FOREACH(it, &cs->pipelines) {
-			const struct sl_pipeline *p = SL_LIST_ENTRY(it, struct sl_pipeline, link);
-			owned = owned || (p->log_dir && strcmp(p->log_dir, dir) == 0);
-		}
 		uint64_t rows = 0;
-		if (!owned && spill_count(dir, &rows) == SL_OK) {
+		if (!pipeline_log_owned(cs, dir) && spill_count(dir, &rows) == SL_OK) {
 			if (rows > 0)
 				log_warn(LOG_ACTION, "rows wait for an action that is not configured any more",
 					 "path=%s rows=%" PRIu64 " do=%s", dir, rows,

@@ -210,8 +210,12 @@ void pipeline_save(struct sl_pipeline *p); /* shutdown, no batch out: what is on
 struct pipeline_sync *pipeline_sync_new(void);
 bool pipeline_sync_busy(const struct sl_pipeline *p);
 uint64_t pipeline_sync_due(const struct sl_pipeline *p);
-char *pipeline_file_name(const struct sl_conn_action *a);             /* "rule.0", safe as a file name; heap */
-int pipeline_log_open(struct sl_pipeline *p, struct sl_err *err);     /* M; takes in logs of former settings */
+char *pipeline_file_name(const struct sl_conn_action *a);              /* "rule.0", safe as a file name; heap */
+int pipeline_log_open(struct sl_pipeline *p, struct sl_err *err);      /* M; takes in logs of former settings */
+void pipeline_log_forget(struct sl_pipeline *p);                       /* its folder is free for others */
+bool pipeline_log_owned(const struct connectors *cs, const char *dir); /* by a running pipeline */
+void pipeline_leftovers_list(struct connectors *cs);                   /* before pipelines are made */
+void pipeline_leftovers_free(struct connectors *cs);
 void pipeline_chunk_enter(struct sl_pipeline *p, struct sl_chunk *c); /* into memory */
 
 /* pipeline_done.c */
@@ -221,6 +225,18 @@ void pipeline_rows_end(struct sl_pipeline *p, struct sl_chunk *c, uint32_t n, en
 void pipeline_reject(struct sl_pipeline *p, struct row_ref ref, const char *reason);
 void pipeline_dead_retry(struct sl_pipeline *p);
 void pipeline_batch_results(struct pipeline_batch *bt);
+
+/* Logs of running pipelines by their folders. */
+struct log_slot {
+	uint64_t hash;
+	bool used;
+	const struct sl_pipeline *p;
+};
+#define HMAP_NAME log_map
+#define HMAP_SLOT struct log_slot
+#define HMAP_KEY const char *
+#define HMAP_EQUAL(slot, key) (strcmp((slot)->p->log_dir, key) == 0)
+#include "hmap.h"
 
 /* ---- The service: connectors.c ------------------------------------------------------------------------------------- */
 
@@ -248,6 +264,9 @@ struct connectors {
 
 	/* L, once started. M changes the lists only in a call to the loop. */
 	struct sl_list conns, pipelines, dirty;
+	struct log_map logs;
+	char **leftovers; /* during a commit: folders that earlier settings left, sorted */
+	size_t leftover_count, leftover_cap;
 	struct pipeline_batch *done, **done_tail; /* came back on the loop's own thread */
 	struct sl_hook hook_stage, hook_flush;
 	struct sl_timer stop_timer;

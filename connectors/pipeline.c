@@ -76,6 +76,7 @@ void pipeline_free(struct sl_pipeline *p) {
 	if (!p) return;
 	sl_assert(sl_list_empty(&p->out));
 	pipeline_save(p);
+	pipeline_log_forget(p);
 	for (uint32_t i = 0; i < p->way_count; i++) {
 		row_queue_fini(&p->way[i].q);
 		row_queue_fini(&p->way[i].back);

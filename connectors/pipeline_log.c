@@ -37,13 +37,19 @@ char *pipeline_file_name(const struct sl_conn_action *a) {
 	return name;
 }
 
-/* Is a running pipeline's log there? */
-static bool dir_taken(const struct connectors *cs, const char *dir) {
-	SL_LIST_FOREACH(it, &cs->pipelines) {
-		const struct sl_pipeline *p = SL_LIST_ENTRY(it, struct sl_pipeline, link);
-		if (p->log && slice_equal_str(slice_from_str(p->log_dir), dir)) return true;
-	}
-	return false;
+bool pipeline_log_owned(const struct connectors *cs, const char *dir) {
+	return log_map_find(&cs->logs, sl_hash(slice_from_str(dir)), dir) != NULL;
+}
+
+static void log_own(struct sl_pipeline *p) {
+	bool was_there;
+	log_map_put(&p->cs->logs, sl_hash(slice_from_str(p->log_dir)), p->log_dir, &was_there)->p = p;
+}
+
+void pipeline_log_forget(struct sl_pipeline *p) {
+	if (!p->log_dir) return;
+	struct log_slot *slot = log_map_find(&p->cs->logs, sl_hash(slice_from_str(p->log_dir)), p->log_dir);
+	if (slot && slot->p == p) log_map_remove(&p->cs->logs, slot);
 }
 
 static struct spill_opts log_opts(const struct sl_pipeline *p, const char *dir, struct sl_slice *names) {
@@ -111,25 +117,60 @@ static void log_adopt(struct sl_pipeline *p, const char *dir) {
 	sl_free(names);
 }
 
-/* Folders "rule.0~2", "rule.0~3": pipelines that were replaced by a reload and had not finished when we ended. */
-static void log_adopt_all(struct sl_pipeline *p, const char *parent, const char *name) {
+/* Folders "rule.0~2", "rule.0~3": pipelines that were replaced by a reload and had not finished when we ended. Listed once
+ * for all actions of a commit. */
+static int leftover_order(const void *a, const void *b) { return strcmp(*(char *const *)a, *(char *const *)b); }
+
+void pipeline_leftovers_list(struct connectors *cs) {
+	char *parent = sl_asprintf("%s/actions", cs->data_dir);
 	DIR *d = opendir(parent);
-	size_t n = strlen(name);
-	if (!d) return;
-	for (struct dirent *e; (e = readdir(d));) {
-		if (strncmp(e->d_name, name, n) != 0 || e->d_name[n] != '~') continue;
-		char *dir = sl_asprintf("%s/%s", parent, e->d_name);
-		if (!dir_taken(p->cs, dir) && strcmp(dir, p->log_dir) != 0) log_adopt(p, dir);
+	for (struct dirent *e; d && (e = readdir(d));) {
+		if (!strchr(e->d_name, '~')) continue;
+		SL_GROW(cs->leftovers, cs->leftover_count, cs->leftover_cap);
+		cs->leftovers[cs->leftover_count++] = sl_strdup(e->d_name);
+	}
+	if (d) closedir(d);
+	sl_free(parent);
+	if (cs->leftover_count) qsort(cs->leftovers, cs->leftover_count, sizeof *cs->leftovers, leftover_order);
+}
+
+void pipeline_leftovers_free(struct connectors *cs) {
+	for (size_t i = 0; i < cs->leftover_count; i++) sl_free(cs->leftovers[i]);
+	sl_free(cs->leftovers);
+	cs->leftovers = NULL;
+	cs->leftover_count = cs->leftover_cap = 0;
+}
+
+static size_t leftover_first(const struct connectors *cs, const char *name) {
+	size_t from = 0, to = cs->leftover_count;
+	while (from < to) {
+		size_t middle = from + (to - from) / 2;
+		if (strcmp(cs->leftovers[middle], name) < 0)
+			from = middle + 1;
+		else
+			to = middle;
+	}
+	return from;
+}
+
+static void log_adopt_all(struct sl_pipeline *p, const char *parent, const char *name) {
+	const struct connectors *cs = p->cs;
+	char *begin = sl_asprintf("%s~", name);
+	size_t n = strlen(begin);
+	for (size_t i = leftover_first(cs, begin); i < cs->leftover_count; i++) {
+		if (strncmp(cs->leftovers[i], begin, n) != 0) break;
+		char *dir = sl_asprintf("%s/%s", parent, cs->leftovers[i]);
+		if (!pipeline_log_owned(cs, dir)) log_adopt(p, dir);
 		sl_free(dir);
 	}
-	closedir(d);
+	sl_free(begin);
 }
 
 int pipeline_log_open(struct sl_pipeline *p, struct sl_err *err) {
 	if (p->action->conf.buffer.disk == 0) return SL_OK;
 	char *parent = sl_asprintf("%s/actions", p->cs->data_dir), *name = pipeline_file_name(p->action);
 	char *dir = sl_asprintf("%s/%s", parent, name);
-	for (unsigned i = 2; dir_taken(p->cs, dir); i++) {
+	for (unsigned i = 2; pipeline_log_owned(p->cs, dir); i++) {
 		sl_free(dir);
 		dir = sl_asprintf("%s/%s~%u", parent, name, i);
 	}
@@ -142,6 +183,7 @@ int pipeline_log_open(struct sl_pipeline *p, struct sl_err *err) {
 	if (r == SL_OK) r = spill_open(&opts, &p->log, err);
 	p->log_dir = dir;
 	if (r == SL_OK) {
+		log_own(p);
 		log_adopt_all(p, parent, name);
 		struct spill_stat stat;
 		spill_stat(p->log, &stat);
