@@ -195,6 +195,7 @@ int sql_template_eval(struct sql_vm *vm, const struct sql_template *t, const str
 	/* Parts may use vm->scratch, so the text grows in a buffer of its own; it keeps its memory between runs. */
 	sl_buf_clear(&vm->joined);
 	int r = join(vm, t, row, &vm->joined);
+	if (r == SL_OK) r = sql_vm_made(vm, vm->joined.n);
 	if (r != SL_OK) return r;
 	struct sl_slice text = sl_arena_dup(&vm->arena, sl_buf_slice(&vm->joined));
 	*out = sql_string(text);

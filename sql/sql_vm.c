@@ -171,7 +171,39 @@ static int begin_each(struct sql_vm *vm, const struct sql_value *v) {
 	return r;
 }
 
+static size_t weight(const struct sql_value *v) {
+	size_t n = sizeof *v;
+	switch (v->kind) {
+	case SQL_NULL:
+	case SQL_JSON_NULL:
+	case SQL_BOOL:
+	case SQL_INT:
+	case SQL_DOUBLE: break;
+	case SQL_STRING:
+	case SQL_BYTES:
+	case SQL_NUMBER_TEXT:
+	case SQL_JSON: n += v->n; break;
+	case SQL_LIST:
+		for (uint32_t i = 0; i < v->list->n; i++) n += weight(&v->list->at[i]);
+		break;
+	case SQL_MAP:
+		for (uint32_t i = 0; i < v->map->n; i++) n += v->map->at[i].key.n + weight(&v->map->at[i].value);
+		break;
+	}
+	return n;
+}
+
+/* Values that rows only borrow are copied when the rows go on. FOREACH could so make of one message its size times the
+ * number of its elements. */
+static int charge_row(struct sql_vm *vm, const struct sql_value *values, uint32_t n) {
+	size_t bytes = 0;
+	for (uint32_t i = 0; i < n; i++) bytes += weight(&values[i]);
+	return sql_vm_made(vm, bytes);
+}
+
 static int emit_row(struct sql_vm *vm, const struct sql_value *values, uint32_t n) {
+	int r = vm->each_at ? charge_row(vm, values, n) : SL_OK;
+	if (r != SL_OK) return r;
 	struct sql_out row = {.names = vm->program->columns, .values = values, .count = n};
 	return vm->on_row(vm->arg, vm, &row);
 }
@@ -437,6 +469,7 @@ enum sql_outcome sql_run(struct sql_vm *vm, const struct sql_program *p, const s
 	vm->arg = arg;
 	vm->budget = SQL_BUDGET;
 	vm->made = 0;
+	vm->each_at = 0;
 	struct sql_value none;
 	return sql_vm_exec(vm, &p->code, vm->registers, 0, &none);
 }

@@ -127,6 +127,15 @@ static void test_run__quadratic_work_ends(void **state) {
 		    "the run took more than 4194304 steps");
 }
 
+static void test_run__elements_that_each_give_out_the_whole_payload_end(void **state) {
+	(void)state;
+	const char *message = "the run made more than 64 MB of values";
+	assert_ends("FOREACH payload.a FROM 't/#'", "{\"a\":[", 30000, "2,", "3]}", message);
+	assert_ends("FOREACH payload.a AS x DO payload.a AS all FROM 't/#'", "{\"a\":[", 30000, "2,", "3]}", message);
+	assert_ends("FOREACH payload.a AS x DO split(payload, ',') AS all FROM 't/#'", "{\"a\":[", 3000, "2,", "3]}",
+		    message);
+}
+
 static void test_run__values_do_not_nest_without_end(void **state) {
 	(void)state;
 	struct sl_buf sql = SL_BUF_INIT;
@@ -386,6 +395,7 @@ int main(void) {
 	    cmocka_unit_test(test_program__long_chains_compile_and_deep_ones_are_refused),
 	    cmocka_unit_test(test_program__exploding_aliases_are_refused),
 	    cmocka_unit_test(test_run__quadratic_work_ends),
+	    cmocka_unit_test(test_run__elements_that_each_give_out_the_whole_payload_end),
 	    cmocka_unit_test(test_run__values_do_not_nest_without_end),
 	    cmocka_unit_test(test_run__paths_are_found_through_the_map),
 	    cmocka_unit_test(test_run__what_was_found_before_the_break_counts),
