@@ -384,6 +384,21 @@ static void batch_failed(struct sl_batch *b, struct sqlite_conn *c, struct sqlit
 	}
 }
 
+/* Somebody deleted, moved or replaced the file: what is written since goes into one that nobody will find. */
+static bool file_is_gone(struct sqlite_conn *c) {
+	int moved = 0;
+	return sqlite3_file_control(c->db, "main", SQLITE_FCNTL_HAS_MOVED, &moved) == SQLITE_OK && moved;
+}
+
+static void batch_stored(struct sl_batch *b, struct sqlite_conn *c) {
+	if (sl_likely(!file_is_gone(c))) {
+		sl_batch_fill(b, SL_RESULT_DONE, NULL);
+		return;
+	}
+	sl_conn_down(sl_action_conn(b->action), SL_EIO, "%s: the file was deleted or replaced", c->path);
+	sl_batch_fill(b, SL_RESULT_LOST, NULL);
+}
+
 static int sqlite_submit(struct sl_conn_action *a, struct sl_batch *b) {
 	struct sqlite_conn *c = sl_conn_impl(sl_action_conn(a));
 	struct sqlite_action *s = sl_action_impl(a);
@@ -397,7 +412,7 @@ static int sqlite_submit(struct sl_conn_action *a, struct sl_batch *b) {
 	if (r == SQLITE_OK) r = rows_insert(s, b);
 	if (r == SQLITE_OK) r = statement_run(c->commit);
 	if (r == SQLITE_OK)
-		sl_batch_fill(b, SL_RESULT_DONE, NULL);
+		batch_stored(b, c);
 	else {
 		char *text = sl_strdup(sqlite3_errmsg(c->db));
 		if (!sqlite3_get_autocommit(c->db)) (void)statement_run(c->rollback);

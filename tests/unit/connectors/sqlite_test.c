@@ -104,6 +104,28 @@ static void test_sqlite__rows_wait_while_another_program_holds_the_lock(void **s
 	rig_free(r);
 }
 
+static void test_sqlite__a_deleted_file_is_made_anew_and_gets_what_came_since(void **state) {
+	(void)state;
+	static const char *const ends[] = {"", "-wal", "-shm"};
+	struct rig *r = rig_new(1);
+	rig_load(r,
+		 "connectors: {db: {type: sqlite, path: %s/a.db, reconnect: {first: 5ms, max: 10ms}}}\n"
+		 "actions:\n"
+		 "  - {connector: db, table: x, columns: {a: \"${device}\", b: \"${n}\", c: \"${t}\"}}\n",
+		 r->dir);
+	rig_stage(r, 0, 10, 0, rig_row);
+	rig_settle(r, 0);
+	for (size_t i = 0; i < 3; i++) {
+		char *path = sl_asprintf("%s/a.db%s", r->dir, ends[i]);
+		assert_true(unlink(path) == 0 || i > 0);
+		sl_free(path);
+	}
+	rig_stage(r, 0, 25, 0, rig_row);
+	assert_int_equal(rig_settle(r, 0).delivered, 35);
+	assert_int_equal(db_int(r->dir, "SELECT count(*) FROM x"), 25);
+	rig_free(r);
+}
+
 int main(void) {
 	const struct CMUnitTest tests[] = {
 	    cmocka_unit_test(test_sqlite__rows_land_in_a_table_made_for_them),
@@ -111,6 +133,7 @@ int main(void) {
 	    cmocka_unit_test(test_sqlite__a_missing_table_makes_rows_wait_until_it_is_there),
 	    cmocka_unit_test(test_sqlite__one_poison_row_of_a_hundred_goes_to_the_dead_letters),
 	    cmocka_unit_test(test_sqlite__rows_wait_while_another_program_holds_the_lock),
+	    cmocka_unit_test(test_sqlite__a_deleted_file_is_made_anew_and_gets_what_came_since),
 	};
 	return cmocka_run_group_tests_name("sqlite", tests, NULL, NULL);
 }
