@@ -54,7 +54,7 @@ enum rule_try_outcome rule_try(struct rule *r, const struct rules_event *ev, con
 			       struct sl_err *err) {
 	struct ruleset *set = ruleset_new();
 	struct rule_candidates candidates = {.at = NULL};
-	enum rule_try_outcome outcome = RULE_TRY_NO_MATCH;
+	enum rule_try_outcome outcome = RULE_TRY_NO_TOPIC;
 	ruleset_add(set, r);
 	ruleset_complete(set, NULL, 1);
 	rule_index_match(set->index, ev->topic, &candidates);

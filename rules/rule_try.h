@@ -11,7 +11,8 @@
 
 enum rule_try_outcome {
 	RULE_TRY_ROWS,     /* it ran; rows may be none */
-	RULE_TRY_NO_MATCH, /* FROM or WHERE said no */
+	RULE_TRY_NO_TOPIC, /* FROM said no */
+	RULE_TRY_NO_MATCH, /* WHERE said no */
 	RULE_TRY_FAILED    /* the run failed: err says why */
 };
 

@@ -26,6 +26,7 @@ static const char help[] =
     "  --qos N             0, 1 or 2 (default: 0)\n"
     "  --clientid TEXT     the publisher's client id (default: sluice-sql)\n"
     "  --username TEXT     the publisher's user name (default: none)\n"
+    "  --user-property KEY=VALUE  an MQTT 5 user property; may be given again\n"
     "  --timestamp MS      when it arrives, in ms since 1970 (default: now)\n"
     "  --dialect NAME      standard or aws (default: standard)\n"
     "  --explain           print the program, a step a line, and run nothing\n"
@@ -41,7 +42,8 @@ static const char help[] =
 /* A rule and its message, wherever they come from. Slices are borrowed. */
 struct sql_case {
 	struct sl_slice sql, topic, payload, clientid, username, dialect;
-	int64_t qos, timestamp; /* timestamp < 0: now */
+	struct sl_slice user_properties; /* as in a packet */
+	int64_t qos, timestamp;          /* timestamp < 0: now */
 	bool has_topic;
 };
 #define SQL_CASE_INIT                                                                                                  \
@@ -86,6 +88,7 @@ static enum rule_try_outcome case_run(const struct sql_case *c, struct rule *r, 
 	    .topic_hash = topic_hash(c->topic),
 	    .at_ms = c->timestamp >= 0 ? c->timestamp : sl_clock_wall_ms(),
 	    .qos = (uint8_t)c->qos,
+	    .user_properties = c->user_properties,
 	    .version = 5,
 	    .message_expiry_s = -1,
 	    .payload_format = -1,
@@ -137,6 +140,7 @@ static void put_result(struct jwrite *w, const struct sql_case *c) {
 	} else {
 		switch (case_run(c, r, &rows, &err)) {
 		case RULE_TRY_ROWS: put_rows(w, sl_buf_slice(&rows)); break;
+		case RULE_TRY_NO_TOPIC:
 		case RULE_TRY_NO_MATCH:
 			jwrite_key(w, SL_SLICE_LIT("no_match"));
 			jwrite_bool(w, true);
@@ -229,6 +233,7 @@ static int run_cases(FILE *in, FILE *out) {
 
 struct sql_args {
 	struct sql_case c;
+	struct sl_buf user_properties;
 	bool explain, jsonl, help, has_sql;
 };
 
@@ -238,9 +243,28 @@ static int arg_number(const char *name, struct sl_slice text, int64_t *out) {
 	return EXIT_USAGE;
 }
 
+/* "key=value", written as in a packet [MQTT-3.3.2.3.7]. */
+static int arg_user_property(struct sl_slice text, struct sl_buf *out) {
+	struct sl_slice parts[2];
+	parts[0] = slice_next_part(&text, '=');
+	parts[1] = text;
+	for (size_t i = 0; i < 2; i++) {
+		if (parts[i].p && parts[i].n <= UINT16_MAX && utf8_valid_mqtt(parts[i])) continue;
+		fputs("sluice sql: --user-property wants KEY=VALUE, each at most 65535 bytes of UTF-8\n", stderr);
+		return EXIT_USAGE;
+	}
+	sl_buf_put(out, 0x26);
+	for (size_t i = 0; i < 2; i++) {
+		sl_buf_put_u16be(out, (uint16_t)parts[i].n);
+		sl_buf_append_slice(out, parts[i]);
+	}
+	return EXIT_FINE;
+}
+
 static int arg_value(struct sql_args *a, const char *name, struct sl_slice value) {
 	if (strcmp(name, "--qos") == 0) return arg_number(name, value, &a->c.qos);
 	if (strcmp(name, "--timestamp") == 0) return arg_number(name, value, &a->c.timestamp);
+	if (strcmp(name, "--user-property") == 0) return arg_user_property(value, &a->user_properties);
 	if (strcmp(name, "--topic") == 0) {
 		a->c.topic = value;
 		a->c.has_topic = true;
@@ -257,8 +281,9 @@ static int arg_value(struct sql_args *a, const char *name, struct sl_slice value
 }
 
 static int arg_unknown(const char *arg) {
-	static const char *const names[] = {"--topic",     "--payload", "--qos",     "--clientid", "--username",
-					    "--timestamp", "--dialect", "--explain", "--jsonl",    "--help"};
+	static const char *const names[] = {"--topic",    "--payload",   "--qos",          "--clientid",
+					    "--username", "--timestamp", "--dialect",      "--explain",
+					    "--jsonl",    "--help",      "--user-property"};
 	const char *near = slice_nearest(slice_from_str(arg), names, SL_ARRAY_LEN(names));
 	fprintf(stderr, "sluice sql: there is no option '%s'; %s%s\n", arg, near ? "did you mean " : "see ",
 		near ? near : "`sluice help sql`");
@@ -266,8 +291,8 @@ static int arg_unknown(const char *arg) {
 }
 
 static int args_parse(int argc, char **argv, struct sql_args *a) {
-	static const char *const with_value[] = {"--topic",    "--payload",   "--qos",    "--clientid",
-						 "--username", "--timestamp", "--dialect"};
+	static const char *const with_value[] = {"--topic",    "--payload",   "--qos",     "--clientid",
+						 "--username", "--timestamp", "--dialect", "--user-property"};
 	for (int i = 1; i < argc; i++) {
 		const char *arg = argv[i];
 		size_t k = 0;
@@ -340,7 +365,15 @@ static int run_one(struct sql_case *c, struct rule *r, struct sl_err *err) {
 	int code = EXIT_FINE;
 	switch (case_run(c, r, &rows, err)) {
 	case RULE_TRY_ROWS: fwrite(rows.p, 1, rows.n, stdout); break;
-	case RULE_TRY_NO_MATCH: fputs("sluice sql: the rule does not match this message\n", stderr); break;
+	case RULE_TRY_NO_TOPIC:
+		fprintf(stderr, "sluice sql: the rule does not match: FROM does not cover the topic '%.*s'\n",
+			SL_SLICE_ARG(c->topic));
+		break;
+	case RULE_TRY_NO_MATCH:
+		fputs("sluice sql: the rule does not match: WHERE is not met; to see the values it reads, SELECT them "
+		      "without WHERE\n",
+		      stderr);
+		break;
 	case RULE_TRY_FAILED: code = say_error(c->sql, err); break;
 	}
 	sl_buf_fini(&rows);
@@ -357,25 +390,32 @@ static int explain(struct rule *r) {
 	return EXIT_FINE;
 }
 
-int cmd_sql(int argc, char **argv) {
-	struct sql_args a = {.c = SQL_CASE_INIT};
+static int command(struct sql_args *a) {
 	struct sl_err err = SL_ERR_INIT;
 	struct rule *r;
-	int code = args_parse(argc, argv, &a);
-	if (code != EXIT_FINE) return code;
-	if (a.help) {
+	int code;
+	if (a->help) {
 		fputs(help, stdout);
 		return EXIT_FINE;
 	}
-	if (a.jsonl) return run_cases(stdin, stdout);
-	if (!a.has_sql) {
+	if (a->jsonl) return run_cases(stdin, stdout);
+	if (!a->has_sql) {
 		fputs(help, stderr);
 		return EXIT_USAGE;
 	}
-	if (case_compile(&a.c, &r, &err) != SL_OK)
-		code = say_error(a.c.sql, &err);
+	a->c.user_properties = sl_buf_slice(&a->user_properties);
+	if (case_compile(&a->c, &r, &err) != SL_OK)
+		code = say_error(a->c.sql, &err);
 	else
-		code = a.explain ? explain(r) : run_one(&a.c, r, &err);
+		code = a->explain ? explain(r) : run_one(&a->c, r, &err);
 	sl_err_fini(&err);
+	return code;
+}
+
+int cmd_sql(int argc, char **argv) {
+	struct sql_args a = {.c = SQL_CASE_INIT, .user_properties = SL_BUF_INIT};
+	int code = args_parse(argc, argv, &a);
+	if (code == EXIT_FINE) code = command(&a);
+	sl_buf_fini(&a.user_properties);
 	return code;
 }

@@ -59,6 +59,20 @@ class Sql(unittest.TestCase):
         for word in ("line 1, column 8", "flor", "floor", "^"):
             self.assertIn(word, done.stderr)
 
+    def test_sql__no_match_says_which_part_refused(self):
+        sql = "SELECT payload.t AS t FROM 'a/+' WHERE payload.t > 20"
+        for topic, words in (("b/b", "FROM does not cover the topic 'b/b'"), ("a/b", "WHERE is not met")):
+            done = run_program("sql", sql, "--topic", topic, "--payload", '{"t":2}')
+            self.assertEqual((done.returncode, done.stdout), (0, ""))
+            self.assertIn(words, done.stderr)
+
+    def test_sql__user_properties_of_the_message(self):
+        sql = "SELECT pub_props.'User-Property'.line AS line FROM 'a'"
+        done = run_program("sql", sql, "--user-property", "line=L=1", "--user-property", "empty=")
+        self.assertEqual((done.returncode, done.stdout), (0, '{"line":"L=1"}\n'))
+        for wrong in ("line", "line=" + 65536 * "x"):
+            self.assertEqual(run_program("sql", sql, "--user-property", wrong).returncode, 2)
+
     def test_sql__explain_lists_steps_with_their_source(self):
         done = run_program("sql", "--explain", "SELECT payload.t AS t FROM 'a/+' WHERE payload.t > 20")
         self.assertEqual(done.returncode, 0, done.stderr)
