@@ -2,8 +2,26 @@
 #include <stdio.h>
 
 #include "app_commands.h"
+#include "auth.h"
 #include "load.h"
+#include "mem.h"
 #include "options.h"
+
+/* A start or a reload would fail on a password file that is missing or damaged. */
+static int check_auth(const struct broker_conf *conf) {
+	struct auth_options opts = {.anonymous = conf->auth.anonymous, .password_file = conf->auth.password_file};
+	struct auth *auth = NULL;
+	struct sl_err err = SL_ERR_INIT;
+	int rc = auth_new(&opts, &auth, &err);
+	if (rc != SL_OK) {
+		char *text = sl_err_format(&err);
+		fprintf(stderr, "auth.password_file: %s; `sluice passwd FILE USER` makes one\n", text);
+		sl_free(text);
+	}
+	auth_unref(auth);
+	sl_err_fini(&err);
+	return rc == SL_OK ? EXIT_FINE : EXIT_INPUT;
+}
 
 static int check(const char *file) {
 	struct conf_report report = CONF_REPORT_INIT;
@@ -14,6 +32,7 @@ static int check(const char *file) {
 	if (loaded.conf) load_rules(&loaded, NULL, rules, &report);
 	int code = report.len > 0 ? EXIT_INPUT : EXIT_FINE;
 	load_print(&report);
+	if (loaded.conf && check_auth(loaded.conf) != EXIT_FINE) code = EXIT_INPUT;
 	if (code == EXIT_FINE) {
 		size_t connectors = json_object_size(loaded.conf->connectors);
 		size_t count = json_object_size(loaded.conf->rules);

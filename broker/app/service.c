@@ -239,7 +239,11 @@ int service_start(const char *file, struct service **out) {
 	}
 	load_print(&report);
 	conf_report_fini(&report);
-	if (code == EXIT_SYSTEM) fprintf(stderr, "sluice run: %s\n", sl_err_text(&err));
+	if (code == EXIT_SYSTEM) {
+		char *text = sl_err_format(&err); /* with the file that is meant, if there is one */
+		fprintf(stderr, "sluice run: %s\n", text);
+		sl_free(text);
+	}
 	sl_err_fini(&err);
 	if (code != EXIT_FINE) {
 		service_free(s);
@@ -256,9 +260,10 @@ static void log_refused(const struct conf_report *report, const struct sl_err *e
 		log_always(LOG_ERROR, LOG_CONF, "reload refused, the running state is unchanged", "reason=%s", line);
 		sl_free(line);
 	}
-	if (err->status != SL_OK)
-		log_always(LOG_ERROR, LOG_CONF, "reload refused, the running state is unchanged", "reason=%s",
-			   sl_err_text(err));
+	if (err->status == SL_OK) return;
+	char *text = sl_err_format(err);
+	log_always(LOG_ERROR, LOG_CONF, "reload refused, the running state is unchanged", "reason=%s", text);
+	sl_free(text);
 }
 
 static void log_reloaded(const struct loaded *old, const struct loaded *now) {

@@ -117,6 +117,14 @@ class Check(unittest.TestCase):
         self.assertIn(done.returncode, (1, 3))
         self.assertIn("nowhere.yaml", done.stderr)
 
+    def test_check__missing_password_file_is_named(self):
+        folder = temp_folder()
+        (folder / "a.yaml").write_text("auth: {password_file: nobody.pw}\n")
+        for command, code in (("check", 1), ("run", 3)):
+            done = run_program(command, "-c", "a.yaml", cwd=folder)
+            self.assertEqual(done.returncode, code)
+            self.assertIn("nobody.pw: the password file cannot be read", done.stderr)
+
     def test_check__environment_variable_that_is_not_set_is_named(self):
         done = self.check(GOOD.replace("./archive.db", '"${SLUICE_NO_SUCH_VARIABLE}"'))
         self.assertEqual(done.returncode, 1)
