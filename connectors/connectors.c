@@ -306,6 +306,24 @@ static void on_error_swap(struct sl_conn_action *running, struct sl_conn_action 
 	wanted->on_error_release = release;
 }
 
+/* The same ones are kept that commit_open() has found: one that an earlier change retired, and that is equal again, still ends. */
+static void conns_switch(struct connectors *cs, struct connectors_set *set) {
+	struct sl_conn **kept = SL_NEW_ARRAY(struct sl_conn *, set->conn_count + 1);
+	for (size_t i = 0; i < set->conn_count; i++) kept[i] = conn_equal(cs, set->conns[i]);
+	SL_LIST_FOREACH(it, &cs->conns) SL_LIST_ENTRY(it, struct sl_conn, link)->retired = true;
+	for (size_t i = 0; i < set->conn_count; i++) {
+		struct sl_conn *conn = set->conns[i];
+		if (kept[i]) {
+			kept[i]->retired = false;
+			continue;
+		}
+		sl_list_push_back(&cs->conns, &conn->link);
+		set->conns[i] = NULL;
+		conn_start(conn);
+	}
+	sl_free(kept);
+}
+
 /* From here on nothing fails. */
 static void commit_switch(struct connectors *cs, struct connectors_set *set) {
 	cs->commits++;
@@ -314,22 +332,7 @@ static void commit_switch(struct connectors *cs, struct connectors_set *set) {
 		if (!p->retiring) p->retired_by = cs->commits;
 		p->retiring = true;
 	}
-	SL_LIST_FOREACH(it, &cs->conns) SL_LIST_ENTRY(it, struct sl_conn, link)->retired = true;
-	for (size_t i = 0; i < set->conn_count; i++) {
-		struct sl_conn *conn = set->conns[i], *kept = NULL;
-		SL_LIST_FOREACH(it, &cs->conns) {
-			struct sl_conn *c = SL_LIST_ENTRY(it, struct sl_conn, link);
-			if (!c->closing && strcmp(c->name, conn->name) == 0 && c->fingerprint == conn->fingerprint)
-				kept = c;
-		}
-		if (kept) {
-			kept->retired = false;
-			continue;
-		}
-		sl_list_push_back(&cs->conns, &conn->link);
-		set->conns[i] = NULL;
-		conn_start(conn);
-	}
+	conns_switch(cs, set);
 	for (size_t i = 0; i < set->spec_count; i++) {
 		struct sl_action_spec *spec = set->specs[i];
 		spec->p->retiring = false;
@@ -438,8 +441,10 @@ static void reap(struct connectors *cs) {
 	}
 	SL_LIST_FOREACH_SAFE(it, &cs->conns) {
 		struct sl_conn *c = SL_LIST_ENTRY(it, struct sl_conn, link);
-		if (c->retired && !conn_used(cs, c)) conn_close(c); /* on_closed() brings us back */
-		if (c->retired && c->closed) conn_free(c);
+		/* At the stop all are closed, even where rows are left. */
+		if (!c->retired || conn_used(cs, c)) continue;
+		conn_close(c); /* on_closed() brings us back */
+		if (c->closed) conn_free(c);
 	}
 }
 
