@@ -8,8 +8,11 @@
 
 #include "mem.h"
 
+enum { ENTRY_BYTES_MEAN = 256 };
+
 struct text {
 	uint32_t len;
+	uint32_t value_bytes;
 	char bytes[];
 };
 
@@ -27,6 +30,7 @@ struct topic_cache {
 	struct slot *slots; /* aligned to their size */
 	size_t cap;         /* 0 or a power of two; load at most 3/4 */
 	size_t max_entries;
+	size_t used, max_bytes; /* texts and values */
 	size_t hand;
 	topic_cache_free_cb free_cb;
 	void *arg;
@@ -36,12 +40,25 @@ struct topic_cache {
 struct topic_cache *topic_cache_new(size_t max_entries, topic_cache_free_cb free_cb, void *arg) {
 	struct topic_cache *c = SL_NEW(struct topic_cache);
 	c->max_entries = max_entries ? max_entries : 1;
+	c->max_bytes = c->max_entries * ENTRY_BYTES_MEAN;
 	c->free_cb = free_cb;
 	c->arg = arg;
 	return c;
 }
 
+void topic_cache_limit(struct topic_cache *c, size_t max_bytes) { c->max_bytes = max_bytes; }
+
 static size_t text_bytes(size_t topic_len) { return sizeof(struct text) + topic_len; }
+
+static void charge(struct topic_cache *c, size_t bytes) {
+	c->used += bytes;
+	c->stats.bytes += bytes;
+}
+
+static void discharge(struct topic_cache *c, size_t bytes) {
+	c->used -= bytes;
+	c->stats.bytes -= bytes;
+}
 
 static void drop_value(struct topic_cache *c, struct slot *s) {
 	if (s->value && c->free_cb) c->free_cb(c->arg, s->value);
@@ -50,7 +67,7 @@ static void drop_value(struct topic_cache *c, struct slot *s) {
 
 static void drop_entry(struct topic_cache *c, struct slot *s) {
 	c->stats.entries--;
-	c->stats.bytes -= text_bytes(s->text->len);
+	discharge(c, text_bytes(s->text->len) + s->text->value_bytes);
 	drop_value(c, s);
 	sl_free(s->text);
 	s->text = NULL;
@@ -61,7 +78,7 @@ void topic_cache_clear(struct topic_cache *c) {
 		if (c->slots[i].text) drop_entry(c, &c->slots[i]);
 	sl_free(c->memory);
 	c->memory = c->slots = NULL;
-	c->stats.bytes = 0;
+	c->stats.bytes = c->used = 0;
 	c->cap = c->hand = 0;
 }
 
@@ -151,22 +168,39 @@ static void evict_one(struct topic_cache *c, uint64_t generation) {
 }
 
 void topic_cache_put(struct topic_cache *c, uint64_t hash, struct sl_slice topic, uint64_t generation, void *value) {
+	topic_cache_put_sized(c, hash, topic, generation, value, 0);
+}
+
+void topic_cache_put_sized(struct topic_cache *c, uint64_t hash, struct sl_slice topic, uint64_t generation,
+			   void *value, size_t bytes) {
+	uint32_t value_bytes = bytes < UINT32_MAX ? (uint32_t)bytes : UINT32_MAX;
 	struct slot *known = find(c, hash, topic);
+	if (known && known->value != value && c->used - known->text->value_bytes + value_bytes > c->max_bytes) {
+		remove_at(c, (size_t)(known - c->slots)); /* others may have to give way */
+		known = NULL;
+	}
 	if (known) {
 		if (known->value != value) drop_value(c, known);
+		discharge(c, known->text->value_bytes);
+		charge(c, value_bytes);
+		known->text->value_bytes = value_bytes;
 		known->value = value;
 		known->generation = generation;
 		return;
 	}
-	if (c->stats.entries >= c->max_entries) evict_one(c, generation);
+	size_t cost = text_bytes(topic.n) + value_bytes;
+	/* One entry may be larger than the bound: then it is alone. */
+	while (c->stats.entries > 0 && (c->stats.entries >= c->max_entries || c->used + cost > c->max_bytes))
+		evict_one(c, generation);
 	if ((c->stats.entries + 1) * 4 > c->cap * 3) grow(c);
 	struct text *text = sl_alloc(text_bytes(topic.n));
 	text->len = (uint32_t)topic.n;
+	text->value_bytes = value_bytes;
 	if (topic.n) memcpy(text->bytes, topic.p, topic.n);
 	struct slot fresh = {.generation = generation, .hash = (uint32_t)hash, .text = text, .value = value};
 	place(c, &fresh);
 	c->stats.entries++;
-	c->stats.bytes += text_bytes(topic.n);
+	charge(c, cost);
 }
 
 size_t topic_cache_sweep(struct topic_cache *c, uint64_t generation, size_t budget) {

@@ -4,6 +4,7 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
+#include <string.h>
 
 #include <cmocka.h>
 
@@ -146,8 +147,54 @@ static void test_topic_cache__random_use_never_gives_a_wrong_answer(void **state
 	assert_int_equal(live, 0);
 }
 
+static void put_sized(struct topic_cache *c, int number, uint64_t generation, size_t bytes) {
+	char topic[16];
+	snprintf(topic, sizeof topic, "t/%d", number);
+	struct sl_slice t = slice_from_str(topic);
+	topic_cache_put_sized(c, topic_hash(t), t, generation, value_new(number), bytes);
+}
+
+static void test_topic_cache__large_values_make_others_give_way(void **state) {
+	(void)state;
+	struct topic_cache *c = topic_cache_new(1000, free_value, NULL);
+	topic_cache_limit(c, 10000);
+	for (int i = 0; i < 100; i++) put_sized(c, i, 1, 1000);
+	assert_true(live >= 5 && live < 10);
+	/* One that is larger than all that is allowed is kept alone. */
+	put_sized(c, 200, 1, 50000);
+	assert_int_equal(live, 1);
+	void *v;
+	assert_true(get(c, "t/200", 1, &v));
+	for (int i = 0; i < 5; i++) put_sized(c, i, 1, 100);
+	assert_int_equal(live, 5);
+	/* Values that grow where they are count as well. */
+	for (int i = 0; i < 5; i++) put_sized(c, i, 2, 4000);
+	assert_true(live <= 2);
+	topic_cache_free(c);
+	assert_int_equal(live, 0);
+}
+
+static void test_topic_cache__long_topics_are_bounded_in_bytes(void **state) {
+	(void)state;
+	struct topic_cache *c = topic_cache_new(1000, free_value, NULL);
+	static char text[60000];
+	memset(text, 'x', sizeof text);
+	for (int i = 0; i < 200; i++) {
+		text[0] = (char)('a' + i % 20);
+		text[1] = (char)('a' + i / 20);
+		struct sl_slice t = slice_make(text, sizeof text);
+		topic_cache_put(c, topic_hash(t), t, 1, NULL);
+		struct topic_cache_stats stats;
+		topic_cache_stats(c, &stats);
+		assert_true(stats.bytes < 1000 * 256 + 64 * 1024);
+	}
+	topic_cache_free(c);
+}
+
 int main(void) {
 	const struct CMUnitTest tests[] = {
+	    cmocka_unit_test(test_topic_cache__large_values_make_others_give_way),
+	    cmocka_unit_test(test_topic_cache__long_topics_are_bounded_in_bytes),
 	    cmocka_unit_test(test_topic_cache__a_stored_value_is_found),
 	    cmocka_unit_test(test_topic_cache__empties_are_cached_and_age_like_hits),
 	    cmocka_unit_test(test_topic_cache__a_replaced_value_is_freed),
