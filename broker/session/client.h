@@ -52,7 +52,7 @@ struct client {
 	struct auth_job *auth_job;
 	char **aliases;      /* topic of each alias, lazily; aliases_len is what was announced */
 	struct sl_list acks; /* of struct client_entry, in the order of the publishes */
-	uint32_t acks_len;
+	uint32_t acks_len, acks_qos1;
 	uint32_t packet_max; /* the largest the client takes */
 	uint16_t aliases_len;
 	uint16_t keep_alive_s;

@@ -134,22 +134,30 @@ static char *assign_id(struct worker *w) {
 	}
 }
 
-/* The connection that had the session until now [MQTT-3.1.4-3]. */
-static void take_over(struct session *s) {
+/* The connection that had the session until now [MQTT-3.1.4-3]. NULL: the session has ended with it. */
+static struct session *take_over(struct session *s) {
 	struct client *old = s->c;
+	bool will_due = old->will_due; /* not when its DISCONNECT has just been read */
 	metric_inc(s->w, METRIC_TAKEOVERS);
 	client_drop_acks(old);
 	client_disconnect(old, MQTT_RC_SESSION_TAKEN_OVER);
 	old->s = NULL;
 	s->c = NULL;
-	/* A delayed will waits for whether the session goes on, and it does [MQTT-3.1.3-9]. */
-	if (s->will && s->will->delay_s == 0) will_publish(s);
+	if (!will_due) {
+		sl_free(s->will);
+		s->will = NULL;
+	}
+	/* A delayed will waits for whether the session goes on [MQTT-3.1.3-9]. */
+	if (s->will && (s->will->delay_s == 0 || s->expiry_s == 0)) will_publish(s);
+	if (s->expiry_s > 0) return s;
+	session_free(s); /* [MQTT-3.1.2-23] */
+	return NULL;
 }
 
 static struct session *open_session(struct client *c, const struct mqtt_connect *p, struct sl_slice id, bool *present) {
 	struct worker *w = c->w;
 	struct session *s = session_find(w, id);
-	if (s && s->c) take_over(s);
+	if (s && s->c) s = take_over(s);
 	if (s && p->clean_start) { /* [MQTT-3.1.2-4] */
 		will_publish(s);
 		session_free(s);
@@ -216,7 +224,7 @@ static void welcome(struct client *c, const struct mqtt_connect *p) {
 		sl_timer_set(w->loop, &c->timer, (uint64_t)c->keep_alive_s * 1500);
 	else
 		sl_timer_cancel(&c->timer);
-	if (s->shares) share_sub_online(s, true);
+	if (s->shares.len) share_sub_online(s, true);
 	session_resume(s);
 }
 

@@ -15,6 +15,7 @@ static void acks_flush(struct client *c) {
 		if (e->ticket.pending > 0) break;
 		sl_list_remove(&e->link);
 		c->acks_len--;
+		if (e->qos == 1) c->acks_qos1--;
 		entry_send(c, e);
 		sl_free(e);
 	}
@@ -23,10 +24,12 @@ static void acks_flush(struct client *c) {
 
 static void entry_done(struct sl_ticket *t) {
 	struct client_entry *e = sl_container_of(t, struct client_entry, ticket);
-	if (e->c)
+	if (e->c) {
 		acks_flush(e->c);
-	else
-		sl_free(e);
+		return;
+	}
+	sl_list_remove(&e->link); /* it may be in its session's `unsettled` */
+	sl_free(e);
 }
 
 /* The client goes: what is decided already is freed, the rest when its ticket is done. A QoS 2 message stays known to the
@@ -40,7 +43,7 @@ void client_drop_acks(struct client *c) {
 		else if (e->qos == 2 && c->s)
 			sl_list_push_back(&c->s->unsettled, &e->link);
 	}
-	c->acks_len = 0;
+	c->acks_len = c->acks_qos1 = 0;
 }
 
 /* An entry for the publish at hand; nearly always it comes back unused. */
@@ -66,6 +69,7 @@ static void acknowledge(struct client *c, struct client_entry *e, uint16_t packe
 	}
 	e->c = c;
 	sl_list_push_back(&c->acks, &e->link);
+	if (qos == 1) c->acks_qos1++;
 	if (++c->acks_len >= CLIENT_ACKS_MAX) client_pause(c, CLIENT_PAUSE_ACKS);
 }
 
@@ -121,8 +125,9 @@ static bool check(struct client *c, const struct mqtt_publish *p) {
 		client_protocol_error(c, MQTT_RC_RETAIN_NOT_SUPPORTED, "retain is off");
 		return false;
 	}
-	/* [MQTT-3.3.4-9]: what we announced in CONNACK. 3.x clients know no such limit. */
-	if (p->qos > 0 && client_is_v5(c) && c->s->in.len + c->acks_len >= set->receive_maximum &&
+	/* [MQTT-3.3.4-9]: what we announced in CONNACK. 3.x clients know no such limit. A QoS 2 message counts until its
+	 * PUBREL, whether its PUBREC is out or waits. */
+	if (p->qos > 0 && client_is_v5(c) && c->s->in.len + c->acks_qos1 >= set->receive_maximum &&
 	    !(p->qos == 2 && id_set_has(&c->s->in, p->packet_id))) {
 		client_protocol_error(c, MQTT_RC_RECEIVE_MAXIMUM_EXCEEDED, "receive maximum exceeded");
 		return false;

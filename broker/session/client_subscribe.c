@@ -6,30 +6,16 @@
 
 /* A SUBSCRIBE on its way to its SUBACK: every other worker has to hear of new filters first, so that who has the SUBACK
  * misses nothing; then the answer goes out, then the retained messages. */
-struct want { /* retained messages of one filter */
-	char *filter;
-	size_t len;
-	uint32_t sub_id;
-	uint8_t qos;
-};
 struct pending {
 	struct worker *w;
 	session_ref ref;
 	uint64_t serial; /* the connection that asked */
 	struct announce announce;
 	struct sl_buf codes;
-	struct want *wants;
-	size_t wants_len, wants_cap;
+	struct sl_buf wants; /* filters whose retained messages are wanted: 16-bit length and text each */
 	uint32_t waiting;
 	uint16_t packet_id;
 };
-
-static void send_retained(struct session *s, const struct want *want) {
-	struct worker *w = s->w;
-	struct msg **v;
-	size_t n = retained_match(w->b->retained, slice_make(want->filter, want->len), sl_loop_wall_ms(w->loop), &v);
-	session_replay(s, v, n, want->qos, want->sub_id);
-}
 
 static void pending_step(struct pending *p) {
 	if (--p->waiting > 0) return;
@@ -40,10 +26,9 @@ static void pending_step(struct pending *p) {
 		mqtt_props_init(&a.props);
 		mqtt_encode_suback(MQTT_SUBACK, &a, (enum mqtt_version)c->version, sl_stream_out(&c->tcp.s));
 		metric_inc(p->w, METRIC_PACKETS_OUT);
-		for (size_t i = 0; i < p->wants_len; i++) send_retained(s, &p->wants[i]);
+		session_replay(s, sl_buf_slice(&p->wants));
 	}
-	for (size_t i = 0; i < p->wants_len; i++) sl_free(p->wants[i].filter);
-	sl_free(p->wants);
+	sl_buf_fini(&p->wants);
 	sl_buf_fini(&p->codes);
 	sl_free(p);
 }
@@ -51,11 +36,18 @@ static void pending_step(struct pending *p) {
 static void announced(struct announce *a) { pending_step(sl_container_of(a, struct pending, announce)); }
 static void joined(void *arg) { pending_step(arg); }
 
-static void want_retained(struct pending *p, struct sl_slice filter, uint8_t qos, uint32_t sub_id) {
+/* Once for a subscription, however often it is asked for before they are sent. */
+static void want_retained(struct pending *p, struct sub *sub, struct sl_slice filter) {
 	if (retained_count(p->w->b->retained) == 0 && p->w->b->workers_len == 1) return;
-	SL_GROW(p->wants, p->wants_len, p->wants_cap);
-	p->wants[p->wants_len++] =
-	    (struct want){.filter = slice_dup(filter), .len = filter.n, .sub_id = sub_id, .qos = qos};
+	if (sub->replay_serial == (uint32_t)p->serial) return;
+	sub->replay_serial = (uint32_t)p->serial;
+	sl_buf_put_u16be(&p->wants, (uint16_t)filter.n);
+	sl_buf_append_slice(&p->wants, filter);
+}
+
+static bool known(const struct session *s, struct sl_slice text) {
+	struct sl_slice group, filter;
+	return topic_share_split(text, &group, &filter) ? share_sub_has(s, group, filter) : subs_find(s, text) != NULL;
 }
 
 /* The code for one entry of SUBSCRIBE; adds the subscription when it is good. */
@@ -66,7 +58,8 @@ static uint8_t subscribe_one(struct client *c, struct pending *p, struct mqtt_su
 	bool bad3 = !client_is_v5(c);
 	if (!topic_filter_valid(e->filter) || topic_levels(e->filter) > set->topic_levels_max)
 		return bad3 ? MQTT_RC_UNSPECIFIED : MQTT_RC_TOPIC_FILTER_INVALID;
-	if (s->subs_len >= set->max_subscriptions) return bad3 ? MQTT_RC_UNSPECIFIED : MQTT_RC_QUOTA_EXCEEDED;
+	if (s->subs_len + s->shares.len >= set->max_subscriptions && !known(s, e->filter))
+		return bad3 ? MQTT_RC_UNSPECIFIED : MQTT_RC_QUOTA_EXCEEDED;
 	if (e->qos > set->max_qos) e->qos = set->max_qos;
 	if (topic_share_split(e->filter, &group, &filter)) {
 		p->waiting++;
@@ -74,9 +67,9 @@ static uint8_t subscribe_one(struct client *c, struct pending *p, struct mqtt_su
 		return e->qos; /* no retained messages for shared subscriptions [MQTT-4.8.2] */
 	}
 	bool is_new;
-	subs_add(s, filter, e, sub_id, &p->announce, &is_new);
+	struct sub *sub = subs_add(s, filter, e, sub_id, &p->announce, &is_new);
 	if (e->retain_handling == 0 || (e->retain_handling == 1 && is_new)) /* [MQTT-3.3.1-9..11] */
-		want_retained(p, filter, e->qos, sub_id);
+		want_retained(p, sub, filter);
 	return e->qos;
 }
 

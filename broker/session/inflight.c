@@ -51,7 +51,8 @@ struct inflight_entry *inflight_find(const struct inflight *f, uint16_t packet_i
 	return e->state != INFLIGHT_FREE && e->packet_id == packet_id ? e : NULL;
 }
 
-void inflight_release(struct inflight_entry *e) {
+void inflight_release(struct inflight *f, struct inflight_entry *e) {
+	inflight_mark(f, e, false);
 	msg_unref(e->m);
 	e->m = NULL;
 	sl_free(e->ids);
@@ -59,7 +60,17 @@ void inflight_release(struct inflight_entry *e) {
 	e->state = INFLIGHT_PUBCOMP;
 }
 
+void inflight_mark(struct inflight *f, struct inflight_entry *e, bool unsent) {
+	if (e->unsent == unsent) return;
+	e->unsent = unsent;
+	if (unsent)
+		f->unsent++;
+	else
+		f->unsent--;
+}
+
 void inflight_remove(struct inflight *f, struct inflight_entry *e) {
+	inflight_mark(f, e, false);
 	msg_unref(e->m);
 	sl_free(e->ids);
 	*e = (struct inflight_entry){.state = INFLIGHT_FREE};
@@ -70,6 +81,17 @@ static int by_order(const void *a, const void *b) {
 	const struct inflight_entry *x = *(struct inflight_entry *const *)a, *y = *(struct inflight_entry *const *)b;
 	/* The counter may have gone round: the difference tells, not the values. */
 	return (int32_t)(x->order - y->order) < 0 ? -1 : 1;
+}
+
+/* Looked for in all places: only a client that came back and allows less than before has any. */
+struct inflight_entry *inflight_next_unsent(const struct inflight *f) {
+	struct inflight_entry *oldest = NULL;
+	for (uint32_t i = 0; f->unsent > 0 && i < f->cap; i++) {
+		struct inflight_entry *e = &f->v[i];
+		if (e->state != INFLIGHT_FREE && e->unsent && (!oldest || (int32_t)(e->order - oldest->order) < 0))
+			oldest = e;
+	}
+	return oldest;
 }
 
 struct inflight_entry **inflight_sorted(const struct inflight *f, size_t *n) {

@@ -30,11 +30,13 @@ struct inflight_entry {
 	uint16_t packet_id;
 	uint8_t state;
 	bool retain;
+	bool unsent; /* not yet sent again on this connection */
 };
 
 struct inflight {
 	struct inflight_entry *v; /* NULL while never used */
 	uint32_t cap, len;
+	uint32_t unsent; /* entries that are */
 	uint32_t order;
 	uint16_t last_id;
 };
@@ -44,8 +46,13 @@ void inflight_fini(struct inflight *f);
 /* A new entry with a packet id of its own; takes the references. At most 65535 can be in. */
 struct inflight_entry *inflight_add(struct inflight *f, uint8_t qos, struct msg *m, struct sub_ids *ids, bool retain);
 struct inflight_entry *inflight_find(const struct inflight *f, uint16_t packet_id); /* NULL: not there */
-void inflight_release(struct inflight_entry *e); /* the message is received: keeps the entry (PUBCOMP) */
+void inflight_release(struct inflight *f,
+		      struct inflight_entry *e); /* the message is received: keeps the entry (PUBCOMP) */
 void inflight_remove(struct inflight *f, struct inflight_entry *e);
+
+/* After a reconnection: whether the entry has been sent on this connection. */
+void inflight_mark(struct inflight *f, struct inflight_entry *e, bool unsent);
+struct inflight_entry *inflight_next_unsent(const struct inflight *f); /* the oldest; NULL: none */
 
 /* All entries in the order of sending; free with sl_free(). NULL when empty. */
 struct inflight_entry **inflight_sorted(const struct inflight *f, size_t *n) sl_warn_unused;

@@ -77,7 +77,7 @@ static void add_sub(struct route *r, const struct sub *sub, uint32_t *ids_len) {
 }
 
 /* What the cache keeps: a route, remote bits, or NULL. */
-static void *route_build(struct worker *w, struct sl_slice topic) {
+static void *route_build(struct worker *w, struct sl_slice topic, size_t *bytes) {
 	struct found f = {0};
 	topic_trie_match(w->subs, topic, found_sub, &f);
 	if (w->b->workers_len > 1) topic_trie_match(w->interest, topic, found_worker, &f);
@@ -87,7 +87,8 @@ static void *route_build(struct worker *w, struct sl_slice topic) {
 	size_t ids = 0;
 	for (size_t i = 0; i < f.len; i++)
 		if (value_sub(f.v[i]) && value_sub(f.v[i])->sub_id) ids++;
-	struct route *r = sl_alloc(sizeof *r + f.len * sizeof r->targets[0] + ids * sizeof r->ids[0]);
+	*bytes = sizeof(struct route) + f.len * sizeof(struct route_target) + ids * sizeof(uint32_t);
+	struct route *r = sl_alloc(*bytes);
 	*r = (struct route){.workers = f.workers, .ids = (uint32_t *)(void *)&r->targets[f.len]};
 	uint32_t ids_len = 0;
 	for (size_t i = 0; i < f.len; i++) {
@@ -109,8 +110,9 @@ static const struct route *route_get(struct worker *w, const struct msg *m, uint
 	void *known;
 	struct sl_slice topic = msg_topic(m);
 	if (sl_unlikely(!topic_cache_get(w->routes, m->topic_hash, topic, generation, &known))) {
-		known = route_build(w, topic);
-		topic_cache_put(w->routes, m->topic_hash, topic, generation, known);
+		size_t bytes = 0;
+		known = route_build(w, topic, &bytes);
+		topic_cache_put_sized(w->routes, m->topic_hash, topic, generation, known, bytes);
 	}
 	if (is_remote(known)) {
 		*remote = (uintptr_t)known >> 1;
@@ -190,7 +192,8 @@ bool route_publish(struct worker *w, struct msg *m, struct session *source, stru
 		metric_inc(w, METRIC_PUBLISH_NO_SUBSCRIBER);
 		return m->retain; /* kept for those to come: not for nobody */
 	}
-	session_ref from = source ? source->ref : 0;
+	/* Who should be held back and can't be (its own queue is full) is bounded by limits, as if it were nobody. */
+	session_ref from = source && !session_beyond_hold(source) ? source->ref : 0;
 	for (uint64_t left = remote; left; left &= left - 1)
 		worker_forward(w, (uint32_t)__builtin_ctzll(left), &(struct forward){.m = msg_ref(m), .source = from});
 	if (r) deliver_here(w, r, m, source, from);

@@ -84,6 +84,8 @@ void session_release(struct session *s) {
 	hold_apply(s);
 }
 
+bool session_beyond_hold(const struct session *s) { return s->holds > 0 && sl_list_linked(&s->congested); }
+
 static bool holds_already(const struct session_hold *h, session_ref source) {
 	for (uint32_t i = h->len; i-- > 0;)
 		if (h->v[i] == source) return true;
@@ -157,7 +159,7 @@ static void enqueue(struct session *s, struct msg *m, uint8_t qos, bool retain, 
 }
 
 static bool window_open(const struct session *s) {
-	return s->out.len < s->window && sl_stream_pending(&s->c->tcp.s) < CLIENT_OUT_QUEUE;
+	return s->out.unsent == 0 && s->out.len < s->window && sl_stream_pending(&s->c->tcp.s) < CLIENT_OUT_QUEUE;
 }
 
 /* Takes the references. */
@@ -190,7 +192,23 @@ void session_deliver(struct session *s, struct msg *m, uint8_t qos, bool retain,
 		enqueue(s, m, qos, retain, ids, n, source);
 }
 
+static void send_again(struct session *s, struct inflight_entry *e) {
+	uint8_t qos = e->state == INFLIGHT_PUBREC ? 2 : 1;
+	const uint32_t *ids = e->ids ? e->ids->id : NULL;
+	size_t ids_len = e->ids ? e->ids->n : 0;
+	inflight_mark(&s->out, e, false);
+	if (client_may_send(s->c, e->m, qos, ids, ids_len)) { /* [MQTT-3.3.1-1] */
+		client_send(s->c, e->m, qos, e->retain, true, e->packet_id, ids, ids_len);
+	} else {
+		inflight_remove(&s->out, e);
+		sl_metric_dec(&s->w->metrics, METRIC_INFLIGHT_OUT);
+	}
+}
+
 void session_pump(struct session *s) {
+	/* The window may be smaller than on the connection before [MQTT-3.3.4-9]. */
+	while (s->c && s->out.unsent > 0 && s->out.len - s->out.unsent < s->window)
+		send_again(s, inflight_next_unsent(&s->out));
 	while (s->c && s->queue.len > 0 && window_open(s)) {
 		struct msg_queue_entry e = msg_queue_pop(&s->queue);
 		sl_metric_dec(&s->w->metrics, METRIC_QUEUED);
@@ -210,17 +228,10 @@ void session_resume(struct session *s) {
 			client_send_ack(c, MQTT_PUBREL, e->packet_id, MQTT_RC_SUCCESS);
 			continue;
 		}
-		uint8_t qos = e->state == INFLIGHT_PUBREC ? 2 : 1;
-		const uint32_t *ids = e->ids ? e->ids->id : NULL;
-		size_t ids_len = e->ids ? e->ids->n : 0;
-		/* [MQTT-3.3.1-1] */
-		if (client_may_send(c, e->m, qos, ids, ids_len)) {
-			client_send(c, e->m, qos, e->retain, true, e->packet_id, ids, ids_len);
-		} else {
-			inflight_remove(&s->out, e);
-			sl_metric_dec(&s->w->metrics, METRIC_INFLIGHT_OUT);
-		}
+		inflight_mark(&s->out, e, true);
 	}
+	for (size_t i = 0; i < n && s->out.len - s->out.unsent < s->window; i++)
+		if (sorted[i]->unsent) send_again(s, sorted[i]);
 	sl_free(sorted);
 	progress(s);
 	hold_apply(s);
@@ -249,7 +260,7 @@ bool session_pubrec(struct session *s, uint16_t packet_id, bool refused) {
 	if (refused)
 		finish(s, e); /* [MQTT-4.3.3-5]: no PUBREL for an error */
 	else if (e->state == INFLIGHT_PUBREC)
-		inflight_release(e);
+		inflight_release(&s->out, e);
 	return true;
 }
 
@@ -271,11 +282,7 @@ void session_discard(struct session *s) {
 	} /* each is freed when its ticket is done */
 	for (uint32_t i = 0; i < s->subs_len; i++) sl_free(s->subs[i]);
 	sl_free(s->subs);
-	for (struct share_sub *sh = s->shares; sh;) {
-		struct share_sub *next = sh->next;
-		sl_free(sh);
-		sh = next;
-	}
+	share_sub_forget(s);
 	sl_free(s->held.v);
 	sl_free(s->will);
 	sl_free((char *)s->client_id.p);
@@ -324,6 +331,6 @@ void session_offline(struct session *s, bool publish_will) {
 	if (sl_list_linked(&s->congested)) release_sources(s);
 	session_replay_free(s);
 	s->offline_since_ms = sl_loop_now_ms(s->w->loop);
-	if (s->shares && s->expiry_s > 0) share_sub_online(s, false);
+	if (s->shares.len && s->expiry_s > 0) share_sub_online(s, false);
 	session_timer(&s->timer);
 }

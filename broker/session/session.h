@@ -15,6 +15,7 @@
 #ifndef SESSION_H
 #define SESSION_H
 
+#include "share_notes.h"
 #include "id_set.h"
 #include "msg_queue.h"
 #include "worker.h"
@@ -22,7 +23,6 @@
 #define SESSION_EXPIRY_NEVER UINT32_MAX
 
 struct sub;
-struct share_sub;
 struct will;
 struct replay;
 
@@ -39,14 +39,14 @@ struct session {
 	session_ref ref;
 	struct sub **subs; /* by trie handle, rising */
 	uint32_t subs_len, subs_cap;
-	struct share_sub *shares; /* a short list */
+	struct share_notes shares; /* its shared subscriptions */
 	struct inflight out;
 	struct msg_queue queue;
 	struct id_set in;         /* QoS 2 packet ids that came in and are not released */
 	struct sl_list unsettled; /* QoS 2 messages whose rules are not done, and whose connection has gone */
 	struct will *will;
-	struct replay *replay; /* retained messages still to be sent */
-	struct sl_timer timer; /* offline: the will's delay, then the expiry */
+	struct replay *replay, *replay_last; /* retained messages still to be sent */
+	struct sl_timer timer;               /* offline: the will's delay, then the expiry */
 	uint64_t offline_since_ms;
 	uint32_t expiry_s;
 	uint16_t window;    /* how many may be in `out` */
@@ -86,10 +86,13 @@ bool session_pubcomp(struct session *s, uint16_t packet_id);
 /* This session's client is held back (released) by a full queue elsewhere. */
 void session_hold(struct session *s);
 void session_release(struct session *s);
+/* It should be held back, but its own queue is full: its acknowledgements come by the same way as its publishes. */
+bool session_beyond_hold(const struct session *s);
 
-/* Retained messages for a new subscription: queued up here and sent in slices, as fast as the client takes them. The
- * references in v, and v itself, become the session's. */
-void session_replay(struct session *s, struct msg **v, size_t n, uint8_t qos, uint32_t sub_id);
+/* Retained messages for subscriptions that were made on this connection: their filters (16-bit length and text each) are
+ * queued up here. When a filter's turn comes, its messages are looked up and sent in slices, as fast as the client takes
+ * them. So a session has one lookup's worth of memory, however many filters want the same messages. */
+void session_replay(struct session *s, struct sl_slice filters);
 void session_replay_timer(struct sl_timer *t);
 void session_replay_free(struct session *s);
 

@@ -2,20 +2,37 @@
  * matches a hundred thousand of them neither fills the connection's output nor keeps the worker from others. */
 #include "client.h"
 #include "mem.h"
+#include "subs.h"
 
-enum { REPLAY_SLICE = 256, REPLAY_AGAIN_MS = 1 };
+enum { REPLAY_SLICE = 256, REPLAY_LOOKUP_COST = 16, REPLAY_AGAIN_MS = 1, REPLAY_STUCK_MS = 10 };
 
 struct replay {
 	struct replay *next;
-	struct msg **v;
+	struct msg **v; /* of the filter at the head of the list, once it was looked up */
 	size_t n, at;
 	uint32_t sub_id;
 	uint8_t qos;
+	bool found;
+	size_t filter_len;
+	char filter[];
 };
+
+/* With the options that the subscription has now; it may be gone. */
+static void look_up(struct session *s, struct replay *r) {
+	struct sl_slice filter = slice_make(r->filter, r->filter_len);
+	struct sub *sub = subs_find(s, filter);
+	r->found = true;
+	if (!sub) return;
+	sub->replay_serial = 0;
+	r->qos = sub->qos;
+	r->sub_id = sub->sub_id;
+	r->n = retained_match(s->w->b->retained, filter, sl_loop_wall_ms(s->w->loop), &r->v);
+}
 
 static struct replay *replay_pop(struct session *s) {
 	struct replay *r = s->replay;
 	s->replay = r->next;
+	s->replay_last = s->replay ? s->replay_last : NULL;
 	for (size_t i = r->at; i < r->n; i++) msg_unref(r->v[i]);
 	sl_free(r->v);
 	sl_free(r);
@@ -32,11 +49,17 @@ static bool has_room(const struct session *s) {
 	return s->queue.len == 0 && sl_stream_pending(&s->c->tcp.s) < CLIENT_OUT_QUEUE;
 }
 
-/* True when there is more to send later. */
-static bool replay_slice(struct session *s) {
+/* True when there is more to send later. *moved: something was done. */
+static bool replay_slice(struct session *s, bool *moved) {
 	size_t budget = REPLAY_SLICE;
 	while (s->replay && budget > 0 && has_room(s)) {
 		struct replay *r = s->replay;
+		*moved = true;
+		if (!r->found) {
+			look_up(s, r);
+			budget -= sl_min_size(budget, REPLAY_LOOKUP_COST);
+			continue;
+		}
 		if (r->at == r->n) {
 			replay_pop(s);
 			continue;
@@ -53,24 +76,33 @@ static bool replay_slice(struct session *s) {
 
 void session_replay_timer(struct sl_timer *t) {
 	struct worker *w = sl_container_of(t, struct worker, replay_timer);
+	bool moved = false;
 	SL_LIST_FOREACH_SAFE(it, &w->replays) {
 		struct session *s = SL_LIST_ENTRY(it, struct session, replaying);
-		if (!s->c || !replay_slice(s)) session_replay_free(s);
+		if (!s->c || !replay_slice(s, &moved)) session_replay_free(s);
 	}
-	if (!sl_list_empty(&w->replays)) sl_timer_set(w->loop, t, REPLAY_AGAIN_MS);
+	if (!sl_list_empty(&w->replays)) sl_timer_set(w->loop, t, moved ? REPLAY_AGAIN_MS : REPLAY_STUCK_MS);
 }
 
-void session_replay(struct session *s, struct msg **v, size_t n, uint8_t qos, uint32_t sub_id) {
-	if (n == 0) {
-		sl_free(v);
-		return;
+static void replay_add(struct session *s, struct sl_slice filter) {
+	struct replay *r = sl_alloc(sizeof *r + filter.n);
+	*r = (struct replay){.filter_len = filter.n};
+	memcpy(r->filter, filter.p, filter.n);
+	if (s->replay)
+		s->replay_last->next = r;
+	else
+		s->replay = r;
+	s->replay_last = r;
+}
+
+void session_replay(struct session *s, struct sl_slice filters) {
+	bool moved;
+	while (filters.n >= 2) {
+		size_t n = (size_t)(uint8_t)filters.p[0] << 8 | (uint8_t)filters.p[1];
+		replay_add(s, slice_sub(filters, 2, n));
+		filters = slice_from(filters, 2 + n);
 	}
-	struct replay *r = SL_NEW(struct replay);
-	*r = (struct replay){.v = v, .n = n, .qos = qos, .sub_id = sub_id};
-	struct replay **at = &s->replay;
-	while (*at) at = &(*at)->next;
-	*at = r;
-	if (sl_list_linked(&s->replaying) || !replay_slice(s)) return;
+	if (sl_list_linked(&s->replaying) || !replay_slice(s, &moved)) return;
 	sl_list_push_back(&s->w->replays, &s->replaying);
 	if (!sl_timer_armed(&s->w->replay_timer)) sl_timer_set(s->w->loop, &s->w->replay_timer, REPLAY_AGAIN_MS);
 }

@@ -150,10 +150,8 @@ static void send_letter(struct session *s, struct share_letter *sl) {
 
 /* ---- a session's side ---- */
 
-static struct share_sub **note_find(struct session *s, struct sl_slice text) {
-	struct share_sub **at = &s->shares;
-	while (*at && !slice_equal(slice_make((*at)->text, (*at)->text_len), text)) at = &(*at)->next;
-	return at;
+static struct share_note *note_find(const struct session *s, struct sl_slice text) {
+	return share_notes_find(&s->shares, sl_hash(text), text);
 }
 
 static char *text_of(struct sl_slice group, struct sl_slice filter, struct sl_slice *text) {
@@ -166,12 +164,10 @@ void share_sub_join(struct session *s, struct sl_slice group, struct sl_slice fi
 		    uint32_t sub_id, void (*done)(void *arg), void *arg) {
 	struct sl_slice text;
 	char *owned = text_of(group, filter, &text);
-	struct share_sub **at = note_find(s, text);
-	if (!*at) {
-		struct share_sub *note = sl_alloc(sizeof *note + text.n);
-		*note = (struct share_sub){.text_len = text.n};
-		memcpy(note->text, text.p, text.n);
-		*at = note;
+	bool was_there;
+	struct share_note *note = share_notes_put(&s->shares, sl_hash(text), text, &was_there);
+	if (!was_there) {
+		note->text = slice_make(slice_dup(text), text.n);
 		metric_inc(s->w, METRIC_SUBSCRIPTIONS);
 	}
 	struct share_letter *sl = letter_new(s, SHARE_JOIN, text);
@@ -185,13 +181,21 @@ void share_sub_join(struct session *s, struct sl_slice group, struct sl_slice fi
 	send_letter(s, sl);
 }
 
+bool share_sub_has(const struct session *s, struct sl_slice group, struct sl_slice filter) {
+	struct sl_slice text;
+	char *owned = text_of(group, filter, &text);
+	bool has = note_find(s, text) != NULL;
+	sl_free(owned);
+	return has;
+}
+
 bool share_sub_leave(struct session *s, struct sl_slice group, struct sl_slice filter) {
 	struct sl_slice text;
 	char *owned = text_of(group, filter, &text);
-	struct share_sub **at = note_find(s, text), *note = *at;
+	struct share_note *note = note_find(s, text);
 	if (note) {
-		*at = note->next;
-		sl_free(note);
+		sl_free((char *)note->text.p);
+		share_notes_remove(&s->shares, note);
 		sl_metric_dec(&s->w->metrics, METRIC_SUBSCRIPTIONS);
 		send_letter(s, letter_new(s, SHARE_LEAVE, text));
 	}
@@ -199,20 +203,22 @@ bool share_sub_leave(struct session *s, struct sl_slice group, struct sl_slice f
 	return note != NULL;
 }
 
+void share_sub_forget(struct session *s) {
+	HMAP_FOREACH(share_notes, note, &s->shares) sl_free((char *)note->text.p);
+	share_notes_fini(&s->shares);
+}
+
 void share_sub_leave_all(struct session *s) {
-	while (s->shares) {
-		struct share_sub *note = s->shares;
-		s->shares = note->next;
+	HMAP_FOREACH(share_notes, note, &s->shares) {
 		sl_metric_dec(&s->w->metrics, METRIC_SUBSCRIPTIONS);
-		send_letter(s, letter_new(s, SHARE_LEAVE, slice_make(note->text, note->text_len)));
-		sl_free(note);
+		send_letter(s, letter_new(s, SHARE_LEAVE, note->text));
 	}
+	share_sub_forget(s);
 }
 
 void share_sub_online(struct session *s, bool online) {
-	for (struct share_sub *note = s->shares; note; note = note->next)
-		send_letter(
-		    s, letter_new(s, online ? SHARE_ONLINE : SHARE_OFFLINE, slice_make(note->text, note->text_len)));
+	HMAP_FOREACH(share_notes, note, &s->shares)
+	send_letter(s, letter_new(s, online ? SHARE_ONLINE : SHARE_OFFLINE, note->text));
 }
 
 /* ---- choosing ---- */

@@ -41,19 +41,14 @@ struct share_slot {
 #define HMAP_EQUAL(slot, key) slice_equal((slot)->g->text, key)
 #include "hmap.h"
 
-/* A session's own note of a shared subscription. */
-struct share_sub {
-	struct share_sub *next;
-	size_t text_len;
-	char text[]; /* "group/filter" */
-};
-
 /* Joins (or changes the options); done(arg) is called on the session's worker once every worker knows, maybe before this
  * returns. */
 void share_sub_join(struct session *s, struct sl_slice group, struct sl_slice filter, const struct mqtt_sub_entry *opts,
 		    uint32_t sub_id, void (*done)(void *arg), void *arg);
+bool share_sub_has(const struct session *s, struct sl_slice group, struct sl_slice filter);
 bool share_sub_leave(struct session *s, struct sl_slice group, struct sl_slice filter);
 void share_sub_leave_all(struct session *s);
+void share_sub_forget(struct session *s); /* memory only */
 void share_sub_online(struct session *s, bool online);
 
 /* On the owner: one member gets the message. */

@@ -110,6 +110,12 @@ static uint32_t place_of(const struct session *s, uint32_t handle) {
 	return lo;
 }
 
+struct sub *subs_find(const struct session *s, struct sl_slice filter) {
+	uint32_t handle = topic_trie_find(s->w->subs, filter);
+	uint32_t at = handle ? place_of(s, handle) : s->subs_len;
+	return at < s->subs_len && s->subs[at]->handle == handle ? s->subs[at] : NULL;
+}
+
 static void insert_at(struct session *s, uint32_t at, struct sub *sub) {
 	if (s->subs_len == s->subs_cap) {
 		/* Most sessions have one or two: no room in advance for those. */

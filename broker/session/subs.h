@@ -14,8 +14,9 @@
 
 struct sub {
 	struct session *s;
-	uint32_t handle; /* of its filter in w->subs */
-	uint32_t sub_id; /* subscription identifier; 0: none */
+	uint32_t handle;        /* of its filter in w->subs */
+	uint32_t sub_id;        /* subscription identifier; 0: none */
+	uint32_t replay_serial; /* of the connection that waits for retained messages of it; 0: none does */
 	uint8_t qos;
 	bool no_local, retain_as_published;
 };
@@ -39,7 +40,8 @@ void announce_withdraw(struct worker *w, struct sl_slice filter);
 /* Adds or replaces. *is_new: there was none. Filters without $share. The first on this worker is put into `a`. */
 struct sub *subs_add(struct session *s, struct sl_slice filter, const struct mqtt_sub_entry *opts, uint32_t sub_id,
 		     struct announce *a, bool *is_new);
-bool subs_remove(struct session *s, struct sl_slice filter); /* false: there was none */
+struct sub *subs_find(const struct session *s, struct sl_slice filter); /* NULL: there is none */
+bool subs_remove(struct session *s, struct sl_slice filter);            /* false: there was none */
 void subs_remove_all(struct session *s);
 
 #endif

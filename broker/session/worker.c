@@ -5,7 +5,14 @@
 #include "route.h"
 #include "shared_sub.h"
 
-enum { ROUTES_MAX = 131072, CONGESTED_CHECK_MS = 500, SWEEP_MS = 5000, SWEEP_BUDGET = 8192, REF_SLOT_BITS = 24 };
+enum {
+	ROUTES_MAX = 131072,
+	ROUTES_MAX_BYTES = 64 * 1024 * 1024,
+	CONGESTED_CHECK_MS = 500,
+	SWEEP_MS = 5000,
+	SWEEP_BUDGET = 8192,
+	REF_SLOT_BITS = 24
+};
 
 /* ---- names of sessions ---- */
 
@@ -128,6 +135,7 @@ int worker_init(struct worker *w, struct broker *b, uint32_t index, struct sl_lo
 	w->subs = topic_trie_new();
 	w->interest = topic_trie_new();
 	w->routes = topic_cache_new(ROUTES_MAX, route_free, w);
+	topic_cache_limit(w->routes, ROUTES_MAX_BYTES);
 	w->shares = SL_NEW(struct share_map);
 	w->boxes = SL_NEW_ARRAY(struct forward_box, b->workers_len);
 	sl_deferred_init(&w->nudge, nudge_run);

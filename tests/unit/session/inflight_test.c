@@ -35,7 +35,7 @@ static void test_inflight__released_entry_keeps_its_id_without_the_message(void 
 	(void)state;
 	struct inflight f = {0};
 	struct inflight_entry *e = inflight_add(&f, 2, message(), NULL, false);
-	inflight_release(e);
+	inflight_release(&f, e);
 	assert_null(e->m);
 	assert_int_equal(inflight_find(&f, 1)->state, INFLIGHT_PUBCOMP);
 	inflight_fini(&f);
