@@ -4,13 +4,18 @@
  *     nodes    one a level of a filter; node 0 is the root
  *     levels   interned level strings; level 0 is unused, 1 is "+", 2 is "#" (never looked up by text)
  *     level_table   text -> level            child_table   (parent, level) -> node
- * Indices instead of pointers halve the memory, and growing never moves what others point to. */
+ * Indices instead of pointers halve the memory, and growing never moves what others point to.
+ *
+ * A large trie is met with cold caches, so a walk's cost is the cache lines that it touches. Nodes are aligned: none lies
+ * in two lines, and a node made right after its parent ("x", "x/#") mostly shares its parent's. A slot of a table holds
+ * the index in its low bits and bits of the hash in those above: entries that merely stand in the way are told apart
+ * without a look at them. */
 #include "topic_trie.h"
 
 #include "mem.h"
 #include "topic.h"
 
-enum { LEVEL_PLUS = 1, LEVEL_HASH = 2, LEVEL_INLINE = 12 };
+enum { LEVEL_PLUS = 1, LEVEL_HASH = 2, LEVEL_INLINE = 12, NODE_ALIGN = 64, SHIFT_MAX = 31 };
 
 struct node {
 	uint32_t parent; /* of a free node: the next free one */
@@ -23,6 +28,7 @@ struct node {
 		uint64_t *many; /* value_count > 1; capacity is the next power of two */
 	};
 };
+_Static_assert(sizeof(struct node) * 2 == NODE_ALIGN, "two nodes are a cache line");
 
 struct level {
 	uint32_t hash;
@@ -35,13 +41,15 @@ struct level {
 };
 
 struct table {
-	uint32_t *slots; /* 0 = free */
+	uint32_t *slots; /* hash bits above, index below; 0 = free */
+	uint32_t shift;  /* how many bits the index takes */
 	uint32_t mask;
 	uint32_t len;
 };
 
 struct topic_trie {
-	struct node *nodes;
+	char *nodes_raw;    /* what `nodes` lies in */
+	struct node *nodes; /* aligned to NODE_ALIGN */
 	struct level *levels;
 	uint32_t nodes_len, nodes_cap, nodes_free;
 	uint32_t levels_len, levels_cap, levels_free;
@@ -72,10 +80,18 @@ static uint32_t slot_hash(const struct topic_trie *t, const struct table *table,
 	return child_hash(t->nodes[index].parent, t->nodes[index].level);
 }
 
+static uint32_t slot_index(const struct table *table, uint32_t slot) { return slot & ((1u << table->shift) - 1); }
+
+/* Bits for every index below `cap`, a power of two. */
+static uint32_t shift_for(uint32_t cap) {
+	uint32_t bits = (uint32_t)__builtin_ctz(cap);
+	return bits < SHIFT_MAX ? bits : SHIFT_MAX;
+}
+
 static void table_place(const struct topic_trie *t, struct table *table, uint32_t index) {
-	uint32_t i = slot_hash(t, table, index) & table->mask;
+	uint32_t hash = slot_hash(t, table, index), i = hash & table->mask;
 	while (table->slots[i]) i = (i + 1) & table->mask;
-	table->slots[i] = index;
+	table->slots[i] = hash >> table->shift << table->shift | index;
 }
 
 static void table_resize(const struct topic_trie *t, struct table *table, uint32_t cap) {
@@ -84,8 +100,18 @@ static void table_resize(const struct topic_trie *t, struct table *table, uint32
 	table->slots = SL_NEW_ARRAY(uint32_t, cap);
 	table->mask = cap - 1;
 	for (uint32_t i = 0; i < old_cap; i++)
-		if (old[i]) table_place(t, table, old[i]);
+		if (old[i]) table_place(t, table, slot_index(table, old[i]));
 	sl_free(old);
+}
+
+/* Indices need more room in the slots: their hash bits give way, the places stay. */
+static void table_widen(struct table *table, uint32_t shift) {
+	uint32_t cap = table->slots ? table->mask + 1 : 0;
+	for (uint32_t i = 0; i < cap; i++) {
+		uint32_t index = slot_index(table, table->slots[i]);
+		table->slots[i] = table->slots[i] >> shift << shift | index;
+	}
+	table->shift = shift;
 }
 
 static void table_add(const struct topic_trie *t, struct table *table, uint32_t index) {
@@ -98,9 +124,9 @@ static void table_add(const struct topic_trie *t, struct table *table, uint32_t 
 
 static void table_remove(const struct topic_trie *t, struct table *table, uint32_t index) {
 	uint32_t mask = table->mask, hole = slot_hash(t, table, index) & mask;
-	while (table->slots[hole] != index) hole = (hole + 1) & mask;
+	while (slot_index(table, table->slots[hole]) != index) hole = (hole + 1) & mask;
 	for (uint32_t i = (hole + 1) & mask; table->slots[i]; i = (i + 1) & mask) {
-		uint32_t home = slot_hash(t, table, table->slots[i]) & mask;
+		uint32_t home = slot_hash(t, table, slot_index(table, table->slots[i])) & mask;
 		if (((i - home) & mask) < ((i - hole) & mask)) continue;
 		table->slots[hole] = table->slots[i];
 		hole = i;
@@ -115,9 +141,11 @@ static uint32_t level_find(const struct topic_trie *t, struct sl_slice text, uin
 	const struct table *table = &t->level_table;
 	if (!table->slots) return 0;
 	for (uint32_t i = hash & table->mask; table->slots[i]; i = (i + 1) & table->mask) {
-		const struct level *l = &t->levels[table->slots[i]];
+		uint32_t slot = table->slots[i], id = slot_index(table, slot);
+		if ((slot ^ hash) >> table->shift) continue;
+		const struct level *l = &t->levels[id];
 		if (l->hash == hash && l->len == text.n && (text.n == 0 || memcmp(level_text(l), text.p, text.n) == 0))
-			return table->slots[i];
+			return id;
 	}
 	return 0;
 }
@@ -125,9 +153,12 @@ static uint32_t level_find(const struct topic_trie *t, struct sl_slice text, uin
 static uint32_t child_find(const struct topic_trie *t, uint32_t parent, uint32_t level) {
 	const struct table *table = &t->child_table;
 	if (t->nodes[parent].literals == 0 || level == 0) return 0;
-	for (uint32_t i = child_hash(parent, level) & table->mask; table->slots[i]; i = (i + 1) & table->mask) {
-		const struct node *n = &t->nodes[table->slots[i]];
-		if (n->parent == parent && n->level == level) return table->slots[i];
+	uint32_t hash = child_hash(parent, level);
+	for (uint32_t i = hash & table->mask; table->slots[i]; i = (i + 1) & table->mask) {
+		uint32_t slot = table->slots[i], id = slot_index(table, slot);
+		if ((slot ^ hash) >> table->shift) continue;
+		const struct node *n = &t->nodes[id];
+		if (n->parent == parent && n->level == level) return id;
 	}
 	return 0;
 }
@@ -141,6 +172,7 @@ static uint32_t level_new(struct topic_trie *t) {
 		return id;
 	}
 	SL_GROW(t->levels, t->levels_len, t->levels_cap);
+	if (t->level_table.shift < shift_for(t->levels_cap)) table_widen(&t->level_table, shift_for(t->levels_cap));
 	return t->levels_len++;
 }
 
@@ -178,12 +210,23 @@ static void level_drop(struct topic_trie *t, uint32_t id) {
 	t->levels_free = id;
 }
 
+static void nodes_grow(struct topic_trie *t) {
+	size_t before = t->nodes_raw ? (size_t)((char *)t->nodes - t->nodes_raw) : 0;
+	t->nodes_cap = t->nodes_cap ? t->nodes_cap * 2 : 8;
+	t->nodes_raw = sl_realloc(t->nodes_raw, t->nodes_cap * sizeof *t->nodes + NODE_ALIGN);
+	size_t after = -(uintptr_t)t->nodes_raw & (NODE_ALIGN - 1);
+	/* Large blocks keep their place within a page: nothing to move. */
+	if (after != before) memmove(t->nodes_raw + after, t->nodes_raw + before, t->nodes_len * sizeof *t->nodes);
+	t->nodes = (struct node *)(void *)(t->nodes_raw + after);
+	table_widen(&t->child_table, shift_for(t->nodes_cap));
+}
+
 static uint32_t node_new(struct topic_trie *t, uint32_t parent, uint32_t level) {
 	uint32_t id = t->nodes_free;
 	if (id) {
 		t->nodes_free = t->nodes[id].parent;
 	} else {
-		SL_GROW(t->nodes, t->nodes_len, t->nodes_cap);
+		if (t->nodes_len == t->nodes_cap) nodes_grow(t);
 		id = t->nodes_len++;
 	}
 	t->nodes[id] = (struct node){.parent = parent, .level = level};
@@ -294,9 +337,9 @@ struct topic_trie *topic_trie_new(void) {
 	t->levels_len = LEVEL_HASH + 1;
 	t->levels_cap = 8;
 	t->levels = SL_NEW_ARRAY(struct level, t->levels_cap);
-	t->nodes_len = 1;
-	t->nodes_cap = 8;
-	t->nodes = SL_NEW_ARRAY(struct node, t->nodes_cap);
+	t->level_table.shift = shift_for(t->levels_cap);
+	nodes_grow(t);
+	t->nodes[t->nodes_len++] = (struct node){.parent = 0};
 	return t;
 }
 
@@ -313,7 +356,7 @@ void topic_trie_free(struct topic_trie *t) {
 	sl_free(t->level_table.slots);
 	sl_free(t->child_table.slots);
 	sl_free(t->levels);
-	sl_free(t->nodes);
+	sl_free(t->nodes_raw);
 	sl_free(t);
 }
 
@@ -391,7 +434,7 @@ struct walk {
 	const struct topic_trie *t;
 	topic_trie_match_cb cb;
 	void *arg;
-	size_t depth;
+	size_t depth, nodes;
 	uint32_t levels[TOPIC_LEVELS_MAX]; /* of the topic; 0 = no filter knows this text */
 };
 
@@ -401,8 +444,9 @@ static void visit(const struct walk *w, uint32_t id) {
 }
 
 /* `from`: how many levels of the topic were taken on the way to `id`. */
-static void match_below(const struct walk *w, uint32_t id, size_t from) {
+static void match_below(struct walk *w, uint32_t id, size_t from) {
 	for (;;) {
+		w->nodes++;
 		const struct node *n = &w->t->nodes[id];
 		/* "#" takes the rest, and no rest at all: "a/#" matches "a" (MQTT 4.7.1.2). */
 		if (n->hash) visit(w, n->hash);
@@ -418,9 +462,13 @@ static void match_below(const struct walk *w, uint32_t id, size_t from) {
 	}
 }
 
-void topic_trie_match(const struct topic_trie *t, struct sl_slice topic, topic_trie_match_cb cb, void *arg) {
-	if (t->filters == 0) return;
-	struct walk w = {.t = t, .cb = cb, .arg = arg, .depth = 0};
+size_t topic_trie_match(const struct topic_trie *t, struct sl_slice topic, topic_trie_match_cb cb, void *arg) {
+	if (t->filters == 0) return 0;
+	struct walk w; /* not zeroed: half a kilobyte, of which few bytes are used */
+	w.t = t;
+	w.cb = cb;
+	w.arg = arg;
+	w.depth = w.nodes = 0;
 	bool dollar = topic.n && topic.p[0] == '$';
 	while (topic.p && w.depth < TOPIC_LEVELS_MAX) {
 		struct sl_slice level = slice_next_part(&topic, '/');
@@ -428,11 +476,12 @@ void topic_trie_match(const struct topic_trie *t, struct sl_slice topic, topic_t
 	}
 	if (!dollar) {
 		match_below(&w, 0, 0);
-		return;
+		return w.nodes;
 	}
 	/* [MQTT-4.7.2-1] Only the literal child of the root. */
 	uint32_t first = child_find(t, 0, w.levels[0]);
 	if (first) match_below(&w, first, 1);
+	return w.nodes;
 }
 
 void topic_trie_each(const struct topic_trie *t, topic_trie_match_cb cb, void *arg) {

@@ -57,8 +57,9 @@ void topic_trie_text(const struct topic_trie *t, uint32_t handle, struct sl_buf 
 /* Called once for each matching filter, in no promised order; must not change the trie. */
 typedef void (*topic_trie_match_cb)(void *arg, uint32_t handle, const uint64_t *values, size_t count);
 
-/* All filters that match a valid topic name. Leading wildcards skip topics that start with "$" [MQTT-4.7.2-1]. */
-void topic_trie_match(const struct topic_trie *t, struct sl_slice topic, topic_trie_match_cb cb, void *arg);
+/* All filters that match a valid topic name. Leading wildcards skip topics that start with "$" [MQTT-4.7.2-1].
+ * Returns how many nodes the walk came by: what it cost. */
+size_t topic_trie_match(const struct topic_trie *t, struct sl_slice topic, topic_trie_match_cb cb, void *arg);
 
 /* Called for every filter, in no promised order; must not change the trie. */
 void topic_trie_each(const struct topic_trie *t, topic_trie_match_cb cb, void *arg);
