@@ -20,30 +20,56 @@ void route_free(void *arg, void *route) {
 	if (!is_remote(route)) sl_free(route);
 }
 
-/* ---- building a route ---- */
+/* ---- what is worth keeping ---- */
+
+/* A walk that came by more nodes, or found more, is not repeated. */
+enum { WALK_CHEAP = 16, TARGETS_CHEAP = 4, MET_BITS = 11 };
 
 struct found {
-	struct sl_arena *arena;
 	uint64_t *v;
 	size_t len, cap;
 	uint64_t workers;
 };
 
-static void found_sub(void *arg, uint32_t handle, const uint64_t *values, size_t count) {
+struct router {
+	struct found found;
+	struct route *scratch; /* of a topic that is not kept */
+	size_t scratch_bytes;
+	uint32_t met[1 << MET_BITS]; /* parts of the hashes of topics met lately, each in the one place it may have */
+};
+
+struct router *router_new(void) {
+	return SL_NEW(struct router);
+}
+
+void router_free(struct router *r) {
+	sl_free(r->found.v);
+	sl_free(r->scratch);
+	sl_free(r);
+}
+
+static bool met_lately(struct router *r, uint64_t topic_hash) {
+	uint32_t *place = &r->met[topic_hash >> (64 - MET_BITS)], part = (uint32_t)(topic_hash >> 16);
+	if (*place == part) return true;
+	*place = part;
+	return false;
+}
+
+/* ---- building a route ---- */
+
+static void found_values(void *arg, uint32_t handle, const uint64_t *values, size_t count) {
 	(void)handle;
 	struct found *f = arg;
 	if (f->len + count > f->cap) {
 		f->cap = sl_max_size(f->cap * 2, f->len + count);
 		f->v = sl_realloc_array(f->v, f->cap, sizeof *f->v);
 	}
-	memcpy(f->v + f->len, values, count * sizeof *values);
-	f->len += count;
-}
-
-static void found_worker(void *arg, uint32_t handle, const uint64_t *values, size_t count) {
-	(void)handle;
-	struct found *f = arg;
-	for (size_t i = 0; i < count; i++) f->workers |= (uint64_t)1 << values[i];
+	for (size_t i = 0; i < count; i++) {
+		if (values[i] & SUBS_REMOTE_BIT)
+			f->workers |= (uint64_t)1 << (values[i] >> SUBS_REMOTE_SHIFT);
+		else
+			f->v[f->len++] = values[i];
+	}
 }
 
 static const struct sub *value_sub(uint64_t value) {
@@ -76,43 +102,54 @@ static void add_sub(struct route *r, const struct sub *sub, uint32_t *ids_len) {
 	}
 }
 
-/* What the cache keeps: a route, remote bits, or NULL. */
-static void *route_build(struct worker *w, struct sl_slice topic, size_t *bytes) {
-	struct found f = {0};
-	topic_trie_match(w->subs, topic, found_sub, &f);
-	if (w->b->workers_len > 1) topic_trie_match(w->interest, topic, found_worker, &f);
-	if (f.len == 0 && f.workers == 0) return NULL;
-	if (f.len == 0 && f.workers >> 63 == 0) return (void *)(uintptr_t)(f.workers << 1 | REMOTE_BIT);
-	if (f.len > 1) qsort(f.v, f.len, sizeof *f.v, by_session);
+static struct route *scratch_get(struct router *ro, size_t bytes) {
+	if (bytes > ro->scratch_bytes) {
+		sl_free(ro->scratch);
+		ro->scratch_bytes = bytes * 2;
+		ro->scratch = sl_alloc(ro->scratch_bytes);
+	}
+	return ro->scratch;
+}
+
+/* A route, remote bits, or NULL. A route lies in memory of its own if it is to be kept, else it is good until the next. */
+static void *route_build(struct worker *w, struct sl_slice topic, uint64_t topic_hash, bool *keep, size_t *bytes) {
+	struct found *f = &w->router->found;
+	f->len = 0;
+	f->workers = 0;
+	size_t cost = topic_trie_match(w->subs, topic, found_values, f);
+	*keep = cost > WALK_CHEAP || f->len > TARGETS_CHEAP || met_lately(w->router, topic_hash);
+	if (f->len == 0 && f->workers == 0) return NULL;
+	if (f->len == 0 && f->workers >> 63 == 0) return (void *)(uintptr_t)(f->workers << 1 | REMOTE_BIT);
+	if (f->len > 1) qsort(f->v, f->len, sizeof *f->v, by_session);
 	size_t ids = 0;
-	for (size_t i = 0; i < f.len; i++)
-		if (value_sub(f.v[i]) && value_sub(f.v[i])->sub_id) ids++;
-	*bytes = sizeof(struct route) + f.len * sizeof(struct route_target) + ids * sizeof(uint32_t);
-	struct route *r = sl_alloc(*bytes);
-	*r = (struct route){.workers = f.workers, .ids = (uint32_t *)(void *)&r->targets[f.len]};
+	for (size_t i = 0; i < f->len; i++)
+		if (value_sub(f->v[i]) && value_sub(f->v[i])->sub_id) ids++;
+	*bytes = sizeof(struct route) + f->len * sizeof(struct route_target) + ids * sizeof(uint32_t);
+	struct route *r = *keep ? sl_alloc(*bytes) : scratch_get(w->router, *bytes);
+	*r = (struct route){.workers = f->workers, .ids = (uint32_t *)(void *)&r->targets[f->len]};
 	uint32_t ids_len = 0;
-	for (size_t i = 0; i < f.len; i++) {
-		const struct sub *sub = value_sub(f.v[i]);
+	for (size_t i = 0; i < f->len; i++) {
+		const struct sub *sub = value_sub(f->v[i]);
 		if (sub) {
 			add_sub(r, sub, &ids_len);
 		} else {
 			r->targets[r->targets_len++] = (struct route_target){
-			    .group = (struct share_group *)(uintptr_t)(f.v[i] & ~(uint64_t)SUBS_SHARED_BIT)};
+			    .group = (struct share_group *)(uintptr_t)(f->v[i] & ~(uint64_t)SUBS_SHARED_BIT)};
 		}
 	}
-	sl_free(f.v);
 	return r;
 }
 
 /* NULL: nobody. *remote: a bit for each other worker that is interested. */
 static const struct route *route_get(struct worker *w, const struct msg *m, uint64_t *remote) {
-	uint64_t generation = topic_trie_generation(w->subs) + topic_trie_generation(w->interest);
+	uint64_t generation = topic_trie_generation(w->subs);
 	void *known;
 	struct sl_slice topic = msg_topic(m);
 	if (sl_unlikely(!topic_cache_get(w->routes, m->topic_hash, topic, generation, &known))) {
+		bool keep;
 		size_t bytes = 0;
-		known = route_build(w, topic, &bytes);
-		topic_cache_put_sized(w->routes, m->topic_hash, topic, generation, known, bytes);
+		known = route_build(w, topic, m->topic_hash, &keep, &bytes);
+		if (keep) topic_cache_put_sized(w->routes, m->topic_hash, topic, generation, known, bytes);
 	}
 	if (is_remote(known)) {
 		*remote = (uintptr_t)known >> 1;

@@ -2,7 +2,11 @@
  *
  * For each topic seen lately a worker keeps a *route*: the sessions here that want it, each once with the highest QoS of
  * its matching subscriptions and all their identifiers, the shared groups, and the set of other workers to send it to.
- * A route is valid while neither trie has changed (their generations are in its key).
+ * A route is valid while the trie has not changed (its generation is in its key).
+ *
+ * A topic's first message is routed by a walk of the trie alone; its second, if not long after, makes the route be
+ * kept. Topics that come once would only push each other through the CPU's caches, and a walk costs little more than
+ * finding an entry among very many.
  * Thread: the worker's baton. Never blocks. */
 #ifndef ROUTE_H
 #define ROUTE_H
@@ -35,5 +39,8 @@ bool route_publish(struct worker *w, struct msg *m, struct session *source, stru
 void route_forwarded(struct worker *w, const struct forward *f);
 
 void route_free(void *arg, void *route); /* topic_cache's */
+
+struct router *router_new(void) sl_warn_unused; /* what a worker needs to make routes */
+void router_free(struct router *r);
 
 #endif

@@ -84,9 +84,7 @@ static void join(struct worker *w, struct share_letter *sl) {
 	announce_init(&sl->announce, w, join_announced);
 	if (!g) {
 		g = group_new(w, sl);
-		size_t count;
-		topic_trie_values(w->subs, g->handle, &count);
-		if (count == 1) announce_add(&sl->announce, g->filter);
+		if (subs_only_one(w, g->handle)) announce_add(&sl->announce, g->filter);
 	}
 	struct share_member *m = member_find(g, sl->member.ref);
 	if (!m) {
@@ -102,10 +100,9 @@ static void leave(struct worker *w, struct share_group *g, session_ref ref) {
 	if (!m) return;
 	*m = g->members[--g->members_len];
 	if (g->members_len > 0) return;
-	size_t count;
-	topic_trie_values(w->subs, g->handle, &count);
+	bool last = subs_only_one(w, g->handle);
 	topic_trie_remove_at(w->subs, g->handle, (uintptr_t)g | SUBS_SHARED_BIT);
-	if (count == 1 && w->b->workers_len > 1) announce_withdraw(w, g->filter);
+	if (last && w->b->workers_len > 1) announce_withdraw(w, g->filter);
 	share_map_remove(w->shares, share_map_find(w->shares, sl_hash(g->text), g->text));
 	group_free(g);
 }

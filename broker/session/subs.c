@@ -12,14 +12,16 @@ struct interest_letter {
 	char filters[];
 };
 
+static uint64_t remote_value(uint32_t worker) { return (uint64_t)worker << SUBS_REMOTE_SHIFT | SUBS_REMOTE_BIT; }
+
 static void interest_apply(struct worker *w, uint32_t from, struct sl_slice filters, bool add) {
 	while (filters.n >= 2) {
 		size_t n = (size_t)(uint8_t)filters.p[0] << 8 | (uint8_t)filters.p[1];
 		struct sl_slice filter = slice_sub(filters, 2, n);
 		if (add)
-			topic_trie_insert(w->interest, filter, from);
+			topic_trie_insert(w->subs, filter, remote_value(from));
 		else
-			topic_trie_remove(w->interest, filter, from);
+			topic_trie_remove(w->subs, filter, remote_value(from));
 		filters = slice_from(filters, 2 + n);
 	}
 }
@@ -128,6 +130,14 @@ static void insert_at(struct session *s, uint32_t at, struct sub *sub) {
 	metric_inc(s->w, METRIC_SUBSCRIPTIONS);
 }
 
+bool subs_only_one(const struct worker *w, uint32_t handle) {
+	size_t count, here = 0;
+	const uint64_t *values = topic_trie_values(w->subs, handle, &count);
+	/* Ends early: no more values than there are workers are remote. */
+	for (size_t i = 0; i < count && here < 2; i++) here += (values[i] & SUBS_REMOTE_BIT) == 0;
+	return here == 1;
+}
+
 struct sub *subs_add(struct session *s, struct sl_slice filter, const struct mqtt_sub_entry *opts, uint32_t sub_id,
 		     struct announce *a, bool *is_new) {
 	struct worker *w = s->w;
@@ -151,9 +161,7 @@ struct sub *subs_add(struct session *s, struct sl_slice filter, const struct mqt
 		sub->s = s;
 		sub->handle = topic_trie_insert(w->subs, filter, (uintptr_t)sub);
 		insert_at(s, place_of(s, sub->handle), sub);
-		size_t count;
-		topic_trie_values(w->subs, sub->handle, &count);
-		if (count == 1) announce_add(a, filter);
+		if (subs_only_one(w, sub->handle)) announce_add(a, filter);
 	}
 	sub->sub_id = sub_id;
 	sub->qos = opts->qos;
@@ -164,10 +172,8 @@ struct sub *subs_add(struct session *s, struct sl_slice filter, const struct mqt
 
 /* Out of the trie; tells the others when it was the filter's last. */
 static void drop(struct worker *w, struct sub *sub) {
-	size_t count;
-	topic_trie_values(w->subs, sub->handle, &count);
 	struct sl_buf text = SL_BUF_INIT;
-	if (count == 1 && w->b->workers_len > 1) topic_trie_text(w->subs, sub->handle, &text);
+	if (w->b->workers_len > 1 && subs_only_one(w, sub->handle)) topic_trie_text(w->subs, sub->handle, &text);
 	topic_trie_remove_at(w->subs, sub->handle, (uintptr_t)sub);
 	if (text.n) announce_withdraw(w, sl_buf_slice(&text));
 	sl_buf_fini(&text);

@@ -1,7 +1,8 @@
 /* subs.h: who subscribed to what, on one worker, and what the other workers know of it.
  *
- * Values in the worker's trie are pointers to struct sub, or, with the lowest bit set, to struct share_group (a group is
- * one subscriber to the trie; shared_sub.h chooses the member).
+ * Values in the worker's trie are pointers to struct sub; with the lowest bit set, to struct share_group (a group is one
+ * subscriber to the trie; shared_sub.h chooses the member); with the second bit set, the number of another worker that
+ * has a subscriber for the filter. One trie for all, so that a message's topic is walked once.
  *
  * The first value of a filter is announced to all other workers, the last one's end withdrawn. A SUBACK waits until all
  * have heard: who has it gets every message that is published later, whoever's worker it enters.
@@ -21,7 +22,7 @@ struct sub {
 	bool no_local, retain_as_published;
 };
 
-enum { SUBS_SHARED_BIT = 1 };
+enum { SUBS_SHARED_BIT = 1, SUBS_REMOTE_BIT = 2, SUBS_REMOTE_SHIFT = 2 };
 
 /* The filters that became known (or unknown) here and have to be told; and who waits for that. Collect filters with
  * announce_add, then announce_send: `done` is called when the last worker has heard, maybe before announce_send
@@ -40,6 +41,8 @@ void announce_withdraw(struct worker *w, struct sl_slice filter);
 /* Adds or replaces. *is_new: there was none. Filters without $share. The first on this worker is put into `a`. */
 struct sub *subs_add(struct session *s, struct sl_slice filter, const struct mqtt_sub_entry *opts, uint32_t sub_id,
 		     struct announce *a, bool *is_new);
+/* Is there exactly one subscriber of this worker behind the handle? Then it is the first, or the last. */
+bool subs_only_one(const struct worker *w, uint32_t handle);
 struct sub *subs_find(const struct session *s, struct sl_slice filter); /* NULL: there is none */
 bool subs_remove(struct session *s, struct sl_slice filter);            /* false: there was none */
 void subs_remove_all(struct session *s);

@@ -116,8 +116,7 @@ static void flush_hook_run(struct sl_hook *hook) {
 
 static void sweep(struct sl_timer *t) {
 	struct worker *w = sl_container_of(t, struct worker, sweep_timer);
-	uint64_t generation = topic_trie_generation(w->subs) + topic_trie_generation(w->interest);
-	topic_cache_sweep(w->routes, generation, SWEEP_BUDGET);
+	topic_cache_sweep(w->routes, topic_trie_generation(w->subs), SWEEP_BUDGET);
 	if (w->index == 0) {
 		struct retained_change change = {0};
 		retained_sweep(w->b->retained, sl_loop_wall_ms(w->loop), SWEEP_BUDGET, &change);
@@ -133,9 +132,9 @@ int worker_init(struct worker *w, struct broker *b, uint32_t index, struct sl_lo
 	w->index = index;
 	w->slots_free = UINT32_MAX;
 	w->subs = topic_trie_new();
-	w->interest = topic_trie_new();
 	w->routes = topic_cache_new(ROUTES_MAX, route_free, w);
 	topic_cache_limit(w->routes, ROUTES_MAX_BYTES);
+	w->router = router_new();
 	w->shares = SL_NEW(struct share_map);
 	w->boxes = SL_NEW_ARRAY(struct forward_box, b->workers_len);
 	sl_deferred_init(&w->nudge, nudge_run);
@@ -162,7 +161,7 @@ void worker_fini(struct worker *w) {
 	share_map_free(w->shares);
 	topic_cache_free(w->routes);
 	topic_trie_free(w->subs);
-	topic_trie_free(w->interest);
+	router_free(w->router);
 	sl_free(w->slots);
 	sl_free(w->spare_ack);
 }

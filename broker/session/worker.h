@@ -4,13 +4,13 @@
  * connection. So sessions, their queues, the trie of their subscriptions and the timers around them are touched by
  * the holder of one baton only (loop.h).
  *
- * For what other workers' sessions want, each worker keeps a second trie, `interest`: filters with the numbers of the
- * workers that have a subscriber for them. A message that is published here goes once to each interested worker, which
- * finds its subscribers in its own trie.
+ * Each worker's trie also knows what other workers' sessions want: filters with the numbers of the workers that have a
+ * subscriber for them. A message that is published here goes once to each interested worker, which finds its
+ * subscribers in its own trie.
  *
- *     publish on W1 --route cache--> sessions of W1
+ *     publish on W1 --route--> sessions of W1
  *                        |
- *                        +--interest {W2, W5}--> box for W2 --end of tick--> sessions of W2
+ *                        +--workers {W2, W5}--> box for W2 --end of tick--> sessions of W2
  *
  * A session is named to other workers by a number (session_ref): worker, place in the table, generation; such a name may
  * be kept as long as one likes and simply stops to lead anywhere when the session has ended.
@@ -71,10 +71,10 @@ struct worker {
 	struct sl_ticket
 	    *ticket; /* of the publish that the rules look at right now: what they republish waits with it */
 
-	struct topic_trie *subs;     /* values: see subs.h */
-	struct topic_trie *interest; /* values: numbers of other workers */
-	struct topic_cache *routes;  /* topic -> struct route */
-	struct share_map *shares;    /* groups that this worker decides for */
+	struct topic_trie *subs;    /* values: see subs.h */
+	struct topic_cache *routes; /* topic -> struct route */
+	struct router *router;      /* route.c's own */
+	struct share_map *shares;   /* groups that this worker decides for */
 
 	struct session_map sessions; /* by client id */
 	struct worker_slot *slots;   /* by session_ref */
