@@ -13,7 +13,7 @@ packages() {
 	build) echo gcc:gcc libc6-dev cmake:cmake ninja-build:ninja pkg-config:pkg-config re2c:re2c lemon:lemon \
 		libuv1-dev libssl-dev libxxhash-dev libyaml-dev libjansson-dev libsqlite3-dev libhttp-parser-dev libcmocka-dev ;;
 	quickstart) echo python3:python3 sqlite3:sqlite3 ;;
-	test) echo python3:python3 sqlite3:sqlite3 mosquitto:mosquitto mosquitto-clients:mosquitto_pub nodejs:node npm:npm \
+	test) echo python3:python3 sqlite3:sqlite3 mosquitto:mosquitto mosquitto-clients:mosquitto_pub nodejs:node npm:npm curl:curl jq:jq \
 		clang:clang clang-format:clang-format libclang-rt-14-dev ;;
 	bench) echo python3:python3 mosquitto:mosquitto ;;
 	*) echo "deps.sh: unknown purpose \"$1\" (known: build quickstart test bench)" >&2; exit 2 ;;
