@@ -129,14 +129,14 @@ struct pipeline_counters {
 	uint64_t latency[LATENCY_BUCKETS + 1], latency_sum_ms;
 };
 
-struct sl_stage { /* W */
-	struct sl_pipeline *p;
-	struct worker_end *end;
-	struct sl_stage *next_dirty;
+struct sl_stage {                 /* W; what a status page counts is in the first cache line */
 	struct sl_chunk *open[2]; /* by qos */
 	struct chunk_line full;
 	uint64_t received, posted; /* rows */
+	struct sl_stage *next_dirty;
 	bool dirty;
+	struct sl_pipeline *p;
+	struct worker_end *end;
 } __attribute__((aligned(64)));
 
 struct sl_pipeline {
@@ -150,6 +150,7 @@ struct sl_pipeline {
 
 	/* L. */
 	struct sl_list dirty; /* connectors.dirty */
+	uint64_t change;      /* which of connectors.changes was the last here: a copy from before it is old */
 	struct chunk_line incoming, held;
 	struct chunk_line line[2]; /* in memory, not sorted yet; by qos */
 	const char *cursor[2];     /* next row of line[q].head */
@@ -272,6 +273,7 @@ struct connectors {
 	struct sl_timer stop_timer;
 	struct sl_post kick;
 	bool kicked, draining, stopped;
+	uint64_t changes; /* of any pipeline's numbers */
 	bool reaping;     /* something replaced has not ended yet */
 	uint64_t commits; /* changes while M waits for a call only */
 	uint32_t pins;    /* status pages that read what is in the lists: nothing is freed */

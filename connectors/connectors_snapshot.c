@@ -1,13 +1,13 @@
 /* connectors_snapshot.c: the numbers of all actions and the states of all connections at one moment, for status pages. See
  * connectors.h.
  *
- * Two steps. First only the connector loop stands still, and says what there is; from then on nothing of it is freed (a pin).
- * Then everything stands still, and numbers are copied: by pointers from an array, asked for a few actions ahead, for what
- * takes long is waiting for memory. An action that no worker has ever given a row is seen by its workers' ends alone. */
+ * Two steps. First only the connector loop stands still, says what there is, and its own numbers are copied; from then on
+ * nothing of it is freed (a pin). Then everything stands still: the workers' numbers are copied, and again those of the few
+ * actions in which something has changed since. It is done by pointers from an array, asked for some actions ahead, for
+ * what takes long is waiting for memory. */
 #include "connectors_snapshot_int.h"
-#include "spill_int.h"
 
-enum { AHEAD = 8, CACHE_LINE = 64 };
+enum { AHEAD = 16 };
 
 /* ---- One action's numbers. Parked. -------------------------------------------------------------------------------------- */
 
@@ -69,14 +69,28 @@ static void *zeroed(size_t count, size_t size) {
 	return at;
 }
 
+/* Age of the oldest row in memory; rows only on disk are younger. */
+static uint64_t oldest_ms(const struct sl_pipeline *p) {
+	if (sl_list_empty(&p->in_mem)) return 0;
+	const struct sl_chunk *c = SL_LIST_ENTRY(p->in_mem.next, struct sl_chunk, in_mem);
+	int64_t age = sl_loop_wall_ms(p->cs->loop) - c->at_ms;
+	return age > 0 ? (uint64_t)age : 0;
+}
+
+/* What belongs to the connector loop. */
+static void action_take(struct action_copy *a) {
+	const struct sl_pipeline *p = a->p;
+	numbers_take(p, &a->n);
+	a->oldest_ms = oldest_ms(p);
+	a->retiring = p->retiring;
+	a->holding = p->held.head != NULL;
+	a->not_ready = p->not_ready;
+}
+
 static void action_list(struct action_copy *a, const struct sl_pipeline *p) {
-	struct spill_stat log = {0};
-	if (p->log) spill_stat(p->log, &log);
 	a->p = p;
 	a->stages = p->stages;
-	a->log = p->log;
-	a->retiring = p->retiring;
-	a->fresh = p->count.recovered == 0 && log.disk_bytes == 0;
+	action_take(a);
 }
 
 static void list_everything(void *arg) {
@@ -91,6 +105,7 @@ static void list_everything(void *arg) {
 	struct conn_copy *c = s->conns;
 	SL_LIST_FOREACH(it, &cs->pipelines) action_list(a++, SL_LIST_ENTRY(it, struct sl_pipeline, link));
 	SL_LIST_FOREACH(it, &cs->conns)(c++)->c = SL_LIST_ENTRY(it, struct sl_conn, link);
+	s->changes = cs->changes;
 	cs->pins++;
 }
 
@@ -107,51 +122,17 @@ struct connectors_snapshot *connectors_snapshot_new(struct connectors *cs) {
 	}
 }
 
-/* Age of the oldest row in memory; rows only on disk are younger. */
-static uint64_t oldest_ms(const struct sl_pipeline *p) {
-	if (sl_list_empty(&p->in_mem)) return 0;
-	const struct sl_chunk *c = SL_LIST_ENTRY(p->in_mem.next, struct sl_chunk, in_mem);
-	int64_t age = sl_loop_wall_ms(p->cs->loop) - c->at_ms;
-	return age > 0 ? (uint64_t)age : 0;
-}
-
-static void lines_ask(const void *from, const void *to) {
-	for (const char *at = from; at < (const char *)to; at += CACHE_LINE) __builtin_prefetch(at);
-}
-
 static void action_ask(const struct action_copy *a, size_t workers) {
-	if (a->fresh) {
-		for (size_t w = 0; w < workers; w++) __builtin_prefetch(&a->stages[w].received);
-		return;
-	}
-	lines_ask(a->stages, a->stages + workers);
-	lines_ask(&a->p->taken, &a->p->count + 1);
-	__builtin_prefetch(&a->p->in_mem);
-	if (a->log) lines_ask(a->log, (const char *)a->log + sizeof(struct spill));
-}
-
-static bool any_received(const struct sl_stage *stages, size_t workers) {
-	uint64_t rows = 0;
-	for (size_t i = 0; i < workers; i++) rows |= stages[i].received;
-	return rows != 0;
-}
-
-static void action_take(struct action_copy *a, size_t workers) {
-	const struct sl_pipeline *p = a->p;
-	if (a->fresh && !any_received(a->stages, workers)) return; /* all the rest is zero */
-	ends_take(a->stages, workers, &a->n);
-	numbers_take(p, &a->n);
-	a->oldest_ms = oldest_ms(p);
-	a->retiring = p->retiring;
-	a->holding = p->held.head != NULL;
-	a->not_ready = p->not_ready;
+	for (size_t w = 0; w < workers; w++) __builtin_prefetch(&a->stages[w]);
+	__builtin_prefetch(&a->p->change);
 }
 
 void connectors_snapshot_take(struct connectors_snapshot *s) {
 	size_t workers = s->from->worker_count;
 	for (size_t i = 0; i < s->action_count; i++) {
 		if (i + AHEAD < s->action_count) action_ask(&s->actions[i + AHEAD], workers);
-		action_take(&s->actions[i], workers);
+		ends_take(s->actions[i].stages, workers, &s->actions[i].n);
+		if (s->actions[i].p->change > s->changes) action_take(&s->actions[i]);
 	}
 	for (size_t i = 0; i < s->conn_count; i++) {
 		struct conn_copy *copy = &s->conns[i];

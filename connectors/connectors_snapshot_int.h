@@ -18,8 +18,6 @@ struct sl_action_counts pipeline_numbers_sum(const struct pipeline_numbers *n);
 struct action_copy {
 	const struct sl_pipeline *p;
 	const struct sl_stage *stages;
-	const struct spill *log;
-	bool fresh; /* when it was listed, nothing had come out of its log, and nothing was in there */
 	bool retiring, holding, not_ready;
 	uint64_t oldest_ms;
 	struct pipeline_numbers n;
@@ -38,6 +36,7 @@ struct connectors_snapshot {
 	struct action_copy *actions;
 	struct conn_copy *conns;
 	size_t action_count, action_cap, conn_count, conn_cap;
+	uint64_t changes; /* connectors.changes when it was listed */
 	bool listed;
 };
 

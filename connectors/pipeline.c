@@ -105,6 +105,7 @@ void pipeline_free(struct sl_pipeline *p) {
 }
 
 void pipeline_wake(struct sl_pipeline *p) {
+	p->change = ++p->cs->changes;
 	if (sl_list_empty(&p->dirty)) sl_list_push_back(&p->cs->dirty, &p->dirty);
 }
 
@@ -375,6 +376,7 @@ static void timer_next(struct sl_pipeline *p, uint64_t wait_ms) {
 void pipeline_run(struct sl_pipeline *p) {
 	uint64_t wait_ms = UINT64_MAX;
 	p->now_ms = sl_loop_now_ms(p->cs->loop);
+	p->change = ++p->cs->changes;
 	pipeline_take(p);
 	pipeline_refill(p);
 	pipeline_dead_retry(p);
