@@ -153,6 +153,10 @@ static void unknown_name(struct sql_unit *u, const struct sql_node *n) {
 	if (near)
 		sql_front_fail(u->f, n->at, SL_ENOTFOUND, "unknown column '%.*s'; did you mean %s?",
 			       SL_SLICE_ARG(n->name), near);
+	else if (n->at < u->f->text.n && u->f->text.p[n->at] == '"')
+		sql_front_fail(u->f, n->at, SL_ENOTFOUND,
+			       "unknown column \"%.*s\"; text stands in single quotes: '%.*s'", SL_SLICE_ARG(n->name),
+			       SL_SLICE_ARG(n->name));
 	else if (has_payload)
 		sql_front_fail(u->f, n->at, SL_ENOTFOUND,
 			       "unknown column '%.*s'; a member of the payload is written payload.%.*s",
