@@ -5,20 +5,56 @@
 
 #include "mem.h"
 
-/* Cells stand on cache lines of their own, so that two workers never write to one. */
-static void *cells_new(size_t count, size_t size) {
-	size_t bytes = sl_max_size(count, 1) * size;
-	void *cells = aligned_alloc(64, bytes);
-	sl_assert(cells);
-	memset(cells, 0, bytes);
+/* A cell is a cache line, so that two workers never write to one. */
+enum { CELL_BYTES = 64, CELLS_IN_BLOCK = 256 };
+_Static_assert(sizeof(struct rule_cell) == CELL_BYTES && sizeof(struct action_cell) == CELL_BYTES, "cells are lines");
+
+struct cells_block {
+	_Atomic uint32_t refs;
+	size_t used, cap; /* cells */
+	char *cells;
+};
+
+static void block_unref(struct cells_block *b) {
+	if (!b || atomic_fetch_sub_explicit(&b->refs, 1, memory_order_acq_rel) != 1) return;
+	free(b->cells);
+	sl_free(b);
+}
+
+static struct cells_block *block_new(size_t cap) {
+	struct cells_block *b = SL_NEW(struct cells_block);
+	atomic_init(&b->refs, 1);
+	b->cap = cap;
+	b->cells = aligned_alloc(CELL_BYTES, cap * CELL_BYTES);
+	sl_assert(b->cells);
+	memset(b->cells, 0, cap * CELL_BYTES);
+	return b;
+}
+
+/* Returns the first of n cells, and in *block a strong reference to where they stand. */
+static void *room_take(struct cells_room *room, size_t n, struct cells_block **block) {
+	if (!room->block || room->block->cap - room->block->used < n) {
+		block_unref(room->block);
+		room->block = block_new(sl_max_size(n, CELLS_IN_BLOCK));
+	}
+	struct cells_block *b = room->block;
+	void *cells = b->cells + b->used * CELL_BYTES;
+	b->used += n;
+	atomic_fetch_add_explicit(&b->refs, 1, memory_order_relaxed);
+	*block = b;
 	return cells;
 }
 
-struct rule_stats *rule_stats_new(size_t workers) {
+void cells_room_fini(struct cells_room *room) {
+	block_unref(room->block);
+	room->block = NULL;
+}
+
+struct rule_stats *rule_stats_new(struct cells_room *room, size_t workers) {
 	struct rule_stats *s = SL_NEW(struct rule_stats);
 	atomic_init(&s->refs, 1);
 	s->workers = workers;
-	s->cells = cells_new(workers, sizeof *s->cells);
+	s->cells = room_take(room, workers, &s->block);
 	return s;
 }
 
@@ -37,7 +73,7 @@ void rule_stats_unref(struct rule_stats *s) {
 		}
 		sl_free(ring);
 	}
-	free(s->cells);
+	block_unref(s->block);
 	sl_free(s);
 }
 
@@ -56,11 +92,11 @@ struct rule_cell rule_cells_sum(const struct rule_cell *cells, size_t workers) {
 	return sum;
 }
 
-struct action_stats *action_stats_new(size_t workers) {
+struct action_stats *action_stats_new(struct cells_room *room, size_t workers) {
 	struct action_stats *s = SL_NEW(struct action_stats);
 	atomic_init(&s->refs, 1);
 	s->workers = workers;
-	s->cells = cells_new(workers, sizeof *s->cells);
+	s->cells = room_take(room, workers, &s->block);
 	return s;
 }
 
@@ -71,7 +107,7 @@ struct action_stats *action_stats_ref(struct action_stats *s) {
 
 void action_stats_unref(struct action_stats *s) {
 	if (!s || atomic_fetch_sub_explicit(&s->refs, 1, memory_order_acq_rel) != 1) return;
-	free(s->cells);
+	block_unref(s->block);
 	sl_free(s);
 }
 

@@ -40,10 +40,19 @@ struct rule_cell {
 	struct rule_failure *failures;                /* ring; NULL until the first */
 } __attribute__((aligned(64)));
 
+/* Cells of many rules or actions stand side by side, for a status page reads them all while the workers wait. A room hands
+ * them out while a set is built; a block of them is freed with the last of its counters. */
+struct cells_block;
+struct cells_room {
+	struct cells_block *block; /* NULL at first */
+};
+void cells_room_fini(struct cells_room *room);
+
 struct rule_stats {
 	_Atomic uint32_t refs;
 	size_t workers;
-	struct rule_cell *cells; /* one a worker */
+	struct cells_block *block; /* a reference */
+	struct rule_cell *cells;   /* one a worker */
 };
 
 struct action_cell {
@@ -56,16 +65,17 @@ struct action_cell {
 struct action_stats {
 	_Atomic uint32_t refs;
 	size_t workers;
+	struct cells_block *block;
 	struct action_cell *cells;
 };
 
-struct rule_stats *rule_stats_new(size_t workers) sl_warn_unused;
+struct rule_stats *rule_stats_new(struct cells_room *room, size_t workers) sl_warn_unused;
 struct rule_stats *rule_stats_ref(struct rule_stats *s);
 void rule_stats_unref(struct rule_stats *s); /* NULL is fine */
 /* The counters of all workers' cells; without the ring. While the workers stand still. */
 struct rule_cell rule_cells_sum(const struct rule_cell *cells, size_t workers);
 
-struct action_stats *action_stats_new(size_t workers) sl_warn_unused;
+struct action_stats *action_stats_new(struct cells_room *room, size_t workers) sl_warn_unused;
 struct action_stats *action_stats_ref(struct action_stats *s);
 void action_stats_unref(struct action_stats *s); /* NULL is fine */
 struct action_cell action_cells_sum(const struct action_cell *cells, size_t workers);

@@ -39,21 +39,24 @@ struct id_slot {
 #include "hmap.h"
 
 /* An action keeps its counters when the same kind of thing stands at the same place of the rule. */
-static void action_stats_adopt(struct rule_action *a, const struct rule *before, size_t workers) {
+static void action_stats_adopt(struct rule_action *a, const struct rule *before, struct cells_room *room,
+			       size_t workers) {
 	const struct rule_action *same = before && a->index < before->action_count ? &before->actions[a->index] : NULL;
 	if (same && same->kind == a->kind && strcmp(same->label, a->label) == 0)
 		a->stats = action_stats_ref(same->stats);
 	else
-		a->stats = action_stats_new(workers);
+		a->stats = action_stats_new(room, workers);
 }
 
-static void rule_stats_adopt(struct rule *r, const struct rule *before, size_t workers) {
-	r->stats = before ? rule_stats_ref(before->stats) : rule_stats_new(workers);
-	for (size_t i = 0; i < r->action_count; i++) action_stats_adopt(&r->actions[i], before, workers);
+/* rooms: the rules', and the actions'. */
+static void rule_stats_adopt(struct rule *r, const struct rule *before, struct cells_room rooms[2], size_t workers) {
+	r->stats = before ? rule_stats_ref(before->stats) : rule_stats_new(&rooms[0], workers);
+	for (size_t i = 0; i < r->action_count; i++) action_stats_adopt(&r->actions[i], before, &rooms[1], workers);
 }
 
 void ruleset_complete(struct ruleset *set, const struct ruleset *before, size_t workers) {
 	struct id_map old = {0};
+	struct cells_room rooms[2] = {{.block = NULL}};
 	for (size_t i = 0; before && i < before->len; i++) {
 		bool there;
 		struct sl_slice id = slice_from_str(before->rules[i]->id);
@@ -64,7 +67,7 @@ void ruleset_complete(struct ruleset *set, const struct ruleset *before, size_t 
 		struct rule *r = set->rules[i];
 		struct sl_slice id = slice_from_str(r->id);
 		struct id_slot *slot = id_map_find(&old, sl_hash(id), id);
-		rule_stats_adopt(r, slot ? slot->rule : NULL, workers);
+		rule_stats_adopt(r, slot ? slot->rule : NULL, rooms, workers);
 		for (size_t k = 0; k < r->action_count; k++)
 			if (r->actions[k].kind == ACTION_CONNECTOR)
 				r->actions[k].connector.slot = set->connector_slots++;
@@ -75,6 +78,7 @@ void ruleset_complete(struct ruleset *set, const struct ruleset *before, size_t 
 		set->active++;
 	}
 	id_map_fini(&old);
+	for (int i = 0; i < 2; i++) cells_room_fini(&rooms[i]);
 }
 
 const struct rule *ruleset_find(const struct ruleset *set, struct sl_slice id) {
