@@ -27,7 +27,9 @@ static int append_env(struct sl_slice name, struct sl_buf *out, struct sl_err *e
 	int rc = value ? SL_OK
 		       : sl_err_set(err, SL_ENOTFOUND,
 				    "the environment variable %s is not set; set it before the start", key);
-	if (value) sl_buf_append_str(out, value);
+	if (value && !utf8_valid(slice_from_str(value)))
+		rc = sl_err_set(err, SL_EMALFORMED, "the environment variable %s is not a text in UTF-8", key);
+	if (rc == SL_OK) sl_buf_append_str(out, value);
 	sl_free(key);
 	return rc;
 }

@@ -276,11 +276,18 @@ static void log_reloaded(const struct loaded *old, const struct loaded *now) {
 		   json_object_size(now->conf->rules));
 }
 
+/* Editors and `>` empty a file before they fill it: read at that moment it would end every rule. */
+static int refuse_empty(const struct loaded *fresh, struct sl_err *err) {
+	if (json_object_size(yaml_doc_root(fresh->conf->doc)) > 0) return SL_OK;
+	return sl_err_set(err, SL_EINVAL, "the file is empty; to run without rules, write `rules: {}`");
+}
+
 void service_reload(struct service *s) {
 	struct conf_report report = CONF_REPORT_INIT;
 	struct sl_err err = SL_ERR_INIT;
 	struct loaded fresh = {0};
 	int rc = load_settings(s->file, &fresh, &report);
+	if (rc == SL_OK) rc = refuse_empty(&fresh, &err);
 	if (fresh.conf && rc == SL_OK) rc = load_rules(&fresh, s->connectors, s->rules, &report);
 	if (rc == SL_OK) rc = commit(s, &fresh, &err);
 	if (rc == SL_OK) {
