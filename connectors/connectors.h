@@ -68,8 +68,9 @@ struct sl_reject {
 	const char *reason;
 	void *on_error; /* what sl_action_spec_on_error_set() gave */
 };
-/* For actions with `on_error`: called on the connector loop. SL_OK: taken. Anything else: the row stays queued and is
- * offered again later. Set once, before start. */
+/* For actions with `on_error`: called on the connector loop. SL_OK: taken. SL_EINVAL: no message can be made of this row,
+ * it goes to the dead-letter file. Anything else: the row stays queued and is offered again later. Set once, before
+ * start. */
 typedef int (*connectors_reject_fn)(void *arg, const struct sl_reject *r);
 void connectors_on_reject(struct connectors *cs, connectors_reject_fn fn, void *arg);
 

@@ -52,7 +52,10 @@ static int dead_write(struct sl_pipeline *p, struct row_ref ref, const char *rea
 			      .row = ref.row,
 			      .reason = reason,
 			      .on_error = a->on_error};
-	if (a->on_error && p->cs->on_reject) return p->cs->on_reject(p->cs->on_reject_arg, &r);
+	if (a->on_error && p->cs->on_reject) {
+		int rc = p->cs->on_reject(p->cs->on_reject_arg, &r);
+		if (rc != SL_EINVAL) return rc;
+	}
 	return dead_letter_write(p->dead_file, &r);
 }
 

@@ -138,10 +138,10 @@ int reject_row(void *arg, const struct sl_reject *row) {
 	struct sql_input in = {.event = row, .now_ms = sql_row_head(row->row)->at_ms};
 	if (sql_run(rules->reject_vm, run.reject->program, &in, reject_eval, &run) != SQL_PRODUCED) {
 		/* Trying again would not help. */
-		log_error(LOG_RULE, "on_error cannot make a message of a rejected row; the row is lost",
+		log_error(LOG_RULE, "on_error cannot make a message of a rejected row; see the dead-letter file",
 			  "rule=%s action=%u err=%s reason=%s", row->rule, (unsigned)row->action,
 			  sl_err_text(sql_vm_error(rules->reject_vm)), row->reason);
-		return SL_OK;
+		return SL_EINVAL;
 	}
 	sl_loop_post(rw->loop, &letter_new(rules, (int)w, &run.made, slice_from_str(row->rule))->post);
 	return SL_OK;

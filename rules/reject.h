@@ -5,6 +5,8 @@
  *
  *     {"reason": "...", "rule": "hot_rooms", "device": "d7", "t": 31.5}
  *
+ * A row of which no message can be made (a '+' in a value for the topic) goes to the dead-letter file.
+ *
  * Rules do not see these messages: a rule that reads them and has its rows refused in turn would never end. They
  * carry more hops than any rule may cause, which is how rules_eval() knows them.
  *

@@ -60,6 +60,16 @@ class Rows(unittest.TestCase):
         self.assertEqual(json.loads(letter.payload)["id"], 5)
         self.assertIn("CHECK", json.loads(letter.payload)["reason"])
 
+    def test_on_error__row_of_which_no_message_can_be_made_is_in_the_dead_letter_file(self):
+        load.make_table(self.db, "CREATE TABLE readings (id INTEGER, v INTEGER CHECK (v <> 5))")
+        told = {"on_error": {"republish": {"topic": "dead/${concat(id, '/+')}", "payload": "${.}"}}}
+        with Broker(load.into_table(self.folder, **told), folder=self.folder) as broker:
+            self.publish(broker, 10)
+            action = broker.wait_settled("store")
+        self.assertEqual((action["delivered"], action["rejected"]), (9, 1))
+        letter = json.loads((self.folder / "data/dead/store.0.jsonl").read_text())
+        self.assertEqual(letter["row"], {"id": 5, "v": 5})
+
     def test_failed_rules__malformed_payloads_are_counted_and_the_rest_is_stored(self):
         load.make_table(self.db, "CREATE TABLE readings (id INTEGER, v INTEGER)")
         with Broker(load.into_table(self.folder), folder=self.folder) as broker:
@@ -170,6 +180,14 @@ class Reload(unittest.TestCase):
                 broker.wait_log(r"sluice\.yaml:\d+", after=mark)
                 c.publish("load/1", b'{"id": 9, "v": 1}', qos=1)
                 broker.wait_settled("store")
+
+    def test_sighup__empty_file_leaves_everything_running(self):
+        with Broker(load.into_table(self.folder), folder=self.folder) as broker:
+            mark = len(broker.log())
+            broker.config_path.write_text("")
+            broker.reload()
+            broker.wait_log("the file is empty", after=mark)
+            self.assertEqual(len(broker.status()["rules"]), 1)
 
     def test_sighup__removed_rule_stops_and_its_rows_are_delivered(self):
         with Broker(load.into_table(self.folder), folder=self.folder) as broker:
