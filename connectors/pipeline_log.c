@@ -189,8 +189,8 @@ int pipeline_log_open(struct sl_pipeline *p, struct sl_err *err) {
 		spill_stat(p->log, &stat);
 		p->count.recovered = stat.unread_rows;
 		if (stat.unread_rows)
-			log_info(LOG_ACTION, "rows recovered from the log", "action=%s rows=%" PRIu64 " path=%s",
-				 p->action->name, stat.unread_rows, p->log_dir);
+			log_always(LOG_INFO, LOG_ACTION, "rows recovered from the log",
+				   "action=%s rows=%" PRIu64 " path=%s", p->action->name, stat.unread_rows, p->log_dir);
 	} else
 		sl_err_prefix(err, "action %s", p->action->name);
 	sl_free(names);
