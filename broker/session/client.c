@@ -207,6 +207,11 @@ static size_t on_read(struct sl_stream *st, struct sl_slice bytes) {
 	struct client *c = client_of(st);
 	size_t used = 0, limit = c->w->b->set.max_packet_size;
 	c->last_in_ms = sl_loop_now_ms(c->w->loop);
+	/* Who speaks something else is not waited for until a whole packet might be there. */
+	if (sl_unlikely(c->state == CLIENT_CONNECTING) && bytes.n > 0 && (uint8_t)bytes.p[0] != MQTT_CONNECT << 4) {
+		client_protocol_error(c, MQTT_RC_PROTOCOL_ERROR, "not a CONNECT first"); /* [MQTT-3.1.0-1] */
+		return 0;
+	}
 	while (c->pauses == 0 && c->state != CLIENT_CLOSED && used < bytes.n) {
 		struct mqtt_frame f;
 		enum mqtt_reason reason = MQTT_RC_MALFORMED_PACKET;

@@ -19,7 +19,7 @@ static void send_connack(struct client *c, bool present, enum mqtt_reason reason
 
 static bool refuse(struct client *c, enum mqtt_reason reason, const char *why) {
 	metric_inc(c->w, METRIC_CONNECTS_REFUSED);
-	log_debug(LOG_MQTT, "connection refused", "peer=%s reason=0x%02x why=\"%s\"", c->peer, (unsigned)reason, why);
+	log_info(LOG_MQTT, "connection refused", "peer=%s reason=%s why=%s", c->peer, mqtt_reason_name(reason), why);
 	send_connack(c, false, reason, NULL);
 	client_close(c, SL_EDENIED); /* [MQTT-3.1.4-1] */
 	return false;

@@ -6,11 +6,12 @@
 
 enum { CAP_FIRST = 8, CAP_MAX = 65536 };
 
-struct sub_ids *sub_ids_copy(const uint32_t *ids, size_t n) {
-	if (n == 0) return NULL;
+struct sub_ids *sub_ids_copy(const uint32_t *ids, size_t n, uint64_t group) {
+	if (n == 0 && group == 0) return NULL;
 	struct sub_ids *c = sl_alloc(sizeof *c + n * sizeof c->id[0]);
+	c->group = group;
 	c->n = (uint32_t)n;
-	memcpy(c->id, ids, n * sizeof c->id[0]);
+	if (n) memcpy(c->id, ids, n * sizeof c->id[0]);
 	return c;
 }
 

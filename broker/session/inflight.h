@@ -9,12 +9,15 @@
 
 #include "msg.h"
 
-/* Subscription identifiers that go with one delivery; owned by a queue or in-flight entry. */
+/* Subscription identifiers that go with one delivery, and the shared group that chose its receiver; owned by a queue or
+ * in-flight entry. */
 struct sub_ids {
+	uint64_t group; /* 0: none */
 	uint32_t n;
 	uint32_t id[];
 };
-struct sub_ids *sub_ids_copy(const uint32_t *ids, size_t n) sl_warn_unused; /* NULL when n is 0 */
+/* NULL when there is nothing to keep. */
+struct sub_ids *sub_ids_copy(const uint32_t *ids, size_t n, uint64_t group) sl_warn_unused;
 
 enum inflight_state {
 	INFLIGHT_FREE,

@@ -172,8 +172,12 @@ static void deliver_here(struct worker *w, const struct route *r, struct msg *m,
 		uint8_t qos = t->s == own ? t->qos_own : t->qos;
 		if (qos == ROUTE_NOT) continue; /* [MQTT-3.8.3-3] */
 		if (m->qos < qos) qos = m->qos;
-		session_deliver(t->s, m, qos, m->retain && t->retain_as_published, r->ids + t->ids_at, t->ids_len,
-				source);
+		session_deliver(t->s, m,
+				&(struct session_delivery){.ids = r->ids + t->ids_at,
+							   .ids_len = t->ids_len,
+							   .source = source,
+							   .qos = qos,
+							   .retain = m->retain && t->retain_as_published});
 	}
 }
 
@@ -249,6 +253,5 @@ void route_forwarded(struct worker *w, const struct forward *f) {
 		share_again(w, f);
 		return;
 	}
-	uint8_t qos = f->m->qos < f->qos ? f->m->qos : f->qos;
-	session_deliver(s, f->m, qos, f->m->retain && f->retain_as_published, &f->sub_id, f->sub_id ? 1 : 0, f->source);
+	share_deliver(s, f->m, f);
 }

@@ -141,21 +141,21 @@ static void progress(struct session *s) {
 
 /* ---- messages for it ---- */
 
-static void enqueue(struct session *s, struct msg *m, uint8_t qos, bool retain, const uint32_t *ids, size_t n,
-		    session_ref source) {
+static void enqueue(struct session *s, struct msg *m, const struct session_delivery *d) {
 	const struct broker_settings *set = &s->w->b->set;
 	bool taking = s->c != NULL && !s->stalled;
 	/* Where nobody can be held back (offline; a circle of full queues) a limit drops. */
-	uint64_t factor = taking ? (source && source != s->ref ? UINT32_MAX : 8) : 1;
+	uint64_t factor = taking ? (d->source && d->source != s->ref ? UINT32_MAX : 8) : 1;
 	if (s->queue.len >= set->max_queued * factor || s->queue.bytes / factor >= set->max_queued_bytes) {
 		metric_inc(s->w, METRIC_DROPPED_QUEUE_FULL);
 		return;
 	}
-	struct msg_queue_entry e = {.m = msg_ref(m), .ids = sub_ids_copy(ids, n), .qos = qos, .retain = retain};
+	struct msg_queue_entry e = {
+	    .m = msg_ref(m), .ids = sub_ids_copy(d->ids, d->ids_len, d->group), .qos = d->qos, .retain = d->retain};
 	msg_queue_push(&s->queue, &e);
 	metric_inc(s->w, METRIC_QUEUED);
 	if (taking && (s->queue.len >= set->max_queued / 2 || s->queue.bytes >= set->max_queued_bytes / 2))
-		hold_source(s, source);
+		hold_source(s, d->source);
 }
 
 static bool window_open(const struct session *s) {
@@ -175,21 +175,20 @@ static void send_now(struct session *s, struct msg *m, uint8_t qos, bool retain,
 	client_send(c, m, qos, retain, false, e->packet_id, ids ? ids->id : NULL, ids ? ids->n : 0);
 }
 
-void session_deliver(struct session *s, struct msg *m, uint8_t qos, bool retain, const uint32_t *ids, size_t n,
-		     session_ref source) {
+void session_deliver(struct session *s, struct msg *m, const struct session_delivery *d) {
 	struct client *c = s->c;
-	if (qos == 0) {
+	if (d->qos == 0) {
 		if (sl_unlikely(!c)) {
 			metric_inc(s->w, METRIC_DROPPED_OFFLINE_QOS0);
-		} else if (client_may_send(c, m, 0, ids, n)) {
-			client_send(c, m, 0, retain, false, 0, ids, n);
+		} else if (client_may_send(c, m, 0, d->ids, d->ids_len)) {
+			client_send(c, m, 0, d->retain, false, 0, d->ids, d->ids_len);
 		}
 		return;
 	}
 	if (c && s->queue.len == 0 && window_open(s))
-		send_now(s, msg_ref(m), qos, retain, sub_ids_copy(ids, n));
+		send_now(s, msg_ref(m), d->qos, d->retain, sub_ids_copy(d->ids, d->ids_len, d->group));
 	else
-		enqueue(s, m, qos, retain, ids, n, source);
+		enqueue(s, m, d);
 }
 
 static void send_again(struct session *s, struct inflight_entry *e) {
@@ -289,6 +288,29 @@ void session_discard(struct session *s) {
 	sl_free(s);
 }
 
+/* What a shared group gave to this session goes to another member (4.8.2). */
+static bool hand_on(struct session *s, struct msg *m, const struct sub_ids *ids) {
+	if (!ids || ids->group == 0) return false;
+	share_again(s->w, &(struct forward){.m = m, .group = ids->group});
+	return true;
+}
+
+/* Of what was sent only QoS 1: of QoS 2 the client may have it [MQTT-4.8.2-5]. Leaves in the queue what is lost. */
+static void hand_on_all(struct session *s) {
+	size_t n;
+	struct inflight_entry **sorted = inflight_sorted(&s->out, &n);
+	for (size_t i = 0; i < n; i++)
+		if (sorted[i]->state == INFLIGHT_PUBACK) hand_on(s, sorted[i]->m, sorted[i]->ids);
+	sl_free(sorted);
+	for (uint32_t left = s->queue.len; left > 0; left--) {
+		struct msg_queue_entry e = msg_queue_pop(&s->queue);
+		if (hand_on(s, e.m, e.ids))
+			msg_queue_entry_drop(&e);
+		else
+			msg_queue_push(&s->queue, &e);
+	}
+}
+
 void session_free(struct session *s) {
 	struct worker *w = s->w;
 	sl_assert(s->c == NULL);
@@ -296,8 +318,9 @@ void session_free(struct session *s) {
 	subs_remove_all(s);
 	share_sub_leave_all(s);
 	if (sl_list_linked(&s->congested)) release_sources(s);
-	sl_metric_add(&w->metrics, METRIC_DROPPED_SESSION_ENDED, s->queue.len);
 	sl_metric_sub(&w->metrics, METRIC_QUEUED, s->queue.len);
+	hand_on_all(s);
+	sl_metric_add(&w->metrics, METRIC_DROPPED_SESSION_ENDED, s->queue.len);
 	sl_metric_sub(&w->metrics, METRIC_INFLIGHT_OUT, s->out.len);
 	sl_metric_dec(&w->metrics, METRIC_SESSIONS);
 	session_map_remove(&w->sessions, session_map_find(&w->sessions, sl_hash(s->client_id), s->client_id));

@@ -69,9 +69,16 @@ void session_discard(struct session *s);
 /* The connection is gone (c has been detached): publish the will or wait with it, expire or end. May free s. */
 void session_offline(struct session *s, bool publish_will);
 
-/* A message for the session, from a subscription. ids: n subscription identifiers. source: who to hold back. */
-void session_deliver(struct session *s, struct msg *m, uint8_t qos, bool retain, const uint32_t *ids, size_t n,
-		     session_ref source);
+/* A message for the session, from a subscription. */
+struct session_delivery {
+	const uint32_t *ids; /* subscription identifiers */
+	size_t ids_len;
+	session_ref source; /* who to hold back; 0: nobody */
+	uint64_t group;     /* number of the shared group that chose this session; 0: none */
+	uint8_t qos;
+	bool retain;
+};
+void session_deliver(struct session *s, struct msg *m, const struct session_delivery *d);
 
 /* After a connection: send what is under way once more [MQTT-4.4.0-1], then the queue. */
 void session_resume(struct session *s);

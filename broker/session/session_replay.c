@@ -67,7 +67,9 @@ static bool replay_slice(struct session *s, bool *moved) {
 		struct msg *m = r->v[r->at++];
 		uint8_t qos = m->qos < r->qos ? m->qos : r->qos;
 		/* The retain flag tells the client that this is not news [MQTT-3.3.1-8]. */
-		session_deliver(s, m, qos, true, &r->sub_id, r->sub_id ? 1 : 0, 0);
+		session_deliver(s, m,
+				&(struct session_delivery){
+				    .ids = &r->sub_id, .ids_len = r->sub_id ? 1 : 0, .qos = qos, .retain = true});
 		msg_unref(m);
 		budget--;
 	}

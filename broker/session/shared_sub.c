@@ -245,6 +245,16 @@ static size_t choose(const struct worker *w, struct share_group *g, uint8_t trie
 	return at;
 }
 
+void share_deliver(struct session *s, struct msg *m, const struct forward *f) {
+	session_deliver(s, m,
+			&(struct session_delivery){.ids = &f->sub_id,
+						   .ids_len = f->sub_id ? 1 : 0,
+						   .source = f->source,
+						   .group = f->group,
+						   .qos = m->qos < f->qos ? m->qos : f->qos,
+						   .retain = m->retain && f->retain_as_published});
+}
+
 void share_dispatch(struct worker *w, struct share_group *g, struct msg *m, session_ref source, uint8_t tries) {
 	for (; tries < TRIES_MAX && g->members_len > 0; tries++) {
 		const struct share_member *to = &g->members[choose(w, g, tries)];
@@ -264,8 +274,7 @@ void share_dispatch(struct worker *w, struct share_group *g, struct msg *m, sess
 		}
 		struct session *s = worker_session(w, to->ref);
 		if (!s) continue; /* its letter is on the way */
-		uint8_t qos = m->qos < f.qos ? m->qos : f.qos;
-		session_deliver(s, m, qos, m->retain && f.retain_as_published, &f.sub_id, f.sub_id ? 1 : 0, source);
+		share_deliver(s, m, &f);
 		return;
 	}
 	metric_inc(w, METRIC_DROPPED_SESSION_ENDED);

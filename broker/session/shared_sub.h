@@ -3,7 +3,7 @@
  * A group is decided for by one worker, which the hash of its text ("group/filter") names: there it stands in the trie as
  * one subscriber, and its members are known by session_ref. Members are chosen among the connected ones; when none
  * is, among all (a session that waits for its client queues). A member whose session has ended meanwhile sends the
- * message back to choose again.
+ * message back to choose again; so do messages of QoS 1 that a session still had when it ended.
  *
  *     SUBSCRIBE on W --join--> owner O --announce to all--> O --done--> W --> SUBACK
  *
@@ -53,6 +53,8 @@ void share_sub_online(struct session *s, bool online);
 
 /* On the owner: one member gets the message. */
 void share_dispatch(struct worker *w, struct share_group *g, struct msg *m, session_ref source, uint8_t tries);
+/* The chosen member is here. */
+void share_deliver(struct session *s, struct msg *m, const struct forward *f);
 /* The member had gone: again, with another. */
 void share_again(struct worker *w, const struct forward *f);
 void share_map_free(struct share_map *m);

@@ -183,6 +183,45 @@ class Greed(Case, unittest.TestCase):
             p.publish(f"{self.t}/{n}", b"", qos=1, retain=True)
 
 
+class SharedCases(Case):
+    """What a member of a group had not acknowledged when its session ended, goes to another member: 4.8.2."""
+    config = {"node": {"workers": 4}}
+
+    def test_shared__messages_of_a_session_that_ends(self):
+        """Those in its window and those in its queue."""
+        gone = self.client()
+        gone.subscribe(f"$share/g/{self.t}", qos=1)
+        stays = self.client()
+        stays.subscribe(f"$share/g/{self.t}", qos=1)
+        p = self.client()
+        for n in range(200):
+            p.publish(self.t, b"%d" % n, qos=1)
+        gone.close()
+        got = []
+        while len(set(got)) < 200:
+            q = stays.expect(m.PUBLISH)
+            stays.send(m.ack(m.PUBACK, q.pid, self.version))
+            got.append(int(q.payload))
+        self.assertEqual(len(got), 200)
+        stays.expect_silence()
+
+    def test_shared__qos2_that_was_sent_goes_to_nobody_else(self):
+        gone = self.client()
+        gone.subscribe(f"$share/g/{self.t}", qos=2)
+        p = self.client()
+        p.publish(self.t, b"once", qos=2)
+        gone.expect(m.PUBLISH, payload=b"once")
+        stays = self.client()
+        stays.subscribe(f"$share/g/{self.t}", qos=2)
+        gone.disconnect()
+        stays.expect_silence()
+
+    def test_other_protocols__are_not_waited_for(self):
+        c = self.raw()
+        c.send(b"GET / HTTP/1.1\r\n")
+        c.expect_closed(timeout=2)
+
+
 @ours_only("limits")
 class ShareLimit(Case, unittest.TestCase):
     """mqtt.max_subscriptions counts shared ones as well; one that is there already may be changed."""
@@ -200,3 +239,4 @@ class ShareLimit(Case, unittest.TestCase):
 LastMomentV311, LastMomentV5 = both(LastMomentCases)
 SameMomentV5 = v5(SameMomentCases)
 ReceiveMaximumV5 = v5(ReceiveMaximumCases)
+SharedV311, SharedV5 = both(SharedCases)
