@@ -105,6 +105,7 @@ class Passwd(unittest.TestCase):
                 with self.subTest(user=user, password=password):
                     self.assertEqual(min(self.pub(broker, "-u", user, "-P", password), 1), code)
             self.assertNotEqual(self.pub(broker), 0)
+            self.assertIn("Bad User Name or Password", broker.wait_log("connection refused"))
 
     def pub(self, broker, *args):
         return run_program("pub", "-p", str(broker.port), "-t", "a", "-m", "x", "-q", "1", *args).returncode
