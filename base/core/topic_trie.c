@@ -3,13 +3,14 @@
  * Three arrays that only grow, with free lists, and two open-addressed tables of 32-bit indices over them:
  *     nodes    one a level of a filter; node 0 is the root
  *     levels   interned level strings; level 0 is unused, 1 is "+", 2 is "#" (never looked up by text)
- *     level_table   text -> level            child_table   (parent, level) -> node
+ *     level_table   text -> level            child_table   (parent, hash of the level's text) -> node
  * Indices instead of pointers halve the memory, and growing never moves what others point to.
  *
  * A large trie is met with cold caches, so a walk's cost is the cache lines that it touches. Nodes are aligned: none lies
  * in two lines, and a node made right after its parent ("x", "x/#") mostly shares its parent's. A slot of a table holds
  * the index in its low bits and bits of the hash in those above: entries that merely stand in the way are told apart
- * without a look at them. */
+ * without a look at them. A walk goes from slot to node to slot; that the text is the same one, too, is looked up aside,
+ * and the CPU need not wait for it. */
 #include "topic_trie.h"
 
 #include "mem.h"
@@ -67,9 +68,9 @@ static const char *level_text(const struct level *l) {
 
 static uint32_t level_hash(struct sl_slice text) { return (uint32_t)sl_hash(text); }
 
-static uint32_t child_hash(uint32_t parent, uint32_t level) {
-	/* Both are small dense numbers: one multiplication spreads them, the high half has the good bits. */
-	uint64_t key = (uint64_t)parent << 32 | level;
+static uint32_t child_hash(uint32_t parent, uint32_t level_hash) {
+	/* Parents are small dense numbers: one multiplication spreads them, the high half has the good bits. */
+	uint64_t key = (uint64_t)parent << 32 | level_hash;
 	return (uint32_t)(key * 0x9e3779b97f4a7c15u >> 32) ^ (uint32_t)(key >> 17);
 }
 
@@ -77,7 +78,8 @@ static uint32_t child_hash(uint32_t parent, uint32_t level) {
 
 static uint32_t slot_hash(const struct topic_trie *t, const struct table *table, uint32_t index) {
 	if (table == &t->level_table) return t->levels[index].hash;
-	return child_hash(t->nodes[index].parent, t->nodes[index].level);
+	const struct node *n = &t->nodes[index];
+	return child_hash(n->parent, t->levels[n->level].hash);
 }
 
 static uint32_t slot_index(const struct table *table, uint32_t slot) { return slot & ((1u << table->shift) - 1); }
@@ -137,6 +139,10 @@ static void table_remove(const struct topic_trie *t, struct table *table, uint32
 	if (mask >= 64 && table->len * 8 < mask) table_resize(t, table, (mask + 1) / 2);
 }
 
+static bool level_is(const struct level *l, struct sl_slice text, uint32_t hash) {
+	return l->hash == hash && l->len == text.n && (text.n == 0 || memcmp(level_text(l), text.p, text.n) == 0);
+}
+
 static uint32_t level_find(const struct topic_trie *t, struct sl_slice text, uint32_t hash) {
 	const struct table *table = &t->level_table;
 	if (!table->slots) return 0;
@@ -144,21 +150,20 @@ static uint32_t level_find(const struct topic_trie *t, struct sl_slice text, uin
 		uint32_t slot = table->slots[i], id = slot_index(table, slot);
 		if ((slot ^ hash) >> table->shift) continue;
 		const struct level *l = &t->levels[id];
-		if (l->hash == hash && l->len == text.n && (text.n == 0 || memcmp(level_text(l), text.p, text.n) == 0))
-			return id;
+		if (level_is(l, text, hash)) return id;
 	}
 	return 0;
 }
 
-static uint32_t child_find(const struct topic_trie *t, uint32_t parent, uint32_t level) {
+static uint32_t child_find(const struct topic_trie *t, uint32_t parent, struct sl_slice text, uint32_t level_hash) {
 	const struct table *table = &t->child_table;
-	if (t->nodes[parent].literals == 0 || level == 0) return 0;
-	uint32_t hash = child_hash(parent, level);
+	if (t->nodes[parent].literals == 0) return 0;
+	uint32_t hash = child_hash(parent, level_hash);
 	for (uint32_t i = hash & table->mask; table->slots[i]; i = (i + 1) & table->mask) {
 		uint32_t slot = table->slots[i], id = slot_index(table, slot);
 		if ((slot ^ hash) >> table->shift) continue;
 		const struct node *n = &t->nodes[id];
-		if (n->parent == parent && n->level == level) return id;
+		if (n->parent == parent && level_is(&t->levels[n->level], text, level_hash)) return id;
 	}
 	return 0;
 }
@@ -242,7 +247,7 @@ static uint32_t child_get(const struct topic_trie *t, uint32_t parent, struct sl
 	switch (wildcard_of(level)) {
 	case LEVEL_PLUS: return t->nodes[parent].plus;
 	case LEVEL_HASH: return t->nodes[parent].hash;
-	default: return child_find(t, parent, level_find(t, level, level_hash(level)));
+	default: return child_find(t, parent, level, level_hash(level));
 	}
 }
 
@@ -435,7 +440,10 @@ struct walk {
 	topic_trie_match_cb cb;
 	void *arg;
 	size_t depth, nodes;
-	uint32_t levels[TOPIC_LEVELS_MAX]; /* of the topic; 0 = no filter knows this text */
+	struct {
+		struct sl_slice text;
+		uint32_t hash;
+	} levels[TOPIC_LEVELS_MAX]; /* of the topic */
 };
 
 static void visit(const struct walk *w, uint32_t id) {
@@ -454,7 +462,7 @@ static void match_below(struct walk *w, uint32_t id, size_t from) {
 			visit(w, id);
 			return;
 		}
-		uint32_t literal = child_find(w->t, id, w->levels[from]);
+		uint32_t literal = child_find(w->t, id, w->levels[from].text, w->levels[from].hash);
 		from++;
 		if (n->plus && literal) match_below(w, n->plus, from);
 		id = literal ? literal : n->plus;
@@ -464,7 +472,7 @@ static void match_below(struct walk *w, uint32_t id, size_t from) {
 
 size_t topic_trie_match(const struct topic_trie *t, struct sl_slice topic, topic_trie_match_cb cb, void *arg) {
 	if (t->filters == 0) return 0;
-	struct walk w; /* not zeroed: half a kilobyte, of which few bytes are used */
+	struct walk w; /* not zeroed: some kilobytes, of which few are used */
 	w.t = t;
 	w.cb = cb;
 	w.arg = arg;
@@ -472,14 +480,15 @@ size_t topic_trie_match(const struct topic_trie *t, struct sl_slice topic, topic
 	bool dollar = topic.n && topic.p[0] == '$';
 	while (topic.p && w.depth < TOPIC_LEVELS_MAX) {
 		struct sl_slice level = slice_next_part(&topic, '/');
-		w.levels[w.depth++] = level_find(t, level, level_hash(level));
+		w.levels[w.depth].text = level;
+		w.levels[w.depth++].hash = level_hash(level);
 	}
 	if (!dollar) {
 		match_below(&w, 0, 0);
 		return w.nodes;
 	}
 	/* [MQTT-4.7.2-1] Only the literal child of the root. */
-	uint32_t first = child_find(t, 0, w.levels[0]);
+	uint32_t first = child_find(t, 0, w.levels[0].text, w.levels[0].hash);
 	if (first) match_below(&w, first, 1);
 	return w.nodes;
 }

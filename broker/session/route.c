@@ -23,7 +23,7 @@ void route_free(void *arg, void *route) {
 /* ---- what is worth keeping ---- */
 
 /* A walk that came by more nodes, or found more, is not repeated. */
-enum { WALK_CHEAP = 16, TARGETS_CHEAP = 4, MET_BITS = 11 };
+enum { WALK_CHEAP = 16, TARGETS_CHEAP = 4, MET_BITS = 10 };
 
 struct found {
 	uint64_t *v;
