@@ -78,6 +78,11 @@ int sql_arithmetic(struct sql_vm *vm, enum sql_binary op, const struct sql_value
 
 int sql_negate(struct sql_vm *vm, const struct sql_value *a, struct sql_value *out) {
 	struct sql_value x = sql_number(*a);
+	/* The smallest int64 is written as the minus of a number that is none. */
+	if (a->kind == SQL_NUMBER_TEXT && slice_equal_str(sql_value_text(a), "9223372036854775808")) {
+		*out = sql_int(INT64_MIN);
+		return SL_OK;
+	}
 	if (x.kind == SQL_DOUBLE) {
 		*out = sql_double(-x.d);
 		return SL_OK;
