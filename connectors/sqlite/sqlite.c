@@ -10,6 +10,7 @@
  *     {connector: archive, sql: "INSERT INTO readings(device, t) VALUES (${device}, ${t})"}
  * In `sql` each ${...} becomes a bound parameter, never text. */
 
+#include <ctype.h>
 #include <sqlite3.h>
 
 #include "connector.h"
@@ -179,6 +180,11 @@ static void place_step(struct place *at, char c) {
 	at->column = c == '\n' ? 1 : at->column + 1;
 }
 
+/* ?, ?1, $t, :t, @t: SQLite's own parameters, which would shift ours, and nobody would give them a value. */
+static bool own_parameter(const char *p) {
+	return *p == '?' || ((*p == '$' || *p == ':' || *p == '@') && (isalpha((unsigned char)p[1]) || p[1] == '_'));
+}
+
 static int sql_statement(struct sqlite_action *s, struct sl_err *err) {
 	struct sl_buf out = SL_BUF_INIT;
 	struct place at = {1, 1};
@@ -205,6 +211,13 @@ static int sql_statement(struct sqlite_action *s, struct sl_err *err) {
 				quote = *p == quote ? 0 : quote;
 			else if (*p == '\'' || *p == '"' || *p == '`')
 				quote = *p;
+			else if (p[0] == '-' && p[1] == '-')
+				quote = '\n'; /* a comment ends as a text does */
+			else if (own_parameter(p))
+				r = sl_err_set(err, SL_ESYNTAX,
+					       "sql: `%c` at %u:%u is a parameter of SQLite's own; values are written "
+					       "${name}",
+					       *p, at.line, at.column);
 			sl_buf_put(&out, *p);
 		}
 		for (; n > 0; n--) place_step(&at, *p++);

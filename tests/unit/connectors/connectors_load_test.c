@@ -63,6 +63,10 @@ static void test_load__what_to_write_must_be_said_once(void **state) {
 	SAYS(rig_check(DB "actions:\n  - {connector: db, sql: \"INSERT INTO x VALUES ('${a}')\"}\n%s", ""),
 	     "stands in quotes", "without them");
 	SAYS(rig_check(DB "actions:\n  - {connector: db, sql: \"INSERT INTO x VALUES (${a)\"}\n%s", ""), "no `}`");
+	SAYS(rig_check(DB "actions:\n  - {connector: db, sql: \"INSERT INTO x VALUES ($a, ${b})\"}\n%s", ""),
+	     "`$` at 1:23", "SQLite's own", "${name}");
+	SAYS(rig_check(DB "actions:\n  - {connector: db, sql: \"INSERT INTO x VALUES (?, ${b})\"}\n%s", ""),
+	     "`?` at 1:23");
 }
 
 static void test_load__durability_without_a_log_is_refused(void **state) {
