@@ -35,14 +35,14 @@ static int teardown(void **state) {
 	return 0;
 }
 
-static void announced(struct announce *a) { (void)a; }
+static void announced(struct announce *a) { sl_free(a); }
 
 static void subscribe_as(struct session *s, const char *filter, const struct mqtt_sub_entry *opts, uint32_t sub_id) {
-	struct announce a;
+	struct announce *a = SL_NEW(struct announce);
 	bool is_new;
-	announce_init(&a, s->w, announced);
-	subs_add(s, slice_from_str(filter), opts, sub_id, &a, &is_new);
-	announce_send(&a);
+	announce_init(a, s->w, announced);
+	subs_add(s, slice_from_str(filter), opts, sub_id, a, &is_new);
+	announce_send(a);
 }
 
 static void subscribe(struct session *s, const char *filter, uint8_t qos) {
@@ -130,19 +130,91 @@ static void test_route__no_local_spares_the_publisher_only(void **state) {
 static void test_route__cached_topic_follows_a_change_of_subscriptions(void **state) {
 	struct fixture *f = *state;
 	struct session *s = session(f, "a");
-	assert_false(publish(f, "t", 1, NULL));
+	/* Kept from the second time on. */
+	for (int i = 0; i < 3; i++) assert_false(publish(f, "t", 1, NULL));
 	subscribe(s, "t", 1);
-	assert_true(publish(f, "t", 1, NULL));
+	for (int i = 0; i < 3; i++) assert_true(publish(f, "t", 1, NULL));
 	assert_true(subs_remove(s, SL_SLICE_LIT("t")));
 	assert_false(publish(f, "t", 1, NULL));
-	assert_int_equal(s->queue.len, 1);
+	assert_int_equal(s->queue.len, 3);
+}
+
+static size_t routes_kept(struct fixture *f) {
+	struct topic_cache_stats stats;
+	topic_cache_stats(f->w->routes, &stats);
+	return stats.entries;
+}
+
+static void test_route__is_kept_when_met_again_or_costly(void **state) {
+	struct fixture *f = *state;
+	struct session *s = session(f, "a");
+	subscribe(s, "t/+", 0);
+	publish(f, "t/1", 0, NULL);
+	assert_int_equal(routes_kept(f), 0);
+	publish(f, "t/1", 0, NULL);
+	assert_int_equal(routes_kept(f), 1);
+	static const char *const more[] = {"t/#", "+/2", "+/+", "#"};
+	for (size_t i = 0; i < SL_ARRAY_LEN(more); i++) subscribe(s, more[i], 0);
+	publish(f, "t/2", 0, NULL);
+	assert_int_equal(routes_kept(f), 2);
+}
+
+/* ---- two workers ---- */
+
+static int setup_two(void **state) {
+	struct fixture *f;
+	struct broker_settings set;
+	setup(state);
+	f = *state;
+	broker_free(f->b);
+	broker_settings_default(&set);
+	set.workers = 2;
+	assert_int_equal(broker_new(&set, &f->b, NULL), SL_OK);
+	f->w = &f->b->workers[0];
+	return 0;
+}
+
+static void run_letters(struct fixture *f) {
+	bool any = true;
+	while (any) {
+		any = false;
+		for (uint32_t i = 0; i < f->b->workers_len; i++) any |= sl_loop_run_rest(f->b->workers[i].loop);
+	}
+}
+
+static void test_subs__others_hear_of_the_first_and_of_the_last(void **state) {
+	struct fixture *f = *state;
+	struct session *a = session(f, "a"), *b = session(f, "b");
+	struct fixture other = {.b = f->b, .w = &f->b->workers[1]};
+	struct session *far = session(&other, "far");
+	struct sl_slice t = SL_SLICE_LIT("t");
+	assert_false(publish(&other, "t", 1, NULL));
+	subscribe(far, "t", 1); /* known here as another worker's: a's is the first here all the same */
+	run_letters(f);
+	subscribe(a, "t", 1);
+	subscribe(b, "t", 1);
+	run_letters(f);
+	for (uint32_t i = 0; i < 2; i++) {
+		const struct topic_trie *trie = f->b->workers[i].subs;
+		size_t count;
+		topic_trie_values(trie, topic_trie_find(trie, t), &count);
+		assert_int_equal(count, i == 0 ? 3 : 2); /* each other worker once */
+	}
+	assert_true(subs_remove(far, t));
+	assert_true(subs_remove(a, t));
+	run_letters(f);
+	assert_true(publish(&other, "t", 1, NULL)); /* for b */
+	assert_true(subs_remove(b, t));
+	run_letters(f);
+	assert_false(publish(&other, "t", 1, NULL));
+	for (uint32_t i = 0; i < 2; i++) assert_int_equal(topic_trie_filters(f->b->workers[i].subs), 0);
 }
 
 static void test_subs__the_same_filter_again_replaces_its_options(void **state) {
 	struct fixture *f = *state;
 	struct session *s = session(f, "a");
 	subscribe(s, "t", 0);
-	publish(f, "t", 1, NULL); /* cached with QoS 0 */
+	for (int i = 0; i < 2; i++) publish(f, "t", 1, NULL); /* kept with QoS 0 */
 	subscribe(s, "t", 1);
 	publish(f, "t", 1, NULL);
 	assert_int_equal(s->subs_len, 1);
@@ -186,6 +258,8 @@ int main(void) {
 	    TEST(test_route__overlapping_filters_deliver_once_with_the_highest_qos),
 	    TEST(test_route__no_local_spares_the_publisher_only),
 	    TEST(test_route__cached_topic_follows_a_change_of_subscriptions),
+	    TEST(test_route__is_kept_when_met_again_or_costly),
+	    cmocka_unit_test_setup_teardown(test_subs__others_hear_of_the_first_and_of_the_last, setup_two, teardown),
 	    TEST(test_subs__the_same_filter_again_replaces_its_options),
 	    TEST(test_subs__ten_thousand_filters_of_one_session),
 	    TEST(test_broker__publish_of_a_rule_is_checked),
