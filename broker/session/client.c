@@ -28,7 +28,7 @@ static void client_timer(struct sl_timer *t) {
 	}
 	uint64_t limit = (uint64_t)c->keep_alive_s * 1500, now = sl_loop_now_ms(c->w->loop);
 	/* What it sent lies unread while we hold it back: that is not its silence. */
-	if (c->pauses) c->last_in_ms = now;
+	if (c->pauses & ~CLIENT_PAUSE_OUT) c->last_in_ms = now;
 	uint64_t silent = now - c->last_in_ms;
 	if (silent < limit) {
 		sl_timer_set(c->w->loop, t, limit - silent);
@@ -127,6 +127,7 @@ void client_resume(struct client *c, enum client_pause why) {
 
 static void on_drain(struct sl_stream *st) {
 	struct client *c = client_of(st);
+	c->answers = 0;
 	client_resume(c, CLIENT_PAUSE_OUT);
 	if (c->s) session_pump(c->s);
 }
@@ -205,7 +206,7 @@ static bool handle_frame(struct client *c, const struct mqtt_frame *f) {
 
 static size_t on_read(struct sl_stream *st, struct sl_slice bytes) {
 	struct client *c = client_of(st);
-	size_t used = 0, limit = c->w->b->set.max_packet_size;
+	size_t used = 0, limit = c->w->b->set.max_packet_size, before = sl_stream_pending(st);
 	c->last_in_ms = sl_loop_now_ms(c->w->loop);
 	/* Who speaks something else is not waited for until a whole packet might be there. */
 	if (sl_unlikely(c->state == CLIENT_CONNECTING) && bytes.n > 0 && (uint8_t)bytes.p[0] != MQTT_CONNECT << 4) {
@@ -224,8 +225,12 @@ static size_t on_read(struct sl_stream *st, struct sl_slice bytes) {
 		if (!handle_frame(c, &f)) break;
 		used += f.size;
 	}
-	/* A client that sends and never reads: its answers may not pile up without end. */
-	if (sl_unlikely(sl_stream_pending(st) > CLIENT_OUT_HIGH) && st->blocked) {
+	/* A client that sends and never reads: its answers may not pile up without end. What others published to it does not
+	 * count: its acknowledgements and its UNSUBSCRIBE are the way out of a flood. */
+	size_t after = sl_stream_pending(st);
+	if (before == 0) c->answers = 0;
+	if (sl_unlikely(after > before)) c->answers += (uint32_t)(after - before);
+	if (sl_unlikely(c->answers > CLIENT_OUT_HIGH) && st->blocked) {
 		client_pause(c, CLIENT_PAUSE_OUT);
 		sl_stream_tell_drained(st);
 	}

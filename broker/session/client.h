@@ -24,7 +24,7 @@ enum client_pause {
 	CLIENT_PAUSE_OUT = 8,     /* it does not read what we answer */
 };
 
-/* Where reading rests while the client lets our answers lie, and what it may have in deferred acknowledgements. */
+/* How many bytes of answers a client may let lie before reading rests, and what it may have in deferred acknowledgements. */
 enum { CLIENT_OUT_HIGH = 256 * 1024, CLIENT_ACKS_MAX = 1024, CLIENT_OUT_QUEUE = 64 * 1024 };
 
 /* A publish of QoS 1 or 2 whose acknowledgement waits: for its rules, or for an earlier one's [MQTT-4.6.0-2]. The client
@@ -53,6 +53,7 @@ struct client {
 	char **aliases;      /* topic of each alias, lazily; aliases_len is what was announced */
 	struct sl_list acks; /* of struct client_entry, in the order of the publishes */
 	uint32_t acks_len, acks_qos1;
+	uint32_t answers;    /* bytes of what it caused itself, since the output was last empty */
 	uint32_t packet_max; /* the largest the client takes */
 	uint16_t aliases_len;
 	uint16_t keep_alive_s;

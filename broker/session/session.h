@@ -50,7 +50,7 @@ struct session {
 	uint64_t offline_since_ms;
 	uint32_t expiry_s;
 	uint16_t window;    /* how many may be in `out` */
-	uint16_t holds;     /* full queues that hold back this publisher */
+	uint32_t holds;     /* full queues that hold back this publisher */
 	bool persistent_v3; /* 3.x: clean session was 0 */
 	bool stalled;
 	struct sl_list replaying; /* in the worker's list while `replay` is there */

@@ -6,6 +6,7 @@ import unittest
 
 from cases import Case, both, ours_only, v5
 from harness import packet as m
+from harness.broker import wait_until
 from harness.client import Closed
 
 ROWS = {"connectors": {"rows": {"type": "null", "delay": "20ms"}},
@@ -62,7 +63,7 @@ class ReceiveMaximumCases(Case):
             p.publish(self.t, b"%d" % n, qos=1)
         for n in range(20):
             s.expect(m.PUBLISH, payload=b"%d" % n)
-        s.close()
+        s.disconnect()
         p.publish(self.t, b"20", qos=1)
         s = self.keeping(properties={"receive_maximum": 3})
         first = [s.expect(m.PUBLISH, payload=b"%d" % n, dup=True) for n in range(3)]
@@ -155,6 +156,31 @@ class Greed(Case, unittest.TestCase):
         p.publish("end", b"", qos=1)
         # 64 MB a worker, and what a sanitizer keeps of freed memory; all of them would be 600 MB.
         self.assertLess(self.broker.rss_kb() - before, 450_000)
+
+    def test_flood__who_does_not_keep_up_can_still_publish_and_unsubscribe(self):
+        slow, p, w = self.client(), self.client(), self.subscriber(self.t + "/out")
+        slow.subscribe(self.t, qos=0)
+        flood = m.publish(self.t, bytes(50000))
+        for _ in range(400):  # 20 MB: more than sockets hold
+            p.send(flood)
+        p.publish("end", b"", qos=1)
+        for n in range(20):
+            slow.send(m.publish(self.t + "/out", b"%d" % n))
+            w.receive(self.t + "/out", b"%d" % n, timeout=2)
+            p.send(flood)
+        slow.send(m.unsubscribe(9, self.t))
+        while slow.recv().kind != m.UNSUBACK:
+            pass
+
+    def test_answers__who_sends_and_never_reads_is_not_read_and_then_closed(self):
+        c = self.client(keepalive=1)
+        c.sock.settimeout(1)
+        with self.assertRaises(OSError):
+            for _ in range(5000):  # more than sockets hold: answers are as long as questions
+                c.send(m.PING * 30000)
+        self.assertLess(self.broker.rss_kb(), 700_000)
+        page = "sluice_keepalive_timeouts_total 1"
+        wait_until(lambda: page in self.broker.get("/metrics")[1], 10)
 
     def test_shared__very_many_in_one_packet(self):
         c = self.client()
