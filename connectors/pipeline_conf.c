@@ -150,7 +150,8 @@ const struct conf_field action_conf_fields[] = {
     {.name = "on_error",
      .type = CONF_TREE,
      .at = offsetof(struct action_conf, on_error),
-     .doc = "What to do with rejected rows instead of writing them to the dead-letter file."},
+     .doc = "What to do with rejected rows instead of writing them to the dead-letter file: `{republish: {...}}`, see "
+	    "rules/reference.md."},
     CONF_END};
 
 int action_conf_check(const struct action_conf *conf, struct conf_at at, struct conf_report *report) {

@@ -221,8 +221,8 @@ static void action_ready_check(struct pipeline_batch *bt) {
 	if (bt->b.not_ready) {
 		if (!p->not_ready) conn_action_ready(p->action->conn, false, bt->b.not_ready);
 		if (!p->not_ready)
-			log_warn(LOG_ACTION, "action is not ready; its rows wait", "action=%s reason=%s",
-				 p->action->name, bt->b.not_ready);
+			log_always(LOG_WARN, LOG_ACTION, "action is not ready; its rows wait", "action=%s reason=%s",
+				   p->action->name, bt->b.not_ready);
 		p->not_ready = true;
 		p->pause_until_ms =
 		    p->now_ms + retry_pause_ms((uint64_t)conf->first_ms, (uint64_t)conf->max_ms, ++p->not_ready_tries);
@@ -230,7 +230,7 @@ static void action_ready_check(struct pipeline_batch *bt) {
 		p->not_ready = false;
 		p->not_ready_tries = 0;
 		conn_action_ready(p->action->conn, true, NULL);
-		log_info(LOG_ACTION, "action is ready", "action=%s", p->action->name);
+		log_always(LOG_INFO, LOG_ACTION, "action is ready", "action=%s", p->action->name);
 	}
 }
 
