@@ -3,9 +3,9 @@
  * Serves subscriptions (one trie a worker, values are pointers to subscription records) and the FROM filters of
  * rules. A filter is a path of nodes, one a level. A node is 32 bytes in one array and is named by its index, the
  * *handle*; it knows its parent, so a filter's text can be told from its handle and nobody needs to store the text
- * again. Level strings are interned: "telemetry" in a million filters is one string, and a topic's level is looked
- * up by text once per match, not once per node. Literal children are found in one hash table for the whole trie,
- * keyed by (parent, level); "+" and "#" children are named in the node.
+ * again. Level strings are interned: "telemetry" in a million filters is one string. Literal children are found in one
+ * hash table for the whole trie, keyed by the parent and the level's text, so that a topic's levels are hashed once per
+ * match; "+" and "#" children are named in the node.
  *
  *     sensor/+/temp, sensor/#         0 root
  *                                      +- 1 "sensor"      + -> 2, # -> 4
