@@ -74,10 +74,15 @@ static void line_write(struct sl_buf *b, const struct sl_reject *r) {
 static int file_open(struct dead_letter *d) {
 	int r = spill_mkdirs(d->dir);
 	if (r != SL_OK) return r;
-	d->fd = open(d->path, O_WRONLY | O_CREAT | O_CLOEXEC, 0666);
+	d->fd = open(d->path, O_RDWR | O_CREAT | O_CLOEXEC, 0666);
 	struct stat st;
 	if (d->fd < 0 || fstat(d->fd, &st) != 0) return sl_status_from_errno(errno);
 	d->size = (uint64_t)st.st_size;
+	/* Half a line that a crash left stays readable as such, and does not spoil the next one. */
+	char last = '\n';
+	if (d->size > 0 && pread(d->fd, &last, 1, (off_t)d->size - 1) == 1 && last != '\n' &&
+	    pwrite(d->fd, "\n", 1, (off_t)d->size) == 1)
+		d->size++;
 	return SL_OK;
 }
 

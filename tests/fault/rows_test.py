@@ -48,6 +48,16 @@ class Rows(unittest.TestCase):
         self.assertEqual((action["delivered"], action["rejected"]), (900, 100))
         self.assertEqual(load.ids(self.db), {i for i in range(1000) if i % 10 != 3})
 
+    def test_dead_letters__half_a_line_of_a_crash_does_not_spoil_the_next(self):
+        load.make_table(self.db, "CREATE TABLE readings (id INTEGER, v INTEGER CHECK (v <> 5))")
+        dead = self.folder / "data/dead/store.0.jsonl"
+        dead.parent.mkdir(parents=True)
+        dead.write_text('{"at":"2026-')
+        with Broker(load.into_table(self.folder), folder=self.folder) as broker:
+            self.publish(broker, 10)
+            broker.wait_settled("store")
+        self.assertEqual(json.loads(dead.read_text().splitlines()[1])["row"], {"id": 5, "v": 5})
+
     def test_on_error__refused_row_is_published_with_its_reason(self):
         load.make_table(self.db, "CREATE TABLE readings (id INTEGER, v INTEGER CHECK (v <> 5))")
         told = {"on_error": {"republish": {"topic": "dead/${rule}", "payload": "${.}"}}}
