@@ -39,6 +39,8 @@ struct sl_loop {
 	struct sl_wheel wheel;
 	uv_loop_t uv;
 	uv_async_t uv_keep;
+	uint32_t reads; /* of this tick, and what they brought: see loop_breathe() */
+	uint64_t read_bytes;
 	bool more;   /* this tick left work for the next: do not sleep */
 	bool uv_due; /* the libuv descriptor was among the events */
 	bool started, joined;

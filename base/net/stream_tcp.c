@@ -66,7 +66,10 @@ static ssize_t read_once(struct sl_stream_tcp *t, struct sl_slice *bytes, size_t
 		*asked = s->in.cap - s->in.n;
 	}
 	ssize_t n = recv(t->watch.fd, base + s->in.n, *asked, MSG_DONTWAIT);
-	if (n > 0) *bytes = slice_make(base, s->in.n + (size_t)n);
+	if (n <= 0) return n;
+	s->loop->reads++;
+	s->loop->read_bytes += (uint64_t)n;
+	*bytes = slice_make(base, s->in.n + (size_t)n);
 	return n;
 }
 
