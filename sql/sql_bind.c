@@ -245,9 +245,9 @@ static struct sql_node *bind_call(struct sql_unit *u, struct sql_node *n) {
 		link = &(*link)->next;
 		x = next;
 	}
-	n->fn = sql_fn_find(n->name);
+	n->fn = sql_fn_find(u->p->dialect, n->name);
 	if (!n->fn) {
-		const char *near = sql_fn_nearest(n->name);
+		const char *near = sql_fn_nearest(u->p->dialect, n->name);
 		sql_front_fail(u->f, n->at, SL_ENOTFOUND,
 			       near ? "unknown function '%.*s'; did you mean %s()?" : "unknown function '%.*s'%s",
 			       SL_SLICE_ARG(n->name), near ? near : "");

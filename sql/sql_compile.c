@@ -157,6 +157,7 @@ int sql_emit_constant(struct sql_unit *u, struct sql_node *n, struct sql_value *
 	u->vm->budget = SQL_BUDGET;
 	sl_arena_reset(&u->vm->arena);
 	enum sql_outcome o = sql_vm_exec(u->vm, &code, u->vm->registers, 0, &v);
+	sql_code_fini(&code);
 	if (o != SQL_PRODUCED) return u->vm->err.status ? u->vm->err.status : SL_EINVAL;
 	*out = sql_value_copy(u->f->arena, &v);
 	return SL_OK;
@@ -203,6 +204,7 @@ int sql_compile(struct sl_slice text, const struct sql_compile_opts *opts, struc
 
 void sql_program_free(struct sql_program *p) {
 	if (!p) return;
+	sql_code_fini(&p->code);
 	sl_arena_fini(&p->arena);
 	sl_free(p);
 }

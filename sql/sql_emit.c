@@ -17,10 +17,22 @@ void sql_emit_init(struct sql_emit *e, struct sql_unit *u) {
 	e->journal = SL_NEW_ARRAY(uint16_t, SQL_REGISTERS_MAX + 1);
 }
 
+static void release_sites(const struct sql_site *sites, size_t n) {
+	for (size_t i = 0; i < n; i++)
+		if (sites[i].prepared && sites[i].fn->release) sites[i].fn->release(sites[i].prepared);
+}
+
+void sql_code_fini(struct sql_code *code) {
+	release_sites(code->sites, code->n_sites);
+	code->n_sites = 0;
+}
+
 void sql_emit_fini(struct sql_emit *e) {
 	sl_free(e->steps);
 	sl_free(e->consts);
 	sl_free(e->handlers);
+	release_sites(e->sites, e->n_sites);
+	sl_free(e->sites);
 	sl_free(e->path_reg);
 	sl_free(e->column_reg);
 	sl_free(e->definite);
@@ -44,8 +56,15 @@ void sql_emit_finish(struct sql_emit *e, struct sl_arena *arena, struct sql_code
 				  .n_once = e->n_once};
 	code->steps = SL_ARENA_ARRAY(arena, struct sql_step, e->n_steps + 1);
 	if (e->n_steps) memcpy(code->steps, e->steps, e->n_steps * sizeof *e->steps);
-	for (uint32_t i = 0; i < code->n_steps; i++)
-		if (code->steps[i].op == SQL_OP_PUT) code->steps[i].target = copy_target(arena, code->steps[i].target);
+	code->sites = SL_ARENA_ARRAY(arena, struct sql_site, e->n_sites + 1);
+	if (e->n_sites) memcpy(code->sites, e->sites, e->n_sites * sizeof *e->sites);
+	code->n_sites = (uint32_t)e->n_sites;
+	e->n_sites = 0; /* the code owns what they have prepared */
+	for (uint32_t i = 0; i < code->n_steps; i++) {
+		struct sql_step *s = &code->steps[i];
+		if (s->op == SQL_OP_PUT) s->target = copy_target(arena, s->target);
+		if (s->op == SQL_OP_CALL) s->site = &code->sites[s->jump];
+	}
 	code->consts = SL_ARENA_ARRAY(arena, struct sql_value, e->n_consts + 1);
 	for (size_t i = 0; i < e->n_consts; i++) code->consts[i] = sql_value_copy(arena, &e->consts[i]);
 	code->handlers = SL_ARENA_ARRAY(arena, struct sql_handler, e->n_handlers + 1);
@@ -431,6 +450,25 @@ static void coalesce_into(struct sql_emit *e, const struct sql_node *n, uint16_t
 	sql_emit_patch_chain(e, ends);
 }
 
+/* The number of a call's site, with what its constant arguments allow to prepare. */
+static uint32_t new_site(struct sql_emit *e, const struct sql_node *n) {
+	struct sql_unit *u = e->u;
+	SL_GROW(e->sites, e->n_sites, e->room_sites);
+	struct sql_site *site = &e->sites[e->n_sites++];
+	*site = (struct sql_site){.fn = n->fn};
+	if (n->fn->prepare && u->f->status == SL_OK) {
+		const struct sql_value **arg = SL_ARENA_ARRAY(u->f->arena, const struct sql_value *, n->n_args + 1u);
+		uint32_t i = 0;
+		for (struct sql_node *x = n->args; x; x = x->next)
+			arg[i++] = x->kind == SQL_N_LITERAL ? &x->value : NULL;
+		if (!u->vm) u->vm = sql_vm_new();
+		struct sql_call c = {.vm = u->vm, .arena = &u->vm->arena, .fn = n->fn};
+		int r = n->fn->prepare(&c, arg, i, &site->prepared);
+		if (r != SL_OK) sql_front_fail(u->f, n->at, r, "%s", sl_err_text(sql_vm_error(u->vm)));
+	}
+	return (uint32_t)e->n_sites - 1;
+}
+
 static void call_into(struct sql_emit *e, const struct sql_node *n, uint16_t dst) {
 	if (slice_equal_str(n->name, "try")) {
 		try_into(e, n, dst);
@@ -443,7 +481,7 @@ static void call_into(struct sql_emit *e, const struct sql_node *n, uint16_t dst
 	uint16_t base = args_block(e, n);
 	uint32_t s = step3(e, SQL_OP_CALL, n, dst, base, 0);
 	e->steps[s].n = n->n_args;
-	e->steps[s].fn = n->fn;
+	e->steps[s].jump = new_site(e, n);
 }
 
 static void slice_into(struct sql_emit *e, struct sql_node *n, uint16_t dst) {

@@ -13,6 +13,8 @@ struct sql_emit {
 	size_t n_consts, room_consts;
 	struct sql_handler *handlers;
 	size_t n_handlers, room_handlers;
+	struct sql_site *sites; /* a CALL step holds the number of its site until sql_emit_finish() */
+	size_t n_sites, room_sites;
 	uint32_t n_registers, n_once;
 	uint16_t *path_reg; /* by path number: where it is loaded */
 	size_t n_path_reg;

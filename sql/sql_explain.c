@@ -76,7 +76,7 @@ static void print_effect(const struct sql_program *p, const struct sql_code *cod
 		case 'b': print_operand(code, s->b, out); break;
 		case 'p': sql_path_print(&p->paths[s->n], out); break;
 		case 'c': print_column(p, s->n, out); break;
-		case 'f': sl_buf_append_str(out, s->fn->name); break;
+		case 'f': sl_buf_append_str(out, s->site->fn->name); break;
 		case 'r': print_run(s, out); break;
 		case 'j': sl_buf_printf(out, "%u", s->jump); break;
 		case 't': print_target(s->target, out); break;

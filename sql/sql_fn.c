@@ -4,7 +4,7 @@
 #include "sql_vm.h"
 #include "utf8.h"
 
-enum { FAMILIES_MAX = 16, BUILT_IN = 13 };
+enum { FAMILIES_MAX = 48, BUILT_IN = 13 };
 static const struct sql_fn_family *families[FAMILIES_MAX] = {
     &sql_fn_math,  &sql_fn_bits,    &sql_fn_string, &sql_fn_format, &sql_fn_array, &sql_fn_map,  &sql_fn_json,
     &sql_fn_check, &sql_fn_convert, &sql_fn_codec,  &sql_fn_hash,   &sql_fn_time,  &sql_fn_misc,
@@ -23,21 +23,27 @@ void sql_fn_register(const struct sql_fn_family *family) {
 	families[n_families++] = family;
 }
 
-const struct sql_fn *sql_fn_find(struct sl_slice name) {
+static bool is_called(enum sql_dialect dialect, struct sl_slice name, const struct sql_fn *fn) {
+	if (dialect == SQL_AWS) return slice_equal_nocase(name, slice_from_str(fn->name));
+	return slice_equal_str(name, fn->name);
+}
+
+const struct sql_fn *sql_fn_find(enum sql_dialect dialect, struct sl_slice name) {
 	size_t n;
 	const struct sql_fn_family *const *f = sql_fn_families(&n);
 	for (size_t i = 0; i < n; i++)
-		for (size_t j = 0; j < f[i]->n; j++)
-			if (slice_equal_str(name, f[i]->fns[j].name)) return &f[i]->fns[j];
+		for (size_t j = 0; j < f[i]->n && f[i]->dialect == dialect; j++)
+			if (is_called(dialect, name, &f[i]->fns[j])) return &f[i]->fns[j];
 	return NULL;
 }
 
-const char *sql_fn_nearest(struct sl_slice name) {
+const char *sql_fn_nearest(enum sql_dialect dialect, struct sl_slice name) {
 	const char *names[512];
 	size_t n, count = 0;
 	const struct sql_fn_family *const *f = sql_fn_families(&n);
 	for (size_t i = 0; i < n; i++)
-		for (size_t j = 0; j < f[i]->n && count < SL_ARRAY_LEN(names); j++) names[count++] = f[i]->fns[j].name;
+		for (size_t j = 0; j < f[i]->n && f[i]->dialect == dialect && count < SL_ARRAY_LEN(names); j++)
+			names[count++] = f[i]->fns[j].name;
 	return slice_nearest(name, names, count);
 }
 
@@ -115,9 +121,10 @@ static int convert(struct sql_call *c, char kind, struct sql_value *v, uint32_t 
 	return SL_EINVAL;
 }
 
-int sql_fn_call(struct sql_vm *vm, const struct sql_fn *fn, struct sql_value *args, uint32_t n, struct sql_value *out) {
-	struct sql_call c = {.vm = vm, .arena = &vm->arena, .fn = fn};
-	const char *kind = fn->args;
+int sql_fn_call(struct sql_vm *vm, const struct sql_site *site, struct sql_value *args, uint32_t n,
+		struct sql_value *out) {
+	struct sql_call c = {.vm = vm, .arena = &vm->arena, .fn = site->fn, .prepared = site->prepared};
+	const char *kind = c.fn->args;
 	for (uint32_t i = 0; i < n; i++) {
 		if (*kind == '?') kind++;
 		int r = convert(&c, *kind, &args[i], i);
@@ -126,7 +133,7 @@ int sql_fn_call(struct sql_vm *vm, const struct sql_fn *fn, struct sql_value *ar
 		if (kind[1] && kind[1] != '*') kind++;
 	}
 	if (sl_unlikely(vm->budget == 0)) return sql_vm_exhausted(vm);
-	return fn->call(&c, args, n, out);
+	return c.fn->call(&c, args, n, out);
 }
 
 /* Table cells: a bar would end one. */
@@ -137,12 +144,13 @@ static void cell(struct sl_buf *out, const char *text) {
 	}
 }
 
-void sql_fn_print(struct sl_buf *out) {
-	size_t n;
+void sql_fn_print(enum sql_dialect dialect, struct sl_buf *out) {
+	size_t n, printed = 0;
 	const struct sql_fn_family *const *f = sql_fn_families(&n);
 	for (size_t i = 0; i < n; i++) {
-		sl_buf_printf(out, "%s### %s\n\n| call | meaning | example |\n| --- | --- | --- |\n", i ? "\n" : "",
-			      f[i]->name);
+		if (f[i]->dialect != dialect) continue;
+		sl_buf_printf(out, "%s### %s\n\n| call | meaning | example |\n| --- | --- | --- |\n",
+			      printed++ ? "\n" : "", f[i]->name);
 		for (size_t j = 0; j < f[i]->n; j++) {
 			const struct sql_fn *fn = &f[i]->fns[j];
 			sl_buf_append_str(out, "| `");

@@ -1,6 +1,6 @@
 /* sql_fn.h: the functions of the language, as tables of descriptors.
  *
- * One table per family (fn_*.c). A row says how the function is called, what its arguments must be, what it does, when
+ * One table per family (fn/fn_*.c for the standard dialect, aws/fn_aws_*.c for aws). A row says how the function is called, what its arguments must be, what it does, when
  * it fails, and an example with its result; the examples run as tests and make the reference. A family that lives in a
  * higher layer hands its table to sql_fn_register() before the first compilation.
  *
@@ -9,6 +9,13 @@
  *     l array   m object, or text holding one   a anything, as it is
  * The engine checks and converts before the call: s and t arrive as STRING or BYTES, i as INT, n as INT or DOUBLE, l as
  * LIST, m as MAP.
+ *
+ * Families of the aws dialect are looked up without regard to case and are handed their arguments as they are ('a'): there
+ * a wrong kind or count is no error but Undefined, which each function knows to give.
+ *
+ * Work that constant arguments allow once (a regular expression, a date format) is done when the rule is made: prepare()
+ * gets the constant arguments and its result is handed to every call (call->prepared). It is freed with the program, and
+ * may be used by several threads at once, so it does not change.
  *
  * Lifetime: tables are static. Values given back may borrow from the arguments or from the arena of the run.
  * Thread: pure functions any; registration before threads start. Errors: fail with sql_call_fail(). */
@@ -24,6 +31,7 @@ struct sql_call {
 	struct sql_vm *vm;
 	struct sl_arena *arena;
 	const struct sql_fn *fn;
+	const void *prepared; /* what prepare() made for this place of the program; NULL: nothing */
 };
 
 struct sql_fn {
@@ -36,25 +44,36 @@ struct sql_fn {
 	const char *errors;  /* besides arguments of the wrong kind; NULL: none */
 	const char *example; /* an expression */
 	const char *gives;   /* its result as JSON */
+	/* arg[i] is the constant value of argument i, or NULL when only the run knows it. *prepared stays NULL when there is
+	 * nothing to do. Fails with sql_call_fail(): the rule is refused, with the place of the call. May be NULL. */
+	int (*prepare)(struct sql_call *c, const struct sql_value *const *arg, uint32_t n, void **prepared);
+	void (*release)(void *prepared);
 };
 struct sql_fn_family {
 	const char *name;
 	const struct sql_fn *fns;
 	size_t n;
+	enum sql_dialect dialect;
 };
 
 /* All families, built in ones first. */
 const struct sql_fn_family *const *sql_fn_families(size_t *count);
 void sql_fn_register(const struct sql_fn_family *family);
-const struct sql_fn *sql_fn_find(struct sl_slice name);
+const struct sql_fn *sql_fn_find(enum sql_dialect dialect, struct sl_slice name);
 /* The nearest known name, or NULL. */
-const char *sql_fn_nearest(struct sl_slice name);
+const char *sql_fn_nearest(enum sql_dialect dialect, struct sl_slice name);
 void sql_fn_arity(const struct sql_fn *fn, uint32_t *least, uint32_t *most); /* most UINT32_MAX: any number */
 /* The reference as Markdown, one table a family. */
-void sql_fn_print(struct sl_buf *out);
+void sql_fn_print(enum sql_dialect dialect, struct sl_buf *out);
 
+/* One call in a program. */
+struct sql_site {
+	const struct sql_fn *fn;
+	void *prepared;
+};
 /* Checks and converts the arguments in place, then calls. */
-int sql_fn_call(struct sql_vm *vm, const struct sql_fn *fn, struct sql_value *args, uint32_t n, struct sql_value *out);
+int sql_fn_call(struct sql_vm *vm, const struct sql_site *site, struct sql_value *args, uint32_t n,
+		struct sql_value *out);
 
 /* Returns SL_EINVAL; the text is prefixed with the function's name. */
 int sql_call_fail(struct sql_call *c, const char *fmt, ...) sl_printf(2, 3);

@@ -34,7 +34,7 @@ struct sql_step {
 	uint32_t jump;
 	uint32_t n;
 	union {
-		const struct sql_fn *fn;
+		const struct sql_site *site;          /* CALL */
 		double number;                        /* *_N: constant b as a double */
 		const struct sql_target_step *target; /* PUT */
 	};
@@ -52,8 +52,12 @@ struct sql_code {
 	struct sql_handler *handlers;
 	uint32_t n_steps, n_consts, n_handlers;
 	uint32_t n_registers, n_once;
-	struct sl_slice text; /* for places in messages */
+	struct sl_slice text;   /* for places in messages */
+	struct sql_site *sites; /* of CALL steps */
+	uint32_t n_sites;
 };
+/* Frees what calls have prepared. */
+void sql_code_fini(struct sql_code *code);
 
 struct sql_program {
 	struct sl_arena arena;

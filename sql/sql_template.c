@@ -114,6 +114,7 @@ int sql_template_compile(struct sl_slice text, struct sql_program *p, enum sql_t
 
 void sql_template_free(struct sql_template *t) {
 	if (!t) return;
+	for (size_t i = 0; i < t->n_parts; i++) sql_code_fini(&t->parts[i].code);
 	sl_arena_fini(&t->arena);
 	sl_free(t);
 }

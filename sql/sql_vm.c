@@ -403,7 +403,7 @@ enum sql_outcome sql_vm_exec(struct sql_vm *vm, const struct sql_code *code, str
 		NEXT;
 	}
 	OP(CALL) {
-		CHECK(sql_fn_call(vm, s->fn, r + s->a, s->n, DST));
+		CHECK(sql_fn_call(vm, s->site, r + s->a, s->n, DST));
 		NEXT;
 	}
 	OP(REJECT) { return SQL_FILTERED; }

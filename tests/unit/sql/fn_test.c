@@ -63,7 +63,7 @@ static void test_fn__every_row_is_complete(void **state) {
 			assert_non_null(fn->usage);
 			assert_non_null(fn->doc);
 			assert_int_equal(fn->example == NULL, fn->gives == NULL);
-			assert_ptr_equal(sql_fn_find(slice_from_str(fn->name)), fn);
+			assert_ptr_equal(sql_fn_find(f[i]->dialect, slice_from_str(fn->name)), fn);
 		}
 }
 
@@ -123,7 +123,7 @@ static void test_readme__function_table_is_current(void **state) {
 	char block[4096];
 	for (size_t n; (n = fread(block, 1, sizeof block, f)) > 0;) sl_buf_append(&readme, block, n);
 	fclose(f);
-	sql_fn_print(&printed);
+	sql_fn_print(SQL_STANDARD, &printed);
 	/* Not as it should be? `sql_fn_test print` prints what belongs there. */
 	assert_true(slice_find(sl_buf_slice(&readme), sl_buf_slice(&printed)) >= 0);
 	sl_buf_fini(&readme);
@@ -134,7 +134,7 @@ int main(int argc, char **argv) {
 	(void)argv;
 	if (argc > 1) {
 		struct sl_buf out = SL_BUF_INIT;
-		sql_fn_print(&out);
+		sql_fn_print(SQL_STANDARD, &out);
 		fwrite(out.p, 1, out.n, stdout);
 		sl_buf_fini(&out);
 		return 0;

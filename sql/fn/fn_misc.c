@@ -83,4 +83,4 @@ static const struct sql_fn table[] = {
      .example = "strlen(uuid_v4_no_hyphen())",
      .gives = "32"},
 };
-const struct sql_fn_family sql_fn_misc = {"Message and identifiers", table, SL_ARRAY_LEN(table)};
+const struct sql_fn_family sql_fn_misc = {"Message and identifiers", table, SL_ARRAY_LEN(table), SQL_STANDARD};

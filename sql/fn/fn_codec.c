@@ -106,4 +106,4 @@ static const struct sql_fn table[] = {
      .example = "base64_decode('YQ==')",
      .gives = "\"a\""},
 };
-const struct sql_fn_family sql_fn_codec = {"Encodings", table, SL_ARRAY_LEN(table)};
+const struct sql_fn_family sql_fn_codec = {"Encodings", table, SL_ARRAY_LEN(table), SQL_STANDARD};

@@ -173,4 +173,4 @@ static const struct sql_fn table[] = {
      .example = "map('{\"a\":1}')",
      .gives = "{\"a\":1}"},
 };
-const struct sql_fn_family sql_fn_convert = {"Conversion", table, SL_ARRAY_LEN(table)};
+const struct sql_fn_family sql_fn_convert = {"Conversion", table, SL_ARRAY_LEN(table), SQL_STANDARD};

@@ -31,4 +31,4 @@ static const struct sql_fn table[] = {
      .example = "json_decode('{\"a\":1}').a",
      .gives = "1"},
 };
-const struct sql_fn_family sql_fn_json = {"JSON", table, SL_ARRAY_LEN(table)};
+const struct sql_fn_family sql_fn_json = {"JSON", table, SL_ARRAY_LEN(table), SQL_STANDARD};

@@ -400,4 +400,4 @@ static const struct sql_fn table[] = {
      .example = "timezone_to_second('+0530')",
      .gives = "19800"},
 };
-const struct sql_fn_family sql_fn_time = {"Time", table, SL_ARRAY_LEN(table)};
+const struct sql_fn_family sql_fn_time = {"Time", table, SL_ARRAY_LEN(table), SQL_STANDARD};

@@ -104,4 +104,4 @@ static const struct sql_fn table[] = {
      .example = "try(int('x'), -1)",
      .gives = "-1"},
 };
-const struct sql_fn_family sql_fn_check = {"Kinds and absence", table, SL_ARRAY_LEN(table)};
+const struct sql_fn_family sql_fn_check = {"Kinds and absence", table, SL_ARRAY_LEN(table), SQL_STANDARD};

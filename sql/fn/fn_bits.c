@@ -221,4 +221,4 @@ static const struct sql_fn table[] = {
      .example = "subbits(hexstr2bin('FFFE'), 1, 16, 'integer', 'signed')",
      .gives = "-2"},
 };
-const struct sql_fn_family sql_fn_bits = {"Bits", table, SL_ARRAY_LEN(table)};
+const struct sql_fn_family sql_fn_bits = {"Bits", table, SL_ARRAY_LEN(table), SQL_STANDARD};

@@ -204,4 +204,4 @@ static const struct sql_fn table[] = {
      .example = "random() < 1",
      .gives = "true"},
 };
-const struct sql_fn_family sql_fn_math = {"Numbers", table, SL_ARRAY_LEN(table)};
+const struct sql_fn_family sql_fn_math = {"Numbers", table, SL_ARRAY_LEN(table), SQL_STANDARD};

@@ -101,4 +101,4 @@ static const struct sql_fn table[] = {
      .example = "contains(2, [1, 2])",
      .gives = "true"},
 };
-const struct sql_fn_family sql_fn_array = {"Arrays", table, SL_ARRAY_LEN(table)};
+const struct sql_fn_family sql_fn_array = {"Arrays", table, SL_ARRAY_LEN(table), SQL_STANDARD};

@@ -162,4 +162,4 @@ static const struct sql_fn table[] = {
      .example = "map_to_entries('{\"k\":\"v\"}')",
      .gives = "[{\"key\":\"k\",\"value\":\"v\"}]"},
 };
-const struct sql_fn_family sql_fn_map = {"Objects", table, SL_ARRAY_LEN(table)};
+const struct sql_fn_family sql_fn_map = {"Objects", table, SL_ARRAY_LEN(table), SQL_STANDARD};

@@ -225,4 +225,4 @@ static const struct sql_fn table[] = {
      .example = "join_to_sql_values_string(['it''s', 1])",
      .gives = "\"'it''s', 1\""},
 };
-const struct sql_fn_family sql_fn_format = {"Formats", table, SL_ARRAY_LEN(table)};
+const struct sql_fn_family sql_fn_format = {"Formats", table, SL_ARRAY_LEN(table), SQL_STANDARD};

@@ -94,4 +94,4 @@ static const struct sql_fn table[] = {
      .example = "substr(hash('sha3_256', 'abc'), 0, 8)",
      .gives = "\"3a985da7\""},
 };
-const struct sql_fn_family sql_fn_hash = {"Digests", table, SL_ARRAY_LEN(table)};
+const struct sql_fn_family sql_fn_hash = {"Digests", table, SL_ARRAY_LEN(table), SQL_STANDARD};

@@ -507,4 +507,4 @@ static const struct sql_fn table[] = {
      .example = "unescape('a\\x41')",
      .gives = "\"aA\""},
 };
-const struct sql_fn_family sql_fn_string = {"Text", table, SL_ARRAY_LEN(table)};
+const struct sql_fn_family sql_fn_string = {"Text", table, SL_ARRAY_LEN(table), SQL_STANDARD};
