@@ -1,0 +1,50 @@
+/* sql_case.c: see sql_command_int.h. A rule and a message for it: checked, compiled, run. */
+#include "clock.h"
+#include "sql_command_int.h"
+#include "topic.h"
+#include "utf8.h"
+
+static int case_dialect(const struct sql_case *c, enum sql_dialect *out, struct sl_err *err) {
+	static const char *const names[] = {"standard", "aws"};
+	*out = SQL_STANDARD;
+	if (slice_equal_str(c->dialect, "standard")) return SL_OK;
+	*out = SQL_AWS;
+	if (slice_equal_str(c->dialect, "aws")) return SL_OK;
+	const char *near = slice_nearest(c->dialect, names, SL_ARRAY_LEN(names));
+	return sl_err_set(err, SL_EINVAL, "there is no dialect '%.*s'; %s%s", SL_SLICE_ARG(c->dialect),
+			  near ? "did you mean " : "it is standard or aws", near ? near : "");
+}
+
+int sql_case_compile(const struct sql_case *c, struct rule **out, struct sl_err *err) {
+	enum sql_dialect dialect;
+	*out = NULL;
+	int rc = case_dialect(c, &dialect, err);
+	if (rc != SL_OK) return rc;
+	return rule_new(SL_SLICE_LIT("sql"), c->sql, dialect, out, err);
+}
+
+int sql_case_check_message(const struct sql_case *c, struct sl_err *err) {
+	if (c->qos < 0 || c->qos > 2) return sl_err_set(err, SL_EINVAL, "qos must be 0, 1 or 2");
+	if (!topic_name_valid(c->topic) || !utf8_valid_mqtt(c->topic))
+		return sl_err_set(err, SL_EINVAL, "'%.*s' is not a topic that one can publish to",
+				  SL_SLICE_ARG(c->topic));
+	return SL_OK;
+}
+
+enum rule_try_outcome sql_case_run(const struct sql_case *c, struct rule *r, struct sl_buf *rows, struct sl_err *err) {
+	struct rules_event ev = {
+	    .topic = c->topic,
+	    .payload = c->payload,
+	    .clientid = c->clientid,
+	    .username = c->username,
+	    .peer = SL_SLICE_LIT("127.0.0.1:1883"),
+	    .topic_hash = topic_hash(c->topic),
+	    .at_ms = c->timestamp >= 0 ? c->timestamp : sl_clock_wall_ms(),
+	    .qos = (uint8_t)c->qos,
+	    .user_properties = c->user_properties,
+	    .version = 5,
+	    .message_expiry_s = -1,
+	    .payload_format = -1,
+	};
+	return rule_try(r, &ev, "sluice", rows, err);
+}

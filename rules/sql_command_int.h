@@ -1,0 +1,39 @@
+/* sql_command_int.h: what the files of `sluice sql` share: a rule with a message for it, and how it runs.
+ *
+ *     sql_command.c   options, one message
+ *     sql_jsonl.c     a case a line from standard input
+ *     sql_case.c      compiling and running a case, wherever it comes from
+ *
+ * Thread: the program's main one. */
+#ifndef SQL_COMMAND_INT_H
+#define SQL_COMMAND_INT_H
+
+#include <stdio.h>
+
+#include "rule_try.h"
+
+enum { EXIT_FINE = 0, EXIT_INPUT = 1, EXIT_USAGE = 2, EXIT_SYSTEM = 3 }; /* as everywhere in the program */
+
+/* A rule and its message, wherever they come from. Slices are borrowed. */
+struct sql_case {
+	struct sl_slice sql, topic, payload, clientid, username, dialect;
+	struct sl_slice user_properties; /* as in a packet */
+	int64_t qos, timestamp;          /* timestamp < 0: now */
+	bool has_topic;
+};
+#define SQL_CASE_INIT                                                                                                  \
+	{ .clientid = SL_SLICE_LIT("sluice-sql"), .dialect = SL_SLICE_LIT("standard"), .timestamp = -1 }
+
+/* SL_OK and *out, or as sql_compile(): err has line and column within c->sql. */
+int sql_case_compile(const struct sql_case *c, struct rule **out, struct sl_err *err);
+
+/* What the message lacks is said here, before the rule meets it. */
+int sql_case_check_message(const struct sql_case *c, struct sl_err *err);
+
+/* Takes over r; see rule_try.h. */
+enum rule_try_outcome sql_case_run(const struct sql_case *c, struct rule *r, struct sl_buf *rows, struct sl_err *err);
+
+/* Cases from `in`, an answer a line to `out`. Returns the exit code. */
+int sql_jsonl_run(FILE *in, FILE *out);
+
+#endif

@@ -1,0 +1,138 @@
+/* sql_jsonl.c: see sql_command_int.h. A case a line from standard input, an answer a line to standard output. */
+#include <jansson.h>
+
+#include "jwrite.h"
+#include "sql_command_int.h"
+
+enum { CASE_BYTES_MAX = 16 * 1024 * 1024 };
+
+static struct sl_slice member_text(const json_t *object, const char *name, struct sl_slice otherwise) {
+	const json_t *v = json_object_get(object, name);
+	if (!json_is_string(v)) return otherwise;
+	return slice_make(json_string_value(v), json_string_length(v));
+}
+
+static int64_t member_number(const json_t *object, const char *name, int64_t otherwise) {
+	const json_t *v = json_object_get(object, name);
+	return json_is_number(v) ? (int64_t)json_number_value(v) : otherwise;
+}
+
+static void put_error(struct jwrite *w, const struct sl_err *err, const char *stage) {
+	jwrite_key(w, SL_SLICE_LIT("error"));
+	jwrite_string(w, slice_from_str(sl_err_text(err)));
+	jwrite_key(w, SL_SLICE_LIT("stage"));
+	jwrite_string(w, slice_from_str(stage));
+	if (!err->line) return;
+	jwrite_key(w, SL_SLICE_LIT("line"));
+	jwrite_u64(w, err->line);
+	jwrite_key(w, SL_SLICE_LIT("column"));
+	jwrite_u64(w, err->column);
+}
+
+static void put_rows(struct jwrite *w, struct sl_slice lines) {
+	jwrite_key(w, SL_SLICE_LIT("rows"));
+	jwrite_array_begin(w);
+	while (lines.n) jwrite_raw(w, slice_next_part(&lines, '\n'));
+	jwrite_array_end(w);
+}
+
+static void put_result(struct jwrite *w, const struct sql_case *c) {
+	struct sl_err err = SL_ERR_INIT;
+	struct sl_buf rows = SL_BUF_INIT;
+	struct rule *r;
+	if (sql_case_compile(c, &r, &err) != SL_OK) {
+		put_error(w, &err, "compile");
+	} else if (sql_case_check_message(c, &err) != SL_OK) {
+		rule_free(r);
+		put_error(w, &err, "run");
+	} else {
+		switch (sql_case_run(c, r, &rows, &err)) {
+		case RULE_TRY_ROWS: put_rows(w, sl_buf_slice(&rows)); break;
+		case RULE_TRY_NO_TOPIC:
+		case RULE_TRY_NO_MATCH:
+			jwrite_key(w, SL_SLICE_LIT("no_match"));
+			jwrite_bool(w, true);
+			break;
+		case RULE_TRY_FAILED: put_error(w, &err, "run"); break;
+		}
+	}
+	sl_buf_fini(&rows);
+	sl_err_fini(&err);
+}
+
+/* False when the line is no case; the answer says so too. */
+static bool line_answer(struct sl_slice line, struct sl_buf *out) {
+	json_error_t why;
+	json_t *object = json_loadb(line.p, line.n, JSON_ALLOW_NUL, &why);
+	bool fine = json_is_object(object);
+	char *id = json_dumps(json_object_get(object, "id"), JSON_ENCODE_ANY | JSON_COMPACT);
+	struct jwrite w;
+	jwrite_init(&w, out);
+	jwrite_object_begin(&w);
+	jwrite_key(&w, SL_SLICE_LIT("id"));
+	jwrite_raw(&w, id ? slice_from_str(id) : SL_SLICE_LIT("null"));
+	if (fine) {
+		struct sql_case none = SQL_CASE_INIT;
+		struct sql_case c = {
+		    .sql = member_text(object, "sql", SL_SLICE_EMPTY),
+		    .topic = member_text(object, "topic", SL_SLICE_EMPTY),
+		    .payload = member_text(object, "payload", SL_SLICE_EMPTY),
+		    .clientid = member_text(object, "clientid", none.clientid),
+		    .username = member_text(object, "username", SL_SLICE_EMPTY),
+		    .dialect = member_text(object, "dialect", none.dialect),
+		    .qos = member_number(object, "qos", 0),
+		    .timestamp = member_number(object, "timestamp", -1),
+		};
+		put_result(&w, &c);
+	} else {
+		struct sl_err err = SL_ERR_INIT;
+		sl_err_set(&err, SL_EMALFORMED, "the line is not a JSON object: %s",
+			   object ? "another value" : why.text);
+		put_error(&w, &err, "input");
+		sl_err_fini(&err);
+	}
+	jwrite_object_end(&w);
+	sl_buf_put(out, '\n');
+	free(id); /* jansson's */
+	json_decref(object);
+	return fine;
+}
+
+/* Reads up to the next line break, which is left out. False at the end of the input; *too_long when the rest of the
+ * line was thrown away. */
+static bool line_read(FILE *in, struct sl_buf *line, bool *too_long) {
+	int c;
+	bool any = false;
+	sl_buf_clear(line);
+	*too_long = false;
+	while ((c = getc_unlocked(in)) != EOF) {
+		any = true;
+		if (c == '\n') return true;
+		if (line->n < CASE_BYTES_MAX)
+			sl_buf_put(line, (char)c);
+		else
+			*too_long = true;
+	}
+	return any;
+}
+
+int sql_jsonl_run(FILE *in, FILE *out) {
+	struct sl_buf line = SL_BUF_INIT, answer = SL_BUF_INIT;
+	bool too_long;
+	int code = EXIT_FINE;
+	while (line_read(in, &line, &too_long)) {
+		struct sl_slice text = slice_trim(sl_buf_slice(&line));
+		if (text.n == 0) continue;
+		if (too_long) text = SL_SLICE_LIT("(longer than 16 MB)");
+		sl_buf_clear(&answer);
+		if (!line_answer(text, &answer)) code = EXIT_INPUT;
+		if (fwrite(answer.p, 1, answer.n, out) != answer.n) break;
+	}
+	if (ferror(in) || fflush(out) != 0 || ferror(out)) {
+		fputs("sluice sql: reading the cases or writing the answers failed\n", stderr);
+		code = EXIT_SYSTEM;
+	}
+	sl_buf_fini(&line);
+	sl_buf_fini(&answer);
+	return code;
+}
