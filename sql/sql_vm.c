@@ -7,6 +7,7 @@
 
 #include "mem.h"
 #include "sql_front.h"
+#include "sql_regex.h"
 #include "topic.h"
 
 struct sql_vm *sql_vm_new(void) {
@@ -22,6 +23,7 @@ void sql_vm_free(struct sql_vm *vm) {
 	sl_buf_fini(&vm->scratch);
 	sl_buf_fini(&vm->joined);
 	sl_err_fini(&vm->err);
+	sql_regex_state_free(vm->regex);
 	sl_free(vm->registers);
 	sl_free(vm->once);
 	sl_free(vm);
@@ -470,6 +472,7 @@ enum sql_outcome sql_run(struct sql_vm *vm, const struct sql_program *p, const s
 	vm->budget = SQL_BUDGET;
 	vm->made = 0;
 	vm->each_at = 0;
+	vm->regex_calls = 0;
 	struct sql_value none;
 	return sql_vm_exec(vm, &p->code, vm->registers, 0, &none);
 }

@@ -34,6 +34,9 @@ struct sql_vm {
 	struct sql_value each; /* FOREACH: the array, */
 	struct sql_list each_list;
 	uint32_t each_at; /* and the next element */
+	uint32_t regex_calls; /* see SQL_REGEX_MS_MAX */
+	uint64_t regex_since;
+	struct sql_regex_state *regex; /* sql_regex.h; made at the first use */
 };
 
 /* Runs code from step `pc` over the registers at `r`. SQL_PRODUCED (RESULT: *result is set), SQL_FILTERED or
