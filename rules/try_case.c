@@ -1,10 +1,10 @@
-/* sql_case.c: see sql_command_int.h. A rule and a message for it: checked, compiled, run. */
+/* try_case.c: see sql_command_int.h. A rule and a message for it: checked, compiled, run. */
 #include "clock.h"
 #include "sql_command_int.h"
 #include "topic.h"
 #include "utf8.h"
 
-static int case_dialect(const struct sql_case *c, enum sql_dialect *out, struct sl_err *err) {
+static int case_dialect(const struct try_case *c, enum sql_dialect *out, struct sl_err *err) {
 	static const char *const names[] = {"standard", "aws"};
 	*out = SQL_STANDARD;
 	if (slice_equal_str(c->dialect, "standard")) return SL_OK;
@@ -15,7 +15,7 @@ static int case_dialect(const struct sql_case *c, enum sql_dialect *out, struct 
 			  near ? "did you mean " : "it is standard or aws", near ? near : "");
 }
 
-int sql_case_compile(const struct sql_case *c, struct rule **out, struct sl_err *err) {
+int try_case_compile(const struct try_case *c, struct rule **out, struct sl_err *err) {
 	enum sql_dialect dialect;
 	*out = NULL;
 	int rc = case_dialect(c, &dialect, err);
@@ -23,7 +23,7 @@ int sql_case_compile(const struct sql_case *c, struct rule **out, struct sl_err 
 	return rule_new(SL_SLICE_LIT("sql"), c->sql, dialect, out, err);
 }
 
-int sql_case_check_message(const struct sql_case *c, struct sl_err *err) {
+int try_case_check_message(const struct try_case *c, struct sl_err *err) {
 	if (c->qos < 0 || c->qos > 2) return sl_err_set(err, SL_EINVAL, "qos must be 0, 1 or 2");
 	if (!topic_name_valid(c->topic) || !utf8_valid_mqtt(c->topic))
 		return sl_err_set(err, SL_EINVAL, "'%.*s' is not a topic that one can publish to",
@@ -31,7 +31,7 @@ int sql_case_check_message(const struct sql_case *c, struct sl_err *err) {
 	return SL_OK;
 }
 
-enum rule_try_outcome sql_case_run(const struct sql_case *c, struct rule *r, struct sl_buf *rows, struct sl_err *err) {
+enum rule_try_outcome try_case_run(const struct try_case *c, struct rule *r, struct sl_buf *rows, struct sl_err *err) {
 	struct rules_event ev = {
 	    .topic = c->topic,
 	    .payload = c->payload,
