@@ -97,6 +97,11 @@ const json_t *sl_action_spec_on_error(const struct sl_action_spec *spec);
  * by whoever frees the set). A spec without it sends rejected rows to the dead-letter file. */
 void sl_action_spec_on_error_set(struct sl_action_spec *spec, void *on_error, void (*release)(void *on_error));
 
+/* For dry runs, before commit: the kind's name, and what it would send of one row (sql_row.h) with the values of the params:
+ * bytes are appended. SL_EUNSUPPORTED: the kind has none to show. */
+const char *sl_action_spec_type(const struct sl_action_spec *spec);
+int sl_action_spec_encode(const struct sl_action_spec *spec, const void *row, struct sl_buf *out, struct sl_err *err);
+
 /* Puts the set in force. On failure (a log that cannot be opened) nothing has changed. Connections and pipelines with
  * equal settings are kept with queues and counters; what is gone goes on delivering until it is empty. */
 int connectors_commit(struct connectors *cs, struct connectors_set *set, struct sl_err *err);

@@ -253,6 +253,14 @@ void sl_action_spec_on_error_set(struct sl_action_spec *spec, void *on_error, vo
 	spec->action->on_error_release = release;
 }
 
+const char *sl_action_spec_type(const struct sl_action_spec *spec) { return spec_action(spec)->conn->kind->name; }
+
+int sl_action_spec_encode(const struct sl_action_spec *spec, const void *row, struct sl_buf *out, struct sl_err *err) {
+	sl_assert(spec->action);
+	const struct sl_connector_kind *kind = spec->action->conn->kind;
+	return kind->encode ? kind->encode(spec->action, row, out, err) : SL_EUNSUPPORTED;
+}
+
 struct sl_pipeline *sl_action_spec_pipeline(const struct sl_action_spec *spec) {
 	return spec->p;
 }

@@ -1,15 +1,73 @@
 /* rule_try.c: see rule_try.h. */
 #include "rule_try.h"
 
+#include "action_describe.h"
 #include "event_source.h"
 #include "mem.h"
 #include "rule_plan.h"
+#include "rules_int.h"
 
-static int rows_write(void *arg, struct sql_vm *vm, const struct sql_out *row) {
-	struct sl_buf *rows = arg;
-	(void)vm;
-	sql_out_json(row, rows);
-	sl_buf_put(rows, '\n');
+struct rule_try {
+	struct ruleset *set;
+	struct rule_plans plans;
+	struct rule_candidates candidates;
+	struct sql_vm *vm;
+	char *node;
+	struct rules_worker worker;     /* what evaluating actions wants of one: nothing else of it is ever used */
+	struct rule_try_result *result; /* of the run that is on */
+};
+
+void rule_try_result_fini(struct rule_try_result *result) {
+	sl_buf_fini(&result->rows);
+	sl_buf_fini(&result->actions);
+	sl_err_fini(&result->err);
+	*result = (struct rule_try_result)RULE_TRY_RESULT_INIT;
+}
+
+struct ruleset *rule_try_set(struct rule *r) {
+	struct ruleset *set = ruleset_new();
+	r->enabled = true;
+	ruleset_add(set, r);
+	ruleset_complete(set, NULL, 1);
+	return set;
+}
+
+struct rule_try *rule_try_new(struct ruleset *set, const char *node) {
+	struct rule_try *t = SL_NEW(struct rule_try);
+	t->set = ruleset_ref(set);
+	t->vm = sql_vm_new();
+	t->node = sl_strdup(node);
+	rule_plans_init(&t->plans, set, 0);
+	return t;
+}
+
+void rule_try_free(struct rule_try *t) {
+	if (!t) return;
+	rule_plans_fini(&t->plans);
+	sl_free(t->candidates.at);
+	sql_vm_free(t->vm);
+	ruleset_unref(t->set);
+	sl_free(t->node);
+	sl_free(t);
+}
+
+struct try_row {
+	struct rule_try *t;
+	struct action_cause cause;
+};
+
+static int row_take(void *arg, struct sql_vm *vm, const struct sql_out *row) {
+	struct try_row *run = arg;
+	struct rule_try_result *result = run->t->result;
+	const struct rule *r = run->cause.rule;
+	sql_out_json(row, &result->rows);
+	sl_buf_put(&result->rows, '\n');
+	for (size_t i = 0; i < r->action_count; i++) {
+		struct action_row made;
+		rule_action_eval(&r->actions[i], &run->cause, vm, row, &made);
+		action_describe(&made, &run->cause, vm, &result->actions);
+		sl_buf_put(&result->actions, '\n');
+	}
 	return SL_OK;
 }
 
@@ -19,12 +77,12 @@ static void take_error(struct sl_err *err, const struct sl_err *from) {
 }
 
 /* Runs the one candidate of the plan. */
-static enum rule_try_outcome plan_try(const struct rule_plan *plan, size_t hits_max, const struct rules_event *ev,
-				      const char *node, struct sl_buf *rows, struct sl_err *err) {
+static enum rule_try_outcome plan_try(struct rule_try *t, const struct rule_plan *plan, const struct rules_event *ev) {
 	const struct rule_plan_candidate *c = &plan->at[0];
-	struct event_view view = {.ev = ev, .node = slice_from_str(node), .now_ms = ev->at_ms};
-	struct jpath_hit *hits = SL_NEW_ARRAY(struct jpath_hit, hits_max + 1);
+	struct event_view view = {.ev = ev, .node = slice_from_str(t->node), .now_ms = ev->at_ms};
+	struct jpath_hit *hits = SL_NEW_ARRAY(struct jpath_hit, t->plans.hits_max + 1);
 	struct rule_pass pass = {.set = c->pass, .payload = ev->payload, .hits = hits};
+	struct try_row run = {.t = t, .cause = {.rw = &t->worker, .rule = c->rule, .ev = ev}};
 	struct sql_input in = {.event = &view,
 			       .payload = ev->payload,
 			       .hits = hits,
@@ -34,39 +92,42 @@ static enum rule_try_outcome plan_try(const struct rule_plan *plan, size_t hits_
 			       .now_ms = ev->at_ms,
 			       .rule_id = c->id,
 			       .from_matched = c->matched};
-	struct sql_vm *vm = sql_vm_new();
 	enum rule_try_outcome outcome = RULE_TRY_FAILED;
-	size_t before = rows->n;
-	switch (sql_run(vm, c->rule->program, &in, rows_write, rows)) {
+	switch (sql_run(t->vm, c->rule->program, &in, row_take, &run)) {
 	case SQL_PRODUCED: outcome = RULE_TRY_ROWS; break;
 	case SQL_FILTERED: outcome = RULE_TRY_NO_MATCH; break;
 	case SQL_FAILED:
-		rows->n = before;
-		take_error(err, sql_vm_error(vm));
+		sl_buf_clear(&t->result->rows);
+		sl_buf_clear(&t->result->actions);
+		take_error(&t->result->err, sql_vm_error(t->vm));
 		break;
 	}
-	sql_vm_free(vm);
 	sl_free(hits);
 	return outcome;
 }
 
+void rule_try_run(struct rule_try *t, const struct rules_event *ev, struct rule_try_result *result) {
+	rule_try_result_fini(result);
+	result->outcome = RULE_TRY_NO_TOPIC;
+	t->result = result;
+	rule_index_match(t->set->index, ev->topic, &t->candidates);
+	if (t->candidates.len == 0) return;
+	struct rule_plan *plan = rule_plans_get(&t->plans, &t->candidates);
+	result->outcome = plan_try(t, plan, ev);
+	rule_plan_unref(&t->plans, plan);
+}
+
 enum rule_try_outcome rule_try(struct rule *r, const struct rules_event *ev, const char *node, struct sl_buf *rows,
 			       struct sl_err *err) {
-	struct ruleset *set = ruleset_new();
-	struct rule_candidates candidates = {.at = NULL};
-	enum rule_try_outcome outcome = RULE_TRY_NO_TOPIC;
-	ruleset_add(set, r);
-	ruleset_complete(set, NULL, 1);
-	rule_index_match(set->index, ev->topic, &candidates);
-	if (candidates.len) {
-		struct rule_plans plans;
-		rule_plans_init(&plans, set, 0);
-		struct rule_plan *plan = rule_plans_get(&plans, &candidates);
-		outcome = plan_try(plan, plans.hits_max, ev, node, rows, err);
-		rule_plan_unref(&plans, plan);
-		rule_plans_fini(&plans);
-	}
-	sl_free(candidates.at);
+	struct rule_try_result result = RULE_TRY_RESULT_INIT;
+	struct ruleset *set = rule_try_set(r);
+	struct rule_try *t = rule_try_new(set, node);
+	rule_try_run(t, ev, &result);
+	enum rule_try_outcome outcome = result.outcome;
+	sl_buf_append_slice(rows, sl_buf_slice(&result.rows));
+	if (outcome == RULE_TRY_FAILED) take_error(err, &result.err);
+	rule_try_result_fini(&result);
+	rule_try_free(t);
 	ruleset_unref(set);
 	return outcome;
 }

@@ -32,7 +32,7 @@ static const char help[] =
     "was a case.\n";
 
 struct sql_args {
-	struct sql_case c;
+	struct try_case c;
 	struct sl_buf user_properties;
 	bool explain, jsonl, help, has_sql;
 };
@@ -152,10 +152,10 @@ static bool topic_from_rule(const struct rule *r, struct sl_slice *out) {
 	return false;
 }
 
-static int run_one(struct sql_case *c, struct rule *r, struct sl_err *err) {
+static int run_one(struct try_case *c, struct rule *r, struct sl_err *err) {
 	char *topic = NULL;
 	if (!c->has_topic && topic_from_rule(r, &c->topic)) c->topic = slice_from_str(topic = slice_dup(c->topic));
-	if (sql_case_check_message(c, err) != SL_OK) {
+	if (try_case_check_message(c, err) != SL_OK) {
 		fprintf(stderr, "sluice sql: %s; give the message's topic with --topic\n", sl_err_text(err));
 		rule_free(r);
 		sl_free(topic);
@@ -163,7 +163,7 @@ static int run_one(struct sql_case *c, struct rule *r, struct sl_err *err) {
 	}
 	struct sl_buf rows = SL_BUF_INIT;
 	int code = EXIT_FINE;
-	switch (sql_case_run(c, r, &rows, err)) {
+	switch (try_case_run(c, r, &rows, err)) {
 	case RULE_TRY_ROWS: fwrite(rows.p, 1, rows.n, stdout); break;
 	case RULE_TRY_NO_TOPIC:
 		fprintf(stderr, "sluice sql: the rule does not match: FROM does not cover the topic '%.*s'\n",
@@ -204,7 +204,7 @@ static int command(struct sql_args *a) {
 		return EXIT_USAGE;
 	}
 	a->c.user_properties = sl_buf_slice(&a->user_properties);
-	if (sql_case_compile(&a->c, &r, &err) != SL_OK)
+	if (try_case_compile(&a->c, &r, &err) != SL_OK)
 		code = say_error(a->c.sql, &err);
 	else
 		code = a->explain ? explain(r) : run_one(&a->c, r, &err);
@@ -213,7 +213,7 @@ static int command(struct sql_args *a) {
 }
 
 int cmd_sql(int argc, char **argv) {
-	struct sql_args a = {.c = SQL_CASE_INIT, .user_properties = SL_BUF_INIT};
+	struct sql_args a = {.c = TRY_CASE_INIT, .user_properties = SL_BUF_INIT};
 	int code = args_parse(argc, argv, &a);
 	if (code == EXIT_FINE) code = command(&a);
 	sl_buf_fini(&a.user_properties);

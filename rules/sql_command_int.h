@@ -2,7 +2,7 @@
  *
  *     sql_command.c   options, one message
  *     sql_jsonl.c     a case a line from standard input
- *     sql_case.c      compiling and running a case, wherever it comes from
+ *     try_case.c      compiling and running a case, wherever it comes from
  *
  * Thread: the program's main one. */
 #ifndef SQL_COMMAND_INT_H
@@ -15,23 +15,23 @@
 enum { EXIT_FINE = 0, EXIT_INPUT = 1, EXIT_USAGE = 2, EXIT_SYSTEM = 3 }; /* as everywhere in the program */
 
 /* A rule and its message, wherever they come from. Slices are borrowed. */
-struct sql_case {
+struct try_case {
 	struct sl_slice sql, topic, payload, clientid, username, dialect;
 	struct sl_slice user_properties; /* as in a packet */
 	int64_t qos, timestamp;          /* timestamp < 0: now */
 	bool has_topic;
 };
-#define SQL_CASE_INIT                                                                                                  \
+#define TRY_CASE_INIT                                                                                                  \
 	{ .clientid = SL_SLICE_LIT("sluice-sql"), .dialect = SL_SLICE_LIT("standard"), .timestamp = -1 }
 
 /* SL_OK and *out, or as sql_compile(): err has line and column within c->sql. */
-int sql_case_compile(const struct sql_case *c, struct rule **out, struct sl_err *err);
+int try_case_compile(const struct try_case *c, struct rule **out, struct sl_err *err);
 
 /* What the message lacks is said here, before the rule meets it. */
-int sql_case_check_message(const struct sql_case *c, struct sl_err *err);
+int try_case_check_message(const struct try_case *c, struct sl_err *err);
 
 /* Takes over r; see rule_try.h. */
-enum rule_try_outcome sql_case_run(const struct sql_case *c, struct rule *r, struct sl_buf *rows, struct sl_err *err);
+enum rule_try_outcome try_case_run(const struct try_case *c, struct rule *r, struct sl_buf *rows, struct sl_err *err);
 
 /* Cases from `in`, an answer a line to `out`. Returns the exit code. */
 int sql_jsonl_run(FILE *in, FILE *out);

@@ -36,17 +36,17 @@ static void put_rows(struct jwrite *w, struct sl_slice lines) {
 	jwrite_array_end(w);
 }
 
-static void put_result(struct jwrite *w, const struct sql_case *c) {
+static void put_result(struct jwrite *w, const struct try_case *c) {
 	struct sl_err err = SL_ERR_INIT;
 	struct sl_buf rows = SL_BUF_INIT;
 	struct rule *r;
-	if (sql_case_compile(c, &r, &err) != SL_OK) {
+	if (try_case_compile(c, &r, &err) != SL_OK) {
 		put_error(w, &err, "compile");
-	} else if (sql_case_check_message(c, &err) != SL_OK) {
+	} else if (try_case_check_message(c, &err) != SL_OK) {
 		rule_free(r);
 		put_error(w, &err, "run");
 	} else {
-		switch (sql_case_run(c, r, &rows, &err)) {
+		switch (try_case_run(c, r, &rows, &err)) {
 		case RULE_TRY_ROWS: put_rows(w, sl_buf_slice(&rows)); break;
 		case RULE_TRY_NO_TOPIC:
 		case RULE_TRY_NO_MATCH:
@@ -72,8 +72,8 @@ static bool line_answer(struct sl_slice line, struct sl_buf *out) {
 	jwrite_key(&w, SL_SLICE_LIT("id"));
 	jwrite_raw(&w, id ? slice_from_str(id) : SL_SLICE_LIT("null"));
 	if (fine) {
-		struct sql_case none = SQL_CASE_INIT;
-		struct sql_case c = {
+		struct try_case none = TRY_CASE_INIT;
+		struct try_case c = {
 		    .sql = member_text(object, "sql", SL_SLICE_EMPTY),
 		    .topic = member_text(object, "topic", SL_SLICE_EMPTY),
 		    .payload = member_text(object, "payload", SL_SLICE_EMPTY),
