@@ -3,10 +3,12 @@
 
 #include "event_source.h"
 #include "mem.h"
+#include "rule_functions.h"
 
 int rule_new(struct sl_slice id, struct sl_slice text, enum sql_dialect dialect, struct rule **out,
 	     struct sl_err *err) {
 	*out = NULL;
+	rule_functions_register();
 	if (dialect == SQL_AWS) {
 		return sl_err_set(err, SL_EUNSUPPORTED,
 				  "dialect aws is not in this build yet; write the rule in the standard dialect");

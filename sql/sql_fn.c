@@ -85,6 +85,14 @@ struct sql_value sql_call_bytes(struct sl_slice bytes) {
 	return v;
 }
 
+int sql_call_json(struct sql_call *c, struct sl_slice json, struct sql_value *out) {
+	if (json.n > SQL_TEXT_MAX) return sql_call_fail(c, "the result would exceed %d MB", SQL_TEXT_MAX >> 20);
+	int r = sql_vm_made(c->vm, json.n);
+	if (r != SL_OK) return r;
+	if (sql_from_json(c->vm, sl_arena_dup(c->arena, json), out) == SL_OK) return SL_OK;
+	return sql_call_fail(c, "the result is not JSON, or nested too deep");
+}
+
 struct sql_list *sql_call_list(struct sql_call *c, uint32_t n) {
 	return sql_list_new(c->arena, n);
 }

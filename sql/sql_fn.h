@@ -81,6 +81,8 @@ int sql_call_fail(struct sql_call *c, const char *fmt, ...) sl_printf(2, 3);
 enum { SQL_TEXT_MAX = 16 << 20, SQL_ELEMENTS_MAX = 1 << 20 };
 int sql_call_text(struct sql_call *c, const struct sl_buf *text, struct sql_value *out);
 struct sql_value sql_call_bytes(struct sl_slice bytes); /* STRING when UTF-8, else BYTES */
+/* The value that JSON text consists of; the text is copied. Fails when it is not JSON, or exceeds SQL_TEXT_MAX. */
+int sql_call_json(struct sql_call *c, struct sl_slice json, struct sql_value *out);
 struct sql_list *sql_call_list(struct sql_call *c, uint32_t n);
 
 extern const struct sql_fn_family sql_fn_math, sql_fn_bits, sql_fn_string, sql_fn_format, sql_fn_array, sql_fn_map,
