@@ -107,8 +107,8 @@ void sql_emit_patch_chain(struct sql_emit *e, uint32_t chain) {
 	}
 }
 
-static uint32_t step3(struct sql_emit *e, enum sql_op op, const struct sql_node *n, uint16_t dst, uint16_t a,
-		      uint16_t b) {
+uint32_t sql_emit_step3(struct sql_emit *e, enum sql_op op, const struct sql_node *n, uint16_t dst, uint16_t a,
+			uint16_t b) {
 	struct sql_step *s = sql_emit_step(e, op, n);
 	s->dst = dst;
 	s->a = a;
@@ -123,7 +123,7 @@ static bool same_const(const struct sql_value *a, const struct sql_value *b) {
 	return a->kind == SQL_NULL;
 }
 
-static uint16_t constant(struct sql_emit *e, const struct sql_value *v, uint32_t at) {
+uint16_t sql_emit_const(struct sql_emit *e, const struct sql_value *v, uint32_t at) {
 	for (size_t i = 0; i < e->n_consts && i < 64; i++)
 		if (same_const(&e->consts[i], v)) return (uint16_t)(SQL_CONST | i);
 	if (e->n_consts >= SQL_CONSTS_MAX) {
@@ -137,14 +137,14 @@ static uint16_t constant(struct sql_emit *e, const struct sql_value *v, uint32_t
 
 /* ---- homes ---- */
 
-static void make_definite(struct sql_emit *e, uint16_t reg) {
+void sql_emit_definite(struct sql_emit *e, uint16_t reg) {
 	if (e->definite[reg]) return;
 	e->definite[reg] = true;
 	e->journal[e->n_journal++] = reg;
 }
 
-static size_t branch(const struct sql_emit *e) { return e->n_journal; }
-static void end_branch(struct sql_emit *e, size_t mark) {
+size_t sql_emit_branch(const struct sql_emit *e) { return e->n_journal; }
+void sql_emit_end_branch(struct sql_emit *e, size_t mark) {
 	while (e->n_journal > mark) e->definite[e->journal[--e->n_journal]] = false;
 }
 
@@ -190,7 +190,7 @@ static size_t column_position(const struct sql_emit *e, uint16_t id) {
 }
 
 /* The register of a column, a path or the metadata, loaded. */
-static uint16_t home(struct sql_emit *e, const struct sql_node *n) {
+uint16_t sql_emit_home(struct sql_emit *e, const struct sql_node *n) {
 	uint32_t number = n->index;
 	enum sql_op op = SQL_OP_COLUMN;
 	uint16_t *slot = &e->metadata_reg;
@@ -205,9 +205,9 @@ static uint16_t home(struct sql_emit *e, const struct sql_node *n) {
 	if (*slot == SQL_NONE) *slot = new_home(e, n);
 	uint16_t reg = *slot;
 	if (e->definite[reg]) return reg;
-	uint32_t s = step3(e, op, n, reg, 0, 0);
+	uint32_t s = sql_emit_step3(e, op, n, reg, 0, 0);
 	e->steps[s].n = number;
-	make_definite(e, reg);
+	sql_emit_definite(e, reg);
 	return reg;
 }
 
@@ -220,21 +220,21 @@ static void alias_body(struct sql_emit *e, size_t i) {
 		bool direct =
 		    a->expr->kind == SQL_N_COLUMN || a->expr->kind == SQL_N_PATH || a->expr->kind == SQL_N_METADATA;
 		if (direct) {
-			uint16_t from = home(e, a->expr);
-			if (from != reg) step3(e, SQL_OP_MOVE, a->expr, reg, from, 0);
+			uint16_t from = sql_emit_home(e, a->expr);
+			if (from != reg) sql_emit_step3(e, SQL_OP_MOVE, a->expr, reg, from, 0);
 		} else {
 			sql_emit_into(e, a->expr, reg);
 		}
 		return;
 	}
 	struct sql_value null = sql_null();
-	uint16_t base = constant(e, &null, a->at);
+	uint16_t base = sql_emit_const(e, &null, a->at);
 	if (a->previous >= 0) {
 		sql_emit_alias(e, (size_t)a->previous);
 		base = e->u->aliases[a->previous].reg;
 	}
 	uint16_t value = sql_emit_operand(e, a->expr);
-	uint32_t s = step3(e, SQL_OP_PUT, a->expr, a->reg, base, value);
+	uint32_t s = sql_emit_step3(e, SQL_OP_PUT, a->expr, a->reg, base, value);
 	e->steps[s].target = a->rest;
 }
 
@@ -245,29 +245,29 @@ void sql_emit_alias(struct sql_emit *e, size_t i) {
 	if (e->definite[a->reg]) return; /* evaluated on every way to here */
 	if (!e->early && a->once < 0) {
 		alias_body(e, i);
-		make_definite(e, a->reg);
+		sql_emit_definite(e, a->reg);
 		return;
 	}
 	if (a->once < 0) a->once = (int32_t)e->n_once++;
 	struct sql_step *test = sql_emit_step(e, SQL_OP_IF_DONE, a->expr);
 	test->n = (uint32_t)a->once;
 	uint32_t at = sql_emit_here(e) - 1;
-	size_t mark = branch(e);
+	size_t mark = sql_emit_branch(e);
 	alias_body(e, i);
 	sql_emit_step(e, SQL_OP_DONE, a->expr)->n = (uint32_t)a->once;
 	sql_emit_patch(e, at);
 	/* What the body loaded may have been skipped by the jump, if another branch evaluated the alias. */
-	end_branch(e, mark);
-	make_definite(e, a->reg);
+	sql_emit_end_branch(e, mark);
+	sql_emit_definite(e, a->reg);
 }
 
 /* ---- expressions ---- */
 
 static uint32_t jump_if(struct sql_emit *e, enum sql_op op, const struct sql_node *n, uint16_t a) {
-	return step3(e, op, n, 0, a, 0);
+	return sql_emit_step3(e, op, n, 0, a, 0);
 }
 
-static void chain_jump(struct sql_emit *e, enum sql_op op, const struct sql_node *n, uint16_t a, uint32_t *chain) {
+void sql_emit_chain_jump(struct sql_emit *e, enum sql_op op, const struct sql_node *n, uint16_t a, uint32_t *chain) {
 	uint32_t j = jump_if(e, op, n, a);
 	e->steps[j].jump = *chain;
 	*chain = j;
@@ -287,15 +287,15 @@ static void truth_into(struct sql_emit *e, struct sql_node *n, uint16_t dst) {
 		return;
 	}
 	uint16_t a = sql_emit_operand(e, n);
-	step3(e, SQL_OP_COND, n, dst, a, 0);
+	sql_emit_step3(e, SQL_OP_COND, n, dst, a, 0);
 }
 
 static void logic_into(struct sql_emit *e, struct sql_node *n, uint16_t dst) {
 	truth_into(e, n->a, dst);
 	uint32_t skip = jump_if(e, n->kind == SQL_N_AND ? SQL_OP_JUMP_FALSE : SQL_OP_JUMP_TRUE, n, dst);
-	size_t mark = branch(e);
+	size_t mark = sql_emit_branch(e);
 	truth_into(e, n->b, dst);
-	end_branch(e, mark);
+	sql_emit_end_branch(e, mark);
 	sql_emit_patch(e, skip);
 }
 
@@ -322,7 +322,7 @@ static void compare_into(struct sql_emit *e, const struct sql_node *n, uint8_t o
 		code = (enum sql_op)(SQL_OP_EQ_N + (op - SQL_B_EQ));
 	else if ((op == SQL_B_EQ || op == SQL_B_NE) && text_literal(right))
 		code = op == SQL_B_EQ ? SQL_OP_EQ_S : SQL_OP_NE_S;
-	uint32_t s = step3(e, code, n, dst, a, b);
+	uint32_t s = sql_emit_step3(e, code, n, dst, a, b);
 	if (code >= SQL_OP_EQ_N && code <= SQL_OP_GE_N) e->steps[s].number = sql_to_double(&right->value);
 }
 
@@ -341,11 +341,11 @@ static void binary_into(struct sql_emit *e, struct sql_node *n, uint16_t dst) {
 		return;
 	}
 	uint16_t b = sql_emit_operand(e, right);
-	step3(e, binary_ops[op], n, dst, a, b);
+	sql_emit_step3(e, binary_ops[op], n, dst, a, b);
 }
 
 static void negate_if(struct sql_emit *e, const struct sql_node *n, uint16_t dst) {
-	if (n->negated) step3(e, SQL_OP_NOT, n, dst, dst, 0);
+	if (n->negated) sql_emit_step3(e, SQL_OP_NOT, n, dst, dst, 0);
 }
 
 /* x BETWEEN b AND c is x >= b AND x <= c; negated x < b OR x > c: false with a NULL in either form. */
@@ -353,9 +353,9 @@ static void between_into(struct sql_emit *e, struct sql_node *n, uint16_t dst) {
 	uint16_t x = sql_emit_operand(e, n->a);
 	compare_into(e, n, n->negated ? SQL_B_LT : SQL_B_GE, x, n->b, dst);
 	uint32_t skip = jump_if(e, n->negated ? SQL_OP_JUMP_TRUE : SQL_OP_JUMP_FALSE, n, dst);
-	size_t mark = branch(e);
+	size_t mark = sql_emit_branch(e);
 	compare_into(e, n, n->negated ? SQL_B_GT : SQL_B_LE, x, n->c, dst);
-	end_branch(e, mark);
+	sql_emit_end_branch(e, mark);
 	sql_emit_patch(e, skip);
 }
 
@@ -368,7 +368,7 @@ static uint16_t args_block(struct sql_emit *e, const struct sql_node *n) {
 
 static void list_into(struct sql_emit *e, const struct sql_node *n, uint16_t dst) {
 	uint16_t base = args_block(e, n);
-	uint32_t s = step3(e, SQL_OP_LIST, n, dst, base, 0);
+	uint32_t s = sql_emit_step3(e, SQL_OP_LIST, n, dst, base, 0);
 	e->steps[s].n = n->n_args;
 }
 
@@ -383,75 +383,75 @@ static void in_into(struct sql_emit *e, struct sql_node *n, uint16_t dst) {
 		uint32_t i = 0;
 		for (struct sql_node *y = n->args; y; y = y->next) l->at[i++] = y->value;
 		struct sql_value v = {.kind = SQL_LIST, .list = l};
-		list = constant(e, &v, n->at);
+		list = sql_emit_const(e, &v, n->at);
 	} else {
 		list = sql_emit_register(e);
 		list_into(e, n, list);
 	}
-	step3(e, SQL_OP_IN, n, dst, x, list);
+	sql_emit_step3(e, SQL_OP_IN, n, dst, x, list);
 	negate_if(e, n, dst);
 }
 
 static void case_into(struct sql_emit *e, struct sql_node *n, uint16_t dst) {
 	uint16_t subject = n->a ? sql_emit_operand(e, n->a) : SQL_NONE;
-	size_t outer = branch(e);
+	size_t outer = sql_emit_branch(e);
 	uint32_t ends = SQL_NO_JUMP;
 	for (struct sql_node *when = n->args; when; when = when->next->next) {
 		uint32_t unmet = SQL_NO_JUMP;
 		if (n->a) {
 			uint16_t w = sql_emit_operand(e, when), same = sql_emit_register(e);
-			step3(e, SQL_OP_SAME, when, same, subject, w);
-			chain_jump(e, SQL_OP_JUMP_FALSE, when, same, &unmet);
+			sql_emit_step3(e, SQL_OP_SAME, when, same, subject, w);
+			sql_emit_chain_jump(e, SQL_OP_JUMP_FALSE, when, same, &unmet);
 		} else {
 			sql_emit_condition(e, when, &unmet);
 		}
-		size_t mark = branch(e);
+		size_t mark = sql_emit_branch(e);
 		sql_emit_into(e, when->next, dst);
-		end_branch(e, mark);
-		chain_jump(e, SQL_OP_JUMP, n, 0, &ends);
+		sql_emit_end_branch(e, mark);
+		sql_emit_chain_jump(e, SQL_OP_JUMP, n, 0, &ends);
 		sql_emit_patch_chain(e, unmet);
-		end_branch(e, outer);
+		sql_emit_end_branch(e, outer);
 	}
 	struct sql_value null = sql_null();
 	if (n->c)
 		sql_emit_into(e, n->c, dst);
 	else
-		step3(e, SQL_OP_MOVE, n, dst, constant(e, &null, n->at), 0);
-	end_branch(e, outer);
+		sql_emit_step3(e, SQL_OP_MOVE, n, dst, sql_emit_const(e, &null, n->at), 0);
+	sql_emit_end_branch(e, outer);
 	sql_emit_patch_chain(e, ends);
 }
 
 static void try_into(struct sql_emit *e, const struct sql_node *n, uint16_t dst) {
 	uint32_t from = sql_emit_here(e);
-	size_t mark = branch(e);
+	size_t mark = sql_emit_branch(e);
 	sql_emit_into(e, n->args, dst);
-	end_branch(e, mark);
+	sql_emit_end_branch(e, mark);
 	uint32_t to = sql_emit_here(e);
-	uint32_t skip = step3(e, SQL_OP_JUMP, n, 0, 0, 0);
+	uint32_t skip = sql_emit_step3(e, SQL_OP_JUMP, n, 0, 0, 0);
 	if (from != to) {
 		SL_GROW(e->handlers, e->n_handlers, e->room_handlers);
 		/* Inner ones were appended before: the first that holds the step is the innermost. */
 		e->handlers[e->n_handlers++] = (struct sql_handler){.from = from, .to = to, .target = to + 1};
 	}
 	sql_emit_into(e, n->args->next, dst);
-	end_branch(e, mark);
+	sql_emit_end_branch(e, mark);
 	sql_emit_patch(e, skip);
 }
 
 static void coalesce_into(struct sql_emit *e, const struct sql_node *n, uint16_t dst) {
-	size_t mark = branch(e);
+	size_t mark = sql_emit_branch(e);
 	uint32_t ends = SQL_NO_JUMP;
 	for (struct sql_node *x = n->args; x; x = x->next) {
 		sql_emit_into(e, x, dst);
-		if (x == n->args) mark = branch(e);
-		if (x->next) chain_jump(e, SQL_OP_JUMP_VALUE, x, dst, &ends);
+		if (x == n->args) mark = sql_emit_branch(e);
+		if (x->next) sql_emit_chain_jump(e, SQL_OP_JUMP_VALUE, x, dst, &ends);
 	}
-	end_branch(e, mark);
+	sql_emit_end_branch(e, mark);
 	sql_emit_patch_chain(e, ends);
 }
 
 /* The number of a call's site, with what its constant arguments allow to prepare. */
-static uint32_t new_site(struct sql_emit *e, const struct sql_node *n) {
+uint32_t sql_emit_site(struct sql_emit *e, const struct sql_node *n) {
 	struct sql_unit *u = e->u;
 	SL_GROW(e->sites, e->n_sites, e->room_sites);
 	struct sql_site *site = &e->sites[e->n_sites++];
@@ -479,9 +479,9 @@ static void call_into(struct sql_emit *e, const struct sql_node *n, uint16_t dst
 		return;
 	}
 	uint16_t base = args_block(e, n);
-	uint32_t s = step3(e, SQL_OP_CALL, n, dst, base, 0);
+	uint32_t s = sql_emit_step3(e, SQL_OP_CALL, n, dst, base, 0);
 	e->steps[s].n = n->n_args;
-	e->steps[s].jump = new_site(e, n);
+	e->steps[s].jump = sql_emit_site(e, n);
 }
 
 static void slice_into(struct sql_emit *e, struct sql_node *n, uint16_t dst) {
@@ -489,25 +489,25 @@ static void slice_into(struct sql_emit *e, struct sql_node *n, uint16_t dst) {
 	uint16_t ends = sql_emit_registers(e, 2);
 	sql_emit_into(e, n->b, ends);
 	sql_emit_into(e, n->c, (uint16_t)(ends + 1));
-	step3(e, SQL_OP_SLICE, n, dst, a, ends);
+	sql_emit_step3(e, SQL_OP_SLICE, n, dst, a, ends);
 }
 
 static void two_into(struct sql_emit *e, enum sql_op op, struct sql_node *n, uint16_t dst) {
 	uint16_t a = sql_emit_operand(e, n->a);
 	uint16_t b = n->b ? sql_emit_operand(e, n->b) : 0;
-	step3(e, op, n, dst, a, b);
+	sql_emit_step3(e, op, n, dst, a, b);
 }
 
 static void member_into(struct sql_emit *e, struct sql_node *n, uint16_t dst) {
 	uint16_t a = sql_emit_operand(e, n->a);
 	struct sql_value key = sql_string(n->name);
-	step3(e, SQL_OP_MEMBER, n, dst, a, constant(e, &key, n->at));
+	sql_emit_step3(e, SQL_OP_MEMBER, n, dst, a, sql_emit_const(e, &key, n->at));
 }
 
 /* What stands somewhere already: a constant, a home, an alias, the element. SQL_NONE for what must be computed. */
 static uint16_t standing(struct sql_emit *e, struct sql_node *n) {
-	if (n->kind == SQL_N_LITERAL) return constant(e, &n->value, n->at);
-	if (n->kind == SQL_N_COLUMN || n->kind == SQL_N_METADATA || n->kind == SQL_N_PATH) return home(e, n);
+	if (n->kind == SQL_N_LITERAL) return sql_emit_const(e, &n->value, n->at);
+	if (n->kind == SQL_N_COLUMN || n->kind == SQL_N_METADATA || n->kind == SQL_N_PATH) return sql_emit_home(e, n);
 	if (n->kind == SQL_N_ITEM) return e->item_reg;
 	if (n->kind != SQL_N_ALIAS) return SQL_NONE;
 	sql_emit_alias(e, n->index);
@@ -534,7 +534,7 @@ void sql_emit_into(struct sql_emit *e, struct sql_node *n, uint16_t dst) {
 	case SQL_N_ALIAS:
 	case SQL_N_ITEM: {
 		uint16_t from = standing(e, n);
-		if (from != dst) step3(e, SQL_OP_MOVE, n, dst, from, 0);
+		if (from != dst) sql_emit_step3(e, SQL_OP_MOVE, n, dst, from, 0);
 		return;
 	}
 	case SQL_N_PLUS: sql_emit_into(e, n->a, dst); return;
@@ -581,5 +581,5 @@ void sql_emit_condition(struct sql_emit *e, struct sql_node *n, uint32_t *unmet)
 		return;
 	}
 	uint16_t r = sql_emit_operand(e, n);
-	chain_jump(e, SQL_OP_JUMP_FALSE, n, r, unmet);
+	sql_emit_chain_jump(e, SQL_OP_JUMP_FALSE, n, r, unmet);
 }

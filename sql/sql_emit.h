@@ -40,11 +40,25 @@ struct sql_step *sql_emit_step(struct sql_emit *e, enum sql_op op, const struct 
 uint32_t sql_emit_here(const struct sql_emit *e);
 void sql_emit_patch(struct sql_emit *e, uint32_t step); /* its jump leads here */
 
+uint32_t sql_emit_step3(struct sql_emit *e, enum sql_op op, const struct sql_node *n, uint16_t dst, uint16_t a,
+			uint16_t b);
+/* The operand that stands for a constant. */
+uint16_t sql_emit_const(struct sql_emit *e, const struct sql_value *v, uint32_t at);
+/* Between branch and end_branch stand steps that some runs skip: what they make definite is taken back. */
+void sql_emit_definite(struct sql_emit *e, uint16_t reg);
+size_t sql_emit_branch(const struct sql_emit *e);
+void sql_emit_end_branch(struct sql_emit *e, size_t mark);
+/* The register of a column, a path or the metadata, loaded. */
+uint16_t sql_emit_home(struct sql_emit *e, const struct sql_node *n);
+/* The number of a call's site, with what its constant arguments allow to prepare. */
+uint32_t sql_emit_site(struct sql_emit *e, const struct sql_node *n);
+
 uint16_t sql_emit_operand(struct sql_emit *e, struct sql_node *n);
 void sql_emit_into(struct sql_emit *e, struct sql_node *n, uint16_t dst);
 /* Jumps that lead to one place not yet known are chained through their ->jump; start with SQL_NO_JUMP. */
 enum { SQL_NO_JUMP = SQL_STEPS_MAX };
 void sql_emit_patch_chain(struct sql_emit *e, uint32_t chain);
+void sql_emit_chain_jump(struct sql_emit *e, enum sql_op op, const struct sql_node *n, uint16_t a, uint32_t *chain);
 /* Steps that leave by *unmet when the condition is not met. */
 void sql_emit_condition(struct sql_emit *e, struct sql_node *n, uint32_t *unmet);
 /* Evaluates the alias unless every way here did. */
