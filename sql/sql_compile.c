@@ -174,6 +174,7 @@ static int compile(struct sql_front *f, struct sql_program *p, const struct sql_
 	sql_bind(&u, s, opts);
 	if (f->status == SL_OK) sql_fold_all(&u);
 	if (f->status == SL_OK) sql_emit_program(&u);
+	if (f->status == SL_OK) sql_guard_derive(&u);
 	sl_free(u.aliases);
 	sql_vm_free(u.vm);
 	return f->status;

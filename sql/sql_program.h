@@ -11,6 +11,7 @@
 #include "sql.h"
 #include "sql_ast.h"
 #include "sql_fn.h"
+#include "sql_guard.h"
 
 enum sql_op {
 #define SQL_OP(name, effect) SQL_OP_##name,
@@ -74,6 +75,8 @@ struct sql_program {
 	struct jpath *paths;
 	size_t n_paths, where_paths;
 	uint32_t template_registers; /* the most that one template needs */
+	const struct sql_guard *guards;
+	size_t n_guards;
 };
 
 /* The number of a path, which is added when it is new. Negative: SL_ELIMIT. */

@@ -54,6 +54,9 @@ struct sql_node *sql_bind_expression(struct sql_unit *u, struct sql_node *n);
 struct sql_node *sql_fold(struct sql_unit *u, struct sql_node *n, bool certain);
 void sql_fold_all(struct sql_unit *u);
 
+/* Finds what WHERE needs to be met (sql_guard.h). After the steps are made. */
+void sql_guard_derive(struct sql_unit *u);
+
 /* Makes the steps. */
 int sql_emit_program(struct sql_unit *u);
 int sql_emit_template(struct sql_unit *u, struct sql_node *n, struct sl_arena *arena, struct sql_code *code);

@@ -83,19 +83,26 @@ static sl_noinline int path_absent(struct sql_vm *vm, uint32_t n, struct sql_val
 	return sql_walk(vm, path, out);
 }
 
-static inline int load_path(struct sql_vm *vm, uint32_t n, struct sql_value *out) {
-	const struct sql_input *in = vm->in;
-	if (sl_unlikely(!vm->extracted)) {
-		vm->payload_status = in->extract(in->extract_arg);
-		vm->extracted = true;
-	}
-	const struct jpath_hit *hit = &in->hits[in->map ? in->map[n] : n];
+static inline int take_hit(struct sql_vm *vm, uint32_t n, const struct jpath_hit *hit, struct sql_value *out) {
 	if (sl_unlikely(hit->kind == JKIND_ABSENT)) return path_absent(vm, n, out);
 	if (hit->kind == JKIND_STRING && !(hit->flags & JSCAN_ESCAPED)) {
 		*out = sql_string(hit->raw);
 		return SL_OK;
 	}
 	return sql_from_hit(vm, hit, out);
+}
+
+int sql_vm_take_hit(struct sql_vm *vm, uint32_t n, const struct jpath_hit *hit, struct sql_value *out) {
+	return take_hit(vm, n, hit, out);
+}
+
+static inline int load_path(struct sql_vm *vm, uint32_t n, struct sql_value *out) {
+	const struct sql_input *in = vm->in;
+	if (sl_unlikely(!vm->extracted)) {
+		vm->payload_status = in->extract(in->extract_arg);
+		vm->extracted = true;
+	}
+	return take_hit(vm, n, &in->hits[in->map ? in->map[n] : n], out);
 }
 
 /* {"rule_id": ..., "matched": ..., "trigger": ...} */
@@ -457,11 +464,23 @@ static sl_noinline void give_back(struct sql_vm *vm) {
 	sl_buf_fini(&vm->joined);
 }
 
-enum sql_outcome sql_run(struct sql_vm *vm, const struct sql_program *p, const struct sql_input *in, sql_row_fn on_row,
-			 void *arg) {
+static inline void forget_run(struct sql_vm *vm) {
 	if (sl_unlikely(vm->made > KEPT_MAX)) give_back(vm);
 	sl_arena_reset(&vm->arena);
 	if (sl_unlikely(vm->err.status != SL_OK)) sl_err_fini(&vm->err);
+	vm->budget = SQL_BUDGET;
+	vm->made = 0;
+}
+
+void sql_guard_begin(struct sql_vm *vm, const struct sql_input *in) {
+	forget_run(vm);
+	vm->in = in;
+	vm->payload_status = SL_OK;
+}
+
+enum sql_outcome sql_run(struct sql_vm *vm, const struct sql_program *p, const struct sql_input *in, sql_row_fn on_row,
+			 void *arg) {
+	forget_run(vm);
 	sql_vm_reserve(vm, p->code.n_registers + p->template_registers, p->code.n_once);
 	vm->program = p;
 	vm->in = in;
@@ -469,8 +488,6 @@ enum sql_outcome sql_run(struct sql_vm *vm, const struct sql_program *p, const s
 	vm->extracted = !in->extract;
 	vm->on_row = on_row;
 	vm->arg = arg;
-	vm->budget = SQL_BUDGET;
-	vm->made = 0;
 	vm->each_at = 0;
 	vm->regex_calls = 0;
 	struct sql_value none;

@@ -44,6 +44,8 @@ struct sql_vm {
 enum sql_outcome sql_vm_exec(struct sql_vm *vm, const struct sql_code *code, struct sql_value *r, uint32_t pc,
 			     struct sql_value *result);
 void sql_vm_reserve(struct sql_vm *vm, uint32_t registers, uint32_t once);
+/* The value of path n of the program, whose hit it is, in a payload that is JSON. */
+int sql_vm_take_hit(struct sql_vm *vm, uint32_t n, const struct jpath_hit *hit, struct sql_value *out);
 /* Work that hangs on the size of a payload is taken from the budget of steps, 16 bytes or one element for a step. The
  * budget is looked at where a run comes round again (FOREACH) and where a function is called. */
 static inline void sql_vm_charge(struct sql_vm *vm, uint64_t steps) {
