@@ -30,7 +30,7 @@ static enum sql_order compare_lists(struct sql_vm *vm, const struct sql_list *a,
 	return order_of((a->n > b->n) - (a->n < b->n));
 }
 
-static const struct sql_value *find_member(const struct sql_map *m, struct sl_slice key, uint32_t guess) {
+const struct sql_value *sql_map_find(const struct sql_map *m, struct sl_slice key, uint32_t guess) {
 	if (guess < m->n && slice_equal(m->at[guess].key, key)) return &m->at[guess].value;
 	for (uint32_t i = 0; i < m->n; i++)
 		if (slice_equal(m->at[i].key, key)) return &m->at[i].value;
@@ -40,7 +40,7 @@ static const struct sql_value *find_member(const struct sql_map *m, struct sl_sl
 static enum sql_order compare_maps(struct sql_vm *vm, const struct sql_map *a, const struct sql_map *b) {
 	if (a->n != b->n) return a->n < b->n ? SQL_LESS : SQL_GREATER;
 	for (uint32_t i = 0; i < a->n; i++) {
-		const struct sql_value *other = find_member(b, a->at[i].key, i);
+		const struct sql_value *other = sql_map_find(b, a->at[i].key, i);
 		if (!other) return SQL_UNLIKE;
 		enum sql_order o = sql_compare(vm, &a->at[i].value, other);
 		if (o != SQL_EQUAL) return o == SQL_ONE_NULL ? SQL_UNLIKE : o;
@@ -104,7 +104,7 @@ static bool same_lists(struct sql_vm *vm, const struct sql_list *a, const struct
 static bool same_maps(struct sql_vm *vm, const struct sql_map *a, const struct sql_map *b) {
 	if (a->n != b->n) return false;
 	for (uint32_t i = 0; i < a->n; i++) {
-		const struct sql_value *other = find_member(b, a->at[i].key, i);
+		const struct sql_value *other = sql_map_find(b, a->at[i].key, i);
 		if (!other || !sql_same(vm, &a->at[i].value, other)) return false;
 	}
 	return true;

@@ -84,6 +84,8 @@ enum sql_order sql_compare(struct sql_vm *vm, const struct sql_value *a, const s
 /* Equal without conversion: 1 is not 1.0 and not '1' (IN, the switch form of CASE, contains). */
 bool sql_same(struct sql_vm *vm, const struct sql_value *a, const struct sql_value *b);
 bool sql_same_in(struct sql_vm *vm, const struct sql_value *v, const struct sql_value *list);
+/* The value of a member, or NULL; maybe it is number `guess`. */
+const struct sql_value *sql_map_find(const struct sql_map *m, struct sl_slice key, uint32_t guess);
 bool sql_like(struct sl_slice text, struct sl_slice pattern);
 
 /* ---- sql_arith.c ---- */

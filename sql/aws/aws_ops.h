@@ -1,8 +1,9 @@
 /* aws_ops.h: the operators and conversions of the aws dialect, on values.
  *
- * Undefined is SQL_NULL, Null is SQL_JSON_NULL. An Int is SQL_INT, or SQL_NUMBER_TEXT when it needs more than 64 bits; a
- * Decimal is SQL_NUMBER_TEXT (up to 34 significant digits), or SQL_DOUBLE when it came from a function that is defined on
- * doubles. Numbers that nobody reckons with keep the text of the payload.
+ * Undefined is SQL_NULL, Null is SQL_JSON_NULL. An Int is a whole number of up to 34 digits: SQL_INT, or SQL_NUMBER_TEXT when
+ * it needs more than 64 bits; a Decimal is SQL_NUMBER_TEXT (34 significant digits), or SQL_DOUBLE when it came from a
+ * function that is defined on doubles. A whole Decimal is an Int (SQL version 2016-03-23). Numbers that nobody reckons with
+ * keep the text of the payload.
  *
  * Nothing here fails because of its operands: what cannot be is Undefined. A status other than SL_OK is a limit of the
  * run (memory, steps), after sql_vm_fail().
@@ -10,6 +11,7 @@
 #ifndef AWS_OPS_H
 #define AWS_OPS_H
 
+#include "aws_decimal.h"
 #include "sql_vm.h"
 
 /* + - * / %. ADD with text on either side concatenates. int_division: Int / Int is cut to an Int (AWS's documented
@@ -35,7 +37,17 @@ int aws_cast(struct sql_vm *vm, const struct sql_value *v, enum aws_type type, s
 /* The implicit conversions; SQL_NULL in *out when there is none (Null too, unless a function's row says otherwise). */
 int aws_to_string(struct sql_vm *vm, const struct sql_value *v, struct sql_value *out);
 int aws_to_number(struct sql_vm *vm, const struct sql_value *v, struct sql_value *out);
-int aws_to_int(struct sql_vm *vm, const struct sql_value *v, struct sql_value *out); /* cut toward zero; 64 bits */
+/* As SQL_INT, for lengths and positions: cut toward zero; what is beyond 64 bits becomes the nearest that is not. */
+int aws_to_int(struct sql_vm *vm, const struct sql_value *v, struct sql_value *out);
+/* The same, rounded down. */
+int aws_to_int_down(struct sql_vm *vm, const struct sql_value *v, struct sql_value *out);
 int aws_to_double(struct sql_vm *vm, const struct sql_value *v, struct sql_value *out);
+
+/* For functions on numbers: the decimal that v is or converts to; false: it does not, or is out of range. */
+bool aws_decimal_of(const struct sql_value *v, struct aws_decimal *out);
+/* As a value: a whole one is SQL_INT (or SQL_NUMBER_TEXT beyond 64 bits). Never fails. */
+struct sql_value aws_from_decimal(struct sql_vm *vm, const struct aws_decimal *d);
+/* A double: whole is SQL_INT, not finite is Undefined. */
+struct sql_value aws_from_double(double d);
 
 #endif
