@@ -57,6 +57,10 @@ json_t *conf_show(const struct conf_field *fields, const void *from) sl_warn_unu
 /* Replaces ${ENV_NAME} and ${file:path}; $${ gives ${. On SL_OK *out is a heap string. */
 int conf_expand(struct sl_slice text, char **out, struct sl_err *err) sl_warn_unused;
 
+/* For programs that check a configuration where its secrets are not at hand: from now on an environment variable that is
+ * not set, and any ${file:...}, which is then not opened, is replaced by this text. NULL ends it. @thread main */
+void conf_expand_stand_in(const char *text);
+
 /* The same option as conf_apply would take it from `text` (a command-line flag, a default). */
 int conf_set_text(const struct conf_field *field, const char *text, void *into, struct sl_err *err) sl_warn_unused;
 

@@ -15,5 +15,6 @@ int cmd_print_version(int argc, char **argv);
 #include "jq_worker.h"
 #include "passwd_command.h"
 #include "sql_command.h"
+#include "test_command.h"
 
 #endif

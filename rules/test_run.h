@@ -1,0 +1,11 @@
+/* test_run.h: one case of a test file, run: does the rule do what the case expects, and if not, what instead?
+ * Thread: the program's main one. Never blocks. */
+#ifndef TEST_RUN_H
+#define TEST_RUN_H
+
+#include "test_file.h"
+
+/* True when everything is as expected. Else `why` gets lines: each difference, then what really came. */
+bool rule_test_run(const struct rule_tests *tests, const struct rule_test_case *c, struct sl_buf *why);
+
+#endif
