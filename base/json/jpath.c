@@ -5,6 +5,7 @@
 
 #include <stdlib.h>
 
+#include "hash.h"
 #include "jindex_int.h"
 #include "mem.h"
 #include "utf8.h"
@@ -87,6 +88,27 @@ JSCAN_INLINE unsigned key_sign(char last, size_t n) { return ((unsigned)n + (uns
 JSCAN_INLINE uint32_t key_hash(const struct key *k) {
 	uint64_t h = (k->head ^ (k->tail * 0x9e3779b97f4a7c15u) ^ k->n) * 0xff51afd7ed558ccdu;
 	return (uint32_t)(h >> 32);
+}
+
+bool jpath_equal(const struct jpath *a, const struct jpath *b) {
+	if (a->n != b->n) return false;
+	for (uint16_t i = 0; i < a->n; i++) {
+		const struct jpath_step *x = &a->steps[i], *y = &b->steps[i];
+		if (x->is_index != y->is_index) return false;
+		if (x->is_index ? x->index != y->index : !slice_equal(x->key, y->key)) return false;
+	}
+	return true;
+}
+
+uint64_t jpath_hash(const struct jpath *path) {
+	uint64_t hash = path->n;
+	for (uint16_t i = 0; i < path->n; i++) {
+		const struct jpath_step *step = &path->steps[i];
+		uint64_t part = step->is_index ? (uint64_t)step->index + 1 : sl_hash(step->key);
+		hash = (hash ^ part) * 0x9e3779b97f4a7c15u;
+		hash ^= hash >> 32;
+	}
+	return hash;
 }
 
 /* Building. Sorted paths with equal beginnings stand together: a node is a range of them. */
@@ -205,8 +227,8 @@ void jpath_set_free(struct jpath_set *set) {
 size_t jpath_set_count(const struct jpath_set *set) { return set->n; }
 
 /* Walking. One loop, with the open containers on a stack of its own, for all of them are walked: those that no path
- * enters have no node. The places of quotes, brackets and commas come from the index, in order; what stands between two of
- * them is looked at here. */
+ * enters have no node. The places of brackets, commas and colons come from the index, in order; what stands between two of
+ * them, one string, number or literal, is looked at here. */
 
 struct frame {
 	const struct node *node;              /* NULL: nothing in here is wanted */
@@ -297,21 +319,34 @@ JSCAN_INLINE const char *space_within(const char *p) {
 	return p;
 }
 
-/* From the name whose opening quote is the place just taken to its value. *child is the node that wants that, *place the
- * first place at or behind it. */
-JSCAN_INLINE const char *walk_name(struct walk *w, struct jindex_cursor *c, const struct frame *f,
+/* Behind the last byte before this place that is no white space; there is one that is none. */
+JSCAN_INLINE const char *token_end(const char *place) {
+	while (sl_unlikely(jscan_is_space(place[-1]))) place--;
+	return place;
+}
+
+/* The closing quote before this place, or NULL when something else stands there. */
+JSCAN_INLINE const char *quote_before(const char *place) {
+	if (sl_likely(place[-1] == '"')) return place - 1;
+	place = token_end(place) - 1;
+	return *place == '"' ? place : NULL;
+}
+
+/* From the name at p, white space before it allowed, to its value. The place just taken is the colon; then *place is the
+ * first one at the value or behind it. *child is the node that wants the value. */
+JSCAN_INLINE const char *walk_name(struct walk *w, struct jindex_cursor *c, const struct frame *f, const char *p,
 				   const struct node **child, const char **place) {
-	const char *name = *place + 1, *quote;
-	if (name[-1] != '"' || !jindex_next(&w->ix, c, &quote)) return NULL;
+	const char *colon = *place, *quote = quote_before(colon);
+	if (sl_unlikely(*p != '"')) p = space_within(p);
+	if (*p != '"' || *colon != ':' || !quote) return NULL;
+	const char *name = p + 1;
 	size_t n = (size_t)(quote - name);
 	*child = NULL;
 	if (sl_unlikely(w->ix.escapes) && f->signs && has_escape(w, slice_make(name, n)))
 		*child = find_escaped(f->node, slice_make(name, n));
-	else if (f->signs >> key_sign(quote[-1], n) & 1)
+	else if (sl_unlikely(f->signs >> key_sign(quote[-1], n) & 1))
 		*child = find_edge(f->node, name, n, w->end);
-	if (!jindex_next(&w->ix, c, place)) return NULL;
-	const char *p = space_within(quote + 1);
-	return *p == ':' ? space_within(p + 1) : NULL;
+	return jindex_next(&w->ix, c, place) ? space_within(colon + 1) : NULL;
 }
 
 JSCAN_INLINE const struct node *walk_element(struct frame *f) {
@@ -321,24 +356,31 @@ JSCAN_INLINE const struct node *walk_element(struct frame *f) {
 	return wanted ? (f->element++)->node : NULL;
 }
 
-/* The number or literal from p up to the place behind it, white space before that allowed. */
-JSCAN_INLINE bool walk_scalar(const struct walk *w, const struct node *child, const char *p, const char *place) {
-	while (place > p && jscan_is_space(place[-1])) place--;
-	struct sl_slice raw = slice_make(p, (size_t)(place - p));
-	enum json_kind kind = jscan_starts_number(*p) ? jscan_number_kind(raw, w->end) : jscan_literal_kind(raw);
-	if (child) put_hits(w, child, raw, kind, 0);
-	return kind != JKIND_ABSENT;
-}
-
-/* The string that begins at p, the place just taken. Behind its closing quote, or NULL. */
-JSCAN_INLINE const char *walk_string(struct walk *w, struct jindex_cursor *c, const struct node *child, const char *p) {
-	const char *quote;
-	if (!jindex_next(&w->ix, c, &quote)) return NULL;
-	if (child) {
+/* The string at p. Where a quote stands before the place, it is one string: the index lets no second one begin here. */
+JSCAN_INLINE bool walk_string(const struct walk *w, const struct node *child, const char *p, const char *place) {
+	const char *quote = quote_before(place);
+	if (quote && child) {
 		struct sl_slice raw = slice_make(p + 1, (size_t)(quote - p - 1));
 		put_hits(w, child, raw, JKIND_STRING, has_escape(w, raw) ? JSCAN_ESCAPED : 0);
 	}
-	return quote + 1;
+	return quote;
+}
+
+static sl_noinline enum json_kind scalar_kind(const char *p, const char *end) {
+	struct sl_slice raw = slice_make(p, (size_t)(end - p));
+	return jscan_starts_number(*p) ? jscan_number_form(raw) : jscan_literal_kind(raw);
+}
+
+/* The number or literal at p. */
+JSCAN_INLINE bool walk_scalar(const struct walk *w, const struct node *child, const char *p, const char *place) {
+	struct sl_slice raw = slice_make(p, (size_t)(place - p));
+	enum json_kind kind = jscan_starts_number(*p) ? jscan_number_kind(raw, w->end) : jscan_literal_kind(raw);
+	if (sl_unlikely(kind == JKIND_ABSENT)) {
+		raw.n = (size_t)(token_end(place) - p);
+		kind = scalar_kind(p, p + raw.n);
+	}
+	if (child) put_hits(w, child, raw, kind, 0);
+	return kind != JKIND_ABSENT;
 }
 
 JSCAN_INLINE void frame_open(struct frame *f, const struct node *node, const char *p) {
@@ -369,11 +411,10 @@ static const char *walk_document(struct walk *w, const struct node *root, struct
 	for (;;) { /* p stands at a value, which child wants */
 		bool more = false;
 		if (child) take(w, child);
-		if (p < place) {
+		if (*p == '"') {
+			if (!walk_string(w, child, p, place)) return NULL;
+		} else if (p < place) {
 			if (!walk_scalar(w, child, p, place)) return NULL;
-		} else if (*p == '"') {
-			p = walk_string(w, &c, child, p);
-			if (!p || !jindex_next(&w->ix, &c, &place) || space_within(p) != place) return NULL;
 		} else if ((*p | 0x20) == '{') {
 			if (f == deepest || !jindex_next(&w->ix, &c, &place)) return NULL;
 			frame_open(++f, child, p);
@@ -397,7 +438,7 @@ static const char *walk_document(struct walk *w, const struct node *root, struct
 			}
 		}
 		if (f->closer == '}') {
-			if (p != place || !(p = walk_name(w, &c, f, &child, &place))) return NULL;
+			if (!(p = walk_name(w, &c, f, p, &child, &place))) return NULL;
 		} else {
 			child = walk_element(f);
 		}

