@@ -3,42 +3,23 @@
 
 #include "mem.h"
 
+enum { AHEAD = 12 }; /* cells asked for before their turn */
+
 struct plan_slot {
 	uint64_t hash;
 	bool used;
 	struct rule_plan *plan;
 };
 struct plan_key {
-	const uint64_t *at;
+	const uint32_t *at;
 	size_t len;
 };
 #define HMAP_NAME rule_plan_map
 #define HMAP_SLOT struct plan_slot
 #define HMAP_KEY struct plan_key
-#define HMAP_EQUAL(slot, key)                                                                                          \
-	((slot)->plan->count == (key).len && memcmp((slot)->plan->key, (key).at, (key).len * sizeof(uint64_t)) == 0)
+#define HMAP_EQUAL(slot, k)                                                                                            \
+	((slot)->plan->key_len == (k).len && memcmp((slot)->plan->key, (k).at, (k).len * sizeof *(k).at) == 0)
 #include "hmap.h"
-
-static uint64_t path_hash(const struct jpath *path) {
-	uint64_t hash = path->n;
-	for (uint16_t i = 0; i < path->n; i++) {
-		const struct jpath_step *step = &path->steps[i];
-		uint64_t part = step->is_index ? (uint64_t)step->index + 1 : sl_hash(step->key);
-		hash = (hash ^ part) * 0x9e3779b97f4a7c15u;
-		hash ^= hash >> 32;
-	}
-	return hash;
-}
-
-static bool path_equal(const struct jpath *a, const struct jpath *b) {
-	if (a->n != b->n) return false;
-	for (uint16_t i = 0; i < a->n; i++) {
-		const struct jpath_step *x = &a->steps[i], *y = &b->steps[i];
-		if (x->is_index != y->is_index) return false;
-		if (x->is_index ? x->index != y->index : !slice_equal(x->key, y->key)) return false;
-	}
-	return true;
-}
 
 struct path_slot {
 	uint64_t hash;
@@ -49,7 +30,7 @@ struct path_slot {
 #define HMAP_NAME path_map
 #define HMAP_SLOT struct path_slot
 #define HMAP_KEY const struct jpath *
-#define HMAP_EQUAL(slot, key) path_equal((slot)->path, (key))
+#define HMAP_EQUAL(slot, key) jpath_equal((slot)->path, (key))
 #include "hmap.h"
 
 /* The union of paths under construction: each path once. */
@@ -59,38 +40,53 @@ struct path_union {
 	size_t len, cap;
 };
 
+/* How many of the paths are not in the union yet; at most one too many, when one is there twice. */
+static size_t union_lacks(const struct path_union *u, const struct jpath *paths, size_t count) {
+	size_t n = 0;
+	for (size_t i = 0; i < count; i++) n += !path_map_find(&u->map, jpath_hash(&paths[i]), &paths[i]);
+	return n;
+}
+
+static uint16_t union_put(struct path_union *u, const struct jpath *path) {
+	bool there;
+	struct path_slot *slot = path_map_put(&u->map, jpath_hash(path), path, &there);
+	if (!there) {
+		slot->path = path;
+		slot->number = (uint16_t)u->len;
+		SL_GROW(u->paths, u->len, u->cap);
+		u->paths[u->len++] = *path;
+	}
+	return slot->number;
+}
+
 /* Gives the paths of one program their numbers in the union; false when they don't fit any more. */
 static bool union_add(struct path_union *u, const struct jpath *paths, size_t count, uint16_t *numbers) {
 	if (u->len + count > RULE_PLAN_PATHS_MAX) return false;
-	for (size_t i = 0; i < count; i++) {
-		bool there;
-		struct path_slot *slot = path_map_put(&u->map, path_hash(&paths[i]), &paths[i], &there);
-		if (!there) {
-			slot->path = &paths[i];
-			slot->number = (uint16_t)u->len;
-			SL_GROW(u->paths, u->len, u->cap);
-			u->paths[u->len++] = paths[i];
-		}
-		numbers[i] = slot->number;
-	}
+	for (size_t i = 0; i < count; i++) numbers[i] = union_put(u, &paths[i]);
 	return true;
 }
 
-/* Closes the union: its set serves the candidates from `first` on. */
-static void union_close(struct rule_plans *plans, struct rule_plan *plan, struct path_union *u, uint32_t first) {
+/* Closes the union: its set serves the candidates from `first` up to `end`. */
+static struct jpath_set *union_close(struct rule_plans *plans, struct rule_plan *plan, struct path_union *u,
+				     uint32_t first, uint32_t end) {
+	struct jpath_set *set = NULL;
 	if (u->len) {
-		struct jpath_set *set = NULL;
 		/* Each path was accepted when its rule was made. */
 		int rc = jpath_set_new(u->paths, u->len, &set);
 		sl_assert(rc == SL_OK);
 		plan->passes = sl_realloc_array(plan->passes, plan->pass_count + 1, sizeof *plan->passes);
 		plan->passes[plan->pass_count++] = set;
-		plan->at[first].pass = set;
-		plans->hits_max = sl_max_size(plans->hits_max, u->len);
+		plans->shared_max = sl_max_size(plans->shared_max, u->len);
+	}
+	for (uint32_t i = first; i < end; i++) {
+		size_t count;
+		sql_program_paths(plan->at[i].rule->program, &count);
+		if (count && !plan->at[i].alone) plan->at[i].pass = set;
 	}
 	path_map_fini(&u->map);
 	sl_free(u->paths);
 	*u = (struct path_union){.paths = NULL};
+	return set;
 }
 
 static bool is_identity(const uint16_t *map, size_t count) {
@@ -99,8 +95,17 @@ static bool is_identity(const uint16_t *map, size_t count) {
 	return true;
 }
 
+static void guards_paths(struct guard_index *guards, struct path_union *u) {
+	for (size_t i = 0; i < guards->operand_len; i++) {
+		struct guard_operand *o = &guards->operands[i];
+		size_t count;
+		if (o->at.place != SQL_GUARD_PATH) continue;
+		o->hit = union_put(u, &sql_program_paths(o->program, &count)[o->at.number]);
+	}
+}
+
 static void plan_paths(struct rule_plans *plans, struct rule_plan *plan) {
-	size_t total = 0, count;
+	size_t total = 0, count, own_max = 0;
 	for (uint32_t i = 0; i < plan->count; i++) {
 		sql_program_paths(plan->at[i].rule->program, &count);
 		total += count;
@@ -110,33 +115,62 @@ static void plan_paths(struct rule_plans *plans, struct rule_plan *plan) {
 	uint16_t *numbers = plan->maps;
 	struct path_union u = {.paths = NULL};
 	uint32_t first = 0;
+	if (plan->guards) guards_paths(plan->guards, &u);
 	for (uint32_t i = 0; i < plan->count; i++) {
-		const struct jpath *paths = sql_program_paths(plan->at[i].rule->program, &count);
+		struct rule_plan_candidate *c = &plan->at[i];
+		const struct jpath *paths = sql_program_paths(c->rule->program, &count);
+		size_t lacks = plan->guards && guard_index_guards(plan->guards, i) ? union_lacks(&u, paths, count) : 0;
+		if (lacks && u.len + lacks > RULE_PLAN_SHARED_MAX) {
+			c->alone = true;
+			own_max = sl_max_size(own_max, count);
+			continue;
+		}
 		if (!union_add(&u, paths, count, numbers)) {
-			union_close(plans, plan, &u, first);
+			struct jpath_set *set = union_close(plans, plan, &u, first, i);
+			if (first == 0) plan->first = set;
 			first = i;
 			/* A single program has fewer: its path numbers have 16 bits too. */
 			bool fits = union_add(&u, paths, count, numbers);
 			sl_assert(fits);
 		}
-		if (!is_identity(numbers, count)) plan->at[i].map = numbers;
+		if (!is_identity(numbers, count)) c->map = numbers;
 		numbers += count;
 	}
-	union_close(plans, plan, &u, first);
+	struct jpath_set *set = union_close(plans, plan, &u, first, plan->count);
+	if (first == 0) plan->first = set;
+	plans->own_max = sl_max_size(plans->own_max, own_max);
 }
 
-static struct rule_plan *plan_new(struct rule_plans *plans, const struct rule_candidates *candidates, uint64_t hash) {
+void rule_plan_own_pass(struct rule_plan_candidate *c) {
+	size_t count;
+	const struct jpath *paths = sql_program_paths(c->rule->program, &count);
+	int rc = jpath_set_new(paths, count, &c->pass);
+	sl_assert(rc == SL_OK); /* each path was accepted when the rule was made */
+}
+
+static struct guard_index *plan_guards(const struct rule_plan *plan) {
+	const struct sql_program **programs = SL_NEW_ARRAY(const struct sql_program *, plan->count);
+	for (uint32_t i = 0; i < plan->count; i++) programs[i] = plan->at[i].rule->program;
+	struct guard_index *guards = guard_index_new(programs, plan->count);
+	sl_free(programs);
+	return guards;
+}
+
+static struct rule_plan *plan_new(struct rule_plans *plans, const struct rule_filters *filters, uint64_t hash) {
 	struct rule_plan *plan = SL_NEW(struct rule_plan);
+	struct rule_candidates *candidates = &plans->candidates;
+	rule_index_candidates(plans->set->index, filters->at, filters->len, candidates);
 	plan->refs = 1;
 	plan->hash = hash;
 	plan->count = (uint32_t)candidates->len;
-	plan->key = SL_NEW_ARRAY(uint64_t, candidates->len);
-	memcpy(plan->key, candidates->at, candidates->len * sizeof *plan->key);
+	plan->key_len = filters->len;
+	plan->key = SL_NEW_ARRAY(uint32_t, filters->len);
+	memcpy(plan->key, filters->at, filters->len * sizeof *plan->key);
 	plan->at = SL_NEW_ARRAY(struct rule_plan_candidate, candidates->len);
 	for (uint32_t i = 0; i < plan->count; i++) {
 		const struct rule *r = plans->set->rules[rule_candidate_rule(candidates->at[i])];
-		size_t filters;
-		const struct sl_slice *from = sql_program_from(r->program, &filters);
+		size_t count;
+		const struct sl_slice *from = sql_program_from(r->program, &count);
 		plan->at[i] = (struct rule_plan_candidate){
 		    .rule = r,
 		    .cell = &r->stats->cells[plans->worker],
@@ -144,11 +178,32 @@ static struct rule_plan *plan_new(struct rule_plans *plans, const struct rule_ca
 		    .matched = from[rule_candidate_filter(candidates->at[i])],
 		};
 	}
+	plan->guards = plan_guards(plan);
 	plan_paths(plans, plan);
+	plans->count_max = sl_max_size(plans->count_max, plan->count);
 	return plan;
 }
 
+/* Each event reached each candidate. Visits have taken back from `filtered` what they counted elsewhere. */
+static void plan_count_in(struct rule_plan *plan) {
+	if (plan->events == 0) return;
+	for (uint32_t i = 0; i < plan->count; i++) {
+		if (i + AHEAD < plan->count) __builtin_prefetch(plan->at[i + AHEAD].cell, 1);
+		plan->at[i].cell->matched += plan->events;
+		plan->at[i].cell->filtered += plan->events;
+	}
+	plan->events = 0;
+}
+
+void rule_plans_count_in(struct rule_plans *plans) {
+	HMAP_FOREACH(rule_plan_map, slot, plans->table) plan_count_in(slot->plan);
+}
+
 static void plan_free(struct rule_plan *plan) {
+	plan_count_in(plan);
+	for (uint32_t i = 0; i < plan->count; i++)
+		if (plan->at[i].alone) jpath_set_free(plan->at[i].pass);
+	guard_index_free(plan->guards);
 	for (size_t i = 0; i < plan->pass_count; i++) jpath_set_free(plan->passes[i]);
 	sl_free(plan->passes);
 	sl_free(plan->maps);
@@ -166,13 +221,14 @@ void rule_plans_fini(struct rule_plans *plans) {
 	sl_assert(plans->table->len == 0);
 	rule_plan_map_fini(plans->table);
 	sl_free(plans->table);
+	sl_free(plans->candidates.at);
 	plans->table = NULL;
 }
 
 size_t rule_plans_count(const struct rule_plans *plans) { return plans->table->len; }
 
-struct rule_plan *rule_plans_get(struct rule_plans *plans, const struct rule_candidates *candidates) {
-	struct plan_key key = {candidates->at, candidates->len};
+struct rule_plan *rule_plans_get(struct rule_plans *plans, const struct rule_filters *filters) {
+	struct plan_key key = {filters->at, filters->len};
 	uint64_t hash = sl_hash(slice_make(key.at, key.len * sizeof *key.at));
 	bool there;
 	struct plan_slot *slot = rule_plan_map_find(plans->table, hash, key);
@@ -180,7 +236,7 @@ struct rule_plan *rule_plans_get(struct rule_plans *plans, const struct rule_can
 		slot->plan->refs++;
 		return slot->plan;
 	}
-	struct rule_plan *plan = plan_new(plans, candidates, hash);
+	struct rule_plan *plan = plan_new(plans, filters, hash);
 	slot = rule_plan_map_put(plans->table, hash, key, &there);
 	slot->plan = plan;
 	return plan;
@@ -197,7 +253,7 @@ int rule_pass_extract(void *arg) {
 
 void rule_plan_unref(struct rule_plans *plans, struct rule_plan *plan) {
 	if (!plan || --plan->refs > 0) return;
-	struct plan_key key = {plan->key, plan->count};
+	struct plan_key key = {plan->key, plan->key_len};
 	struct plan_slot *slot = rule_plan_map_find(plans->table, plan->hash, key);
 	sl_assert(slot && slot->plan == plan);
 	rule_plan_map_remove(plans->table, slot);

@@ -1,67 +1,93 @@
-/* rule_plan.h: what a worker has to do for a message of one topic: the candidate rules, in order, and the payload paths
- * that all of them together may read, to be extracted in one pass.
+/* rule_plan.h: what a worker has to do for a message of one topic: the candidate rules, in order, which of them a message
+ * can still match (guard_index.h), and the payload paths that they may read, to be extracted together.
  *
- * Plans are shared: a hundred thousand topics that reach the same rules by the same filters have one plan. The table of
- * plans is found by the list of candidates; a topic cache holds references.
+ * Plans are shared: a hundred thousand topics that match the same filters have one plan. The table of plans is found by the
+ * list of filters; a topic cache holds references.
  *
  *     candidates  hot (payload.t, payload.unit)   cold (payload.t)
  *     one set     0 payload.t   1 payload.unit
  *     maps        hot: identity                   cold: 0
  *
- * A path number has 16 bits; where the union has more paths than that, the candidates fall into groups, and the first of
- * each group carries the set (`pass`) that serves it and those behind it.
+ * The first pass holds what guards read. Rules that every message visits share passes; so do guarded ones as long as the
+ * first pass stays small. Of thousands of guarded rules with paths of their own a message visits a few: each of these has a
+ * pass to itself, whose set is made when it is first visited. A path number has 16 bits; where a union has more paths than
+ * that, another pass begins.
+ *
+ * Counters: a plan counts its events. A candidate's share of that - matched once each time, and filtered unless the visit
+ * said something else - is added to its cell when somebody looks (rule_plans_count_in()) or the plan ends.
  *
  * Lifetime: a plan while referenced, and no longer than the rule set it was made from.
- * Thread: table and plans belong to one worker. Making a plan allocates; using one does not. */
+ * Thread: table and plans belong to one worker; rule_plans_count_in() also while that stands still. Making a plan allocates;
+ * using one does not, but for a rule's own set. */
 #ifndef RULE_PLAN_H
 #define RULE_PLAN_H
 
+#include "guard_index.h"
 #include "jpath.h"
 #include "rule_index.h"
 #include "ruleset.h"
 
-enum { RULE_PLAN_PATHS_MAX = 65535 }; /* of one pass */
+enum {
+	RULE_PLAN_PATHS_MAX = 65535, /* of one pass */
+	RULE_PLAN_SHARED_MAX = 64,   /* guarded rules join a pass up to here */
+};
 
 struct rule_plan_candidate {
 	const struct rule *rule;
 	struct rule_cell *cell; /* this worker's */
 	struct sl_slice id, matched;
-	const uint16_t *map;          /* program path number -> hit; NULL: the same number */
-	const struct jpath_set *pass; /* the set that serves this rule and those behind it; NULL: the former one's */
+	const uint16_t *map;    /* program path number -> hit; NULL: the same number */
+	struct jpath_set *pass; /* the set that serves this rule; NULL: it reads no path, or: */
+	bool alone;             /* it has a pass to itself, made by rule_plan_own_pass() */
 };
 
 struct rule_plan {
 	uint32_t refs;
 	uint32_t count;
 	struct rule_plan_candidate *at;
+	struct guard_index *guards; /* NULL: every message visits every candidate */
+	struct jpath_set *first;    /* the pass that guards read; NULL: they read none */
+	uint64_t events;            /* that are not in the cells yet */
 	/* The rest is for making and freeing. */
 	uint64_t hash;
-	uint64_t *key; /* the list of candidates */
+	uint32_t *key; /* the list of filters */
+	size_t key_len;
 	struct jpath_set **passes;
 	size_t pass_count;
 	uint16_t *maps; /* of all candidates */
 };
 
+/* How many hits the caller must have room for: shared_max + own_max. */
 struct rule_plans {
 	const struct ruleset *set; /* borrowed */
 	size_t worker;
-	size_t hits_max; /* the most paths any plan's pass has had: how many hits the caller must have room for */
-	struct rule_plan_map *table; /* private */
+	size_t shared_max;                 /* the most paths that any plan's passes have had */
+	size_t own_max;                    /* and those of one rule's own pass, whose hits stand behind them */
+	size_t count_max;                  /* the most candidates */
+	struct rule_candidates candidates; /* room for making a plan */
+	struct rule_plan_map *table;       /* private */
 };
 
 void rule_plans_init(struct rule_plans *plans, const struct ruleset *set, size_t worker);
 void rule_plans_fini(struct rule_plans *plans); /* every plan has been given back */
 size_t rule_plans_count(const struct rule_plans *plans);
 
-/* The plan for these candidates (at least one): a strong reference, to be given back with rule_plan_unref(). */
-struct rule_plan *rule_plans_get(struct rule_plans *plans, const struct rule_candidates *candidates) sl_warn_unused;
+/* The plan for the topics that match these filters (at least one): a strong reference, to be given back with
+ * rule_plan_unref(). */
+struct rule_plan *rule_plans_get(struct rule_plans *plans, const struct rule_filters *filters) sl_warn_unused;
 void rule_plan_unref(struct rule_plans *plans, struct rule_plan *plan);
+
+/* Adds what the plans have counted to the cells of their candidates. */
+void rule_plans_count_in(struct rule_plans *plans);
+
+/* Makes the set of a candidate that is alone. */
+void rule_plan_own_pass(struct rule_plan_candidate *c);
 
 /* One pass over one payload, made when the first rule that it serves gets to read a path, and never twice. */
 struct rule_pass {
 	const struct jpath_set *set;
 	struct sl_slice payload;
-	struct jpath_hit *hits; /* hits_max of them */
+	struct jpath_hit *hits;
 	bool done;
 	int status;
 };

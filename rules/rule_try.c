@@ -10,7 +10,7 @@
 struct rule_try {
 	struct ruleset *set;
 	struct rule_plans plans;
-	struct rule_candidates candidates;
+	struct rule_filters filters;
 	struct sql_vm *vm;
 	char *node;
 	struct rules_worker worker;     /* what evaluating actions wants of one: nothing else of it is ever used */
@@ -44,7 +44,7 @@ struct rule_try *rule_try_new(struct ruleset *set, const char *node) {
 void rule_try_free(struct rule_try *t) {
 	if (!t) return;
 	rule_plans_fini(&t->plans);
-	sl_free(t->candidates.at);
+	sl_free(t->filters.at);
 	sql_vm_free(t->vm);
 	ruleset_unref(t->set);
 	sl_free(t->node);
@@ -80,7 +80,7 @@ static void take_error(struct sl_err *err, const struct sl_err *from) {
 static enum rule_try_outcome plan_try(struct rule_try *t, const struct rule_plan *plan, const struct rules_event *ev) {
 	const struct rule_plan_candidate *c = &plan->at[0];
 	struct event_view view = {.ev = ev, .node = slice_from_str(t->node), .now_ms = ev->at_ms};
-	struct jpath_hit *hits = SL_NEW_ARRAY(struct jpath_hit, t->plans.hits_max + 1);
+	struct jpath_hit *hits = SL_NEW_ARRAY(struct jpath_hit, t->plans.shared_max + 1);
 	struct rule_pass pass = {.set = c->pass, .payload = ev->payload, .hits = hits};
 	struct try_row run = {.t = t, .cause = {.rw = &t->worker, .rule = c->rule, .ev = ev}};
 	struct sql_input in = {.event = &view,
@@ -110,9 +110,9 @@ void rule_try_run(struct rule_try *t, const struct rules_event *ev, struct rule_
 	rule_try_result_fini(result);
 	result->outcome = RULE_TRY_NO_TOPIC;
 	t->result = result;
-	rule_index_match(t->set->index, ev->topic, &t->candidates);
-	if (t->candidates.len == 0) return;
-	struct rule_plan *plan = rule_plans_get(&t->plans, &t->candidates);
+	rule_index_match(t->set->index, ev->topic, &t->filters);
+	if (t->filters.len == 0) return;
+	struct rule_plan *plan = rule_plans_get(&t->plans, &t->filters);
 	result->outcome = plan_try(t, plan, ev);
 	rule_plan_unref(&t->plans, plan);
 }

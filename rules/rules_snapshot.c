@@ -42,6 +42,10 @@ struct rules_snapshot *rules_snapshot_new(struct rules *r) {
 bool rules_snapshot_take(struct rules_snapshot *s) {
 	if (s->from->set != s->set) return false;
 	size_t workers = s->from->worker_count;
+	for (size_t w = 0; w < workers; w++) {
+		struct rules_worker *rw = s->from->workers[w];
+		if (rw) rule_plans_count_in(&rw->plans);
+	}
 	for (size_t i = 0; i < s->set->len; i++) {
 		if (i + AHEAD < s->set->len)
 			for (size_t w = 0; w < workers; w++) __builtin_prefetch(&s->rules[i + AHEAD].cells[w]);

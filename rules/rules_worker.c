@@ -72,7 +72,8 @@ void rules_worker_free(struct rules_worker *rw) {
 	rule_plans_fini(&rw->plans);
 	republish_queue_fini(&rw->queue);
 	sql_vm_free(rw->vm);
-	sl_free(rw->candidates.at);
+	sl_free(rw->filters.at);
+	bit_tree_fini(&rw->survivors);
 	sl_free(rw->stages);
 	sl_free(rw->hits);
 	sl_free(rw->rows);

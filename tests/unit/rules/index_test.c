@@ -14,7 +14,10 @@
 
 static struct rule_candidates match(const struct rule_index *index, const char *topic) {
 	struct rule_candidates found = {.at = NULL};
-	rule_index_match(index, slice_from_str(topic), &found);
+	struct rule_filters filters = {.at = NULL};
+	rule_index_match(index, slice_from_str(topic), &filters);
+	rule_index_candidates(index, filters.at, filters.len, &found);
+	sl_free(filters.at);
 	return found;
 }
 

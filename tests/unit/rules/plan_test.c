@@ -21,7 +21,7 @@ static void add_rule(struct ruleset *set, const char *sql) {
 }
 
 static struct rule_plan *plan_of(struct rule_plans *plans, const struct ruleset *set, const char *topic) {
-	struct rule_candidates found = {.at = NULL};
+	struct rule_filters found = {.at = NULL};
 	rule_index_match(set->index, slice_from_str(topic), &found);
 	struct rule_plan *plan = rule_plans_get(plans, &found);
 	sl_free(found.at);
@@ -82,9 +82,10 @@ static void test_rule_plan__each_path_of_all_candidates_is_extracted_once(void *
 	assert_int_equal(plan->count, 3);
 	assert_int_equal(plan->pass_count, 1);
 	assert_int_equal(jpath_set_count(plan->passes[0]), 3);
-	assert_int_equal(plans.hits_max, 3);
-	assert_ptr_equal(plan->at[0].pass, plan->passes[0]);
-	assert_null(plan->at[1].pass);
+	assert_int_equal(plans.shared_max, 3);
+	assert_null(plan->at[0].pass); /* reads none */
+	assert_ptr_equal(plan->at[1].pass, plan->passes[0]);
+	assert_ptr_equal(plan->at[2].pass, plan->passes[0]);
 	assert_null(plan->at[1].map); /* the same numbers as its own */
 	assert_non_null(plan->at[2].map);
 	assert_int_equal(plan->at[2].map[0], 1);
@@ -134,7 +135,7 @@ static void test_rule_plan__many_paths_take_two_passes(void **state) {
 	assert_int_equal(jpath_set_count(plan->passes[1]), (RULES - FIRST) * PATHS);
 	assert_int_equal(plan->at[FIRST - 1].map[PATHS - 1], FIRST * PATHS - 1);
 	assert_null(plan->at[FIRST].map);
-	assert_int_equal(plans.hits_max, FIRST * PATHS);
+	assert_int_equal(plans.shared_max, FIRST * PATHS);
 	rule_plan_unref(&plans, plan);
 	rule_plans_fini(&plans);
 	ruleset_unref(set);
