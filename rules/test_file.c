@@ -2,8 +2,6 @@
 #include "test_file.h"
 
 #include "mem.h"
-#include "rule_conf.h"
-#include "rule_try.h"
 #include "schema.h"
 #include "schema_doc.h"
 #include "sql_base64.h"
@@ -205,67 +203,34 @@ static char *config_path(const struct rule_tests *t) {
 	return sl_asprintf("%.*s/%s", (int)(slash - t->file), t->file, t->config);
 }
 
-static int load_config(struct rule_tests *t) {
-	struct conf_at at = {t->doc, "config"};
+static int load_rules(struct rule_tests *t) {
 	if (!t->config) {
-		if (t->rules_tree) return SL_OK;
+		if (t->rules_tree)
+			return rule_book_fill(&t->book, t->doc, t->connectors_tree, t->rules_tree, &t->report);
 		return conf_report_add(&t->report, (struct conf_at){t->doc, ""}, CONF_AT_VALUE, SL_EINVAL,
 				       "says nothing of the rules: write `config: sluice.yaml`, or `rules:`");
 	}
 	if (t->rules_tree || t->connectors_tree)
-		return conf_report_add(&t->report, at, CONF_AT_KEY, SL_EINVAL,
+		return conf_report_add(&t->report, (struct conf_at){t->doc, "config"}, CONF_AT_KEY, SL_EINVAL,
 				       "stands beside `rules` or `connectors`; keep the one or the others");
-	struct sl_err err = SL_ERR_INIT;
 	char *path = config_path(t);
-	int rc = yaml_doc_load_file(path, &t->config_doc, &err);
+	int rc = rule_book_load(&t->book, path, &t->report);
 	sl_free(path);
-	if (rc != SL_OK) {
-		conf_report_take(&t->report, &err);
-		return rc;
-	}
-	const json_t *root = yaml_doc_root(t->config_doc);
-	t->connectors_tree = json_incref(json_object_get(root, "connectors"));
-	t->rules_tree = json_incref(json_object_get(root, "rules"));
-	return SL_OK;
-}
-
-/* Each rule alone in a set, so that it is tried alone. */
-static int load_rules(struct rule_tests *t) {
-	const struct yaml_doc *doc = t->config_doc ? t->config_doc : t->doc;
-	struct ruleset *all = ruleset_new();
-	int rc = connectors_prepare(NULL, t->connectors_tree, (struct conf_at){doc, "connectors"}, &t->report,
-				    &t->connectors);
-	int rules_rc = rule_conf_load(t->rules_tree, (struct conf_at){doc, "rules"}, t->connectors, &t->report, all);
-	if (rc == SL_OK) rc = rules_rc;
-	if (rc == SL_OK) {
-		t->sets = SL_NEW_ARRAY(struct ruleset *, all->len + 1);
-		for (size_t i = 0; i < all->len; i++) t->sets[t->set_count++] = rule_try_set(all->rules[i]);
-		all->len = 0; /* they have new homes */
-	}
-	ruleset_unref(all);
 	return rc;
 }
 
 static int case_rule(struct rule_tests *t, struct rule_test_case *c, const char *path) {
 	if (!c->rule) {
-		if (t->set_count == 1 && !c->expect.matched) c->set = t->sets[0];
+		if (t->book.count == 1 && !c->expect.matched) c->set = t->book.sets[0];
 		return SL_OK;
 	}
-	const char **names = SL_NEW_ARRAY(const char *, t->set_count + 1);
-	for (size_t i = 0; i < t->set_count; i++) {
-		names[i] = t->sets[i]->rules[0]->id;
-		if (strcmp(names[i], c->rule) == 0) c->set = t->sets[i];
-	}
-	int rc = SL_OK;
-	if (!c->set) {
-		const char *near = slice_nearest(slice_from_str(c->rule), names, t->set_count);
-		char *rule_path = yaml_path_key(path, "rule");
-		rc = conf_report_add(&t->report, (struct conf_at){t->doc, rule_path}, CONF_AT_VALUE, SL_ENOTFOUND,
-				     "there is no rule '%s'%s%s%s", c->rule, near ? "; did you mean '" : "",
-				     near ? near : "", near ? "'?" : "");
-		sl_free(rule_path);
-	}
-	sl_free(names);
+	struct sl_err err = SL_ERR_INIT;
+	int rc = rule_book_find(&t->book, c->rule, &c->set, &err);
+	if (rc == SL_OK) return rc;
+	char *rule_path = yaml_path_key(path, "rule");
+	conf_report_add(&t->report, (struct conf_at){t->doc, rule_path}, CONF_AT_VALUE, rc, "%s", sl_err_text(&err));
+	sl_free(rule_path);
+	sl_err_fini(&err);
 	return rc;
 }
 
@@ -396,11 +361,8 @@ int rule_tests_load(const char *path, struct rule_tests *t) {
 		conf_report_take(&t->report, &err);
 		return rc;
 	}
-	conf_expand_stand_in("0"); /* reads as a number too, where a port is wanted */
 	rc = conf_apply(file_fields, yaml_doc_root(t->doc), (struct conf_at){t->doc, ""}, t, &t->report);
-	if (rc == SL_OK) rc = load_config(t);
 	if (rc == SL_OK) rc = load_rules(t);
-	conf_expand_stand_in(NULL);
 	t->cases = t->list.items;
 	for (size_t i = 0; rc == SL_OK && i < t->list.len; i++) (void)load_case(t, &t->cases[i], i);
 	if (rc == SL_OK) rc = conf_report_status(&t->report);
@@ -418,11 +380,8 @@ void rule_tests_fini(struct rule_tests *t) {
 		sl_free(c->at);
 	}
 	conf_fini(file_fields, t);
-	for (size_t i = 0; i < t->set_count; i++) ruleset_unref(t->sets[i]);
-	sl_free(t->sets);
-	connectors_set_free(t->connectors);
+	rule_book_fini(&t->book);
 	yaml_doc_free(t->doc);
-	yaml_doc_free(t->config_doc);
 	conf_report_fini(&t->report);
 	sl_free(t->file);
 }

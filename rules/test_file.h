@@ -10,8 +10,7 @@
  *           actions: [{republish: {topic: alerts/d7, qos: 1}}]
  *
  * A broker's configuration may hold `tests:` itself. Every mistake in the file, and in the rules it names, is in the report.
- * Secrets of the configuration are not needed: an environment variable that is not set, and every ${file:...}, stands as
- * text of no meaning. Nothing but the two files is opened.
+ * Nothing but the two files is opened.
  *
  * Lifetime: all of it until rule_tests_fini(). Thread: the program's main one. Blocks on the files. */
 #ifndef TEST_FILE_H
@@ -20,9 +19,8 @@
 #include <jansson.h>
 
 #include "conf_report.h"
-#include "connectors.h"
 #include "field.h"
-#include "ruleset.h"
+#include "rule_book.h"
 
 /* Absent: NULL. What each means: rules/testing.md. */
 struct rule_test_expect {
@@ -57,15 +55,13 @@ struct rule_tests {
 	struct conf_report report;
 	struct rule_test_case *cases;
 	size_t count;
-	struct ruleset **sets; /* one a rule, in the order of the file */
-	size_t set_count;
+	struct rule_book book;
 
 	/* what they point into */
 	char *config;
 	json_t *connectors_tree, *rules_tree, *ignored[6];
 	struct conf_objects list;
-	struct yaml_doc *doc, *config_doc;
-	struct connectors_set *connectors;
+	struct yaml_doc *doc;
 };
 
 /* SL_OK, or the status of the first mistake; all are in tests->report, and there are no cases then. */

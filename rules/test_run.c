@@ -243,10 +243,10 @@ static bool run_all(const struct rule_tests *tests, const struct rule_test_case 
 	json_t *matched = json_array();
 	struct sl_buf got = SL_BUF_INIT;
 	bool same = true;
-	for (size_t i = 0; i < tests->set_count; i++) {
+	for (size_t i = 0; i < tests->book.count; i++) {
 		struct came came = {.outcome = RULE_TRY_NO_TOPIC};
-		const char *id = tests->sets[i]->rules[0]->id;
-		rule_run(c, tests->sets[i], &came, NULL);
+		const char *id = rule_book_rule(&tests->book, i)->id;
+		rule_run(c, tests->book.sets[i], &came, NULL);
 		if (came.ran) json_array_append_new(matched, json_string(id));
 		if (came.failed) {
 			sl_buf_printf(why, "the rule %s failed: %s\n", id, sl_buf_cstr(&came.error));

@@ -31,8 +31,8 @@ int try_case_check_message(const struct try_case *c, struct sl_err *err) {
 	return SL_OK;
 }
 
-enum rule_try_outcome try_case_run(const struct try_case *c, struct rule *r, struct sl_buf *rows, struct sl_err *err) {
-	struct rules_event ev = {
+void try_case_event(const struct try_case *c, struct rules_event *ev) {
+	*ev = (struct rules_event){
 	    .topic = c->topic,
 	    .payload = c->payload,
 	    .clientid = c->clientid,
@@ -46,5 +46,10 @@ enum rule_try_outcome try_case_run(const struct try_case *c, struct rule *r, str
 	    .message_expiry_s = -1,
 	    .payload_format = -1,
 	};
+}
+
+enum rule_try_outcome try_case_run(const struct try_case *c, struct rule *r, struct sl_buf *rows, struct sl_err *err) {
+	struct rules_event ev;
+	try_case_event(c, &ev);
 	return rule_try(r, &ev, "sluice", rows, err);
 }
