@@ -1,13 +1,15 @@
 /* sql_fn.c: finding, checking, calling and printing functions; see sql_fn.h. */
 #include "sql_fn.h"
 
+#include "aws_fn.h"
 #include "sql_vm.h"
 #include "utf8.h"
 
-enum { FAMILIES_MAX = 48, BUILT_IN = 13 };
+enum { FAMILIES_MAX = 48, BUILT_IN = 20 };
 static const struct sql_fn_family *families[FAMILIES_MAX] = {
     &sql_fn_math,  &sql_fn_bits,    &sql_fn_string, &sql_fn_format, &sql_fn_array, &sql_fn_map,  &sql_fn_json,
     &sql_fn_check, &sql_fn_convert, &sql_fn_codec,  &sql_fn_hash,   &sql_fn_time,  &sql_fn_misc,
+    &aws_fn_math,  &aws_fn_text,    &aws_fn_regex,  &aws_fn_hash,   &aws_fn_codec, &aws_fn_collection, &aws_fn_time,
 };
 static size_t n_families = BUILT_IN;
 
@@ -166,7 +168,7 @@ void sql_fn_print(enum sql_dialect dialect, struct sl_buf *out) {
 			sl_buf_append_str(out, "` | ");
 			cell(out, fn->doc);
 			if (fn->errors) {
-				sl_buf_append_str(out, " Fails ");
+				sl_buf_append_str(out, dialect == SQL_AWS ? " Undefined " : " Fails ");
 				cell(out, fn->errors);
 				sl_buf_put(out, '.');
 			}

@@ -85,6 +85,13 @@ struct sql_value sql_call_bytes(struct sl_slice bytes); /* STRING when UTF-8, el
 int sql_call_json(struct sql_call *c, struct sl_slice json, struct sql_value *out);
 struct sql_list *sql_call_list(struct sql_call *c, uint32_t n);
 
+/* Shared by the dialects' functions. */
+int sql_change_case(struct sql_call *c, struct sl_slice text, bool upper, struct sql_value *out);
+struct sql_value sql_call_hex(struct sql_call *c, struct sl_slice bytes); /* in small digits */
+/* By OpenSSL's name of it, in small hexadecimal digits. */
+int sql_call_digest(struct sql_call *c, const char *algorithm, struct sl_slice bytes, struct sql_value *out);
+struct sql_value sql_call_uuid(struct sql_call *c, bool hyphens);
+
 extern const struct sql_fn_family sql_fn_math, sql_fn_bits, sql_fn_string, sql_fn_format, sql_fn_array, sql_fn_map,
     sql_fn_json, sql_fn_convert, sql_fn_check, sql_fn_codec, sql_fn_hash, sql_fn_time, sql_fn_misc;
 

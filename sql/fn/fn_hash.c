@@ -3,32 +3,36 @@
 
 #include "sql_vm.h"
 
-static int digest(struct sql_call *c, const char *algorithm, struct sl_slice bytes, struct sql_value *out) {
+struct sql_value sql_call_hex(struct sql_call *c, struct sl_slice bytes) {
 	static const char digits[] = "0123456789abcdef";
+	char *p = sl_arena_alloc(c->arena, bytes.n * 2 + 1);
+	for (size_t i = 0; i < bytes.n; i++) {
+		p[2 * i] = digits[(uint8_t)bytes.p[i] >> 4];
+		p[2 * i + 1] = digits[(uint8_t)bytes.p[i] & 15];
+	}
+	return sql_string(slice_make(p, bytes.n * 2));
+}
+
+int sql_call_digest(struct sql_call *c, const char *algorithm, struct sl_slice bytes, struct sql_value *out) {
 	unsigned char md[EVP_MAX_MD_SIZE];
 	size_t n = 0;
 	if (!EVP_Q_digest(NULL, algorithm, NULL, bytes.p ? bytes.p : "", bytes.n, md, &n))
 		return sql_call_fail(c, "this build of OpenSSL has no %s", algorithm);
-	char *p = sl_arena_alloc(c->arena, n * 2 + 1);
-	for (size_t i = 0; i < n; i++) {
-		p[2 * i] = digits[md[i] >> 4];
-		p[2 * i + 1] = digits[md[i] & 15];
-	}
-	*out = sql_string(slice_make(p, n * 2));
+	*out = sql_call_hex(c, slice_make(md, n));
 	return SL_OK;
 }
 
 static int fn_md5(struct sql_call *c, const struct sql_value *a, uint32_t n, struct sql_value *out) {
 	(void)n;
-	return digest(c, "MD5", sql_value_text(a), out);
+	return sql_call_digest(c, "MD5", sql_value_text(a), out);
 }
 static int fn_sha(struct sql_call *c, const struct sql_value *a, uint32_t n, struct sql_value *out) {
 	(void)n;
-	return digest(c, "SHA1", sql_value_text(a), out);
+	return sql_call_digest(c, "SHA1", sql_value_text(a), out);
 }
 static int fn_sha256(struct sql_call *c, const struct sql_value *a, uint32_t n, struct sql_value *out) {
 	(void)n;
-	return digest(c, "SHA256", sql_value_text(a), out);
+	return sql_call_digest(c, "SHA256", sql_value_text(a), out);
 }
 
 /* The names rules use, and OpenSSL's. */
@@ -56,7 +60,7 @@ static int fn_hash(struct sql_call *c, const struct sql_value *a, uint32_t n, st
 	for (size_t i = 0; i < SL_ARRAY_LEN(algorithms); i++) {
 		names[i] = algorithms[i].name;
 		if (slice_equal_nocase(sql_value_text(&a[0]), slice_from_str(names[i])))
-			return digest(c, algorithms[i].openssl, sql_value_text(&a[1]), out);
+			return sql_call_digest(c, algorithms[i].openssl, sql_value_text(&a[1]), out);
 	}
 	const char *near = slice_nearest(sql_value_text(&a[0]), names, SL_ARRAY_LEN(names));
 	return sql_call_fail(c, "there is no algorithm '%.*s'; %s %s", SL_SLICE_ARG(sql_value_text(&a[0])),

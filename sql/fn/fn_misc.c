@@ -20,7 +20,7 @@ static int topic_level(struct sql_call *c, const struct sql_value *a, uint32_t n
 }
 const struct sql_fn sql_fn_topic_level = {.name = "topic", .args = "si", .call = topic_level};
 
-static int fn_uuid(struct sql_call *c, bool hyphens, struct sql_value *out) {
+struct sql_value sql_call_uuid(struct sql_call *c, bool hyphens) {
 	static const char digits[] = "0123456789abcdef";
 	uint8_t b[16];
 	sl_random_bytes(b, sizeof b);
@@ -33,16 +33,17 @@ static int fn_uuid(struct sql_call *c, bool hyphens, struct sql_value *out) {
 		p[n++] = digits[b[i] >> 4];
 		p[n++] = digits[b[i] & 15];
 	}
-	*out = sql_string(slice_make(p, n));
-	return SL_OK;
+	return sql_string(slice_make(p, n));
 }
 static int fn_uuid_v4(struct sql_call *c, const struct sql_value *a, uint32_t n, struct sql_value *out) {
 	(void)a, (void)n;
-	return fn_uuid(c, true, out);
+	*out = sql_call_uuid(c, true);
+	return SL_OK;
 }
 static int fn_uuid_v4_no_hyphen(struct sql_call *c, const struct sql_value *a, uint32_t n, struct sql_value *out) {
 	(void)a, (void)n;
-	return fn_uuid(c, false, out);
+	*out = sql_call_uuid(c, false);
+	return SL_OK;
 }
 
 /* Those without .call are read as columns by the binder; they work wherever an expression does. */

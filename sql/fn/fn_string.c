@@ -71,7 +71,7 @@ static locale_t unicode_locale(void) {
 	return l;
 }
 
-static int change_case(struct sql_call *c, struct sl_slice s, bool upper, struct sql_value *out) {
+int sql_change_case(struct sql_call *c, struct sl_slice s, bool upper, struct sql_value *out) {
 	locale_t l = unicode_locale();
 	struct sl_buf *b = &c->vm->scratch;
 	sl_buf_clear(b);
@@ -98,11 +98,11 @@ static int change_case(struct sql_call *c, struct sl_slice s, bool upper, struct
 }
 static int fn_lower(struct sql_call *c, const struct sql_value *a, uint32_t n, struct sql_value *out) {
 	(void)n;
-	return change_case(c, sql_value_text(a), false, out);
+	return sql_change_case(c, sql_value_text(a), false, out);
 }
 static int fn_upper(struct sql_call *c, const struct sql_value *a, uint32_t n, struct sql_value *out) {
 	(void)n;
-	return change_case(c, sql_value_text(a), true, out);
+	return sql_change_case(c, sql_value_text(a), true, out);
 }
 
 /* ---- ends ---- */

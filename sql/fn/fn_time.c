@@ -1,58 +1,7 @@
 /* fn_time.c: points in time. A timestamp is an integer in a unit (second, millisecond, microsecond, nanosecond) since
  * 1970 in UTC; an offset is 'Z', '+02:00', '+0200', '+02:00:30' or seconds. "Now" is the wall clock of the loop's turn. */
+#include "sql_calendar.h"
 #include "sql_vm.h"
-
-/* ---- calendar (proleptic Gregorian; after Howard Hinnant's days_from_civil) ---- */
-
-struct date {
-	int64_t year;
-	int month, day, hour, minute, second;
-	int64_t nanos;
-};
-
-static int64_t days_from_civil(int64_t y, int m, int d) {
-	y -= m <= 2;
-	int64_t era = (y >= 0 ? y : y - 399) / 400;
-	int64_t yoe = y - era * 400;
-	int64_t doy = (153 * (m + (m > 2 ? -3 : 9)) + 2) / 5 + d - 1;
-	return era * 146097 + yoe * 365 + yoe / 4 - yoe / 100 + doy - 719468;
-}
-
-static void civil_from_days(int64_t z, struct date *t) {
-	z += 719468;
-	int64_t era = (z >= 0 ? z : z - 146096) / 146097;
-	int64_t doe = z - era * 146097;
-	int64_t yoe = (doe - doe / 1460 + doe / 36524 - doe / 146096) / 365;
-	int64_t doy = doe - (365 * yoe + yoe / 4 - yoe / 100);
-	int64_t mp = (5 * doy + 2) / 153;
-	t->day = (int)(doy - (153 * mp + 2) / 5 + 1);
-	t->month = (int)(mp < 10 ? mp + 3 : mp - 9);
-	t->year = yoe + era * 400 + (t->month <= 2);
-}
-
-static int64_t floor_div(int64_t a, int64_t b) { return a / b - (a % b < 0); }
-
-static struct date date_of(int64_t seconds, int64_t nanos) {
-	struct date t = {.nanos = nanos};
-	int64_t days = floor_div(seconds, 86400), rest = seconds - days * 86400;
-	civil_from_days(days, &t);
-	t.hour = (int)(rest / 3600);
-	t.minute = (int)(rest / 60 % 60);
-	t.second = (int)(rest % 60);
-	return t;
-}
-
-static bool date_valid(const struct date *t) {
-	static const int lengths[] = {31, 29, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31};
-	if (t->month < 1 || t->month > 12 || t->day < 1 || t->day > lengths[t->month - 1]) return false;
-	bool leap = t->year % 4 == 0 && (t->year % 100 != 0 || t->year % 400 == 0);
-	if (t->month == 2 && t->day == 29 && !leap) return false;
-	return t->hour <= 23 && t->minute <= 59 && t->second <= 59;
-}
-
-static int64_t seconds_of(const struct date *t) {
-	return days_from_civil(t->year, t->month, t->day) * 86400 + t->hour * 3600 + t->minute * 60 + t->second;
-}
 
 /* ---- units and offsets ---- */
 
@@ -118,7 +67,7 @@ static int offset_of(struct sql_call *c, const struct sql_value *v, int64_t *out
 
 static int64_t now(const struct sql_call *c, int64_t per_second) {
 	int64_t ms = c->vm->in->now_ms;
-	return per_second < 1000 ? floor_div(ms, 1000 / per_second) : ms * (per_second / 1000);
+	return per_second < 1000 ? sql_floor_div(ms, 1000 / per_second) : ms * (per_second / 1000);
 }
 
 static int fn_now_timestamp(struct sql_call *c, const struct sql_value *a, uint32_t n, struct sql_value *out) {
@@ -139,8 +88,8 @@ static void fraction(struct sl_buf *b, int64_t nanos, int places) {
 }
 
 static int to_rfc3339(struct sql_call *c, int64_t ts, int64_t per_second, struct sql_value *out) {
-	int64_t seconds = floor_div(ts, per_second);
-	struct date t = date_of(seconds, (ts - seconds * per_second) * (1000000000 / per_second));
+	int64_t seconds = sql_floor_div(ts, per_second);
+	struct sql_date t = sql_date_of(seconds, (ts - seconds * per_second) * (1000000000 / per_second));
 	struct sl_buf *b = &c->vm->scratch;
 	sl_buf_clear(b);
 	sl_buf_printf(b, "%04lld-%02d-%02dT%02d:%02d:%02d", (long long)t.year, t.month, t.day, t.hour, t.minute,
@@ -170,9 +119,9 @@ static bool separator(struct sl_slice *s, const char *allowed) {
 	return true;
 }
 
-static int stamp(struct sql_call *c, const struct date *t, int64_t offset, int64_t per_second, struct sql_value *out) {
+static int stamp(struct sql_call *c, const struct sql_date *t, int64_t offset, int64_t per_second, struct sql_value *out) {
 	int64_t ts;
-	if (__builtin_mul_overflow(seconds_of(t) - offset, per_second, &ts))
+	if (__builtin_mul_overflow(sql_date_seconds(t) - offset, per_second, &ts))
 		return sql_call_fail(c, "the time does not fit 64 bits in this unit");
 	*out = sql_int(ts + t->nanos / (1000000000 / per_second));
 	return SL_OK;
@@ -186,7 +135,7 @@ static int fn_rfc3339_to_unix_ts(struct sql_call *c, const struct sql_value *a, 
 	bool ok = digits(&t, 4, &y) && separator(&t, "-") && digits(&t, 2, &mo) && separator(&t, "-") &&
 		  digits(&t, 2, &d) && separator(&t, "Tt ") && digits(&t, 2, &h) && separator(&t, ":") &&
 		  digits(&t, 2, &mi) && separator(&t, ":") && digits(&t, 2, &s);
-	struct date date = {.nanos = 0};
+	struct sql_date date = {.nanos = 0};
 	if (ok && t.n && t.p[0] == '.') {
 		t = slice_from(t, 1);
 		int64_t scale = 100000000;
@@ -202,7 +151,7 @@ static int fn_rfc3339_to_unix_ts(struct sql_call *c, const struct sql_value *a, 
 		date.minute = (int)mi;
 		date.second = (int)s;
 	}
-	if (!ok || !date_valid(&date)) return sql_call_fail(c, "the text is no RFC 3339 time");
+	if (!ok || !sql_date_valid(&date)) return sql_call_fail(c, "the text is no RFC 3339 time");
 	return stamp(c, &date, offset, per_second, out);
 }
 
@@ -237,7 +186,7 @@ static char directive(struct sl_slice s, size_t *n) {
 	return '\0';
 }
 
-static void print_directive(struct sl_buf *b, char letter, const struct date *t, int64_t offset) {
+static void print_directive(struct sl_buf *b, char letter, const struct sql_date *t, int64_t offset) {
 	switch (letter) {
 	case 'Y': sl_buf_printf(b, "%04lld", (long long)t->year); break;
 	case 'm': two(b, t->month); break;
@@ -259,8 +208,8 @@ static int fn_format_date(struct sql_call *c, const struct sql_value *a, uint32_
 	int r = unit_of(c, &a[0], &per_second);
 	if (r == SL_OK) r = offset_of(c, &a[1], &offset);
 	if (r != SL_OK) return r;
-	int64_t ts = n == 4 ? a[3].i : now(c, per_second), seconds = floor_div(ts, per_second);
-	struct date t = date_of(seconds + offset, (ts - seconds * per_second) * (1000000000 / per_second));
+	int64_t ts = n == 4 ? a[3].i : now(c, per_second), seconds = sql_floor_div(ts, per_second);
+	struct sql_date t = sql_date_of(seconds + offset, (ts - seconds * per_second) * (1000000000 / per_second));
 	struct sl_buf *b = &c->vm->scratch;
 	sl_buf_clear(b);
 	size_t len;
@@ -278,7 +227,7 @@ static int fn_format_date(struct sql_call *c, const struct sql_value *a, uint32_
 }
 
 /* Reads one directive's field; `seen` gets its bit. */
-static bool read_directive(struct sl_slice *s, char letter, struct date *t, int64_t *offset, unsigned *seen) {
+static bool read_directive(struct sl_slice *s, char letter, struct sql_date *t, int64_t *offset, unsigned *seen) {
 	static const char letters[] = "YmdHMS";
 	int64_t v;
 	if (letter == 'z' || letter == ':' || letter == ';') return offset_text(s, offset);
@@ -306,7 +255,7 @@ static int fn_date_to_unix_ts(struct sql_call *c, const struct sql_value *a, uin
 	if (r == SL_OK && n == 4) r = offset_of(c, &a[1], &offset);
 	if (r != SL_OK) return r;
 	if (!sql_is_text(&a[n - 1]) || !sql_is_text(&a[n - 2])) return sql_call_fail(c, "format and time must be text");
-	struct date t = {.nanos = 0};
+	struct sql_date t = {.nanos = 0};
 	unsigned seen = 0;
 	struct sl_slice s = sql_value_text(&a[n - 1]);
 	size_t len;
@@ -321,7 +270,7 @@ static int fn_date_to_unix_ts(struct sql_call *c, const struct sql_value *a, uin
 			s = slice_from(s, 1);
 		}
 	}
-	if (!ok || s.n || seen != ALL_FIELDS || !date_valid(&t))
+	if (!ok || s.n || seen != ALL_FIELDS || !sql_date_valid(&t))
 		return sql_call_fail(c, "the text does not fit the format, which needs %%Y %%m %%d %%H %%M %%S");
 	return stamp(c, &t, offset, per_second, out);
 }
