@@ -219,7 +219,7 @@ static int verdict(const struct jq_answer *a, struct sl_buf *out, size_t before,
 	case JQ_READY:
 	case JQ_OUTPUTS: break;
 	case JQ_BAD_PROGRAM: r = sl_err_set(err, SL_EINVAL, "this is no jq program: %.*s", SL_SLICE_ARG(why)); break;
-	case JQ_FAILED: r = sl_err_set(err, SL_EINVAL, "%.*s", SL_SLICE_ARG(why)); break;
+	case JQ_FAILED: r = sl_err_set(err, SL_EINVAL, "the program failed: %.*s", SL_SLICE_ARG(why)); break;
 	case JQ_TOO_LARGE: r = sl_err_set(err, SL_ELIMIT, "the outputs would exceed %d MB", JQ_TEXT_MAX >> 20); break;
 	}
 	if (r != SL_OK) out->n = before;

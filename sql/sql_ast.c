@@ -106,23 +106,26 @@ struct sql_nodes sql_ast_append(struct sql_parse *p, struct sql_nodes list, stru
 	return list;
 }
 
-/* [2], [-1], [0] (in front), [-0] (behind). */
-static void index_step(struct sql_parse *p, struct sql_target_step *s, const struct sql_node *index) {
+/* [2], [-1], [0] (in front), [-0] (behind), [any expression]. */
+static void index_step(struct sql_parse *p, struct sql_target_step *s, struct sql_node *index) {
 	const struct sql_node *n = index;
 	bool minus = n->kind == SQL_N_NEGATE;
 	if (minus || n->kind == SQL_N_PLUS) n = n->a;
-	if (n->kind != SQL_N_LITERAL || n->value.kind != SQL_INT || n->value.i > INT32_MAX) {
-		sql_front_fail(p->front, index->at, SL_EUNSUPPORTED,
-			       "the index of a target must be a whole number as it stands, such as [1]");
+	s->is_index = true;
+	if (n->kind != SQL_N_LITERAL) {
+		s->expr = index;
 		return;
 	}
-	s->is_index = true;
+	if (n->value.kind != SQL_INT || n->value.i > INT32_MAX) {
+		sql_front_fail(p->front, index->at, SL_ETYPE, "the index of a target must be a whole number, such as [1]");
+		return;
+	}
 	s->index = (int32_t)(minus ? -n->value.i : n->value.i);
 	s->append = minus && n->value.i == 0;
 }
 
 struct sql_place_name sql_ast_target(struct sql_parse *p, struct sql_place_name t, const struct sql_token *key,
-				     const struct sql_node *index) {
+				     struct sql_node *index) {
 	struct sql_target_step *s = SL_ARENA_NEW(p->front->arena, struct sql_target_step);
 	if (index)
 		index_step(p, s, index);

@@ -88,6 +88,9 @@ struct sql_target_step {
 	int32_t index; /* 1-based; negative from the end; 0 prepends */
 	bool is_index;
 	bool append; /* [-0] */
+	bool varies; /* the index is in register `reg` when the run gets here */
+	uint16_t reg;
+	struct sql_node *expr; /* what gives it; NULL: it stands in the text */
 	struct sql_target_step *next;
 };
 struct sql_place_name {

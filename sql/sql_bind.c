@@ -246,6 +246,11 @@ static struct sql_node *bind_call(struct sql_unit *u, struct sql_node *n) {
 		x = next;
 	}
 	n->fn = sql_fn_find(u->p->dialect, n->name);
+	if (!n->fn && sql_fn_refusal(u->p->dialect, n->name)) {
+		sql_front_fail(u->f, n->at, SL_EUNSUPPORTED, "%.*s(): %s", SL_SLICE_ARG(n->name),
+			       sql_fn_refusal(u->p->dialect, n->name));
+		return n;
+	}
 	if (!n->fn) {
 		const char *near = sql_fn_nearest(u->p->dialect, n->name);
 		sql_front_fail(u->f, n->at, SL_ENOTFOUND,
@@ -417,6 +422,7 @@ static void add_field(struct sql_unit *u, const struct sql_field *f) {
 	u->limit = u->n_aliases;
 	u->later = f;
 	struct sql_node *expr = bind(u, f->expr);
+	for (struct sql_target_step *s = t.first; s; s = s->next) s->expr = bind(u, s->expr);
 	u->later = NULL;
 	struct sql_alias *a = add_alias(u, t.first->key, expr, f->at);
 	a->rest = t.first->next;

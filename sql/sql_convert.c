@@ -1,6 +1,8 @@
 /* sql_convert.c: between the kinds of values; see sql_vm.h. */
 #include "sql_vm.h"
 
+#include "hash.h"
+
 int sql_from_hit(struct sql_vm *vm, const struct jpath_hit *hit, struct sql_value *out) {
 	switch (hit->kind) {
 	case JKIND_ABSENT: *out = sql_null(); return SL_OK;
@@ -111,26 +113,47 @@ static int unfold_list(struct sql_vm *vm, const struct jpath_hit *hit, struct sq
 	return r;
 }
 
-static int unfold_map(struct sql_vm *vm, const struct jpath_hit *hit, struct sql_value *v) {
-	uint32_t room = count_members(hit);
-	int r = sql_vm_made(vm, room * sizeof(struct sql_map_member));
+int sql_map_begin(struct sql_vm *vm, uint32_t room, struct sql_map_maker *maker) {
+	enum { LOOK_THROUGH = 16 }; /* up to here names are compared one by one */
+	uint32_t slots = room > LOOK_THROUGH ? 32 : 0;
+	while (slots && slots < (uint64_t)room * 2) slots *= 2;
+	int r = sql_vm_made(vm, room * sizeof(struct sql_map_member) + slots * sizeof *maker->slots);
 	if (r != SL_OK) return r;
-	struct sql_map *m = SL_ARENA_NEW(&vm->arena, struct sql_map);
-	m->at = SL_ARENA_ARRAY(&vm->arena, struct sql_map_member, room ? room : 1);
+	*maker = (struct sql_map_maker){.map = SL_ARENA_NEW(&vm->arena, struct sql_map), .mask = slots ? slots - 1 : 0};
+	maker->map->at = SL_ARENA_ARRAY(&vm->arena, struct sql_map_member, room ? room : 1);
+	if (slots) maker->slots = SL_ARENA_ARRAY(&vm->arena, uint32_t, slots);
+	return SL_OK;
+}
+
+struct sql_value *sql_map_place(struct sql_map_maker *maker, struct sl_slice name) {
+	struct sql_map *m = maker->map;
+	uint32_t i = 0;
+	if (!maker->slots) {
+		while (i < m->n && !slice_equal(m->at[i].key, name)) i++;
+	} else { /* a slot holds a member's number + 1 */
+		uint32_t at = (uint32_t)sl_hash(name) & maker->mask;
+		while (maker->slots[at] && !slice_equal(m->at[maker->slots[at] - 1].key, name))
+			at = (at + 1) & maker->mask;
+		i = maker->slots[at] ? maker->slots[at] - 1 : m->n;
+		maker->slots[at] = i + 1;
+	}
+	if (i == m->n) m->at[m->n++].key = name;
+	return &m->at[i].value;
+}
+
+static int unfold_map(struct sql_vm *vm, const struct jpath_hit *hit, struct sql_value *v) {
+	struct sql_map_maker maker;
 	struct jscan_iter it;
 	struct jpath_hit key, value;
-	r = jscan_begin(&it, hit);
-	while (r == SL_OK && m->n < room && jscan_next(&it, &key, &value) == 1) {
-		struct sql_map_member *at = &m->at[m->n];
-		r = jscan_string(&key, &vm->arena, &at->key);
-		uint32_t i = 0; /* a name that occurs twice: the last counts, as in EMQX and most decoders */
-		while (r == SL_OK && i < m->n && m->n <= 256 && !slice_equal(m->at[i].key, at->key)) i++;
-		if (r != SL_OK) break;
-		bool again = i < m->n && m->n <= 256;
-		r = sql_from_hit(vm, &value, again ? &m->at[i].value : &at->value);
-		m->n += !again;
+	uint32_t room = count_members(hit);
+	int r = sql_map_begin(vm, room, &maker);
+	if (r == SL_OK) r = jscan_begin(&it, hit);
+	for (uint32_t i = 0; r == SL_OK && i < room && jscan_next(&it, &key, &value) == 1; i++) {
+		struct sl_slice name;
+		r = jscan_string(&key, &vm->arena, &name);
+		if (r == SL_OK) r = sql_from_hit(vm, &value, sql_map_place(&maker, name));
 	}
-	*v = (struct sql_value){.kind = SQL_MAP, .map = m};
+	if (r == SL_OK) *v = (struct sql_value){.kind = SQL_MAP, .map = maker.map};
 	return r;
 }
 

@@ -213,6 +213,18 @@ uint16_t sql_emit_home(struct sql_emit *e, const struct sql_node *n) {
 
 /* ---- aliases ---- */
 
+/* AS a[i]: the indexes that only the run knows, into registers. A copy: the same alias may be evaluated on two ways. */
+static const struct sql_target_step *indexes_into(struct sql_emit *e, const struct sql_target_step *target) {
+	struct sql_target_step *first = copy_target(e->u->f->arena, target);
+	for (struct sql_target_step *s = first; s; s = s->next) {
+		if (!s->expr) continue;
+		s->reg = sql_emit_operand(e, s->expr);
+		s->varies = true;
+		s->expr = NULL; /* gone when the program runs */
+	}
+	return first;
+}
+
 static void alias_body(struct sql_emit *e, size_t i) {
 	struct sql_alias *a = &e->u->aliases[i];
 	if (!a->rest) {
@@ -234,8 +246,9 @@ static void alias_body(struct sql_emit *e, size_t i) {
 		base = e->u->aliases[a->previous].reg;
 	}
 	uint16_t value = sql_emit_operand(e, a->expr);
+	const struct sql_target_step *target = indexes_into(e, a->rest);
 	uint32_t s = sql_emit_step3(e, SQL_OP_PUT, a->expr, a->reg, base, value);
-	e->steps[s].target = a->rest;
+	e->steps[s].target = target;
 }
 
 void sql_emit_alias(struct sql_emit *e, size_t i) {

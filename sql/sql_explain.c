@@ -30,7 +30,9 @@ void sql_path_print(const struct jpath *path, struct sl_buf *out) {
 
 static void print_target(const struct sql_target_step *t, struct sl_buf *out) {
 	for (; t; t = t->next)
-		if (t->is_index)
+		if (t->varies)
+			sl_buf_printf(out, "[r%u]", t->reg);
+		else if (t->is_index)
 			sl_buf_printf(out, t->append ? "[-%d]" : "[%d]", t->index);
 		else
 			sl_buf_printf(out, ".%.*s", SL_SLICE_ARG(t->key));

@@ -62,6 +62,8 @@ void sql_fn_register(const struct sql_fn_family *family);
 const struct sql_fn *sql_fn_find(enum sql_dialect dialect, struct sl_slice name);
 /* The nearest known name, or NULL. */
 const char *sql_fn_nearest(enum sql_dialect dialect, struct sl_slice name);
+/* Why a function of EMQX is not here; NULL: it is none of those. */
+const char *sql_fn_refusal(enum sql_dialect dialect, struct sl_slice name);
 void sql_fn_arity(const struct sql_fn *fn, uint32_t *least, uint32_t *most); /* most UINT32_MAX: any number */
 /* The reference as Markdown, one table a family. */
 void sql_fn_print(enum sql_dialect dialect, struct sl_buf *out);
@@ -93,6 +95,7 @@ int sql_call_digest(struct sql_call *c, const char *algorithm, struct sl_slice b
 struct sql_value sql_call_uuid(struct sql_call *c, bool hyphens);
 
 extern const struct sql_fn_family sql_fn_math, sql_fn_bits, sql_fn_string, sql_fn_format, sql_fn_array, sql_fn_map,
-    sql_fn_json, sql_fn_convert, sql_fn_check, sql_fn_codec, sql_fn_hash, sql_fn_time, sql_fn_misc;
+    sql_fn_json, sql_fn_convert, sql_fn_check, sql_fn_codec, sql_fn_hash, sql_fn_time, sql_fn_misc, sql_fn_regex, sql_fn_zip, sql_fn_term,
+    sql_fn_systems;
 
 #endif

@@ -81,8 +81,11 @@ struct sql_node *sql_fold(struct sql_unit *u, struct sql_node *n, bool certain) 
 
 void sql_fold_all(struct sql_unit *u) {
 	u->where = sql_fold(u, u->where, true);
-	for (size_t i = 0; i < u->n_aliases; i++)
-		u->aliases[i].expr = sql_fold(u, u->aliases[i].expr, !u->foreach || i < u->first_each);
+	for (size_t i = 0; i < u->n_aliases; i++) {
+		bool certain = !u->foreach || i < u->first_each;
+		u->aliases[i].expr = sql_fold(u, u->aliases[i].expr, certain);
+		for (struct sql_target_step *s = u->aliases[i].rest; s; s = s->next) s->expr = sql_fold(u, s->expr, certain);
+	}
 	u->list = sql_fold(u, u->list, true);
 	u->incase = sql_fold(u, u->incase, false);
 }

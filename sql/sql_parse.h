@@ -43,7 +43,7 @@ struct sql_node *sql_ast_many(struct sql_parse *p, enum sql_node_kind kind, stru
 			      uint32_t at, uint32_t end);
 struct sql_nodes sql_ast_append(struct sql_parse *p, struct sql_nodes list, struct sql_node *n);
 struct sql_place_name sql_ast_target(struct sql_parse *p, struct sql_place_name t, const struct sql_token *key,
-				     const struct sql_node *index);
+				     struct sql_node *index);
 struct sql_field *sql_ast_field(struct sql_parse *p, struct sql_node *expr, struct sql_place_name target, uint32_t at);
 struct sql_fields sql_ast_add_field(struct sql_fields list, struct sql_field *f);
 struct sql_froms sql_ast_add_from(struct sql_parse *p, struct sql_froms list, const struct sql_token *t);

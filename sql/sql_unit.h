@@ -13,7 +13,7 @@ enum { SQL_NONE = 0xffff };
 
 struct sql_alias {
 	struct sl_slice root;
-	const struct sql_target_step *rest; /* below the root; NULL: the root itself */
+	struct sql_target_step *rest; /* below the root; NULL: the root itself */
 	struct sql_node *expr;
 	int32_t previous; /* an earlier alias of the same root, which this one replaces or extends; -1: none */
 	bool visible;     /* may be read by name */

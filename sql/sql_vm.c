@@ -267,6 +267,29 @@ static uint32_t handler_of(const struct sql_code *code, uint32_t pc) {
 		NEXT;                                                                                                  \
 	}
 
+/* The target with the indexes that this run gives it. */
+static int target_of(struct sql_vm *vm, const struct sql_code *code, const struct sql_value *r,
+		     const struct sql_target_step *target, const struct sql_target_step **out) {
+	const struct sql_target_step *s = target;
+	*out = target;
+	while (s && !s->varies) s = s->next;
+	if (!s) return SL_OK;
+	const struct sql_target_step **link = out;
+	for (s = target; s; s = s->next) {
+		struct sql_target_step *copy = SL_ARENA_NEW(&vm->arena, struct sql_target_step);
+		*copy = *s;
+		*link = copy;
+		link = (const struct sql_target_step **)&copy->next;
+		if (!s->varies) continue;
+		struct sql_value i = sql_number(s->reg & SQL_CONST ? code->consts[s->reg & ~SQL_CONST] : r[s->reg]);
+		if (i.kind != SQL_INT || i.i < INT32_MIN || i.i > INT32_MAX)
+			return sql_vm_fail(vm, SL_ETYPE, "the index of a target must be an integer, got %s",
+					   sql_kind_name(i.kind));
+		copy->index = (int32_t)i.i;
+	}
+	return SL_OK;
+}
+
 enum sql_outcome sql_vm_exec(struct sql_vm *vm, const struct sql_code *code, struct sql_value *r, uint32_t pc,
 			     struct sql_value *result) {
 	static const void *const labels[] = {
@@ -320,7 +343,9 @@ enum sql_outcome sql_vm_exec(struct sql_vm *vm, const struct sql_code *code, str
 		NEXT;
 	}
 	OP(PUT) {
-		CHECK(sql_put(vm, A, s->target, B, DST));
+		const struct sql_target_step *target;
+		CHECK(target_of(vm, code, r, s->target, &target));
+		CHECK(sql_put(vm, A, target, B, DST));
 		NEXT;
 	}
 	OP(NEGATE) {

@@ -69,6 +69,15 @@ double sql_to_double(const struct sql_value *v);
 bool sql_number_from_text(struct sl_slice s, struct sql_value *out);
 /* A JSON array becomes a LIST, a JSON object a MAP, one level deep; others stay. */
 int sql_unfold(struct sql_vm *vm, struct sql_value *v);
+/* A map under construction: names stay unique, of one that comes twice the last value counts, as in EMQX and most readers
+ * of JSON. */
+struct sql_map_maker {
+	struct sql_map *map;
+	uint32_t *slots, mask;
+};
+int sql_map_begin(struct sql_vm *vm, uint32_t room, struct sql_map_maker *maker);
+/* Where the value of that name goes; at most `room` names. */
+struct sql_value *sql_map_place(struct sql_map_maker *maker, struct sl_slice name);
 bool sql_is_list(const struct sql_value *v);
 bool sql_is_map(const struct sql_value *v);
 bool sql_is_text(const struct sql_value *v);

@@ -8,12 +8,15 @@ static int fn_term_encode(struct sql_call *c, const struct sql_value *a, uint32_
 	if (r == SL_OK) r = sql_call_text(c, &b, out);
 	if (r == SL_OK) *out = sql_call_bytes(sql_value_text(out));
 	sl_buf_fini(&b);
+	if (r != SL_OK) sl_err_prefix(&c->vm->err, "term_encode()");
 	return r;
 }
 
 static int fn_term_decode(struct sql_call *c, const struct sql_value *a, uint32_t n, struct sql_value *out) {
 	(void)n;
-	return sql_term_decode(c->vm, sql_value_text(a), out);
+	int r = sql_term_decode(c->vm, sql_value_text(a), out);
+	if (r != SL_OK) sl_err_prefix(&c->vm->err, "term_decode()");
+	return r;
 }
 
 static const struct sql_fn table[] = {

@@ -113,6 +113,18 @@ static int fn_unix_ts_to_rfc3339(struct sql_call *c, const struct sql_value *a, 
 	return r == SL_OK ? to_rfc3339(c, a[0].i, per_second, out) : r;
 }
 
+/* Behind it stands a date of MongoDB: its action writes text of exactly this form as one. */
+static int fn_mongo_date(struct sql_call *c, const struct sql_value *a, uint32_t n, struct sql_value *out) {
+	int64_t per_second = 1000;
+	int r = n == 2 ? unit_of(c, &a[1], &per_second) : SL_OK;
+	if (r != SL_OK) return r;
+	int64_t ts = n ? a[0].i : now(c, per_second), seconds = sql_floor_div(ts, per_second);
+	struct sql_date t = sql_date_of(seconds, (ts - seconds * per_second) * (1000000000 / per_second));
+	*out = sql_string(sl_arena_printf(c->arena, "ISODate(%04lld-%02d-%02dT%02d:%02d:%02d.%03dZ)", (long long)t.year,
+					  t.month, t.day, t.hour, t.minute, t.second, (int)(t.nanos / 1000000)));
+	return SL_OK;
+}
+
 static bool separator(struct sl_slice *s, const char *allowed) {
 	if (s->n == 0 || !strchr(allowed, s->p[0]) || s->p[0] == '\0') return false;
 	*s = slice_from(*s, 1);
@@ -332,6 +344,15 @@ static const struct sql_fn table[] = {
      .errors = "when the text does not fit the format",
      .example = "date_to_unix_ts('second', '%Y-%m-%d %H:%M:%S', '2022-05-26 10:40:12')",
      .gives = "1653561612"},
+    {.name = "mongo_date",
+     .args = "?ia",
+     .varies = true,
+     .call = fn_mongo_date,
+     .usage = "mongo_date([timestamp [, unit]])",
+     .doc = "The time (now, if none is given; in milliseconds, if no unit is) as text ISODate(...), which MongoDB's action "
+	    "stores as a date.",
+     .example = "mongo_date(1700000000000)",
+     .gives = "\"ISODate(2023-11-14T22:13:20.000Z)\""},
     {.name = "timezone_to_offset_seconds",
      .args = "a",
      .call = fn_timezone,

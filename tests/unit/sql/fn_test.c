@@ -6,8 +6,11 @@
 #include <stdint.h>
 #include <cmocka.h>
 #include <stdio.h>
+#include <string.h>
 
+#include "jq_worker.h"
 #include "mem.h"
+#include "rule_functions.h"
 #include "sql_base64.h"
 #include "sql_case.h"
 #include "sql_fn.h"
@@ -143,7 +146,8 @@ static void test_readme__function_table_is_current(void **state) {
 }
 
 int main(int argc, char **argv) {
-	(void)argv;
+	if (argc > 1 && strcmp(argv[1], JQ_WORKER_COMMAND) == 0) return cmd_jq_worker(argc, argv);
+	rule_functions_register();
 	if (argc > 1) {
 		struct sl_buf out = SL_BUF_INIT;
 		sql_fn_print(SQL_STANDARD, &out);
