@@ -336,9 +336,13 @@ JSCAN_INLINE const char *quote_before(const char *place) {
  * first one at the value or behind it. *child is the node that wants the value. */
 JSCAN_INLINE const char *walk_name(struct walk *w, struct jindex_cursor *c, const struct frame *f, const char *p,
 				   const struct node **child, const char **place) {
-	const char *colon = *place, *quote = quote_before(colon);
-	if (sl_unlikely(*p != '"')) p = space_within(p);
-	if (*p != '"' || *colon != ':' || !quote) return NULL;
+	const char *colon = *place, *quote = colon - 1;
+	if (sl_unlikely(*p != '"' || *quote != '"')) {
+		p = space_within(p);
+		quote = token_end(colon) - 1;
+		if (*p != '"' || *quote != '"') return NULL;
+	}
+	if (*colon != ':') return NULL;
 	const char *name = p + 1;
 	size_t n = (size_t)(quote - name);
 	*child = NULL;
@@ -427,7 +431,6 @@ static const char *walk_document(struct walk *w, const struct node *root, struct
 			p = place + 1;
 			if (*place == ',') {
 				if (!jindex_next(&w->ix, &c, &place)) return NULL;
-				p = space_within(p);
 				more = true;
 			} else if (*place == f->closer) {
 				frame_close(w, f, p);
@@ -440,6 +443,7 @@ static const char *walk_document(struct walk *w, const struct node *root, struct
 		if (f->closer == '}') {
 			if (!(p = walk_name(w, &c, f, p, &child, &place))) return NULL;
 		} else {
+			p = space_within(p);
 			child = walk_element(f);
 		}
 	}

@@ -117,8 +117,34 @@ JSCAN_INLINE const char *jscan_number_end(const char *p, const char *end) {
 /* JKIND_INT, JKIND_DOUBLE, or JKIND_ABSENT when the text is no number to the letter. */
 enum json_kind jscan_number_form(struct sl_slice raw);
 
-/* The same, with what most numbers look like decided by one look at 16 bytes. `end`: of what may be read. */
+#if __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__
+/* Most numbers are short: one word tells whether they are digits with one point or minus at most. JKIND_ABSENT: look again.
+ * Eight bytes may be read. */
+JSCAN_INLINE enum json_kind jscan_short_number(const char *p, size_t n) {
+	const uint64_t ones = 0x0101010101010101u;
+	uint64_t v;
+	memcpy(&v, p, 8);
+	/* Digits become their value; the number moves up to the word's end, with zeros before it. */
+	unsigned empty = 64 - 8 * (unsigned)n;
+	v = (v ^ ones * '0') << empty;
+	uint64_t others =
+	    ((v + ones * (0x80 - 10)) | v) & ones * 0x80; /* above one that is no digit there may be more */
+	if (others == 0) return *p != '0' || n == 1 ? JKIND_INT : JKIND_ABSENT;
+	size_t at = ((unsigned)__builtin_ctzll(others) - empty) / 8;
+	if ((others & (others - 1)) != 0 || at + 1 >= n) return JKIND_ABSENT;
+	if (p[at] == '.' && at > 0) return *p != '0' || at == 1 ? JKIND_DOUBLE : JKIND_ABSENT;
+	return *p == '-' && (p[1] != '0' || n == 2) ? JKIND_INT : JKIND_ABSENT;
+}
+#endif
+
+/* The same, with what most numbers look like decided by one look at 8 or 16 bytes. `end`: of what may be read. */
 JSCAN_INLINE enum json_kind jscan_number_kind(struct sl_slice raw, const char *end) {
+#if __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__
+	if (sl_likely(raw.n <= 8 && end - raw.p >= 8)) {
+		enum json_kind kind = jscan_short_number(raw.p, raw.n);
+		if (sl_likely(kind != JKIND_ABSENT)) return kind;
+	}
+#endif
 #ifdef __SSE2__
 	if (raw.n <= 16 && end - raw.p >= 16) {
 		__m128i v = _mm_loadu_si128((const __m128i *)(const void *)raw.p);
