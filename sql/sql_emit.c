@@ -335,8 +335,7 @@ static void compare_into(struct sql_emit *e, const struct sql_node *n, uint8_t o
 		code = (enum sql_op)(SQL_OP_EQ_N + (op - SQL_B_EQ));
 	else if ((op == SQL_B_EQ || op == SQL_B_NE) && text_literal(right))
 		code = op == SQL_B_EQ ? SQL_OP_EQ_S : SQL_OP_NE_S;
-	uint32_t s = sql_emit_step3(e, code, n, dst, a, b);
-	if (code >= SQL_OP_EQ_N && code <= SQL_OP_GE_N) e->steps[s].number = sql_to_double(&right->value);
+	sql_emit_step3(e, code, n, dst, a, b);
 }
 
 static void binary_into(struct sql_emit *e, struct sql_node *n, uint16_t dst) {

@@ -36,7 +36,6 @@ struct sql_step {
 	uint32_t n;
 	union {
 		const struct sql_site *site;          /* CALL */
-		double number;                        /* *_N: constant b as a double */
 		const struct sql_target_step *target; /* PUT */
 	};
 };

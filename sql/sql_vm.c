@@ -133,10 +133,11 @@ static inline struct sql_value verdict(unsigned comparison, enum sql_order o) {
 	return sql_bool((truth[comparison] >> (o + 1)) & 1);
 }
 
-static inline enum sql_order order_to_number(struct sql_vm *vm, const struct sql_value *v, const struct sql_value *k,
-					     double number) {
+/* k is a constant, INT or DOUBLE. */
+static inline enum sql_order order_to_number(struct sql_vm *vm, const struct sql_value *v, const struct sql_value *k) {
 	if (v->kind == SQL_INT && k->kind == SQL_INT)
 		return v->i < k->i ? SQL_LESS : v->i > k->i ? SQL_GREATER : SQL_EQUAL;
+	double number = k->kind == SQL_INT ? (double)k->i : k->d;
 	bool exact = number < 9e15 && number > -9e15; /* the constant is exact as a double */
 	if ((v->kind == SQL_NUMBER_TEXT || v->kind == SQL_DOUBLE) && exact) {
 		double d = sql_to_double(v);
@@ -263,7 +264,7 @@ static uint32_t handler_of(const struct sql_code *code, uint32_t pc) {
 		NEXT;                                                                                                  \
 	}                                                                                                              \
 	OP(name##_N) {                                                                                                 \
-		*DST = verdict(at, order_to_number(vm, A, B, s->number));                                              \
+		*DST = verdict(at, order_to_number(vm, A, B));                                                         \
 		NEXT;                                                                                                  \
 	}
 
@@ -503,10 +504,10 @@ void sql_guard_begin(struct sql_vm *vm, const struct sql_input *in) {
 	vm->payload_status = SL_OK;
 }
 
-enum sql_outcome sql_run(struct sql_vm *vm, const struct sql_program *p, const struct sql_input *in, sql_row_fn on_row,
-			 void *arg) {
+enum sql_outcome sql_vm_run(struct sql_vm *vm, const struct sql_program *p, const struct sql_code *code,
+			    const struct sql_input *in, sql_row_fn on_row, void *arg) {
 	forget_run(vm);
-	sql_vm_reserve(vm, p->code.n_registers + p->template_registers, p->code.n_once);
+	sql_vm_reserve(vm, code->n_registers + p->template_registers, code->n_once);
 	vm->program = p;
 	vm->in = in;
 	vm->payload_status = in->payload_status;
@@ -516,7 +517,12 @@ enum sql_outcome sql_run(struct sql_vm *vm, const struct sql_program *p, const s
 	vm->each_at = 0;
 	vm->regex_calls = 0;
 	struct sql_value none;
-	return sql_vm_exec(vm, &p->code, vm->registers, 0, &none);
+	return sql_vm_exec(vm, code, vm->registers, 0, &none);
+}
+
+enum sql_outcome sql_run(struct sql_vm *vm, const struct sql_program *p, const struct sql_input *in, sql_row_fn on_row,
+			 void *arg) {
+	return sql_vm_run(vm, p, &p->code, in, on_row, arg);
 }
 
 void sql_out_json(const struct sql_out *row, struct sl_buf *out) {

@@ -43,6 +43,9 @@ struct sql_vm {
  * SQL_FAILED. */
 enum sql_outcome sql_vm_exec(struct sql_vm *vm, const struct sql_code *code, struct sql_value *r, uint32_t pc,
 			     struct sql_value *result);
+/* sql_run() with another code of the same shape (sql_shape.h). */
+enum sql_outcome sql_vm_run(struct sql_vm *vm, const struct sql_program *p, const struct sql_code *code,
+			    const struct sql_input *in, sql_row_fn on_row, void *arg);
 void sql_vm_reserve(struct sql_vm *vm, uint32_t registers, uint32_t once);
 /* The value of path n of the program, whose hit it is, in a payload that is JSON. */
 int sql_vm_take_hit(struct sql_vm *vm, uint32_t n, const struct jpath_hit *hit, struct sql_value *out);

@@ -1,0 +1,52 @@
+/* sql_shape.c: see sql_shape.h. */
+#include "sql_shape.h"
+
+#include "hash.h"
+#include "sql_vm.h"
+
+/* Steps that hold nothing but numbers of registers, constants, paths and columns. */
+static bool is_plain(const struct sql_program *p) {
+	if (p->dialect != SQL_STANDARD) return false;
+	for (uint32_t i = 0; i < p->code.n_steps; i++) {
+		enum sql_op op = (enum sql_op)p->code.steps[i].op;
+		if (op == SQL_OP_CALL || op == SQL_OP_PUT || op > SQL_OP_RESULT) return false;
+	}
+	return true;
+}
+
+static struct sl_slice steps_of(const struct sql_program *p) {
+	return slice_make((const char *)p->code.steps, p->code.n_steps * sizeof *p->code.steps);
+}
+
+uint64_t sql_shape_hash(const struct sql_program *p) {
+	if (!is_plain(p)) return 0;
+	uint64_t hash = sl_hash(steps_of(p)) ^ p->n_paths;
+	for (size_t i = 0; i < p->n_paths; i++) hash = (hash ^ jpath_hash(&p->paths[i])) * 0x9e3779b97f4a7c15u;
+	return hash | 1;
+}
+
+bool sql_shape_equal(const struct sql_program *a, const struct sql_program *b) {
+	if (a->dialect != b->dialect || a->source != b->source || a->out_base != b->out_base) return false;
+	if (a->code.n_registers != b->code.n_registers || a->code.n_once != b->code.n_once) return false;
+	if (a->code.n_consts != b->code.n_consts || a->template_registers != b->template_registers) return false;
+	if (a->n_columns != b->n_columns || a->n_paths != b->n_paths) return false;
+	if (a->code.n_handlers || b->code.n_handlers || !slice_equal(steps_of(a), steps_of(b))) return false;
+	for (size_t i = 0; i < a->n_columns; i++)
+		if (!slice_equal(a->columns[i], b->columns[i])) return false;
+	for (size_t i = 0; i < a->n_paths; i++)
+		if (!jpath_equal(&a->paths[i], &b->paths[i])) return false;
+	return true;
+}
+
+const struct sql_value *sql_shape_constants(const struct sql_program *p, struct sl_arena *arena) {
+	struct sql_value *copy = SL_ARENA_ARRAY(arena, struct sql_value, p->code.n_consts + 1);
+	for (uint32_t i = 0; i < p->code.n_consts; i++) copy[i] = sql_value_copy(arena, &p->code.consts[i]);
+	return copy;
+}
+
+enum sql_outcome sql_shape_run(struct sql_vm *vm, const struct sql_program *p, const struct sql_value *constants,
+			       const struct sql_input *in, sql_row_fn on_row, void *arg) {
+	struct sql_code code = p->code;
+	code.consts = (struct sql_value *)(uintptr_t)constants;
+	return sql_vm_run(vm, p, &code, in, on_row, arg);
+}
