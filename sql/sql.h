@@ -26,6 +26,7 @@ struct sql_column {
 	enum sql_kind kind; /* what get() gives when the value is there; SQL_JSON_NULL stands for "any" */
 	uint16_t id;        /* handed to get() */
 	const char *doc;    /* one sentence for the reference */
+	bool hidden;        /* no column to write: functions of the aws dialect read it */
 };
 struct sql_source {
 	const char *name; /* "message", "client.connected", ... for messages and documents */
@@ -38,8 +39,8 @@ struct sql_source {
 };
 
 /* Finds the source that a FROM name speaks of: a topic filter (or anything not starting with '$events/') is the
- * message source. NULL and err when there is none ("$events/nonsense"). All FROM names of one program must be of
- * sources whose columns the program uses. */
+ * message source. NULL and err when there is none ("$events/nonsense"). FROM names of one program may
+ * be of several sources, when these have one getter: it has the columns of all, NULL where an event lacks one. */
 typedef const struct sql_source *(*sql_source_fn)(void *arg, struct sl_slice from, struct sl_err *err);
 
 struct sql_program;
@@ -48,6 +49,11 @@ struct sql_compile_opts {
 	sql_source_fn source;
 	void *source_arg;
 	uint32_t text_max; /* bytes of SQL accepted; 0 = 64 KB */
+	/* aws: the version of the language, NULL for 2016-03-23; whether Int / Int keeps its fraction; and where a line goes
+	 * for each construct that the version would not have had ("line:column: text"), NULL for nowhere. */
+	const char *sql_version;
+	bool decimal_division;
+	struct sl_buf *warnings;
 };
 
 /* Compiles. On failure: SL_ESYNTAX, SL_ENOTFOUND (unknown column, function), SL_ETYPE, SL_ELIMIT, and err with line and
@@ -65,6 +71,8 @@ const struct jpath *sql_program_paths(const struct sql_program *p, size_t *count
 size_t sql_program_where_paths(const struct sql_program *p);
 /* Names of the output columns in order. False in *fixed when the row's shape is known only at run time (payload.*). */
 const struct sl_slice *sql_program_columns(const struct sql_program *p, size_t *count, bool *fixed);
+/* Has it lag(), changed() or last_value()? Then its runs want a sql_state.rule of their own. */
+bool sql_program_remembers(const struct sql_program *p);
 /* The listing of EXPLAIN: a step a line, with its effect and source text. */
 void sql_explain(const struct sql_program *p, struct sl_buf *out);
 
@@ -73,6 +81,7 @@ struct sql_vm *sql_vm_new(void);
 void sql_vm_free(struct sql_vm *vm);
 struct sl_arena *sql_vm_arena(struct sql_vm *vm); /* reset at the start of each sql_run() */
 
+struct sql_state;
 struct sql_input {
 	const void *event;
 	struct sl_slice payload;
@@ -86,9 +95,10 @@ struct sql_input {
 	 * read its first path; fills hits and returns the payload_status. NULL: hits are filled. */
 	int (*extract)(void *extract_arg);
 	void *extract_arg;
-	int64_t now_ms;               /* wall clock of the tick */
-	struct sl_slice rule_id;      /* for metadata; may be empty */
-	struct sl_slice from_matched; /* the FROM filter that matched */
+	int64_t now_ms;                /* wall clock of the tick */
+	struct sl_slice rule_id;       /* for metadata; may be empty */
+	struct sl_slice from_matched;  /* the FROM filter that matched */
+	const struct sql_state *state; /* what the run may remember things in (sql_state.h); NULL: nothing */
 };
 
 enum sql_outcome {
@@ -98,7 +108,7 @@ enum sql_outcome {
 };
 
 /* One output row: column values in the program's order. For a row whose shape is known only at run time the names
- * come with it. */
+ * come with it. names NULL: the row is the one value (SELECT VALUE of the aws dialect). */
 struct sql_out {
 	const struct sl_slice *names;
 	const struct sql_value *values;
@@ -113,7 +123,7 @@ enum sql_outcome sql_run(struct sql_vm *vm, const struct sql_program *p, const s
 const struct sl_err *sql_vm_error(const struct sql_vm *vm);
 int sql_vm_fail(struct sql_vm *vm, int status, const char *fmt, ...) sl_printf(3, 4);
 
-/* The whole row as a JSON object, columns in order. */
+/* The whole row as a JSON object, columns in order; of SELECT VALUE, the value as JSON. */
 void sql_out_json(const struct sql_out *row, struct sl_buf *out);
 
 /* What a template's result is for; decides how pieces are joined and escaped. */

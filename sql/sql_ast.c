@@ -3,7 +3,7 @@
 
 static uint16_t depth_of(const struct sql_node *n) { return n ? n->depth : 0; }
 
-static void measure(struct sql_parse *p, struct sql_node *n) {
+void sql_ast_measure(struct sql_parse *p, struct sql_node *n) {
 	uint16_t d = depth_of(n->a);
 	if (depth_of(n->b) > d) d = depth_of(n->b);
 	if (depth_of(n->c) > d) d = depth_of(n->c);
@@ -32,7 +32,7 @@ struct sql_node *sql_ast_node(struct sql_parse *p, enum sql_node_kind kind, stru
 	n->c = c;
 	n->at = a->at;
 	n->end = c ? c->end : b ? b->end : a->end;
-	measure(p, n);
+	sql_ast_measure(p, n);
 	return n;
 }
 
@@ -87,8 +87,18 @@ struct sql_node *sql_ast_many(struct sql_parse *p, enum sql_node_kind kind, stru
 	n->args = args.first;
 	n->n_args = (uint16_t)args.n;
 	sql_ast_span(n, at, end);
-	measure(p, n);
+	sql_ast_measure(p, n);
 	return n;
+}
+
+/* count(*) */
+struct sql_node *sql_ast_star_call(struct sql_parse *p, const struct sql_token *name, uint32_t end) {
+	if (!slice_equal_nocase(name->text, SL_SLICE_LIT("count")))
+		sql_front_fail(p->front, name->at, SL_ESYNTAX, "only count() takes a *");
+	struct sql_node *star = sql_ast_span(SL_ARENA_NEW(p->front->arena, struct sql_node), end - 2, end - 1);
+	star->kind = SQL_N_STAR;
+	star->depth = 1;
+	return sql_ast_many(p, SQL_N_CALL, name->text, (struct sql_nodes){star, star, 1}, name->at, end);
 }
 
 struct sql_nodes sql_ast_append(struct sql_parse *p, struct sql_nodes list, struct sql_node *n) {

@@ -31,6 +31,13 @@ enum sql_node_kind {
 	SQL_N_LIKE,    /* a LIKE b */
 	SQL_N_IS_NULL, /* a IS NULL */
 	SQL_N_CASE,    /* [a] args: when, then, when, then ...; c: else */
+	/* Of the aws dialect only. */
+	SQL_N_STAR,     /* *: the whole payload, or the element of a nested query */
+	SQL_N_OBJECT,   /* { args: key, value, key, value ... } */
+	SQL_N_CAST,     /* cast ( a AS index: enum aws_type ) */
+	SQL_N_VARIABLE, /* @name; index once bound */
+	SQL_N_QUERY,    /* query: ( SELECT ... ), an array */
+	SQL_N_EXISTS,   /* EXISTS a, a QUERY */
 	/* Made by the binder. */
 	SQL_N_COLUMN,   /* index: the column's id in the source */
 	SQL_N_METADATA, /* what the engine knows of the run */
@@ -38,6 +45,8 @@ enum sql_node_kind {
 	SQL_N_ALIAS,    /* index: what the output column of that number holds */
 	SQL_N_ITEM,     /* FOREACH's element */
 	SQL_N_OUTPUT,   /* index: a column of the row, in a template */
+	SQL_N_ELEMENT,  /* what the nested query `query` is at */
+	SQL_N_SCOPED,   /* a: a member of the element; if it is there, b, which is built on it, otherwise c */
 };
 
 enum sql_binary {
@@ -59,6 +68,7 @@ enum sql_binary {
 
 struct jpath;
 struct sql_fn;
+struct sql_statement;
 struct sql_node {
 	enum sql_node_kind kind;
 	uint8_t op; /* enum sql_binary */
@@ -73,6 +83,7 @@ struct sql_node {
 	struct sql_value value;
 	const struct sql_fn *fn;
 	const struct jpath *path;
+	struct sql_statement *query;
 };
 
 enum { SQL_DEPTH_MAX = 400, SQL_ARGS_MAX = 4096 };
@@ -100,6 +111,7 @@ struct sql_place_name {
 
 struct sql_field {
 	bool star;
+	bool spread; /* the members of expr (aws) */
 	struct sql_node *expr;
 	struct sql_place_name target; /* n == 0: named after the expression */
 	uint32_t at;
@@ -127,6 +139,16 @@ struct sql_statement {
 	struct sql_fields each;   /* of DO */
 	struct sql_node *incase, *where;
 	struct sql_froms from;
+	struct sql_nodes group; /* of GROUP BY */
+	struct sql_node *having;
+	/* aws: SELECT VALUE; the variables of SET, each a field with its name as target; and of a nested query what stands
+	 * behind FROM and AS, and the register its element is in. */
+	uint32_t at;
+	bool value;
+	struct sql_fields sets;
+	struct sql_node *source;
+	struct sl_slice as;
+	uint16_t element_reg;
 };
 
 #endif

@@ -14,26 +14,11 @@ static struct sql_node *bind(struct sql_unit *u, struct sql_node *n);
 
 static const struct sql_column *source_column(const struct sql_source *s, struct sl_slice name) {
 	for (uint16_t i = 0; i < s->column_count; i++)
-		if (slice_equal_str(name, s->columns[i].name)) return &s->columns[i];
+		if (!s->columns[i].hidden && slice_equal_str(name, s->columns[i].name)) return &s->columns[i];
 	return NULL;
 }
 
-static const struct sql_column *find_column(struct sql_unit *u, struct sl_slice name, uint32_t at) {
-	const struct sql_column *first = NULL;
-	for (size_t i = 0; i < u->n_sources; i++) {
-		const struct sql_column *c = source_column(u->sources[i], name);
-		if (i == 0) first = c;
-		bool differs = (c == NULL) != (first == NULL) || (c && c->id != first->id);
-		if (!differs) continue;
-		sql_front_fail(u->f, at, SL_ENOTFOUND,
-			       "column '%.*s' is not the same for all of FROM (%s and %s); make two rules",
-			       SL_SLICE_ARG(name), u->sources[0]->name, u->sources[i]->name);
-		return NULL;
-	}
-	return first;
-}
-
-static struct sql_node *new_node(struct sql_unit *u, enum sql_node_kind kind, const struct sql_node *like) {
+struct sql_node *sql_bind_node(struct sql_unit *u, enum sql_node_kind kind, const struct sql_node *like) {
 	struct sql_node *n = SL_ARENA_NEW(u->f->arena, struct sql_node);
 	n->kind = kind;
 	n->at = like->at;
@@ -49,7 +34,7 @@ static bool is_payload(const struct sql_unit *u, const struct sql_node *n) {
 /* ---- paths ---- */
 
 /* `base` (the payload column or a path) with one more step, or none. */
-static struct sql_node *path_node(struct sql_unit *u, const struct sql_node *like, const struct sql_node *base,
+struct sql_node *sql_bind_path(struct sql_unit *u, const struct sql_node *like, const struct sql_node *base,
 				  const struct jpath_step *step) {
 	const struct jpath *old = base->path;
 	uint16_t n = old ? old->n : 0;
@@ -63,7 +48,7 @@ static struct sql_node *path_node(struct sql_unit *u, const struct sql_node *lik
 	if (step) steps[n++] = *step;
 	struct jpath *path = SL_ARENA_NEW(u->f->arena, struct jpath);
 	*path = (struct jpath){.steps = steps, .n = n};
-	struct sql_node *out = new_node(u, SQL_N_PATH, like);
+	struct sql_node *out = sql_bind_node(u, SQL_N_PATH, like);
 	out->path = path;
 	return out;
 }
@@ -72,7 +57,7 @@ static struct sql_node *bind_member(struct sql_unit *u, struct sql_node *n) {
 	n->a = bind(u, n->a);
 	if (!n->a || (!is_payload(u, n->a) && n->a->kind != SQL_N_PATH)) return n;
 	struct jpath_step step = {.key = n->name};
-	return path_node(u, n, n->a, &step);
+	return sql_bind_path(u, n, n->a, &step);
 }
 
 static struct sql_node *bind_index(struct sql_unit *u, struct sql_node *n) {
@@ -83,9 +68,9 @@ static struct sql_node *bind_index(struct sql_unit *u, struct sql_node *n) {
 	const struct sql_value *i = &n->b->value;
 	if (in_payload && n->b->kind == SQL_N_LITERAL && i->kind == SQL_INT && i->i > 0 && i->i <= INT32_MAX) {
 		struct jpath_step step = {.index = (int32_t)(i->i - 1), .is_index = true};
-		return path_node(u, n, n->a, &step);
+		return sql_bind_path(u, n, n->a, &step);
 	}
-	if (is_payload(u, n->a)) n->a = path_node(u, n->a, n->a, NULL);
+	if (is_payload(u, n->a)) n->a = sql_bind_path(u, n->a, n->a, NULL);
 	return n;
 }
 
@@ -93,7 +78,7 @@ static struct sql_node *bind_slice(struct sql_unit *u, struct sql_node *n) {
 	n->a = bind(u, n->a);
 	n->b = bind(u, n->b);
 	n->c = bind(u, n->c);
-	if (n->a && is_payload(u, n->a)) n->a = path_node(u, n->a, n->a, NULL);
+	if (n->a && is_payload(u, n->a)) n->a = sql_bind_path(u, n->a, n->a, NULL);
 	return n;
 }
 
@@ -104,12 +89,12 @@ static struct sql_node *alias_node(struct sql_unit *u, const struct sql_node *li
 	const struct sql_alias *a = &u->aliases[i];
 	enum sql_node_kind kind = a->expr ? a->expr->kind : SQL_N_LITERAL;
 	if (a->expr && !a->rest && (kind == SQL_N_COLUMN || kind == SQL_N_PATH || kind == SQL_N_METADATA)) {
-		struct sql_node *n = new_node(u, kind, like);
+		struct sql_node *n = sql_bind_node(u, kind, like);
 		n->index = a->expr->index;
 		n->path = a->expr->path;
 		return n;
 	}
-	struct sql_node *n = new_node(u, SQL_N_ALIAS, like);
+	struct sql_node *n = sql_bind_node(u, SQL_N_ALIAS, like);
 	n->index = (uint16_t)i;
 	return n;
 }
@@ -124,7 +109,7 @@ static struct sql_node *find_alias(struct sql_unit *u, const struct sql_node *n,
 static struct sql_node *find_output(struct sql_unit *u, const struct sql_node *n) {
 	for (size_t i = 0; u->in_template && i < u->p->n_columns; i++) {
 		if (!slice_equal(u->p->columns[i], n->name)) continue;
-		struct sql_node *out = new_node(u, SQL_N_OUTPUT, n);
+		struct sql_node *out = sql_bind_node(u, SQL_N_OUTPUT, n);
 		out->index = (uint16_t)i;
 		return out;
 	}
@@ -139,7 +124,8 @@ static void unknown_name(struct sql_unit *u, const struct sql_node *n) {
 	for (size_t i = 0; u->in_template && i < u->p->n_columns; i++)
 		names[count++] = sl_arena_strdup(u->f->arena, u->p->columns[i]);
 	if (u->item_visible) names[count++] = sl_arena_strdup(u->f->arena, u->item);
-	for (uint16_t i = 0; i < u->p->source->column_count; i++) names[count++] = u->p->source->columns[i].name;
+	for (uint16_t i = 0; i < u->p->source->column_count; i++)
+		if (!u->p->source->columns[i].hidden) names[count++] = u->p->source->columns[i].name;
 	names[count++] = "metadata";
 	const char *near = slice_nearest(n->name, names, count);
 	bool has_payload = u->p->source->payload_column != UINT16_MAX;
@@ -169,16 +155,16 @@ static void unknown_name(struct sql_unit *u, const struct sql_node *n) {
 static struct sql_node *bind_name(struct sql_unit *u, struct sql_node *n) {
 	struct sql_node *out = find_output(u, n);
 	if (!out && u->limit > u->first_each) out = find_alias(u, n, u->first_each, u->limit);
-	if (!out && u->item_visible && slice_equal(n->name, u->item)) out = new_node(u, SQL_N_ITEM, n);
+	if (!out && u->item_visible && slice_equal(n->name, u->item)) out = sql_bind_node(u, SQL_N_ITEM, n);
 	if (!out) out = find_alias(u, n, 0, sl_min_size(u->limit, u->first_each));
 	if (out) return out;
-	const struct sql_column *c = find_column(u, n->name, n->at);
+	const struct sql_column *c = source_column(u->p->source, n->name);
 	if (c) {
-		out = new_node(u, SQL_N_COLUMN, n);
+		out = sql_bind_node(u, SQL_N_COLUMN, n);
 		out->index = c->id;
 		return out;
 	}
-	if (slice_equal(n->name, SL_SLICE_LIT("metadata"))) return new_node(u, SQL_N_METADATA, n);
+	if (slice_equal(n->name, SL_SLICE_LIT("metadata"))) return sql_bind_node(u, SQL_N_METADATA, n);
 	unknown_name(u, n);
 	return n;
 }
@@ -201,17 +187,17 @@ static struct sql_node *bind_payload_call(struct sql_unit *u, struct sql_node *n
 		return n;
 	}
 	struct sl_slice rest = sql_value_text(&arg->value);
-	struct sql_node *path = path_node(u, n, column, NULL);
+	struct sql_node *path = sql_bind_path(u, n, column, NULL);
 	while (rest.p && rest.n) {
 		struct jpath_step step = {.key = slice_next_part(&rest, '.')};
-		path = path_node(u, n, path, &step);
+		path = sql_bind_path(u, n, path, &step);
 	}
 	return path;
 }
 
 static struct sql_node *bind_column_call(struct sql_unit *u, struct sql_node *n, const char *name) {
-	struct sql_node *column = new_node(u, SQL_N_COLUMN, n);
-	const struct sql_column *c = find_column(u, slice_from_str(name), n->at);
+	struct sql_node *column = sql_bind_node(u, SQL_N_COLUMN, n);
+	const struct sql_column *c = source_column(u->p->source, slice_from_str(name));
 	if (!c) {
 		sql_front_fail(u->f, n->at, SL_ENOTFOUND, "%.*s(): the events of this FROM have no column %s",
 			       SL_SLICE_ARG(n->name), name);
@@ -221,7 +207,7 @@ static struct sql_node *bind_column_call(struct sql_unit *u, struct sql_node *n,
 	if (n->n_args == 0) return column;
 	if (slice_equal_str(n->name, "payload")) return bind_payload_call(u, n, column);
 	if (slice_equal_str(n->name, "flag")) { /* flag('retain') is flags.retain */
-		struct sql_node *member = new_node(u, SQL_N_MEMBER, n);
+		struct sql_node *member = sql_bind_node(u, SQL_N_MEMBER, n);
 		member->a = column;
 		if (n->args->kind != SQL_N_LITERAL || n->args->value.kind != SQL_STRING)
 			sql_front_fail(u->f, n->args->at, SL_ETYPE, "flag() takes the flag's name as constant text");
@@ -269,6 +255,10 @@ static struct sql_node *bind_call(struct sql_unit *u, struct sql_node *n) {
 			       n->n_args, n->fn->usage);
 		return n;
 	}
+	if (n->fn->aggregate)
+		sql_front_fail(u->f, n->at, SL_EUNSUPPORTED,
+			       "%s() is of a window: SELECT ... GROUP BY ..., tumbling('10s')", n->fn->name);
+	if (n->fn->remembers) return sql_bind_remember(u, n);
 	for (size_t i = 0; i < SL_ARRAY_LEN(column_fns); i++)
 		if (slice_equal_str(n->name, column_fns[i].fn)) return bind_column_call(u, n, column_fns[i].column);
 	return n;
@@ -320,6 +310,14 @@ static struct sql_node *bind(struct sql_unit *u, struct sql_node *n) {
 	case SQL_N_ALIAS:
 	case SQL_N_ITEM:
 	case SQL_N_OUTPUT: return n;
+	case SQL_N_STAR:
+	case SQL_N_OBJECT:
+	case SQL_N_CAST:
+	case SQL_N_VARIABLE:
+	case SQL_N_QUERY:
+	case SQL_N_EXISTS:
+	case SQL_N_ELEMENT:
+	case SQL_N_SCOPED: return n; /* not of this grammar */
 	}
 	return n;
 }
@@ -331,17 +329,17 @@ struct sql_node *sql_bind_expression(struct sql_unit *u, struct sql_node *n) {
 /* ---- the selected columns ---- */
 
 /* payload.a[2] without AS keeps its shape; false when the expression is no such place. */
-static bool place_target(struct sql_unit *u, const struct sql_node *n, struct sql_place_name *t) {
+bool sql_bind_place(struct sql_unit *u, const struct sql_node *n, struct sql_place_name *t) {
 	struct sql_target_step *s = SL_ARENA_NEW(u->f->arena, struct sql_target_step);
 	if (n->kind == SQL_N_NAME) {
 		s->key = n->name;
 	} else if (n->kind == SQL_N_MEMBER) {
-		if (!place_target(u, n->a, t)) return false;
+		if (!sql_bind_place(u, n->a, t)) return false;
 		s->key = n->name;
 	} else if (n->kind == SQL_N_INDEX) {
 		const struct sql_node *i = n->b->kind == SQL_N_NEGATE ? n->b->a : n->b;
 		if (i->kind != SQL_N_LITERAL || i->value.kind != SQL_INT || i->value.i > INT32_MAX) return false;
-		if (!place_target(u, n->a, t)) return false;
+		if (!sql_bind_place(u, n->a, t)) return false;
 		s->is_index = true;
 		s->index = (int32_t)(i == n->b ? i->value.i : -i->value.i);
 	} else {
@@ -394,7 +392,7 @@ static void add_star(struct sql_unit *u, uint32_t at) {
 	const struct sql_source *s = u->p->source;
 	bool own_metadata = false;
 	for (uint16_t i = 0; i < s->column_count; i++) {
-		if (!find_column(u, slice_from_str(s->columns[i].name), at)) return;
+		if (s->columns[i].hidden) continue;
 		add_column(u, &s->columns[i], at);
 		own_metadata |= strcmp(s->columns[i].name, "metadata") == 0;
 	}
@@ -412,7 +410,7 @@ static void add_field(struct sql_unit *u, const struct sql_field *f) {
 		return;
 	}
 	struct sql_place_name t = f->target;
-	if (t.n == 0 && !place_target(u, f->expr, &t)) {
+	if (t.n == 0 && !sql_bind_place(u, f->expr, &t)) {
 		/* Named after its text; text in quotes after itself. */
 		t = (struct sql_place_name){.n = 1, .first = SL_ARENA_NEW(u->f->arena, struct sql_target_step)};
 		t.first->key = f->expr->kind == SQL_N_LITERAL && f->expr->value.kind == SQL_STRING
@@ -426,6 +424,7 @@ static void add_field(struct sql_unit *u, const struct sql_field *f) {
 	u->later = NULL;
 	struct sql_alias *a = add_alias(u, t.first->key, expr, f->at);
 	a->rest = t.first->next;
+	a->remembers = sql_remembers(u, expr);
 	/* AS payload.x builds the output and hides nothing: inputs are immutable. */
 	a->visible = !a->rest || !source_column(u->p->source, a->root);
 	link_previous(u);
@@ -447,13 +446,13 @@ static int bind_from(struct sql_unit *u, const struct sql_statement *s, const st
 		p->from[p->n_from++] = sl_arena_dup(&p->arena, f->name);
 		size_t i = 0;
 		while (i < u->n_sources && u->sources[i] != source) i++;
-		if (i == u->n_sources) u->sources[u->n_sources++] = source;
-		if (source->get != u->sources[0]->get || source->payload_column != u->sources[0]->payload_column)
+		if (!sql_sources_agree(u, source))
 			return sql_front_fail(u->f, f->at, SL_EUNSUPPORTED,
 					      "%s and %s cannot share a FROM; make two rules", u->sources[0]->name,
 					      source->name);
+		if (i == u->n_sources) u->sources[u->n_sources++] = source;
 	}
-	p->source = u->sources[0];
+	p->source = sql_sources_merge(u);
 	return SL_OK;
 }
 
@@ -468,7 +467,7 @@ static void bind_foreach(struct sql_unit *u, const struct sql_statement *s) {
 	u->limit = u->n_aliases;
 	u->list = bind(u, f->expr);
 	/* The payload itself is meant as the document it holds. */
-	if (u->list && is_payload(u, u->list)) u->list = path_node(u, u->list, u->list, NULL);
+	if (u->list && is_payload(u, u->list)) u->list = sql_bind_path(u, u->list, u->list, NULL);
 	u->item = f->target.n ? f->target.first->key : SL_SLICE_LIT("item");
 	u->first_each = u->n_aliases;
 	if (s->where) u->where = bind(u, s->where);

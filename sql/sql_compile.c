@@ -2,9 +2,11 @@
  *
  *     WHERE, leaving to REJECT   |   the columns in order, EMIT, HALT
  *                                |   or EACH, { NEXT, INCASE, the columns of DO, EMIT }, HALT */
+#include "aws_unit.h"
 #include "mem.h"
 #include "sql_emit.h"
 #include "sql_vm.h"
+#include "sql_window.h"
 
 enum { TEXT_MAX_DEFAULT = 64 * 1024 };
 
@@ -123,7 +125,7 @@ int sql_emit_program(struct sql_unit *u) {
 }
 
 static void result(struct sql_emit *e, struct sql_node *n) {
-	uint16_t r = sql_emit_operand(e, n);
+	uint16_t r = e->u->aws ? aws_emit_operand(e, n) : sql_emit_operand(e, n);
 	sql_emit_step(e, SQL_OP_RESULT, n)->a = r;
 }
 
@@ -146,7 +148,10 @@ int sql_emit_constant(struct sql_unit *u, struct sql_node *n, struct sql_value *
 	sql_emit_init(&e, u);
 	/* The node itself must be computed; its parts are constants. */
 	uint16_t r = sql_emit_register(&e);
-	sql_emit_into(&e, n, r);
+	if (u->aws)
+		aws_emit_into(&e, n, r);
+	else
+		sql_emit_into(&e, n, r);
 	sql_emit_step(&e, SQL_OP_RESULT, n)->a = r;
 	if (u->f->status == SL_OK) sql_emit_finish(&e, u->f->arena, &code);
 	sql_emit_fini(&e);
@@ -165,13 +170,29 @@ int sql_emit_constant(struct sql_unit *u, struct sql_node *n, struct sql_value *
 
 /* ---- the face ---- */
 
+static int compile_aws(struct sql_front *f, struct sql_program *p, struct sql_statement *s,
+		       const struct sql_compile_opts *opts) {
+	struct sql_unit u = {.f = f, .p = p};
+	aws_bind(&u, s, opts);
+	if (f->status == SL_OK) aws_fold(&u);
+	if (f->status == SL_OK) aws_emit_program(&u);
+	if (f->status == SL_OK) sql_guard_derive(&u);
+	sql_vm_free(u.vm);
+	return f->status;
+}
+
 static int compile(struct sql_front *f, struct sql_program *p, const struct sql_compile_opts *opts) {
-	if (opts->dialect == SQL_AWS)
-		return sql_front_fail(f, 0, SL_EUNSUPPORTED, "dialect aws is not part of this version");
 	struct sql_statement *s = sql_parse(f);
 	if (!s) return f->status;
+	if (opts->dialect == SQL_AWS) return compile_aws(f, p, s, opts);
+	return sql_compile_statement(f, p, s, opts);
+}
+
+int sql_compile_statement(struct sql_front *f, struct sql_program *p, struct sql_statement *s,
+			  const struct sql_compile_opts *opts) {
 	struct sql_unit u = {.f = f, .p = p};
-	sql_bind(&u, s, opts);
+	if (s->group.n || s->having) sql_window_split(&u, s, opts);
+	if (f->status == SL_OK) sql_bind(&u, s, opts);
 	if (f->status == SL_OK) sql_fold_all(&u);
 	if (f->status == SL_OK) sql_emit_program(&u);
 	if (f->status == SL_OK) sql_guard_derive(&u);
@@ -192,7 +213,8 @@ int sql_compile(struct sl_slice text, const struct sql_compile_opts *opts, struc
 	p->dialect = opts->dialect;
 	struct sl_arena scratch;
 	sl_arena_init(&scratch, 8192);
-	struct sql_front front = {.text = p->text, .whole = p->text, .arena = &scratch, .err = err};
+	struct sql_front front = {
+	    .text = p->text, .whole = p->text, .arena = &scratch, .err = err, .dialect = opts->dialect};
 	int status = compile(&front, p, opts);
 	sl_arena_fini(&scratch);
 	if (status != SL_OK) {
@@ -205,6 +227,7 @@ int sql_compile(struct sl_slice text, const struct sql_compile_opts *opts, struc
 
 void sql_program_free(struct sql_program *p) {
 	if (!p) return;
+	if (p->window) sql_program_free(p->window->out);
 	sql_code_fini(&p->code);
 	sl_arena_fini(&p->arena);
 	sl_free(p);
@@ -220,7 +243,8 @@ const struct jpath *sql_program_paths(const struct sql_program *p, size_t *count
 }
 size_t sql_program_where_paths(const struct sql_program *p) { return p->where_paths; }
 const struct sl_slice *sql_program_columns(const struct sql_program *p, size_t *count, bool *fixed) {
+	if (p->window) p = p->window->out;
 	*count = p->n_columns;
-	*fixed = true; /* every shape of the standard dialect is known when it is compiled */
+	*fixed = !p->aws; /* members that are Undefined are left out there */
 	return p->columns;
 }

@@ -5,6 +5,8 @@
  * cheap. An alias is guarded by a bit instead, for its expression may be dear. */
 #include "sql_emit.h"
 
+#include "aws_steps.h"
+
 #include "mem.h"
 #include "sql_vm.h"
 
@@ -63,6 +65,7 @@ void sql_emit_finish(struct sql_emit *e, struct sl_arena *arena, struct sql_code
 	for (uint32_t i = 0; i < code->n_steps; i++) {
 		struct sql_step *s = &code->steps[i];
 		if (s->op == SQL_OP_PUT) s->target = copy_target(arena, s->target);
+		if (s->op == SQL_OP_AWS_OBJECT || s->op == SQL_OP_AWS_EMIT) s->shape = aws_shape_copy(arena, s->shape);
 		if (s->op == SQL_OP_CALL) s->site = &code->sites[s->jump];
 	}
 	code->consts = SL_ARENA_ARRAY(arena, struct sql_value, e->n_consts + 1);
@@ -195,7 +198,7 @@ uint16_t sql_emit_home(struct sql_emit *e, const struct sql_node *n) {
 	enum sql_op op = SQL_OP_COLUMN;
 	uint16_t *slot = &e->metadata_reg;
 	if (n->kind == SQL_N_PATH) {
-		op = SQL_OP_PATH;
+		op = e->u->aws ? SQL_OP_AWS_PATH : SQL_OP_PATH;
 		slot = path_slot(e, n, &number);
 	} else if (n->kind == SQL_N_COLUMN) {
 		slot = &e->column_reg[column_position(e, n->index)];
@@ -303,7 +306,21 @@ static void truth_into(struct sql_emit *e, struct sql_node *n, uint16_t dst) {
 	sql_emit_step3(e, SQL_OP_COND, n, dst, a, 0);
 }
 
+/* The right side is evaluated before the left one can skip it. */
+static void both_into(struct sql_emit *e, struct sql_node *n, uint16_t dst) {
+	uint16_t right = sql_emit_register(e);
+	truth_into(e, n->b, right);
+	truth_into(e, n->a, dst);
+	uint32_t skip = jump_if(e, n->kind == SQL_N_AND ? SQL_OP_JUMP_FALSE : SQL_OP_JUMP_TRUE, n, dst);
+	sql_emit_step3(e, SQL_OP_MOVE, n, dst, right, 0);
+	sql_emit_patch(e, skip);
+}
+
 static void logic_into(struct sql_emit *e, struct sql_node *n, uint16_t dst) {
+	if (sql_remembers(e->u, n->b)) {
+		both_into(e, n, dst);
+		return;
+	}
 	truth_into(e, n->a, dst);
 	uint32_t skip = jump_if(e, n->kind == SQL_N_AND ? SQL_OP_JUMP_FALSE : SQL_OP_JUMP_TRUE, n, dst);
 	size_t mark = sql_emit_branch(e);
@@ -574,7 +591,15 @@ void sql_emit_into(struct sql_emit *e, struct sql_node *n, uint16_t dst) {
 		return;
 	case SQL_N_CASE: case_into(e, n, dst); return;
 	case SQL_N_OUTPUT: sql_emit_step(e, SQL_OP_OUTPUT, n)->n = n->index; break;
-	case SQL_N_NAME: sl_assert(false); return; /* the binder left one */
+	case SQL_N_STAR:
+	case SQL_N_OBJECT:
+	case SQL_N_CAST:
+	case SQL_N_VARIABLE:
+	case SQL_N_QUERY:
+	case SQL_N_EXISTS:
+	case SQL_N_ELEMENT:
+	case SQL_N_SCOPED:
+	case SQL_N_NAME: sl_assert(false); return; /* the binder left one, or it is of the other grammar */
 	}
 	e->steps[e->n_steps - 1].dst = dst;
 }
@@ -587,6 +612,10 @@ void sql_emit_condition(struct sql_emit *e, struct sql_node *n, uint32_t *unmet)
 		return;
 	}
 	if (n->kind == SQL_N_LITERAL && n->value.kind == SQL_BOOL && n->value.b) return;
+	if (n->kind == SQL_N_AND && sql_remembers(e->u, n)) {
+		sql_emit_remembering(e, n, unmet);
+		return;
+	}
 	if (n->kind == SQL_N_AND) { /* conjuncts leave on their own, in the order written */
 		sql_emit_condition(e, n->a, unmet);
 		sql_emit_condition(e, n->b, unmet);

@@ -61,6 +61,9 @@ void sql_emit_patch_chain(struct sql_emit *e, uint32_t chain);
 void sql_emit_chain_jump(struct sql_emit *e, enum sql_op op, const struct sql_node *n, uint16_t a, uint32_t *chain);
 /* Steps that leave by *unmet when the condition is not met. */
 void sql_emit_condition(struct sql_emit *e, struct sql_node *n, uint32_t *unmet);
+/* The same for conjuncts some of which remember (sql_remember.c): those that do not come first; those that do are
+ * evaluated, all of them, before one of them decides. */
+void sql_emit_remembering(struct sql_emit *e, struct sql_node *n, uint32_t *unmet);
 /* Evaluates the alias unless every way here did. */
 void sql_emit_alias(struct sql_emit *e, size_t i);
 

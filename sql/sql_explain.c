@@ -1,4 +1,5 @@
 /* sql_explain.c: the listing of a program: number, effect with its operands, source text. */
+#include "aws_steps.h"
 #include "sql_vm.h"
 
 static const char *const effects[] = {
@@ -83,6 +84,7 @@ static void print_effect(const struct sql_program *p, const struct sql_code *cod
 		case 'j': sl_buf_printf(out, "%u", s->jump); break;
 		case 't': print_target(s->target, out); break;
 		case 'n': sl_buf_printf(out, "%u", s->n); break;
+		case 'm': aws_shape_print(s->shape, out); break;
 		}
 	}
 }

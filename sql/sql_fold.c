@@ -18,9 +18,11 @@ static bool args_literal(const struct sql_node *n) {
 static bool foldable(const struct sql_node *n) {
 	switch (n->kind) {
 	case SQL_N_CALL: return n->fn && n->fn->call && !n->fn->varies && args_literal(n);
+	case SQL_N_OBJECT:
 	case SQL_N_LIST: return n->n_args <= 256 && args_literal(n);
 	case SQL_N_CASE: return literal(n->a) && literal(n->c) && args_literal(n);
 	case SQL_N_IN: return literal(n->a) && args_literal(n);
+	case SQL_N_CAST:
 	case SQL_N_MEMBER:
 	case SQL_N_INDEX:
 	case SQL_N_SLICE:
@@ -42,7 +44,13 @@ static bool foldable(const struct sql_node *n) {
 	case SQL_N_PATH:
 	case SQL_N_ALIAS:
 	case SQL_N_ITEM:
-	case SQL_N_OUTPUT: return false;
+	case SQL_N_OUTPUT:
+	case SQL_N_STAR:
+	case SQL_N_VARIABLE:
+	case SQL_N_QUERY:
+	case SQL_N_EXISTS:
+	case SQL_N_ELEMENT:
+	case SQL_N_SCOPED: return false;
 	}
 	return false;
 }

@@ -20,6 +20,7 @@ struct sql_front {
 	struct sl_arena *arena;
 	struct sl_err *err;
 	int status; /* SL_OK until the first failure */
+	enum sql_dialect dialect;
 };
 
 /* Line and column (1-based, in bytes) of an offset. */

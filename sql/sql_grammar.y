@@ -23,23 +23,7 @@ static bool could_follow(const struct yyParser *parser, int token);
 }
 
 %code {
-/* Could `token` be shifted, after whatever reductions it calls for? Replays the automaton on a copy of the stack. */
-static bool could_follow(const struct yyParser *parser, int token) {
-	YYACTIONTYPE states[YYSTACKDEPTH + 1];
-	size_t n = 0;
-	for (const yyStackEntry *e = parser->yystack; e <= parser->yytos; e++) states[n++] = e->stateno;
-	for (int bound = 0; bound < 4 * YYSTACKDEPTH; bound++) {
-		YYACTIONTYPE act = yy_find_shift_action((YYCODETYPE)token, states[n - 1]);
-		if (act == YY_ERROR_ACTION) return false;
-		if (act < YY_MIN_REDUCE) return true; /* a shift, a shift and reduce, or acceptance */
-		unsigned rule = (unsigned)(act - YY_MIN_REDUCE);
-		n -= (size_t)-yyRuleInfoNRhs[rule];
-		YYACTIONTYPE next = yy_find_reduce_action(states[n - 1], yyRuleInfoLhs[rule]);
-		if (n > YYSTACKDEPTH) return false;
-		states[n++] = next;
-	}
-	return false;
-}
+#include "sql_follow.h"
 }
 
 %syntax_error {
@@ -52,7 +36,7 @@ static bool could_follow(const struct yyParser *parser, int token) {
 }
 
 /* Words that are operators only between operands may be names elsewhere. */
-%fallback ID BETWEEN LIKE IS.
+%fallback ID BETWEEN LIKE IS GROUP BY HAVING.
 
 %type statement {struct sql_statement *}
 %type fields {struct sql_fields}
@@ -64,6 +48,8 @@ static bool could_follow(const struct yyParser *parser, int token) {
 %type name {struct sql_token}
 %type step {struct sql_token}
 %type incase {struct sql_node *}
+%type group {struct sql_nodes}
+%type having {struct sql_node *}
 %type where {struct sql_node *}
 %type expr {struct sql_node *}
 %type and {struct sql_node *}
@@ -90,13 +76,15 @@ input ::= EXPRESSION expr(E). { p->expression = E; }
 semi ::= .
 semi ::= SEMI.
 
-statement(S) ::= SELECT fields(F) FROM froms(T) where(W). {
+statement(S) ::= SELECT fields(F) FROM froms(T) where(W) group(G) having(H). {
 	S = sql_ast_statement(p);
 	S->fields = F;
 	S->from = T;
 	S->where = W;
+	S->group = G;
+	S->having = H;
 }
-statement(S) ::= FOREACH fields(F) do(D) incase(I) FROM froms(T) where(W). {
+statement(S) ::= FOREACH fields(F) do(D) incase(I) FROM froms(T) where(W) group(G) having(H). {
 	S = sql_ast_statement(p);
 	S->foreach = true;
 	S->has_do = D.n > 0;
@@ -105,6 +93,8 @@ statement(S) ::= FOREACH fields(F) do(D) incase(I) FROM froms(T) where(W). {
 	S->incase = I;
 	S->from = T;
 	S->where = W;
+	S->group = G;
+	S->having = H;
 }
 do(D) ::= . { D = (struct sql_fields){0}; }
 do(D) ::= DO fields(F). { D = F; }
@@ -112,6 +102,10 @@ incase(I) ::= . { I = NULL; }
 incase(I) ::= INCASE expr(E). { I = E; }
 where(W) ::= . { W = NULL; }
 where(W) ::= WHERE expr(E). { W = E; }
+group(G) ::= . { G = (struct sql_nodes){0}; }
+group(G) ::= GROUP BY args(L). { G = L; }
+having(H) ::= . { H = NULL; }
+having(H) ::= HAVING expr(E). { H = E; }
 
 froms(L) ::= from(T). { L = sql_ast_add_from(p, (struct sql_froms){0}, &T); }
 froms(L) ::= froms(M) COMMA from(T). { L = sql_ast_add_from(p, M, &T); }
@@ -225,6 +219,7 @@ list(E) ::= LB(T) args_opt(L) RB(U). { E = sql_ast_many(p, SQL_N_LIST, SL_SLICE_
 list(E) ::= LB(T) expr(A) DOTDOT expr(B) RB(U). { E = sql_ast_span(NODE(SQL_N_RANGE, A, B, NULL), T.at, U.end); }
 
 call(E) ::= ID(X) LP args_opt(L) RP(U). { E = sql_ast_many(p, SQL_N_CALL, X.text, L, X.at, U.end); }
+call(E) ::= ID(X) LP STAR RP(U). { E = sql_ast_star_call(p, &X, U.end); }
 call(E) ::= DIV(X) LP args_opt(L) RP(U). { E = sql_ast_many(p, SQL_N_CALL, X.text, L, X.at, U.end); }
 call(E) ::= MOD(X) LP args_opt(L) RP(U). { E = sql_ast_many(p, SQL_N_CALL, X.text, L, X.at, U.end); }
 args_opt(L) ::= . { L = (struct sql_nodes){0}; }

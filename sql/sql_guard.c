@@ -202,6 +202,14 @@ static bool condition_is_safe(const struct sql_program *p, const struct sql_node
 	case SQL_N_PATH:
 	case SQL_N_ALIAS:
 	case SQL_N_ITEM:
+	case SQL_N_STAR:
+	case SQL_N_OBJECT:
+	case SQL_N_CAST:
+	case SQL_N_VARIABLE:
+	case SQL_N_QUERY:
+	case SQL_N_EXISTS:
+	case SQL_N_ELEMENT:
+	case SQL_N_SCOPED:
 	case SQL_N_OUTPUT: return false;
 	}
 	return false;

@@ -14,16 +14,7 @@ static int lex_fail(struct sql_lexer *lx, const char *at, const char *message) {
 
 /* The text between quotes, doubled quotes made single. */
 static struct sl_slice unquote(struct sql_lexer *lx, const char *from, const char *to) {
-	char quote = from[-1];
-	struct sl_slice raw = slice_make(from, (size_t)(to - from));
-	if (slice_find_byte(raw, quote) < 0) return raw;
-	char *out = sl_arena_alloc(lx->front->arena, raw.n);
-	size_t n = 0;
-	for (size_t i = 0; i < raw.n; i++) {
-		out[n++] = raw.p[i];
-		if (raw.p[i] == quote) i++;
-	}
-	return slice_make(out, n);
+	return sql_unquote(lx->front->arena, slice_make(from, (size_t)(to - from)), from[-1]);
 }
 
 int sql_lex(struct sql_lexer *lx, struct sql_token *token) {
@@ -68,6 +59,9 @@ int sql_lex(struct sql_lexer *lx, struct sql_token *token) {
 		'incase'    { WORD(SQL_TK_INCASE); }
 		'from'      { WORD(SQL_TK_FROM); }
 		'where'     { WORD(SQL_TK_WHERE); }
+		'group'     { WORD(SQL_TK_GROUP); }
+		'by'        { WORD(SQL_TK_BY); }
+		'having'    { WORD(SQL_TK_HAVING); }
 		'as'        { WORD(SQL_TK_AS); }
 		'and'       { WORD(SQL_TK_AND); }
 		'or'        { WORD(SQL_TK_OR); }

@@ -1,7 +1,8 @@
 /* sql_op_tbl.h: the steps a program is made of: SQL_OP(name, effect).
  *
  * In an effect %d is the register written, %a and %b are operands (a register rN or a constant), %p a payload path, %c a
- * column, %f a function, %r a run of registers, %j the step jumped to, %n a number. EXPLAIN prints the effect with these filled in; enum and
+ * column, %f a function, %r a run of registers, %j the step jumped to, %n a number, %m the names of
+ * members. EXPLAIN prints the effect with these filled in; enum and
  * dispatch are made from the same rows.
  * ORDER COMPARE: EQ .. GE, EQ_N .. GE_N and the six in enum sql_binary have the same order. */
 /* where values come from */
@@ -67,3 +68,43 @@ SQL_OP(NEXT, "%d = next element, or go to %j")
 SQL_OP(EMIT, "give out %r as a row")
 SQL_OP(HALT, "end")
 SQL_OP(RESULT, "result is %a")
+/* The aws dialect. Undefined is the absent value; nothing fails but for limits. Bodies: aws/aws_steps.c, aws/aws_ops.c. */
+SQL_OP(AWS_PATH, "%d = payload at %p")
+SQL_OP(AWS_PAYLOAD, "%d = %a, or the payload as text when it is not JSON")
+SQL_OP(AWS_MEMBER, "%d = member %b of object %a")
+SQL_OP(AWS_ADD, "%d = %a + %b")
+SQL_OP(AWS_SUB, "%d = %a - %b")
+SQL_OP(AWS_MUL, "%d = %a * %b")
+SQL_OP(AWS_DIV, "%d = %a / %b, integers cut")
+SQL_OP(AWS_DIV_DECIMAL, "%d = %a / %b")
+SQL_OP(AWS_MOD, "%d = remainder of %a / %b")
+SQL_OP(AWS_NEGATE, "%d = - %a")
+SQL_OP(AWS_DECIMAL, "%d = %d, a decimal if %a or %b is one") /* 2015-10-08 */
+/* ORDER COMPARE */
+SQL_OP(AWS_EQ, "%d = %a = %b")
+SQL_OP(AWS_NE, "%d = %a <> %b")
+SQL_OP(AWS_LT, "%d = %a < %b")
+SQL_OP(AWS_LE, "%d = %a <= %b")
+SQL_OP(AWS_GT, "%d = %a > %b")
+SQL_OP(AWS_GE, "%d = %a >= %b")
+SQL_OP(AWS_IN, "%d = %a in %b")
+SQL_OP(AWS_CAST, "%d = %a cast to type %n")
+SQL_OP(AWS_TRUTH, "%d = %a as true, false or undefined")
+SQL_OP(AWS_NOT, "%d = not %a")
+SQL_OP(AWS_AND, "%d = %a and %b")
+SQL_OP(AWS_OR, "%d = %a or %b")
+SQL_OP(AWS_JUMP_TRUE, "if %a is true go to %j")
+SQL_OP(AWS_JUMP_FALSE, "if %a is false go to %j")
+SQL_OP(AWS_JUMP_UNMET, "unless %a is true go to %j")
+SQL_OP(AWS_JUMP_PRESENT, "if %a is neither undefined nor null go to %j")
+SQL_OP(AWS_LIST, "%d = [%r]")
+SQL_OP(AWS_OBJECT, "%d = {%m} of %r")
+/* nested queries: %d walks the elements */
+SQL_OP(AWS_ROWS, "%d walks %a, or go to %j")
+SQL_OP(AWS_ELEMENT, "%d = next element of %a, or go to %j")
+SQL_OP(AWS_ROWS_ADD, "%b is a row of %a")
+SQL_OP(AWS_ROWS_END, "%d = rows of %a")
+SQL_OP(AWS_KEEP, "%a is the value of a variable")
+SQL_OP(AWS_VARIABLE, "%d = variable r%n of the rule")
+SQL_OP(AWS_EMIT, "give out {%m} of %r as a row")
+SQL_OP(AWS_EMIT_VALUE, "give out %a as a row")

@@ -35,20 +35,52 @@ int sql_front_fail(struct sql_front *f, uint32_t at, int status, const char *fmt
 }
 
 /* How the tokens are called in messages. Those without a row never appear one by one. */
-static const struct {
-	int token;
-	const char *name;
-	bool keyword;
-} token_names[] = {
+static const struct sql_token_name token_names[] = {
     {SQL_TK_AS, "AS", true},         {SQL_TK_COMMA, "','", false},
     {SQL_TK_SELECT, "SELECT", true}, {SQL_TK_FOREACH, "FOREACH", true},
     {SQL_TK_DO, "DO", true},         {SQL_TK_INCASE, "INCASE", true},
     {SQL_TK_FROM, "FROM", true},     {SQL_TK_WHERE, "WHERE", true},
-    {SQL_TK_WHEN, "WHEN", true},     {SQL_TK_THEN, "THEN", true},
+    {SQL_TK_GROUP, "GROUP BY", true},   {SQL_TK_BY, "BY", true},
+    {SQL_TK_HAVING, "HAVING", true},   {SQL_TK_WHEN, "WHEN", true},     {SQL_TK_THEN, "THEN", true},
     {SQL_TK_ELSE, "ELSE", true},     {SQL_TK_END, "END", true},
     {SQL_TK_RP, "')'", false},       {SQL_TK_RB, "']'", false},
     {SQL_TK_DOTDOT, "'..'", false},  {0, "the end", false},
 };
+
+const struct sql_tongue sql_tongue_standard = {
+    .lex = sql_lex,
+    .alloc = sql_grammarAlloc,
+    .release = sql_grammarFree,
+    .feed = sql_grammar,
+    .begins = "SELECT or FOREACH",
+    .names = token_names,
+    .expression = SQL_TK_EXPRESSION,
+    .name = SQL_TK_ID,
+    .whole = SQL_TK_INT,
+    .text = SQL_TK_STRING,
+    .lp = SQL_TK_LP,
+    .star = SQL_TK_STAR,
+    .slash = SQL_TK_SLASH,
+    .plus = SQL_TK_PLUS,
+    .not_ = SQL_TK_NOT,
+    .or_ = SQL_TK_OR,
+    .null = SQL_TK_NULL,
+    .as = SQL_TK_AS,
+    .from = SQL_TK_FROM,
+    .first_comparison = SQL_TK_EQ,
+    .last_comparison = SQL_TK_MATCH,
+};
+
+struct sl_slice sql_unquote(struct sl_arena *arena, struct sl_slice raw, char quote) {
+	if (slice_find_byte(raw, quote) < 0) return raw;
+	char *out = sl_arena_alloc(arena, raw.n);
+	size_t n = 0;
+	for (size_t i = 0; i < raw.n; i++) {
+		out[n++] = raw.p[i];
+		if (raw.p[i] == quote) i++;
+	}
+	return slice_make(out, n);
+}
 
 struct expected {
 	struct sl_buf text;
@@ -66,50 +98,59 @@ static void expect(struct expected *e, const char *what) {
 }
 
 /* Groups what could have stood here: an expression, an operator, a name, then the words one by one. */
-static void list_expected(struct expected *e, const bool *ok) {
-	bool operand = ok[SQL_TK_INT] && ok[SQL_TK_LP];
-	bool alias = ok[SQL_TK_AS];
+static void list_expected(struct expected *e, const struct sql_tongue *t, const bool *ok) {
+	bool operand = ok[t->whole] && ok[t->lp];
+	bool alias = ok[t->as];
 	if (operand) expect(e, "an expression");
-	if (ok[SQL_TK_STAR] && operand && ok[SQL_TK_NOT] && !ok[SQL_TK_SLASH]) expect(e, "'*'");
+	if (ok[t->star] && operand && ok[t->not_] && !ok[t->slash]) expect(e, "'*'");
 	/* An error may be seen after the operands around it were joined: then AND and OR alone still speak for all. */
-	if ((ok[SQL_TK_PLUS] || ok[SQL_TK_OR]) && !operand) expect(e, "an operator");
-	if (ok[SQL_TK_NULL] && !operand) expect(e, "NULL");
-	if (ok[SQL_TK_STRING] && !operand && !ok[SQL_TK_INT]) expect(e, "a topic filter in quotes");
-	if (ok[SQL_TK_INT] && !operand) expect(e, "the name of a member");
-	if (ok[SQL_TK_ID] && !operand && !alias && !ok[SQL_TK_STRING]) expect(e, "a name");
-	for (size_t i = 0; i < SL_ARRAY_LEN(token_names); i++)
-		if (ok[token_names[i].token]) expect(e, token_names[i].name);
+	if ((ok[t->plus] || ok[t->or_]) && !operand) expect(e, "an operator");
+	if (ok[t->null] && !operand) expect(e, "NULL");
+	if (ok[t->text] && !operand && !ok[t->whole]) expect(e, "a topic filter in quotes");
+	if (ok[t->whole] && !operand) expect(e, "the name of a member");
+	if (ok[t->name] && !operand && !alias && !ok[t->text]) expect(e, "a name");
+	const struct sql_token_name *n = t->names;
+	for (; n->token; n++)
+		if (ok[n->token]) expect(e, n->name);
+	if (ok[0]) expect(e, n->name);
 	if (e->n > 1) sl_buf_append_str(&e->text, " or ");
 	if (e->pending) sl_buf_append_str(&e->text, e->pending);
 }
 
-static const char *nearest_keyword(struct sl_slice word, const bool *ok) {
-	const char *names[SL_ARRAY_LEN(token_names)];
+static const char *nearest_keyword(const struct sql_tongue *t, struct sl_slice word, const bool *ok) {
+	const char *names[32];
 	size_t n = 0;
-	for (size_t i = 0; i < SL_ARRAY_LEN(token_names); i++)
-		if (token_names[i].keyword && ok[token_names[i].token]) names[n++] = token_names[i].name;
+	for (const struct sql_token_name *k = t->names; k->token; k++)
+		if (k->keyword && ok[k->token] && n < SL_ARRAY_LEN(names)) names[n++] = k->name;
 	/* FORM is two edits from FROM, but one slip of the fingers. */
 	static const char from[] = "FROM";
-	if (ok[SQL_TK_FROM] && slice_equal_nocase(word, SL_SLICE_LIT("form"))) return from;
+	if (ok[t->from] && slice_equal_nocase(word, SL_SLICE_LIT("form"))) return from;
 	return slice_nearest(word, names, n);
 }
 
 void sql_parse_unexpected(struct sql_parse *p, int found, const struct sql_token *token, const bool *accepted,
 			  size_t count) {
 	(void)count;
-	if (found >= SQL_TK_EQ && found <= SQL_TK_MATCH && accepted[SQL_TK_PLUS] && !accepted[SQL_TK_EQ]) {
+	const struct sql_tongue *t = p->tongue;
+	const char *advice = t->advice ? t->advice(p, found, token, accepted) : NULL;
+	if (advice) {
+		sql_front_fail(p->front, token->at, SL_ESYNTAX, "%s", advice);
+		return;
+	}
+	if (found >= t->first_comparison && found <= t->last_comparison && accepted[t->plus] &&
+	    !accepted[t->first_comparison]) {
 		sql_front_fail(p->front, token->at, SL_ESYNTAX,
 			       "comparisons do not chain; put one of them in parentheses or join two with AND");
 		return;
 	}
 	struct expected e = {.n = 0};
-	list_expected(&e, accepted);
+	list_expected(&e, p->tongue, accepted);
 	const char *text = sl_buf_cstr(&e.text);
-	const char *near = found == SQL_TK_ID ? nearest_keyword(token->text, accepted) : NULL;
+	const char *near = found == t->name ? nearest_keyword(t, token->text, accepted) : NULL;
 	if (near) {
 		sql_front_fail(p->front, token->at, SL_ESYNTAX, "unexpected '%.*s', expected %s; did you mean %s?",
 			       SL_SLICE_ARG(token->text), text, near);
-	} else if (p->previous_kind == SQL_TK_ID && (near = nearest_keyword(p->previous.text, accepted))) {
+	} else if (p->previous_kind == t->name && (near = nearest_keyword(t, p->previous.text, accepted))) {
 		/* `SELECT a FORM 't'`: the misspelt word went for an alias; the error is seen one token later. */
 		sql_front_fail(p->front, p->previous.at, SL_ESYNTAX,
 			       "'%.*s' stands here as a name, and after it was expected %s; did you mean %s?",
@@ -128,29 +169,34 @@ static void *parser_alloc(size_t n) { return sl_alloc(n); }
 
 static void run(struct sql_parse *p, int first) {
 	struct sql_front *f = p->front;
+	const struct sql_tongue *t = p->tongue;
 	if (!utf8_valid(f->text)) {
 		sql_front_fail(f, 0, SL_EMALFORMED, "the text is not valid UTF-8");
 		return;
 	}
-	struct sql_lexer lexer = {.front = f, .at = f->text.p};
+	struct sql_lexer lexer = {.front = f, .at = f->text.p, .brackets = first ? 1 : 0};
 	struct sql_token token = {0};
-	void *parser = sql_grammarAlloc(parser_alloc, p);
-	if (first) sql_grammar(parser, first, token);
+	void *parser = t->alloc(parser_alloc, p);
+	if (first) t->feed(parser, first, token);
 	int kind;
 	do {
-		kind = sql_lex(&lexer, &token);
+		kind = t->lex(&lexer, &token);
 		if (kind < 0) break;
-		sql_grammar(parser, kind, token);
+		t->feed(parser, kind, token);
 		p->previous = token;
 		p->previous_kind = kind;
 	} while (kind != 0 && f->status == SL_OK);
-	sql_grammarFree(parser, sl_free);
+	t->release(parser, sl_free);
+}
+
+static const struct sql_tongue *tongue_of(const struct sql_front *f) {
+	return f->dialect == SQL_AWS ? &sql_tongue_aws : &sql_tongue_standard;
 }
 
 struct sql_statement *sql_parse(struct sql_front *f) {
-	struct sql_parse p = {.front = f};
+	struct sql_parse p = {.front = f, .tongue = tongue_of(f)};
 	if (slice_trim(f->text).n == 0) {
-		sql_front_fail(f, 0, SL_ESYNTAX, "the text is empty, expected SELECT or FOREACH");
+		sql_front_fail(f, 0, SL_ESYNTAX, "the text is empty, expected %s", p.tongue->begins);
 		return NULL;
 	}
 	run(&p, 0);
@@ -158,7 +204,7 @@ struct sql_statement *sql_parse(struct sql_front *f) {
 }
 
 struct sql_node *sql_parse_expression(struct sql_front *f) {
-	struct sql_parse p = {.front = f};
-	run(&p, SQL_TK_EXPRESSION);
+	struct sql_parse p = {.front = f, .tongue = tongue_of(f)};
+	run(&p, p.tongue->expression);
 	return f->status == SL_OK ? p.expression : NULL;
 }

@@ -13,9 +13,38 @@ struct sql_lexer {
 	struct sql_front *front;
 	const char *at;
 	bool after_dot; /* what follows a dot is a name, whatever it says */
+	/* of the aws dialect */
+	bool after_from, after_select;
+	uint32_t brackets; /* open ones */
 };
 /* The next token's number; 0 at the end, -1 after a failure (front->err is set). */
 int sql_lex(struct sql_lexer *lx, struct sql_token *token);
+/* Doubled quotes made single. */
+struct sl_slice sql_unquote(struct sl_arena *arena, struct sl_slice raw, char quote);
+
+/* How a token is called in messages. */
+struct sql_token_name {
+	int token; /* 0: the end, which closes a table */
+	const char *name;
+	bool keyword;
+};
+struct sql_parse;
+/* A dialect's lexer and grammar, and what messages about its tokens need. */
+struct sql_tongue {
+	int (*lex)(struct sql_lexer *lx, struct sql_token *token);
+	void *(*alloc)(void *(*alloc)(size_t), struct sql_parse *p);
+	void (*release)(void *parser, void (*release)(void *));
+	void (*feed)(void *parser, int kind, struct sql_token token);
+	const char *begins; /* what a statement begins with */
+	const struct sql_token_name *names;
+	/* tokens by their part in an expression; comparisons are first_comparison .. last_comparison */
+	int expression, name, whole, text, lp, star, slash, plus, not_, or_, null, as, from, first_comparison,
+	    last_comparison;
+	/* A sentence about a word or sign that other SQLs have here, or NULL. */
+	const char *(*advice)(const struct sql_parse *p, int found, const struct sql_token *token,
+			      const bool *accepted);
+};
+extern const struct sql_tongue sql_tongue_standard, sql_tongue_aws;
 
 struct sql_parse {
 	struct sql_front *front;
@@ -23,6 +52,7 @@ struct sql_parse {
 	struct sql_node *expression;
 	struct sql_token previous;
 	int previous_kind;
+	const struct sql_tongue *tongue;
 };
 
 /* accepted[t] says that token t could stand where `found` stood. Called by the grammar. */
@@ -30,6 +60,7 @@ void sql_parse_unexpected(struct sql_parse *p, int found, const struct sql_token
 			  size_t count);
 
 /* Node makers: all of them check the depth. */
+void sql_ast_measure(struct sql_parse *p, struct sql_node *n);
 struct sql_node *sql_ast_node(struct sql_parse *p, enum sql_node_kind kind, struct sql_node *a, struct sql_node *b,
 			      struct sql_node *c);
 struct sql_node *sql_ast_span(struct sql_node *n, uint32_t at, uint32_t end);
@@ -41,6 +72,7 @@ struct sql_node *sql_ast_literal(struct sql_parse *p, const struct sql_token *t,
 struct sql_node *sql_ast_number(struct sql_parse *p, const struct sql_token *t, bool whole);
 struct sql_node *sql_ast_many(struct sql_parse *p, enum sql_node_kind kind, struct sl_slice name, struct sql_nodes args,
 			      uint32_t at, uint32_t end);
+struct sql_node *sql_ast_star_call(struct sql_parse *p, const struct sql_token *name, uint32_t end);
 struct sql_nodes sql_ast_append(struct sql_parse *p, struct sql_nodes list, struct sql_node *n);
 struct sql_place_name sql_ast_target(struct sql_parse *p, struct sql_place_name t, const struct sql_token *key,
 				     struct sql_node *index);

@@ -37,6 +37,7 @@ struct sql_step {
 	union {
 		const struct sql_site *site;          /* CALL */
 		const struct sql_target_step *target; /* PUT */
+		const struct aws_shape *shape;        /* AWS_OBJECT, AWS_EMIT */
 	};
 };
 _Static_assert(sizeof(struct sql_step) == 32, "two steps to a cache line");
@@ -73,7 +74,10 @@ struct sql_program {
 	size_t n_from;
 	struct jpath *paths;
 	size_t n_paths, where_paths;
+	struct sql_window *window; /* GROUP BY: the row of this program goes into it (sql_window.h); NULL: none */
+	bool remembers;
 	uint32_t template_registers; /* the most that one template needs */
+	struct aws_program *aws;     /* NULL in the standard dialect */
 	const struct sql_guard *guards;
 	size_t n_guards;
 };

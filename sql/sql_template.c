@@ -1,11 +1,14 @@
 /* sql_template.c: "${...}" texts, compiled once against a program; see sql.h.
  *
  * A template is a list of parts: literal text, the whole row, or the code of an expression. In an expression a name is
- * an output column first, then a column of the event. "$${" is a literal "${". */
+ * an output column first, then a column of the event; in the aws dialect a member of the message, never of the row, or a
+ * variable. "$${" is a literal "${", and "$$" at the start of an aws topic a "$". */
+#include "aws_unit.h"
 #include "jwrite.h"
 #include "mem.h"
 #include "sql_emit.h"
 #include "sql_vm.h"
+#include "sql_window.h"
 #include "utf8.h"
 
 static struct sql_template_part *add_part(struct sql_template *t) {
@@ -25,13 +28,16 @@ static void add_literal(struct sql_template *t, struct sl_slice text) {
 /* The position of the '}' that ends the expression at `from`; quotes hide it. SIZE_MAX: there is none. */
 static size_t expression_end(struct sl_slice text, size_t from) {
 	char quote = '\0';
+	size_t open = 0; /* { of object literals */
 	for (size_t i = from; i < text.n; i++) {
 		char c = text.p[i];
 		if (quote)
 			quote = c == quote ? '\0' : quote;
 		else if (c == '\'' || c == '"')
 			quote = c;
-		else if (c == '}')
+		else if (c == '{')
+			open++;
+		else if (c == '}' && open-- == 0)
 			return i;
 	}
 	return SIZE_MAX;
@@ -40,7 +46,12 @@ static size_t expression_end(struct sl_slice text, size_t from) {
 static int add_expression(struct sql_template *t, struct sql_program *p, size_t at, struct sl_slice text,
 			  struct sl_arena *scratch, struct sl_err *err) {
 	struct sl_slice copy = sl_arena_dup(scratch, text); /* the lexer wants a NUL behind it */
-	struct sql_front f = {.text = copy, .whole = t->text, .offset = (uint32_t)at, .arena = scratch, .err = err};
+	struct sql_front f = {.text = copy,
+			      .whole = t->text,
+			      .offset = (uint32_t)at,
+			      .arena = scratch,
+			      .err = err,
+			      .dialect = p->dialect};
 	struct sl_slice trimmed = slice_trim(copy);
 	if (trimmed.n == 0)
 		return sql_front_fail(&f, 0, SL_ESYNTAX, "${} is empty; ${.} is the whole row, ${name} a column");
@@ -51,7 +62,7 @@ static int add_expression(struct sql_template *t, struct sql_program *p, size_t 
 	u.sources = &p->source;
 	u.n_sources = 1;
 	struct sql_node *n = sql_parse_expression(&f);
-	if (n) n = sql_bind_expression(&u, n);
+	if (n) n = p->aws ? aws_bind_template(&u, n) : sql_bind_expression(&u, n);
 	if (f.status == SL_OK) n = sql_fold(&u, n, true);
 	if (f.status == SL_OK) sql_emit_template(&u, n, &t->arena, &part->code);
 	sql_vm_free(u.vm);
@@ -62,7 +73,9 @@ static int add_expression(struct sql_template *t, struct sql_program *p, size_t 
 
 static int split(struct sql_template *t, struct sql_program *p, struct sl_arena *scratch, struct sl_err *err) {
 	struct sl_slice text = t->text;
-	size_t literal = 0;
+	bool doubled = p->aws && t->target == SQL_TO_TOPIC && text.n > 2 && text.p[0] == '$' && text.p[1] == '$' &&
+		       text.p[2] != '{';
+	size_t literal = doubled;
 	for (size_t i = 0; i + 1 < text.n; i++) {
 		if (text.p[i] != '$') continue;
 		if (i + 2 < text.n && text.p[i + 1] == '$' && text.p[i + 2] == '{') {
@@ -95,6 +108,7 @@ int sql_template_compile(struct sl_slice text, struct sql_program *p, enum sql_t
 	if (text.n > TEMPLATE_MAX)
 		return sl_err_set(err, SL_ELIMIT, "the template has %zu bytes, at most %d are allowed", text.n,
 				  TEMPLATE_MAX);
+	if (p->window) p = p->window->out; /* rows are those of windows */
 	struct sql_template *t = SL_NEW(struct sql_template);
 	sl_arena_init(&t->arena, 512);
 	t->text = sl_arena_dup(&t->arena, text);

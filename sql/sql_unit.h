@@ -17,6 +17,7 @@ struct sql_alias {
 	struct sql_node *expr;
 	int32_t previous; /* an earlier alias of the same root, which this one replaces or extends; -1: none */
 	bool visible;     /* may be read by name */
+	bool remembers;   /* sql_remembers(expr) */
 	bool output;      /* its root is an output column */
 	uint32_t at;
 	/* the emitter's */
@@ -42,12 +43,39 @@ struct sql_unit {
 	const struct sql_field *later; /* not yet in sight: for a message only */
 	bool in_template;
 	struct sql_vm *vm; /* for folding */
+	struct aws_unit *aws; /* the aws binder's; NULL in the standard dialect */
 };
 
 /* Binds a whole statement, filling aliases, list, where, incase and the program's FROM. */
 int sql_bind(struct sql_unit *u, const struct sql_statement *s, const struct sql_compile_opts *opts);
+/* A node with the span of another; and `base` (a PATH, or any other for the document) with one more step, or none. */
+struct sql_node *sql_bind_node(struct sql_unit *u, enum sql_node_kind kind, const struct sql_node *like);
+struct sql_node *sql_bind_path(struct sql_unit *u, const struct sql_node *like, const struct sql_node *base,
+			       const struct jpath_step *step);
 /* Binds one expression of a template. */
 struct sql_node *sql_bind_expression(struct sql_unit *u, struct sql_node *n);
+
+/* The place that `n`, an unbound expression, names: payload.a[2]. False: it names none. */
+bool sql_bind_place(struct sql_unit *u, const struct sql_node *n, struct sql_place_name *t);
+
+/* ---- functions that remember (sql_remember.c) ----
+ * AND and OR evaluate both sides when the right one remembers; conjuncts of a condition that do not remember come first.
+ * So a call sees every message that they let through, whatever the order written. CASE, coalesce() and try() do skip. */
+struct sql_node *sql_bind_remember(struct sql_unit *u, struct sql_node *call);
+bool sql_remembers(const struct sql_unit *u, const struct sql_node *n);
+const struct sql_fn *sql_fn_remember_at(struct sl_slice name);
+
+/* Binds, folds and emits one statement into p. */
+int sql_compile_statement(struct sql_front *f, struct sql_program *p, struct sql_statement *s,
+			  const struct sql_compile_opts *opts);
+
+/* ---- GROUP BY (sql_window_bind.c) ----
+ * Takes the statement apart: `s` becomes that of the program that meets the messages; compiles the other one. */
+int sql_window_split(struct sql_unit *u, struct sql_statement *s, const struct sql_compile_opts *opts);
+
+/* The sources of a FROM (sql_sources.c): may this one stand beside those that are there, and what all of them make. */
+bool sql_sources_agree(const struct sql_unit *u, const struct sql_source *added);
+const struct sql_source *sql_sources_merge(struct sql_unit *u);
 
 /* Replaces constant subtrees by their values. `certain`: the expression is evaluated on every run that gets there, so a
  * constant failure is refused now. */

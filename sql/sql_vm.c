@@ -5,6 +5,9 @@
  * table (sql_op_tbl.h). A failure looks for the innermost try() around its step; without one it ends the run. */
 #include "sql_vm.h"
 
+#include "aws_ops.h"
+#include "aws_steps.h"
+
 #include "mem.h"
 #include "sql_front.h"
 #include "sql_regex.h"
@@ -97,12 +100,7 @@ int sql_vm_take_hit(struct sql_vm *vm, uint32_t n, const struct jpath_hit *hit, 
 }
 
 static inline int load_path(struct sql_vm *vm, uint32_t n, struct sql_value *out) {
-	const struct sql_input *in = vm->in;
-	if (sl_unlikely(!vm->extracted)) {
-		vm->payload_status = in->extract(in->extract_arg);
-		vm->extracted = true;
-	}
-	return take_hit(vm, n, &in->hits[in->map ? in->map[n] : n], out);
+	return take_hit(vm, n, sql_vm_hit(vm, n), out);
 }
 
 /* {"rule_id": ..., "matched": ..., "trigger": ...} */
@@ -256,6 +254,16 @@ static uint32_t handler_of(const struct sql_code *code, uint32_t pc) {
 #define ARITHMETIC(name, binary)                                                                                       \
 	OP(name) {                                                                                                     \
 		CHECK(sql_arithmetic(vm, binary, A, B, DST));                                                          \
+		NEXT;                                                                                                  \
+	}
+#define AWS_ARITHMETIC(name, binary, int_division)                                                                     \
+	OP(name) {                                                                                                     \
+		CHECK(aws_arithmetic(vm, binary, int_division, A, B, DST));                                            \
+		NEXT;                                                                                                  \
+	}
+#define AWS_COMPARE(name, binary)                                                                                      \
+	OP(name) {                                                                                                     \
+		*DST = aws_compare(vm, binary, A, B);                                                                  \
 		NEXT;                                                                                                  \
 	}
 #define COMPARE(name, at)                                                                                              \
@@ -467,6 +475,126 @@ enum sql_outcome sql_vm_exec(struct sql_vm *vm, const struct sql_code *code, str
 		return SQL_PRODUCED;
 	}
 
+	/* the aws dialect */
+	OP(AWS_PATH) {
+		CHECK(aws_path(vm, s->n, DST));
+		NEXT;
+	}
+	OP(AWS_PAYLOAD) {
+		*DST = aws_payload(vm, A);
+		NEXT;
+	}
+	OP(AWS_MEMBER) {
+		CHECK(aws_member_of(vm, A, sql_value_text(B), DST));
+		NEXT;
+	}
+	AWS_ARITHMETIC(AWS_ADD, SQL_B_ADD, true)
+	AWS_ARITHMETIC(AWS_SUB, SQL_B_SUB, true)
+	AWS_ARITHMETIC(AWS_MUL, SQL_B_MUL, true)
+	AWS_ARITHMETIC(AWS_DIV, SQL_B_DIV, true)
+	AWS_ARITHMETIC(AWS_DIV_DECIMAL, SQL_B_DIV, false)
+	AWS_ARITHMETIC(AWS_MOD, SQL_B_MOD, true)
+	OP(AWS_NEGATE) {
+		CHECK(aws_negate(vm, A, DST));
+		NEXT;
+	}
+	OP(AWS_DECIMAL) {
+		CHECK(aws_keep_decimal(vm, A, B, DST));
+		NEXT;
+	}
+	AWS_COMPARE(AWS_EQ, SQL_B_EQ)
+	AWS_COMPARE(AWS_NE, SQL_B_NE)
+	AWS_COMPARE(AWS_LT, SQL_B_LT)
+	AWS_COMPARE(AWS_LE, SQL_B_LE)
+	AWS_COMPARE(AWS_GT, SQL_B_GT)
+	AWS_COMPARE(AWS_GE, SQL_B_GE)
+	OP(AWS_IN) {
+		*DST = aws_in(vm, A, B);
+		NEXT;
+	}
+	OP(AWS_CAST) {
+		CHECK(aws_cast(vm, A, (enum aws_type)s->n, DST));
+		NEXT;
+	}
+	OP(AWS_TRUTH) {
+		*DST = aws_truth(A);
+		NEXT;
+	}
+	OP(AWS_NOT) {
+		*DST = aws_not(A);
+		NEXT;
+	}
+	OP(AWS_AND) {
+		*DST = aws_and(A, B);
+		NEXT;
+	}
+	OP(AWS_OR) {
+		*DST = aws_or(A, B);
+		NEXT;
+	}
+	OP(AWS_JUMP_TRUE) {
+		struct sql_value truth_of_a = aws_truth(A);
+		if (aws_is(&truth_of_a, true)) JUMP;
+		NEXT;
+	}
+	OP(AWS_JUMP_FALSE) {
+		struct sql_value truth_of_a = aws_truth(A);
+		if (aws_is(&truth_of_a, false)) JUMP;
+		NEXT;
+	}
+	OP(AWS_JUMP_UNMET) {
+		struct sql_value truth_of_a = aws_truth(A);
+		if (!aws_is(&truth_of_a, true)) JUMP;
+		NEXT;
+	}
+	OP(AWS_JUMP_PRESENT) {
+		enum sql_kind kind = A->kind;
+		if (kind != SQL_NULL && kind != SQL_JSON_NULL) JUMP;
+		NEXT;
+	}
+	OP(AWS_LIST) {
+		CHECK(aws_list(vm, A, s->n, DST));
+		NEXT;
+	}
+	OP(AWS_OBJECT) {
+		CHECK(aws_object(vm, s->shape, A, DST));
+		NEXT;
+	}
+	OP(AWS_ROWS) {
+		CHECK(aws_rows(vm, A, DST, &met));
+		if (!met) JUMP;
+		NEXT;
+	}
+	OP(AWS_ELEMENT) {
+		CHECK(aws_element(vm, A, s->n, DST, &met));
+		if (!met) JUMP;
+		NEXT;
+	}
+	OP(AWS_ROWS_ADD) {
+		aws_rows_add(A, B);
+		NEXT;
+	}
+	OP(AWS_ROWS_END) {
+		CHECK(aws_rows_end(vm, A, DST));
+		NEXT;
+	}
+	OP(AWS_KEEP) {
+		CHECK(aws_keep(vm, A));
+		NEXT;
+	}
+	OP(AWS_VARIABLE) {
+		*DST = vm->registers[s->n];
+		NEXT;
+	}
+	OP(AWS_EMIT) {
+		if (aws_emit(vm, s->shape, A) != SL_OK) goto ended;
+		NEXT;
+	}
+	OP(AWS_EMIT_VALUE) {
+		if (aws_emit_value(vm, A) != SL_OK) goto ended;
+		NEXT;
+	}
+
 failed:
 	pc = handler_of(code, (uint32_t)(s - code->steps));
 	if (pc != code->n_steps) {
@@ -526,6 +654,10 @@ enum sql_outcome sql_run(struct sql_vm *vm, const struct sql_program *p, const s
 }
 
 void sql_out_json(const struct sql_out *row, struct sl_buf *out) {
+	if (!row->names) { /* SELECT VALUE */
+		sql_value_json(&row->values[0], out);
+		return;
+	}
 	sl_buf_put(out, '{');
 	for (size_t i = 0; i < row->count; i++) {
 		struct sql_value name = sql_string(row->names[i]);

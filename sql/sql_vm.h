@@ -33,7 +33,7 @@ struct sql_vm {
 	size_t made;           /* see SQL_MADE_MAX */
 	struct sql_value each; /* FOREACH: the array, */
 	struct sql_list each_list;
-	uint32_t each_at; /* and the next element */
+	uint32_t each_at;     /* and the next element */
 	uint32_t regex_calls; /* see SQL_REGEX_MS_MAX */
 	uint64_t regex_since;
 	struct sql_regex_state *regex; /* sql_regex.h; made at the first use */
@@ -49,6 +49,15 @@ enum sql_outcome sql_vm_run(struct sql_vm *vm, const struct sql_program *p, cons
 void sql_vm_reserve(struct sql_vm *vm, uint32_t registers, uint32_t once);
 /* The value of path n of the program, whose hit it is, in a payload that is JSON. */
 int sql_vm_take_hit(struct sql_vm *vm, uint32_t n, const struct jpath_hit *hit, struct sql_value *out);
+/* The hit of path n of the program; the payload is scanned when the first is wanted. */
+static inline const struct jpath_hit *sql_vm_hit(struct sql_vm *vm, uint32_t n) {
+	const struct sql_input *in = vm->in;
+	if (sl_unlikely(!vm->extracted)) {
+		vm->payload_status = in->extract(in->extract_arg);
+		vm->extracted = true;
+	}
+	return &in->hits[in->map ? in->map[n] : n];
+}
 /* Work that hangs on the size of a payload is taken from the budget of steps, 16 bytes or one element for a step. The
  * budget is looked at where a run comes round again (FOREACH) and where a function is called. */
 static inline void sql_vm_charge(struct sql_vm *vm, uint64_t steps) {

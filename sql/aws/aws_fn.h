@@ -22,6 +22,6 @@ int aws_texts(struct sql_call *c, const struct sql_value *a, uint32_t n, uint32_
 	{ .name = (n), .args = (a), .call = (f), .usage = (u), .doc = (d), .errors = (e), .example = (x), .gives = (g) }
 
 extern const struct sql_fn_family aws_fn_math, aws_fn_text, aws_fn_regex, aws_fn_hash, aws_fn_codec, aws_fn_collection,
-    aws_fn_time;
+    aws_fn_time, aws_fn_message;
 
 #endif

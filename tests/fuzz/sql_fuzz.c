@@ -8,8 +8,8 @@
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 static const struct sql_column columns[] = {
-    {"payload", SQL_STRING, 0, ""},  {"topic", SQL_STRING, 1, ""},  {"qos", SQL_INT, 2, ""},
-    {"clientid", SQL_STRING, 3, ""}, {"timestamp", SQL_INT, 4, ""}, {"event", SQL_STRING, 5, ""},
+    {"payload", SQL_STRING, 0, "", false},  {"topic", SQL_STRING, 1, "", false},  {"qos", SQL_INT, 2, "", false},
+    {"clientid", SQL_STRING, 3, "", false}, {"timestamp", SQL_INT, 4, "", false}, {"event", SQL_STRING, 5, "", false},
 };
 
 static struct sql_value get(const void *event, uint16_t id, struct sl_arena *arena) {

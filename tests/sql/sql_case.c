@@ -2,24 +2,25 @@
 #include "sql_case.h"
 
 #include "mem.h"
+#include "sql_state.h"
 #include "topic.h"
 
 enum { ID, EVENT, CLIENTID, USERNAME, PAYLOAD, PEERHOST, TOPIC, QOS, FLAGS, PUB_PROPS, TIMESTAMP, RECEIVED, NODE };
 
 static const struct sql_column columns[] = {
-    {"id", SQL_STRING, ID, "The message's identifier."},
-    {"event", SQL_STRING, EVENT, "The kind of event."},
-    {"clientid", SQL_STRING, CLIENTID, "The publisher's client identifier."},
-    {"username", SQL_STRING, USERNAME, "The publisher's user name."},
-    {"payload", SQL_STRING, PAYLOAD, "The payload."},
-    {"peerhost", SQL_STRING, PEERHOST, "The publisher's address."},
-    {"topic", SQL_STRING, TOPIC, "The topic."},
-    {"qos", SQL_INT, QOS, "The quality of service."},
-    {"flags", SQL_MAP, FLAGS, "The flags."},
-    {"pub_props", SQL_MAP, PUB_PROPS, "The MQTT 5 properties."},
-    {"timestamp", SQL_INT, TIMESTAMP, "When the rule ran, in milliseconds."},
-    {"publish_received_at", SQL_INT, RECEIVED, "When the message came in, in milliseconds."},
-    {"node", SQL_STRING, NODE, "The broker's name."},
+    {"id", SQL_STRING, ID, "The message's identifier.", false},
+    {"event", SQL_STRING, EVENT, "The kind of event.", false},
+    {"clientid", SQL_STRING, CLIENTID, "The publisher's client identifier.", false},
+    {"username", SQL_STRING, USERNAME, "The publisher's user name.", false},
+    {"payload", SQL_STRING, PAYLOAD, "The payload.", false},
+    {"peerhost", SQL_STRING, PEERHOST, "The publisher's address.", false},
+    {"topic", SQL_STRING, TOPIC, "The topic.", false},
+    {"qos", SQL_INT, QOS, "The quality of service.", false},
+    {"flags", SQL_MAP, FLAGS, "The flags.", false},
+    {"pub_props", SQL_MAP, PUB_PROPS, "The MQTT 5 properties.", false},
+    {"timestamp", SQL_INT, TIMESTAMP, "When the rule ran, in milliseconds.", false},
+    {"publish_received_at", SQL_INT, RECEIVED, "When the message came in, in milliseconds.", false},
+    {"node", SQL_STRING, NODE, "The broker's name.", false},
 };
 
 static struct sql_value flags(struct sl_arena *arena) {
@@ -69,6 +70,20 @@ int sql_case_compile(struct sl_slice text, struct sql_program **out, struct sl_e
 	return sql_compile(text, &opts, out, err);
 }
 
+void sql_case_state_init(struct sql_state *s, struct sql_memory *memory) {
+	sql_memory_init(memory, 0);
+	*s = (struct sql_state){.kv = sql_store_new(memory, 0),
+				.dict = sql_store_new(memory, 0),
+				.connection = SL_SLICE_LIT("c1"),
+				.rule = sql_store_new(memory, 0)};
+}
+
+void sql_case_state_fini(struct sql_state *s) {
+	sql_store_free(s->kv);
+	sql_store_free(s->dict);
+	sql_store_free(s->rule);
+}
+
 enum sql_outcome sql_case_run(struct sql_vm *vm, const struct sql_program *p, const struct sql_case *c,
 			      sql_row_fn on_row, void *arg) {
 	size_t n, n_from;
@@ -76,10 +91,14 @@ enum sql_outcome sql_case_run(struct sql_vm *vm, const struct sql_program *p, co
 	const struct sl_slice *from = sql_program_from(p, &n_from);
 	struct jpath_hit *hits = SL_NEW_ARRAY(struct jpath_hit, n + 1);
 	struct jpath_set *set = NULL;
+	struct sql_memory memory;
+	struct sql_state fresh;
+	if (!c->state) sql_case_state_init(&fresh, &memory);
 	struct sql_input in = {.event = c,
 			       .payload = c->payload,
 			       .hits = hits,
 			       .now_ms = c->timestamp,
+			       .state = c->state ? c->state : &fresh,
 			       .rule_id = SL_SLICE_LIT("r1"),
 			       .from_matched = n_from ? from[0] : SL_SLICE_EMPTY};
 	if (n && (in.payload_status = jpath_set_new(paths, n, &set)) == SL_OK)
@@ -87,6 +106,7 @@ enum sql_outcome sql_case_run(struct sql_vm *vm, const struct sql_program *p, co
 	enum sql_outcome o = sql_run(vm, p, &in, on_row, arg);
 	jpath_set_free(set);
 	sl_free(hits);
+	if (!c->state) sql_case_state_fini(&fresh);
 	return o;
 }
 

@@ -212,7 +212,8 @@ static void test_run__the_row_callback_can_end_it(void **state) {
 
 /* ---- sources ---- */
 
-static const struct sql_column session_columns[] = {{"clientid", SQL_STRING, 2, ""}, {"reason", SQL_STRING, 90, ""}};
+static const struct sql_column session_columns[] = {{"clientid", SQL_STRING, 2, "", false},
+						    {"reason", SQL_STRING, 90, "", false}};
 static struct sql_source session_source = {
     .name = "client.disconnected", .columns = session_columns, .column_count = 2};
 
