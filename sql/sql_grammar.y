@@ -29,6 +29,8 @@ static bool could_follow(const struct yyParser *parser, int token);
 %syntax_error {
 	bool accepted[YYNTOKEN] = {false};
 	for (int t = 0; t < YYNTOKEN; t++) accepted[t] = could_follow(yypParser, t);
+	/* Where a name may stand these are names, and worth no mention. */
+	if (accepted[SQL_TK_ID]) accepted[SQL_TK_GROUP] = accepted[SQL_TK_BY] = accepted[SQL_TK_HAVING] = false;
 	sql_parse_unexpected(p, yymajor, &TOKEN, accepted, YYNTOKEN);
 }
 %stack_overflow {

@@ -8,6 +8,10 @@
  *     payload: {"t":21}                 runs the program ...
  *     row: {"t":21}                     ... and this is a row it gives; or: filtered, no rows, fails: MESSAGE
  *
+ * What rules remember begins with nothing in each case. A program with GROUP BY has open windows, and
+ *
+ *     until: 1700000010000              is the time at which its windows that have ended give the rows that follow
+ *
  *     refused: MESSAGE                  instead of events: it does not compile
  *
  * MESSAGE is the whole text, "line 1, column 8: ..." included. '#' at the start of a line is a comment. */
@@ -17,6 +21,7 @@
 #include "buf.h"
 #include "mem.h"
 #include "sql_case.h"
+#include "sql_window.h"
 
 struct state {
 	const char *file;
@@ -26,6 +31,9 @@ struct state {
 	struct sql_program *program;
 	struct sql_vm *vm;
 	struct sql_case event;
+	struct sql_memory memory;
+	struct sql_state remembered;
+	struct sql_windows *windows; /* of a program with GROUP BY */
 	bool in_sql, ran, refused;
 };
 
@@ -45,11 +53,22 @@ static void check_event(struct state *s) {
 	sl_buf_clear(&s->got);
 }
 
-static void run_event(struct state *s) {
-	check_event(s);
-	if (!s->program) return;
-	s->ran = true;
-	enum sql_outcome o = sql_case_rows(s->vm, s->program, &s->event, &s->got);
+static int row_take(void *arg, struct sql_vm *vm, const struct sql_out *row) {
+	struct state *s = arg;
+	if (s->windows) return sql_windows_add(s->windows, vm, row, s->event.timestamp, 0);
+	sql_out_json(row, &s->got);
+	sl_buf_put(&s->got, '\n');
+	return SL_OK;
+}
+
+static int window_row(void *arg, struct sql_vm *vm, const struct sql_out *row) {
+	(void)vm;
+	sql_out_json(row, arg);
+	sl_buf_put(arg, '\n');
+	return SL_OK;
+}
+
+static void outcome(struct state *s, enum sql_outcome o) {
 	if (o == SQL_FAILED) {
 		char *text = sl_err_format(sql_vm_error(s->vm));
 		sl_buf_clear(&s->got);
@@ -62,6 +81,29 @@ static void run_event(struct state *s) {
 	}
 }
 
+/* Rows of windows that have ended. */
+static void run_windows(struct state *s, int64_t now_ms) {
+	struct sl_arena arena;
+	struct sql_window_row row;
+	enum sql_outcome o = SQL_PRODUCED;
+	sl_arena_init(&arena, 1024);
+	while (s->windows && sql_windows_next(s->windows, now_ms, &arena, &row)) {
+		struct sql_input in = {.event = &row, .now_ms = now_ms, .state = &s->remembered};
+		o = sql_run(s->vm, sql_program_window(s->program)->out, &in, window_row, &s->got);
+		sl_arena_reset(&arena);
+	}
+	s->ran = true;
+	outcome(s, o == SQL_FILTERED ? SQL_PRODUCED : o);
+	sl_arena_fini(&arena);
+}
+
+static void run_event(struct state *s) {
+	check_event(s);
+	if (!s->program) return;
+	s->ran = true;
+	outcome(s, sql_case_run(s->vm, s->program, &s->event, row_take, s));
+}
+
 static void compile(struct state *s) {
 	struct sl_err err = SL_ERR_INIT;
 	s->refused = sql_case_compile(slice_trim(sl_buf_slice(&s->sql)), &s->program, &err) != SL_OK;
@@ -69,6 +111,8 @@ static void compile(struct state *s) {
 		char *text = sl_err_format(&err);
 		sl_buf_append_str(&s->got, text);
 		sl_free(text);
+	} else if (sql_program_window(s->program)) {
+		s->windows = sql_windows_new(sql_program_window(s->program), &s->memory, 1);
 	}
 	sl_err_fini(&err);
 }
@@ -79,6 +123,10 @@ static void end_case(struct state *s) {
 	s->refused = false;
 	sql_program_free(s->program);
 	s->program = NULL;
+	sql_windows_free(s->windows);
+	s->windows = NULL;
+	if (s->remembered.kv) sql_case_state_fini(&s->remembered);
+	sql_case_state_init(&s->remembered, &s->memory);
 	sl_buf_clear(&s->sql);
 	sl_buf_clear(&s->got);
 	sl_buf_clear(&s->expected);
@@ -86,7 +134,8 @@ static void end_case(struct state *s) {
 				     .payload = slice_make("", 0),
 				     .clientid = SL_SLICE_LIT("c1"),
 				     .username = SL_SLICE_LIT("u1"),
-				     .timestamp = 1700000000123};
+				     .timestamp = 1700000000123,
+				     .state = &s->remembered};
 }
 
 static bool value_of(struct sl_slice line, const char *key, struct sl_slice *value) {
@@ -116,6 +165,11 @@ static void event_line(struct state *s, struct sl_slice line) {
 	} else if (value_of(line, "payload:", &v)) {
 		s->event.payload = v;
 		run_event(s);
+	} else if (value_of(line, "until:", &v)) {
+		int64_t now_ms = 0;
+		slice_to_i64(v, &now_ms);
+		check_event(s);
+		run_windows(s, now_ms);
 	} else if (value_of(line, "row:", &v)) {
 		sl_buf_printf(&s->expected, "%.*s\n", SL_SLICE_ARG(v));
 	} else if (value_of(line, "refused:", &v)) {
@@ -168,6 +222,7 @@ int main(int argc, char **argv) {
 		sl_free(text);
 	}
 	printf("%u cases, %u failures\n", s.cases, s.failures);
+	if (s.remembered.kv) sql_case_state_fini(&s.remembered);
 	sql_vm_free(s.vm);
 	sl_buf_fini(&s.sql);
 	sl_buf_fini(&s.expected);
