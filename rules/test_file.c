@@ -181,6 +181,7 @@ static const struct conf_field file_fields[] = {
     IGNORED(3, "mqtt"),
     IGNORED(4, "auth"),
     IGNORED(5, "admin"),
+    IGNORED(6, "state"),
     CONF_END};
 
 void rule_tests_describe(struct sl_buf *out) {

@@ -59,7 +59,7 @@ struct rule_tests {
 
 	/* what they point into */
 	char *config;
-	json_t *connectors_tree, *rules_tree, *ignored[6];
+	json_t *connectors_tree, *rules_tree, *ignored[7];
 	struct conf_objects list;
 	struct yaml_doc *doc;
 };

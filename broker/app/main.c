@@ -35,9 +35,36 @@ static const struct command {
     {.name = "pub", .run = cmd_pub, .usage = "-t TOPIC -m TEXT", .summary = "publish messages"},
     {.name = "sub", .run = cmd_sub, .usage = "-t FILTER", .summary = "subscribe and print what arrives"},
     {.name = "bench", .run = cmd_bench, .usage = "SCENARIO", .summary = "put load on an MQTT broker and measure it"},
-    {.name = "help", .run = cmd_help, .usage = "[COMMAND]", .summary = "this list, or one command's options"},
+    {.name = "help",
+     .run = cmd_help,
+     .usage = "[COMMAND or PAGE]",
+     .summary = "this list, one command's options, or a page"},
     {.name = "--version", .run = cmd_print_version, .usage = "", .summary = "print the version"},
 };
+
+/* Pages of `sluice help` that are printed from tables. */
+static const struct topic {
+	const char *name;
+	int (*run)(int argc, char **argv); /* argv[0] is the name */
+	const char *usage, *summary;
+} topics[] = {
+    {.name = "functions",
+     .run = help_functions,
+     .usage = "[NAME] [--dialect aws]",
+     .summary = "the functions of the rule language, one of them, or a pattern: 'map*'"},
+    {.name = "rules",
+     .run = help_rules,
+     .usage = "",
+     .summary = "options of rules, their actions, columns of what they read"},
+    {.name = "connectors", .run = help_connectors, .usage = "", .summary = "options of connectors and their actions"},
+    {.name = "testing", .run = help_tests, .usage = "", .summary = "what a test file of rules says"},
+};
+
+static const struct topic *topic_find(const char *name) {
+	for (size_t i = 0; i < SL_ARRAY_LEN(topics); i++)
+		if (strcmp(topics[i].name, name) == 0) return &topics[i];
+	return NULL;
+}
 
 static const struct command *command_find(const char *name) {
 	for (size_t i = 0; i < SL_ARRAY_LEN(commands); i++)
@@ -49,6 +76,9 @@ static void print_commands(FILE *out) {
 	fputs("sluice: an MQTT broker whose every publish meets SQL rules\n\nusage: sluice COMMAND [options]\n\n", out);
 	for (size_t i = 0; i < SL_ARRAY_LEN(commands); i++)
 		fprintf(out, "  %-10s %-34s %s\n", commands[i].name, commands[i].usage, commands[i].summary);
+	fputs("\nand on these pages, with `sluice help PAGE`:\n\n", out);
+	for (size_t i = 0; i < SL_ARRAY_LEN(topics); i++)
+		fprintf(out, "  %-10s %-34s %s\n", topics[i].name, topics[i].usage, topics[i].summary);
 	fputs("\n`sluice help COMMAND` shows a command's options. To begin: examples/quickstart.sh, then README.md.\n",
 	      out);
 }
@@ -69,10 +99,12 @@ int cmd_help(int argc, char **argv) {
 		print_commands(stdout);
 		return EXIT_FINE;
 	}
+	const struct topic *t = topic_find(argv[1]);
+	if (t) return t->run(argc - 1, argv + 1);
 	const struct command *c = command_find(argv[1]);
 	if (!c) return unknown_command(argv[1]);
 	if (argc > 2) {
-		fprintf(stderr, "sluice help: one command at a time; usage: sluice help [COMMAND]\n");
+		fprintf(stderr, "sluice help: one command at a time; usage: sluice help [COMMAND or PAGE]\n");
 		return EXIT_USAGE;
 	}
 	if (c->run == cmd_help || c->run == cmd_print_version) {
