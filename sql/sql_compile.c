@@ -175,6 +175,7 @@ static int compile_aws(struct sql_front *f, struct sql_program *p, struct sql_st
 	struct sql_unit u = {.f = f, .p = p};
 	aws_bind(&u, s, opts);
 	if (f->status == SL_OK) aws_fold(&u);
+	if (f->status == SL_OK) sql_order_all(&u);
 	if (f->status == SL_OK) aws_emit_program(&u);
 	if (f->status == SL_OK) sql_guard_derive(&u);
 	sql_vm_free(u.vm);
@@ -194,6 +195,7 @@ int sql_compile_statement(struct sql_front *f, struct sql_program *p, struct sql
 	if (s->group.n || s->having) sql_window_split(&u, s, opts);
 	if (f->status == SL_OK) sql_bind(&u, s, opts);
 	if (f->status == SL_OK) sql_fold_all(&u);
+	if (f->status == SL_OK) sql_order_all(&u);
 	if (f->status == SL_OK) sql_emit_program(&u);
 	if (f->status == SL_OK) sql_guard_derive(&u);
 	sl_free(u.aliases);

@@ -174,14 +174,14 @@ static bool is_question(const struct sql_node *n) {
 
 /* Does evaluating the condition end well, with a boolean or NULL, whatever the event is? (But for a payload that is not
  * JSON: then no path has a value, and nobody is ruled out.) */
-static bool condition_is_safe(const struct sql_program *p, const struct sql_node *n) {
+bool sql_condition_is_safe(const struct sql_program *p, const struct sql_node *n) {
 	if (p->dialect == SQL_AWS) return true; /* what cannot be is Undefined there */
 	switch (n->kind) {
 	case SQL_N_LITERAL: return n->value.kind == SQL_BOOL || n->value.kind == SQL_NULL;
 	case SQL_N_BINARY: return n->op >= SQL_B_EQ && value_is_safe(p, n->a) && value_is_safe(p, n->b);
 	case SQL_N_AND:
-	case SQL_N_OR: return condition_is_safe(p, n->a) && condition_is_safe(p, n->b);
-	case SQL_N_NOT: return condition_is_safe(p, n->a);
+	case SQL_N_OR: return sql_condition_is_safe(p, n->a) && sql_condition_is_safe(p, n->b);
+	case SQL_N_NOT: return sql_condition_is_safe(p, n->a);
 	case SQL_N_BETWEEN: return value_is_safe(p, n->a) && value_is_safe(p, n->b) && value_is_safe(p, n->c);
 	case SQL_N_IN: return value_is_safe(p, n->a) && args_are_safe(p, n);
 	case SQL_N_IN_LIST:
@@ -349,7 +349,7 @@ static void add_guard(struct derive *d, const struct sql_node *n) {
 	    n->kind == SQL_N_LITERAL && (n->value.kind == SQL_NULL || (n->value.kind == SQL_BOOL && !n->value.b));
 	if (d->n_guards == GUARDS_MAX) return;
 	if (!never) {
-		if (n->kind == SQL_N_OR && !condition_is_safe(d->p, n)) return;
+		if (n->kind == SQL_N_OR && !sql_condition_is_safe(d->p, n)) return;
 		if (!add_tests(d, n, tests, &count)) return;
 		if (count == 1 && joins_range(d, &tests[0], n)) return;
 	}
@@ -366,7 +366,7 @@ static void add_conjuncts(struct derive *d, const struct sql_node *n) {
 		return;
 	}
 	add_guard(d, n);
-	d->open = condition_is_safe(d->p, n);
+	d->open = sql_condition_is_safe(d->p, n);
 }
 
 void sql_guard_derive(struct sql_unit *u) {

@@ -20,6 +20,9 @@ struct sql_alias {
 	bool remembers;   /* sql_remembers(expr) */
 	bool output;      /* its root is an output column */
 	uint32_t at;
+	/* sql_order.c's: what evaluating it costs, guessed */
+	uint32_t cost;
+	bool reads_payload;
 	/* the emitter's */
 	uint16_t reg; /* where the root stands after this alias */
 	int32_t once; /* bit that says it is evaluated; -1 when no test is needed */
@@ -84,6 +87,12 @@ void sql_fold_all(struct sql_unit *u);
 
 /* Finds what WHERE needs to be met (sql_guard.h). After the steps are made. */
 void sql_guard_derive(struct sql_unit *u);
+
+/* Puts the parts of AND and OR into the order in which they are evaluated. */
+void sql_order_all(struct sql_unit *u);
+/* Does evaluating the condition end well, with a boolean or NULL, whatever the event is, but for a payload that is not
+ * JSON? (sql_guard.c) */
+bool sql_condition_is_safe(const struct sql_program *p, const struct sql_node *n);
 
 /* Makes the steps. */
 int sql_emit_program(struct sql_unit *u);
