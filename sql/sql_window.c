@@ -78,23 +78,34 @@ struct sql_windows {
 
 /* ---- lengths ---- */
 
-int sql_duration(struct sl_slice text, int64_t *ms) {
+/* One number with its unit, taken off the text; negative when it is none. */
+static double length_part(struct sl_slice *text) {
 	static const struct {
 		const char *unit;
 		double ms;
 	} units[] = {{"ms", 1}, {"s", 1e3}, {"m", 60e3}, {"h", 3600e3}, {"d", 86400e3}};
-	size_t n = 0;
+	size_t n = 0, end;
 	double number;
-	while (n < text.n && ((text.p[n] >= '0' && text.p[n] <= '9') || text.p[n] == '.')) n++;
-	if (n == 0 || slice_to_double(slice_sub(text, 0, n), &number) != SL_OK) return SL_EMALFORMED;
-	for (size_t i = 0; i < SL_ARRAY_LEN(units); i++) {
-		if (!slice_equal_str(slice_from(text, n), units[i].unit)) continue;
-		double total = number * units[i].ms;
-		if (total > 36500 * 86400e3) return SL_EMALFORMED;
-		*ms = (int64_t)total;
-		return SL_OK;
+	while (n < text->n && ((text->p[n] >= '0' && text->p[n] <= '9') || text->p[n] == '.')) n++;
+	for (end = n; end < text->n && text->p[end] >= 'a' && text->p[end] <= 'z';) end++;
+	if (n == 0 || slice_to_double(slice_sub(*text, 0, n), &number) != SL_OK) return -1;
+	struct sl_slice unit = slice_sub(*text, n, end - n);
+	*text = slice_from(*text, end);
+	for (size_t i = 0; i < SL_ARRAY_LEN(units); i++)
+		if (slice_equal_str(unit, units[i].unit)) return number * units[i].ms;
+	return -1;
+}
+
+int sql_duration(struct sl_slice text, int64_t *ms) {
+	double total = 0;
+	if (text.n == 0) return SL_EMALFORMED;
+	while (text.n) {
+		double part = length_part(&text);
+		total += part;
+		if (part < 0 || total > 36500 * 86400e3) return SL_EMALFORMED;
 	}
-	return SL_EMALFORMED;
+	*ms = (int64_t)total;
+	return SL_OK;
 }
 
 /* ---- keys ---- */

@@ -60,7 +60,7 @@ struct sql_window_row {
 bool sql_windows_next(struct sql_windows *w, int64_t now_ms, struct sl_arena *arena, struct sql_window_row *row);
 size_t sql_windows_groups(const struct sql_windows *w); /* open now */
 
-/* "10s", "500ms", "1m", "2h", "1d"; also 1.5h. SL_EMALFORMED for other text and what exceeds 36500 days. */
+/* "10s", "500ms", "1m", "2h", "1d", "1h30m", "1.5h". SL_EMALFORMED for other text and what exceeds 36500 days. */
 int sql_duration(struct sl_slice text, int64_t *ms);
 
 #endif
