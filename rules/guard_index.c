@@ -174,26 +174,31 @@ static int entry_order(const void *a, const void *b) {
 	return (x->candidate > y->candidate) - (x->candidate < y->candidate);
 }
 
+static struct guard_slot *free_slot(const struct guard_operand *o, uint64_t key) {
+	size_t at = key & o->slot_mask;
+	while (o->slots[at].value != GUARD_FREE) at = (at + 1) & o->slot_mask;
+	return &o->slots[at];
+}
+
 static void make_slots(struct guard_index *index, struct guard_operand *o, struct entries *e) {
-	size_t keys = 0, cap = 4;
+	size_t keys = 0, cap = 4, n_many = 0, next;
 	if (e->keys_len == 0) return;
 	qsort(e->keys, e->keys_len, sizeof *e->keys, entry_order);
 	for (size_t i = 0; i < e->keys_len; i++) keys += i == 0 || e->keys[i].key != e->keys[i - 1].key;
-	while (cap < keys * 2) cap *= 2;
+	while (cap * 5 < keys * 8) cap *= 2;
 	o->slots = SL_ARENA_ARRAY(&index->arena, struct guard_slot, cap);
-	memset(o->slots, 0, cap * sizeof *o->slots);
 	o->slot_mask = cap - 1;
-	o->keyed = SL_ARENA_ARRAY(&index->arena, uint32_t, e->keys_len);
-	struct guard_slot *slot = NULL;
-	for (size_t i = 0; i < e->keys_len; i++) {
-		if (i == 0 || e->keys[i].key != slot->key) {
-			size_t at = e->keys[i].key & o->slot_mask;
-			while (o->slots[at].count) at = (at + 1) & o->slot_mask;
-			slot = &o->slots[at];
-			*slot = (struct guard_slot){.key = e->keys[i].key, .first = (uint32_t)i};
-		}
-		slot->count++;
-		o->keyed[o->keyed_len++] = e->keys[i].candidate;
+	for (size_t i = 0; i < cap; i++) o->slots[i] = (struct guard_slot){.value = GUARD_FREE};
+	o->many = SL_ARENA_ARRAY(&index->arena, uint32_t, e->keys_len);
+	for (size_t i = 0; i < e->keys_len; i = next) {
+		struct guard_slot *slot = free_slot(o, e->keys[i].key);
+		slot->tag = (uint32_t)(e->keys[i].key >> 32);
+		slot->value = e->keys[i].candidate;
+		for (next = i + 1; next < e->keys_len && e->keys[next].key == e->keys[i].key;) next++;
+		if (next == i + 1) continue;
+		slot->value = GUARD_MANY | (uint32_t)n_many;
+		for (size_t k = i; k < next; k++) o->many[n_many++] = e->keys[k].candidate;
+		o->many[n_many - 1] |= GUARD_LAST;
 	}
 }
 
@@ -287,13 +292,20 @@ void guard_index_free(struct guard_index *index) {
 
 /* ---- asking ---- */
 
-static void find_key(const struct guard_operand *o, uint64_t key, struct bit_tree *out) {
-	for (size_t at = key & o->slot_mask; o->slots[at].count; at = (at + 1) & o->slot_mask) {
-		const struct guard_slot *slot = &o->slots[at];
-		if (slot->key != key) continue;
-		for (uint32_t i = 0; i < slot->count; i++) bit_tree_add(out, o->keyed[slot->first + i]);
+static void take_slot(const struct guard_operand *o, uint32_t value, struct bit_tree *out) {
+	if (!(value & GUARD_MANY)) {
+		bit_tree_add(out, value);
 		return;
 	}
+	const uint32_t *at = o->many + (value & ~(uint32_t)GUARD_MANY);
+	for (; !(*at & GUARD_LAST); at++) bit_tree_add(out, *at);
+	bit_tree_add(out, *at & ~(uint32_t)GUARD_LAST);
+}
+
+static void find_key(const struct guard_operand *o, uint64_t key, struct bit_tree *out) {
+	uint32_t tag = (uint32_t)(key >> 32);
+	for (size_t at = key & o->slot_mask; o->slots[at].value != GUARD_FREE; at = (at + 1) & o->slot_mask)
+		if (o->slots[at].tag == tag) take_slot(o, o->slots[at].value, out);
 }
 
 static void find_ranges(const struct guard_range *r, size_t from, size_t to, double x, struct bit_tree *out) {
@@ -308,7 +320,8 @@ static void find_ranges(const struct guard_range *r, size_t from, size_t to, dou
 }
 
 static void find_all(const struct guard_operand *o, struct bit_tree *out) {
-	for (size_t i = 0; i < o->keyed_len; i++) bit_tree_add(out, o->keyed[i]);
+	for (size_t i = 0; o->slots && i <= o->slot_mask; i++)
+		if (o->slots[i].value != GUARD_FREE) take_slot(o, o->slots[i].value, out);
 	for (size_t i = 0; i < o->range_len; i++) bit_tree_add(out, o->ranges[i].candidate);
 }
 

@@ -18,9 +18,12 @@
 #include "bit_tree.h"
 #include "sql_guard.h"
 
+/* Slots are small, so that a table of ten thousand stays in the caches. The tag is a part of the key: a slot may belong to
+ * another key than the one looked for, for a guard that holds promises nothing. */
+enum { GUARD_MANY = 1 << 30, GUARD_LAST = 1 << 30, GUARD_FREE = 1 << 29 };
 struct guard_slot {
-	uint64_t key;
-	uint32_t first, count; /* in keyed; count 0: no slot */
+	uint32_t tag;
+	uint32_t value; /* a candidate; or GUARD_MANY and the first of several in `many`; or GUARD_FREE */
 };
 /* One interval; they are sorted by low, and the middle one of each stretch of them knows the highest end in it. */
 struct guard_range {
@@ -35,8 +38,7 @@ struct guard_operand {
 	struct sql_guard_operand at;
 	struct guard_slot *slots;
 	size_t slot_mask; /* slots NULL: no equality */
-	uint32_t *keyed;  /* candidates, by key */
-	size_t keyed_len;
+	uint32_t *many;   /* candidates that share a key; the last of each such row has GUARD_LAST */
 	struct guard_range *ranges;
 	size_t range_len;
 };

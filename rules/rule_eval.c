@@ -6,6 +6,8 @@
 #include "rule.h"
 #include "rules_int.h"
 
+enum { SURVIVORS_AHEAD = 8 };
+
 bool rules_any(const struct rules_worker *rw) { return rw->set->active > 0; }
 
 /* What a topic reaches was not known, or not in this set: asks the index and remembers the answer, "nothing" too. */
@@ -61,66 +63,101 @@ static void run_produced(struct rules_worker *rw, const struct rule_plan_candida
 /* An event on its way through the candidates of a plan. */
 struct plan_walk {
 	struct rules_worker *rw;
+	struct rule_plan *plan;
 	struct action_cause cause;
 	struct sql_input in;
 	struct rule_pass pass, own; /* the one that candidates share, and that of one who is alone */
 	uint32_t others;            /* candidates that WHERE did not filter */
 };
 
+/* A row of a rule without actions is only counted. */
+static int rows_count(void *arg, struct sql_vm *vm, const struct sql_out *row) {
+	const struct action_cause *cause = arg;
+	(void)vm, (void)row;
+	cause->rw->rows_made++;
+	return SL_OK;
+}
+
 /* Reads the payload for the candidate from the pass of the others, or from its own. */
-static void choose_pass(struct plan_walk *w, struct rule_plan_candidate *c) {
+static void choose_pass(struct plan_walk *w, const struct rule_plan_candidate *c) {
 	struct rules_worker *rw = w->rw;
-	if (c->alone) {
-		if (!c->pass) rule_plan_own_pass(c);
-		struct jpath_hit *hits = rw->hits + rw->plans.shared_max;
-		w->own = (struct rule_pass){.set = c->pass, .payload = w->in.payload, .hits = hits};
-		w->in.hits = hits;
-		w->in.extract_arg = &w->own;
-		return;
-	}
+	struct rule_pass *pass = &w->pass;
+	const struct jpath_set *set = rule_plan_set(w->plan, c);
 	w->in.hits = rw->hits;
-	w->in.extract_arg = &w->pass;
-	if (c->pass && c->pass != w->pass.set)
-		w->pass = (struct rule_pass){.set = c->pass, .payload = w->in.payload, .hits = rw->hits};
+	if (sl_unlikely(c->pass == RULE_PLAN_ALONE)) {
+		pass = &w->own;
+		pass->set = NULL;
+		w->in.hits = rw->hits + rw->plans.shared_max;
+	}
+	w->in.extract_arg = pass;
+	if (set && set != pass->set)
+		*pass = (struct rule_pass){
+		    .set = set, .payload = w->in.payload, .hits = (struct jpath_hit *)(uintptr_t)w->in.hits};
+}
+
+static enum sql_outcome run(struct plan_walk *w, const struct rule_plan_candidate *c) {
+	struct rules_worker *rw = w->rw;
+	sql_row_fn on_row = c->acts ? rows_add : rows_count;
+	rw->rows_len = rw->rows_made = 0;
+	if (c->constants) {
+		enum sql_outcome outcome = sql_shape_run(rw->vm, c->program, c->constants, &w->in, on_row, &w->cause);
+		if (sl_likely(outcome != SQL_FAILED)) return outcome;
+		/* The rule's own program knows where in its text it fails. */
+		rw->rows_len = rw->rows_made = 0;
+		return sql_run(rw->vm, c->rule->program, &w->in, on_row, &w->cause);
+	}
+	return sql_run(rw->vm, c->program, &w->in, on_row, &w->cause);
 }
 
 /* The plan has counted the candidate as matched and filtered; what turns out otherwise is counted here. */
-static void visit(struct plan_walk *w, struct rule_plan_candidate *c) {
-	struct rules_worker *rw = w->rw;
+static void visit(struct plan_walk *w, uint32_t i) {
+	const struct rule_plan_candidate *c = &w->plan->at[i];
 	choose_pass(w, c);
-	w->in.map = c->map;
-	w->in.rule_id = c->id;
-	w->in.from_matched = c->matched;
+	rule_plan_input(c, &w->in);
 	w->cause.rule = c->rule;
-	rw->rows_len = rw->rows_made = 0;
-	enum sql_outcome outcome = sql_run(rw->vm, c->rule->program, &w->in, rows_add, &w->cause);
+	enum sql_outcome outcome = run(w, c);
 	if (outcome == SQL_FILTERED) return;
 	w->others++;
 	c->cell->filtered--;
 	if (outcome == SQL_PRODUCED)
-		run_produced(rw, c, &w->cause);
+		run_produced(w->rw, c, &w->cause);
 	else
-		run_failed(rw, c, w->cause.ev);
+		run_failed(w->rw, c, w->cause.ev);
+}
+
+/* Takes the next few off; whatever lies about in memory for each of them is asked for, all at once. */
+static uint32_t survivors_take(struct plan_walk *w, uint32_t *out, uint32_t room) {
+	struct bit_tree *survivors = &w->rw->survivors;
+	uint32_t n = 0;
+	while (n < room && !bit_tree_empty(survivors)) {
+		out[n] = bit_tree_least(survivors);
+		bit_tree_remove(survivors, out[n]);
+		__builtin_prefetch(&w->plan->at[out[n++]]);
+	}
+	for (uint32_t i = 0; i < n; i++) {
+		__builtin_prefetch(w->plan->at[out[i]].cell, 1);
+		__builtin_prefetch(w->plan->at[out[i]].constants);
+	}
+	return n;
 }
 
 /* Those that the event may match by their guards, and those without, in the order of the rules. */
-static void visit_survivors(struct plan_walk *w, const struct rule_plan *plan) {
-	const struct guard_index *guards = plan->guards;
-	struct bit_tree *survivors = &w->rw->survivors;
-	uint32_t next = 0;
-	if (plan->first) {
-		w->pass = (struct rule_pass){.set = plan->first, .payload = w->in.payload, .hits = w->rw->hits};
-		if (guards->reads_payload) (void)rule_pass_extract(&w->pass);
+static void visit_survivors(struct plan_walk *w) {
+	const struct guard_index *guards = w->plan->guards;
+	uint32_t next = 0, some[SURVIVORS_AHEAD], n;
+	if (guards->reads_payload) { /* in the first pass */
+		w->pass = (struct rule_pass){.set = w->plan->passes[0], .payload = w->in.payload, .hits = w->rw->hits};
+		(void)rule_pass_extract(&w->pass);
 	}
-	guard_index_find(guards, w->rw->vm, &w->in, w->rw->hits, w->pass.status, survivors);
-	while (!bit_tree_empty(survivors)) {
-		uint32_t i = bit_tree_least(survivors);
-		bit_tree_remove(survivors, i);
-		while (next < guards->unguarded_len && guards->unguarded[next] < i)
-			visit(w, &plan->at[guards->unguarded[next++]]);
-		visit(w, &plan->at[i]);
+	guard_index_find(guards, w->rw->vm, &w->in, w->rw->hits, w->pass.status, &w->rw->survivors);
+	while ((n = survivors_take(w, some, SURVIVORS_AHEAD)) > 0) {
+		for (uint32_t i = 0; i < n; i++) {
+			while (next < guards->unguarded_len && guards->unguarded[next] < some[i])
+				visit(w, guards->unguarded[next++]);
+			visit(w, some[i]);
+		}
 	}
-	while (next < guards->unguarded_len) visit(w, &plan->at[guards->unguarded[next++]]);
+	while (next < guards->unguarded_len) visit(w, guards->unguarded[next++]);
 }
 
 static void plan_run(struct rules_worker *rw, struct rule_plan *plan, const struct rules_event *ev,
@@ -128,13 +165,14 @@ static void plan_run(struct rules_worker *rw, struct rule_plan *plan, const stru
 	struct event_view view = {.ev = ev, .node = slice_from_str(rw->rules->node), .now_ms = ev->at_ms};
 	struct plan_walk w = {
 	    .rw = rw,
+	    .plan = plan,
 	    .cause = {.rw = rw, .ev = ev, .ticket = ticket},
 	    .in = {.event = &view, .payload = ev->payload, .extract = rule_pass_extract, .now_ms = ev->at_ms}};
 	plan->events++;
 	if (plan->guards)
-		visit_survivors(&w, plan);
+		visit_survivors(&w);
 	else
-		for (uint32_t i = 0; i < plan->count; i++) visit(&w, &plan->at[i]);
+		for (uint32_t i = 0; i < plan->count; i++) visit(&w, i);
 	sl_metric_add(rw->metrics, METRIC_RULE_MATCHED, plan->count);
 	sl_metric_add(rw->metrics, METRIC_RULE_FILTERED, plan->count - w.others);
 }

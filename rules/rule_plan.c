@@ -1,6 +1,8 @@
 /* rule_plan.c: see rule_plan.h. */
 #include "rule_plan.h"
 
+#include <stdlib.h>
+
 #include "mem.h"
 
 enum { AHEAD = 12 }; /* cells asked for before their turn */
@@ -66,11 +68,10 @@ static bool union_add(struct path_union *u, const struct jpath *paths, size_t co
 	return true;
 }
 
-/* Closes the union: its set serves the candidates from `first` up to `end`. */
-static struct jpath_set *union_close(struct rule_plans *plans, struct rule_plan *plan, struct path_union *u,
-				     uint32_t first, uint32_t end) {
-	struct jpath_set *set = NULL;
+/* Closes the union: a pass of its own. */
+static void union_close(struct rule_plans *plans, struct rule_plan *plan, struct path_union *u) {
 	if (u->len) {
+		struct jpath_set *set;
 		/* Each path was accepted when its rule was made. */
 		int rc = jpath_set_new(u->paths, u->len, &set);
 		sl_assert(rc == SL_OK);
@@ -78,15 +79,9 @@ static struct jpath_set *union_close(struct rule_plans *plans, struct rule_plan 
 		plan->passes[plan->pass_count++] = set;
 		plans->shared_max = sl_max_size(plans->shared_max, u->len);
 	}
-	for (uint32_t i = first; i < end; i++) {
-		size_t count;
-		sql_program_paths(plan->at[i].rule->program, &count);
-		if (count && !plan->at[i].alone) plan->at[i].pass = set;
-	}
 	path_map_fini(&u->map);
 	sl_free(u->paths);
 	*u = (struct path_union){.paths = NULL};
-	return set;
 }
 
 static bool is_identity(const uint16_t *map, size_t count) {
@@ -104,48 +99,96 @@ static void guards_paths(struct guard_index *guards, struct path_union *u) {
 	}
 }
 
-static void plan_paths(struct rule_plans *plans, struct rule_plan *plan) {
-	size_t total = 0, count, own_max = 0;
-	for (uint32_t i = 0; i < plan->count; i++) {
-		sql_program_paths(plan->at[i].rule->program, &count);
-		total += count;
+/* The candidate's place in a pass; those of one shape mostly have that of the first. */
+static void candidate_paths(struct rule_plans *plans, struct rule_plan *plan, struct path_union *u, uint32_t i) {
+	struct rule_plan_candidate *c = &plan->at[i];
+	size_t count;
+	const struct jpath *paths = sql_program_paths(c->program, &count);
+	c->pass = RULE_PLAN_NO_PASS;
+	if (count == 0) return;
+	size_t lacks = plan->guards && guard_index_guards(plan->guards, i) ? union_lacks(u, paths, count) : 0;
+	if (lacks && u->len + lacks > RULE_PLAN_SHARED_MAX) {
+		c->pass = RULE_PLAN_ALONE;
+		plans->own_max = sl_max_size(plans->own_max, count);
+		return;
 	}
-	plan->maps = SL_NEW_ARRAY(uint16_t, total + 1);
-
-	uint16_t *numbers = plan->maps;
-	struct path_union u = {.paths = NULL};
-	uint32_t first = 0;
-	if (plan->guards) guards_paths(plan->guards, &u);
-	for (uint32_t i = 0; i < plan->count; i++) {
-		struct rule_plan_candidate *c = &plan->at[i];
-		const struct jpath *paths = sql_program_paths(c->rule->program, &count);
-		size_t lacks = plan->guards && guard_index_guards(plan->guards, i) ? union_lacks(&u, paths, count) : 0;
-		if (lacks && u.len + lacks > RULE_PLAN_SHARED_MAX) {
-			c->alone = true;
-			own_max = sl_max_size(own_max, count);
-			continue;
-		}
-		if (!union_add(&u, paths, count, numbers)) {
-			struct jpath_set *set = union_close(plans, plan, &u, first, i);
-			if (first == 0) plan->first = set;
-			first = i;
-			/* A single program has fewer: its path numbers have 16 bits too. */
-			bool fits = union_add(&u, paths, count, numbers);
-			sl_assert(fits);
-		}
-		if (!is_identity(numbers, count)) c->map = numbers;
-		numbers += count;
+	uint16_t *numbers = SL_ARENA_ARRAY(&plan->arena, uint16_t, count);
+	if (!union_add(u, paths, count, numbers)) {
+		union_close(plans, plan, u);
+		/* A single program has fewer: its path numbers have 16 bits too. */
+		bool fits = union_add(u, paths, count, numbers);
+		sl_assert(fits);
 	}
-	struct jpath_set *set = union_close(plans, plan, &u, first, plan->count);
-	if (first == 0) plan->first = set;
-	plans->own_max = sl_max_size(plans->own_max, own_max);
+	if (!is_identity(numbers, count)) c->map = numbers;
+	c->pass = (uint16_t)plan->pass_count;
 }
 
-void rule_plan_own_pass(struct rule_plan_candidate *c) {
-	size_t count;
-	const struct jpath *paths = sql_program_paths(c->rule->program, &count);
-	int rc = jpath_set_new(paths, count, &c->pass);
-	sl_assert(rc == SL_OK); /* each path was accepted when the rule was made */
+static void plan_paths(struct rule_plans *plans, struct rule_plan *plan, const uint32_t *first_of_shape) {
+	struct path_union u = {.paths = NULL};
+	bool alone = false;
+	if (plan->guards) guards_paths(plan->guards, &u);
+	for (uint32_t i = 0; i < plan->count; i++) {
+		const struct rule_plan_candidate *first = &plan->at[first_of_shape[i]];
+		struct rule_plan_candidate *c = &plan->at[i];
+		if (first < c && (first->pass == plan->pass_count || first->pass == RULE_PLAN_NO_PASS)) {
+			c->pass = first->pass;
+			c->map = first->map;
+		} else {
+			candidate_paths(plans, plan, &u, i);
+		}
+		alone |= c->pass == RULE_PLAN_ALONE;
+	}
+	union_close(plans, plan, &u);
+	if (alone) plan->own = SL_NEW_ARRAY(struct jpath_set *, plan->count);
+}
+
+const struct jpath_set *rule_plan_set(const struct rule_plan *plan, const struct rule_plan_candidate *c) {
+	if (c->pass == RULE_PLAN_NO_PASS) return NULL;
+	if (c->pass != RULE_PLAN_ALONE) return plan->passes[c->pass];
+	struct jpath_set **own = &plan->own[c - plan->at];
+	if (!*own) {
+		size_t count;
+		const struct jpath *paths = sql_program_paths(c->program, &count);
+		int rc = jpath_set_new(paths, count, own);
+		sl_assert(rc == SL_OK); /* each path was accepted when the rule was made */
+	}
+	return *own;
+}
+
+/* ---- shapes ---- */
+
+struct shape_slot {
+	uint64_t hash;
+	bool used;
+	uint32_t first; /* candidate */
+	const struct sql_program *program;
+};
+#define HMAP_NAME shape_map
+#define HMAP_SLOT struct shape_slot
+#define HMAP_KEY const struct sql_program *
+#define HMAP_EQUAL(slot, key) sql_shape_equal((slot)->program, (key))
+#include "hmap.h"
+
+/* first_of_shape[i]: the first candidate that has the shape of the i-th, which may be that one itself. */
+static void plan_shapes(struct rule_plan *plan, uint32_t *first_of_shape) {
+	struct shape_map shapes = {0};
+	for (uint32_t i = 0; i < plan->count; i++) {
+		struct rule_plan_candidate *c = &plan->at[i];
+		uint64_t hash = sql_shape_hash(c->program);
+		first_of_shape[i] = i;
+		if (!hash) continue;
+		bool there;
+		struct shape_slot *slot = shape_map_put(&shapes, hash, c->program, &there);
+		if (!there) {
+			slot->program = c->program;
+			slot->first = i;
+			continue;
+		}
+		c->constants = sql_shape_constants(c->program, &plan->arena);
+		c->program = slot->program;
+		first_of_shape[i] = slot->first;
+	}
+	shape_map_fini(&shapes);
 }
 
 static struct guard_index *plan_guards(const struct rule_plan *plan) {
@@ -154,6 +197,27 @@ static struct guard_index *plan_guards(const struct rule_plan *plan) {
 	struct guard_index *guards = guard_index_new(programs, plan->count);
 	sl_free(programs);
 	return guards;
+}
+
+static void plan_candidates(const struct rule_plans *plans, struct rule_plan *plan) {
+	struct sl_slice *matched = NULL;
+	for (uint32_t i = 0; i < plan->count; i++) {
+		uint64_t candidate = plans->candidates.at[i];
+		const struct rule *r = plans->set->rules[rule_candidate_rule(candidate)];
+		size_t count;
+		const struct sl_slice *from = &sql_program_from(r->program, &count)[rule_candidate_filter(candidate)];
+		if (!matched || !slice_equal(*matched, *from)) { /* mostly the same for all */
+			matched = SL_ARENA_NEW(&plan->arena, struct sl_slice);
+			*matched = *from;
+		}
+		plan->at[i] = (struct rule_plan_candidate){.program = r->program,
+							   .rule = r,
+							   .cell = &r->stats->cells[plans->worker],
+							   .id = r->id,
+							   .id_n = (uint8_t)strlen(r->id),
+							   .matched = matched,
+							   .acts = r->action_count > 0};
+	}
 }
 
 static struct rule_plan *plan_new(struct rule_plans *plans, const struct rule_filters *filters, uint64_t hash) {
@@ -166,20 +230,15 @@ static struct rule_plan *plan_new(struct rule_plans *plans, const struct rule_fi
 	plan->key_len = filters->len;
 	plan->key = SL_NEW_ARRAY(uint32_t, filters->len);
 	memcpy(plan->key, filters->at, filters->len * sizeof *plan->key);
-	plan->at = SL_NEW_ARRAY(struct rule_plan_candidate, candidates->len);
-	for (uint32_t i = 0; i < plan->count; i++) {
-		const struct rule *r = plans->set->rules[rule_candidate_rule(candidates->at[i])];
-		size_t count;
-		const struct sl_slice *from = sql_program_from(r->program, &count);
-		plan->at[i] = (struct rule_plan_candidate){
-		    .rule = r,
-		    .cell = &r->stats->cells[plans->worker],
-		    .id = slice_from_str(r->id),
-		    .matched = from[rule_candidate_filter(candidates->at[i])],
-		};
-	}
+	plan->at = aligned_alloc(_Alignof(struct rule_plan_candidate), candidates->len * sizeof *plan->at);
+	sl_assert(plan->at);
+	sl_arena_init(&plan->arena, 4096);
+	plan_candidates(plans, plan);
+	uint32_t *first_of_shape = SL_NEW_ARRAY(uint32_t, plan->count);
 	plan->guards = plan_guards(plan);
-	plan_paths(plans, plan);
+	plan_shapes(plan, first_of_shape);
+	plan_paths(plans, plan, first_of_shape);
+	sl_free(first_of_shape);
 	plans->count_max = sl_max_size(plans->count_max, plan->count);
 	return plan;
 }
@@ -201,14 +260,14 @@ void rule_plans_count_in(struct rule_plans *plans) {
 
 static void plan_free(struct rule_plan *plan) {
 	plan_count_in(plan);
-	for (uint32_t i = 0; i < plan->count; i++)
-		if (plan->at[i].alone) jpath_set_free(plan->at[i].pass);
+	for (uint32_t i = 0; plan->own && i < plan->count; i++) jpath_set_free(plan->own[i]);
+	sl_free(plan->own);
 	guard_index_free(plan->guards);
+	sl_arena_fini(&plan->arena);
 	for (size_t i = 0; i < plan->pass_count; i++) jpath_set_free(plan->passes[i]);
 	sl_free(plan->passes);
-	sl_free(plan->maps);
 	sl_free(plan->key);
-	sl_free(plan->at);
+	free(plan->at);
 	sl_free(plan);
 }
 

@@ -26,35 +26,44 @@
 #include "jpath.h"
 #include "rule_index.h"
 #include "ruleset.h"
+#include "sql_shape.h"
 
 enum {
 	RULE_PLAN_PATHS_MAX = 65535, /* of one pass */
 	RULE_PLAN_SHARED_MAX = 64,   /* guarded rules join a pass up to here */
 };
 
+/* A cache line, for of ten thousand any one may be the next to be visited. Candidates of one shape (sql_shape.h) run the
+ * program of the first of them, with constants that stand together. */
+enum { RULE_PLAN_NO_PASS = 0xffff, RULE_PLAN_ALONE = 0xfffe };
 struct rule_plan_candidate {
+	const struct sql_program *program;
+	const struct sql_value *constants; /* NULL: the program's */
 	const struct rule *rule;
 	struct rule_cell *cell; /* this worker's */
-	struct sl_slice id, matched;
-	const uint16_t *map;    /* program path number -> hit; NULL: the same number */
-	struct jpath_set *pass; /* the set that serves this rule; NULL: it reads no path, or: */
-	bool alone;             /* it has a pass to itself, made by rule_plan_own_pass() */
-};
+	const char *id;
+	const struct sl_slice *matched; /* of FROM */
+	const uint16_t *map;            /* program path number -> hit; NULL: the same number */
+	uint16_t pass;                  /* in plan->passes; or it reads no path; or it has a pass to itself */
+	uint8_t id_n;
+	bool acts; /* it has actions */
+} __attribute__((aligned(64)));
+_Static_assert(sizeof(struct rule_plan_candidate) == 64, "a cache line");
 
 struct rule_plan {
 	uint32_t refs;
 	uint32_t count;
 	struct rule_plan_candidate *at;
 	struct guard_index *guards; /* NULL: every message visits every candidate */
-	struct jpath_set *first;    /* the pass that guards read; NULL: they read none */
 	uint64_t events;            /* that are not in the cells yet */
+	struct jpath_set **passes;
+	size_t pass_count;
+	struct jpath_set **own; /* by candidate: the set of one who is alone, once it was visited; NULL: nobody is */
 	/* The rest is for making and freeing. */
 	uint64_t hash;
 	uint32_t *key; /* the list of filters */
 	size_t key_len;
-	struct jpath_set **passes;
-	size_t pass_count;
-	uint16_t *maps; /* of all candidates */
+	struct sl_arena arena; /* maps, constants, what matched */
 };
 
 /* How many hits the caller must have room for: shared_max + own_max. */
@@ -80,8 +89,14 @@ void rule_plan_unref(struct rule_plans *plans, struct rule_plan *plan);
 /* Adds what the plans have counted to the cells of their candidates. */
 void rule_plans_count_in(struct rule_plans *plans);
 
-/* Makes the set of a candidate that is alone. */
-void rule_plan_own_pass(struct rule_plan_candidate *c);
+/* The set that serves a candidate, which makes that of one who is alone if need be; NULL: it reads no path. */
+const struct jpath_set *rule_plan_set(const struct rule_plan *plan, const struct rule_plan_candidate *c);
+/* What a run of the candidate is told, but for hits and the event. */
+static inline void rule_plan_input(const struct rule_plan_candidate *c, struct sql_input *in) {
+	in->map = c->map;
+	in->rule_id = slice_make(c->id, c->id_n);
+	in->from_matched = *c->matched;
+}
 
 /* One pass over one payload, made when the first rule that it serves gets to read a path, and never twice. */
 struct rule_pass {

@@ -81,18 +81,16 @@ static enum rule_try_outcome plan_try(struct rule_try *t, const struct rule_plan
 	const struct rule_plan_candidate *c = &plan->at[0];
 	struct event_view view = {.ev = ev, .node = slice_from_str(t->node), .now_ms = ev->at_ms};
 	struct jpath_hit *hits = SL_NEW_ARRAY(struct jpath_hit, t->plans.shared_max + 1);
-	struct rule_pass pass = {.set = c->pass, .payload = ev->payload, .hits = hits};
+	struct rule_pass pass = {.set = rule_plan_set(plan, c), .payload = ev->payload, .hits = hits};
 	struct try_row run = {.t = t, .cause = {.rw = &t->worker, .rule = c->rule, .ev = ev}};
 	struct sql_input in = {.event = &view,
 			       .payload = ev->payload,
 			       .hits = hits,
 			       .extract = rule_pass_extract,
 			       .extract_arg = &pass,
-			       .map = c->map,
-			       .now_ms = ev->at_ms,
-			       .rule_id = c->id,
-			       .from_matched = c->matched};
+			       .now_ms = ev->at_ms};
 	enum rule_try_outcome outcome = RULE_TRY_FAILED;
+	rule_plan_input(c, &in);
 	switch (sql_run(t->vm, c->rule->program, &in, row_take, &run)) {
 	case SQL_PRODUCED: outcome = RULE_TRY_ROWS; break;
 	case SQL_FILTERED: outcome = RULE_TRY_NO_MATCH; break;
