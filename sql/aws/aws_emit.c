@@ -281,6 +281,11 @@ static void payload_into(struct sql_emit *e, const struct sql_node *n, uint16_t 
 	sql_emit_step3(e, SQL_OP_AWS_PAYLOAD, n, dst, document, 0);
 }
 
+static void cast_into(struct sql_emit *e, const struct sql_node *n, uint16_t dst) {
+	uint32_t s = two(e, SQL_OP_AWS_CAST, n, dst);
+	e->steps[s].n = n->index;
+}
+
 void aws_emit_into(struct sql_emit *e, struct sql_node *n, uint16_t dst) {
 	if (e->u->f->status != SL_OK) return;
 	uint16_t from = standing(e, n);
@@ -301,7 +306,7 @@ void aws_emit_into(struct sql_emit *e, struct sql_node *n, uint16_t dst) {
 	case SQL_N_IN_LIST: two(e, SQL_OP_AWS_IN, n, dst); return;
 	case SQL_N_CASE: case_into(e, n, dst); return;
 	case SQL_N_STAR: payload_into(e, n, dst); return;
-	case SQL_N_CAST: e->steps[two(e, SQL_OP_AWS_CAST, n, dst)].n = n->index; return;
+	case SQL_N_CAST: cast_into(e, n, dst); return;
 	case SQL_N_QUERY: query_into(e, n, dst); return;
 	case SQL_N_EXISTS: exists_into(e, n, dst); return;
 	case SQL_N_SCOPED: scoped_into(e, n, dst); return;

@@ -209,8 +209,8 @@ case(E) ::= CASE(T) expr(A) whens(L) else(C) END(U). {
 	E->c = C;
 	sql_ast_measure(p, E); /* again, with the subject and ELSE */
 }
-case(E) ::= CASE WHEN(T) expr(A) THEN. {
-	E = A;
+case(E) ::= searched expr(A) END. { E = A; }
+searched ::= CASE WHEN(T). {
 	sql_front_fail(p->front, T.at, SL_ESYNTAX,
 		       "CASE compares one value here; with conditions write CASE true WHEN ... THEN ...");
 }

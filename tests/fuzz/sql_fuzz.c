@@ -7,6 +7,10 @@
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
+#ifndef SQL_FUZZ_DIALECT
+#define SQL_FUZZ_DIALECT SQL_STANDARD
+#endif
+
 static const struct sql_column columns[] = {
     {"payload", SQL_STRING, 0, "", false},  {"topic", SQL_STRING, 1, "", false},  {"qos", SQL_INT, 2, "", false},
     {"clientid", SQL_STRING, 3, "", false}, {"timestamp", SQL_INT, 4, "", false}, {"event", SQL_STRING, 5, "", false},
@@ -67,7 +71,7 @@ static void run(struct sql_vm *vm, const struct sql_program *p, const struct jpa
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
-	struct sql_compile_opts opts = {.source = find};
+	struct sql_compile_opts opts = {.dialect = SQL_FUZZ_DIALECT, .source = find};
 	struct sl_err err = SL_ERR_INIT;
 	struct sql_program *p = NULL;
 	struct sink sink = {.template = NULL};

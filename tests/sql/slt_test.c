@@ -14,6 +14,9 @@
  *
  *     refused: MESSAGE                  instead of events: it does not compile
  *
+ *     dialect: aws                      before a case, and for all after it; standard, unless said
+ *     template: a/${x}                  what a template makes of each row is told behind it: text: a/1
+ *
  * MESSAGE is the whole text, "line 1, column 8: ..." included. '#' at the start of a line is a comment. */
 #include <stdio.h>
 #include <stdlib.h>
@@ -34,6 +37,8 @@ struct state {
 	struct sql_memory memory;
 	struct sql_state remembered;
 	struct sql_windows *windows; /* of a program with GROUP BY */
+	struct sql_template *template;
+	enum sql_dialect dialect;
 	bool in_sql, ran, refused;
 };
 
@@ -58,7 +63,11 @@ static int row_take(void *arg, struct sql_vm *vm, const struct sql_out *row) {
 	if (s->windows) return sql_windows_add(s->windows, vm, row, s->event.timestamp, 0);
 	sql_out_json(row, &s->got);
 	sl_buf_put(&s->got, '\n');
-	return SL_OK;
+	struct sql_value text;
+	if (!s->template) return SL_OK;
+	int r = sql_template_eval(vm, s->template, row, &text);
+	if (r == SL_OK) sl_buf_printf(&s->got, "text: %.*s\n", SL_SLICE_ARG(sql_value_text(&text)));
+	return r;
 }
 
 static int window_row(void *arg, struct sql_vm *vm, const struct sql_out *row) {
@@ -106,7 +115,7 @@ static void run_event(struct state *s) {
 
 static void compile(struct state *s) {
 	struct sl_err err = SL_ERR_INIT;
-	s->refused = sql_case_compile(slice_trim(sl_buf_slice(&s->sql)), &s->program, &err) != SL_OK;
+	s->refused = sql_case_compile_as(s->dialect, slice_trim(sl_buf_slice(&s->sql)), &s->program, &err) != SL_OK;
 	if (s->refused) {
 		char *text = sl_err_format(&err);
 		sl_buf_append_str(&s->got, text);
@@ -121,6 +130,8 @@ static void end_case(struct state *s) {
 	check_event(s);
 	if (s->refused) report(s, "it does not compile", SL_SLICE_EMPTY, sl_buf_slice(&s->got));
 	s->refused = false;
+	sql_template_free(s->template);
+	s->template = NULL;
 	sql_program_free(s->program);
 	s->program = NULL;
 	sql_windows_free(s->windows);
@@ -153,6 +164,20 @@ static void expect_refused(struct state *s, struct sl_slice text) {
 	sl_buf_clear(&s->got);
 }
 
+static void compile_template(struct state *s, struct sl_slice text) {
+	struct sl_err err = SL_ERR_INIT;
+	check_event(s);
+	sql_template_free(s->template);
+	s->template = NULL;
+	if (s->program && sql_template_compile(text, s->program, SQL_TO_TEXT, &s->template, &err) != SL_OK) {
+		char *why = sl_err_format(&err);
+		sl_buf_append_str(&s->got, why);
+		sl_free(why);
+		s->refused = true;
+	}
+	sl_err_fini(&err);
+}
+
 static void event_line(struct state *s, struct sl_slice line) {
 	struct sl_slice v;
 	if (value_of(line, "topic:", &s->event.topic) || value_of(line, "clientid:", &s->event.clientid) ||
@@ -172,6 +197,10 @@ static void event_line(struct state *s, struct sl_slice line) {
 		run_windows(s, now_ms);
 	} else if (value_of(line, "row:", &v)) {
 		sl_buf_printf(&s->expected, "%.*s\n", SL_SLICE_ARG(v));
+	} else if (value_of(line, "dialect:", &v)) {
+		s->dialect = slice_equal(v, SL_SLICE_LIT("aws")) ? SQL_AWS : SQL_STANDARD;
+	} else if (value_of(line, "template:", &v)) {
+		compile_template(s, v);
 	} else if (value_of(line, "refused:", &v)) {
 		expect_refused(s, v);
 	} else {

@@ -65,9 +65,13 @@ const struct sql_source *sql_case_find(void *arg, struct sl_slice from, struct s
 	return NULL;
 }
 
-int sql_case_compile(struct sl_slice text, struct sql_program **out, struct sl_err *err) {
-	struct sql_compile_opts opts = {.dialect = SQL_STANDARD, .source = sql_case_find};
+int sql_case_compile_as(enum sql_dialect dialect, struct sl_slice text, struct sql_program **out, struct sl_err *err) {
+	struct sql_compile_opts opts = {.dialect = dialect, .source = sql_case_find};
 	return sql_compile(text, &opts, out, err);
+}
+
+int sql_case_compile(struct sl_slice text, struct sql_program **out, struct sl_err *err) {
+	return sql_case_compile_as(SQL_STANDARD, text, out, err);
 }
 
 void sql_case_state_init(struct sql_state *s, struct sql_memory *memory) {

@@ -15,6 +15,7 @@ extern const struct sql_source sql_case_source;
 /* For sql_compile_opts: every FROM but "$events/nonsense" speaks of messages. */
 const struct sql_source *sql_case_find(void *arg, struct sl_slice from, struct sl_err *err);
 int sql_case_compile(struct sl_slice text, struct sql_program **out, struct sl_err *err);
+int sql_case_compile_as(enum sql_dialect dialect, struct sl_slice text, struct sql_program **out, struct sl_err *err);
 
 struct sql_memory;
 void sql_case_state_init(struct sql_state *s, struct sql_memory *memory);
