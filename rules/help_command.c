@@ -98,8 +98,9 @@ static int no_function(const struct functions_args *a) {
 		fprintf(stderr, "sluice help: %s() belongs to the other dialect: --dialect %s\n", a->name,
 			other == SQL_AWS ? "aws" : "standard");
 	else
-		fprintf(stderr, "sluice help: there is no function '%s'; %s%s\n", a->name,
-			near ? "did you mean " : "`sluice help functions` lists them", near ? near : "");
+		fprintf(stderr, "sluice help: there is no function '%s'; %s%s%s\n", a->name,
+			near ? "did you mean " : "`sluice help functions` lists them", near ? near : "",
+			near ? "?" : "");
 	return EXIT_INPUT;
 }
 

@@ -16,7 +16,11 @@ int rule_book_fill(struct rule_book *book, const struct yaml_doc *doc, const jso
 	if (rc == SL_OK) rc = rules_rc;
 	if (rc == SL_OK) {
 		book->sets = SL_NEW_ARRAY(struct ruleset *, all->len + 1);
-		for (size_t i = 0; i < all->len; i++) book->sets[book->count++] = rule_try_set(all->rules[i]);
+		book->enabled = SL_NEW_ARRAY(bool, all->len + 1);
+		for (size_t i = 0; i < all->len; i++) {
+			book->enabled[i] = all->rules[i]->enabled;
+			book->sets[book->count++] = rule_try_set(all->rules[i]);
+		}
 		all->len = 0; /* they have new homes */
 	}
 	ruleset_unref(all);
@@ -38,6 +42,7 @@ int rule_book_load(struct rule_book *book, const char *path, struct conf_report 
 void rule_book_fini(struct rule_book *book) {
 	for (size_t i = 0; i < book->count; i++) ruleset_unref(book->sets[i]);
 	sl_free(book->sets);
+	sl_free(book->enabled);
 	connectors_set_free(book->connectors);
 	yaml_doc_free(book->doc);
 	*book = (struct rule_book)RULE_BOOK_INIT;

@@ -16,6 +16,7 @@
 
 struct rule_book {
 	struct ruleset **sets; /* of one rule each, complete, in the order of the file */
+	bool *enabled;         /* as the configuration says; they can all be tried */
 	size_t count;
 	struct yaml_doc *doc; /* of rule_book_load() */
 	struct connectors_set *connectors;

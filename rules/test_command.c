@@ -36,8 +36,8 @@ struct test_counts {
 static int arg_unknown(const char *arg) {
 	static const char *const names[] = {"--filter", "--junit", "--verbose", "--help"};
 	const char *near = slice_nearest(slice_from_str(arg), names, SL_ARRAY_LEN(names));
-	fprintf(stderr, "sluice test: there is no option '%s'; %s%s\n", arg, near ? "did you mean " : "see ",
-		near ? near : "`sluice help test`");
+	fprintf(stderr, "sluice test: there is no option '%s'; %s%s%s\n", arg, near ? "did you mean " : "see ",
+		near ? near : "`sluice help test`", near ? "?" : "");
 	return EXIT_USAGE;
 }
 

@@ -160,6 +160,7 @@ json_t *broker_conf_show(const struct broker_conf *conf) {
 	json_t *tree = conf_show(broker_conf_fields, conf);
 	json_object_del(tree, "connectors");
 	json_object_del(tree, "rules");
+	json_object_del(tree, "tests");
 	return tree;
 }
 

@@ -304,4 +304,9 @@ const struct conf_field broker_conf_fields[] = {
      .flags = CONF_NULL_OK,
      .at = AT(rules),
      .doc = "What becomes of the messages, by name; see rules/README.md."},
+    {.name = "tests",
+     .type = CONF_TREE,
+     .flags = CONF_NULL_OK | CONF_ADVANCED,
+     .at = AT(tests),
+     .doc = "Cases for the rules; `sluice test` runs them, see rules/testing.md."},
     CONF_END};
