@@ -154,17 +154,33 @@ static int put_at(struct sql_vm *vm, const struct sql_value *v, const struct sql
 	return step->is_index ? put_element(vm, v, step, value, out) : put_member(vm, v, step, value, out);
 }
 
-static bool deeper_than(const struct sql_value *v, unsigned levels) {
-	if (v->kind != SQL_LIST && v->kind != SQL_MAP) return false;
-	if (levels == 0) return true;
-	uint32_t n = v->kind == SQL_LIST ? v->list->n : v->map->n;
-	for (uint32_t i = 0; i < n; i++)
-		if (deeper_than(v->kind == SQL_LIST ? &v->list->at[i] : &v->map->at[i].value, levels - 1)) return true;
-	return false;
+/* Takes the weight of v off `left`. An array may hold one value many times over, which costs nothing until somebody walks
+ * or writes it: 40 columns of four times the last one each would be four to the 40th. */
+static int weigh(const struct sql_value *v, unsigned levels, size_t *left) {
+	bool is_list = v->kind == SQL_LIST, is_map = v->kind == SQL_MAP;
+	bool has_bytes = sql_is_text(v) || v->kind == SQL_NUMBER_TEXT || v->kind == SQL_JSON;
+	size_t weight = sizeof *v + (has_bytes ? v->n : 0);
+	if ((is_list || is_map) && levels == 0) return SL_EMALFORMED;
+	if (weight > *left) return SL_ELIMIT;
+	*left -= weight;
+	uint32_t n = is_list ? v->list->n : is_map ? v->map->n : 0;
+	for (uint32_t i = 0; i < n; i++) {
+		int r = weigh(is_list ? &v->list->at[i] : &v->map->at[i].value, levels - 1, left);
+		if (r != SL_OK) return r;
+		if (is_map && v->map->at[i].key.n > *left) return SL_ELIMIT;
+		*left -= is_map ? v->map->at[i].key.n : 0;
+	}
+	return SL_OK;
 }
 
-int sql_check_depth(struct sql_vm *vm, const struct sql_value *v) {
-	if (!deeper_than(v, SQL_VALUE_DEPTH_MAX)) return SL_OK;
+int sql_check_size(struct sql_vm *vm, const struct sql_value *v) {
+	size_t left = SQL_TEXT_MAX;
+	int r = weigh(v, SQL_VALUE_DEPTH_MAX, &left);
+	sql_vm_charge(vm, (SQL_TEXT_MAX - left) / 64);
+	if (vm->budget == 0) return sql_vm_exhausted(vm);
+	if (r == SL_OK) return SL_OK;
+	if (r == SL_ELIMIT)
+		return sql_vm_fail(vm, SL_ELIMIT, "the array or object would exceed %d MB", SQL_TEXT_MAX >> 20);
 	return sql_vm_fail(vm, SL_ELIMIT, "arrays and objects would stand more than %d deep inside each other",
 			   SQL_VALUE_DEPTH_MAX);
 }
@@ -172,7 +188,7 @@ int sql_check_depth(struct sql_vm *vm, const struct sql_value *v) {
 int sql_put(struct sql_vm *vm, const struct sql_value *v, const struct sql_target_step *step,
 	    const struct sql_value *value, struct sql_value *out) {
 	int r = put_at(vm, v, step, value, out);
-	return r == SL_OK ? sql_check_depth(vm, out) : r;
+	return r == SL_OK ? sql_check_size(vm, out) : r;
 }
 
 int sql_walk(struct sql_vm *vm, const struct jpath *path, struct sql_value *out) {

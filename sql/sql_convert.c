@@ -9,10 +9,11 @@ int sql_from_hit(struct sql_vm *vm, const struct jpath_hit *hit, struct sql_valu
 	case JKIND_NULL: *out = (struct sql_value){.kind = SQL_JSON_NULL}; return SL_OK;
 	case JKIND_TRUE:
 	case JKIND_FALSE: *out = sql_bool(hit->kind == JKIND_TRUE); return SL_OK;
-	case JKIND_INT: out->kind = SQL_INT; return jscan_i64(hit, &out->i);
-	case JKIND_DOUBLE:
-		*out = (struct sql_value){.kind = SQL_NUMBER_TEXT, .n = (uint32_t)hit->raw.n, .p = hit->raw.p};
-		return SL_OK;
+	case JKIND_INT:
+		if (sl_unlikely(slice_equal(hit->raw, SL_SLICE_LIT("-0")))) break; /* another text than 0 */
+		out->kind = SQL_INT;
+		return jscan_i64(hit, &out->i);
+	case JKIND_DOUBLE: break;
 	case JKIND_STRING: {
 		struct sl_slice s = hit->raw;
 		if ((hit->flags & JSCAN_ESCAPED) && jscan_string(hit, &vm->arena, &s) != SL_OK)
@@ -26,7 +27,8 @@ int sql_from_hit(struct sql_vm *vm, const struct jpath_hit *hit, struct sql_valu
 		    .kind = SQL_JSON, .is_array = hit->kind == JKIND_ARRAY, .n = (uint32_t)hit->raw.n, .p = hit->raw.p};
 		return SL_OK;
 	}
-	return SL_EINVAL;
+	*out = (struct sql_value){.kind = SQL_NUMBER_TEXT, .n = (uint32_t)hit->raw.n, .p = hit->raw.p};
+	return SL_OK;
 }
 
 int sql_from_json(struct sql_vm *vm, struct sl_slice text, struct sql_value *out) {

@@ -202,15 +202,17 @@ static size_t weight(const struct sql_value *v) {
 }
 
 /* Values that rows only borrow are copied when the rows go on. FOREACH could so make of one message its size times the
- * number of its elements. */
+ * number of its elements, and one row its size times the number of columns. */
 static int charge_row(struct sql_vm *vm, const struct sql_value *values, uint32_t n) {
 	size_t bytes = 0;
 	for (uint32_t i = 0; i < n; i++) bytes += weight(&values[i]);
-	return sql_vm_made(vm, bytes);
+	if (vm->each_at) return sql_vm_made(vm, bytes);
+	if (sl_likely(bytes <= SQL_MADE_MAX + (vm->in ? vm->in->payload.n : 0))) return SL_OK;
+	return sql_vm_fail(vm, SL_ELIMIT, "the row would exceed %d MB", SQL_MADE_MAX >> 20);
 }
 
 static int emit_row(struct sql_vm *vm, const struct sql_value *values, uint32_t n) {
-	int r = vm->each_at ? charge_row(vm, values, n) : SL_OK;
+	int r = charge_row(vm, values, n);
 	if (r != SL_OK) return r;
 	struct sql_out row = {.names = vm->program->columns, .values = values, .count = n};
 	return vm->on_row(vm->arg, vm, &row);
@@ -348,7 +350,7 @@ enum sql_outcome sql_vm_exec(struct sql_vm *vm, const struct sql_code *code, str
 	}
 	OP(LIST) {
 		*DST = make_list(vm, A, s->n);
-		CHECK(sql_check_depth(vm, DST));
+		CHECK(sql_check_size(vm, DST));
 		NEXT;
 	}
 	OP(PUT) {

@@ -121,10 +121,10 @@ int sql_index(struct sql_vm *vm, const struct sql_value *v, const struct sql_val
 int sql_slice_of(struct sql_vm *vm, const struct sql_value *v, const struct sql_value *from, const struct sql_value *to,
 		 struct sql_value *out);
 int sql_range(struct sql_vm *vm, const struct sql_value *from, const struct sql_value *to, struct sql_value *out);
-/* SL_ELIMIT when arrays and objects stand deeper than SQL_VALUE_DEPTH_MAX inside each other: whoever walks a value walks
- * it recursively. */
+/* SL_ELIMIT when arrays and objects stand deeper than SQL_VALUE_DEPTH_MAX inside each other (whoever walks a value walks it
+ * recursively), or hold more than SQL_TEXT_MAX. Whoever makes one of values that are there asks. */
 enum { SQL_VALUE_DEPTH_MAX = 64 };
-int sql_check_depth(struct sql_vm *vm, const struct sql_value *v);
+int sql_check_size(struct sql_vm *vm, const struct sql_value *v);
 /* `v` with `value` at the place `step` and its followers name; what is missing on the way is made. */
 int sql_put(struct sql_vm *vm, const struct sql_value *v, const struct sql_target_step *step,
 	    const struct sql_value *value, struct sql_value *out);

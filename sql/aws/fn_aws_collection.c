@@ -119,7 +119,7 @@ static int fn_transform(struct sql_call *c, const struct sql_value *a, uint32_t 
 	for (uint32_t i = 0; i < l->n; i++)
 		if ((r = enrich(c, &list.list->at[i], with.map, &l->at[i])) != SL_OK) return r;
 	*out = (struct sql_value){.kind = SQL_LIST, .list = l};
-	return sql_check_depth(c->vm, out);
+	return sql_check_size(c->vm, out);
 }
 
 static const struct sql_fn table[] = {
