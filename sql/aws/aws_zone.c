@@ -332,3 +332,11 @@ int32_t aws_zone_offset_of_local(const struct aws_zone *z, int64_t local) {
 }
 
 const char *aws_zone_name(const struct aws_zone *z) { return z->rules ? z->rules->name : NULL; }
+
+bool aws_zone_of_file(struct sl_slice file, int64_t utc, int32_t *offset) {
+	struct aws_zone_rules *z = SL_NEW(struct aws_zone_rules);
+	bool sound = file.n <= FILE_MAX && read_zone(z, file);
+	if (sound) *offset = kind_at(z, utc)->offset;
+	zone_free(z);
+	return sound;
+}

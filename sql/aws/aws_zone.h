@@ -33,4 +33,7 @@ int32_t aws_zone_offset_of_local(const struct aws_zone *z, int64_t local);
 /* The name of a zone that has rules, or NULL. */
 const char *aws_zone_name(const struct aws_zone *z);
 
+/* Is this the content of a zone's file, and what is the offset at that time? For tests. */
+bool aws_zone_of_file(struct sl_slice file, int64_t utc, int32_t *offset);
+
 #endif

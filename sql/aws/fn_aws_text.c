@@ -208,7 +208,7 @@ static int splice(struct sql_call *c, const struct sql_value *a, uint32_t n, str
 		l->n += part[i].list->n;
 	}
 	*out = (struct sql_value){.kind = SQL_LIST, .list = l};
-	return SL_OK;
+	return sql_check_size(c->vm, out);
 }
 
 static int fn_concat(struct sql_call *c, const struct sql_value *a, uint32_t n, struct sql_value *out) {
