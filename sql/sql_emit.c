@@ -8,6 +8,7 @@
 #include "aws_steps.h"
 
 #include "mem.h"
+#include "sql_set.h"
 #include "sql_vm.h"
 
 void sql_emit_init(struct sql_emit *e, struct sql_unit *u) {
@@ -50,6 +51,20 @@ static struct sql_target_step *copy_target(struct sl_arena *arena, const struct 
 	return copy;
 }
 
+/* What a step can be given when it is known what its operands are, and what comes behind it. */
+static void finish_step(const struct sql_code *code, struct sql_step *s, struct sl_arena *arena) {
+	if (s->op == SQL_OP_IN && s->b & SQL_CONST) {
+		struct sql_value *list = &code->consts[s->b & ~SQL_CONST];
+		if (list->kind != SQL_LIST || list->list->n < SQL_SET_LEAST) return;
+		list->list = sql_set_new(arena, list->list);
+		s->op = SQL_OP_IN_SET;
+	}
+	/* A comparison jumps by itself; the step behind it stays, for those that are led there. */
+	bool compares = s->op >= SQL_OP_EQ && s->op <= SQL_OP_NE_S;
+	if (compares && s + 1 < code->steps + code->n_steps && s[1].op == SQL_OP_JUMP_FALSE && s[1].a == s->dst)
+		s->n = SQL_THEN_JUMP;
+}
+
 void sql_emit_finish(struct sql_emit *e, struct sl_arena *arena, struct sql_code *code) {
 	*code = (struct sql_code){.n_steps = (uint32_t)e->n_steps,
 				  .n_consts = (uint32_t)e->n_consts,
@@ -70,6 +85,7 @@ void sql_emit_finish(struct sql_emit *e, struct sl_arena *arena, struct sql_code
 	}
 	code->consts = SL_ARENA_ARRAY(arena, struct sql_value, e->n_consts + 1);
 	for (size_t i = 0; i < e->n_consts; i++) code->consts[i] = sql_value_copy(arena, &e->consts[i]);
+	for (uint32_t i = 0; i < code->n_steps; i++) finish_step(code, &code->steps[i], arena);
 	code->handlers = SL_ARENA_ARRAY(arena, struct sql_handler, e->n_handlers + 1);
 	if (e->n_handlers) memcpy(code->handlers, e->handlers, e->n_handlers * sizeof *e->handlers);
 }

@@ -48,6 +48,7 @@ SQL_OP(MATCH, "%d = topic %a matches filter %b")
 SQL_OP(LIKE, "%d = %a like %b")
 SQL_OP(SAME, "%d = %a is exactly %b")
 SQL_OP(IN, "%d = %a is exactly an element of %b")
+SQL_OP(IN_SET, "%d = %a is exactly an element of %b, by hash")
 SQL_OP(IS_NULL, "%d = %a is null")
 /* conditions: NULL is not met, anything but a boolean fails */
 SQL_OP(NOT, "%d = not %a")

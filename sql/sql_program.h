@@ -26,6 +26,7 @@ enum {
 	SQL_STEPS_MAX = 0x8000,
 	SQL_PATHS_MAX = 4096,
 	SQL_COLUMNS_MAX = 1024,
+	SQL_THEN_JUMP = 1, /* n of a comparison: the next step is a JUMP_FALSE on what it gives */
 };
 
 struct sql_step {

@@ -11,6 +11,7 @@
 #include "mem.h"
 #include "sql_front.h"
 #include "sql_regex.h"
+#include "sql_set.h"
 #include "topic.h"
 
 struct sql_vm *sql_vm_new(void) {
@@ -127,9 +128,7 @@ static struct sql_value make_list(struct sql_vm *vm, const struct sql_value *fro
 /* Bit 0: less, 1: equal, 2: greater, 3: unlike. ORDER COMPARE. */
 static const uint8_t truth[] = {2, 1 | 4 | 8, 1, 1 | 2, 4, 2 | 4};
 
-static inline struct sql_value verdict(unsigned comparison, enum sql_order o) {
-	return sql_bool((truth[comparison] >> (o + 1)) & 1);
-}
+static inline bool verdict(unsigned comparison, enum sql_order o) { return (truth[comparison] >> (o + 1)) & 1; }
 
 /* k is a constant, INT or DOUBLE. */
 static inline enum sql_order order_to_number(struct sql_vm *vm, const struct sql_value *v, const struct sql_value *k) {
@@ -268,15 +267,19 @@ static uint32_t handler_of(const struct sql_code *code, uint32_t pc) {
 		*DST = aws_compare(vm, binary, A, B);                                                                  \
 		NEXT;                                                                                                  \
 	}
+/* What a comparison found, and the jump behind it that asks for that. */
+#define DECIDE(condition)                                                                                              \
+	do {                                                                                                           \
+		met = (condition);                                                                                     \
+		*DST = sql_bool(met);                                                                                  \
+		if (s->n != SQL_THEN_JUMP) NEXT;                                                                       \
+		s++;                                                                                                   \
+		if (!met) JUMP;                                                                                        \
+		NEXT;                                                                                                  \
+	} while (0)
 #define COMPARE(name, at)                                                                                              \
-	OP(name) {                                                                                                     \
-		*DST = verdict(at, sql_compare(vm, A, B));                                                             \
-		NEXT;                                                                                                  \
-	}                                                                                                              \
-	OP(name##_N) {                                                                                                 \
-		*DST = verdict(at, order_to_number(vm, A, B));                                                         \
-		NEXT;                                                                                                  \
-	}
+	OP(name) { DECIDE(verdict(at, sql_compare(vm, A, B))); }                                                       \
+	OP(name##_N) { DECIDE(verdict(at, order_to_number(vm, A, B))); }
 
 /* The target with the indexes that this run gives it. */
 static int target_of(struct sql_vm *vm, const struct sql_code *code, const struct sql_value *r,
@@ -379,15 +382,8 @@ enum sql_outcome sql_vm_exec(struct sql_vm *vm, const struct sql_code *code, str
 	COMPARE(LE, 3)
 	COMPARE(GT, 4)
 	COMPARE(GE, 5)
-	OP(EQ_S) {
-		*DST = sql_bool(equals_text(vm, A, B));
-		NEXT;
-	}
-	OP(NE_S) {
-		const struct sql_value *a = A;
-		*DST = sql_bool(a->kind != SQL_NULL && !equals_text(vm, a, B));
-		NEXT;
-	}
+	OP(EQ_S) { DECIDE(equals_text(vm, A, B)); }
+	OP(NE_S) { DECIDE(A->kind != SQL_NULL && !equals_text(vm, A, B)); }
 	OP(MATCH) {
 		*DST = match_topic(A, B);
 		NEXT;
@@ -402,6 +398,10 @@ enum sql_outcome sql_vm_exec(struct sql_vm *vm, const struct sql_code *code, str
 	}
 	OP(IN) {
 		*DST = sql_bool(sql_same_in(vm, A, B));
+		NEXT;
+	}
+	OP(IN_SET) {
+		*DST = sql_bool(sql_set_has(vm, B, A));
 		NEXT;
 	}
 	OP(IS_NULL) {

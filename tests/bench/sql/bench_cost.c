@@ -16,7 +16,7 @@
 #include "sql_case.h"
 #include "sql_row.h"
 
-enum { ROUND = 400, TREE_ROUND = 40, LEAST_RATIO = 10 };
+enum { ROUND = 2000, TREE_ROUND = 100, LEAST_RATIO = 10 };
 
 static const char object_payload[] =
     "{\"deviceId\":\"press-0042\",\"ts\":1767225600123,\"site\":\"north\",\"line\":4,\"seq\":182734,\"state\":"
