@@ -1,6 +1,7 @@
 /* sql_explain.c: the listing of a program: number, effect with its operands, source text. */
 #include "aws_steps.h"
 #include "sql_vm.h"
+#include "sql_window.h"
 
 static const char *const effects[] = {
 #define SQL_OP(name, effect) effect,
@@ -137,4 +138,11 @@ void sql_explain(const struct sql_program *p, struct sl_buf *out) {
 	for (size_t i = 0; i < p->n_columns; i++)
 		sl_buf_printf(out, "%s r%zu %.*s", i ? "," : "", p->out_base + i, SL_SLICE_ARG(p->columns[i]));
 	sl_buf_printf(out, "\n%u steps, %u registers, %u constants\n", n, p->code.n_registers, p->code.n_consts);
+	const struct sql_window *w = p->window;
+	if (!w) return;
+	sl_buf_printf(out,
+		      "WINDOWS of %lld ms, one each %lld ms: %u keys, %u aggregates; of each group when one ends, with "
+		      "HAVING as WHERE:\n",
+		      (long long)w->size_ms, (long long)w->hop_ms, w->n_keys, w->n_aggregates);
+	sql_explain(w->out, out);
 }
