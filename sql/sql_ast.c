@@ -127,7 +127,8 @@ static void index_step(struct sql_parse *p, struct sql_target_step *s, struct sq
 		return;
 	}
 	if (n->value.kind != SQL_INT || n->value.i > INT32_MAX) {
-		sql_front_fail(p->front, index->at, SL_ETYPE, "the index of a target must be a whole number, such as [1]");
+		sql_front_fail(p->front, index->at, SL_ETYPE,
+			       "the index of a target must be a whole number, such as [1]");
 		return;
 	}
 	s->index = (int32_t)(minus ? -n->value.i : n->value.i);

@@ -35,7 +35,7 @@ static bool is_payload(const struct sql_unit *u, const struct sql_node *n) {
 
 /* `base` (the payload column or a path) with one more step, or none. */
 struct sql_node *sql_bind_path(struct sql_unit *u, const struct sql_node *like, const struct sql_node *base,
-				  const struct jpath_step *step) {
+			       const struct jpath_step *step) {
 	const struct jpath *old = base->path;
 	uint16_t n = old ? old->n : 0;
 	if (step && (n >= JSCAN_DEPTH_MAX || step->key.n > JPATH_KEY_MAX)) {

@@ -7,11 +7,11 @@
 
 enum { FAMILIES_MAX = 48, BUILT_IN = 27 };
 static const struct sql_fn_family *families[FAMILIES_MAX] = {
-    &sql_fn_math,  &sql_fn_bits,    &sql_fn_string, &sql_fn_format, &sql_fn_array, &sql_fn_map,  &sql_fn_json,
-    &sql_fn_check, &sql_fn_convert, &sql_fn_codec,  &sql_fn_hash,   &sql_fn_time,  &sql_fn_misc,
-    &sql_fn_state, &sql_fn_window,
-    &sql_fn_regex, &sql_fn_zip, &sql_fn_term, &sql_fn_systems,
-    &aws_fn_math,  &aws_fn_text,    &aws_fn_regex,  &aws_fn_hash,   &aws_fn_codec, &aws_fn_collection, &aws_fn_time, &aws_fn_message,
+    &sql_fn_math,       &sql_fn_bits,  &sql_fn_string,  &sql_fn_format, &sql_fn_array, &sql_fn_map,
+    &sql_fn_json,       &sql_fn_check, &sql_fn_convert, &sql_fn_codec,  &sql_fn_hash,  &sql_fn_time,
+    &sql_fn_misc,       &sql_fn_state, &sql_fn_window,  &sql_fn_regex,  &sql_fn_zip,   &sql_fn_term,
+    &sql_fn_systems,    &aws_fn_math,  &aws_fn_text,    &aws_fn_regex,  &aws_fn_hash,  &aws_fn_codec,
+    &aws_fn_collection, &aws_fn_time,  &aws_fn_message,
 };
 static size_t n_families = BUILT_IN;
 

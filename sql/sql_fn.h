@@ -37,7 +37,7 @@ struct sql_call {
 struct sql_fn {
 	const char *name;
 	const char *args;
-	bool varies; /* another result each time: never folded */
+	bool varies;    /* another result each time: never folded */
 	bool remembers; /* from message to message: AND and OR do not skip it, see sql_unit.h */
 	bool aggregate; /* of a window: only with GROUP BY, see sql_window.h */
 	int (*call)(struct sql_call *c, const struct sql_value *arg, uint32_t n, struct sql_value *out);
@@ -97,8 +97,7 @@ int sql_call_digest(struct sql_call *c, const char *algorithm, struct sl_slice b
 struct sql_value sql_call_uuid(struct sql_call *c, bool hyphens);
 
 extern const struct sql_fn_family sql_fn_math, sql_fn_bits, sql_fn_string, sql_fn_format, sql_fn_array, sql_fn_map,
-    sql_fn_json, sql_fn_convert, sql_fn_check, sql_fn_codec, sql_fn_hash, sql_fn_time, sql_fn_misc,
-    sql_fn_state, sql_fn_window, sql_fn_regex, sql_fn_zip, sql_fn_term,
-    sql_fn_systems;
+    sql_fn_json, sql_fn_convert, sql_fn_check, sql_fn_codec, sql_fn_hash, sql_fn_time, sql_fn_misc, sql_fn_state,
+    sql_fn_window, sql_fn_regex, sql_fn_zip, sql_fn_term, sql_fn_systems;
 
 #endif

@@ -36,15 +36,25 @@ int sql_front_fail(struct sql_front *f, uint32_t at, int status, const char *fmt
 
 /* How the tokens are called in messages. Those without a row never appear one by one. */
 static const struct sql_token_name token_names[] = {
-    {SQL_TK_AS, "AS", true},         {SQL_TK_COMMA, "','", false},
-    {SQL_TK_SELECT, "SELECT", true}, {SQL_TK_FOREACH, "FOREACH", true},
-    {SQL_TK_DO, "DO", true},         {SQL_TK_INCASE, "INCASE", true},
-    {SQL_TK_FROM, "FROM", true},     {SQL_TK_WHERE, "WHERE", true},
-    {SQL_TK_GROUP, "GROUP BY", true},   {SQL_TK_BY, "BY", true},
-    {SQL_TK_HAVING, "HAVING", true},   {SQL_TK_WHEN, "WHEN", true},     {SQL_TK_THEN, "THEN", true},
-    {SQL_TK_ELSE, "ELSE", true},     {SQL_TK_END, "END", true},
-    {SQL_TK_RP, "')'", false},       {SQL_TK_RB, "']'", false},
-    {SQL_TK_DOTDOT, "'..'", false},  {0, "the end", false},
+    {SQL_TK_AS, "AS", true},
+    {SQL_TK_COMMA, "','", false},
+    {SQL_TK_SELECT, "SELECT", true},
+    {SQL_TK_FOREACH, "FOREACH", true},
+    {SQL_TK_DO, "DO", true},
+    {SQL_TK_INCASE, "INCASE", true},
+    {SQL_TK_FROM, "FROM", true},
+    {SQL_TK_WHERE, "WHERE", true},
+    {SQL_TK_GROUP, "GROUP BY", true},
+    {SQL_TK_BY, "BY", true},
+    {SQL_TK_HAVING, "HAVING", true},
+    {SQL_TK_WHEN, "WHEN", true},
+    {SQL_TK_THEN, "THEN", true},
+    {SQL_TK_ELSE, "ELSE", true},
+    {SQL_TK_END, "END", true},
+    {SQL_TK_RP, "')'", false},
+    {SQL_TK_RB, "']'", false},
+    {SQL_TK_DOTDOT, "'..'", false},
+    {0, "the end", false},
 };
 
 const struct sql_tongue sql_tongue_standard = {

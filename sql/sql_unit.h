@@ -45,7 +45,7 @@ struct sql_unit {
 	bool item_visible;
 	const struct sql_field *later; /* not yet in sight: for a message only */
 	bool in_template;
-	struct sql_vm *vm; /* for folding */
+	struct sql_vm *vm;    /* for folding */
 	struct aws_unit *aws; /* the aws binder's; NULL in the standard dialect */
 };
 
