@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "mem.h"
 #include "sql_vm.h"
 #include "utf8.h"
 
@@ -138,31 +139,100 @@ static int put_argument(struct sql_call *c, const struct directive *d, const str
 	return SL_OK;
 }
 
-static int format(struct sql_call *c, struct sl_slice f, const struct sql_value *args, uint32_t n,
+/* A format, taken apart: when the rule is made for one that stands there, else for the call. */
+struct part {
+	struct directive d; /* letter 0: text as it stands */
+	uint32_t at, n;
+};
+struct format {
+	struct sl_slice text;
+	uint32_t n, wanted; /* arguments */
+	struct part parts[];
+};
+
+/* How many parts; UINT32_MAX when the format is none. `out` may be NULL. */
+static uint32_t take_apart(struct sl_slice text, struct part *out, uint32_t *wanted) {
+	uint32_t count = 0;
+	*wanted = 0;
+	for (struct sl_slice f = text; f.n;) {
+		struct part p = {.at = (uint32_t)(f.p - text.p)};
+		ptrdiff_t tilde = slice_find_byte(f, '~');
+		p.n = tilde < 0 ? (uint32_t)f.n : (uint32_t)tilde;
+		f = slice_from(f, p.n);
+		if (p.n == 0) {
+			f = slice_from(f, 1);
+			if (!read_directive(&f, &p.d)) return UINT32_MAX;
+			*wanted += p.d.letter != 'n' && p.d.letter != '~';
+		}
+		if (out) out[count] = p;
+		count++;
+	}
+	return count;
+}
+
+static int not_a_format(struct sql_call *c) {
+	return sql_call_fail(c, "the format ends within, or holds too large, a directive");
+}
+
+static int format_of(struct sql_call *c, struct sl_slice text, const struct format **out) {
+	uint32_t wanted;
+	*out = c->prepared;
+	if (c->prepared) return SL_OK;
+	uint32_t n = take_apart(text, NULL, &wanted);
+	if (n == UINT32_MAX) return not_a_format(c);
+	struct format *f = sl_arena_zalloc(c->arena, sizeof *f + n * sizeof f->parts[0]);
+	f->text = text;
+	f->n = take_apart(text, f->parts, &f->wanted);
+	*out = f;
+	return SL_OK;
+}
+
+static int fits(struct sql_call *c, const struct format *f, uint32_t n) {
+	if (f->wanted > n) return sql_call_fail(c, "the format has more directives than arguments");
+	return f->wanted == n ? SL_OK : sql_call_fail(c, "the format uses %u of %u arguments", f->wanted, n);
+}
+
+/* A constant format, with as many arguments as the call has. */
+static int prepare_format(struct sql_call *c, const struct sql_value *v, void **prepared) {
+	uint32_t wanted, n = v && sql_is_text(v) ? take_apart(sql_value_text(v), NULL, &wanted) : 0;
+	if (n == 0) return SL_OK;
+	if (n == UINT32_MAX) return not_a_format(c);
+	size_t size = sizeof(struct format) + n * sizeof(struct part);
+	struct format *f = sl_zalloc(size + v->n);
+	memcpy((char *)f + size, v->p, v->n);
+	f->text = slice_make((char *)f + size, v->n);
+	f->n = take_apart(f->text, f->parts, &f->wanted);
+	*prepared = f;
+	return SL_OK;
+}
+
+static int prepare_sprintf(struct sql_call *c, const struct sql_value *const *arg, uint32_t n, void **prepared) {
+	int r = prepare_format(c, arg[0], prepared);
+	return r == SL_OK && *prepared ? fits(c, *prepared, n - 1) : r;
+}
+static int prepare_sprintf_s(struct sql_call *c, const struct sql_value *const *arg, uint32_t n, void **prepared) {
+	(void)n;
+	return prepare_format(c, arg[0], prepared);
+}
+
+static int format(struct sql_call *c, struct sl_slice text, const struct sql_value *args, uint32_t n,
 		  struct sql_value *out) {
 	struct sl_buf *b = &c->vm->scratch;
-	struct directive d;
+	const struct format *f;
 	uint32_t used = 0;
+	int r = format_of(c, text, &f);
+	if (r == SL_OK) r = fits(c, f, n);
 	sl_buf_clear(b);
-	while (f.n && b->n <= SQL_TEXT_MAX) {
-		char ch = f.p[0];
-		f = slice_from(f, 1);
-		if (ch != '~') {
-			sl_buf_put(b, ch);
-			continue;
-		}
-		if (!read_directive(&f, &d))
-			return sql_call_fail(c, "the format ends within, or holds too large, a directive");
-		if (d.letter == 'n' || d.letter == '~') {
-			sl_buf_put(b, d.letter == 'n' ? '\n' : '~');
-			continue;
-		}
-		if (used == n) return sql_call_fail(c, "the format has more directives than arguments");
-		int r = put_argument(c, &d, &args[used++], b);
-		if (r != SL_OK) return r;
+	for (uint32_t i = 0; r == SL_OK && i < f->n && b->n <= SQL_TEXT_MAX; i++) {
+		const struct part *p = &f->parts[i];
+		if (p->d.letter == 'n' || p->d.letter == '~')
+			sl_buf_put(b, p->d.letter == 'n' ? '\n' : '~');
+		else if (p->d.letter)
+			r = put_argument(c, &p->d, &args[used++], b);
+		else
+			sl_buf_append_slice(b, slice_sub(f->text, p->at, p->n));
 	}
-	if (used != n) return sql_call_fail(c, "the format uses %u of %u arguments", used, n);
-	return sql_call_text(c, b, out);
+	return r == SL_OK ? sql_call_text(c, b, out) : r;
 }
 
 static int fn_sprintf(struct sql_call *c, const struct sql_value *a, uint32_t n, struct sql_value *out) {
@@ -202,6 +272,8 @@ static const struct sql_fn table[] = {
     {.name = "sprintf",
      .args = "s?a*",
      .call = fn_sprintf,
+     .prepare = prepare_sprintf,
+     .release = sl_free,
      .usage = "sprintf(format, arg, ...)",
      .doc =
 	 "Text by a format: ~s text, ~b integer, ~.2f float, ~p any value; ~5s and ~-5s for the width, ~3..0b for the "
@@ -212,6 +284,8 @@ static const struct sql_fn table[] = {
     {.name = "sprintf_s",
      .args = "sl",
      .call = fn_sprintf_s,
+     .prepare = prepare_sprintf_s,
+     .release = sl_free,
      .usage = "sprintf_s(format, array)",
      .doc = "The same with the arguments in an array.",
      .errors = "when arguments and format do not fit",

@@ -3,6 +3,8 @@
 #include "sql_calendar.h"
 #include "sql_vm.h"
 
+#include "mem.h"
+
 /* ---- units and offsets ---- */
 
 static int unit_of(struct sql_call *c, const struct sql_value *v, int64_t *per_second) {
@@ -131,7 +133,8 @@ static bool separator(struct sl_slice *s, const char *allowed) {
 	return true;
 }
 
-static int stamp(struct sql_call *c, const struct sql_date *t, int64_t offset, int64_t per_second, struct sql_value *out) {
+static int stamp(struct sql_call *c, const struct sql_date *t, int64_t offset, int64_t per_second,
+		 struct sql_value *out) {
 	int64_t ts;
 	if (__builtin_mul_overflow(sql_date_seconds(t) - offset, per_second, &ts))
 		return sql_call_fail(c, "the time does not fit 64 bits in this unit");
@@ -181,9 +184,20 @@ static void offset_print(struct sl_buf *b, int64_t offset, int form) {
 	}
 }
 
-/* The directive at the front of s (which begins with '%'): its letter, and its length. 3, 6 and 9 stand for %3N, %6N
- * and %N; z, ':' and ';' for %z, %:z and %::z. 0: none. */
-static char directive(struct sl_slice s, size_t *n) {
+/* A format, taken apart: when the rule is made for one that stands there, else for the call. */
+struct piece {
+	char
+	    letter; /* 3, 6 and 9 stand for %3N, %6N and %N; z, ':' and ';' for %z, %:z and %::z; 0: text as it stands */
+	uint32_t at, n;
+};
+struct format {
+	struct sl_slice text;
+	uint32_t n;
+	struct piece pieces[];
+};
+
+/* The directive at the front of s, which begins with '%', and its length; 0: none. */
+static char directive(struct sl_slice s, uint32_t *n) {
 	static const struct {
 		const char *text;
 		char letter;
@@ -191,11 +205,56 @@ static char directive(struct sl_slice s, size_t *n) {
 		   {"%N", '9'}, {"%3N", '3'}, {"%6N", '6'}, {"%z", 'z'}, {"%:z", ':'}, {"%::z", ';'}};
 	for (size_t i = 0; i < SL_ARRAY_LEN(all); i++)
 		if (slice_starts_with(s, slice_from_str(all[i].text))) {
-			*n = strlen(all[i].text);
+			*n = (uint32_t)strlen(all[i].text);
 			return all[i].letter;
 		}
 	*n = 1;
 	return '\0';
+}
+
+/* How many pieces; `out` may be NULL. */
+static uint32_t take_apart(struct sl_slice text, struct piece *out) {
+	uint32_t count = 0, len;
+	bool literal = false; /* the piece before is text that goes on */
+	for (uint32_t at = 0; at < text.n; at += len) {
+		char letter = '\0';
+		len = 1;
+		if (text.p[at] == '%') letter = directive(slice_from(text, at), &len);
+		if (letter || !literal) count++;
+		if (out && (letter || !literal)) out[count - 1] = (struct piece){.letter = letter, .at = at};
+		if (out) out[count - 1].n += len;
+		literal = !letter;
+	}
+	return count;
+}
+
+static size_t format_size(struct sl_slice text, uint32_t *pieces) {
+	*pieces = take_apart(text, NULL);
+	return sizeof(struct format) + *pieces * sizeof(struct piece);
+}
+
+static const struct format *format_of(struct sql_call *c, const struct sql_value *v) {
+	if (c->prepared) return c->prepared;
+	uint32_t n;
+	struct format *f = sl_arena_zalloc(c->arena, format_size(sql_value_text(v), &n));
+	f->text = sql_value_text(v);
+	f->n = take_apart(f->text, f->pieces);
+	return f;
+}
+
+static void format_prepare(const struct sql_value *v, void **prepared) {
+	if (!v || !sql_is_text(v)) return;
+	uint32_t n;
+	size_t size = format_size(sql_value_text(v), &n);
+	struct format *f = sl_zalloc(size + v->n);
+	if (v->n) memcpy((char *)f + size, v->p, v->n);
+	f->text = slice_make((char *)f + size, v->n);
+	f->n = take_apart(f->text, f->pieces);
+	*prepared = f;
+}
+
+static struct sl_slice piece_text(const struct format *f, const struct piece *p) {
+	return slice_sub(f->text, p->at, p->n);
 }
 
 static void print_directive(struct sl_buf *b, char letter, const struct sql_date *t, int64_t offset) {
@@ -215,26 +274,29 @@ static void print_directive(struct sl_buf *b, char letter, const struct sql_date
 	}
 }
 
+static int prepare_format_date(struct sql_call *c, const struct sql_value *const *arg, uint32_t n, void **prepared) {
+	(void)c, (void)n;
+	format_prepare(arg[2], prepared);
+	return SL_OK;
+}
+
 static int fn_format_date(struct sql_call *c, const struct sql_value *a, uint32_t n, struct sql_value *out) {
-	int64_t per_second, offset;
+	int64_t per_second, offset, local;
 	int r = unit_of(c, &a[0], &per_second);
 	if (r == SL_OK) r = offset_of(c, &a[1], &offset);
 	if (r != SL_OK) return r;
 	int64_t ts = n == 4 ? a[3].i : now(c, per_second), seconds = sql_floor_div(ts, per_second);
-	struct sql_date t = sql_date_of(seconds + offset, (ts - seconds * per_second) * (1000000000 / per_second));
+	if (__builtin_add_overflow(seconds, offset, &local))
+		return sql_call_fail(c, "the time does not fit 64 bits with this offset");
+	struct sql_date t = sql_date_of(local, (ts - seconds * per_second) * (1000000000 / per_second));
+	const struct format *f = format_of(c, &a[2]);
 	struct sl_buf *b = &c->vm->scratch;
 	sl_buf_clear(b);
-	size_t len;
-	for (struct sl_slice f = sql_value_text(&a[2]); f.n; f = slice_from(f, len)) {
-		char letter = f.p[0] == '%' ? directive(f, &len) : '\0';
-		if (letter) {
-			print_directive(b, letter, &t, offset);
-		} else {
-			len = 1;
-			sl_buf_put(b, f.p[0]);
-		}
-		if (b->n > SQL_TEXT_MAX) break;
-	}
+	for (uint32_t i = 0; i < f->n && b->n <= SQL_TEXT_MAX; i++)
+		if (f->pieces[i].letter)
+			print_directive(b, f->pieces[i].letter, &t, offset);
+		else
+			sl_buf_append_slice(b, piece_text(f, &f->pieces[i]));
 	return sql_call_text(c, b, out);
 }
 
@@ -259,6 +321,13 @@ static bool read_directive(struct sl_slice *s, char letter, struct sql_date *t, 
 	return true;
 }
 
+static int prepare_date_to_unix_ts(struct sql_call *c, const struct sql_value *const *arg, uint32_t n,
+				   void **prepared) {
+	(void)c;
+	format_prepare(arg[n - 2], prepared);
+	return SL_OK;
+}
+
 /* (unit, format, text) or (unit, offset, format, text) */
 static int fn_date_to_unix_ts(struct sql_call *c, const struct sql_value *a, uint32_t n, struct sql_value *out) {
 	enum { ALL_FIELDS = 63 };
@@ -267,19 +336,18 @@ static int fn_date_to_unix_ts(struct sql_call *c, const struct sql_value *a, uin
 	if (r == SL_OK && n == 4) r = offset_of(c, &a[1], &offset);
 	if (r != SL_OK) return r;
 	if (!sql_is_text(&a[n - 1]) || !sql_is_text(&a[n - 2])) return sql_call_fail(c, "format and time must be text");
+	const struct format *f = format_of(c, &a[n - 2]);
 	struct sql_date t = {.nanos = 0};
 	unsigned seen = 0;
 	struct sl_slice s = sql_value_text(&a[n - 1]);
-	size_t len;
 	bool ok = true;
-	for (struct sl_slice f = sql_value_text(&a[n - 2]); ok && f.n; f = slice_from(f, len)) {
-		char letter = f.p[0] == '%' ? directive(f, &len) : '\0';
-		if (letter) {
-			ok = read_directive(&s, letter, &t, &offset, &seen);
+	for (uint32_t i = 0; ok && i < f->n; i++) {
+		const struct piece *p = &f->pieces[i];
+		if (p->letter) {
+			ok = read_directive(&s, p->letter, &t, &offset, &seen);
 		} else { /* literal characters are stepped over, not compared */
-			len = 1;
-			ok = s.n > 0;
-			s = slice_from(s, 1);
+			ok = s.n >= p->n;
+			s = slice_from(s, p->n);
 		}
 	}
 	if (!ok || s.n || seen != ALL_FIELDS || !sql_date_valid(&t))
@@ -331,6 +399,8 @@ static const struct sql_fn table[] = {
      .args = "aas?i",
      .varies = true,
      .call = fn_format_date,
+     .prepare = prepare_format_date,
+     .release = sl_free,
      .usage = "format_date(unit, offset, format [, timestamp])",
      .doc = "The time (now, if none is given) by %Y %m %d %H %M %S %3N %6N %N %z %:z %::z.",
      .errors = "for another unit or offset",
@@ -339,6 +409,8 @@ static const struct sql_fn table[] = {
     {.name = "date_to_unix_ts",
      .args = "aaa?a",
      .call = fn_date_to_unix_ts,
+     .prepare = prepare_date_to_unix_ts,
+     .release = sl_free,
      .usage = "date_to_unix_ts(unit, [offset,] format, text)",
      .doc = "The timestamp of a time written in a format as format_date() takes.",
      .errors = "when the text does not fit the format",
@@ -349,7 +421,8 @@ static const struct sql_fn table[] = {
      .varies = true,
      .call = fn_mongo_date,
      .usage = "mongo_date([timestamp [, unit]])",
-     .doc = "The time (now, if none is given; in milliseconds, if no unit is) as text ISODate(...), which MongoDB's action "
+     .doc = "The time (now, if none is given; in milliseconds, if no unit is) as text ISODate(...), which MongoDB's "
+	    "action "
 	    "stores as a date.",
      .example = "mongo_date(1700000000000)",
      .gives = "\"ISODate(2023-11-14T22:13:20.000Z)\""},
