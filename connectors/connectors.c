@@ -158,6 +158,11 @@ void connectors_on_reject(struct connectors *cs, connectors_reject_fn fn, void *
 	cs->on_reject_arg = arg;
 }
 
+void connectors_on_state(struct connectors *cs, connectors_state_fn fn, void *arg) {
+	cs->on_state = fn;
+	cs->on_state_arg = arg;
+}
+
 /* ---- A call to the loop that waits. --------------------------------------------------------------------------------- */
 
 struct call {

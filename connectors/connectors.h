@@ -74,6 +74,15 @@ struct sl_reject {
 typedef int (*connectors_reject_fn)(void *arg, const struct sl_reject *r);
 void connectors_on_reject(struct connectors *cs, connectors_reject_fn fn, void *arg);
 
+/* A connection has another state: connecting, up, degraded, down, stopped. Borrowed for the call; text: why, or NULL. */
+struct sl_connector_change {
+	const char *name, *kind, *state, *previous, *text;
+	int64_t at_ms;
+};
+/* Called on the connector loop for every change. Set once, before start. */
+typedef void (*connectors_state_fn)(void *arg, const struct sl_connector_change *change);
+void connectors_on_state(struct connectors *cs, connectors_state_fn fn, void *arg);
+
 /* ---- Load: prepare aside, then commit. -------------------------------------------------------------------------- */
 
 /* Checks the tree below `connectors:` (NULL: none) and makes a set of it. Mistakes go to the report; the set is made all

@@ -261,6 +261,8 @@ struct connectors {
 	size_t worker_count;
 	connectors_reject_fn on_reject;
 	void *on_reject_arg;
+	connectors_state_fn on_state;
+	void *on_state_arg;
 	bool started;
 
 	/* L, once started. M changes the lists only in a call to the loop. */

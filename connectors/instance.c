@@ -58,6 +58,13 @@ static void state_set(struct sl_conn *c, enum conn_state state, const char *text
 	case CONN_STOPPED:
 	case CONN_CONNECTING: log_debug(LOG_CONN, "state", "name=%s state=%s", c->name, conn_state_name(state)); break;
 	}
+	if (c->cs->on_state)
+		c->cs->on_state(c->cs->on_state_arg, &(struct sl_connector_change){.name = c->name,
+										   .kind = c->kind->name,
+										   .state = conn_state_name(state),
+										   .previous = conn_state_name(before),
+										   .text = c->text,
+										   .at_ms = c->since_ms});
 }
 
 static void pipelines_wake(struct sl_conn *c) {

@@ -1,11 +1,15 @@
-/* event_source.c: see event_source.h. The columns are those of EMQX's `message.publish`, so that its rules run. */
+/* event_source.c: see event_source.h. Names and meanings are those of EMQX, so that its rules run. */
 #include "event_source.h"
 
+#include "event_context.h"
+#include "event_kind.h"
+#include "event_props.h"
 #include "hash.h"
+#include "mem.h"
 #include "rng.h"
 #include "topic.h"
 
-enum message_column {
+enum event_column_id {
 	COLUMN_ID,
 	COLUMN_CLIENTID,
 	COLUMN_USERNAME,
@@ -21,8 +25,47 @@ enum message_column {
 	COLUMN_TIMESTAMP,
 	COLUMN_NODE,
 	COLUMN_EVENT,
+	/* for functions of the aws dialect */
+	COLUMN_AWS_CLIENTID,
+	COLUMN_AWS_PRINCIPAL,
+	COLUMN_AWS_ACCOUNTID,
+	COLUMN_AWS_TRACEID,
+	COLUMN_AWS_SOURCEIP,
+	COLUMN_AWS_USER_PROPERTIES,
+	COLUMN_AWS_MQTT_PROPERTIES,
+	/* of events only; those of messages stand before */
+	COLUMN_FROM_CLIENTID,
+	COLUMN_FROM_USERNAME,
+	COLUMN_REASON,
+	COLUMN_REASON_CODE,
+	COLUMN_MOUNTPOINT,
+	COLUMN_SOCKNAME,
+	COLUMN_PROTO_NAME,
+	COLUMN_PROTO_VER,
+	COLUMN_KEEPALIVE,
+	COLUMN_CLEAN_START,
+	COLUMN_RECEIVE_MAXIMUM,
+	COLUMN_EXPIRY_INTERVAL,
+	COLUMN_IS_BRIDGE,
+	COLUMN_IS_SUPERUSER,
+	COLUMN_IS_ANONYMOUS,
+	COLUMN_CONN_PROPS,
+	COLUMN_DISCONN_PROPS,
+	COLUMN_SUB_PROPS,
+	COLUMN_UNSUB_PROPS,
+	COLUMN_PUBACK_PROPS,
+	COLUMN_CONNECTED_AT,
+	COLUMN_DISCONNECTED_AT,
+	COLUMN_CONNECTOR,
+	COLUMN_KIND,
+	COLUMN_STATE,
+	COLUMN_PREVIOUS,
+	COLUMN_SINCE,
+	COLUMNS
 };
 
+#define HIDDEN(column, sql_kind, column_id)                                                                            \
+	{ .name = column, .kind = sql_kind, .id = COLUMN_##column_id, .doc = "", .hidden = true }
 static const struct sql_column message_columns[] = {
     {.name = "id", .kind = SQL_STRING, .id = COLUMN_ID, .doc = "A name for this message that no other has."},
     {.name = "clientid",
@@ -54,17 +97,103 @@ static const struct sql_column message_columns[] = {
      .doc = "When the broker received the message, in ms since 1970."},
     {.name = "timestamp", .kind = SQL_INT, .id = COLUMN_TIMESTAMP, .doc = "When the rule ran, in ms since 1970."},
     {.name = "node", .kind = SQL_STRING, .id = COLUMN_NODE, .doc = "The broker's name (node.name)."},
-    {.name = "event", .kind = SQL_STRING, .id = COLUMN_EVENT, .doc = "Always message.publish."},
+    {.name = "event", .kind = SQL_STRING, .id = COLUMN_EVENT, .doc = "message.publish"},
+    HIDDEN("aws_clientid", SQL_STRING, AWS_CLIENTID),
+    HIDDEN("aws_principal", SQL_STRING, AWS_PRINCIPAL),
+    HIDDEN("aws_accountid", SQL_STRING, AWS_ACCOUNTID),
+    HIDDEN("aws_traceid", SQL_STRING, AWS_TRACEID),
+    HIDDEN("aws_sourceip", SQL_STRING, AWS_SOURCEIP),
+    HIDDEN("aws_user_properties", SQL_LIST, AWS_USER_PROPERTIES),
+    HIDDEN("aws_mqtt_properties", SQL_MAP, AWS_MQTT_PROPERTIES),
 };
+
+/* ---- columns of events ---- */
+
+/* clang-format off */
+enum {
+	ABOUT_MESSAGES = EVENT(MESSAGE_DELIVERED) | EVENT(MESSAGE_ACKED) | EVENT(MESSAGE_DROPPED) | EVENT(DELIVERY_DROPPED),
+	ABOUT_RECEIVERS = EVENT(MESSAGE_DELIVERED) | EVENT(MESSAGE_ACKED) | EVENT(DELIVERY_DROPPED),
+	ABOUT_CONNECTS = EVENT(CLIENT_CONNECTED) | EVENT(CLIENT_CONNACK) | EVENT(CLIENT_PING),
+	ABOUT_CONNECTIONS = ABOUT_CONNECTS | EVENT(CLIENT_DISCONNECTED),
+	ABOUT_SUBSCRIPTIONS = EVENT(SESSION_SUBSCRIBED) | EVENT(SESSION_UNSUBSCRIBED),
+	ABOUT_CLIENTS = ABOUT_CONNECTIONS | ABOUT_SUBSCRIPTIONS | ABOUT_MESSAGES | EVENT(CLIENT_AUTHN),
+	ABOUT_ALL = ABOUT_CLIENTS | EVENT(CONNECTOR_STATUS),
+};
+
+#define COLUMN(column, sql_kind, column_id, of, text) \
+	{.c = {.name = column, .kind = sql_kind, .id = COLUMN_##column_id, .doc = text}, .kinds = (of)},
+static const struct event_column_row {
+	struct sql_column c;
+	uint32_t kinds;
+} event_columns[] = {
+	COLUMN("id", SQL_STRING, ID, ABOUT_MESSAGES, "The message's name, the same in all events about it.")
+	COLUMN("from_clientid", SQL_STRING, FROM_CLIENTID, ABOUT_RECEIVERS, "The publisher's client id; of a republished message, the rule's id.")
+	COLUMN("from_username", SQL_STRING, FROM_USERNAME, ABOUT_RECEIVERS, "The publisher's user name, if it has one. NULL too when no rule read such events at the time of the publish.")
+	COLUMN("reason", SQL_STRING, REASON, EVENT(CLIENT_DISCONNECTED) | EVENT(MESSAGE_DROPPED) | EVENT(DELIVERY_DROPPED) | EVENT(CONNECTOR_STATUS), "Why, in a word: see above. Of a connector a sentence; NULL when it is up.")
+	COLUMN("reason_code", SQL_STRING, REASON_CODE, EVENT(CLIENT_CONNACK) | EVENT(CLIENT_AUTHN), "success, or why not: bad_username_or_password, not_authorized, server_unavailable, ...")
+	COLUMN("clientid", SQL_STRING, CLIENTID, ABOUT_CLIENTS, "The client's id; of a delivery the receiver's, of a message without subscribers the publisher's.")
+	COLUMN("username", SQL_STRING, USERNAME, ABOUT_CLIENTS, "The user name of the same client, if it has one; NULL for a receiver that is not connected.")
+	COLUMN("mountpoint", SQL_STRING, MOUNTPOINT, EVENT(CLIENT_CONNECTED), "Always NULL: there are no mount points.")
+	COLUMN("payload", SQL_STRING, PAYLOAD, ABOUT_MESSAGES, "The message's payload as text; payload.a.b reads it as JSON.")
+	COLUMN("peerhost", SQL_STRING, PEERHOST, ABOUT_MESSAGES | ABOUT_SUBSCRIPTIONS, "The client's address.")
+	COLUMN("peername", SQL_STRING, PEERNAME, ABOUT_CLIENTS, "The client's address and port.")
+	COLUMN("sockname", SQL_STRING, SOCKNAME, ABOUT_CONNECTIONS, "The address and port that it connected to.")
+	COLUMN("topic", SQL_STRING, TOPIC, ABOUT_MESSAGES | ABOUT_SUBSCRIPTIONS, "The message's topic; the topic filter, with $share/ where there is one.")
+	COLUMN("qos", SQL_INT, QOS, ABOUT_MESSAGES | ABOUT_SUBSCRIPTIONS, "0, 1 or 2: of the message as the receiver gets it; what the subscription was granted. NULL when unsubscribed.")
+	COLUMN("flags", SQL_MAP, FLAGS, ABOUT_MESSAGES, "flags.dup and flags.retain, booleans.")
+	COLUMN("pub_props", SQL_MAP, PUB_PROPS, ABOUT_MESSAGES, "The message's MQTT 5 properties, as in a message.")
+	COLUMN("puback_props", SQL_MAP, PUBACK_PROPS, EVENT(MESSAGE_ACKED), "MQTT 5 properties of PUBACK or PUBREC ('Reason-String', 'User-Property', ...); empty without.")
+	COLUMN("proto_name", SQL_STRING, PROTO_NAME, ABOUT_CONNECTIONS, "MQTT; MQIsdp in MQTT 3.1.")
+	COLUMN("proto_ver", SQL_INT, PROTO_VER, ABOUT_CONNECTIONS, "3 (MQTT 3.1), 4 (3.1.1) or 5.")
+	COLUMN("keepalive", SQL_INT, KEEPALIVE, ABOUT_CONNECTS, "The keep-alive time in force, in seconds; 0: none.")
+	COLUMN("clean_start", SQL_BOOL, CLEAN_START, ABOUT_CONNECTS, "Whether the client asked for a new session.")
+	COLUMN("receive_maximum", SQL_INT, RECEIVE_MAXIMUM, EVENT(CLIENT_CONNECTED), "How many QoS 1 and 2 messages at a time the client takes; 65535 when it does not say.")
+	COLUMN("expiry_interval", SQL_INT, EXPIRY_INTERVAL, ABOUT_CONNECTS, "How long the session outlives the connection, in seconds.")
+	COLUMN("is_bridge", SQL_BOOL, IS_BRIDGE, EVENT(CLIENT_CONNECTED), "Whether the client says that it is a bridge (mosquitto's do).")
+	COLUMN("is_superuser", SQL_BOOL, IS_SUPERUSER, EVENT(CLIENT_AUTHN), "Always false: there are no superusers.")
+	COLUMN("is_anonymous", SQL_BOOL, IS_ANONYMOUS, EVENT(CLIENT_AUTHN), "Whether it came without a user name, or nobody had to vouch for it.")
+	COLUMN("conn_props", SQL_MAP, CONN_PROPS, ABOUT_CONNECTS, "MQTT 5 properties of CONNECT ('Session-Expiry-Interval', 'User-Property', ...); empty without. NULL in client.ping.")
+	COLUMN("disconn_props", SQL_MAP, DISCONN_PROPS, EVENT(CLIENT_DISCONNECTED), "MQTT 5 properties of the client's DISCONNECT; empty without.")
+	COLUMN("sub_props", SQL_MAP, SUB_PROPS, EVENT(SESSION_SUBSCRIBED), "MQTT 5 properties of SUBSCRIBE ('Subscription-Identifier', 'User-Property', ...); empty without.")
+	COLUMN("unsub_props", SQL_MAP, UNSUB_PROPS, EVENT(SESSION_UNSUBSCRIBED), "MQTT 5 properties of UNSUBSCRIBE; empty without.")
+	COLUMN("connected_at", SQL_INT, CONNECTED_AT, EVENT(CLIENT_CONNECTED) | EVENT(CLIENT_CONNACK) | EVENT(CLIENT_DISCONNECTED), "When it connected, in ms since 1970; NULL when it was refused.")
+	COLUMN("disconnected_at", SQL_INT, DISCONNECTED_AT, EVENT(CLIENT_DISCONNECTED), "When the connection ended, in ms since 1970.")
+	COLUMN("client_attrs", SQL_MAP, CLIENT_ATTRS, EVENT(CLIENT_CONNECTED) | EVENT(CLIENT_DISCONNECTED) | EVENT(CLIENT_AUTHN) | ABOUT_SUBSCRIPTIONS, "Attributes of the client; empty in this build.")
+	COLUMN("connector", SQL_STRING, CONNECTOR, EVENT(CONNECTOR_STATUS), "The connector's name.")
+	COLUMN("kind", SQL_STRING, KIND, EVENT(CONNECTOR_STATUS), "Its type: sqlite, file, ...")
+	COLUMN("state", SQL_STRING, STATE, EVENT(CONNECTOR_STATUS), "connecting, up, degraded (an action of it is not ready), down or stopped.")
+	COLUMN("previous", SQL_STRING, PREVIOUS, EVENT(CONNECTOR_STATUS), "The state before.")
+	COLUMN("since", SQL_INT, SINCE, EVENT(CONNECTOR_STATUS), "When the state changed, in ms since 1970.")
+	COLUMN("publish_received_at", SQL_INT, PUBLISH_RECEIVED_AT, ABOUT_MESSAGES, "When the broker received the message, in ms since 1970.")
+	COLUMN("timestamp", SQL_INT, TIMESTAMP, ABOUT_ALL, "When the event happened, in ms since 1970.")
+	COLUMN("node", SQL_STRING, NODE, ABOUT_ALL, "The broker's name (node.name).")
+	COLUMN("event", SQL_STRING, EVENT, ABOUT_ALL, "The event's name: client.connected, ...")
+};
+#undef COLUMN
+/* clang-format on */
+
+bool event_column(size_t i, const struct sql_column **column, uint32_t *kinds) {
+	if (i >= SL_ARRAY_LEN(event_columns)) return false;
+	*column = &event_columns[i].c;
+	*kinds = event_columns[i].kinds;
+	return true;
+}
+
+bool event_has_payload(enum rules_event_kind kind) {
+	return kind == EVENT_MESSAGE_PUBLISH || kind >= EVENT_AWS_FIRST || (ABOUT_MESSAGES >> kind & 1);
+}
 
 /* Text, or NULL when it is empty: a client without a user name has none. */
 static struct sql_value text_or_null(struct sl_slice s) { return s.n ? sql_string(s) : sql_null(); }
 
-/* Time in microseconds would need the clock; what must not repeat is the name, so 128 random bits do. */
+/* The number of a message is this process's alone; its hash, whose key no other process has, makes it everybody's. A
+ * message without one gets 128 random bits. */
 static struct sql_value message_id(struct event_view *view) {
 	if (!view->id_made) {
 		static const char digits[] = "0123456789ABCDEF";
-		uint64_t bits[2] = {sl_rng_next(), sl_rng_next()};
+		uint64_t number = view->ev->number;
+		uint64_t bits[2] = {number, sl_hash(slice_make((const char *)&number, sizeof number))};
+		if (number == 0) bits[0] = sl_rng_next(), bits[1] = sl_rng_next();
 		for (int i = 0; i < EVENT_ID_BYTES; i++) view->id[i] = digits[bits[i / 16] >> (i % 16 * 4) & 15];
 		view->id_made = true;
 	}
@@ -82,140 +211,131 @@ static struct sql_value host_of(struct sl_slice peer) {
 	return text_or_null(n ? slice_sub(peer, 0, n - 1) : peer);
 }
 
-/* A map under construction, with room for every member it may get. */
-static struct sql_map *map_new(struct sl_arena *arena, size_t room) {
-	struct sql_map *map = SL_ARENA_NEW(arena, struct sql_map);
-	map->at = SL_ARENA_ARRAY(arena, struct sql_map_member, room);
-	return map;
-}
-
-static void map_add(struct sql_map *map, struct sl_slice key, struct sql_value value) {
-	map->at[map->n++] = (struct sql_map_member){key, value};
-}
-
-static struct sql_value map_value(const struct sql_map *map) { return (struct sql_value){.kind = SQL_MAP, .map = map}; }
-
-/* The properties of a PUBLISH that a message keeps, as they stand in the packet (MQTT5 2.2.2.2). */
-enum {
-	PROPERTY_PAYLOAD_FORMAT = 0x01,
-	PROPERTY_MESSAGE_EXPIRY = 0x02,
-	PROPERTY_CONTENT_TYPE = 0x03,
-	PROPERTY_RESPONSE_TOPIC = 0x08,
-	PROPERTY_CORRELATION_DATA = 0x09,
-	PROPERTY_USER = 0x26,
-};
-
-/* Takes two bytes of length and as many bytes off. */
-static bool text_next(struct sl_slice *rest, struct sl_slice *text) {
-	if (rest->n < 2) return false;
-	size_t len = (size_t)(uint8_t)rest->p[0] << 8 | (uint8_t)rest->p[1];
-	if (rest->n - 2 < len) return false;
-	*text = slice_sub(*rest, 2, len);
-	*rest = slice_from(*rest, 2 + len);
-	return true;
-}
-
-/* Takes properties off the block up to and with the next user property. A damaged rest ends the walk; the decoder has
- * checked it before. */
-static bool user_pair_next(struct sl_slice *rest, struct sl_slice *name, struct sl_slice *value) {
-	struct sl_slice other;
-	while (rest->n) {
-		uint8_t id = (uint8_t)rest->p[0];
-		*rest = slice_from(*rest, 1);
-		if (id == PROPERTY_USER) return text_next(rest, name) && text_next(rest, value);
-		if (id == PROPERTY_PAYLOAD_FORMAT)
-			*rest = slice_from(*rest, 1);
-		else if (id == PROPERTY_MESSAGE_EXPIRY)
-			*rest = slice_from(*rest, 4);
-		else if (id != PROPERTY_CONTENT_TYPE && id != PROPERTY_RESPONSE_TOPIC &&
-			 id != PROPERTY_CORRELATION_DATA)
-			return false;
-		else if (!text_next(rest, &other))
-			return false;
-	}
-	return false;
-}
-
-/* Where a name stands in the object, or will: a place of a small open-addressing table, for a packet may hold
- * a hundred thousand pairs. */
-static uint32_t *name_place(uint32_t *table, size_t mask, const struct sql_map *object, struct sl_slice name) {
-	size_t i = (size_t)sl_hash(name) & mask;
-	while (table[i] && !slice_equal(object->at[table[i] - 1].key, name)) i = (i + 1) & mask;
-	return &table[i];
-}
-
-/* Of equal names the last counts in the object; the list keeps all, in order. */
-static void user_properties_add(struct sql_map *props, struct sl_slice block, struct sl_arena *arena) {
-	struct sl_slice rest = block, name, value;
-	size_t count = 0, room = 8;
-	while (user_pair_next(&rest, &name, &value)) count++;
-	if (count == 0) return;
-	while (room < count * 2) room *= 2;
-
-	uint32_t *table = SL_ARENA_ARRAY(arena, uint32_t, room);
-	struct sql_map *object = map_new(arena, count);
-	struct sql_list *pairs = SL_ARENA_NEW(arena, struct sql_list);
-	pairs->at = SL_ARENA_ARRAY(arena, struct sql_value, count);
-	rest = block;
-	while (user_pair_next(&rest, &name, &value)) {
-		struct sql_map *pair = map_new(arena, 2);
-		map_add(pair, SL_SLICE_LIT("key"), sql_string(name));
-		map_add(pair, SL_SLICE_LIT("value"), sql_string(value));
-		pairs->at[pairs->n++] = map_value(pair);
-		uint32_t *place = name_place(table, room - 1, object, name);
-		if (*place) {
-			object->at[*place - 1].value = sql_string(value);
-		} else {
-			map_add(object, name, sql_string(value));
-			*place = object->n;
-		}
-	}
-	map_add(props, SL_SLICE_LIT("User-Property"), map_value(object));
-	map_add(props, SL_SLICE_LIT("User-Property-Pairs"), (struct sql_value){.kind = SQL_LIST, .list = pairs});
-}
-
 static struct sql_value pub_props(const struct rules_event *ev, struct sl_arena *arena) {
-	struct sql_map *map = map_new(arena, 7);
+	struct sql_map *map = event_map_new(arena, 7);
 	if (ev->payload_format >= 0)
-		map_add(map, SL_SLICE_LIT("Payload-Format-Indicator"), sql_int(ev->payload_format));
+		event_map_add(map, SL_SLICE_LIT("Payload-Format-Indicator"), sql_int(ev->payload_format));
 	if (ev->message_expiry_s >= 0)
-		map_add(map, SL_SLICE_LIT("Message-Expiry-Interval"), sql_int(ev->message_expiry_s));
-	if (ev->content_type.n) map_add(map, SL_SLICE_LIT("Content-Type"), sql_string(ev->content_type));
-	if (ev->response_topic.n) map_add(map, SL_SLICE_LIT("Response-Topic"), sql_string(ev->response_topic));
-	if (ev->correlation_data.n) map_add(map, SL_SLICE_LIT("Correlation-Data"), sql_string(ev->correlation_data));
-	user_properties_add(map, ev->user_properties, arena);
-	return map_value(map);
+		event_map_add(map, SL_SLICE_LIT("Message-Expiry-Interval"), sql_int(ev->message_expiry_s));
+	if (ev->content_type.n) event_map_add(map, SL_SLICE_LIT("Content-Type"), sql_string(ev->content_type));
+	if (ev->response_topic.n) event_map_add(map, SL_SLICE_LIT("Response-Topic"), sql_string(ev->response_topic));
+	if (ev->correlation_data.n)
+		event_map_add(map, SL_SLICE_LIT("Correlation-Data"), sql_string(ev->correlation_data));
+	event_props_add_user(map, ev->user_properties, arena);
+	return event_map_value(map);
 }
 
 static struct sql_value flags_map(const struct rules_event *ev, struct sl_arena *arena) {
-	struct sql_map *map = map_new(arena, 2);
-	map_add(map, SL_SLICE_LIT("dup"), sql_bool(ev->dup));
-	map_add(map, SL_SLICE_LIT("retain"), sql_bool(ev->retain));
-	return map_value(map);
+	struct sql_map *map = event_map_new(arena, 2);
+	event_map_add(map, SL_SLICE_LIT("dup"), sql_bool(ev->dup));
+	event_map_add(map, SL_SLICE_LIT("retain"), sql_bool(ev->retain));
+	return event_map_value(map);
 }
 
-static struct sql_value message_get(const void *event, uint16_t id, struct sl_arena *arena) {
-	/* The view is the engine's own and not constant; only the made-up id changes in it. */
-	struct event_view *view = (struct event_view *)(uintptr_t)event;
+static struct sql_value time_or_null(int64_t ms) { return ms ? sql_int(ms) : sql_null(); }
+
+/* ---- what tools say an event is ---- */
+
+static struct sql_value given_get(const struct event_view *view, uint16_t id) {
+	const struct sql_map *given = view->ev->about->given;
+	for (size_t i = 0; i < SL_ARRAY_LEN(event_columns); i++) {
+		if (event_columns[i].c.id != id) continue;
+		struct sl_slice name = slice_from_str(event_columns[i].c.name);
+		for (uint32_t k = 0; k < given->n; k++)
+			if (slice_equal(given->at[k].key, name)) return given->at[k].value;
+	}
+	if (id == COLUMN_TIMESTAMP) return sql_int(view->now_ms);
+	if (id == COLUMN_NODE) return text_or_null(view->node);
+	if (id == COLUMN_EVENT) return sql_string(event_kind_name((enum rules_event_kind)view->ev->kind));
+	return sql_null();
+}
+
+/* ---- the getter ---- */
+
+static struct sql_value column_get(struct event_view *view, enum event_column_id id, struct sl_arena *arena) {
 	const struct rules_event *ev = view->ev;
-	switch ((enum message_column)id) {
+	const struct rules_about *about = ev->about;
+	bool is_message = ev->kind == EVENT_MESSAGE_PUBLISH;
+	switch (id) {
 	case COLUMN_ID: return message_id(view);
-	case COLUMN_CLIENTID: return text_or_null(ev->clientid);
-	case COLUMN_USERNAME: return text_or_null(ev->username);
+	case COLUMN_CLIENTID: return text_or_null(is_message ? ev->clientid : about->clientid);
+	case COLUMN_USERNAME: return text_or_null(is_message ? ev->username : about->username);
 	case COLUMN_PAYLOAD: return sql_string(ev->payload);
-	case COLUMN_PEERHOST: return host_of(ev->peer);
-	case COLUMN_PEERNAME: return text_or_null(ev->peer);
-	case COLUMN_TOPIC: return sql_string(ev->topic);
-	case COLUMN_QOS: return sql_int(ev->qos);
+	case COLUMN_PEERHOST: return host_of(is_message ? ev->peer : about->peer);
+	case COLUMN_PEERNAME: return text_or_null(is_message ? ev->peer : about->peer);
+	case COLUMN_TOPIC: return sql_string(is_message || !about->filter.n ? ev->topic : about->filter);
+	case COLUMN_QOS:
+		if (ev->kind == EVENT_SESSION_UNSUBSCRIBED) return sql_null();
+		return sql_int(ev->kind == EVENT_SESSION_SUBSCRIBED ? about->qos : ev->qos);
 	case COLUMN_FLAGS: return flags_map(ev, arena);
 	case COLUMN_PUB_PROPS: return pub_props(ev, arena);
-	case COLUMN_CLIENT_ATTRS: return map_value(map_new(arena, 0));
-	case COLUMN_PUBLISH_RECEIVED_AT: return sql_int(ev->at_ms);
+	case COLUMN_CLIENT_ATTRS: return event_map_value(event_map_new(arena, 0));
+	case COLUMN_PUBLISH_RECEIVED_AT: return sql_int(is_message ? ev->at_ms : ev->published_ms);
 	case COLUMN_TIMESTAMP: return sql_int(view->now_ms);
 	case COLUMN_NODE: return text_or_null(view->node);
-	case COLUMN_EVENT: return sql_string(SL_SLICE_LIT("message.publish"));
+	case COLUMN_EVENT: return sql_string(event_kind_name((enum rules_event_kind)ev->kind));
+	case COLUMN_AWS_CLIENTID: return event_context_clientid(ev);
+	case COLUMN_AWS_PRINCIPAL: return event_context_principal(ev);
+	case COLUMN_AWS_ACCOUNTID: return text_or_null(ev->accountid);
+	case COLUMN_AWS_TRACEID: {
+		struct sql_value name = message_id(view);
+		return event_context_traceid(ev, &name, arena);
+	}
+	case COLUMN_AWS_SOURCEIP: {
+		struct sql_value host = host_of(ev->peer);
+		return host.kind == SQL_NULL ? sql_string(SL_SLICE_LIT("")) : host;
+	}
+	case COLUMN_AWS_USER_PROPERTIES: return event_context_user_properties(ev, arena);
+	case COLUMN_AWS_MQTT_PROPERTIES: return event_context_properties(ev, arena);
+	case COLUMN_FROM_CLIENTID: return text_or_null(ev->clientid);
+	case COLUMN_FROM_USERNAME: return text_or_null(ev->username);
+	case COLUMN_REASON:
+	case COLUMN_REASON_CODE: return text_or_null(about->reason);
+	case COLUMN_MOUNTPOINT: return sql_null();
+	case COLUMN_SOCKNAME: return text_or_null(about->sock);
+	case COLUMN_PROTO_NAME: return sql_string(about->version == 3 ? SL_SLICE_LIT("MQIsdp") : SL_SLICE_LIT("MQTT"));
+	case COLUMN_PROTO_VER: return sql_int(about->version);
+	case COLUMN_KEEPALIVE: return sql_int(about->keepalive_s);
+	case COLUMN_CLEAN_START: return sql_bool(about->clean_start);
+	case COLUMN_RECEIVE_MAXIMUM: return sql_int(about->receive_maximum);
+	case COLUMN_EXPIRY_INTERVAL: return sql_int(about->expiry_s);
+	case COLUMN_IS_BRIDGE: return sql_bool(about->bridge);
+	case COLUMN_IS_SUPERUSER: return sql_bool(false);
+	case COLUMN_IS_ANONYMOUS: return sql_bool(about->anonymous);
+	case COLUMN_CONN_PROPS:
+		if (ev->kind == EVENT_CLIENT_PING) return sql_null();
+		return event_props(about->props, arena);
+	case COLUMN_DISCONN_PROPS:
+	case COLUMN_SUB_PROPS:
+	case COLUMN_UNSUB_PROPS:
+	case COLUMN_PUBACK_PROPS: return event_props(about->props, arena);
+	case COLUMN_CONNECTED_AT: return time_or_null(about->connected_ms);
+	case COLUMN_DISCONNECTED_AT: return time_or_null(about->disconnected_ms);
+	case COLUMN_CONNECTOR: return text_or_null(about->connector);
+	case COLUMN_KIND: return text_or_null(about->connector_kind);
+	case COLUMN_STATE: return text_or_null(about->state);
+	case COLUMN_PREVIOUS: return text_or_null(about->previous);
+	case COLUMN_SINCE: return time_or_null(about->since_ms);
+	case COLUMNS: break;
 	}
 	return sql_null();
+}
+
+/* Has this kind of event the column? Of a mix of kinds, others may. */
+static bool has_column(enum rules_event_kind kind, uint16_t id) {
+	if (kind == EVENT_MESSAGE_PUBLISH) return id < COLUMN_FROM_CLIENTID;
+	for (size_t i = 0; i < SL_ARRAY_LEN(event_columns); i++)
+		if (event_columns[i].c.id == id) return (event_columns[i].kinds >> kind & 1) != 0;
+	return false;
+}
+
+static struct sql_value event_get(const void *event, uint16_t id, struct sl_arena *arena) {
+	/* The view is the engine's own and not constant; only the made-up id changes in it. */
+	struct event_view *view = (struct event_view *)(uintptr_t)event;
+	enum rules_event_kind kind = (enum rules_event_kind)view->ev->kind;
+	if (sl_unlikely(!has_column(kind, id))) return sql_null();
+	if (sl_unlikely(view->ev->about && view->ev->about->given)) return given_get(view, id);
+	return column_get(view, (enum event_column_id)id, arena);
 }
 
 const struct sql_source event_message = {
@@ -223,18 +343,77 @@ const struct sql_source event_message = {
     .columns = message_columns,
     .column_count = SL_ARRAY_LEN(message_columns),
     .payload_column = COLUMN_PAYLOAD,
-    .get = message_get,
+    .get = event_get,
 };
 
+/* ---- sources ---- */
+
+struct event_sources {
+	enum sql_dialect dialect;
+	struct sql_source **made;
+	size_t len, cap;
+};
+
+struct event_sources *event_sources_new(enum sql_dialect dialect) {
+	struct event_sources *s = SL_NEW(struct event_sources);
+	s->dialect = dialect;
+	return s;
+}
+
+void event_sources_free(struct event_sources *s) {
+	if (!s) return;
+	for (size_t i = 0; i < s->len; i++) {
+		sl_free((void *)(uintptr_t)s->made[i]->columns);
+		sl_free((void *)(uintptr_t)s->made[i]->name);
+		sl_free(s->made[i]);
+	}
+	sl_free(s->made);
+	sl_free(s);
+}
+
+/* All columns that any of the kinds has. */
+static const struct sql_source *source_make(struct event_sources *s, struct sl_slice name, uint32_t kinds) {
+	struct sql_source *source = SL_NEW(struct sql_source);
+	struct sql_column *columns = SL_NEW_ARRAY(struct sql_column, SL_ARRAY_LEN(event_columns));
+	for (size_t i = 0; i < SL_ARRAY_LEN(event_columns); i++)
+		if (event_columns[i].kinds & kinds) columns[source->column_count++] = event_columns[i].c;
+	source->name = slice_dup(name);
+	source->columns = columns;
+	source->payload_column = kinds & ABOUT_MESSAGES ? COLUMN_PAYLOAD : UINT16_MAX;
+	source->get = event_get;
+	SL_GROW(s->made, s->len, s->cap);
+	s->made[s->len++] = source;
+	return source;
+}
+
+static const struct sql_source *find_event(struct event_sources *s, struct sl_slice from, struct sl_err *err) {
+	if (!s) {
+		sl_err_set(err, SL_EUNSUPPORTED, "'%.*s' is an event; here a topic filter is wanted",
+			   SL_SLICE_ARG(from));
+		return NULL;
+	}
+	if (s->dialect == SQL_AWS) {
+		sl_err_set(err, SL_EUNSUPPORTED,
+			   "'%.*s' is read in the standard dialect; in this one write '$aws/events/presence/#' or "
+			   "'$aws/events/subscriptions/#'",
+			   SL_SLICE_ARG(from));
+		return NULL;
+	}
+	uint32_t kinds = event_kinds(from);
+	if (kinds) return source_make(s, from, kinds);
+	event_kinds_unknown(from, err);
+	return NULL;
+}
+
 const struct sql_source *event_source_find(void *arg, struct sl_slice from, struct sl_err *err) {
-	(void)arg;
-	static const char *const other_kinds[] = {"$events/", "$sources/", "$bridges/"};
+	static const char *const other_kinds[] = {"$sources/", "$bridges/"};
+	if (event_from(from)) return find_event(arg, from, err);
 	for (size_t i = 0; i < SL_ARRAY_LEN(other_kinds); i++) {
 		if (!slice_starts_with(from, slice_from_str(other_kinds[i]))) continue;
 		sl_err_set(
 		    err, SL_EUNSUPPORTED,
-		    "'%.*s' is an event, not a topic: rules of this build read messages only; write a topic filter, "
-		    "for example FROM \"sensors/#\"",
+		    "'%.*s' is a source, not a topic: connectors of this build only write; publish what they should "
+		    "read, and write a topic filter, for example FROM \"sensors/#\"",
 		    SL_SLICE_ARG(from));
 		return NULL;
 	}

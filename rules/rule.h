@@ -17,6 +17,7 @@ struct rule {
 	char *text; /* the SQL as written */
 	enum sql_dialect dialect;
 	bool enabled;
+	struct event_sources *sources; /* what the program's FROM names, where that is events */
 	struct sql_program *program;
 	struct rule_action *actions;
 	size_t action_count;

@@ -1,5 +1,6 @@
 /* rule_eval.c: one event through the rules of its worker. This is the publish path: no lock, no allocation once warm,
  * and no look at the payload unless a candidate rule asks for it. */
+#include "event_kind.h"
 #include "event_source.h"
 #include "mem.h"
 #include "reject.h"
@@ -10,21 +11,37 @@ enum { SURVIVORS_AHEAD = 8 };
 
 bool rules_any(const struct rules_worker *rw) { return rw->set->active > 0; }
 
-/* What a topic reaches was not known, or not in this set: asks the index and remembers the answer, "nothing" too. */
-static sl_noinline struct rule_plan *plan_make(struct rules_worker *rw, const struct rules_event *ev) {
-	struct rule_plan *plan = NULL;
-	rule_index_match(rw->set->index, ev->topic, &rw->filters);
-	if (rw->filters.len) plan = rule_plans_get(&rw->plans, &rw->filters);
+struct rule_plan *rules_plan_of(struct rules_worker *rw, struct sl_slice topic) {
+	rule_index_match(rw->set->index, topic, &rw->filters);
+	if (rw->filters.len == 0) return NULL;
+	struct rule_plan *plan = rule_plans_get(&rw->plans, &rw->filters);
 	size_t hits = rw->plans.shared_max + rw->plans.own_max;
 	if (hits > rw->hits_cap) {
 		rw->hits_cap = hits;
 		rw->hits = sl_realloc_array(rw->hits, rw->hits_cap, sizeof *rw->hits);
 	}
 	bit_tree_reserve(&rw->survivors, rw->plans.count_max);
+	return plan;
+}
+
+void rules_plan_keep(struct rules_worker *rw, const struct rules_event *ev, struct rule_plan *plan) {
 	topic_cache_put(rw->cache, ev->topic_hash, ev->topic, rw->generation, plan);
 	if (rw->loop && !sl_timer_armed(&rw->sweep_timer))
 		sl_timer_set(rw->loop, &rw->sweep_timer, RULES_CACHE_SWEEP_MS);
+}
+
+/* What a topic reaches was not known, or not in this set: asks the index and remembers the answer, "nothing" too. A
+ * message that a rule publishes to the topic of an event is no such event. */
+static sl_noinline struct rule_plan *plan_make(struct rules_worker *rw, const struct rules_event *ev) {
+	struct rule_plan *plan = event_from(ev->topic) ? NULL : rules_plan_of(rw, ev->topic);
+	rules_plan_keep(rw, ev, plan);
 	return plan;
+}
+
+struct rule_plan *rules_plan_find(struct rules_worker *rw, const struct rules_event *ev) {
+	void *found;
+	if (sl_likely(topic_cache_get(rw->cache, ev->topic_hash, ev->topic, rw->generation, &found))) return found;
+	return plan_make(rw, ev);
 }
 
 /* A row of the run that is on. Its values live until the next run; what must not be handed on before the run has ended
@@ -160,8 +177,8 @@ static void visit_survivors(struct plan_walk *w) {
 	while (next < guards->unguarded_len) visit(w, guards->unguarded[next++]);
 }
 
-static void plan_run(struct rules_worker *rw, struct rule_plan *plan, const struct rules_event *ev,
-		     struct sl_ticket *ticket) {
+void rules_plan_run(struct rules_worker *rw, struct rule_plan *plan, const struct rules_event *ev,
+		    struct sl_ticket *ticket) {
 	struct event_view view = {.ev = ev, .node = slice_from_str(rw->rules->node), .now_ms = ev->at_ms};
 	struct plan_walk w = {
 	    .rw = rw,
@@ -177,22 +194,21 @@ static void plan_run(struct rules_worker *rw, struct rule_plan *plan, const stru
 	sl_metric_add(rw->metrics, METRIC_RULE_FILTERED, plan->count - w.others);
 }
 
-void rules_eval(struct rules_worker *rw, const struct rules_event *ev, struct sl_ticket *ticket) {
-	/* Messages made of rejected rows (reject.h) are not for rules. */
-	if (rw->set->active == 0 || ev->hops == REJECT_HOPS) return;
-	void *found;
-	struct rule_plan *plan;
-	if (sl_likely(topic_cache_get(rw->cache, ev->topic_hash, ev->topic, rw->generation, &found)))
-		plan = found;
-	else
-		plan = plan_make(rw, ev);
-	if (!plan) return;
+void rules_plan_publish(struct rules_worker *rw, struct rule_plan *plan, const struct rules_event *ev,
+			struct sl_ticket *ticket) {
 	/* Rows that come of republished messages are on this publisher's account too. */
 	if (rw->queue.draining && !ticket) ticket = rw->ticket;
-	plan_run(rw, plan, ev, ticket);
+	rules_plan_run(rw, plan, ev, ticket);
 	/* From here on the plan may be gone. */
 	if (rw->queue.len == 0 || rw->queue.draining) return;
 	rw->ticket = ticket;
 	rules_republish_drain(rw);
 	rw->ticket = NULL;
+}
+
+void rules_eval(struct rules_worker *rw, const struct rules_event *ev, struct sl_ticket *ticket) {
+	/* Messages made of rejected rows (reject.h) are not for rules. */
+	if (rw->set->active == 0 || ev->hops == REJECT_HOPS) return;
+	struct rule_plan *plan = rules_plan_find(rw, ev);
+	if (plan) rules_plan_publish(rw, plan, ev, ticket);
 }

@@ -21,7 +21,10 @@ struct rules *rules_new(const struct rules_opts *opts) {
 	if (r->hops_max >= REJECT_HOPS) r->hops_max = REJECT_HOPS - 1;
 	r->workers = SL_NEW_ARRAY(struct rules_worker * _Atomic, opts->worker_count + 1);
 	r->reject_vm = sql_vm_new();
-	if (r->connectors) connectors_on_reject(r->connectors, reject_row, r);
+	if (r->connectors) {
+		connectors_on_reject(r->connectors, reject_row, r);
+		connectors_on_state(r->connectors, rules_connector_state, r);
+	}
 	r->set = ruleset_new();
 	ruleset_complete(r->set, NULL, r->worker_count);
 	return r;
@@ -31,6 +34,7 @@ void rules_free(struct rules *r) {
 	if (!r) return;
 	for (uint32_t w = 0; w < r->worker_count; w++) sl_assert(!r->workers[w]);
 	ruleset_unref(r->set);
+	rules_connector_fini(r);
 	sql_vm_free(r->reject_vm);
 	sl_free(r->workers);
 	sl_free(r->node);
@@ -92,6 +96,7 @@ static void swap_worker(struct sl_post *post, struct sl_loop *l) {
 	struct rules_swap *swap = letter->swap;
 	/* Rows that this tick has staged so far go to pipelines that may end with the old set. */
 	if (swap->rules->connectors) sl_stages_flush(swap->rules->connectors, letter->rw->index);
+	rules_settle(letter->rw); /* what waits to be published names rules of the old set */
 	rules_worker_use(letter->rw, swap->next);
 	/* Release: we are done with the old set. Acquire, for the last: so is everybody. */
 	if (atomic_fetch_sub_explicit(&swap->waiting, 1, memory_order_acq_rel) != 1) return;

@@ -32,6 +32,7 @@
 #include "err.h"
 #include "loop.h"
 #include "metrics.h"
+#include "rules_event.h"
 #include "rules_host.h"
 #include "slice.h"
 #include "ticket.h"
@@ -102,7 +103,7 @@ void rules_prometheus(const struct rules_snapshot *s, struct sl_buf *out);
 /* The reference (rules/reference.md): options, actions, columns. @thread any */
 void rules_describe(struct sl_buf *out);
 
-/* ---- For the broker: one call a publish. ------------------------------------------------------------------------- */
+/* ---- For the broker: one call a publish. Events have theirs in rules_event.h. ------------------------------------- */
 
 /* What the engine sees of a publish. Borrowed for the call. */
 struct rules_event {
@@ -117,6 +118,15 @@ struct rules_event {
 	struct sl_slice content_type, response_topic, correlation_data;
 	int64_t message_expiry_s; /* -1 = none */
 	int32_t payload_format;   /* -1 = none */
+	/* For the aws dialect; empty when not known. principal: the certificate's thumbprint (the user name stands in for it);
+	 * accountid: the configured one; traceid: a UUID (one is made up from the message's id). */
+	struct sl_slice principal, accountid, traceid;
+	bool basic_ingest; /* was published to $aws/rules/RULE/..., of which topic is the rest: FROM may be missing */
+	uint64_t number;   /* of the message: no other of this process has it; 0: not known */
+	/* Of events (rules_event.h); a message's are 0. `at_ms` is then when the event happened. */
+	uint8_t kind; /* enum rules_event_kind */
+	const struct rules_about *about;
+	int64_t published_ms; /* when the message that it is about arrived */
 };
 
 /* Returns false when no rule has ever to look at a message of this set: a branch for the caller to skip the rest. */
@@ -125,5 +135,9 @@ bool rules_any(const struct rules_worker *rw);
 /* Evaluates the event against the current set. ticket may be NULL for QoS 0. Never fails: failures of rules are
  * counted per rule and kept in their failure ring. */
 void rules_eval(struct rules_worker *rw, const struct rules_event *ev, struct sl_ticket *ticket);
+
+/* A message whose topic is `$aws/rules/RULE/...` (basic_ingest.h): to that rule and no other. True when it is such a topic:
+ * then it is nobody else's. A rule that is not there: counted, logged, true. */
+bool rules_ingest(struct rules_worker *rw, const struct rules_event *ev, struct sl_ticket *ticket);
 
 #endif

@@ -1,4 +1,5 @@
 /* rules_describe.c: the reference of rules in Markdown, printed from the tables that check and run them. */
+#include "event_describe.h"
 #include "event_source.h"
 #include "rule_conf.h"
 #include "schema_doc.h"
@@ -7,6 +8,8 @@ static void describe_columns(const struct sql_source *source, struct sl_buf *out
 	sl_buf_append_str(out, "| column | kind | meaning |\n| --- | --- | --- |\n");
 	for (uint16_t i = 0; i < source->column_count; i++) {
 		const struct sql_column *c = &source->columns[i];
+		if (c->hidden) continue;
+		if (c->hidden) continue;
 		sl_buf_printf(out, "| `%s` | %s | %s |\n", c->name, sql_kind_name(c->kind), c->doc);
 	}
 	/* The language's own, the same for every kind of event. */
@@ -28,4 +31,5 @@ void rules_describe(struct sl_buf *out) {
 			       "options: `console: {}`.\n");
 	sl_buf_append_str(out, "\n## Columns of a message\n\nWhat a rule reads beside the payload.\n\n");
 	describe_columns(&event_message, out);
+	event_describe(out);
 }

@@ -25,9 +25,11 @@ struct rules {
 	 * the workers are there. */
 	struct rules_worker *_Atomic *workers;
 	struct sql_vm *reject_vm; /* the connector loop's: makes messages of rejected rows */
+	struct state_letter *_Atomic early; /* changes of connectors that no worker was there for yet, newest first */
 };
 
 struct rules_worker {
+	struct rules_wants wants; /* first: rules_event_wanted() reads it */
 	struct rules *rules;
 	size_t index;
 	struct sl_loop *loop;      /* NULL in tests and tools that call rules_worker_flush() themselves */
@@ -50,6 +52,10 @@ struct rules_worker {
 	struct sl_metrics *metrics;
 	struct sl_metrics *own_metrics; /* when the caller gave none */
 	struct sl_hook stage_hook;
+	struct sl_deferred settle; /* publishes what events have caused */
+	struct rule_plan *kind_plans[EVENT_AWS_FIRST]; /* of events, with plans_known a bit for each that was looked up */
+	uint32_t plans_known;
+	struct sl_buf aws_topic, aws_payload; /* of the event at hand */
 	struct sl_timer sweep_timer;
 };
 
@@ -58,5 +64,30 @@ void rules_worker_use(struct rules_worker *rw, const struct ruleset *set);
 
 /* Publishes what is in rw->queue, and what that causes. Empties the queue. */
 void rules_republish_drain(struct rules_worker *rw);
+/* The same, unless it is empty or on its way out already. Not in the middle of a delivery. */
+void rules_settle(struct rules_worker *rw);
+
+/* rule_eval.c: the plan for a topic, a strong reference or NULL: no rule reads it. */
+struct rule_plan *rules_plan_of(struct rules_worker *rw, struct sl_slice topic) sl_warn_unused;
+/* The same through the topic cache, for a message: borrowed until the next look-up. */
+struct rule_plan *rules_plan_find(struct rules_worker *rw, const struct rules_event *ev);
+/* Gives the cache a reference to keep. */
+void rules_plan_keep(struct rules_worker *rw, const struct rules_event *ev, struct rule_plan *plan);
+/* Runs the rules of the plan. rules_plan_publish() then lets out what they republish. */
+void rules_plan_run(struct rules_worker *rw, struct rule_plan *plan, const struct rules_event *ev,
+		    struct sl_ticket *ticket);
+void rules_plan_publish(struct rules_worker *rw, struct rule_plan *plan, const struct rules_event *ev,
+			struct sl_ticket *ticket);
+
+/* rules_events.c: a worker's part in events. use: the set has changed; forget: it is about to, or the worker ends. */
+void rules_events_init(struct rules_worker *rw);
+void rules_events_use(struct rules_worker *rw);
+void rules_events_forget(struct rules_worker *rw);
+void rules_events_fini(struct rules_worker *rw);
+
+/* rules_connector.c: a connectors_state_fn; what waits for the first worker, once that is there. */
+void rules_connector_state(void *arg, const struct sl_connector_change *change);
+void rules_connector_early(struct rules *r);
+void rules_connector_fini(struct rules *r);
 
 #endif

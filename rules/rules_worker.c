@@ -23,9 +23,11 @@ static void sweep_timer_fire(struct sl_timer *t) {
 
 void rules_worker_use(struct rules_worker *rw, const struct ruleset *set) {
 	topic_cache_clear(rw->cache); /* gives its plans back */
+	if (rw->set) rules_events_forget(rw);
 	rule_plans_fini(&rw->plans);
 	rule_plans_init(&rw->plans, set, rw->index);
 	rw->set = set;
+	rules_events_use(rw);
 	rw->generation++;
 	sl_free(rw->stages);
 	rw->stages = SL_NEW_ARRAY(struct sl_stage *, set->connector_slots + 1);
@@ -53,6 +55,7 @@ struct rules_worker *rules_worker_new(struct rules *r, size_t index, struct sl_l
 	rw->cache = topic_cache_new(RULES_CACHE_ENTRIES, cache_value_free, rw);
 	rw->vm = sql_vm_new();
 	republish_queue_init(&rw->queue);
+	rules_events_init(rw);
 	rules_worker_use(rw, r->set);
 	sl_timer_init(&rw->sweep_timer, sweep_timer_fire);
 	if (loop && r->connectors) {
@@ -60,6 +63,7 @@ struct rules_worker *rules_worker_new(struct rules *r, size_t index, struct sl_l
 		sl_loop_hook_add(loop, SL_PHASE_STAGE, &rw->stage_hook);
 	}
 	r->workers[index] = rw;
+	if (index == 0) rules_connector_early(r);
 	return rw;
 }
 
@@ -69,6 +73,8 @@ void rules_worker_free(struct rules_worker *rw) {
 	sl_timer_cancel(&rw->sweep_timer);
 	rw->rules->workers[rw->index] = NULL;
 	topic_cache_free(rw->cache);
+	rules_events_forget(rw);
+	rules_events_fini(rw);
 	rule_plans_fini(&rw->plans);
 	republish_queue_fini(&rw->queue);
 	sql_vm_free(rw->vm);

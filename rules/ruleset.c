@@ -1,7 +1,21 @@
 /* ruleset.c: see ruleset.h. */
 #include "ruleset.h"
 
+#include "event_kind.h"
+#include "hash.h"
 #include "mem.h"
+
+struct id_slot {
+	uint64_t hash;
+	bool used;
+	uint32_t number;
+	const struct rule *rule;
+};
+#define HMAP_NAME id_map
+#define HMAP_SLOT struct id_slot
+#define HMAP_KEY struct sl_slice
+#define HMAP_EQUAL(slot, key) slice_equal(slice_from_str((slot)->rule->id), key)
+#include "hmap.h"
 
 struct ruleset *ruleset_new(void) {
 	struct ruleset *set = SL_NEW(struct ruleset);
@@ -19,6 +33,8 @@ void ruleset_unref(struct ruleset *set) {
 	for (size_t i = 0; i < set->len; i++) rule_free(set->rules[i]);
 	sl_free(set->rules);
 	rule_index_free(set->index);
+	if (set->by_id) id_map_fini(set->by_id);
+	sl_free(set->by_id);
 	sl_free(set);
 }
 
@@ -26,17 +42,6 @@ void ruleset_add(struct ruleset *set, struct rule *r) {
 	SL_GROW(set->rules, set->len, set->cap);
 	set->rules[set->len++] = r;
 }
-
-struct id_slot {
-	uint64_t hash;
-	bool used;
-	const struct rule *rule;
-};
-#define HMAP_NAME id_map
-#define HMAP_SLOT struct id_slot
-#define HMAP_KEY struct sl_slice
-#define HMAP_EQUAL(slot, key) slice_equal(slice_from_str((slot)->rule->id), key)
-#include "hmap.h"
 
 /* An action keeps its counters when the same kind of thing stands at the same place of the rule. */
 static void action_stats_adopt(struct rule_action *a, const struct rule *before, struct cells_room *room,
@@ -54,35 +59,70 @@ static void rule_stats_adopt(struct rule *r, const struct rule *before, struct c
 	for (size_t i = 0; i < r->action_count; i++) action_stats_adopt(&r->actions[i], before, &rooms[1], workers);
 }
 
-void ruleset_complete(struct ruleset *set, const struct ruleset *before, size_t workers) {
-	struct id_map old = {0};
-	struct cells_room rooms[2] = {{.block = NULL}};
-	for (size_t i = 0; before && i < before->len; i++) {
-		bool there;
-		struct sl_slice id = slice_from_str(before->rules[i]->id);
-		id_map_put(&old, sl_hash(id), id, &there)->rule = before->rules[i];
+static struct id_slot *id_find(const struct ruleset *set, struct sl_slice id) {
+	return set && set->by_id ? id_map_find(set->by_id, sl_hash(id), id) : NULL;
+}
+
+/* In the aws dialect "a/#" does not match "a": it is what "a/+/#" is elsewhere. */
+static struct sl_slice rule_filter(const struct rule *r, struct sl_slice from, struct sl_buf *made) {
+	struct sl_slice filter = event_filter(from);
+	if (r->dialect != SQL_AWS || filter.n < 2 || memcmp(filter.p + filter.n - 2, "/#", 2) != 0) return filter;
+	sl_buf_clear(made);
+	sl_buf_printf(made, "%.*s+/#", (int)filter.n - 1, filter.p);
+	return sl_buf_slice(made);
+}
+
+/* What FROM covers, by the topics that events and messages have, and the way in for those who name the rule. */
+static void index_rule(struct ruleset *set, uint32_t number) {
+	const struct rule *r = set->rules[number];
+	size_t count;
+	const struct sl_slice *from = sql_program_from(r->program, &count);
+	struct sl_slice *filters = SL_NEW_ARRAY(struct sl_slice, count + 1);
+	struct sl_buf own = SL_BUF_INIT, made = SL_BUF_INIT;
+	for (size_t i = 0; i < count; i++) {
+		filters[i] = rule_filter(r, from[i], &made); /* at most one is made: aws has one filter */
+		set->kinds |= event_from(from[i]) ? event_kinds(from[i]) : event_aws_kinds(from[i]);
 	}
+	rule_index_add(set->index, number, filters, count);
+	ruleset_private_topic(number, &own);
+	filters[0] = sl_buf_slice(&own);
+	rule_index_add(set->index, number, filters, 1);
+	sl_buf_fini(&own);
+	sl_buf_fini(&made);
+	sl_free(filters);
+	set->active++;
+}
+
+void ruleset_complete(struct ruleset *set, const struct ruleset *before, size_t workers) {
+	struct cells_room rooms[2] = {{.block = NULL}};
 	set->index = rule_index_new();
+	set->by_id = SL_NEW(struct id_map);
 	for (size_t i = 0; i < set->len; i++) {
 		struct rule *r = set->rules[i];
 		struct sl_slice id = slice_from_str(r->id);
-		struct id_slot *slot = id_map_find(&old, sl_hash(id), id);
-		rule_stats_adopt(r, slot ? slot->rule : NULL, rooms, workers);
+		const struct id_slot *old = id_find(before, id);
+		rule_stats_adopt(r, old ? old->rule : NULL, rooms, workers);
 		for (size_t k = 0; k < r->action_count; k++)
 			if (r->actions[k].kind == ACTION_CONNECTOR)
 				r->actions[k].connector.slot = set->connector_slots++;
-		if (!r->enabled) continue;
-		size_t count;
-		const struct sl_slice *from = sql_program_from(r->program, &count);
-		rule_index_add(set->index, (uint32_t)i, from, count);
-		set->active++;
+		bool there;
+		struct id_slot *slot = id_map_put(set->by_id, sl_hash(id), id, &there);
+		slot->rule = r;
+		slot->number = (uint32_t)i;
+		if (r->enabled) index_rule(set, (uint32_t)i);
 	}
-	id_map_fini(&old);
 	for (int i = 0; i < 2; i++) cells_room_fini(&rooms[i]);
 }
 
 const struct rule *ruleset_find(const struct ruleset *set, struct sl_slice id) {
-	for (size_t i = 0; i < set->len; i++)
-		if (slice_equal_str(id, set->rules[i]->id)) return set->rules[i];
-	return NULL;
+	const struct id_slot *slot = id_find(set, id);
+	return slot ? slot->rule : NULL;
 }
+
+bool ruleset_number(const struct ruleset *set, struct sl_slice id, uint32_t *number) {
+	const struct id_slot *slot = id_find(set, id);
+	if (slot) *number = slot->number;
+	return slot != NULL;
+}
+
+void ruleset_private_topic(uint32_t number, struct sl_buf *topic) { sl_buf_printf(topic, "$\xff/%u", number); }

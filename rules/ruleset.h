@@ -21,6 +21,8 @@ struct ruleset {
 	size_t active;            /* enabled rules: what the index holds */
 	uint32_t connector_slots; /* connector actions in all rules: how many stages a worker has */
 	struct rule_index *index; /* NULL until complete */
+	struct id_map *by_id;     /* the same */
+	uint32_t kinds;           /* of events that enabled rules read: bits of EVENT() */
 };
 
 struct ruleset *ruleset_new(void) sl_warn_unused;
@@ -33,5 +35,9 @@ void ruleset_add(struct ruleset *set, struct rule *r); /* takes over r */
 void ruleset_complete(struct ruleset *set, const struct ruleset *before, size_t workers);
 
 const struct rule *ruleset_find(const struct ruleset *set, struct sl_slice id); /* NULL: none */
+bool ruleset_number(const struct ruleset *set, struct sl_slice id, uint32_t *number);
+/* The topic that reaches the rule of that number and no other, whatever their FROM says: nobody can publish to it, nor
+ * write a filter for it, for it is no UTF-8. Appends it. */
+void ruleset_private_topic(uint32_t number, struct sl_buf *topic);
 
 #endif

@@ -52,3 +52,4 @@ METRIC(RULE_MATCHED, "sluice_rules_matched_total", "", COUNTER, "", "Times a mes
 METRIC(RULE_FILTERED, "sluice_rules_filtered_total", "", COUNTER, "", "Of these, how often WHERE said no.")
 METRIC(RULE_PRODUCED, "sluice_rules_produced_total", "", COUNTER, "", "Of these, how often rows came out and went to the actions.")
 METRIC(RULE_FAILED, "sluice_rules_failed_total", "", COUNTER, "", "Of these, how often the rule failed, for example on a payload that is not JSON.")
+METRIC(INGEST_UNKNOWN, "sluice_basic_ingest_unknown_total", "", COUNTER, "", "Messages published to $aws/rules/ with the name of a rule that is not there: lost.")

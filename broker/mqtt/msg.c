@@ -30,7 +30,7 @@ struct msg *msg_new(const struct msg_spec *spec) {
 	struct sl_slice raw = spec->props ? spec->props->raw : SL_SLICE_EMPTY;
 	bool whole = (present & PER_HOP) == 0;
 	size_t props_len = whole ? raw.n : copy_forwarded(raw, NULL);
-	size_t size = 2 + spec->topic.n + spec->payload.n + props_len + spec->client_id.n;
+	size_t size = 2 + spec->topic.n + spec->payload.n + props_len + spec->client_id.n + spec->username.n;
 	struct msg *m = sl_alloc(sizeof *m + size);
 	atomic_init(&m->refs, 1);
 	m->qos = spec->qos;
@@ -38,6 +38,7 @@ struct msg *msg_new(const struct msg_spec *spec) {
 	m->hops = spec->hops;
 	m->topic_hash = topic_hash(spec->topic);
 	m->arrived_ms = spec->arrived_ms;
+	m->number = spec->number;
 	m->expiry_s =
 	    spec->props ? mqtt_props_num(spec->props, MQTT_PROP_MESSAGE_EXPIRY, MSG_NO_EXPIRY) : MSG_NO_EXPIRY;
 	m->props_present = present & ~(uint32_t)PER_HOP;
@@ -45,6 +46,7 @@ struct msg *msg_new(const struct msg_spec *spec) {
 	m->props_len = (uint32_t)props_len;
 	m->topic_len = (uint16_t)spec->topic.n;
 	m->client_id_len = (uint16_t)spec->client_id.n;
+	m->username_len = (uint16_t)spec->username.n;
 	char *p = m->wire;
 	*p++ = (char)(spec->topic.n >> 8);
 	*p++ = (char)spec->topic.n;
@@ -57,7 +59,9 @@ struct msg *msg_new(const struct msg_spec *spec) {
 	} else if (props_len) {
 		memcpy(p, raw.p, props_len);
 	}
-	if (spec->client_id.n) memcpy(p + props_len, spec->client_id.p, spec->client_id.n);
+	p += props_len;
+	if (spec->client_id.n) memcpy(p, spec->client_id.p, spec->client_id.n);
+	if (spec->username.n) memcpy(p + spec->client_id.n, spec->username.p, spec->username.n);
 	return m;
 }
 
@@ -69,7 +73,7 @@ void msg_free(struct msg *m) {
 }
 
 size_t msg_bytes(const struct msg *m) {
-	return sizeof *m + 2 + m->topic_len + m->payload_len + m->props_len + m->client_id_len;
+	return sizeof *m + 2 + m->topic_len + m->payload_len + m->props_len + m->client_id_len + m->username_len;
 }
 
 static bool find_prop(const struct msg *m, enum mqtt_prop prop, struct mqtt_prop_item *out) {

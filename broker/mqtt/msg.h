@@ -3,7 +3,7 @@
  * The one copy that a publish makes. Everything a subscriber or a rule needs stands in one block, the parts that go
  * on the wire in wire order, so that the delivery of a QoS 0 message in 3.1.1 is a header and one memcpy:
  *
- *     struct msg | topic length (2) | topic | payload | properties | publisher's client id
+ *     struct msg | topic length (2) | topic | payload | properties | publisher's client id | its user name
  *
  * `properties` is the raw block that MQTT 5 says to forward unchanged and in order: payload format, content type,
  * response topic, correlation data, user properties [MQTT-3.3.2-17, MQTT-3.3.2-18]. Topic alias and message expiry
@@ -28,10 +28,11 @@ struct msg {
 	uint8_t hops; /* how many rules republished it on its way: the loop guard */
 	uint64_t topic_hash;
 	int64_t arrived_ms;     /* wall clock */
+	uint64_t number;        /* no other message of this process has it; 0: not given */
 	uint32_t expiry_s;      /* message expiry interval as sent, or MSG_NO_EXPIRY */
 	uint32_t props_present; /* bit per enum mqtt_prop, of what `properties` holds */
 	uint32_t payload_len, props_len;
-	uint16_t topic_len, client_id_len;
+	uint16_t topic_len, client_id_len, username_len;
 	char wire[]; /* see the drawing above */
 };
 
@@ -40,8 +41,10 @@ struct msg_spec {
 	struct sl_slice topic; /* valid (topic_name_valid), an alias already resolved */
 	struct sl_slice payload;
 	struct sl_slice client_id;      /* of the publisher; empty for the broker itself */
+	struct sl_slice username;       /* the same; empty: none, or nobody will ask */
 	const struct mqtt_props *props; /* read from PUBLISH or a will; NULL = none */
 	int64_t arrived_ms;
+	uint64_t number;
 	uint8_t qos;
 	bool retain;
 	uint8_t hops;
@@ -70,6 +73,10 @@ static inline struct sl_slice msg_props(const struct msg *m) { /* raw; walk with
 }
 static inline struct sl_slice msg_client_id(const struct msg *m) {
 	return slice_make(m->wire + 2 + m->topic_len + m->payload_len + m->props_len, m->client_id_len);
+}
+static inline struct sl_slice msg_username(const struct msg *m) {
+	return slice_make(m->wire + 2 + m->topic_len + m->payload_len + m->props_len + m->client_id_len,
+			  m->username_len);
 }
 static inline bool msg_has_prop(const struct msg *m, enum mqtt_prop prop) {
 	return (m->props_present >> prop & 1) != 0;

@@ -292,6 +292,7 @@ int broker_publish(struct broker *b, uint32_t worker, const struct rules_publish
 	    .client_id = p->rule_id, /* rules read it as the `clientid` column */
 	    .props = &props,
 	    .arrived_ms = sl_loop_wall_ms(w->loop),
+	    .number = worker_message_number(w),
 	    .qos = p->qos > b->set.max_qos ? b->set.max_qos : p->qos,
 	    .retain = p->retain && b->set.retain,
 	    .hops = p->hops,

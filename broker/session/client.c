@@ -3,8 +3,10 @@
 #include <unistd.h>
 
 #include "auth.h"
+#include "events.h"
 #include "log.h"
 #include "mem.h"
+#include "rules.h"
 #include "will.h"
 
 static size_t on_read(struct sl_stream *st, struct sl_slice bytes);
@@ -70,7 +72,11 @@ void client_close(struct client *c, int status) {
 	sl_stream_close(&c->tcp.s, status);
 }
 
-void client_disconnect(struct client *c, enum mqtt_reason reason) {
+void client_disconnect(struct client *c, enum mqtt_reason reason) { client_disconnect_as(c, reason, NULL); }
+
+void client_disconnect_as(struct client *c, enum mqtt_reason reason, const char *event_reason) {
+	if (c->state == CLIENT_CONNECTED && event_wanted(c->w, EVENTS_PRESENCE_END))
+		event_disconnected(c, reason, event_reason, SL_SLICE_EMPTY, false);
 	if (c->state == CLIENT_CONNECTED && client_is_v5(c)) {
 		struct mqtt_bye bye = {.reason = reason};
 		mqtt_props_init(&bye.props);
@@ -89,7 +95,9 @@ void client_protocol_error(struct client *c, enum mqtt_reason reason, const char
 static void on_closed(struct sl_stream *st, int status) {
 	struct client *c = client_of(st);
 	struct worker *w = c->w;
-	(void)status;
+	if (c->state == CLIENT_CONNECTED && event_wanted(w, EVENTS_PRESENCE_END))
+		event_disconnected(c, MQTT_RC_UNSPECIFIED, status == SL_ECLOSED ? "tcp_closed" : "tcp_error",
+				   SL_SLICE_EMPTY, false);
 	c->state = CLIENT_CLOSED;
 	sl_timer_cancel(&c->timer);
 	sl_deferred_cancel(&c->moving);
@@ -102,12 +110,14 @@ static void on_closed(struct sl_stream *st, int status) {
 	struct session *s = c->s;
 	if (s) {
 		s->c = NULL;
+		if (w->rules) rules_connection_closed(w->rules, s->client_id);
 		session_offline(s, c->will_due);
 	}
 	for (uint32_t i = 0; c->aliases && i < c->aliases_len; i++) sl_free(c->aliases[i]);
 	sl_free(c->aliases);
 	sl_free(c->peer);
 	sl_free(c->username);
+	sl_free(c->sock);
 	sl_free(c);
 	worker_client_gone(w);
 }
@@ -132,9 +142,19 @@ static void on_drain(struct sl_stream *st) {
 	if (c->s) session_pump(c->s);
 }
 
+/* The receiver has the message: with PUBACK, or with PUBREC, after which it is not kept any more. */
+static void tell_acked(struct client *c, enum mqtt_type type, const struct mqtt_ack *a) {
+	const struct inflight_entry *e = inflight_find(&c->s->out, a->packet_id);
+	if (!e || !e->m) return;
+	bool first = (type == MQTT_PUBACK && e->state == INFLIGHT_PUBACK) ||
+		     (type == MQTT_PUBREC && e->state == INFLIGHT_PUBREC);
+	if (first) event_acked(c, e->m, type == MQTT_PUBACK ? 1 : 2, e->retain, a->props.raw);
+}
+
 /* An acknowledgement of what we sent. */
 static void handle_ack(struct client *c, enum mqtt_type type, const struct mqtt_ack *a) {
 	bool refused = a->reason >= 0x80, known;
+	if (event_wanted(c->w, EVENT(MESSAGE_ACKED)) && !refused) tell_acked(c, type, a);
 	switch (type) {
 	case MQTT_PUBACK: session_puback(c->s, a->packet_id); break;
 	case MQTT_PUBREC:
@@ -157,6 +177,9 @@ static void handle_disconnect(struct client *c, const struct mqtt_bye *bye) {
 	uint32_t max = c->w->b->set.session_expiry_max_s;
 	c->s->expiry_s = expiry > max ? max : expiry;
 	c->will_due = bye->reason == MQTT_RC_DISCONNECT_WITH_WILL; /* [MQTT-3.14.4-3] */
+	if (event_wanted(c->w, EVENTS_PRESENCE_END))
+		event_disconnected(c, bye->reason, bye->reason == MQTT_RC_SUCCESS ? "normal" : NULL, bye->props.raw,
+				   true);
 	client_close(c, SL_ECLOSED);
 }
 
@@ -176,6 +199,7 @@ static void handle_packet(struct client *c, const struct mqtt_frame *f) {
 	case MQTT_UNSUBSCRIBE: client_unsubscribe(c, &p.subscribe); break;
 	case MQTT_PINGREQ:
 		mqtt_encode_ping(MQTT_PINGRESP, sl_stream_out(&c->tcp.s)); /* [MQTT-3.12.4-1] */
+		if (event_wanted(c->w, EVENT(CLIENT_PING))) event_ping(c);
 		metric_inc(c->w, METRIC_PACKETS_OUT);
 		break;
 	case MQTT_DISCONNECT: handle_disconnect(c, &p.bye); break;

@@ -15,7 +15,7 @@
 #include "session.h"
 #include "stream.h"
 
-enum client_state { CLIENT_CONNECTING, CLIENT_MOVING, CLIENT_AUTH, CLIENT_ALLOWED, CLIENT_CONNECTED, CLIENT_CLOSED };
+enum client_state { CLIENT_CONNECTING, CLIENT_MOVING, CLIENT_AUTH, CLIENT_JUDGED, CLIENT_CONNECTED, CLIENT_CLOSED };
 
 enum client_pause {
 	CLIENT_PAUSE_CONNECT = 1, /* moving, or waiting for the password check */
@@ -46,9 +46,11 @@ struct client {
 	struct sl_list link;   /* in the worker's list */
 	struct sl_timer timer; /* CONNECT's time limit, then keep-alive */
 	uint64_t last_in_ms;
-	uint64_t serial; /* tells this connection from a later one of the same session */
+	uint64_t serial;      /* tells this connection from a later one of the same session */
+	int64_t connected_ms; /* wall clock; 0: not yet */
 	char *peer;
 	char *username; /* NULL: none */
+	char *sock;     /* the address it connected to; NULL: nobody has asked yet */
 	struct auth_job *auth_job;
 	char **aliases;      /* topic of each alias, lazily; aliases_len is what was announced */
 	struct sl_list acks; /* of struct client_entry, in the order of the publishes */
@@ -60,7 +62,9 @@ struct client {
 	uint8_t state;
 	uint8_t version; /* enum mqtt_version */
 	uint8_t pauses;
-	bool will_due; /* the connection ended in a way that publishes the will */
+	uint8_t verdict; /* CLIENT_JUDGED: enum mqtt_reason of the password check */
+	bool will_due;   /* the connection ended in a way that publishes the will */
+	bool clean_start;
 	struct worker_letter move;
 	struct sl_deferred moving;
 };
@@ -71,6 +75,8 @@ void client_accept(struct worker *w, struct bind_state *bind, int fd, char *peer
 
 /* Ends the connection: DISCONNECT with the reason first, where the protocol has that. */
 void client_disconnect(struct client *c, enum mqtt_reason reason);
+/* The same, for a reason that events have another word for. */
+void client_disconnect_as(struct client *c, enum mqtt_reason reason, const char *event_reason);
 /* Without a word. status: for the log. */
 void client_close(struct client *c, int status);
 /* The client broke the protocol: counts, logs at debug, disconnects. */
@@ -78,6 +84,9 @@ void client_protocol_error(struct client *c, enum mqtt_reason reason, const char
 
 void client_pause(struct client *c, enum client_pause why);
 void client_resume(struct client *c, enum client_pause why);
+
+/* Where the broker reports about itself, clients may not write. */
+bool client_topic_reserved(struct sl_slice topic);
 
 void client_connect_init(struct client *c);
 /* client_connect.c. True: go on with the next packet; false: it stays unread for now, or the client is closed. */

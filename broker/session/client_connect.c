@@ -1,8 +1,10 @@
 #include "auth.h"
 #include "client.h"
+#include "events.h"
 #include "log.h"
 #include "mem.h"
 #include "rng.h"
+#include "rules.h"
 #include "shared_sub.h"
 #include "topic.h"
 #include "will.h"
@@ -17,10 +19,12 @@ static void send_connack(struct client *c, bool present, enum mqtt_reason reason
 	metric_inc(c->w, METRIC_PACKETS_OUT);
 }
 
-static bool refuse(struct client *c, enum mqtt_reason reason, const char *why) {
+/* p: what it sent, if that can be read. */
+static bool refuse(struct client *c, const struct mqtt_connect *p, enum mqtt_reason reason, const char *why) {
 	metric_inc(c->w, METRIC_CONNECTS_REFUSED);
 	log_info(LOG_MQTT, "connection refused", "peer=%s reason=%s why=%s", c->peer, mqtt_reason_name(reason), why);
 	send_connack(c, false, reason, NULL);
+	if (p && event_wanted(c->w, EVENTS_REFUSED)) event_refused(c, p, reason);
 	client_close(c, SL_EDENIED); /* [MQTT-3.1.4-1] */
 	return false;
 }
@@ -29,7 +33,7 @@ static bool bad_connect(struct client *c, int status, enum mqtt_reason reason, u
 	metric_inc(c->w, METRIC_PROTOCOL_ERRORS);
 	/* Who speaks a version that we do not, is told in the one form that every version understands. */
 	c->version = status != SL_EUNSUPPORTED && version == MQTT_V5 ? MQTT_V5 : MQTT_V311;
-	if (status == SL_EUNSUPPORTED || version == MQTT_V5) return refuse(c, reason, "malformed CONNECT");
+	if (status == SL_EUNSUPPORTED || version == MQTT_V5) return refuse(c, NULL, reason, "malformed CONNECT");
 	client_close(c, SL_EPROTOCOL);
 	return false;
 }
@@ -46,6 +50,7 @@ static enum mqtt_reason judge(const struct client *c, const struct mqtt_connect 
 	if (p->will.qos > set->max_qos) return MQTT_RC_QOS_NOT_SUPPORTED;        /* [MQTT-3.2.2-12] */
 	if (p->will.retain && !set->retain) return MQTT_RC_RETAIN_NOT_SUPPORTED; /* [MQTT-3.2.2-13] */
 	if (topic_levels(p->will.topic) > set->topic_levels_max) return MQTT_RC_TOPIC_NAME_INVALID;
+	if (client_topic_reserved(p->will.topic)) return MQTT_RC_NOT_AUTHORIZED;
 	return MQTT_RC_SUCCESS;
 }
 
@@ -87,37 +92,53 @@ static void move_to(struct client *c, struct worker *home) {
 
 /* ---- who is it ---- */
 
+static enum mqtt_reason verdict_reason(enum auth_verdict verdict) {
+	switch (verdict) {
+	case AUTH_ALLOWED: return MQTT_RC_SUCCESS;
+	case AUTH_DENIED: return MQTT_RC_BAD_USER_NAME_OR_PASSWORD;
+	case AUTH_UNAVAILABLE:
+	case AUTH_PENDING: break;
+	}
+	return MQTT_RC_SERVER_UNAVAILABLE;
+}
+
 static void auth_told(enum auth_verdict verdict, void *arg) {
 	struct client *c = arg;
 	c->auth_job = NULL;
 	if (c->state != CLIENT_AUTH) return;
-	if (verdict == AUTH_ALLOWED) {
-		c->state = CLIENT_ALLOWED;
-		client_resume(c, CLIENT_PAUSE_CONNECT);
-		return;
-	}
-	refuse(c, verdict == AUTH_DENIED ? MQTT_RC_BAD_USER_NAME_OR_PASSWORD : MQTT_RC_SERVER_UNAVAILABLE, "auth");
+	/* CONNECT is still unread: it is acted upon, or refused, when it is read again. */
+	c->state = CLIENT_JUDGED;
+	c->verdict = (uint8_t)verdict_reason(verdict);
+	client_resume(c, CLIENT_PAUSE_CONNECT);
 }
 
-/* True: allowed. False: asked (the answer resumes the client), or refused. */
-static bool authenticate(struct client *c, const struct mqtt_connect *p) {
+/* Who may decide, decides or is asked: then the answer resumes the client, and this gives AUTH_PENDING. */
+static enum auth_verdict ask(struct client *c, const struct mqtt_connect *p) {
 	struct worker *w = c->w;
-	if (c->state == CLIENT_ALLOWED || !w->auth) return true;
+	if (!w->auth) return AUTH_ALLOWED;
 	struct auth_request r = {.clientid = p->client_id,
 				 .has_username = p->has_username,
 				 .has_password = p->has_password,
 				 .username = p->has_username ? p->username : SL_SLICE_EMPTY,
 				 .password = p->has_password ? p->password : SL_SLICE_EMPTY};
 	enum auth_verdict verdict = auth_check(w->auth, sl_loop_uv(w->loop), &r, &c->auth_job, auth_told, c);
-	switch (verdict) {
-	case AUTH_ALLOWED: return true;
-	case AUTH_DENIED: return refuse(c, MQTT_RC_BAD_USER_NAME_OR_PASSWORD, "auth");
-	case AUTH_UNAVAILABLE: return refuse(c, MQTT_RC_SERVER_UNAVAILABLE, "auth");
-	case AUTH_PENDING: break;
+	if (verdict == AUTH_PENDING) {
+		c->state = CLIENT_AUTH;
+		client_pause(c, CLIENT_PAUSE_CONNECT);
 	}
-	c->state = CLIENT_AUTH;
-	client_pause(c, CLIENT_PAUSE_CONNECT);
-	return false;
+	return verdict;
+}
+
+/* False: not now, or refused. */
+static bool authenticate(struct client *c, const struct mqtt_connect *p) {
+	enum mqtt_reason reason = (enum mqtt_reason)c->verdict;
+	if (c->state != CLIENT_JUDGED) {
+		enum auth_verdict verdict = ask(c, p);
+		if (verdict == AUTH_PENDING) return false;
+		reason = verdict_reason(verdict);
+	}
+	if (event_wanted(c->w, EVENT(CLIENT_AUTHN))) event_authn(c, p, reason);
+	return reason == MQTT_RC_SUCCESS || refuse(c, p, reason, "auth");
 }
 
 /* ---- the session ---- */
@@ -135,12 +156,12 @@ static char *assign_id(struct worker *w) {
 }
 
 /* The connection that had the session until now [MQTT-3.1.4-3]. NULL: the session has ended with it. */
-static struct session *take_over(struct session *s) {
+static struct session *take_over(struct session *s, bool clean_start) {
 	struct client *old = s->c;
 	bool will_due = old->will_due; /* not when its DISCONNECT has just been read */
 	metric_inc(s->w, METRIC_TAKEOVERS);
 	client_drop_acks(old);
-	client_disconnect(old, MQTT_RC_SESSION_TAKEN_OVER);
+	client_disconnect_as(old, MQTT_RC_SESSION_TAKEN_OVER, clean_start ? "discarded" : "takenover");
 	old->s = NULL;
 	s->c = NULL;
 	if (!will_due) {
@@ -157,7 +178,7 @@ static struct session *take_over(struct session *s) {
 static struct session *open_session(struct client *c, const struct mqtt_connect *p, struct sl_slice id, bool *present) {
 	struct worker *w = c->w;
 	struct session *s = session_find(w, id);
-	if (s && s->c) s = take_over(s);
+	if (s && s->c) s = take_over(s, p->clean_start);
 	if (s && p->clean_start) { /* [MQTT-3.1.2-4] */
 		will_publish(s);
 		session_free(s);
@@ -213,6 +234,8 @@ static void welcome(struct client *c, const struct mqtt_connect *p) {
 	c->state = CLIENT_CONNECTED;
 	c->will_due = true;
 	c->serial = ++w->serials;
+	c->connected_ms = sl_loop_wall_ms(w->loop);
+	c->clean_start = p->clean_start;
 	if (p->has_username) c->username = slice_dup(p->username);
 	struct sl_buf props = SL_BUF_INIT;
 	if (client_is_v5(c)) connack_props(c, p, &props);
@@ -220,6 +243,8 @@ static void welcome(struct client *c, const struct mqtt_connect *p) {
 	send_connack(c, present, MQTT_RC_SUCCESS, &props);
 	sl_buf_fini(&props);
 	metric_inc(w, METRIC_CONNECTS_ACCEPTED);
+	if (w->rules) rules_connection_closed(w->rules, s->client_id); /* one that was taken over */
+	if (event_wanted(w, EVENTS_PRESENCE_BEGIN)) event_connected(c, p);
 	if (c->keep_alive_s)
 		sl_timer_set(w->loop, &c->timer, (uint64_t)c->keep_alive_s * 1500);
 	else
@@ -235,7 +260,7 @@ bool client_connect(struct client *c, const struct mqtt_frame *f) {
 	if (rc != SL_OK) return bad_connect(c, rc, reason, (uint8_t)p.version);
 	c->version = (uint8_t)p.version;
 	reason = judge(c, &p);
-	if (reason != MQTT_RC_SUCCESS) return refuse(c, reason, mqtt_reason_name(reason));
+	if (reason != MQTT_RC_SUCCESS) return refuse(c, &p, reason, mqtt_reason_name(reason));
 	struct worker *home = p.client_id.n ? worker_home(c->w->b, p.client_id) : c->w;
 	if (home != c->w) {
 		move_to(c, home);

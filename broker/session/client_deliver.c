@@ -1,4 +1,5 @@
 #include "client.h"
+#include "events.h"
 
 static struct msg_delivery delivery(const struct client *c, const struct msg *m, uint8_t qos, const uint32_t *ids,
 				    size_t n) {
@@ -12,21 +13,22 @@ static struct msg_delivery delivery(const struct client *c, const struct msg *m,
 	return d;
 }
 
+static bool dropped(struct client *c, const struct msg *m, uint8_t qos, enum sl_metric metric, const char *why) {
+	metric_inc(c->w, metric);
+	if (event_wanted(c->w, EVENT(DELIVERY_DROPPED))) event_delivery_dropped(c->s, m, qos, why);
+	return false;
+}
+
 bool client_may_send(struct client *c, const struct msg *m, uint8_t qos, const uint32_t *ids, size_t n) {
 	struct worker *w = c->w;
-	if (sl_unlikely(m->expiry_s != MSG_NO_EXPIRY) && msg_expiry_left(m, sl_loop_wall_ms(w->loop)) == 0) {
-		metric_inc(w, METRIC_DROPPED_EXPIRED); /* [MQTT-3.3.2-5] */
-		return false;
-	}
-	if (qos == 0 && sl_unlikely(sl_stream_pending(&c->tcp.s) > w->b->set.max_queued_bytes)) {
-		metric_inc(w, METRIC_DROPPED_SLOW_CLIENT);
-		return false;
-	}
+	if (sl_unlikely(m->expiry_s != MSG_NO_EXPIRY) && msg_expiry_left(m, sl_loop_wall_ms(w->loop)) == 0)
+		return dropped(c, m, qos, METRIC_DROPPED_EXPIRED, "expired"); /* [MQTT-3.3.2-5] */
+	if (qos == 0 && sl_unlikely(sl_stream_pending(&c->tcp.s) > w->b->set.max_queued_bytes))
+		return dropped(c, m, qos, METRIC_DROPPED_SLOW_CLIENT, "queue_full");
 	if (sl_likely(c->packet_max == UINT32_MAX)) return true;
 	struct msg_delivery d = delivery(c, m, qos, ids, n);
 	if (msg_encoded_size(m, &d) <= c->packet_max) return true;
-	metric_inc(w, METRIC_DROPPED_TOO_LARGE); /* [MQTT-3.1.2-25] */
-	return false;
+	return dropped(c, m, qos, METRIC_DROPPED_TOO_LARGE, "too_large"); /* [MQTT-3.1.2-25] */
 }
 
 void client_send(struct client *c, const struct msg *m, uint8_t qos, bool retain, bool dup, uint16_t packet_id,
@@ -40,6 +42,7 @@ void client_send(struct client *c, const struct msg *m, uint8_t qos, bool retain
 	metric_inc(c->w, qos == 0   ? METRIC_PUBLISH_OUT_QOS0
 			 : qos == 1 ? METRIC_PUBLISH_OUT_QOS1
 				    : METRIC_PUBLISH_OUT_QOS2);
+	if (!dup && event_wanted(c->w, EVENT(MESSAGE_DELIVERED))) event_delivered(c, m, qos, retain);
 }
 
 void client_send_ack(struct client *c, enum mqtt_type type, uint16_t packet_id, enum mqtt_reason reason) {

@@ -1,4 +1,5 @@
 #include "client.h"
+#include "events.h"
 #include "mem.h"
 #include "route.h"
 #include "topic.h"
@@ -135,11 +136,21 @@ static bool check(struct client *c, const struct mqtt_publish *p) {
 	return true;
 }
 
+bool client_topic_reserved(struct sl_slice topic) {
+	static const struct sl_slice reserved[] = {
+	    {"$SYS/", sizeof "$SYS/" - 1},
+	    {"$events/", sizeof "$events/" - 1},
+	    {"$aws/events/", sizeof "$aws/events/" - 1},
+	};
+	if (sl_likely(topic.n == 0 || topic.p[0] != '$')) return false;
+	for (size_t i = 0; i < SL_ARRAY_LEN(reserved); i++)
+		if (slice_starts_with(topic, reserved[i])) return true;
+	return false;
+}
+
 static enum mqtt_reason judge_topic(const struct client *c, struct sl_slice topic) {
-	/* Clients may not write where the broker reports about itself, and a topic may not have more levels than the
-	 * trie is walked for. */
-	if (topic.n && topic.p[0] == '$' && slice_starts_with(topic, SL_SLICE_LIT("$SYS/")))
-		return MQTT_RC_NOT_AUTHORIZED;
+	if (client_topic_reserved(topic)) return MQTT_RC_NOT_AUTHORIZED;
+	/* A topic may not have more levels than the trie is walked for. */
 	if (topic_levels(topic) > c->w->b->set.topic_levels_max) return MQTT_RC_TOPIC_NAME_INVALID;
 	return MQTT_RC_SUCCESS;
 }
@@ -157,7 +168,9 @@ static void publish(struct client *c, const struct mqtt_publish *p) {
 	    .payload = p->payload,
 	    .client_id = c->s->client_id,
 	    .props = client_is_v5(c) ? &p->props : NULL,
+	    .username = c->username && event_wanted(w, EVENTS_RECEIVERS) ? slice_from_str(c->username) : SL_SLICE_EMPTY,
 	    .arrived_ms = sl_loop_wall_ms(w->loop),
+	    .number = worker_message_number(w),
 	    .qos = p->qos,
 	    .retain = p->retain,
 	});

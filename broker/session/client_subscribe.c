@@ -1,4 +1,5 @@
 #include "client.h"
+#include "events.h"
 #include "mem.h"
 #include "shared_sub.h"
 #include "subs.h"
@@ -80,13 +81,18 @@ void client_subscribe(struct client *c, const struct mqtt_subscribe *packet) {
 	announce_init(&p->announce, c->w, announced);
 	uint32_t sub_id = mqtt_props_num(&packet->props, MQTT_PROP_SUBSCRIPTION_ID, 0);
 	struct mqtt_sub_entry e;
+	struct event_filters told;
+	event_filters_init(&told, c, packet, true);
 	bool broken = false;
 	for (struct sl_slice rest = packet->entries; mqtt_subscribe_next(&rest, (enum mqtt_version)c->version, &e);) {
 		struct sl_slice group, filter;
 		/* [MQTT-3.8.3-4] */
 		if (e.no_local && topic_share_split(e.filter, &group, &filter)) broken = true;
-		sl_buf_put(&p->codes, (char)subscribe_one(c, p, &e, client_is_v5(c) ? sub_id : 0));
+		uint8_t code = subscribe_one(c, p, &e, client_is_v5(c) ? sub_id : 0);
+		sl_buf_put(&p->codes, (char)code);
+		if (code <= 2) event_filters_add(&told, e.filter, code);
 	}
+	event_filters_finish(&told);
 	if (broken) client_protocol_error(c, MQTT_RC_PROTOCOL_ERROR, "no_local with a shared subscription");
 	announce_send(&p->announce);
 }
@@ -94,6 +100,8 @@ void client_subscribe(struct client *c, const struct mqtt_subscribe *packet) {
 void client_unsubscribe(struct client *c, const struct mqtt_subscribe *packet) {
 	struct sl_buf codes = SL_BUF_INIT;
 	struct sl_slice one;
+	struct event_filters told;
+	event_filters_init(&told, c, packet, false);
 	for (struct sl_slice rest = packet->entries; mqtt_unsubscribe_next(&rest, &one);) {
 		struct sl_slice group, filter;
 		bool had;
@@ -101,9 +109,11 @@ void client_unsubscribe(struct client *c, const struct mqtt_subscribe *packet) {
 			had = share_sub_leave(c->s, group, filter);
 		else
 			had = subs_remove(c->s, one);
+		if (had) event_filters_add(&told, one, 0);
 		if (client_is_v5(c)) /* 3.x: UNSUBACK has no codes */
 			sl_buf_put(&codes, (char)(had ? MQTT_RC_SUCCESS : MQTT_RC_NO_SUBSCRIPTION_EXISTED));
 	}
+	event_filters_finish(&told);
 	struct mqtt_suback a = {.packet_id = packet->packet_id, .codes = sl_buf_slice(&codes)};
 	mqtt_props_init(&a.props);
 	mqtt_encode_suback(MQTT_UNSUBACK, &a, (enum mqtt_version)c->version, sl_stream_out(&c->tcp.s));

@@ -3,6 +3,7 @@
 #include <stdlib.h>
 
 #include "client.h"
+#include "events.h"
 #include "log.h"
 #include "mem.h"
 #include "rules.h"
@@ -170,7 +171,11 @@ static void deliver_here(struct worker *w, const struct route *r, struct msg *m,
 			continue;
 		}
 		uint8_t qos = t->s == own ? t->qos_own : t->qos;
-		if (qos == ROUTE_NOT) continue; /* [MQTT-3.8.3-3] */
+		if (qos == ROUTE_NOT) { /* [MQTT-3.8.3-3] */
+			if (event_wanted(w, EVENT(DELIVERY_DROPPED)))
+				event_delivery_dropped(t->s, m, m->qos, "no_local");
+			continue;
+		}
 		if (m->qos < qos) qos = m->qos;
 		session_deliver(t->s, m,
 				&(struct session_delivery){.ids = r->ids + t->ids_at,
@@ -181,35 +186,21 @@ static void deliver_here(struct worker *w, const struct route *r, struct msg *m,
 	}
 }
 
-static void to_rules(struct worker *w, const struct msg *m, const struct client *c, struct sl_ticket *ticket) {
-	struct rules_event ev = {
-	    .topic = msg_topic(m),
-	    .payload = msg_payload(m),
-	    .clientid = msg_client_id(m),
-	    .username = c && c->username ? slice_from_str(c->username) : SL_SLICE_EMPTY,
-	    .peer = c ? slice_from_str(c->peer) : SL_SLICE_EMPTY,
-	    .topic_hash = m->topic_hash,
-	    .at_ms = m->arrived_ms,
-	    .qos = m->qos,
-	    .version = c ? c->version : MQTT_V5,
-	    .retain = m->retain,
-	    .hops = m->hops,
-	    .user_properties = SL_SLICE_EMPTY,
-	    .message_expiry_s = m->expiry_s == MSG_NO_EXPIRY ? -1 : (int64_t)m->expiry_s,
-	    .payload_format = -1,
-	};
-	if (m->props_present) {
-		/* Whoever walks them skips what is no user property. */
-		if (msg_has_prop(m, MQTT_PROP_USER_PROPERTY)) ev.user_properties = msg_props(m);
-		ev.content_type = msg_prop_bytes(m, MQTT_PROP_CONTENT_TYPE);
-		ev.response_topic = msg_prop_bytes(m, MQTT_PROP_RESPONSE_TOPIC);
-		ev.correlation_data = msg_prop_bytes(m, MQTT_PROP_CORRELATION_DATA);
-		if (msg_has_prop(m, MQTT_PROP_PAYLOAD_FORMAT))
-			ev.payload_format = (int32_t)msg_prop_num(m, MQTT_PROP_PAYLOAD_FORMAT, 0);
+static void to_rules(struct worker *w, const struct msg *m, const struct client *c, struct sl_ticket *ticket,
+		     bool ingest) {
+	struct rules_event ev;
+	event_of_message(m, &ev);
+	if (c) {
+		ev.username = c->username ? slice_from_str(c->username) : SL_SLICE_EMPTY;
+		ev.peer = slice_from_str(c->peer);
+		ev.version = c->version;
 	}
 	struct sl_ticket *outer = w->ticket;
 	w->ticket = ticket;
-	rules_eval(w->rules, &ev, ticket);
+	if (ingest)
+		rules_ingest(w->rules, &ev, ticket);
+	else
+		rules_eval(w->rules, &ev, ticket);
 	w->ticket = outer;
 }
 
@@ -225,12 +216,19 @@ static void retain(struct worker *w, struct msg *m) {
 
 bool route_publish(struct worker *w, struct msg *m, struct session *source, struct client *c,
 		   struct sl_ticket *ticket) {
-	if (w->rules && rules_any(w->rules)) to_rules(w, m, c, ticket);
+	/* To a rule by its name: that is all. A rule that is not there is the log's business, not the publisher's. */
+	if (sl_unlikely(m->wire[2] == '$') && w->rules &&
+	    slice_starts_with(msg_topic(m), SL_SLICE_LIT("$aws/rules/"))) {
+		to_rules(w, m, c, ticket, true);
+		return true;
+	}
+	if (w->rules && rules_any(w->rules)) to_rules(w, m, c, ticket, false);
 	if (m->retain) retain(w, m);
 	uint64_t remote;
 	const struct route *r = route_get(w, m, &remote);
 	if (!r && !remote) {
 		metric_inc(w, METRIC_PUBLISH_NO_SUBSCRIBER);
+		if (event_wanted(w, EVENT(MESSAGE_DROPPED))) event_dropped(w, m, c);
 		return m->retain; /* kept for those to come: not for nobody */
 	}
 	/* Who should be held back and can't be (its own queue is full) is bounded by limits, as if it were nobody. */

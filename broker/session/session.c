@@ -1,6 +1,7 @@
 #include "session.h"
 
 #include "client.h"
+#include "events.h"
 #include "mem.h"
 #include "shared_sub.h"
 #include "subs.h"
@@ -148,6 +149,7 @@ static void enqueue(struct session *s, struct msg *m, const struct session_deliv
 	uint64_t factor = taking ? (d->source && d->source != s->ref ? UINT32_MAX : 8) : 1;
 	if (s->queue.len >= set->max_queued * factor || s->queue.bytes / factor >= set->max_queued_bytes) {
 		metric_inc(s->w, METRIC_DROPPED_QUEUE_FULL);
+		if (event_wanted(s->w, EVENT(DELIVERY_DROPPED))) event_delivery_dropped(s, m, d->qos, "queue_full");
 		return;
 	}
 	struct msg_queue_entry e = {
@@ -180,6 +182,7 @@ void session_deliver(struct session *s, struct msg *m, const struct session_deli
 	if (d->qos == 0) {
 		if (sl_unlikely(!c)) {
 			metric_inc(s->w, METRIC_DROPPED_OFFLINE_QOS0);
+			if (event_wanted(s->w, EVENT(DELIVERY_DROPPED))) event_delivery_dropped(s, m, 0, "qos0_msg");
 		} else if (client_may_send(c, m, 0, d->ids, d->ids_len)) {
 			client_send(c, m, 0, d->retain, false, 0, d->ids, d->ids_len);
 		}
@@ -321,6 +324,11 @@ void session_free(struct session *s) {
 	sl_metric_sub(&w->metrics, METRIC_QUEUED, s->queue.len);
 	hand_on_all(s);
 	sl_metric_add(&w->metrics, METRIC_DROPPED_SESSION_ENDED, s->queue.len);
+	while (event_wanted(w, EVENT(DELIVERY_DROPPED)) && s->queue.len > 0) {
+		struct msg_queue_entry e = msg_queue_pop(&s->queue);
+		event_delivery_dropped(s, e.m, e.qos, "session_ended");
+		msg_queue_entry_drop(&e);
+	}
 	sl_metric_sub(&w->metrics, METRIC_INFLIGHT_OUT, s->out.len);
 	sl_metric_dec(&w->metrics, METRIC_SESSIONS);
 	session_map_remove(&w->sessions, session_map_find(&w->sessions, sl_hash(s->client_id), s->client_id));

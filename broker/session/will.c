@@ -45,6 +45,7 @@ void will_publish(struct session *s) {
 	    .client_id = s->client_id,
 	    .props = &props,
 	    .arrived_ms = sl_loop_wall_ms(s->w->loop),
+	    .number = worker_message_number(s->w),
 	    .qos = will->qos,
 	    .retain = will->retain,
 	});

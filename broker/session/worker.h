@@ -91,6 +91,7 @@ struct worker {
 	struct sl_timer congested_timer, replay_timer, sweep_timer;
 	struct client_entry *spare_ack; /* kept for the next publish that may have to wait (client_publish.c) */
 	uint64_t serials;               /* of connections */
+	uint64_t messages;              /* that came in here */
 	bool draining;
 	struct sl_metrics metrics;
 };
@@ -144,6 +145,11 @@ static inline uint32_t session_ref_worker(session_ref ref) { return (uint32_t)(r
 
 /* Puts a message in the box for another worker; the reference is the box's. It leaves at the end of the tick. */
 void worker_forward(struct worker *w, uint32_t target, const struct forward *f);
+
+/* A number that no other message of this process gets. */
+static inline uint64_t worker_message_number(struct worker *w) {
+	return (uint64_t)(w->index + 1) << 56 | ++w->messages;
+}
 
 static inline void metric_inc(struct worker *w, enum sl_metric id) { sl_metric_inc(&w->metrics, id); }
 

@@ -54,9 +54,14 @@ static void test_rule_conf__every_mistake_is_reported(void **state) {
 	sl_free(errors);
 }
 
-static void test_rule_conf__events_are_refused_with_what_to_write(void **state) {
+static void test_rule_conf__events_that_are_not_there_are_refused_with_what_to_write(void **state) {
 	(void)state;
-	expect_error("  a:\n    sql: SELECT 1 AS x FROM \"$events/client/connected\"\n", "t.yaml:3:", "topic filter");
+	expect_error("  a:\n    sql: SELECT 1 AS x FROM \"$events/client/conected\"\n",
+		     "t.yaml:3:", "did you mean $events/client/connected");
+	expect_error("  a:\n    sql: SELECT 1 AS x FROM \"$events/sys/alarm_activated\"\n",
+		     "t.yaml:3:", "$events/connector/status");
+	expect_error("  a:\n    sql: SELECT payload AS x FROM \"$events/client/+\"\n",
+		     "t.yaml:3:", "unknown column 'payload'");
 }
 
 static void test_rule_conf__a_wrong_filter_is_refused(void **state) {
@@ -126,7 +131,7 @@ int main(void) {
 	    cmocka_unit_test(test_rule_conf__sql_is_required),
 	    cmocka_unit_test(test_rule_conf__an_unknown_option_gets_the_nearest_spelling),
 	    cmocka_unit_test(test_rule_conf__every_mistake_is_reported),
-	    cmocka_unit_test(test_rule_conf__events_are_refused_with_what_to_write),
+	    cmocka_unit_test(test_rule_conf__events_that_are_not_there_are_refused_with_what_to_write),
 	    cmocka_unit_test(test_rule_conf__a_wrong_filter_is_refused),
 	    cmocka_unit_test(test_rule_conf__the_aws_dialect_is_refused),
 	    cmocka_unit_test(test_rule_conf__scripts_are_refused),

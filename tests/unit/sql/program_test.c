@@ -234,15 +234,26 @@ static void assert_sources(const char *text, const char *message) {
 	sql_program_free(p);
 }
 
-static void test_sources__columns_must_be_the_same_for_all_of_from(void **state) {
+static void test_sources__a_mix_has_the_columns_of_all(void **state) {
 	(void)state;
 	assert_sources("SELECT clientid AS c FROM 't/#', '$events/client/disconnected'", "");
 	assert_sources("SELECT reason AS r FROM '$events/client/disconnected'", "");
-	assert_sources(
-	    "SELECT topic AS t FROM 't/#', '$events/client/disconnected'",
-	    "column 'topic' is not the same for all of FROM (message and client.disconnected); make two rules");
+	assert_sources("SELECT topic AS t, reason AS r FROM 't/#', '$events/client/disconnected'", "");
+	assert_sources("SELECT reasn AS r FROM 't/#', '$events/client/disconnected'",
+		       "unknown column 'reasn'; did you mean reason?");
 	assert_sources("SELECT topic AS t FROM '$events/client/disconnected'",
 		       "unknown column 'topic'; a member of the payload is written payload.topic");
+}
+
+static void test_sources__columns_of_one_name_must_be_one(void **state) {
+	(void)state;
+	static struct sql_column other[] = {{"clientid", SQL_STRING, 91, "", false}};
+	session_source.columns = other;
+	session_source.column_count = 1;
+	assert_sources("SELECT clientid AS c FROM 't/#', '$events/client/disconnected'",
+		       "message and client.disconnected cannot share a FROM; make two rules");
+	session_source.columns = session_columns;
+	session_source.column_count = 2;
 }
 
 /* ---- templates ---- */
@@ -401,7 +412,8 @@ int main(void) {
 	    cmocka_unit_test(test_run__paths_are_found_through_the_map),
 	    cmocka_unit_test(test_run__what_was_found_before_the_break_counts),
 	    cmocka_unit_test(test_run__the_row_callback_can_end_it),
-	    cmocka_unit_test(test_sources__columns_must_be_the_same_for_all_of_from),
+	    cmocka_unit_test(test_sources__a_mix_has_the_columns_of_all),
+	    cmocka_unit_test(test_sources__columns_of_one_name_must_be_one),
 	    cmocka_unit_test(test_template__a_single_value_keeps_its_kind),
 	    cmocka_unit_test(test_template__names_are_columns_of_the_row_then_of_the_event),
 	    cmocka_unit_test(test_template__the_whole_row),
