@@ -317,6 +317,38 @@ static bool explain_parts(const struct try_case *c, const struct sql_why *why, c
 	return met;
 }
 
+/* Columns that are absent, or fail, and what in them is. */
+static void explain_columns(const struct try_case *c, enum sql_dialect dialect, struct sl_buf *out) {
+	struct sql_why *why = NULL;
+	struct sl_err err = SL_ERR_INIT;
+	const char *title = "SELECT";
+	bool shown = false;
+	(void)sql_why_new(c->sql, dialect, SQL_WHY_COLUMNS, &why, &err);
+	for (size_t i = 0; why && i < why->count; i++) {
+		const struct sql_why_part *p = &why->parts[i];
+		struct found f = {.truth = UNTOLD};
+		if (p->kind == SQL_WHY_CONDITION || shown) f = probe(c, p->probe);
+		bool amiss = f.truth == ABSENT || f.truth == FAILED;
+		if (p->kind == SQL_WHY_CONDITION) shown = amiss;
+		if (amiss) {
+			sl_buf_printf(out, "%-9s%*s", title, p->depth * 2, "");
+			put_source(out, p->text);
+			if (p->kind == SQL_WHY_CONDITION && f.truth == ABSENT) {
+				sl_buf_append_str(out, dialect == SQL_AWS ? " is Undefined: the row is without it"
+									  : " is absent (NULL): null in the row");
+				put_neighbours(c, p, out);
+			} else {
+				put_value(c, p, &f, out);
+			}
+			sl_buf_put(out, '\n');
+			title = "";
+		}
+		sl_buf_fini(&f.text);
+	}
+	sql_why_free(why);
+	sl_err_fini(&err);
+}
+
 /* ---- FOREACH ------------------------------------------------------------------------------------------------------ */
 
 /* Element i of the array that `list` is, as JSON. */
@@ -368,10 +400,11 @@ void why_explain(const struct try_case *c, const struct sql_program *program, st
 	if (!explain_from(c, program, out)) return;
 	explain_payload(c, program, out);
 	enum sql_dialect dialect = slice_equal_str(c->dialect, "aws") ? SQL_AWS : SQL_STANDARD;
-	if (sql_why_new(c->sql, dialect, -1, &why, &err) == SL_OK) {
+	if (sql_why_new(c->sql, dialect, SQL_WHY_WHERE, &why, &err) == SL_OK) {
 		if (why->count == 0) sl_buf_append_str(out, "WHERE    there is none\n");
 		bool met = explain_parts(c, why, "WHERE", "", out);
 		if (met && why->list_text.n) explain_foreach(c, why, out);
+		if (met) explain_columns(c, dialect, out);
 	}
 	sql_why_free(why);
 	sl_err_fini(&err);

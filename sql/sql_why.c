@@ -48,7 +48,11 @@ static bool put_name(struct why_build *b, const struct sql_node *n, const struct
 	const struct sql_statement *s = b->s;
 	const struct sql_field *list = list_field(s), *f = NULL;
 	bool in_each = b->element >= 0 && (!limit || field_in(s->each.first, limit));
-	if (b->dialect == SQL_STANDARD) {
+	if (n->kind == SQL_N_VARIABLE) {
+		const struct sql_field *before = limit && field_in(s->sets.first, limit) ? limit : NULL;
+		f = field_find(s->sets.first, before, NULL, n->name);
+		if (!f) return false;
+	} else if (b->dialect == SQL_STANDARD) {
 		if (in_each) f = field_find(s->each.first, limit, NULL, n->name);
 		if (!f && in_each && list->target.n && slice_equal(list->target.first->key, n->name))
 			return put_element(b, out);
@@ -71,7 +75,7 @@ static bool put_name(struct why_build *b, const struct sql_node *n, const struct
 static const struct sql_node *next_name(const struct sql_node *n, uint32_t from) {
 	const struct sql_node *best = NULL;
 	if (!n || n->end <= from) return NULL;
-	if (n->kind == SQL_N_NAME) return n->at >= from ? n : NULL;
+	if (n->kind == SQL_N_NAME || n->kind == SQL_N_VARIABLE) return n->at >= from ? n : NULL;
 	const struct sql_node *below[] = {n->a, n->b, n->c};
 	for (size_t i = 0; i < SL_ARRAY_LEN(below); i++) {
 		const struct sql_node *x = next_name(below[i], from);
@@ -99,7 +103,7 @@ static struct sl_slice probe_of(struct why_build *b, const struct sql_node *n, c
 	struct sl_buf out = SL_BUF_INIT;
 	sl_buf_append_str(&out, "SELECT (");
 	bool fine = expand(b, n, limit, &out);
-	sl_buf_append_str(&out, ") AS v FROM ");
+	sl_buf_append_str(&out, b->s->from.first ? ") AS v FROM " : ") AS v");
 	for (const struct sql_from *f = b->s->from.first; f; f = f->next) {
 		sl_buf_put(&out, '\'');
 		for (size_t i = 0; i < f->name.n; i++) {
@@ -116,7 +120,7 @@ static struct sl_slice probe_of(struct why_build *b, const struct sql_node *n, c
 /* ---- parts -------------------------------------------------------------------------------------------------------- */
 
 static struct sql_why_part *part_add(struct why_build *b, enum sql_why_kind kind, const struct sql_node *n,
-				     uint16_t depth) {
+				     const struct sql_field *limit, uint16_t depth) {
 	struct sql_why *why = b->why;
 	SL_GROW(why->parts, why->count, b->room);
 	struct sql_why_part *p = &why->parts[why->count++];
@@ -124,7 +128,7 @@ static struct sql_why_part *part_add(struct why_build *b, enum sql_why_kind kind
 	    .kind = kind,
 	    .depth = depth,
 	    .text = sl_arena_dup(&why->arena, slice_trim(slice_sub(b->text, n->at, n->end - n->at)))};
-	if (kind == SQL_WHY_CONDITION || kind == SQL_WHY_VALUE) p->probe = probe_of(b, n, NULL);
+	if (kind == SQL_WHY_CONDITION || kind == SQL_WHY_VALUE) p->probe = probe_of(b, n, limit);
 	return p;
 }
 
@@ -150,24 +154,26 @@ static void part_steps(struct why_build *b, struct sql_why_part *p, const struct
 }
 
 /* Once a condition. */
-static void value_add(struct why_build *b, const struct sql_node *n, size_t condition, uint16_t depth) {
+static void value_add(struct why_build *b, const struct sql_node *n, const struct sql_field *limit, size_t condition,
+		      uint16_t depth) {
 	struct sql_why *why = b->why;
 	struct sl_slice text = slice_trim(slice_sub(b->text, n->at, n->end - n->at));
 	if (why->count - condition > VALUES_MAX) return;
 	for (size_t i = condition; i < why->count; i++)
 		if (slice_equal(why->parts[i].text, text)) return;
-	part_steps(b, part_add(b, SQL_WHY_VALUE, n, depth), n);
+	part_steps(b, part_add(b, SQL_WHY_VALUE, n, limit, depth), n);
 }
 
 /* n and the places it is made of. What is behind a nested query has names of its own. */
-static void values_of(struct why_build *b, const struct sql_node *n, size_t condition, uint16_t depth, bool itself) {
+static void values_of(struct why_build *b, const struct sql_node *n, const struct sql_field *limit, size_t condition,
+		      uint16_t depth, bool itself) {
 	if (!n || n->kind == SQL_N_LITERAL) return;
-	if (itself || is_place(n)) value_add(b, n, condition, depth);
+	if (itself || is_place(n)) value_add(b, n, limit, condition, depth);
 	if (is_place(n)) return;
-	values_of(b, n->a, condition, depth, false);
-	values_of(b, n->b, condition, depth, false);
-	values_of(b, n->c, condition, depth, false);
-	for (const struct sql_node *x = n->args; x; x = x->next) values_of(b, x, condition, depth, false);
+	values_of(b, n->a, limit, condition, depth, false);
+	values_of(b, n->b, limit, condition, depth, false);
+	values_of(b, n->c, limit, condition, depth, false);
+	for (const struct sql_node *x = n->args; x; x = x->next) values_of(b, x, limit, condition, depth, false);
 }
 
 /* Of a comparison with a number as it stands in the text, the other side. */
@@ -183,22 +189,24 @@ static const struct sql_node *beside_number(const struct sql_node *n) {
 	return NULL;
 }
 
-static void condition_add(struct why_build *b, const struct sql_node *n, uint16_t depth) {
+/* limit: the column whose expression it is, which sees those before it only; NULL for conditions. */
+static void condition_add(struct why_build *b, const struct sql_node *n, const struct sql_field *limit,
+			  uint16_t depth) {
 	size_t condition = b->why->count;
-	part_add(b, SQL_WHY_CONDITION, n, depth);
+	part_add(b, SQL_WHY_CONDITION, n, limit, depth);
 	if (is_place(n)) {
 		part_steps(b, &b->why->parts[condition], n);
 		return;
 	}
 	uint16_t below = (uint16_t)(depth + 1);
 	if (beside_number(n) && beside_number(n)->kind != SQL_N_LITERAL) {
-		values_of(b, beside_number(n), condition, below, true);
+		values_of(b, beside_number(n), limit, condition, below, true);
 		b->why->parts[condition + 1].wants_number = true;
 	}
-	values_of(b, n->a, condition, below, true);
-	values_of(b, n->b, condition, below, true);
-	values_of(b, n->c, condition, below, true);
-	for (const struct sql_node *x = n->args; x; x = x->next) values_of(b, x, condition, below, true);
+	values_of(b, n->a, limit, condition, below, true);
+	values_of(b, n->b, limit, condition, below, true);
+	values_of(b, n->c, limit, condition, below, true);
+	for (const struct sql_node *x = n->args; x; x = x->next) values_of(b, x, limit, condition, below, true);
 }
 
 static void condition_parts(struct why_build *b, const struct sql_node *n, uint16_t depth);
@@ -219,13 +227,13 @@ static void condition_parts(struct why_build *b, const struct sql_node *n, uint1
 	if (b->why->count >= PARTS_MAX) return;
 	uint16_t below = (uint16_t)(depth + 1);
 	if (depth < SHALLOW && is_logic(n)) {
-		part_add(b, n->kind == SQL_N_AND ? SQL_WHY_ALL : SQL_WHY_ANY, n, depth);
+		part_add(b, n->kind == SQL_N_AND ? SQL_WHY_ALL : SQL_WHY_ANY, n, NULL, depth);
 		chain_parts(b, n, n->kind, below);
 	} else if (depth < SHALLOW && n->kind == SQL_N_NOT && is_logic(n->a)) {
-		part_add(b, SQL_WHY_NOT, n, depth);
+		part_add(b, SQL_WHY_NOT, n, NULL, depth);
 		condition_parts(b, n->a, below);
 	} else {
-		condition_add(b, n, depth);
+		condition_add(b, n, NULL, depth);
 	}
 }
 
@@ -241,6 +249,10 @@ static void build(struct why_build *b) {
 		b->why->list_text = sl_arena_dup(&b->why->arena, text);
 		b->why->list_probe = probe_of(b, list->expr, list);
 	}
+	const struct sql_field *f = b->element == SQL_WHY_COLUMNS && !list ? s->fields.first : NULL;
+	for (; f; f = f->next)
+		if (!f->star && !f->spread && f->expr) condition_add(b, f->expr, f, 0);
+	if (b->element == SQL_WHY_COLUMNS) return;
 	/* The outermost AND needs no line of its own. */
 	if (n && n->kind == SQL_N_AND)
 		chain_parts(b, n, SQL_N_AND, 0);
@@ -255,12 +267,12 @@ int sql_why_new(struct sl_slice text, enum sql_dialect dialect, int64_t element,
 	*out = NULL;
 	sl_arena_init(&why->arena, 4096);
 	sl_arena_init(&scratch, 8192);
-	struct sql_front front = {.text = sl_arena_dup(&scratch, text), .arena = &scratch, .err = err};
+	struct sql_front front = {
+	    .text = sl_arena_dup(&scratch, text), .arena = &scratch, .err = err, .dialect = dialect};
 	front.whole = front.text;
 	struct sql_statement *s = sql_parse(&front);
 	if (s) {
-		struct why_build b = {
-		    .why = why, .s = s, .text = front.text, .dialect = dialect, .element = s->foreach ? element : -1};
+		struct why_build b = {.why = why, .s = s, .text = front.text, .dialect = dialect, .element = element};
 		if (element < 0 || s->foreach) build(&b);
 		*out = why;
 	} else {

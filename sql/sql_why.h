@@ -45,8 +45,10 @@ struct sql_why {
 	bool has_incase;
 };
 
-/* The parts of WHERE; or, element >= 0, those of INCASE for that element of FOREACH's array (from 0). No parts: there is no
- * such condition. Fails as sql_compile() does for what is not grammatical. */
+/* The parts of WHERE (SQL_WHY_WHERE); those of INCASE for an element of FOREACH's array, counted from 0; or what SELECT gives out
+ * (SQL_WHY_COLUMNS), each column as a CONDITION. No parts: there is no such thing. Fails as sql_compile() does for what is not
+ * grammatical. */
+enum { SQL_WHY_WHERE = -1, SQL_WHY_COLUMNS = -2 };
 int sql_why_new(struct sl_slice text, enum sql_dialect dialect, int64_t element, struct sql_why **out,
 		struct sl_err *err);
 void sql_why_free(struct sql_why *why); /* NULL is fine */

@@ -175,9 +175,9 @@ def statements(maker):
 
 
 def rows_text(answer):
-    """The rows of an answer as they are printed, in order, without reading a number."""
-    begins = answer.index('"rows":[') + len('"rows":[')
-    text, rows, depth, start, quoted, i = answer[begins:], [], 0, 0, False, 0
+    """The rows of an answer as they are printed, in order, without reading a number. In the aws dialect any value is one."""
+    text = answer[answer.index('"rows":[') + len('"rows":['):]
+    rows, depth, start, quoted, i = [], 0, 0, False, 0
     while depth >= 0:
         c = text[i]
         if quoted:
@@ -186,12 +186,13 @@ def rows_text(answer):
         elif c == '"':
             quoted = True
         elif c in "{[":
-            start = i if depth == 0 else start
             depth += 1
         elif c in "}]":
             depth -= 1
-            if depth == 0:
-                rows.append(text[start:i + 1])
+        if not quoted and (depth < 0 or (depth == 0 and c == ",")):
+            if i > start:
+                rows.append(text[start:i])
+            start = i + 1
         i += 1
     return rows
 
