@@ -13,6 +13,7 @@ when it comes in and once for each delivery. A difference under a fifth on three
 import argparse
 import json
 import os
+import re
 import resource
 import statistics
 import subprocess
@@ -217,6 +218,21 @@ def sqlite(report, options):
     report.row("sqlite, QoS 1, default settings", [round(a), round(b), b / a], 0.15, b / a >= 0.15, "rows/s")
 
 
+# A line of bench_cost: name, nanoseconds, maybe a limit, how many times as long a tree takes.
+COST_LINE = re.compile(r"(.{44}) +([\d.]+) ns(?: +limit +(\d+) ns.*: (within|MISSED))?.* ([\d.]+) times$")
+
+
+def cost(report, options):
+    if not options.wants("cost"):
+        return
+    report.head("cost of one rule, ns", "all", "tree/ours", "limit")
+    program = Path(harness.BIN).parent / "bench/bench_cost"
+    done = subprocess.run([program], capture_output=True, text=True, check=False)
+    for line in filter(None, map(COST_LINE.match, done.stdout.splitlines())):
+        name, ns, limit, verdict, ratio = line.groups()
+        report.row(name.strip(), [float(ns), float(ratio)], limit, verdict and verdict == "within", "ns")
+
+
 def machine():
     with open("/proc/cpuinfo", encoding="utf-8") as f:
         model = next((line.split(":")[1].strip() for line in f if line.startswith("model name")), "unknown")
@@ -225,7 +241,8 @@ def machine():
 
 def main():
     args = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    args.add_argument("groups", nargs="*", help="beginnings of names: fanin pairs fanout wild paced idle rules sqlite")
+    args.add_argument("groups", nargs="*",
+                      help="beginnings of names: fanin pairs fanout wild paced idle cost rules sqlite")
     args.add_argument("--rounds", type=int, default=3)
     args.add_argument("--scale", type=float, default=1.0, help="times the number of messages")
     args.add_argument("--json", metavar="FILE", help="results for comparing")
@@ -233,7 +250,7 @@ def main():
     options.wants = lambda name: not options.groups or any(name.startswith(g) for g in options.groups)
     report = Report()
     print(machine())
-    for group in (ratios, paced, idle, rules, sqlite):
+    for group in (ratios, paced, idle, cost, rules, sqlite):
         group(report, options)
     if options.json:
         result = {"machine": machine(), "rounds": options.rounds, "scale": options.scale, "rows": report.rows}
