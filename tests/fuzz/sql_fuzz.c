@@ -1,9 +1,11 @@
 /* sql_fuzz.c: arbitrary text through the whole front end; what compiles is explained and run on a few events, and serves
- * as a template too. Seeds: corpus/sql. */
+ * as a template too. What it remembers lasts for these events; windows end with the last. Seeds: corpus/sql. */
 #include <stdint.h>
 
 #include "sql.h"
 #include "sql_row.h"
+#include "sql_state.h"
+#include "sql_window.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
@@ -42,6 +44,9 @@ static const char *const payloads[] = {
 struct sink {
 	struct sql_template *template;
 	struct sl_buf out;
+	struct sql_state state;
+	struct sql_windows *windows; /* of a program with GROUP BY */
+	int64_t now_ms;
 };
 
 static int on_row(void *arg, struct sql_vm *vm, const struct sql_out *row) {
@@ -58,14 +63,35 @@ static int on_row(void *arg, struct sql_vm *vm, const struct sql_out *row) {
 	return SL_OK;
 }
 
+static int on_message(void *arg, struct sql_vm *vm, const struct sql_out *row) {
+	struct sink *s = arg;
+	return s->windows ? sql_windows_add(s->windows, vm, row, s->now_ms, 0) : on_row(arg, vm, row);
+}
+
+static void end_windows(struct sql_vm *vm, const struct sql_program *p, struct sink *sink) {
+	struct sl_arena arena;
+	struct sql_window_row row;
+	sl_arena_init(&arena, 1024);
+	while (sink->windows && sql_windows_next(sink->windows, INT64_MAX, &arena, &row)) {
+		struct sql_input in = {.event = &row, .now_ms = row.end_ms, .state = &sink->state};
+		(void)sql_run(vm, sql_program_window(p)->out, &in, on_row, sink);
+		sl_arena_reset(&arena);
+	}
+	sl_arena_fini(&arena);
+}
+
 static void run(struct sql_vm *vm, const struct sql_program *p, const struct jpath_set *set, size_t n,
 		struct sink *sink) {
 	for (size_t i = 0; i < SL_ARRAY_LEN(payloads); i++) {
 		struct sl_slice payload = slice_from_str(payloads[i]);
 		struct jpath_hit hits[256] = {{.kind = JKIND_ABSENT}};
-		struct sql_input in = {.event = &payload, .payload = payload, .hits = hits, .now_ms = 1700000000123};
+		struct sql_input in = {.event = &payload,
+				       .payload = payload,
+				       .hits = hits,
+				       .now_ms = sink->now_ms += 700,
+				       .state = &sink->state};
 		if (n) in.payload_status = jpath_extract(set, payload, hits);
-		enum sql_outcome o = sql_run(vm, p, &in, on_row, sink);
+		enum sql_outcome o = sql_run(vm, p, &in, on_message, sink);
 		sl_assert(o != SQL_FAILED || sql_vm_error(vm)->text);
 	}
 }
@@ -88,7 +114,16 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
 	const struct jpath *paths = sql_program_paths(p, &n);
 	if (n <= 256 && jpath_set_new(paths, n, &set) == SL_OK) {
 		struct sql_vm *vm = sql_vm_new();
+		struct sql_memory memory;
+		sql_memory_init(&memory, 1 << 20);
+		struct sql_store *store = sql_store_new(&memory, 0);
+		sink.state = (struct sql_state){.kv = store, .dict = store, .rule = store};
+		sink.now_ms = 1700000000123;
+		if (sql_program_window(p)) sink.windows = sql_windows_new(sql_program_window(p), &memory, 2);
 		run(vm, p, set, n, &sink);
+		end_windows(vm, p, &sink);
+		sql_windows_free(sink.windows);
+		sql_store_free(store);
 		sql_vm_free(vm);
 	}
 	jpath_set_free(set);
