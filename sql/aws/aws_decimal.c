@@ -124,10 +124,24 @@ static void strip(struct aws_decimal *d) {
 		*d = (struct aws_decimal){0};
 		return;
 	}
-	while ((uint64_t)d->digits % 2 == 0 && d->digits % 10 == 0) {
+	while (d->digits > UINT64_MAX && (uint64_t)d->digits % 2 == 0 && d->digits % 10 == 0) {
 		d->digits /= 10;
 		d->exponent++;
 	}
+	if (d->digits > UINT64_MAX) return;
+	uint64_t v = (uint64_t)d->digits;
+	for (; v % 10 == 0; v /= 10) d->exponent++;
+	d->digits = v;
+}
+
+/* What 34 digits hold, at an exponent far from the limits. */
+static bool exact_result(u128 digits, int exponent, bool negative, struct aws_decimal *out) {
+	*out = (struct aws_decimal){.digits = digits, .exponent = exponent, .negative = negative};
+	strip(out);
+	return true;
+}
+static bool is_short(const struct aws_decimal *a) {
+	return a->digits <= UINT64_MAX && a->exponent > -400 && a->exponent < 400;
 }
 
 /* Rounds to 34 digits; `sticky`: something not 0 stood behind v. Then v has at least 35 digits. */
@@ -193,7 +207,29 @@ static bool take_exponent(struct sl_slice s, int64_t *out) {
 	return true;
 }
 
+/* Most numbers: up to 18 digits, maybe a sign and a point. */
+static bool parse_short(struct sl_slice s, struct aws_decimal *out) {
+	bool negative = s.n && s.p[0] == '-';
+	size_t i = negative, point = 0;
+	uint64_t v = 0;
+	if (s.n < i + 1 || s.n > 19 || !digit(s.p[i])) return false;
+	for (; i < s.n; i++) {
+		if (digit(s.p[i]))
+			v = v * 10 + (uint64_t)(s.p[i] - '0');
+		else if (s.p[i] == '.' && !point)
+			point = i + 1;
+		else
+			return false;
+	}
+	if (point == s.n) return false;
+	return exact_result(v, point ? -(int)(s.n - point) : 0, negative, out);
+}
+
 bool aws_decimal_parse(struct sl_slice s, struct aws_decimal *out, bool *exact) {
+	if (parse_short(s, out)) {
+		if (exact) *exact = true;
+		return true;
+	}
 	struct reading r = {0};
 	bool negative = s.n && s.p[0] == '-';
 	size_t i = negative;
@@ -233,10 +269,12 @@ bool aws_decimal_from_double(double d, struct aws_decimal *out) {
 static size_t put_digits(u128 v, char *out) {
 	char reversed[40];
 	size_t n = 0;
+	for (; v > UINT64_MAX; v /= 10) reversed[n++] = (char)('0' + (int)(v % 10));
+	uint64_t rest = (uint64_t)v;
 	do {
-		reversed[n++] = (char)('0' + (int)(v % 10));
-		v /= 10;
-	} while (v);
+		reversed[n++] = (char)('0' + (int)(rest % 10));
+		rest /= 10;
+	} while (rest);
 	for (size_t i = 0; i < n; i++) out[i] = reversed[n - 1 - i];
 	return n;
 }
@@ -282,6 +320,11 @@ bool aws_decimal_add(const struct aws_decimal *a, const struct aws_decimal *b, s
 		b = t;
 	}
 	int shift = a->exponent - b->exponent, have = count_digits(a->digits);
+	if (is_short(a) && is_short(b) && have + shift <= 32) { /* as most are: below 10^33 */
+		u128 x = a->digits * power10(shift), y = b->digits;
+		if (a->negative == b->negative) return exact_result(x + y, b->exponent, a->negative, out);
+		return exact_result(x >= y ? x - y : y - x, b->exponent, x >= y ? a->negative : b->negative, out);
+	}
 	struct wide x = widen(a->digits), y = widen(b->digits);
 	int exponent = b->exponent;
 	if (have + shift > 76) { /* b lies far behind the last digit of the result: only that it is there counts */
@@ -304,6 +347,11 @@ bool aws_decimal_add(const struct aws_decimal *a, const struct aws_decimal *b, s
 }
 
 bool aws_decimal_mul(const struct aws_decimal *a, const struct aws_decimal *b, struct aws_decimal *out) {
+	if (is_short(a) && is_short(b)) {
+		u128 product = a->digits * b->digits;
+		if (product < power10(AWS_DECIMAL_DIGITS))
+			return exact_result(product, a->exponent + b->exponent, a->negative != b->negative, out);
+	}
 	return settle(wide_product(a->digits, b->digits), (int64_t)a->exponent + b->exponent,
 		      a->negative != b->negative, false, out);
 }
@@ -313,6 +361,15 @@ bool aws_decimal_div(const struct aws_decimal *a, const struct aws_decimal *b, s
 	if (a->digits == 0) {
 		*out = (struct aws_decimal){0};
 		return true;
+	}
+	if (is_short(a) && is_short(b)) { /* maybe it comes out even */
+		int room = 18 - count_digits(a->digits);
+		if (room > 0) {
+			uint64_t x = (uint64_t)a->digits * powers[room], y = (uint64_t)b->digits;
+			if (x % y == 0)
+				return exact_result(x / y, a->exponent - b->exponent - room, a->negative != b->negative,
+						    out);
+		}
 	}
 	int scale = AWS_DECIMAL_DIGITS + 2 + count_digits(b->digits) - count_digits(a->digits);
 	if (scale < 0) scale = 0;

@@ -1,5 +1,6 @@
 /* aws_time_write.c: dates by Joda-Time's patterns; see aws_time.h. */
 #include "aws_time.h"
+#include "conv.h"
 #include "sql_calendar.h"
 
 const char *const aws_month_names[12] = {"January", "February", "March",     "April",   "May",      "June",
@@ -63,8 +64,11 @@ static struct moment moment_of(int64_t ms, const struct aws_zone *zone) {
 }
 
 static void put_number(struct sl_buf *out, int64_t v, size_t least) {
-	sl_buf_printf(out, "%s%0*llu", v < 0 ? "-" : "", (int)least,
-		      (unsigned long long)(v < 0 ? 0 - (uint64_t)v : (uint64_t)v));
+	char text[SL_FORMAT_I64_MAX];
+	size_t n = sl_format_u64(v < 0 ? 0 - (uint64_t)v : (uint64_t)v, text);
+	if (v < 0) sl_buf_put(out, '-');
+	for (size_t i = n; i < least; i++) sl_buf_put(out, '0');
+	sl_buf_append(out, text, n);
 }
 static void put_year(struct sl_buf *out, int64_t year, size_t count) {
 	if (count == 2)
@@ -77,8 +81,10 @@ static void put_name(struct sl_buf *out, const char *name, size_t count) {
 }
 static void put_offset(struct sl_buf *out, int32_t offset, bool colon) {
 	int32_t v = offset < 0 ? -offset : offset;
-	sl_buf_printf(out, "%c%02d%s%02d", offset < 0 ? '-' : '+', (int)(v / 3600), colon ? ":" : "",
-		      (int)(v / 60 % 60));
+	sl_buf_put(out, offset < 0 ? '-' : '+');
+	put_number(out, v / 3600, 2);
+	if (colon) sl_buf_put(out, ':');
+	put_number(out, v / 60 % 60, 2);
 }
 
 /* z: letters where people use them. Full names (zzzz) are no part of tzdata; UTC's is known. */

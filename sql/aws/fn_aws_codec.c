@@ -7,7 +7,7 @@ static bool is_base64(const struct sql_value *mode) {
 }
 
 static int fn_encode(struct sql_call *c, const struct sql_value *a, uint32_t n, struct sql_value *out) {
-	struct sl_slice s;
+	struct sl_slice s = SL_SLICE_EMPTY;
 	if (n != 2 || !is_base64(&a[1])) return aws_undefined(out);
 	int r = aws_texts(c, a, 1, 1, &s);
 	if (r <= 0) return r < 0 ? r : aws_undefined(out);
@@ -17,7 +17,7 @@ static int fn_encode(struct sql_call *c, const struct sql_value *a, uint32_t n, 
 }
 
 static int fn_decode(struct sql_call *c, const struct sql_value *a, uint32_t n, struct sql_value *out) {
-	struct sl_slice s;
+	struct sl_slice s = SL_SLICE_EMPTY;
 	if (n != 2 || !is_base64(&a[1])) return aws_undefined(out);
 	int r = aws_texts(c, a, 1, 1, &s);
 	if (r <= 0) return r < 0 ? r : aws_undefined(out);

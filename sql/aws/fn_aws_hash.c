@@ -54,7 +54,7 @@ static void md2(struct sl_slice bytes, uint8_t out[16]) {
 /* ---- functions ---- */
 
 static int fn_md2(struct sql_call *c, const struct sql_value *a, uint32_t n, struct sql_value *out) {
-	struct sl_slice s;
+	struct sl_slice s = SL_SLICE_EMPTY;
 	uint8_t digest[16];
 	int r = aws_texts(c, a, n, 1, &s);
 	if (r <= 0) return r < 0 ? r : aws_undefined(out);
@@ -66,7 +66,7 @@ static int fn_md2(struct sql_call *c, const struct sql_value *a, uint32_t n, str
 
 #define DIGEST(name, algorithm)                                                                                        \
 	static int fn_##name(struct sql_call *c, const struct sql_value *a, uint32_t n, struct sql_value *out) {       \
-		struct sl_slice s;                                                                                     \
+		struct sl_slice s = SL_SLICE_EMPTY;                                                                    \
 		int r = aws_texts(c, a, n, 1, &s);                                                                     \
 		if (r <= 0) return r < 0 ? r : aws_undefined(out);                                                     \
 		return sql_call_digest(c, algorithm, s, out);                                                          \

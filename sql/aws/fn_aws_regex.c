@@ -12,7 +12,7 @@ static int expression(struct sql_call *c, const struct sql_value *a, uint32_t n,
 }
 
 static int fn_matches(struct sql_call *c, const struct sql_value *a, uint32_t n, struct sql_value *out) {
-	struct sl_slice s[2];
+	struct sl_slice s[2] = {{0}};
 	const struct sql_regex *re;
 	struct sql_regex_match m;
 	int r = expression(c, a, n, 2, s, &re);
@@ -23,7 +23,7 @@ static int fn_matches(struct sql_call *c, const struct sql_value *a, uint32_t n,
 }
 
 static int fn_substr(struct sql_call *c, const struct sql_value *a, uint32_t n, struct sql_value *out) {
-	struct sl_slice s[2], found;
+	struct sl_slice s[2] = {{0}}, found;
 	const struct sql_regex *re;
 	struct sql_regex_match m;
 	int r = expression(c, a, n, 2, s, &re);
@@ -36,7 +36,7 @@ static int fn_substr(struct sql_call *c, const struct sql_value *a, uint32_t n, 
 }
 
 static int fn_replace(struct sql_call *c, const struct sql_value *a, uint32_t n, struct sql_value *out) {
-	struct sl_slice s[3];
+	struct sl_slice s[3] = {{0}};
 	const struct sql_regex *re;
 	int r = expression(c, a, n, 3, s, &re);
 	if (r <= 0) return r < 0 ? r : aws_undefined(out);

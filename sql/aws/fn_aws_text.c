@@ -19,7 +19,7 @@ int aws_texts(struct sql_call *c, const struct sql_value *a, uint32_t n, uint32_
 
 /* Takes `want` texts into s, or leaves the function. */
 #define TEXTS(want)                                                                                                    \
-	struct sl_slice s[want];                                                                                       \
+	struct sl_slice s[want] = {{0}};                                                                               \
 	int got = aws_texts(c, a, n, want, s);                                                                         \
 	if (got < 0) return got;                                                                                       \
 	if (got == 0) return aws_undefined(out)
@@ -52,7 +52,7 @@ static int fn_numbytes(struct sql_call *c, const struct sql_value *a, uint32_t n
 }
 
 static int fn_substring(struct sql_call *c, const struct sql_value *a, uint32_t n, struct sql_value *out) {
-	struct sl_slice s;
+	struct sl_slice s = SL_SLICE_EMPTY;
 	struct sql_value at[2] = {sql_int(0), sql_int(INT64_MAX)};
 	if (n < 2 || n > 3) return aws_undefined(out);
 	int r = aws_texts(c, a, 1, 1, &s);
@@ -119,7 +119,7 @@ static int fn_rtrim(struct sql_call *c, const struct sql_value *a, uint32_t n, s
 
 static int pad(struct sql_call *c, const struct sql_value *a, uint32_t n, bool left, struct sql_value *out) {
 	enum { PAD_MAX = 1000 };
-	struct sl_slice s;
+	struct sl_slice s = SL_SLICE_EMPTY;
 	struct sql_value count = sql_null();
 	if (n != 2) return aws_undefined(out);
 	int r = aws_texts(c, a, 1, 1, &s);

@@ -3,7 +3,7 @@
 #include "aws_time.h"
 
 static int fn_parse_time(struct sql_call *c, const struct sql_value *a, uint32_t n, struct sql_value *out) {
-	struct sl_slice pattern, name = SL_SLICE_LIT("UTC");
+	struct sl_slice pattern = SL_SLICE_EMPTY, name = SL_SLICE_LIT("UTC");
 	struct sql_value ms = sql_null();
 	struct aws_zone zone;
 	if (n < 2 || n > 3) return aws_undefined(out);
@@ -26,7 +26,7 @@ static int prepare_zone(struct sql_call *c, const struct sql_value *const *arg, 
 }
 
 static int fn_time_to_epoch(struct sql_call *c, const struct sql_value *a, uint32_t n, struct sql_value *out) {
-	struct sl_slice s[2];
+	struct sl_slice s[2] = {{0}};
 	int64_t ms;
 	int r = aws_texts(c, a, n, 2, s);
 	if (r <= 0) return r < 0 ? r : aws_undefined(out);
