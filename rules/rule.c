@@ -5,19 +5,20 @@
 #include "mem.h"
 #include "rule_functions.h"
 
-int rule_new(struct sl_slice id, struct sl_slice text, enum sql_dialect dialect, struct rule **out,
+int rule_new(struct sl_slice id, struct sl_slice text, const struct rule_language *language, struct rule **out,
 	     struct sl_err *err) {
+	static const struct rule_language standard = {.dialect = SQL_STANDARD};
+	if (!language) language = &standard;
 	*out = NULL;
 	rule_functions_register();
-	if (dialect == SQL_AWS) {
-		return sl_err_set(err, SL_EUNSUPPORTED,
-				  "dialect aws is not in this build yet; write the rule in the standard dialect");
-	}
-	struct event_sources *sources = event_sources_new(dialect);
-	struct sql_compile_opts opts = {.dialect = dialect,
+	struct event_sources *sources = event_sources_new(language->dialect);
+	struct sql_compile_opts opts = {.dialect = language->dialect,
 					.source = event_source_find,
 					.source_arg = sources,
-					.text_max = RULE_TEXT_BYTES_MAX};
+					.text_max = RULE_TEXT_BYTES_MAX,
+					.sql_version = language->sql_version,
+					.decimal_division = language->decimal_division,
+					.warnings = language->warnings};
 	struct sql_program *program = NULL;
 	int rc = sql_compile(text, &opts, &program, err);
 	if (rc != SL_OK) {
@@ -28,7 +29,7 @@ int rule_new(struct sl_slice id, struct sl_slice text, enum sql_dialect dialect,
 	struct rule *r = SL_NEW(struct rule);
 	r->id = slice_dup(id);
 	r->text = slice_dup(text);
-	r->dialect = dialect;
+	r->dialect = language->dialect;
 	r->enabled = true;
 	r->sources = sources;
 	r->program = program;
@@ -43,6 +44,7 @@ void rule_free(struct rule *r) {
 	sql_program_free(r->program);
 	event_sources_free(r->sources);
 	rule_stats_unref(r->stats);
+	rule_memory_unref(r->memory);
 	sl_free(r->id);
 	sl_free(r->description);
 	sl_free(r->text);

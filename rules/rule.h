@@ -7,6 +7,7 @@
 
 #include "action.h"
 #include "err.h"
+#include "rule_memory.h"
 #include "rule_stats.h"
 #include "sql.h"
 
@@ -21,12 +22,22 @@ struct rule {
 	struct sql_program *program;
 	struct rule_action *actions;
 	size_t action_count;
-	struct rule_stats *stats; /* a reference; NULL until the set is complete */
+	struct rule_stats *stats;   /* a reference; NULL until the set is complete */
+	struct rule_memory *memory; /* the same; NULL also when it remembers nothing */
 };
 
-/* Compiles the text only; actions are added by rule_conf.c before the set is complete. On failure *out is NULL and err has
+/* What the text is written in. */
+struct rule_language {
+	enum sql_dialect dialect;
+	const char *sql_version; /* aws; NULL: 2016-03-23 */
+	bool decimal_division;   /* aws: 5 / 2 is 2.5 */
+	struct sl_buf *warnings; /* as sql_compile_opts has them; NULL: not wanted */
+};
+
+/* language NULL: the standard dialect. Compiles the text only; actions are added by rule_conf.c before the set is complete. On failure *out is NULL and err has
  * line and column within the text. */
-int rule_new(struct sl_slice id, struct sl_slice text, enum sql_dialect dialect, struct rule **out, struct sl_err *err);
+int rule_new(struct sl_slice id, struct sl_slice text, const struct rule_language *language, struct rule **out,
+	     struct sl_err *err);
 void rule_free(struct rule *r); /* NULL is fine */
 
 #endif

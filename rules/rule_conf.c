@@ -1,18 +1,20 @@
 /* rule_conf.c: see rule_conf.h. */
 #include "rule_conf.h"
 
+#include "log.h"
 #include "mem.h"
 #include "rule_conf_int.h"
 #include "schema.h"
 #include "utf8.h"
 
 struct rule_options {
-	char *description, *sql, *lua;
-	int dialect;
+	char *description, *sql, *sql_version, *lua;
+	int dialect, int_division;
 	bool enabled;
 	json_t *actions;
 };
 
+static const char *const division_names[] = {"int", "decimal", NULL};
 static const char *const dialect_names[] = {[SQL_STANDARD] = "standard", [SQL_AWS] = "aws", NULL};
 
 const struct conf_field rule_fields[] = {
@@ -34,7 +36,22 @@ const struct conf_field rule_fields[] = {
      .at = offsetof(struct rule_options, dialect),
      .def = "standard",
      .names = dialect_names,
-     .doc = "The language the SQL is written in; `aws` is not in this build yet."},
+     .doc = "The language the SQL is written in (sql/language.md, sql/aws.md)."},
+    {.name = "sql_version",
+     .type = CONF_STRING,
+     .flags = CONF_ADVANCED,
+     .at = offsetof(struct rule_options, sql_version),
+     .max = 16,
+     .doc = "Of the aws dialect: 2016-03-23 (when left out), 2015-10-08 (whole decimals keep their .0; what it did not "
+	    "have works and is told in the log) or beta (the same as 2016-03-23).",
+     .example = "2016-03-23"},
+    {.name = "int_division",
+     .type = CONF_ENUM,
+     .flags = CONF_ADVANCED,
+     .at = offsetof(struct rule_options, int_division),
+     .def = "int",
+     .names = division_names,
+     .doc = "Of the aws dialect: what 5 / 2 is, 2 (`int`) or 2.5 (`decimal`)."},
     {.name = "enabled",
      .type = CONF_BOOL,
      .at = offsetof(struct rule_options, enabled),
@@ -78,17 +95,20 @@ static void load_sql(struct rule_load *load, const struct rule_options *options,
 	if (!options->sql) return;
 	struct sl_err err = SL_ERR_INIT;
 	char *sql_path = yaml_path_key(path, "sql");
-	int rc = rule_new(slice_from_str(load->id), slice_from_str(options->sql), (enum sql_dialect)options->dialect,
-			  &load->rule, &err);
+	struct sl_buf warnings = SL_BUF_INIT;
+	struct rule_language language = {.dialect = (enum sql_dialect)options->dialect,
+					 .sql_version = options->sql_version,
+					 .decimal_division = options->int_division == 1,
+					 .warnings = &warnings};
+	int rc = rule_new(slice_from_str(load->id), slice_from_str(options->sql), &language, &load->rule, &err);
 	load->program = load->rule ? load->rule->program : NULL;
 	if (rc != SL_OK) {
 		struct conf_at at = {load->doc, sql_path};
-		/* It is the dialect that is wrong then, not the text. */
-		char *dialect_path = yaml_path_key(path, "dialect");
-		if (rc == SL_EUNSUPPORTED && options->dialect == SQL_AWS) at.path = dialect_path;
 		rule_load_failed(load, conf_report_text(load->report, at, &err));
-		sl_free(dialect_path);
 	}
+	if (warnings.n)
+		log_warn(LOG_RULE, "written for an older version", "rule=%s sql=%s", load->id, sl_buf_cstr(&warnings));
+	sl_buf_fini(&warnings);
 	sl_err_fini(&err);
 	sl_free(sql_path);
 }

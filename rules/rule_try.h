@@ -45,7 +45,11 @@ void rule_try_free(struct rule_try *t);                                         
 /* Runs the rule on ev. `result` is made empty first. */
 void rule_try_run(struct rule_try *t, const struct rules_event *ev, struct rule_try_result *result);
 
-/* All of it for one message: takes over r; *rows gets the rows appended as JSON objects, one a line. */
+/* Rules with GROUP BY: a message's run gives no rows of its own, but those of windows that have ended by its time. This gives
+ * what has ended at now_ms; INT64_MAX: all that is open. `result` is made empty first; without windows it stays so. */
+void rule_try_advance(struct rule_try *t, int64_t now_ms, struct rule_try_result *result);
+
+/* All of it for one message, windows ending right after it: takes over r; *rows gets the rows appended as JSON objects, one a line. */
 enum rule_try_outcome rule_try(struct rule *r, const struct rules_event *ev, const char *node, struct sl_buf *rows,
 			       struct sl_err *err);
 

@@ -59,6 +59,13 @@ static void rule_stats_adopt(struct rule *r, const struct rule *before, struct c
 	for (size_t i = 0; i < r->action_count; i++) action_stats_adopt(&r->actions[i], before, &rooms[1], workers);
 }
 
+/* What an enabled rule remembers stays while it says the same. */
+static void rule_memory_adopt(struct rule *r, const struct rule *before, struct rule_state *state) {
+	if (!state || !r->enabled || r->memory) return;
+	bool same = before && before->memory && before->dialect == r->dialect && strcmp(before->text, r->text) == 0;
+	r->memory = same ? rule_memory_ref(before->memory) : rule_memory_new(r->program, state, RULE_STRIPES);
+}
+
 static struct id_slot *id_find(const struct ruleset *set, struct sl_slice id) {
 	return set && set->by_id ? id_map_find(set->by_id, sl_hash(id), id) : NULL;
 }
@@ -102,6 +109,7 @@ void ruleset_complete(struct ruleset *set, const struct ruleset *before, size_t 
 		struct sl_slice id = slice_from_str(r->id);
 		const struct id_slot *old = id_find(before, id);
 		rule_stats_adopt(r, old ? old->rule : NULL, rooms, workers);
+		rule_memory_adopt(r, old ? old->rule : NULL, set->state);
 		for (size_t k = 0; k < r->action_count; k++)
 			if (r->actions[k].kind == ACTION_CONNECTOR)
 				r->actions[k].connector.slot = set->connector_slots++;

@@ -20,6 +20,11 @@ struct try_case {
 	struct sl_slice sql, topic, payload, clientid, username, dialect;
 	struct sl_slice user_properties; /* as in a packet */
 	int64_t qos, timestamp;          /* timestamp < 0: now */
+	/* of the aws dialect; empty: as when the broker knows nothing of it */
+	struct sl_slice rule; /* its name, for $aws/rules/RULE/...; empty: whatever the topic says */
+	struct sl_slice sql_version, accountid, principal, sourceip, traceid;
+	struct sl_slice content_type, response_topic, correlation_data;
+	bool not_mqtt, utf8_data, decimal_division;
 };
 #define TRY_CASE_INIT                                                                                                  \
 	{ .clientid = SL_SLICE_LIT("sluice-sql"), .dialect = SL_SLICE_LIT("standard"), .timestamp = -1 }

@@ -60,6 +60,44 @@ static void put_result(struct jwrite *w, const struct try_case *c) {
 	sl_err_fini(&err);
 }
 
+/* [["key", "value"], ...] as in a packet [MQTT-3.3.2.3.7]; what is no such pair is left out. */
+static void put_user_properties(const json_t *pairs, struct sl_buf *out) {
+	size_t i;
+	json_t *pair;
+	json_array_foreach((json_t *)(uintptr_t)pairs, i, pair) {
+		const json_t *text[2] = {json_array_get(pair, 0), json_array_get(pair, 1)};
+		if (!json_is_string(text[0]) || !json_is_string(text[1])) continue;
+		if (json_string_length(text[0]) > UINT16_MAX || json_string_length(text[1]) > UINT16_MAX) continue;
+		sl_buf_put(out, 0x26);
+		for (int k = 0; k < 2; k++) {
+			sl_buf_put_u16be(out, (uint16_t)json_string_length(text[k]));
+			sl_buf_append(out, json_string_value(text[k]), json_string_length(text[k]));
+		}
+	}
+}
+
+/* What a message has beside topic and payload, as the aws dialect sees it. `made` holds what is not in the line itself. */
+static void case_aws(const json_t *object, struct try_case *c, struct sl_buf *made) {
+	const json_t *mqtt5 = json_object_get(object, "mqtt5");
+	c->rule = member_text(object, "rule", SL_SLICE_EMPTY);
+	c->sql_version = member_text(object, "sqlver", SL_SLICE_EMPTY);
+	c->accountid = member_text(object, "accountid", SL_SLICE_EMPTY);
+	c->principal = member_text(object, "principal", SL_SLICE_EMPTY);
+	c->traceid = member_text(object, "traceid", SL_SLICE_EMPTY);
+	c->decimal_division = slice_equal_str(member_text(object, "int_division", SL_SLICE_EMPTY), "decimal");
+	c->not_mqtt = !slice_equal_str(member_text(object, "protocol", SL_SLICE_LIT("mqtt")), "mqtt");
+	c->content_type = member_text(mqtt5, "content_type", SL_SLICE_EMPTY);
+	c->response_topic = member_text(mqtt5, "response_topic", SL_SLICE_EMPTY);
+	c->correlation_data = member_text(mqtt5, "correlation_data", SL_SLICE_EMPTY);
+	c->utf8_data = slice_equal_str(member_text(mqtt5, "format_indicator", SL_SLICE_EMPTY), "UTF8_DATA");
+	put_user_properties(json_object_get(object, "user_properties"), made);
+	size_t properties = made->n;
+	struct sl_slice ip = member_text(object, "sourceip", SL_SLICE_EMPTY);
+	if (ip.n) sl_buf_printf(made, slice_find_byte(ip, ':') < 0 ? "%.*s:1883" : "[%.*s]:1883", SL_SLICE_ARG(ip));
+	c->user_properties = slice_sub(sl_buf_slice(made), 0, properties);
+	c->sourceip = slice_from(sl_buf_slice(made), properties);
+}
+
 /* False when the line is no case; the answer says so too. */
 static bool line_answer(struct sl_slice line, struct sl_buf *out) {
 	json_error_t why;
@@ -83,7 +121,10 @@ static bool line_answer(struct sl_slice line, struct sl_buf *out) {
 		    .qos = member_number(object, "qos", 0),
 		    .timestamp = member_number(object, "timestamp", -1),
 		};
+		struct sl_buf made = SL_BUF_INIT;
+		case_aws(object, &c, &made);
 		put_result(&w, &c);
+		sl_buf_fini(&made);
 	} else {
 		struct sl_err err = SL_ERR_INIT;
 		sl_err_set(&err, SL_EMALFORMED, "the line is not a JSON object: %s",

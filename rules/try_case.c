@@ -1,5 +1,7 @@
 /* try_case.c: see sql_command_int.h. A rule and a message for it: checked, compiled, run. */
+#include "basic_ingest.h"
 #include "clock.h"
+#include "mem.h"
 #include "sql_command_int.h"
 #include "topic.h"
 #include "utf8.h"
@@ -20,7 +22,17 @@ int try_case_compile(const struct try_case *c, struct rule **out, struct sl_err 
 	*out = NULL;
 	int rc = case_dialect(c, &dialect, err);
 	if (rc != SL_OK) return rc;
-	return rule_new(SL_SLICE_LIT("sql"), c->sql, dialect, out, err);
+	struct sl_slice id = SL_SLICE_LIT("sql"), rest;
+	if (c->rule.n)
+		id = c->rule;
+	else if (basic_ingest_split(c->topic, &rest, &rest))
+		basic_ingest_split(c->topic, &id, &rest);
+	char *version = c->sql_version.n ? slice_dup(c->sql_version) : NULL;
+	struct rule_language language = {
+	    .dialect = dialect, .sql_version = version, .decimal_division = c->decimal_division};
+	rc = rule_new(id, c->sql, &language, out, err);
+	sl_free(version);
+	return rc;
 }
 
 int try_case_check_message(const struct try_case *c, struct sl_err *err) {
@@ -37,14 +49,20 @@ void try_case_event(const struct try_case *c, struct rules_event *ev) {
 	    .payload = c->payload,
 	    .clientid = c->clientid,
 	    .username = c->username,
-	    .peer = SL_SLICE_LIT("127.0.0.1:1883"),
+	    .peer = c->sourceip.n ? c->sourceip : SL_SLICE_LIT("127.0.0.1:1883"),
 	    .topic_hash = topic_hash(c->topic),
 	    .at_ms = c->timestamp >= 0 ? c->timestamp : sl_clock_wall_ms(),
 	    .qos = (uint8_t)c->qos,
 	    .user_properties = c->user_properties,
-	    .version = 5,
+	    .version = c->not_mqtt ? 0 : 5,
+	    .principal = c->principal,
+	    .accountid = c->accountid,
+	    .traceid = c->traceid,
+	    .content_type = c->content_type,
+	    .response_topic = c->response_topic,
+	    .correlation_data = c->correlation_data,
 	    .message_expiry_s = -1,
-	    .payload_format = -1,
+	    .payload_format = c->utf8_data ? 1 : -1,
 	};
 }
 

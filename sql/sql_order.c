@@ -38,13 +38,13 @@ static void add(struct cost *sum, struct cost more) {
 static uint32_t own_work(const struct sql_node *n) {
 	switch (n->kind) {
 	case SQL_N_LITERAL: return 0;
+	case SQL_N_QUERY: return COST_PREPARED; /* walks an array */
 	case SQL_N_CALL: return n->fn && n->fn->prepare ? COST_PREPARED : COST_CALL;
 	case SQL_N_METADATA:
 	case SQL_N_SLICE:
 	case SQL_N_RANGE:
 	case SQL_N_LIST:
 	case SQL_N_OBJECT:
-	case SQL_N_QUERY:
 	case SQL_N_EXISTS:
 	case SQL_N_LIKE:
 	case SQL_N_CAST: return COST_MADE;

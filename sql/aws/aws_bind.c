@@ -141,6 +141,7 @@ static struct sql_node *bind_query(struct sql_unit *u, struct sql_node *n) {
 	q->where = bind(u, q->where);
 	bind_fields(u, q);
 	u->aws->scope = scope.outer;
+	n->a = q->source; /* for those who ask what the query reads */
 	return n;
 }
 
@@ -244,7 +245,7 @@ static void fold_statement(struct sql_unit *u, struct sql_statement *s);
 static void fold_queries(struct sql_unit *u, struct sql_node *n) {
 	if (!n) return;
 	if (n->kind == SQL_N_QUERY) fold_statement(u, n->query);
-	if (n->kind == SQL_N_SCOPED || n->kind == SQL_N_ELEMENT) return;
+	if (n->kind == SQL_N_QUERY || n->kind == SQL_N_SCOPED) return;
 	fold_queries(u, n->a);
 	fold_queries(u, n->b);
 	fold_queries(u, n->c);

@@ -392,14 +392,14 @@ int aws_emit_program(struct sql_unit *u) {
 	sql_emit_init(&e, u);
 	p->aws->first_variable = sql_emit_registers(&e, p->aws->n_variables);
 	variables(&e, u->aws->where_reads);
-	if (s->where) condition(&e, s->where, &unmet);
+	if (u->where) condition(&e, u->where, &unmet);
 	p->select_at = sql_emit_here(&e);
 	p->where_paths = p->n_paths;
 	variables(&e, ~u->aws->where_reads);
 	emit_row(&e, s, &whole);
 	sql_emit_step(&e, SQL_OP_HALT, &whole);
 	sql_emit_patch_chain(&e, unmet);
-	sql_emit_step(&e, SQL_OP_REJECT, s->where ? s->where : &whole);
+	sql_emit_step(&e, SQL_OP_REJECT, u->where ? u->where : &whole);
 	if (u->f->status == SL_OK) sql_emit_finish(&e, &p->arena, &p->code);
 	p->code.text = p->text;
 	sql_emit_fini(&e);

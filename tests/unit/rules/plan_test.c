@@ -14,7 +14,7 @@ static void add_rule(struct ruleset *set, const char *sql) {
 	struct sl_err err = SL_ERR_INIT;
 	struct rule *r;
 	char *id = sl_asprintf("r%zu", set->len);
-	if (rule_new(slice_from_str(id), slice_from_str(sql), SQL_STANDARD, &r, &err) != SL_OK)
+	if (rule_new(slice_from_str(id), slice_from_str(sql), NULL, &r, &err) != SL_OK)
 		fail_msg("%s", sl_err_text(&err));
 	sl_free(id);
 	ruleset_add(set, r);

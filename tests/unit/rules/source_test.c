@@ -20,7 +20,7 @@ static void expect_row(const char *sql, const struct rules_event *ev, const char
 	struct sl_err err = SL_ERR_INIT;
 	struct sl_buf rows = SL_BUF_INIT;
 	struct rule *r;
-	if (rule_new(SL_SLICE_LIT("r"), slice_from_str(sql), SQL_STANDARD, &r, &err) != SL_OK)
+	if (rule_new(SL_SLICE_LIT("r"), slice_from_str(sql), NULL, &r, &err) != SL_OK)
 		fail_msg("%s", sl_err_text(&err));
 	if (rule_try(r, ev, "n1", &rows, &err) != RULE_TRY_ROWS) fail_msg("%s", sl_err_text(&err));
 	assert_string_equal(sl_buf_cstr(&rows), expected);
