@@ -564,13 +564,21 @@ uint16_t sql_emit_operand(struct sql_emit *e, struct sql_node *n) {
 	if (n->kind == SQL_N_PLUS) return sql_emit_operand(e, n->a); /* a sign without effect */
 	uint16_t r = standing(e, n);
 	if (r != SQL_NONE) return r;
+	r = sql_emit_known(e, n);
+	if (r != SQL_NONE) return r;
 	r = sql_emit_register(e);
 	sql_emit_into(e, n, r);
+	sql_emit_know(e, n, r);
 	return r;
 }
 
 void sql_emit_into(struct sql_emit *e, struct sql_node *n, uint16_t dst) {
 	if (e->u->f->status != SL_OK) return;
+	uint16_t known = sql_emit_known(e, n);
+	if (known != SQL_NONE) {
+		sql_emit_step3(e, SQL_OP_MOVE, n, dst, known, 0);
+		return;
+	}
 	switch (n->kind) {
 	case SQL_N_LITERAL:
 	case SQL_N_COLUMN:

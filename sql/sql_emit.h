@@ -5,6 +5,12 @@
 
 #include "sql_unit.h"
 
+/* An expression that was computed into a register of its own. */
+struct sql_known {
+	const struct sql_node *n;
+	uint16_t reg;
+};
+
 struct sql_emit {
 	struct sql_unit *u;
 	struct sql_step *steps;
@@ -25,6 +31,8 @@ struct sql_emit {
 	bool *definite;
 	uint16_t *journal;
 	size_t n_journal;
+	struct sql_known known[32];
+	size_t n_known, next_known;
 	bool early; /* WHERE or INCASE: an alias may be wanted before its turn */
 };
 
@@ -55,6 +63,9 @@ uint32_t sql_emit_site(struct sql_emit *e, const struct sql_node *n);
 
 uint16_t sql_emit_operand(struct sql_emit *e, struct sql_node *n);
 void sql_emit_into(struct sql_emit *e, struct sql_node *n, uint16_t dst);
+/* The register that holds this expression on every way to here, or SQL_NONE (sql_common.c); and tells of one that does. */
+uint16_t sql_emit_known(const struct sql_emit *e, const struct sql_node *n);
+void sql_emit_know(struct sql_emit *e, const struct sql_node *n, uint16_t reg);
 /* Jumps that lead to one place not yet known are chained through their ->jump; start with SQL_NO_JUMP. */
 enum { SQL_NO_JUMP = SQL_STEPS_MAX };
 void sql_emit_patch_chain(struct sql_emit *e, uint32_t chain);
