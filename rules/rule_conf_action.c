@@ -182,6 +182,11 @@ static void connector_templates(struct rule_load *load, const char *path, struct
 	}
 	const char *key = sl_action_spec_order_key(a->spec);
 	if (!key) return;
+	/* Rows of windows and of connectors' events have no client. Unless something else is said, all of a rule's stay in
+	 * order. */
+	bool clients = !load->program || (!sql_program_window(load->program) &&
+					  sql_program_has_column(load->program, SL_SLICE_LIT("clientid")));
+	if (!clients && strcmp(key, "${clientid}") == 0) key = "";
 	struct template_text t = {
 	    .text = slice_from_str(key), .target = SQL_TO_TEXT, .action_path = path, .option = "order_key"};
 	a->order_key = template_new(load, &t);

@@ -46,7 +46,7 @@ struct rule_plan *rules_plan_find(struct rules_worker *rw, const struct rules_ev
 
 /* A row of the run that is on. Its values live until the next run; what must not be handed on before the run has ended
  * well waits in rw->rows. */
-static int rows_add(void *arg, struct sql_vm *vm, const struct sql_out *row) {
+int rules_row_add(void *arg, struct sql_vm *vm, const struct sql_out *row) {
 	const struct action_cause *cause = arg;
 	struct rules_worker *rw = cause->rw;
 	const struct rule *r = cause->rule;
@@ -56,6 +56,13 @@ static int rows_add(void *arg, struct sql_vm *vm, const struct sql_out *row) {
 	}
 	rw->rows_made++;
 	return SL_OK;
+}
+
+/* A row of a rule with GROUP BY: the keys, and what is to be added up. Its run counts as produced; rows come when the window
+ * ends (rules_windows.h). */
+static int row_group(void *arg, struct sql_vm *vm, const struct sql_out *row) {
+	const struct action_cause *cause = arg;
+	return sql_windows_add(cause->rule->memory->windows, vm, row, cause->ev->at_ms, cause->ev->hops);
 }
 
 static void run_failed(struct rules_worker *rw, const struct rule_plan_candidate *c, const struct rules_event *ev) {
@@ -80,9 +87,10 @@ static void run_produced(struct rules_worker *rw, const struct rule_plan_candida
 /* An event on its way through the candidates of a plan. */
 struct plan_walk {
 	struct rules_worker *rw;
-	struct rule_plan *plan;
+	const struct rule_plan *plan;
 	struct action_cause cause;
 	struct sql_input in;
+	struct sql_state state;
 	struct rule_pass pass, own; /* the one that candidates share, and that of one who is alone */
 	uint32_t others;            /* candidates that WHERE did not filter */
 };
@@ -114,7 +122,9 @@ static void choose_pass(struct plan_walk *w, const struct rule_plan_candidate *c
 
 static enum sql_outcome run(struct plan_walk *w, const struct rule_plan_candidate *c) {
 	struct rules_worker *rw = w->rw;
-	sql_row_fn on_row = c->acts ? rows_add : rows_count;
+	const struct rule_memory *memory = c->rule->memory;
+	w->state.rule = memory ? memory->store : NULL;
+	sql_row_fn on_row = memory && memory->windows ? row_group : c->acts ? rules_row_add : rows_count;
 	rw->rows_len = rw->rows_made = 0;
 	if (c->constants) {
 		enum sql_outcome outcome = sql_shape_run(rw->vm, c->program, c->constants, &w->in, on_row, &w->cause);
@@ -185,6 +195,8 @@ void rules_plan_run(struct rules_worker *rw, struct rule_plan *plan, const struc
 	    .plan = plan,
 	    .cause = {.rw = rw, .ev = ev, .ticket = ticket},
 	    .in = {.event = &view, .payload = ev->payload, .extract = rule_pass_extract, .now_ms = ev->at_ms}};
+	w.state = rule_memory_state(&rw->rules->state, NULL, ev->clientid);
+	w.in.state = &w.state;
 	plan->events++;
 	if (plan->guards)
 		visit_survivors(&w);
@@ -204,6 +216,10 @@ void rules_plan_publish(struct rules_worker *rw, struct rule_plan *plan, const s
 	rw->ticket = ticket;
 	rules_republish_drain(rw);
 	rw->ticket = NULL;
+}
+
+void rules_connection_closed(struct rules_worker *rw, struct sl_slice clientid) {
+	sql_store_drop_owner(rw->rules->state.dict, clientid);
 }
 
 void rules_eval(struct rules_worker *rw, const struct rules_event *ev, struct sl_ticket *ticket) {

@@ -25,6 +25,7 @@ struct rules *rules_new(const struct rules_opts *opts) {
 		connectors_on_reject(r->connectors, reject_row, r);
 		connectors_on_state(r->connectors, rules_connector_state, r);
 	}
+	rule_state_init(&r->state, opts->state_bytes_max);
 	r->set = ruleset_new();
 	ruleset_complete(r->set, NULL, r->worker_count);
 	return r;
@@ -36,6 +37,7 @@ void rules_free(struct rules *r) {
 	ruleset_unref(r->set);
 	rules_connector_fini(r);
 	sql_vm_free(r->reject_vm);
+	rule_state_fini(&r->state);
 	sl_free(r->workers);
 	sl_free(r->node);
 	sl_free(r);
@@ -43,9 +45,9 @@ void rules_free(struct rules *r) {
 
 int rules_prepare(struct rules *r, const json_t *tree, struct conf_at at, struct connectors_set *connectors,
 		  struct conf_report *report, struct rules_prepared **out) {
-	(void)r;
 	*out = NULL;
 	struct ruleset *set = ruleset_new();
+	set->state = &r->state;
 	int rc = rule_conf_load(tree, at, connectors, report, set);
 	if (rc != SL_OK) {
 		ruleset_unref(set);

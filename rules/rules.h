@@ -52,6 +52,7 @@ struct rules_opts {
 	const char *node;              /* the `node` column; copied */
 	uint32_t worker_count;         /* 0 in a mere check */
 	uint32_t hops_max;             /* 0 = RULES_HOPS_MAX */
+	size_t state_bytes_max;        /* what rules may remember (sql_state.h); 0: SQL_STATE_DEFAULT_MB */
 };
 struct rules *rules_new(const struct rules_opts *opts) sl_warn_unused;
 void rules_free(struct rules *r); /* NULL is fine; its workers are freed before */
@@ -75,6 +76,10 @@ void rules_commit(struct rules *r, struct rules_prepared *p, rules_commit_cb don
 struct rules_worker *rules_worker_new(struct rules *r, size_t index, struct sl_loop *loop,
 				      struct sl_metrics *metrics) sl_warn_unused;
 void rules_worker_free(struct rules_worker *rw); /* NULL is fine */
+
+/* A clean stop: rows of all windows that are open, ended or not, go to the actions. The workers' loops run; nobody publishes
+ * any more. Blocks until it is done. */
+void rules_let_out(struct rules *r);
 
 /* Status pages. Workers stand still only while plain numbers are copied; before it room is made, after it text:
  *
@@ -135,6 +140,9 @@ bool rules_any(const struct rules_worker *rw);
 /* Evaluates the event against the current set. ticket may be NULL for QoS 0. Never fails: failures of rules are
  * counted per rule and kept in their failure ring. */
 void rules_eval(struct rules_worker *rw, const struct rules_event *ev, struct sl_ticket *ticket);
+
+/* The client's connection has ended: what proc_dict_put() kept for it goes. A branch when there is nothing. */
+void rules_connection_closed(struct rules_worker *rw, struct sl_slice clientid);
 
 /* A message whose topic is `$aws/rules/RULE/...` (basic_ingest.h): to that rule and no other. True when it is such a topic:
  * then it is nobody else's. A rule that is not there: counted, logged, true. */

@@ -3,6 +3,7 @@
 #define RULES_INT_H
 
 #include "republish_queue.h"
+#include "rule_memory.h"
 #include "rule_plan.h"
 #include "rules.h"
 #include "topic_cache.h"
@@ -20,11 +21,12 @@ struct rules {
 	struct sl_loop *home;
 	char *node;
 	uint32_t worker_count, hops_max;
-	struct ruleset *set; /* the newest committed; workers may be a moment behind. Never NULL */
+	struct rule_state state; /* what rules remember */
+	struct ruleset *set;     /* the newest committed; workers may be a moment behind. Never NULL */
 	/* worker_count; NULL where none was made yet. Atomic, for the connector loop may have a rejected row to send before
 	 * the workers are there. */
 	struct rules_worker *_Atomic *workers;
-	struct sql_vm *reject_vm; /* the connector loop's: makes messages of rejected rows */
+	struct sql_vm *reject_vm;           /* the connector loop's: makes messages of rejected rows */
 	struct state_letter *_Atomic early; /* changes of connectors that no worker was there for yet, newest first */
 };
 
@@ -39,7 +41,7 @@ struct rules_worker {
 	struct rule_plans plans;
 	struct rule_filters filters; /* room for a look-up */
 	struct bit_tree survivors;   /* of the candidates of a plan; empty between events */
-	struct sl_stage **stages;          /* by action_connector.slot */
+	struct sl_stage **stages;    /* by action_connector.slot */
 	struct sql_vm *vm;
 	struct jpath_hit *hits;
 	size_t hits_cap;
@@ -53,10 +55,15 @@ struct rules_worker {
 	struct sl_metrics *own_metrics; /* when the caller gave none */
 	struct sl_hook stage_hook;
 	struct sl_deferred settle; /* publishes what events have caused */
-	struct rule_plan *kind_plans[EVENT_AWS_FIRST]; /* of events, with plans_known a bit for each that was looked up */
+	struct rule_plan
+	    *kind_plans[EVENT_AWS_FIRST]; /* of events, with plans_known a bit for each that was looked up */
 	uint32_t plans_known;
 	struct sl_buf aws_topic, aws_payload; /* of the event at hand */
 	struct sl_timer sweep_timer;
+	struct sl_timer window_timer; /* rules_windows.h */
+	struct sl_arena window_arena;
+	const struct rule **window_rules; /* those that this worker closes */
+	size_t window_count, window_cap;
 };
 
 /* Lets the worker run `set` from the next message on; forgets everything of the former. */
@@ -73,6 +80,8 @@ struct rule_plan *rules_plan_of(struct rules_worker *rw, struct sl_slice topic) 
 struct rule_plan *rules_plan_find(struct rules_worker *rw, const struct rules_event *ev);
 /* Gives the cache a reference to keep. */
 void rules_plan_keep(struct rules_worker *rw, const struct rules_event *ev, struct rule_plan *plan);
+/* A sql_row_fn: evaluates the rule's actions of the row into rw->rows. arg: struct action_cause. */
+int rules_row_add(void *arg, struct sql_vm *vm, const struct sql_out *row);
 /* Runs the rules of the plan. rules_plan_publish() then lets out what they republish. */
 void rules_plan_run(struct rules_worker *rw, struct rule_plan *plan, const struct rules_event *ev,
 		    struct sl_ticket *ticket);

@@ -62,11 +62,50 @@ static json_t *rule_status(const struct rules_snapshot *s, size_t at, const stru
 	return out;
 }
 
+/* What all rules remember. The numbers are of now: whoever changes them does so with atomic additions. */
+static const struct state_family {
+	const char *name, *family, *help;
+	enum sl_metric_kind kind;
+} state_families[] = {
+    {"bytes", "sluice_state_bytes", "Memory that what rules remember takes.", SL_METRIC_GAUGE},
+    {"bytes_max", "sluice_state_max_bytes", "What it may take (state.max_bytes).", SL_METRIC_GAUGE},
+    {"keys", "sluice_state_keys", "Keys that are kept, groups of open windows among them.", SL_METRIC_GAUGE},
+    {"evicted", "sluice_state_evicted_total", "Keys forgotten at the limit, the longest unused first.",
+     SL_METRIC_COUNTER},
+    {"refused", "sluice_state_refused_total", "Keys and groups refused at the limit: their runs failed.",
+     SL_METRIC_COUNTER},
+    {"window_failed", "sluice_window_rows_failed_total", "Rows of windows that could not be made.", SL_METRIC_COUNTER},
+    {"window_lost", "sluice_window_groups_lost_total", "Groups of open windows that went with a rule that changed.",
+     SL_METRIC_COUNTER},
+};
+
+static void state_numbers(const struct rules_snapshot *s, uint64_t out[SL_ARRAY_LEN(state_families)]) {
+	const struct rule_state *state = &s->from->state;
+	const uint64_t n[] = {atomic_load_explicit(&state->memory.bytes, memory_order_relaxed),
+			      state->memory.bytes_max,
+			      atomic_load_explicit(&state->memory.keys, memory_order_relaxed),
+			      atomic_load_explicit(&state->memory.evicted, memory_order_relaxed),
+			      atomic_load_explicit(&state->memory.refused, memory_order_relaxed),
+			      atomic_load_explicit(&state->window_failed, memory_order_relaxed),
+			      atomic_load_explicit(&state->window_lost, memory_order_relaxed)};
+	_Static_assert(sizeof n == sizeof(uint64_t[SL_ARRAY_LEN(state_families)]), "a number for each family");
+	memcpy(out, n, sizeof n);
+}
+
+static void state_status(const struct rules_snapshot *s, json_t *out) {
+	uint64_t n[SL_ARRAY_LEN(state_families)];
+	json_t *state = json_object();
+	state_numbers(s, n);
+	for (size_t i = 0; i < SL_ARRAY_LEN(n); i++) set_count(state, state_families[i].name, n[i]);
+	json_object_set_new(out, "state", state);
+}
+
 void rules_status(const struct rules_snapshot *s, json_t *out) {
 	json_t *list = json_array();
 	const struct action_copy *a = s->actions;
 	for (size_t i = 0; i < s->set->len; i++) json_array_append_new(list, rule_status(s, i, &a));
 	json_object_set_new(out, "rules", list);
+	state_status(s, out);
 }
 
 /* ---- Prometheus --------------------------------------------------------------------------------------------------- */
@@ -126,4 +165,10 @@ static void action_family_write(const struct rules_snapshot *s, const struct rul
 void rules_prometheus(const struct rules_snapshot *s, struct sl_buf *out) {
 	for (size_t i = 0; i < SL_ARRAY_LEN(rule_families); i++) rule_family_write(s, &rule_families[i], out);
 	for (size_t i = 0; i < SL_ARRAY_LEN(action_families); i++) action_family_write(s, &action_families[i], out);
+	uint64_t n[SL_ARRAY_LEN(state_families)];
+	state_numbers(s, n);
+	for (size_t i = 0; i < SL_ARRAY_LEN(n); i++) {
+		sl_prom_family(out, state_families[i].family, state_families[i].kind, state_families[i].help);
+		sl_prom_value(out, state_families[i].family, NULL, 0, n[i]);
+	}
 }

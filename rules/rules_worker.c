@@ -3,7 +3,7 @@
 
 #include "mem.h"
 #include "rule.h"
-#include "rules_int.h"
+#include "rules_windows.h"
 
 static void cache_value_free(void *arg, void *value) { rule_plan_unref(&((struct rules_worker *)arg)->plans, value); }
 
@@ -27,6 +27,7 @@ void rules_worker_use(struct rules_worker *rw, const struct ruleset *set) {
 	rule_plans_fini(&rw->plans);
 	rule_plans_init(&rw->plans, set, rw->index);
 	rw->set = set;
+	rules_windows_use(rw);
 	rules_events_use(rw);
 	rw->generation++;
 	sl_free(rw->stages);
@@ -56,6 +57,7 @@ struct rules_worker *rules_worker_new(struct rules *r, size_t index, struct sl_l
 	rw->vm = sql_vm_new();
 	republish_queue_init(&rw->queue);
 	rules_events_init(rw);
+	rules_windows_init(rw);
 	rules_worker_use(rw, r->set);
 	sl_timer_init(&rw->sweep_timer, sweep_timer_fire);
 	if (loop && r->connectors) {
@@ -71,6 +73,7 @@ void rules_worker_free(struct rules_worker *rw) {
 	if (!rw) return;
 	if (rw->stage_hook.run) sl_loop_hook_remove(&rw->stage_hook);
 	sl_timer_cancel(&rw->sweep_timer);
+	rules_windows_fini(rw);
 	rw->rules->workers[rw->index] = NULL;
 	topic_cache_free(rw->cache);
 	rules_events_forget(rw);

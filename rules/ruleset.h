@@ -10,6 +10,7 @@
 #include <stdatomic.h>
 
 #include "rule.h"
+#include "buf.h"
 #include "rule_index.h"
 
 enum { RULESET_RULES_MAX = 100000 };
@@ -21,6 +22,7 @@ struct ruleset {
 	size_t active;            /* enabled rules: what the index holds */
 	uint32_t connector_slots; /* connector actions in all rules: how many stages a worker has */
 	struct rule_index *index; /* NULL until complete */
+	struct rule_state *state; /* what rules remember in; NULL (tests): nothing. Set before the set is complete */
 	struct id_map *by_id;     /* the same */
 	uint32_t kinds;           /* of events that enabled rules read: bits of EVENT() */
 };
@@ -31,7 +33,7 @@ void ruleset_unref(struct ruleset *set);               /* NULL is fine */
 void ruleset_add(struct ruleset *set, struct rule *r); /* takes over r */
 
 /* After the last rule: fills the index, numbers the connector actions and gives every rule its counters: those of the
- * rule with the same id in `before` (NULL: none), or new ones. */
+ * rule with the same id in `before` (NULL: none), or new ones; and its memory, when its text is the same too. */
 void ruleset_complete(struct ruleset *set, const struct ruleset *before, size_t workers);
 
 const struct rule *ruleset_find(const struct ruleset *set, struct sl_slice id); /* NULL: none */

@@ -78,6 +78,8 @@ static int run_one(struct sql_args *a, struct ruleset *set) {
 	struct rule_try *t = rule_try_new(set, "sluice");
 	try_case_event(&a->c, &ev);
 	rule_try_run(t, &ev, &result);
+	/* One message makes a window, and ends it. */
+	if (result.outcome == RULE_TRY_ROWS && sql_program_window(program)) rule_try_advance(t, INT64_MAX, &result);
 	if (a->why) say_why(&a->c, program);
 	int code = say_result(a, &result);
 	rule_try_result_fini(&result);

@@ -235,6 +235,12 @@ static bool rule_run(const struct rule_test_case *c, struct ruleset *set, struct
 		came_fini(&one);
 		rule_try_result_fini(&result);
 	}
+	if (sql_program_window(set->rules[0]->program)) { /* at the end of the test all windows end */
+		struct rule_try_result result = RULE_TRY_RESULT_INIT;
+		rule_try_advance(t, INT64_MAX, &result);
+		came_add(came, &result);
+		rule_try_result_fini(&result);
+	}
 	rule_try_free(t);
 	return same;
 }

@@ -142,7 +142,8 @@ static int make_services(struct service *s, struct sl_err *err) {
 	struct rules_opts ropts = {.host = broker_rules_host(s->broker),
 				   .connectors = s->connectors,
 				   .node = conf->node.name,
-				   .worker_count = n};
+				   .worker_count = n,
+				   .state_bytes_max = (size_t)conf->state.max_bytes};
 	s->rules = rules_new(&ropts);
 	return SL_OK;
 }
@@ -182,12 +183,13 @@ static void run_letters(struct broker *b) {
 	for (uint32_t i = 0; i < broker_workers(b);) i = sl_loop_run_rest(broker_loop(b, i)) ? 0 : i + 1;
 }
 
-/* In this order: nobody looks any more; clients are told while the loops turn; rows are delivered while the workers can
+/* In this order: nobody looks any more; clients are told while the loops turn; open windows give their rows; rows are delivered while the workers can
  * still take confirmations; then the threads end, and memory goes from the top floor down. */
 static void service_free(struct service *s) {
 	api_stop(s->api);
 	if (s->broker && !s->broker_started) run_letters(s->broker);
 	if (s->broker_started) broker_drain(s->broker, DRAIN_CLIENTS_MS);
+	if (s->broker_started) rules_let_out(s->rules);
 	if (s->connectors_started) connectors_stop(s->connectors, DRAIN_ROWS_MS);
 	if (s->broker_started) broker_stop(s->broker);
 	for (uint32_t i = 0; s->rules_workers && i < broker_workers(s->broker); i++)

@@ -110,6 +110,7 @@ static void on_closed(struct sl_stream *st, int status) {
 	struct session *s = c->s;
 	if (s) {
 		s->c = NULL;
+		if (w->rules) rules_connection_closed(w->rules, s->client_id);
 		session_offline(s, c->will_due);
 	}
 	for (uint32_t i = 0; c->aliases && i < c->aliases_len; i++) sl_free(c->aliases[i]);

@@ -243,6 +243,7 @@ static void welcome(struct client *c, const struct mqtt_connect *p) {
 	send_connack(c, present, MQTT_RC_SUCCESS, &props);
 	sl_buf_fini(&props);
 	metric_inc(w, METRIC_CONNECTS_ACCEPTED);
+	if (w->rules) rules_connection_closed(w->rules, s->client_id); /* one that was taken over */
 	if (event_wanted(w, EVENTS_PRESENCE_BEGIN)) event_connected(c, p);
 	if (c->keep_alive_s)
 		sl_timer_set(w->loop, &c->timer, (uint64_t)c->keep_alive_s * 1500);

@@ -165,7 +165,7 @@ json_t *broker_conf_show(const struct broker_conf *conf) {
 }
 
 bool broker_conf_needs_restart(const struct broker_conf *old, const struct broker_conf *new, struct sl_buf *sections) {
-	static const char *const fixed[] = {"node", "log", "listeners", "mqtt", "admin"};
+	static const char *const fixed[] = {"node", "log", "listeners", "mqtt", "state", "admin"};
 	json_t *a = broker_conf_show(old), *b = broker_conf_show(new);
 	bool differs = false;
 	for (size_t i = 0; i < SL_ARRAY_LEN(fixed); i++) {

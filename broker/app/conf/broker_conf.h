@@ -78,6 +78,9 @@ struct broker_conf {
 		char *password_file, *acl_file;
 	} auth;
 	struct {
+		int64_t max_bytes; /* what rules may remember */
+	} state;
+	struct {
 		bool enabled;
 		char *bind, *host;
 		uint16_t port;

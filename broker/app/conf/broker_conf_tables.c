@@ -264,6 +264,18 @@ static const struct conf_field auth_fields[] = {
      .example = "acl.yaml"},
     CONF_END};
 
+static const struct conf_field state_fields[] = {
+    {.name = "max_bytes",
+     .type = CONF_SIZE,
+     .at = AT(state.max_bytes),
+     .def = "64MB",
+     .min = 1 << 20,
+     .max = (int64_t)1 << 40,
+     .doc =
+	 "Memory for what rules remember: lag() and its like, kv_store_put(), proc_dict_put(), open windows. One rule "
+	 "has at most a fourth. At the limit what was longest unused is forgotten, and windows take no new groups."},
+    CONF_END};
+
 static const struct conf_field admin_fields[] = {
     {.name = "enabled",
      .type = CONF_BOOL,
@@ -293,6 +305,10 @@ const struct conf_field broker_conf_fields[] = {
      .doc = "Where clients connect. Without it: tcp on 127.0.0.1:1883."},
     {.name = "mqtt", .type = CONF_OBJECT, .fields = mqtt_fields, .doc = "Limits and features of the protocol."},
     {.name = "auth", .type = CONF_OBJECT, .fields = auth_fields, .doc = "Who may connect."},
+    {.name = "state",
+     .type = CONF_OBJECT,
+     .fields = state_fields,
+     .doc = "What rules remember from message to message."},
     {.name = "admin", .type = CONF_OBJECT, .fields = admin_fields, .doc = "The HTTP pages about the broker."},
     {.name = "connectors",
      .type = CONF_TREE,
