@@ -1,6 +1,6 @@
 /* aws_time.h: the two languages of date patterns that the aws dialect has: Joda-Time's for writing (parse_time) and
- * java.time's (DateTimeFormatter of JDK 11, English, resolved "smart") for reading (time_to_epoch). They look alike and are not: ZZ is
- * +01:00 in the first, XXX in the second.
+ * java.time's (DateTimeFormatter of JDK 11, English, resolved "smart") for reading (time_to_epoch). They look alike and are not: +01:00 is
+ * ZZ in the first and three X in the second.
  *
  * Both walk over the pattern's text: it is short, and walking costs no more than following a compiled form. Patterns have
  * at most AWS_TIME_PATTERN_MAX bytes.

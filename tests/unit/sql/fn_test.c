@@ -44,9 +44,7 @@ static char *value_in(enum sql_dialect dialect, const char *expression) {
 	sl_buf_fini(&rows);
 	return text;
 }
-static char *value_of(const char *expression) {
-	return value_in(SQL_STANDARD, expression);
-}
+static char *value_of(const char *expression) { return value_in(SQL_STANDARD, expression); }
 
 static void test_fn__every_example_gives_what_it_says(void **state) {
 	(void)state;
