@@ -34,7 +34,8 @@ static bool could_follow(const struct yyParser *parser, int token);
 	sql_parse_unexpected(p, yymajor, &TOKEN, accepted, YYNTOKEN);
 }
 %stack_overflow {
-	sql_front_fail(p->front, p->previous.at, SL_ELIMIT, "the expression is nested too deep here");
+	sql_front_fail(p->front, p->previous.at, SL_ELIMIT,
+		       "the expression is nested too deep here; give a part of it a name of its own with AS");
 }
 
 /* Words that are operators only between operands may be names elsewhere. */
