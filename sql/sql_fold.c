@@ -74,7 +74,9 @@ struct sql_node *sql_fold(struct sql_unit *u, struct sql_node *n, bool certain) 
 	n->b = sql_fold(u, n->b, certain && !logic);
 	n->c = sql_fold(u, n->c, certain && n->kind != SQL_N_CASE);
 	fold_args(u, n, certain);
-	if (u->f->status != SL_OK || !foldable(n)) return n;
+	bool constant = foldable(n);
+	if (certain && !constant) sql_check_kinds(u, n);
+	if (u->f->status != SL_OK || !constant) return n;
 	struct sql_value v;
 	int r = sql_emit_constant(u, n, &v);
 	if (u->f->status != SL_OK) return n; /* refused while its steps were made */
@@ -89,6 +91,7 @@ struct sql_node *sql_fold(struct sql_unit *u, struct sql_node *n, bool certain) 
 
 void sql_fold_all(struct sql_unit *u) {
 	u->where = sql_fold(u, u->where, true);
+	if (u->where) sql_check_condition(u, u->where);
 	for (size_t i = 0; i < u->n_aliases; i++) {
 		bool certain = !u->foreach || i < u->first_each;
 		u->aliases[i].expr = sql_fold(u, u->aliases[i].expr, certain);

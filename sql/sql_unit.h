@@ -88,6 +88,10 @@ void sql_fold_all(struct sql_unit *u);
 /* Finds what WHERE needs to be met (sql_guard.h). After the steps are made. */
 void sql_guard_derive(struct sql_unit *u);
 
+/* Refuses an operator whose operand cannot be of a kind that it takes, and a condition that can be none (sql_kinds.c). */
+void sql_check_kinds(struct sql_unit *u, const struct sql_node *n);
+void sql_check_condition(struct sql_unit *u, const struct sql_node *n);
+
 /* Puts the parts of AND and OR into the order in which they are evaluated. */
 void sql_order_all(struct sql_unit *u);
 /* Does evaluating the condition end well, with a boolean or NULL, whatever the event is, but for a payload that is not
