@@ -11,7 +11,7 @@ static struct sql_node *default_key(struct sql_unit *u, const struct sql_node *c
 	const struct sql_source *s = u->p->source;
 	for (size_t i = 0; i < SL_ARRAY_LEN(names) && n->kind == SQL_N_LITERAL; i++)
 		for (uint16_t k = 0; k < s->column_count; k++)
-			if (strcmp(s->columns[k].name, names[i]) == 0) {
+			if (!s->columns[k].hidden && strcmp(s->columns[k].name, names[i]) == 0) {
 				n->kind = SQL_N_COLUMN;
 				n->index = s->columns[k].id;
 			}

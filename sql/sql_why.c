@@ -249,7 +249,9 @@ static void build(struct why_build *b) {
 		b->why->list_text = sl_arena_dup(&b->why->arena, text);
 		b->why->list_probe = probe_of(b, list->expr, list);
 	}
-	const struct sql_field *f = b->element == SQL_WHY_COLUMNS && !list ? s->fields.first : NULL;
+	/* Columns of a window's row are not of this message. */
+	bool of_message = !list && !s->group.n;
+	const struct sql_field *f = b->element == SQL_WHY_COLUMNS && of_message ? s->fields.first : NULL;
 	for (; f; f = f->next)
 		if (!f->star && !f->spread && f->expr) condition_add(b, f->expr, f, 0);
 	if (b->element == SQL_WHY_COLUMNS) return;

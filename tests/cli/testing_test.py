@@ -267,5 +267,35 @@ class Help(unittest.TestCase):
         self.assertIn(printed, page.read_text(encoding="utf-8"))
 
 
+class Memory(Folder):
+    REMEMBERS = """
+rules:
+  sums:
+    sql: SELECT payload.k AS k, count(*) AS n FROM "in" GROUP BY k, tumbling('10s')
+    actions: [{republish: {topic: "out/${k}"}}]
+  lags: {sql: SELECT lag(payload.v) AS x FROM "lag"}
+tests:
+  - name: a window gives its rows with the first message after it, open ones at the end
+    rule: sums
+    messages:
+      - {topic: in, payload: {k: a}, expect: {rows: []}}
+      - {topic: in, payload: {k: a}, after: 3s, expect: {rows: []}}
+      - {topic: in, payload: {k: b}, after: 8s, expect: {rows: [{k: a, n: 2}]}}
+    expect: {match: true, rows: [{k: a, n: 2}, {k: b, n: 1}]}
+  - name: each case begins with no memory of others
+    rule: lags
+    messages: [{topic: lag, payload: {v: 1}}, {topic: lag, payload: {v: 2}}]
+    expect: {rows: [{x: null}, {x: 1}]}
+  - name: neither here
+    rule: lags
+    message: {topic: lag, payload: {v: 3}}
+    expect: {rows: [{x: null}]}
+"""
+
+    def test_memory__lasts_as_long_as_a_case(self):
+        done = run_program("test", self.write("t.yaml", self.REMEMBERS), cwd=self.folder)
+        self.assertEqual((done.returncode, done.stdout), (0, "3 passed, 0 failed\n"), done.stderr)
+
+
 if __name__ == "__main__":
     unittest.main()
