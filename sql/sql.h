@@ -69,6 +69,8 @@ const struct sl_slice *sql_program_from(const struct sql_program *p, size_t *cou
 const struct jpath *sql_program_paths(const struct sql_program *p, size_t *count);
 /* How many of those, from the first on, are enough to decide WHERE. */
 size_t sql_program_where_paths(const struct sql_program *p);
+/* Do the events of its FROM have such a column, all or some of them? */
+bool sql_program_has_column(const struct sql_program *p, struct sl_slice name);
 /* Names of the output columns in order. False in *fixed when the row's shape is known only at run time (payload.*). */
 const struct sl_slice *sql_program_columns(const struct sql_program *p, size_t *count, bool *fixed);
 /* Has it lag(), changed() or last_value()? Then its runs want a sql_state.rule of their own. */
