@@ -48,33 +48,37 @@ static int fn_bound(struct sql_call *c, const struct sql_value *a, uint32_t n, s
 	return aws_undefined(out);
 }
 
-#define MESSAGE_ROW(name_, args_, call_, usage_, doc_, errors_)                                                        \
+#define MESSAGE_ROW(name_, args_, call_, usage_, doc_, errors_, example_, gives_)                                      \
 	{                                                                                                              \
 		.name = (name_), .args = (args_), .varies = true, .call = (call_), .usage = (usage_), .doc = (doc_),   \
-		.errors = (errors_)                                                                                    \
+		.errors = (errors_), .example = (example_), .gives = (gives_)                                          \
 	}
 
+/* Examples that hold for any message, or for the one of the tests: of c1, on t/a, without properties. */
 static const struct sql_fn table[] = {
     MESSAGE_ROW("topic", "?a", fn_topic, "topic([level])", "The topic, or one of its levels, counted from 1.",
-		"when it has no such level"),
+		"when it has no such level", "topic(1)", "\"t\""),
     MESSAGE_ROW("clientid", "", fn_bound, "clientid()", "The publisher's client id; n/a for what did not come by MQTT.",
-		NULL),
-    MESSAGE_ROW("timestamp", "", fn_bound, "timestamp()", "When the rule ran, in ms since 1970.", NULL),
+		NULL, "clientid()", "\"c1\""),
+    MESSAGE_ROW("timestamp", "", fn_bound, "timestamp()", "When the rule ran, in ms since 1970.", NULL,
+		"timestamp() > 0", "true"),
     MESSAGE_ROW("principal", "", fn_bound, "principal()",
 		"The publisher's certificate as the SHA-256 of it in hex; without one its user name.",
-		"for a client that has neither"),
-    MESSAGE_ROW("accountid", "", fn_bound, "accountid()", "The configured account id.", "when none is configured"),
-    MESSAGE_ROW("traceid", "", fn_bound, "traceid()", "A UUID that names this message.", NULL),
+		"for a client that has neither", "isUndefined(principal())", "true"),
+    MESSAGE_ROW("accountid", "", fn_bound, "accountid()", "The configured account id.", "when none is configured",
+		"isUndefined(accountid())", "true"),
+    MESSAGE_ROW("traceid", "", fn_bound, "traceid()", "A UUID that names this message.", NULL, NULL, NULL),
     MESSAGE_ROW("sourceip", "", fn_bound, "sourceip()",
-		"The publisher's address; empty for a message that a rule made.", NULL),
+		"The publisher's address; empty for a message that a rule made.", NULL, NULL, NULL),
     MESSAGE_ROW("sql_version", "", fn_bound, "sql_version()", "The version of the language that the rule asks for.",
-		NULL),
+		NULL, "sql_version()", "\"2016-03-23\""),
     MESSAGE_ROW("get_mqtt_property", "a", fn_mqtt_property, "get_mqtt_property(name)",
 		"An MQTT 5 property: format_indicator (UNSPECIFIED_BYTES or UTF8_DATA), content_type, response_topic, "
 		"correlation_data (base64).",
-		"when the message has none, or for another name"),
+		"when the message has none, or for another name", "isUndefined(get_mqtt_property('content_type'))",
+		"true"),
     MESSAGE_ROW("get_user_properties", "?a", fn_user_properties, "get_user_properties([key])",
 		"The user properties as [{key: value}, ...] in their order, or the values of one key.",
-		"when there is none"),
+		"when there is none", "isUndefined(get_user_properties())", "true"),
 };
 const struct sql_fn_family aws_fn_message = {"The message", table, SL_ARRAY_LEN(table), SQL_AWS};

@@ -47,26 +47,36 @@ static int fn_uuid_v4_no_hyphen(struct sql_call *c, const struct sql_value *a, u
 }
 
 /* Those without .call are read as columns by the binder; they work wherever an expression does. */
-#define COLUMN(n, d)                                                                                                   \
-	{ .name = #n, .args = "", .usage = #n "()", .doc = d, .errors = NULL }
+#define COLUMN(n, d, e, g)                                                                                             \
+	{ .name = #n, .args = "", .usage = #n "()", .doc = d, .errors = NULL, .example = e, .gives = g }
+/* Examples that hold for any message, or for the one of the tests: of c1, on t/a, without user name. */
 static const struct sql_fn table[] = {
     {.name = "topic",
      .args = "?i",
      .usage = "topic([n])",
      .doc = "The topic, or its n-th level counted from 1.",
-     .errors = "when there is no such level"},
+     .errors = "when there is no such level",
+     .example = "topic(1)",
+     .gives = "\"t\""},
     {.name = "payload",
      .args = "?s",
      .usage = "payload(['a.b'])",
-     .doc = "The payload, or what stands at a dotted path of it."},
-    COLUMN(clientid, "The publisher's client identifier."),
-    COLUMN(username, "The publisher's user name."),
-    COLUMN(qos, "The quality of service, 0 to 2."),
-    COLUMN(msgid, "The identifier of the message."),
-    COLUMN(peerhost, "The publisher's address."),
-    COLUMN(clientip, "The same as peerhost()."),
-    COLUMN(flags, "An object with the flags dup and retain."),
-    {.name = "flag", .args = "s", .usage = "flag('retain')", .doc = "One of the flags."},
+     .doc = "The payload, or what stands at a dotted path of it.",
+     .example = "is_null(payload('no.such'))",
+     .gives = "true"},
+    COLUMN(clientid, "The publisher's client identifier.", "clientid()", "\"c1\""),
+    COLUMN(username, "The publisher's user name.", "is_null(username())", "true"),
+    COLUMN(qos, "The quality of service, 0 to 2.", "qos() IN (0, 1, 2)", "true"),
+    COLUMN(msgid, "The identifier of the message.", "strlen(msgid()) > 0", "true"),
+    COLUMN(peerhost, "The publisher's address.", "peerhost() = clientip()", "true"),
+    COLUMN(clientip, "The same as peerhost().", "clientip() = peerhost()", "true"),
+    COLUMN(flags, "An object with the flags dup and retain.", "flags().retain", "false"),
+    {.name = "flag",
+     .args = "s",
+     .usage = "flag('retain')",
+     .doc = "One of the flags.",
+     .example = "flag('retain')",
+     .gives = "false"},
     {.name = "uuid_v4",
      .args = "",
      .varies = true,

@@ -1,5 +1,5 @@
-/* fn_test.c: the functions' own examples, and the reference in sql/README.md, which is printed from the same tables. With
- * the argument print (or aws) it prints that reference. */
+/* fn_test.c: the functions' own examples, and what all of them have in common: text counts characters, arguments are checked,
+ * results have a range. The reference that is printed from their tables: tests/unit/rules/functions_test.c. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -124,35 +124,9 @@ static void test_base64__reads_back(void **state) {
 	}
 }
 
-static void assert_printed_in(const char *path, enum sql_dialect dialect) {
-	struct sl_buf readme = SL_BUF_INIT, printed = SL_BUF_INIT;
-	FILE *f = fopen(path, "rb");
-	assert_non_null(f);
-	char block[4096];
-	for (size_t n; (n = fread(block, 1, sizeof block, f)) > 0;) sl_buf_append(&readme, block, n);
-	fclose(f);
-	sql_fn_print(dialect, &printed);
-	/* Not as it should be? `sql_fn_test print` (or `aws`) prints what belongs there. */
-	assert_true(slice_find(sl_buf_slice(&readme), sl_buf_slice(&printed)) >= 0);
-	sl_buf_fini(&readme);
-	sl_buf_fini(&printed);
-}
-static void test_readme__function_tables_are_current(void **state) {
-	(void)state;
-	assert_printed_in(SQL_README, SQL_STANDARD);
-	assert_printed_in(SQL_AWS_README, SQL_AWS);
-}
-
 int main(int argc, char **argv) {
 	if (argc > 1 && strcmp(argv[1], JQ_WORKER_COMMAND) == 0) return cmd_jq_worker(argc, argv);
 	rule_functions_register();
-	if (argc > 1) {
-		struct sl_buf out = SL_BUF_INIT;
-		sql_fn_print(strcmp(argv[1], "aws") == 0 ? SQL_AWS : SQL_STANDARD, &out);
-		fwrite(out.p, 1, out.n, stdout);
-		sl_buf_fini(&out);
-		return 0;
-	}
 	const struct CMUnitTest tests[] = {
 	    cmocka_unit_test(test_fn__every_example_gives_what_it_says),
 	    cmocka_unit_test(test_fn__every_row_is_complete),
@@ -160,7 +134,6 @@ int main(int argc, char **argv) {
 	    cmocka_unit_test(test_fn__arguments_are_checked),
 	    cmocka_unit_test(test_fn__no_result_out_of_range),
 	    cmocka_unit_test(test_base64__reads_back),
-	    cmocka_unit_test(test_readme__function_tables_are_current),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
