@@ -91,10 +91,21 @@ static int check_id(struct rule_load *load, struct conf_at at) {
 	return SL_OK;
 }
 
+/* Options of the aws dialect mean nothing elsewhere. */
+static void check_language(struct rule_load *load, const struct rule_options *options, const char *path) {
+	const char *wrong = options->sql_version ? "sql_version" : options->int_division ? "int_division" : NULL;
+	if (!wrong || options->dialect == SQL_AWS) return;
+	char *option_path = yaml_path_key(path, wrong);
+	rule_load_failed(load, conf_report_add(load->report, (struct conf_at){load->doc, option_path}, CONF_AT_KEY,
+					       SL_EINVAL, "is an option of rules with `dialect: aws`"));
+	sl_free(option_path);
+}
+
 static void load_sql(struct rule_load *load, const struct rule_options *options, const char *path) {
 	if (!options->sql) return;
 	struct sl_err err = SL_ERR_INIT;
 	char *sql_path = yaml_path_key(path, "sql");
+	check_language(load, options, path);
 	struct sl_buf warnings = SL_BUF_INIT;
 	struct rule_language language = {.dialect = (enum sql_dialect)options->dialect,
 					 .sql_version = options->sql_version,

@@ -69,10 +69,25 @@ static void test_rule_conf__a_wrong_filter_is_refused(void **state) {
 	expect_error("  a:\n    sql: SELECT 1 AS x FROM \"a/#/b\"\n", "t.yaml:3:", "not a topic filter");
 }
 
-static void test_rule_conf__the_aws_dialect_is_refused(void **state) {
+static void test_rule_conf__the_aws_dialect_has_its_own_options(void **state) {
 	(void)state;
-	expect_error("  a:\n    dialect: aws\n    sql: SELECT * FROM 'a'\n", "rules.a.dialect",
-		     "dialect aws is not in this build yet");
+	assert_null(
+	    fixture_errors("  a:\n    dialect: aws\n    sql_version: 2015-10-08\n    int_division: decimal\n"
+			   "    sql: SELECT [v / 2] AS h FROM 'a/#'\n"
+			   "    actions: [{republish: {topic: \"$$aws/things/${topic(2)}\", payload: \"${v}\"}}]\n"));
+	expect_error("  a:\n    dialect: aws\n    sql_version: 2017-01-01\n    sql: SELECT v FROM 'a'\n", "rules.a.sql",
+		     "there is no version '2017-01-01'");
+	expect_error("  a:\n    sql_version: 2015-10-08\n    sql: SELECT qos FROM 'a'\n",
+		     "t.yaml:3:5: rules.a.sql_version", "dialect: aws");
+	expect_error("  a:\n    int_division: decimal\n    sql: SELECT qos FROM 'a'\n", "rules.a.int_division",
+		     "dialect: aws");
+}
+
+static void test_rule_conf__a_template_of_the_aws_dialect_reads_the_message(void **state) {
+	(void)state;
+	expect_error("  a:\n    dialect: aws\n    sql: SET @k = 1 SELECT v AS w FROM 'a'\n"
+		     "    actions: [{republish: {topic: \"b/${w}/${@q}\"}}]\n",
+		     "rules.a.actions[0].republish.topic", "there is no variable @q; did you mean @k?");
 }
 
 static void test_rule_conf__scripts_are_refused(void **state) {
@@ -133,7 +148,8 @@ int main(void) {
 	    cmocka_unit_test(test_rule_conf__every_mistake_is_reported),
 	    cmocka_unit_test(test_rule_conf__events_that_are_not_there_are_refused_with_what_to_write),
 	    cmocka_unit_test(test_rule_conf__a_wrong_filter_is_refused),
-	    cmocka_unit_test(test_rule_conf__the_aws_dialect_is_refused),
+	    cmocka_unit_test(test_rule_conf__the_aws_dialect_has_its_own_options),
+	    cmocka_unit_test(test_rule_conf__a_template_of_the_aws_dialect_reads_the_message),
 	    cmocka_unit_test(test_rule_conf__scripts_are_refused),
 	    cmocka_unit_test(test_rule_conf__a_template_error_is_named_where_it_stands),
 	    cmocka_unit_test(test_rule_conf__constants_of_republish_are_checked),

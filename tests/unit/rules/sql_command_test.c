@@ -102,7 +102,7 @@ static void test_cmd_sql__knows_what_the_message_has(void **state) {
 static void test_cmd_sql__shows_where_the_sql_is_wrong(void **state) {
 	(void)state;
 	expect(RUN("", "SELECT paylod.t FROM 'a'", "--topic", "a"), 1, "", "column 8");
-	expect(RUN("", "SELECT * FROM 'a'", "--dialect", "aws"), 1, "", "dialect aws is not in this build yet");
+	expect(RUN("", "SELECT x[0] FROM 'a'", "--dialect", "aws"), 1, "", "get(array, 0)");
 	expect(RUN("", "SELECT * FROM 'a'", "--dialect", "standart"), 1, "", "did you mean standard");
 }
 
@@ -153,13 +153,51 @@ static void test_cmd_sql__says_the_stage_of_an_error(void **state) {
 	struct result r =
 	    RUN("{\"id\":1,\"sql\":\"SELECT nope FROM 't'\",\"topic\":\"t\"}\n"
 		"{\"id\":2,\"sql\":\"SELECT payload.a AS a FROM 't'\",\"topic\":\"t\",\"payload\":\"x\"}\n"
-		"{\"id\":3,\"dialect\":\"aws\",\"sql\":\"SELECT * FROM 't'\",\"topic\":\"t\"}\n",
+		"{\"id\":3,\"dialect\":\"aws\",\"sql\":\"SELECT * FROM 't' LIMIT 1\",\"topic\":\"t\"}\n",
 		"--jsonl");
 	assert_non_null(strstr(r.out.p, "{\"id\":1,\"error\":"));
 	assert_non_null(strstr(r.out.p, "\"stage\":\"compile\",\"line\":1,\"column\":8}\n{\"id\":2,\"error\":"));
 	assert_non_null(strstr(r.out.p, "\"stage\":\"run\""));
-	assert_non_null(strstr(r.out.p, "{\"id\":3,\"error\":\"dialect aws is not in this build yet"));
+	assert_non_null(strstr(r.out.p, "{\"id\":3,\"error\":\"there is no LIMIT"));
 	expect(r, 0, NULL, NULL);
+}
+
+#define AWS(id, sql, topic, rest)                                                                                      \
+	"{\"id\":" id ",\"dialect\":\"aws\",\"sql\":\"" sql "\",\"topic\":\"" topic                                    \
+	"\",\"payload\":\"{\\\"v\\\":5}\"" rest "}\n"
+
+static void test_cmd_sql__knows_what_the_aws_dialect_asks_of_a_message(void **state) {
+	(void)state;
+	expect(
+	    RUN(AWS("1", "SELECT v, topic() AS t FROM 'p/#'", "$aws/rules/R1/p/q", ",\"rule\":\"R1\"") AWS(
+		    "2", "SELECT v FROM 'p/#'", "$aws/rules/R2/p/q",
+		    ",\"rule\":\"R1\"") AWS("3", "SELECT v", "$aws/rules/any/p/q",
+					    "") AWS("4", "SELECT v", "p/q",
+						    "") AWS("5", "SELECT v FROM 'p/#'", "p",
+							    "") AWS("6",
+								    "SELECT sql_version() AS s, v / 2 AS h FROM 'p'",
+								    "p",
+								    ",\"sqlver\":\"beta\",\"int_division\":\"decimal\"")
+		    AWS("7", "SELECT accountid() AS a, principal() AS p, traceid() AS t, sourceip() AS i FROM 'p'", "p",
+			",\"accountid\":\"1\",\"principal\":\"c\",\"traceid\":\"u\",\"sourceip\":\"2001:db8::1\"")
+			AWS("8", "SELECT clientid() AS c, traceid() AS t FROM 'p'", "p", ",\"protocol\":\"http\"") AWS(
+			    "9",
+			    "SELECT get_mqtt_property('correlation_data') AS c, get_user_properties('k') AS u FROM 'p'",
+			    "p",
+			    ",\"mqtt5\":{\"correlation_data\":\"x\"},\"user_properties\":[[\"k\",\"1\"],[\"k\",\"2\"]"
+			    "]"),
+		"--jsonl"),
+	    0,
+	    "{\"id\":1,\"rows\":[{\"v\":5,\"t\":\"p/q\"}]}\n"
+	    "{\"id\":2,\"no_match\":true}\n"
+	    "{\"id\":3,\"rows\":[{\"v\":5}]}\n"
+	    "{\"id\":4,\"no_match\":true}\n"
+	    "{\"id\":5,\"no_match\":true}\n"
+	    "{\"id\":6,\"rows\":[{\"s\":\"beta\",\"h\":2.5}]}\n"
+	    "{\"id\":7,\"rows\":[{\"a\":\"1\",\"p\":\"c\",\"t\":\"u\",\"i\":\"2001:db8::1\"}]}\n"
+	    "{\"id\":8,\"rows\":[{\"c\":\"n/a\"}]}\n"
+	    "{\"id\":9,\"rows\":[{\"c\":\"eA==\",\"u\":[\"1\",\"2\"]}]}\n",
+	    NULL);
 }
 
 static void test_cmd_sql__a_line_that_is_no_case_is_answered_too(void **state) {
@@ -180,6 +218,7 @@ int main(void) {
 	    cmocka_unit_test(test_cmd_sql__wrong_use_is_told),
 	    cmocka_unit_test(test_cmd_sql__answers_cases_in_order),
 	    cmocka_unit_test(test_cmd_sql__says_the_stage_of_an_error),
+	    cmocka_unit_test(test_cmd_sql__knows_what_the_aws_dialect_asks_of_a_message),
 	    cmocka_unit_test(test_cmd_sql__a_line_that_is_no_case_is_answered_too),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
