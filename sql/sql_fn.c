@@ -141,7 +141,7 @@ int sql_fn_call(struct sql_vm *vm, const struct sql_site *site, struct sql_value
 		if (*kind == '?') kind++;
 		int r = convert(&c, *kind, &args[i], i);
 		if (r != SL_OK) return r;
-		if (sql_is_text(&args[i])) sql_vm_charge(vm, args[i].n / 16);
+		if (sql_is_text(&args[i]) || args[i].kind == SQL_NUMBER_TEXT) sql_vm_charge(vm, args[i].n / 16);
 		if (kind[1] && kind[1] != '*') kind++;
 	}
 	if (sl_unlikely(vm->budget == 0)) return sql_vm_exhausted(vm);

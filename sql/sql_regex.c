@@ -129,7 +129,15 @@ void sql_regex_state_free(struct sql_regex_state *s) {
 	sl_free(s);
 }
 
-static struct cached *look_up(struct sql_regex_state *s, enum sql_regex_flavour flavour, struct sl_slice pattern) {
+/* A short pattern may stand for much code: what compiling cost is taken from the run's steps. */
+static void charge_compiling(struct sql_vm *vm, const struct sql_regex *re) {
+	size_t size = 1 << 14; /* refused patterns end soon */
+	if (re) pcre2_pattern_info(re->code, PCRE2_INFO_SIZE, &size);
+	sql_vm_charge(vm, 1000 + size / 16);
+}
+
+static struct cached *look_up(struct sql_vm *vm, struct sql_regex_state *s, enum sql_regex_flavour flavour,
+			      struct sl_slice pattern) {
 	uint64_t hash = sl_hash(pattern);
 	struct cached *oldest = &s->cached[0];
 	for (size_t i = 0; i < SL_ARRAY_LEN(s->cached); i++) {
@@ -142,6 +150,7 @@ static struct cached *look_up(struct sql_regex_state *s, enum sql_regex_flavour 
 	struct sl_err err = SL_ERR_INIT;
 	struct sql_regex *re;
 	sql_regex_new(flavour, pattern, &re, &err);
+	charge_compiling(vm, re);
 	forget(oldest);
 	*oldest =
 	    (struct cached){.hash = hash, .pattern = slice_dup(pattern), .n = pattern.n, .flavour = flavour, .re = re};
@@ -162,7 +171,7 @@ int sql_regex_for(struct sql_call *c, enum sql_regex_flavour flavour, struct sl_
 		*why = "a regular expression of this length is not taken";
 		return SL_ESYNTAX;
 	}
-	struct cached *e = look_up(s, flavour, pattern);
+	struct cached *e = look_up(c->vm, s, flavour, pattern);
 	e->used = ++s->now;
 	*out = e->re;
 	*why = e->why;

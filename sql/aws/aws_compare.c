@@ -3,13 +3,14 @@
 
 static bool equal(struct sql_vm *vm, const struct sql_value *a, const struct sql_value *b);
 
-static bool equal_numbers(const struct sql_value *a, const struct sql_value *b) {
+static bool equal_numbers(struct sql_vm *vm, const struct sql_value *a, const struct sql_value *b) {
 	struct aws_decimal x, y;
 	if (a->kind == SQL_INT && b->kind == SQL_INT) return a->i == b->i;
 	if (aws_decimal_of(a, &x) && aws_decimal_of(b, &y)) return aws_decimal_compare(&x, &y) == 0;
 	/* beyond what we reckon with: the same only when written the same */
-	return a->kind == SQL_NUMBER_TEXT && b->kind == SQL_NUMBER_TEXT &&
-	       slice_equal(sql_value_text(a), sql_value_text(b));
+	if (a->kind != SQL_NUMBER_TEXT || b->kind != SQL_NUMBER_TEXT || a->n != b->n) return false;
+	sql_vm_charge(vm, a->n / 64);
+	return slice_equal(sql_value_text(a), sql_value_text(b));
 }
 
 static bool equal_lists(struct sql_vm *vm, const struct sql_list *a, const struct sql_list *b) {
@@ -32,8 +33,12 @@ static bool equal_maps(struct sql_vm *vm, const struct sql_map *a, const struct 
 
 /* Of two values that are there; other types are not equal. */
 static bool equal(struct sql_vm *vm, const struct sql_value *a, const struct sql_value *b) {
-	if (sql_is_number(a)) return sql_is_number(b) && equal_numbers(a, b);
-	if (sql_is_text(a)) return sql_is_text(b) && slice_equal(sql_value_text(a), sql_value_text(b));
+	if (sql_is_number(a)) return sql_is_number(b) && equal_numbers(vm, a, b);
+	if (sql_is_text(a)) {
+		if (!sql_is_text(b) || a->n != b->n) return false;
+		sql_vm_charge(vm, a->n / 64);
+		return slice_equal(sql_value_text(a), sql_value_text(b));
+	}
 	if (a->kind == SQL_BOOL) return b->kind == SQL_BOOL && a->b == b->b;
 	if (a->kind == SQL_JSON_NULL || a->kind == SQL_NULL) return a->kind == b->kind;
 	struct sql_value x = *a, y = *b;

@@ -7,6 +7,7 @@
 
 /* Text converts to a number when all of it is -?\d+(\.\d+)?(E-?\d+)?, E in either case. */
 static bool is_number_text(struct sl_slice s) {
+	if (s.n > AWS_DECIMAL_READ_MAX) return false;
 	size_t i = s.n && s.p[0] == '-', from = i;
 	while (i < s.n && s.p[i] >= '0' && s.p[i] <= '9') i++;
 	if (i == from) return false;

@@ -230,6 +230,7 @@ bool aws_decimal_parse(struct sl_slice s, struct aws_decimal *out, bool *exact) 
 		if (exact) *exact = true;
 		return true;
 	}
+	if (s.n > AWS_DECIMAL_READ_MAX) return false;
 	struct reading r = {0};
 	bool negative = s.n && s.p[0] == '-';
 	size_t i = negative;

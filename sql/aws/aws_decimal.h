@@ -23,9 +23,11 @@ enum {
 	AWS_DECIMAL_DIGITS = 34,
 	AWS_DECIMAL_EXPONENT_MAX = 999,
 	AWS_DECIMAL_TEXT_MAX = 48, /* bytes of text, with a final NUL */
+	AWS_DECIMAL_READ_MAX =
+	    4096, /* bytes of text that are read: an operator's work must not hang on the payload's size */
 };
 
-/* Number text of JSON (or with leading zeros): false when the number is too large, or the text is none. *exact (may be
+/* Number text of JSON (or with leading zeros): false when the number is too large, or the text is none or too long. *exact (may be
  * NULL): 34 digits hold it. */
 bool aws_decimal_parse(struct sl_slice text, struct aws_decimal *out, bool *exact);
 struct aws_decimal aws_decimal_from_i64(int64_t i);
