@@ -23,9 +23,9 @@ static int element(struct sql_call *c, const struct sql_value *v, int64_t at, st
 }
 
 static int character(struct sql_call *c, const struct sql_value *v, int64_t at, struct sql_value *out) {
-	struct sql_value from_to[3] = {*v, sql_int(at), sql_int(at + 1)};
 	static const struct sl_slice substring = {"substring", sizeof "substring" - 1};
 	if (at < 0 || at >= v->n) return aws_undefined(out);
+	struct sql_value from_to[3] = {*v, sql_int(at), sql_int(at + 1)};
 	int r = sql_fn_find(SQL_AWS, substring)->call(c, from_to, 3, out);
 	if (r == SL_OK && out->n == 0) *out = sql_null(); /* behind the end */
 	return r;

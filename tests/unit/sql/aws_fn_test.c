@@ -394,6 +394,7 @@ static void test_fn__collections(void **state) {
 	gives("get", "[[\"a\"], true]", "U");
 	gives("get", "[\"a\\u20acc\", 1]", "\"\xe2\x82\xac\"");
 	gives("get", "[\"a\\u20acc\", 3]", "U");
+	gives("get", "[\"abc\", 1e300]", "U");
 	gives("get", "[{\"a\": 1, \"0\": 2}, \"0\"]", "2");
 	gives("get", "[{\"0\": 2}, 0]", "U");
 	gives("get", "[null, 0]", "U");
