@@ -5,6 +5,7 @@
 #include "mem.h"
 #include "rule_try.h"
 #include "tree_json.h"
+#include "why.h"
 #include "yaml.h"
 
 enum { SHOWN_ROWS = 20 };
@@ -151,6 +152,10 @@ static void put_lines(struct sl_buf *why, const char *title, struct sl_slice lin
 	}
 }
 
+static bool wants_match(const struct rule_test_expect *e) {
+	return json_is_true(e->match) || json_array_size(e->rows) > 0 || e->actions;
+}
+
 static bool check(const struct rule_test_expect *e, const struct came *c, struct sl_buf *why) {
 	size_t i;
 	const json_t *want;
@@ -182,11 +187,34 @@ static void properties_write(const struct conf_map *map, struct sl_buf *out) {
 	}
 }
 
+/* A match was expected and did not come: what said no to the message, condition by condition. */
+static void explain(const struct rule *r, const struct rule_test_message *m, int64_t now_ms, struct sl_buf *why) {
+	struct sl_buf properties = SL_BUF_INIT, steps = SL_BUF_INIT;
+	properties_write(&m->user_properties, &properties);
+	struct try_case c = TRY_CASE_INIT;
+	c.sql = slice_from_str(r->text);
+	c.dialect = r->dialect == SQL_AWS ? SL_SLICE_LIT("aws") : SL_SLICE_LIT("standard");
+	c.topic = slice_from_str(m->topic);
+	c.payload = sl_buf_slice(&m->bytes);
+	c.clientid = slice_from_str(m->clientid);
+	c.username = slice_from_str(m->username);
+	c.user_properties = sl_buf_slice(&properties);
+	c.qos = m->qos;
+	c.timestamp = now_ms;
+	why_explain(&c, r->program, &steps);
+	put_lines(why, "why:", sl_buf_slice(&steps));
+	sl_buf_fini(&steps);
+	sl_buf_fini(&properties);
+}
+
+static int64_t message_time(const struct rule_test_message *m, int64_t before_ms) {
+	return (m->timestamp >= 0 ? m->timestamp : before_ms) + m->after_ms;
+}
+
 static void message_run(struct rule_try *t, const struct rule_test_message *m, int64_t *now_ms,
 			struct rule_try_result *result) {
 	struct sl_buf properties = SL_BUF_INIT;
-	if (m->timestamp >= 0) *now_ms = m->timestamp;
-	*now_ms += m->after_ms;
+	*now_ms = message_time(m, *now_ms);
 	properties_write(&m->user_properties, &properties);
 	struct sl_slice topic = slice_from_str(m->topic);
 	struct rules_event ev = {
@@ -224,6 +252,7 @@ static bool rule_run(const struct rule_test_case *c, struct ruleset *set, struct
 		size_t before = why ? why->n : 0;
 		if (why && !check(&c->at[i].expect, &one, why)) {
 			same = false;
+			if (!one.ran && wants_match(&c->at[i].expect)) explain(set->rules[0], &c->at[i], now_ms, why);
 			struct sl_buf lines = SL_BUF_INIT;
 			sl_buf_append_slice(&lines, slice_from(sl_buf_slice(why), before));
 			why->n = before;
@@ -272,7 +301,12 @@ bool rule_test_run(const struct rule_tests *tests, const struct rule_test_case *
 	if (!c->set) return run_all(tests, c, why);
 	struct came came = {.outcome = RULE_TRY_NO_TOPIC};
 	bool same = rule_run(c, c->set, &came, why);
-	same &= check(&c->expect, &came, why);
+	if (!check(&c->expect, &came, why)) {
+		same = false;
+		/* Of several messages none in particular is to blame. */
+		if (!came.ran && c->count == 1 && wants_match(&c->expect))
+			explain(c->set->rules[0], &c->at[0], message_time(&c->at[0], begins_at_ms), why);
+	}
 	came_fini(&came);
 	return same;
 }

@@ -72,6 +72,10 @@ class Cases(Folder):
                     "name: d, rule: hot, message: {topic: room/7, payload: {t: 99}}, expect: {match: false}")
         self.fails("name: a, rule: hot, " + HOT + ", expect: {match: topic}", 'match: expected "topic", got: it matches')
 
+    def test_match__that_is_missing_is_explained(self):
+        self.fails("name: a, rule: hot, message: {topic: room/7/telemetry, payload: {T: 30}}, expect: {match: true}",
+                   "why:", "payload.t is absent (NULL); there are: T; did you mean T?")
+
     def test_rows__are_compared_exactly_but_for_the_order_of_members(self):
         self.passes("name: a, rule: hot, " + HOT + ", expect: {rows: [{t: 31.5, ts: '${any}', device: d7}]}")
         self.fails("name: a, rule: hot, message: {topic: room/1/telemetry, payload: '{\"t\":30.0}'}, "
@@ -219,6 +223,16 @@ class Why(Folder):
         self.assertIn("element 1: {\"v\":1}\nINCASE   false  w > 2\n                  w = 2\n", done.stdout)
         self.assertIn("element 2: {\"v\":2}\nINCASE   true   w > 2\n", done.stdout)
         self.assertIn('RESULT   it matches:\n{"v":2,"w":3}\n', done.stdout)
+
+
+    def test_why__aws_shows_the_first_undefined(self):
+        done = self.why("SET @m = get(measurements, 0) SELECT deviceId, get(tags, 0).x AS x FROM 'a' "
+                        "WHERE @m.name = 'temperature' AND @m.quality = 'good'", "--dialect", "aws", "--payload",
+                        '{"deviceId":"d","measurements":[{"name":"temperature","quality":"bad"}]}')
+        self.assertIn("false  @m.quality = 'good'   <- rules the message out", done.stdout)
+        done = self.why("SELECT deviceId, get(tags, 0).x AS x FROM 'a'", "--dialect", "aws", "--payload", '{"deviceId":"d"}')
+        self.assertIn("SELECT   get(tags, 0).x is Undefined: the row is without it", done.stdout)
+        self.assertIn("tags is absent (Undefined); there are: deviceId", done.stdout)
 
 
 class Rule(Folder):
