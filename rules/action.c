@@ -3,7 +3,7 @@
 
 #include "hash.h"
 #include "mem.h"
-#include "rule.h"
+#include "rule_failure.h"
 #include "rules_int.h"
 
 static void action_connector_fini(struct action_connector *a) {
@@ -46,10 +46,9 @@ static int action_connector_eval(const struct rule_action *action, const struct 
 
 /* The failure is remembered here and now, where the vm still knows its text; it is counted with the run. */
 static void eval_failed(const struct rule_action *a, const struct action_cause *cause, struct sql_vm *vm) {
-	struct rule_cell *cell = &cause->rule->stats->cells[cause->rw->index];
 	struct sl_slice reason = sl_arena_printf(sql_vm_arena(vm), "actions[%u] (%s): %s", (unsigned)a->index, a->label,
 						 sl_err_text(sql_vm_error(vm)));
-	rule_failure_add(cell, cause->ev->at_ms, cause->ev->topic, reason);
+	rule_failed(cause->rw, cause->rule, cause->ev->at_ms, cause->ev->topic, rule_failure_client(cause->ev), reason);
 }
 
 int rule_action_eval(const struct rule_action *a, const struct action_cause *cause, struct sql_vm *vm,

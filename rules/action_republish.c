@@ -5,7 +5,7 @@
  * is a mistake in the rules. What may still come out of one message is bounded by the queue (republish_queue.h). */
 #include "action.h"
 #include "mem.h"
-#include "rule.h"
+#include "rule_failure.h"
 #include "rules_int.h"
 #include "topic.h"
 #include "utf8.h"
@@ -137,12 +137,12 @@ int action_republish_eval(const struct rule_action *action, const struct action_
 }
 
 static void republish_failed(struct rules_worker *rw, const struct rule *rule, const struct rule_action *action,
-			     int64_t at_ms, struct sl_slice topic, const char *why) {
+			     int64_t at_ms, struct sl_slice topic, struct sl_slice clientid, const char *why) {
 	struct rule_cell *cell = &rule->stats->cells[rw->index];
 	action->stats->cells[rw->index].failed++;
 	cell->action_failed++;
 	char *reason = sl_asprintf("actions[%u] (republish): %s", (unsigned)action->index, why);
-	rule_failure_add(cell, at_ms, topic, slice_from_str(reason));
+	rule_failed(rw, rule, at_ms, topic, clientid, slice_from_str(reason));
 	sl_free(reason);
 }
 
@@ -155,7 +155,7 @@ void action_republish_deliver(const struct action_row *row, const struct action_
 			 "rule=%s topic=%.*s from=%.*s hops=%d", cause->rule->id, SL_SLICE_ARG(made->topic),
 			 SL_SLICE_ARG(ev->topic), ev->hops);
 		row->action->stats->cells[rw->index].looping++;
-		republish_failed(rw, cause->rule, row->action, ev->at_ms, made->topic,
+		republish_failed(rw, cause->rule, row->action, ev->at_ms, made->topic, rule_failure_client(ev),
 				 "refused: rules feed each other in a loop; see to it that none of them reads what "
 				 "comes out of it");
 		return;
@@ -176,7 +176,7 @@ void action_republish_deliver(const struct action_row *row, const struct action_
 	if (republish_queue_add(&rw->queue, &entry) == SL_OK) return;
 	log_warn(LOG_RULE, "republish refused: one message caused too many others", "rule=%s topic=%.*s from=%.*s",
 		 cause->rule->id, SL_SLICE_ARG(made->topic), SL_SLICE_ARG(ev->topic));
-	republish_failed(rw, cause->rule, row->action, ev->at_ms, made->topic,
+	republish_failed(rw, cause->rule, row->action, ev->at_ms, made->topic, rule_failure_client(ev),
 			 "refused: one message caused more than 10000 others, or 64 MB of them");
 }
 
@@ -191,7 +191,7 @@ void rules_republish_drain(struct rules_worker *rw) {
 		if (rc == SL_OK)
 			e.action->stats->cells[rw->index].taken++;
 		else
-			republish_failed(rw, e.rule, e.action, e.at_ms, e.m.topic, sl_status_text(rc));
+			republish_failed(rw, e.rule, e.action, e.at_ms, e.m.topic, SL_SLICE_EMPTY, sl_status_text(rc));
 	}
 	q->next = q->len = q->bytes = 0;
 	sl_arena_reset(&q->arena);

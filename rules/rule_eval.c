@@ -4,7 +4,7 @@
 #include "event_source.h"
 #include "mem.h"
 #include "reject.h"
-#include "rule.h"
+#include "rule_failure.h"
 #include "rules_int.h"
 
 enum { SURVIVORS_AHEAD = 8 };
@@ -71,9 +71,7 @@ static void run_failed(struct rules_worker *rw, const struct rule_plan_candidate
 	const struct sl_err *err = sql_vm_error(rw->vm);
 	struct sl_slice reason =
 	    sl_arena_printf(sql_vm_arena(rw->vm), "line %u, column %u: %s", err->line, err->column, sl_err_text(err));
-	rule_failure_add(c->cell, ev->at_ms, ev->topic, reason);
-	log_debug(LOG_RULE, "rule failed", "rule=%s topic=%.*s err=%.*s", c->rule->id, SL_SLICE_ARG(ev->topic),
-		  SL_SLICE_ARG(reason));
+	rule_failed(rw, c->rule, ev->at_ms, ev->topic, rule_failure_client(ev), reason);
 }
 
 static void run_produced(struct rules_worker *rw, const struct rule_plan_candidate *c,

@@ -69,6 +69,7 @@ void rule_stats_unref(struct rule_stats *s) {
 		struct rule_failure *ring = s->cells[w].failures;
 		for (int i = 0; ring && i < RULE_FAILURES_KEPT; i++) {
 			sl_buf_fini(&ring[i].topic);
+			sl_buf_fini(&ring[i].clientid);
 			sl_buf_fini(&ring[i].reason);
 		}
 		sl_free(ring);
@@ -131,12 +132,14 @@ static void keep_text(struct sl_buf *buf, struct sl_slice text) {
 	sl_buf_append_slice(buf, text);
 }
 
-void rule_failure_add(struct rule_cell *cell, int64_t at_ms, struct sl_slice topic, struct sl_slice reason) {
+void rule_failure_add(struct rule_cell *cell, int64_t at_ms, struct sl_slice topic, struct sl_slice clientid,
+		      struct sl_slice reason) {
 	if (!cell->failures) cell->failures = SL_NEW_ARRAY(struct rule_failure, RULE_FAILURES_KEPT);
 	struct rule_failure *f = &cell->failures[cell->failures_len++ % RULE_FAILURES_KEPT];
 	f->at_ms = at_ms;
 	f->number = cell->failures_len;
 	keep_text(&f->topic, topic);
+	keep_text(&f->clientid, clientid);
 	keep_text(&f->reason, reason);
 }
 

@@ -25,11 +25,11 @@
 
 enum { RULE_FAILURES_KEPT = 8, RULE_FAILURE_TEXT_MAX = 300 };
 
-/* One failure of a rule: when, on which topic, why. */
+/* One failure of a rule: when, on which topic, whose doing (empty: not known), why. */
 struct rule_failure {
 	int64_t at_ms;
-	uint64_t number;             /* counts the worker's failures of this rule, from 1 */
-	struct sl_buf topic, reason; /* at most RULE_FAILURE_TEXT_MAX bytes; the memory is used again */
+	uint64_t number;                       /* counts the worker's failures of this rule, from 1 */
+	struct sl_buf topic, clientid, reason; /* at most RULE_FAILURE_TEXT_MAX bytes; the memory is used again */
 };
 
 struct rule_cell {
@@ -53,6 +53,7 @@ struct rule_stats {
 	size_t workers;
 	struct cells_block *block; /* a reference */
 	struct rule_cell *cells;   /* one a worker */
+	_Atomic int64_t warned_ms; /* when the log last told of a failure (rule_failure.h) */
 };
 
 struct action_cell {
@@ -81,7 +82,8 @@ void action_stats_unref(struct action_stats *s); /* NULL is fine */
 struct action_cell action_cells_sum(const struct action_cell *cells, size_t workers);
 
 /* Remembers a failure in the cell's ring. Counts nothing else. */
-void rule_failure_add(struct rule_cell *cell, int64_t at_ms, struct sl_slice topic, struct sl_slice reason);
+void rule_failure_add(struct rule_cell *cell, int64_t at_ms, struct sl_slice topic, struct sl_slice clientid,
+		      struct sl_slice reason);
 
 /* The failures that all workers remember, newest first, at most `room`. Returns how many. Borrowed; while parked. */
 size_t rule_failures_newest(const struct rule_stats *s, const struct rule_failure **out, size_t room);

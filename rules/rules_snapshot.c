@@ -67,7 +67,7 @@ bool rules_snapshot_failures_next(struct rules_snapshot *s) {
 		s->failures_cap = s->failures_cap * 2 + most;
 		s->failures = sl_realloc_array(s->failures, s->failures_cap, sizeof *s->failures);
 	}
-	sl_buf_grow(&s->texts, most * 2 * RULE_FAILURE_TEXT_MAX);
+	sl_buf_grow(&s->texts, most * 3 * RULE_FAILURE_TEXT_MAX);
 	return true;
 }
 
@@ -82,6 +82,9 @@ static void failures_copy(struct rules_snapshot *s, size_t at) {
 		f->topic_at = s->texts.n;
 		f->topic_n = newest[i]->topic.n;
 		sl_buf_append_slice(&s->texts, sl_buf_slice(&newest[i]->topic));
+		f->clientid_at = s->texts.n;
+		f->clientid_n = newest[i]->clientid.n;
+		sl_buf_append_slice(&s->texts, sl_buf_slice(&newest[i]->clientid));
 		f->reason_at = s->texts.n;
 		f->reason_n = newest[i]->reason.n;
 		sl_buf_append_slice(&s->texts, sl_buf_slice(&newest[i]->reason));

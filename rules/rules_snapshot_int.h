@@ -8,7 +8,7 @@
 /* One failure of a rule; its texts stand in rules_snapshot.texts. */
 struct failure_copy {
 	int64_t at_ms;
-	size_t topic_at, topic_n, reason_at, reason_n;
+	size_t topic_at, topic_n, clientid_at, clientid_n, reason_at, reason_n;
 };
 
 struct rule_copy {

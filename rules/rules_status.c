@@ -33,6 +33,8 @@ static json_t *failures_status(const struct rules_snapshot *s, const struct rule
 		json_t *f = json_object();
 		json_object_set_new(f, "at_ms", json_integer(from->at_ms));
 		json_object_set_new(f, "topic", json_text(slice_make(s->texts.p + from->topic_at, from->topic_n)));
+		json_object_set_new(f, "clientid",
+				    json_text(slice_make(s->texts.p + from->clientid_at, from->clientid_n)));
 		json_object_set_new(f, "reason", json_text(slice_make(s->texts.p + from->reason_at, from->reason_n)));
 		json_array_append_new(out, f);
 	}

@@ -5,6 +5,7 @@
 
 #include "clock.h"
 #include "mem.h"
+#include "rule_failure.h"
 #include "rule.h"
 
 enum { LOOK_AGAIN_MS = 60 * 1000 }; /* the wall clock may be set */
@@ -27,8 +28,7 @@ static void row_failed(struct rules_worker *rw, const struct rule *r, const stru
 	struct sl_slice reason = sl_arena_printf(sql_vm_arena(rw->vm), "a window's row, line %u, column %u: %s",
 						 err->line, err->column, sl_err_text(err));
 	atomic_fetch_add_explicit(&rw->rules->state.window_failed, 1, memory_order_relaxed);
-	rule_failure_add(&r->stats->cells[rw->index], ev->at_ms, ev->topic, reason);
-	log_debug(LOG_RULE, "a window's row failed", "rule=%s err=%.*s", r->id, SL_SLICE_ARG(reason));
+	rule_failed(rw, r, ev->at_ms, ev->topic, rule_failure_client(ev), reason);
 }
 
 static void row_out(struct rules_worker *rw, const struct rule *r, const struct sql_window_row *row, int64_t now_ms) {

@@ -25,6 +25,8 @@ const char sql_help[] =
     "  --username TEXT     the publisher's user name (default: none)\n"
     "  --user-property KEY=VALUE  an MQTT 5 user property; may be given again\n"
     "  --timestamp MS      when it arrives, in ms since 1970 (default: now)\n"
+    "  --event NAME        an event instead of a message: $events/client/connected, ...\n"
+    "  --columns JSON      its columns, as an object; those that are not named are NULL\n"
     "  --dialect NAME      standard or aws (default: standard)\n"
     "  --rule ID, -c FILE  the rule of that id in a configuration\n"
     "  --actions           and what each of its actions would get of the rows, as JSON; nothing is opened or sent\n"
@@ -32,7 +34,8 @@ const char sql_help[] =
     "values\n"
     "  --explain           print the program, a step a line, and run nothing\n"
     "  --jsonl             read cases from standard input, one JSON object a line with the members id, sql, dialect,\n"
-    "                      topic, payload, qos, clientid, username, timestamp; print for each, in order,\n"
+    "                      topic, payload, qos, clientid, username, timestamp; with a topic $events/... the\n"
+    "                      columns stand in an object `event`; print for each, in order,\n"
     "                      {\"id\":..., \"rows\":[...]}, {\"id\":..., \"no_match\":true} or\n"
     "                      {\"id\":..., \"error\":\"...\", \"stage\":\"compile\" or \"run\", \"line\":..., "
     "\"column\":...}\n"
@@ -51,6 +54,8 @@ static const struct option {
     {"--payload-file", OPTION_TEXT, offsetof(struct sql_args, payload_file)},
     {"--clientid", OPTION_TEXT, offsetof(struct sql_args, c.clientid)},
     {"--username", OPTION_TEXT, offsetof(struct sql_args, c.username)},
+    {"--event", OPTION_TEXT, offsetof(struct sql_args, c.event)},
+    {"--columns", OPTION_TEXT, offsetof(struct sql_args, c.columns)},
     {"--dialect", OPTION_TEXT, offsetof(struct sql_args, c.dialect)},
     {"--rule", OPTION_TEXT, offsetof(struct sql_args, rule)},
     {"-c", OPTION_TEXT, offsetof(struct sql_args, conf)},

@@ -68,9 +68,12 @@ static int run_one(struct sql_args *a, struct ruleset *set) {
 	const struct sql_program *program = set->rules[0]->program;
 	struct sl_err err = SL_ERR_INIT;
 	topic_from_rule(&a->c, program);
-	if (try_case_check_message(&a->c, &err) != SL_OK) {
-		fprintf(stderr, "sluice sql: %s; give the message's topic with --topic\n", sl_err_text(&err));
+	struct try_event made;
+	if (try_case_begin(&a->c, &made, &err) != SL_OK) {
+		fprintf(stderr, "sluice sql: %s%s\n", sl_err_text(&err),
+			a->c.event.n || a->c.columns.n ? "" : "; give the message's topic with --topic");
 		sl_err_fini(&err);
+		try_event_fini(&made);
 		return EXIT_USAGE;
 	}
 	struct rule_try_result result = RULE_TRY_RESULT_INIT;
@@ -84,6 +87,7 @@ static int run_one(struct sql_args *a, struct ruleset *set) {
 	int code = say_result(a, &result);
 	rule_try_result_fini(&result);
 	rule_try_free(t);
+	try_event_fini(&made);
 	return code;
 }
 

@@ -12,6 +12,7 @@
 #include <stdio.h>
 
 #include "rule_try.h"
+#include "try_event.h"
 
 enum { EXIT_FINE = 0, EXIT_INPUT = 1, EXIT_USAGE = 2, EXIT_SYSTEM = 3 }; /* as everywhere in the program */
 
@@ -20,6 +21,9 @@ struct try_case {
 	struct sl_slice sql, topic, payload, clientid, username, dialect;
 	struct sl_slice user_properties; /* as in a packet */
 	int64_t qos, timestamp;          /* timestamp < 0: now */
+	/* An event: its name, or a topic that starts with $events/; its columns as JSON. try_case_begin() makes it. */
+	struct sl_slice event, columns;
+	const struct try_event *made;
 	/* of the aws dialect; empty: as when the broker knows nothing of it */
 	struct sl_slice rule; /* its name, for $aws/rules/RULE/...; empty: whatever the topic says */
 	struct sl_slice sql_version, accountid, principal, sourceip, traceid;
@@ -32,8 +36,9 @@ struct try_case {
 /* SL_OK and *out, or as sql_compile(): err has line and column within c->sql. */
 int try_case_compile(const struct try_case *c, struct rule **out, struct sl_err *err);
 
-/* What the message lacks is said here, before the rule meets it. */
-int try_case_check_message(const struct try_case *c, struct sl_err *err);
+/* What the message lacks is said here, before the rule meets it; an event is made in *e, which the caller frees with
+ * try_event_fini(). */
+int try_case_begin(struct try_case *c, struct try_event *e, struct sl_err *err);
 
 /* The message. Borrows from c. */
 void try_case_event(const struct try_case *c, struct rules_event *ev);

@@ -36,13 +36,14 @@ static void put_rows(struct jwrite *w, struct sl_slice lines) {
 	jwrite_array_end(w);
 }
 
-static void put_result(struct jwrite *w, const struct try_case *c) {
+static void put_result(struct jwrite *w, struct try_case *c) {
 	struct sl_err err = SL_ERR_INIT;
 	struct sl_buf rows = SL_BUF_INIT;
+	struct try_event event = {.kind = 0};
 	struct rule *r;
 	if (try_case_compile(c, &r, &err) != SL_OK) {
 		put_error(w, &err, "compile");
-	} else if (try_case_check_message(c, &err) != SL_OK) {
+	} else if (try_case_begin(c, &event, &err) != SL_OK) {
 		rule_free(r);
 		put_error(w, &err, "run");
 	} else {
@@ -56,6 +57,7 @@ static void put_result(struct jwrite *w, const struct try_case *c) {
 		case RULE_TRY_FAILED: put_error(w, &err, "run"); break;
 		}
 	}
+	try_event_fini(&event);
 	sl_buf_fini(&rows);
 	sl_err_fini(&err);
 }
@@ -122,8 +124,11 @@ static bool line_answer(struct sl_slice line, struct sl_buf *out) {
 		    .timestamp = member_number(object, "timestamp", -1),
 		};
 		struct sl_buf made = SL_BUF_INIT;
+		char *columns = json_dumps(json_object_get(object, "event"), JSON_COMPACT);
+		if (columns) c.columns = slice_from_str(columns);
 		case_aws(object, &c, &made);
 		put_result(&w, &c);
+		free(columns); /* jansson's */
 		sl_buf_fini(&made);
 	} else {
 		struct sl_err err = SL_ERR_INIT;

@@ -1,6 +1,7 @@
 /* try_case.c: see sql_command_int.h. A rule and a message for it: checked, compiled, run. */
 #include "basic_ingest.h"
 #include "clock.h"
+#include "event_kind.h"
 #include "mem.h"
 #include "sql_command_int.h"
 #include "topic.h"
@@ -35,7 +36,16 @@ int try_case_compile(const struct try_case *c, struct rule **out, struct sl_err 
 	return rc;
 }
 
-int try_case_check_message(const struct try_case *c, struct sl_err *err) {
+int try_case_begin(struct try_case *c, struct try_event *e, struct sl_err *err) {
+	*e = (struct try_event){.kind = 0};
+	if (c->event.n == 0 && event_from(c->topic)) c->event = c->topic;
+	if (c->event.n) {
+		c->topic = c->event;
+		int rc = try_event_make(e, c->event, c->columns, err);
+		c->made = rc == SL_OK ? e : NULL;
+		return rc;
+	}
+	if (c->columns.n) return sl_err_set(err, SL_EINVAL, "columns are of an event; name it");
 	if (c->qos < 0 || c->qos > 2) return sl_err_set(err, SL_EINVAL, "qos must be 0, 1 or 2");
 	if (!topic_name_valid(c->topic) || !utf8_valid_mqtt(c->topic))
 		return sl_err_set(err, SL_EINVAL, "'%.*s' is not a topic that one can publish to",
@@ -64,6 +74,7 @@ void try_case_event(const struct try_case *c, struct rules_event *ev) {
 	    .message_expiry_s = -1,
 	    .payload_format = c->utf8_data ? 1 : -1,
 	};
+	if (c->made) try_event_apply(c->made, ev);
 }
 
 enum rule_try_outcome try_case_run(const struct try_case *c, struct rule *r, struct sl_buf *rows, struct sl_err *err) {
