@@ -293,5 +293,53 @@ class BasicIngest(unittest.TestCase):
             p.close()
 
 
+@ours_only("the status page")
+class Failures(unittest.TestCase):
+    def test_failed_run__names_the_client_and_warns_once(self):
+        with Events({"f": 'SELECT int(payload.n) AS n FROM "t/#"'}) as e:
+            p = e.client("clumsy")
+            for _ in range(5):
+                p.publish("t/1", b'{"n":"abc"}', qos=1)
+            line = e.broker.wait_log("WARN.*rule failed.*rule=f ")
+            self.assertIn("topic=t/1 clientid=clumsy reason=", line)
+            self.assertEqual(e.broker.log().count("rule failed"), 1)
+            failure = e.broker.rule("f")["failures"][0]
+            self.assertEqual((failure["clientid"], failure["topic"]), ("clumsy", "t/1"))
+            p.close()
+
+
+@ours_only("sluice sql")
+class Tester(unittest.TestCase):
+    def run_sql(self, *args, stdin=None):
+        return run_program("sql", *args, stdin=stdin)
+
+    def test_event__columns_are_given_and_the_rest_is_null(self):
+        done = self.run_sql("SELECT clientid AS c, username AS u, conn_props.'Receive-Maximum' AS n FROM '$events/client/+'",
+                            "--event", "$events/client/connected", "--columns",
+                            '{"clientid":"c1","conn_props":{"Receive-Maximum":5}}')
+        self.assertEqual((done.stdout, done.returncode), ('{"c":"c1","u":null,"n":5}\n', 0), done.stderr)
+
+    def test_event__may_be_named_by_from_alone(self):
+        done = self.run_sql("SELECT reason AS r, event AS e FROM '$events/client_disconnected'", "--columns", '{"reason":"normal"}')
+        self.assertEqual(done.stdout, '{"r":"normal","e":"client.disconnected"}\n', done.stderr)
+
+    def test_event__of_a_message_has_a_payload(self):
+        done = self.run_sql("SELECT payload.x AS x FROM '$events/message/dropped'", "--columns", '{"payload":"{\\"x\\":4}"}')
+        self.assertEqual(done.stdout, '{"x":4}\n', done.stderr)
+
+    def test_event__a_wrong_column_or_event_is_refused(self):
+        done = self.run_sql("SELECT 1 AS x FROM '$events/#'", "--event", "$events/client/connected", "--columns", '{"reson":1}')
+        self.assertEqual(done.returncode, 2)
+        self.assertIn("no column 'reson'", done.stderr)
+        done = self.run_sql("SELECT 1 AS x FROM '$events/#'", "--event", "$events/client/+")
+        self.assertIn("several events", done.stderr)
+
+    def test_jsonl__event_is_an_object(self):
+        case = {"id": 1, "sql": 'SELECT clientid AS c, qos AS q FROM "$events/session/subscribed", "a"',
+                "topic": "$events/session/subscribed", "event": {"clientid": "x", "qos": 1}}
+        done = self.run_sql("--jsonl", stdin=json.dumps(case) + "\n")
+        self.assertEqual(json.loads(done.stdout), {"id": 1, "rows": [{"c": "x", "q": 1}]}, done.stderr)
+
+
 if __name__ == "__main__":
     unittest.main()
