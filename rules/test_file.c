@@ -1,6 +1,7 @@
 /* test_file.c: see test_file.h. */
 #include "test_file.h"
 
+#include "event_kind.h"
 #include "mem.h"
 #include "schema.h"
 #include "schema_doc.h"
@@ -59,6 +60,17 @@ static const struct conf_field message_fields[] = {
      .type = CONF_STRING,
      .at = offsetof(struct rule_test_message, payload_base64),
      .doc = "Instead of `payload`: bytes that are no text."},
+    {.name = "event",
+     .type = CONF_STRING,
+     .flags = CONF_NONEMPTY,
+     .at = offsetof(struct rule_test_message, event),
+     .doc = "Instead of a topic: the event that it is; left out when the rule's FROM names one.",
+     .example = "$events/client/connected"},
+    {.name = "columns",
+     .type = CONF_TREE,
+     .at = offsetof(struct rule_test_message, columns),
+     .doc = "Of an event: its columns, those that matter; the others are absent.",
+     .example = "{clientid: d7, keepalive: 60}"},
     {.name = "clientid",
      .type = CONF_STRING,
      .at = offsetof(struct rule_test_message, clientid),
@@ -287,6 +299,23 @@ static int message_topic(struct rule_tests *t, const struct rule_test_case *c, s
 			: fault(t, path, NULL, "has no topic; give it one: {topic: room/7/telemetry, ...}");
 }
 
+/* An event has a name and columns where a message has the rest. */
+static int message_event(struct rule_tests *t, struct rule_test_message *m, const char *path) {
+	struct sl_slice name = slice_from_str(m->event ? m->event : m->topic);
+	struct sl_buf columns = SL_BUF_INIT;
+	struct sl_err err = SL_ERR_INIT;
+	int rc = SL_OK;
+	if (m->columns) tree_json_write(m->columns, &columns);
+	if (m->event || event_from(name))
+		rc = try_event_make(&m->made, name, sl_buf_slice(&columns), &err);
+	else if (m->columns)
+		rc = sl_err_set(&err, SL_EINVAL, "columns are of an event; name it with `event`");
+	if (rc != SL_OK) fault(t, path, m->event ? "event" : NULL, sl_err_text(&err));
+	sl_buf_fini(&columns);
+	sl_err_fini(&err);
+	return rc;
+}
+
 static int message_payload(struct rule_tests *t, struct rule_test_message *m, const char *path) {
 	if (m->payload && m->payload_base64)
 		return fault(t, path, "payload_base64", "stands beside `payload`; keep one of them");
@@ -304,7 +333,8 @@ static int message_payload(struct rule_tests *t, struct rule_test_message *m, co
 static int load_message(struct rule_tests *t, const struct rule_test_case *c, const json_t *tree, const char *path,
 			struct rule_test_message *m) {
 	int rc = conf_apply(message_fields, tree, (struct conf_at){t->doc, path}, m, &t->report);
-	if (rc == SL_OK) rc = message_topic(t, c, m, path);
+	if (rc == SL_OK && !m->event) rc = message_topic(t, c, m, path);
+	if (rc == SL_OK) rc = message_event(t, m, path);
 	if (rc == SL_OK) rc = message_payload(t, m, path);
 	if (rc == SL_OK) rc = check_expect(t, c, &m->expect, path);
 	return rc;
@@ -377,6 +407,7 @@ void rule_tests_fini(struct rule_tests *t) {
 		for (size_t k = 0; k < c->count; k++) {
 			conf_fini(message_fields, &c->at[k]);
 			sl_buf_fini(&c->at[k].bytes);
+			try_event_fini(&c->at[k].made);
 		}
 		sl_free(c->at);
 	}

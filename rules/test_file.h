@@ -21,6 +21,7 @@
 #include "conf_report.h"
 #include "field.h"
 #include "rule_book.h"
+#include "try_event.h"
 
 /* Absent: NULL. What each means: rules/testing.md. */
 struct rule_test_expect {
@@ -29,14 +30,16 @@ struct rule_test_expect {
 };
 
 struct rule_test_message {
-	char *topic, *clientid, *username, *content_type, *response_topic, *payload_base64;
-	json_t *payload;
+	char *topic, *clientid, *username, *content_type, *response_topic, *payload_base64, *event;
+	json_t *payload, *columns;
 	struct conf_map user_properties;
 	int64_t qos, timestamp, after_ms; /* timestamp -1: that of the one before it */
 	bool retain;
 	struct rule_test_expect expect; /* of this message alone */
 
-	struct sl_buf bytes; /* the payload, made when the file is loaded */
+	/* Made when the file is loaded. */
+	struct sl_buf bytes;   /* the payload */
+	struct try_event made; /* kind 0: it is a message */
 };
 
 struct rule_test_case {

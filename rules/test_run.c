@@ -201,6 +201,7 @@ static void explain(const struct rule *r, const struct rule_test_message *m, int
 	c.user_properties = sl_buf_slice(&properties);
 	c.qos = m->qos;
 	c.timestamp = now_ms;
+	c.made = m->made.kind ? &m->made : NULL;
 	why_explain(&c, r->program, &steps);
 	put_lines(why, "why:", sl_buf_slice(&steps));
 	sl_buf_fini(&steps);
@@ -234,6 +235,7 @@ static void message_run(struct rule_try *t, const struct rule_test_message *m, i
 	    .message_expiry_s = -1,
 	    .payload_format = -1,
 	};
+	if (m->made.kind) try_event_apply(&m->made, &ev);
 	rule_try_run(t, &ev, result);
 	sl_buf_fini(&properties);
 }

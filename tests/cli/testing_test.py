@@ -116,6 +116,19 @@ class Cases(Folder):
         self.passes("name: a, message: {topic: room/7/telemetry, payload: {t: 31}}, expect: {matched: [hot]}",
                     "name: b, message: {topic: elsewhere}, expect: {matched: []}")
 
+    def test_event__has_columns(self):
+        path = self.write("t.yaml", """
+rules: {seen: {sql: "SELECT clientid, keepalive, username FROM '$events/client/connected' WHERE keepalive > 10"}}
+tests:
+  - {name: a, message: {columns: {clientid: d7, keepalive: 60}}, expect: {rows: [{clientid: d7, keepalive: 60, username: null}]}}
+  - {name: b, message: {event: $events/client/connected, columns: {keepalive: 6}}, expect: {match: where}}
+  - {name: c, message: {event: $events/client/disconnected}, expect: {match: topic}}
+""")
+        done = run_program("test", path)
+        self.assertEqual((done.returncode, done.stdout), (0, "3 passed, 0 failed\n"), done.stderr)
+        self.refuses(suite("name: a, rule: each, message: {event: $events/client/conected}, expect: {match: topic}"), "event")
+        self.refuses(suite("name: a, rule: each, message: {columns: {a: 1}}, expect: {match: topic}"), "name it with `event`")
+
     def test_payload__any_bytes(self):
         self.passes("name: a, rule: hot, message: {topic: room/7/telemetry, payload_base64: eyJ0IjozMH0=}, expect: {match: true}")
 
