@@ -36,25 +36,25 @@ int sql_front_fail(struct sql_front *f, uint32_t at, int status, const char *fmt
 
 /* How the tokens are called in messages. Those without a row never appear one by one. */
 static const struct sql_token_name token_names[] = {
-    {SQL_TK_AS, "AS", true},
-    {SQL_TK_COMMA, "','", false},
-    {SQL_TK_SELECT, "SELECT", true},
-    {SQL_TK_FOREACH, "FOREACH", true},
-    {SQL_TK_DO, "DO", true},
-    {SQL_TK_INCASE, "INCASE", true},
-    {SQL_TK_FROM, "FROM", true},
-    {SQL_TK_WHERE, "WHERE", true},
-    {SQL_TK_GROUP, "GROUP BY", true},
-    {SQL_TK_BY, "BY", true},
-    {SQL_TK_HAVING, "HAVING", true},
-    {SQL_TK_WHEN, "WHEN", true},
-    {SQL_TK_THEN, "THEN", true},
-    {SQL_TK_ELSE, "ELSE", true},
-    {SQL_TK_END, "END", true},
-    {SQL_TK_RP, "')'", false},
-    {SQL_TK_RB, "']'", false},
-    {SQL_TK_DOTDOT, "'..'", false},
-    {0, "the end", false},
+    {SQL_TK_AS, "AS", true, false},
+    {SQL_TK_COMMA, "','", false, false},
+    {SQL_TK_SELECT, "SELECT", true, false},
+    {SQL_TK_FOREACH, "FOREACH", true, false},
+    {SQL_TK_DO, "DO", true, false},
+    {SQL_TK_INCASE, "INCASE", true, false},
+    {SQL_TK_FROM, "FROM", true, false},
+    {SQL_TK_WHERE, "WHERE", true, false},
+    {SQL_TK_GROUP, "GROUP BY", true, false},
+    {SQL_TK_BY, "BY", true, false},
+    {SQL_TK_HAVING, "HAVING", true, false},
+    {SQL_TK_WHEN, "WHEN", true, false},
+    {SQL_TK_THEN, "THEN", true, false},
+    {SQL_TK_ELSE, "ELSE", true, false},
+    {SQL_TK_END, "END", true, false},
+    {SQL_TK_RP, "')'", false, false},
+    {SQL_TK_RB, "']'", false, false},
+    {SQL_TK_DOTDOT, "'..'", false, false},
+    {0, "the end", false, false},
 };
 
 const struct sql_tongue sql_tongue_standard = {
@@ -121,7 +121,7 @@ static void list_expected(struct expected *e, const struct sql_tongue *t, const 
 	if (ok[t->name] && !operand && !alias && !ok[t->text]) expect(e, "a name");
 	const struct sql_token_name *n = t->names;
 	for (; n->token; n++)
-		if (ok[n->token]) expect(e, n->name);
+		if (ok[n->token] && !(n->name_too && ok[t->name])) expect(e, n->name);
 	if (ok[0]) expect(e, n->name);
 	if (e->n > 1) sl_buf_append_str(&e->text, " or ");
 	if (e->pending) sl_buf_append_str(&e->text, e->pending);

@@ -27,6 +27,7 @@ struct sql_token_name {
 	int token; /* 0: the end, which closes a table */
 	const char *name;
 	bool keyword;
+	bool name_too; /* where a name may stand it is one, and not worth telling */
 };
 struct sql_parse;
 /* A dialect's lexer and grammar, and what messages about its tokens need. */

@@ -32,7 +32,7 @@ static bool could_follow(const struct yyParser *parser, int token);
 }
 %stack_overflow {
 	sql_front_fail(p->front, p->previous.at, SL_ELIMIT,
-		       "the expression is nested too deep here; give a part of it a name of its own with AS");
+		       "the expression is nested too deep here; give a part of it a name of its own with SET");
 }
 
 /* Keywords may be names of members where nothing else can be meant. */

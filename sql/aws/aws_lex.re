@@ -47,8 +47,7 @@ static bool value_is_keyword(const char *at) {
 		return *next == '.' || *next == ')' || *next == '\0' || slice_equal_nocase(word_at(next), SL_SLICE_LIT("from"));
 	}
 	if (*next == '-') return next > at && !is_space(next[1]); /* VALUE -x; value - x subtracts */
-	if (*next == '(') return next > at;
-	if (*next == '\'' || *next == '"' || *next == '[' || *next == '{' || *next == '@') return true;
+	if (*next == '(' || *next == '\'' || *next == '"' || *next == '[' || *next == '{' || *next == '@') return true;
 	return is_word(*next) && next > at && !is_one_of(word_at(next), infix, SL_ARRAY_LEN(infix));
 }
 

@@ -12,12 +12,12 @@ void aws_grammarFree(void *parser, void (*release)(void *));
 void aws_grammar(void *parser, int kind, struct sql_token token);
 
 static const struct sql_token_name token_names[] = {
-    {AWS_TK_SET, "SET", true},     {AWS_TK_SELECT, "SELECT", true}, {AWS_TK_VALUE, "VALUE", true},
-    {AWS_TK_AS, "AS", true},       {AWS_TK_COMMA, "','", false},    {AWS_TK_FROM, "FROM", true},
-    {AWS_TK_WHERE, "WHERE", true}, {AWS_TK_WHEN, "WHEN", true},     {AWS_TK_THEN, "THEN", true},
-    {AWS_TK_ELSE, "ELSE", true},   {AWS_TK_END, "END", true},       {AWS_TK_COLON, "':'", false},
-    {AWS_TK_RP, "')'", false},     {AWS_TK_RB, "']'", false},       {AWS_TK_RC, "'}'", false},
-    {0, "the end", false},
+    {AWS_TK_SET, "SET", true, true},      {AWS_TK_SELECT, "SELECT", true, false}, {AWS_TK_VALUE, "VALUE", true, false},
+    {AWS_TK_AS, "AS", true, false},       {AWS_TK_COMMA, "','", false, false},    {AWS_TK_FROM, "FROM", true, false},
+    {AWS_TK_WHERE, "WHERE", true, false}, {AWS_TK_WHEN, "WHEN", true, true},      {AWS_TK_THEN, "THEN", true, true},
+    {AWS_TK_ELSE, "ELSE", true, true},    {AWS_TK_END, "END", true, true},        {AWS_TK_COLON, "':'", false, false},
+    {AWS_TK_RP, "')'", false, false},     {AWS_TK_RB, "']'", false, false},       {AWS_TK_RC, "'}'", false, false},
+    {0, "the end", false, false},
 };
 
 /* Words of other SQLs, where they would stand. */
@@ -60,6 +60,8 @@ static const char *advice(const struct sql_parse *p, int found, const struct sql
 	if (found == AWS_TK_NOT && !operand && accepted[AWS_TK_IN]) return "there is no NOT IN; write NOT (x IN [...])";
 	if (accepted[AWS_TK_STRING] && !operand)
 		return "the name of an object's member stands in quotes: {'name': value}";
+	if (accepted[AWS_TK_EQ] && !accepted[AWS_TK_PLUS])
+		return "a variable has a name of letters, digits and underscores, and a value: SET @name = value";
 	if (accepted[AWS_TK_VARIABLE] && !accepted[AWS_TK_ID])
 		return "SET takes variables, each with an @: SET @name = value";
 	if (found == AWS_TK_STRING && accepted[AWS_TK_ID] && !operand)
