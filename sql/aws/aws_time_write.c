@@ -50,7 +50,7 @@ struct moment {
 static struct moment moment_of(int64_t ms, const struct aws_zone *zone) {
 	struct moment m;
 	int64_t utc = sql_floor_div(ms, 1000);
-	m.millis = (int)(ms - utc * 1000);
+	m.millis = (int)((ms % 1000 + 1000) % 1000);
 	m.zone = aws_zone_at(zone, utc);
 	m.zone_name = aws_zone_name(zone);
 	int64_t local = utc + m.zone.offset, days = sql_floor_div(local, 86400);

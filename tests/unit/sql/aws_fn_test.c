@@ -434,6 +434,7 @@ static void test_fn__times_are_written(void **state) {
 	gives("parse_time", "[\"HH\", 4118083200000, \"Europe/Paris\"]", "\"02\"");
 	gives("parse_time", "[\"HH\", 4102444800000, \"Australia/Sydney\"]", "\"11\"");
 	gives("parse_time", "[\"yyyy\", 9223372036854775807]", "\"292278994\"");
+	gives("parse_time", "[\"yyyy S\", -9223372036854775808]", "\"-292275055 1\"");
 	gives("parse_time", "[\"yyyy\", 0, \"No/Where\"]", "U");
 	gives("parse_time", "[\"yyyy\", 0, \"../../../etc/passwd\"]", "U");
 	gives("parse_time", "[\"yyyy\", 0, \"/etc/localtime\"]", "U");
