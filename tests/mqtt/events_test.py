@@ -247,6 +247,27 @@ class MessageEvents(unittest.TestCase):
             for c in [p, *subscribers]:
                 c.close()
 
+    def test_delivered__none_is_missed_between_workers_and_reloads(self):
+        with Events({"got": 'SELECT clientid AS c, topic AS t FROM "$events/message/delivered"'}, node={"workers": 3}) as e:
+            subscribers = [e.client(f"s{i}") for i in range(5)]
+            for s in subscribers:
+                s.subscribe("load/#", qos=1)
+            publishers = [e.client(f"p{i}") for i in range(5)]
+            count = 200
+            for n in range(count):
+                for p in publishers:
+                    p.send(m.publish(f"load/{n}", b"x", 0, None, version=m.V5))
+                if n % 50 == 20:
+                    e.broker.reload()
+            for s in subscribers:
+                for _ in range(count * len(publishers)):
+                    s.expect(m.PUBLISH)
+            total = count * len(publishers) * len(subscribers)
+            wait_until(lambda: e.broker.rule("got")["produced"] == total, 30, lambda: str(e.broker.rule("got")))
+            self.assertEqual(e.broker.wait_settled("got")["delivered"], total)
+            for c in publishers + subscribers:
+                c.close()
+
     def test_events__are_no_topics(self):
         with Events({"e": 'SELECT event FROM "$events/#" WHERE event != \'connector.status\''}) as e:
             p = e.client("pub")
