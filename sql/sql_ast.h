@@ -111,7 +111,8 @@ struct sql_place_name {
 
 struct sql_field {
 	bool star;
-	bool spread; /* the members of expr (aws) */
+	bool spread;    /* the members of expr (aws) */
+	bool of_window; /* GROUP BY: known only when a window ends */
 	struct sql_node *expr;
 	struct sql_place_name target; /* n == 0: named after the expression */
 	uint32_t at;

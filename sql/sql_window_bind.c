@@ -12,13 +12,14 @@
 #include "mem.h"
 #include "sql_unit.h"
 
-enum { AGGREGATE_ID = 1000, START_ID = 2000, END_ID = 2001 };
+enum { AGGREGATE_ID = 1000, START_ID = 2000, END_ID = 2001, COPIED_MAX = 4096 };
 
 struct splitter {
 	struct sql_unit *u;
 	struct sql_window *w;
 	const struct sql_statement *s;
 	const struct sql_field *upto; /* fields before this one have names */
+	size_t copied;
 	struct sql_node *keys[SQL_GROUP_KEYS_MAX];
 	struct sql_node *arguments[SQL_AGGREGATES_MAX]; /* NULL: of count(*) */
 	enum sql_aggregate_kind kinds[SQL_AGGREGATES_MAX];
@@ -44,17 +45,23 @@ static bool same_tree(const struct sql_node *a, const struct sql_node *b) {
 	return !x && !y && same_tree(a->a, b->a) && same_tree(a->b, b->b) && same_tree(a->c, b->c);
 }
 
-static struct sql_node *copy_tree(struct sql_unit *u, const struct sql_node *n) {
+/* What a name stands for. Names of names could make a large tree of a short text. */
+static struct sql_node *copy_tree(struct splitter *x, const struct sql_node *n) {
 	if (!n) return NULL;
-	struct sql_node *copy = SL_ARENA_NEW(u->f->arena, struct sql_node);
+	struct sql_node *copy = SL_ARENA_NEW(x->u->f->arena, struct sql_node);
+	if (++x->copied > COPIED_MAX) {
+		sql_front_fail(x->u->f, n->at, SL_ELIMIT, "names of SELECT stand for too much here");
+		*copy = (struct sql_node){.kind = SQL_N_LITERAL, .at = n->at, .end = n->end, .depth = 1};
+		return copy;
+	}
 	*copy = *n;
 	copy->next = NULL;
-	copy->a = copy_tree(u, n->a);
-	copy->b = copy_tree(u, n->b);
-	copy->c = copy_tree(u, n->c);
+	copy->a = copy_tree(x, n->a);
+	copy->b = copy_tree(x, n->b);
+	copy->c = copy_tree(x, n->c);
 	struct sql_node **link = &copy->args;
-	for (const struct sql_node *x = n->args; x; x = x->next) {
-		*link = copy_tree(u, x);
+	for (const struct sql_node *y = n->args; y; y = y->next) {
+		*link = copy_tree(x, y);
 		link = &(*link)->next;
 	}
 	return copy;
@@ -78,19 +85,24 @@ static int aggregate_of(const struct sql_node *n) {
 	return -1;
 }
 
+static bool is_result(const struct sql_node *n) {
+	return aggregate_of(n) >= 0 || is_call(n, "window_start") || is_call(n, "window_end");
+}
+
 static bool has_aggregate(const struct sql_node *n) {
 	if (!n) return false;
-	if (aggregate_of(n) >= 0 || is_call(n, "window_start") || is_call(n, "window_end")) return true;
+	if (is_result(n)) return true;
 	for (const struct sql_node *x = n->args; x; x = x->next)
 		if (has_aggregate(x)) return true;
 	return has_aggregate(n->a) || has_aggregate(n->b) || has_aggregate(n->c);
 }
 
-/* The field of SELECT before `upto` that is called `name`. */
+/* The last field of SELECT before `upto` that is called `name`. */
 static const struct sql_field *field_named(const struct splitter *x, struct sl_slice name) {
+	const struct sql_field *last = NULL;
 	for (const struct sql_field *f = x->s->fields.first; f && f != x->upto; f = f->next)
-		if (f->target.n == 1 && slice_equal(f->target.first->key, name)) return f;
-	return NULL;
+		if (f->target.n == 1 && slice_equal(f->target.first->key, name)) last = f;
+	return last;
 }
 
 static void each_child(struct splitter *x, struct sql_node *n,
@@ -106,6 +118,44 @@ static void each_child(struct splitter *x, struct sql_node *n,
 		link = &(*link)->next;
 		y = next;
 	}
+}
+
+/* ---- names of SELECT ---- */
+
+/* Is it known only when a window ends? A name that is left after names_out() stands for such a thing. */
+static bool of_window(const struct splitter *x, const struct sql_node *n) {
+	if (!n) return false;
+	const struct sql_field *f = n->kind == SQL_N_NAME ? field_named(x, n->name) : NULL;
+	if (f ? f->of_window : is_result(n)) return true;
+	for (const struct sql_node *y = n->args; y; y = y->next)
+		if (of_window(x, y)) return true;
+	return of_window(x, n->a) || of_window(x, n->b) || of_window(x, n->c);
+}
+
+/* Names of fields before `upto` that hold what messages have become that. */
+static struct sql_node *names_out(struct splitter *x, struct sql_node *n) {
+	if (x->u->f->status != SL_OK) return n;
+	const struct sql_field *f = n->kind == SQL_N_NAME ? field_named(x, n->name) : NULL;
+	if (f && !f->of_window) return copy_tree(x, f->expr);
+	if (!f) each_child(x, n, names_out);
+	return n;
+}
+
+/* Fields keep the names that they would have had. */
+static void name_fields(struct splitter *x) {
+	for (struct sql_field *f = x->s->fields.first; f && x->u->f->status == SL_OK; f = f->next) {
+		if (f->star) {
+			sql_front_fail(x->u->f, f->at, SL_EUNSUPPORTED,
+				       "* is of one message; name the columns of the window's rows");
+			return;
+		}
+		struct sql_place_name place = {0};
+		if (!f->target.n && !has_aggregate(f->expr) && sql_bind_place(x->u, f->expr, &place)) f->target = place;
+		x->upto = f;
+		f->expr = names_out(x, f->expr);
+		f->of_window = of_window(x, f->expr);
+	}
+	x->upto = NULL;
 }
 
 /* ---- GROUP BY ---- */
@@ -147,8 +197,8 @@ static void group_items(struct splitter *x) {
 		n->next = NULL;
 		if (window_item(x, n)) continue;
 		const struct sql_field *f = n->kind == SQL_N_NAME ? field_named(x, n->name) : NULL;
-		struct sql_node *key = f ? copy_tree(u, f->expr) : n;
-		if (has_aggregate(key))
+		struct sql_node *key = f ? copy_tree(x, f->expr) : n;
+		if (of_window(x, key))
 			sql_front_fail(u->f, n->at, SL_EINVAL,
 				       "GROUP BY says what messages have in common, an aggregate comes after that");
 		else if (x->w->n_keys >= SQL_GROUP_KEYS_MAX)
@@ -169,14 +219,12 @@ static void group_items(struct splitter *x) {
 static struct sql_node *in_where(struct splitter *x, struct sql_node *n) {
 	if (x->u->f->status != SL_OK) return n;
 	const struct sql_field *f = n->kind == SQL_N_NAME ? field_named(x, n->name) : NULL;
-	bool of_window = is_call(n, "window_start") || is_call(n, "window_end") ||
-			 (aggregate_of(n) >= 0 && !is_call(n, "last_value"));
-	if (of_window || (f && has_aggregate(f->expr))) {
+	if ((is_result(n) && !is_call(n, "last_value")) || (f && f->of_window)) {
 		sql_front_fail(x->u->f, n->at, SL_EINVAL,
 			       "WHERE looks at one message; a condition on a window's results goes behind HAVING");
 		return n;
 	}
-	if (f) return copy_tree(x->u, f->expr);
+	if (f) return copy_tree(x, f->expr);
 	each_child(x, n, in_where);
 	return n;
 }
@@ -198,7 +246,7 @@ static struct sql_node *aggregate(struct splitter *x, struct sql_node *n, enum s
 		sql_front_fail(x->u->f, n->at, SL_ELIMIT, "a statement has at most %d aggregates", SQL_AGGREGATES_MAX);
 		return n;
 	}
-	if (has_aggregate(arg))
+	if (of_window(x, arg))
 		sql_front_fail(x->u->f, n->at, SL_EINVAL, "an aggregate of an aggregate: one rule for each");
 	x->kinds[i] = kind;
 	x->arguments[i] = arg;
@@ -249,17 +297,8 @@ static struct sql_node *in_select(struct splitter *x, struct sql_node *n) {
 	return n;
 }
 
-/* Fields keep the names that they would have had. */
 static void select_fields(struct splitter *x) {
 	for (struct sql_field *f = x->s->fields.first; f && x->u->f->status == SL_OK; f = f->next) {
-		if (f->star) {
-			sql_front_fail(x->u->f, f->at, SL_EUNSUPPORTED,
-				       "* is of one message; name the columns of the window's rows");
-			return;
-		}
-		struct sql_place_name place = {0};
-		bool named = f->target.n > 0;
-		if (!named && !has_aggregate(f->expr) && sql_bind_place(x->u, f->expr, &place)) f->target = place;
 		x->upto = f;
 		f->expr = in_select(x, f->expr);
 	}
@@ -358,10 +397,11 @@ int sql_window_split(struct sql_unit *u, struct sql_statement *s, const struct s
 		    "HAVING goes with GROUP BY ..., tumbling('10s'); a condition on messages is WHERE");
 	struct sql_window *w = x.w = SL_ARENA_NEW(&u->p->arena, struct sql_window);
 	u->p->window = w;
-	group_items(&x);
+	name_fields(&x);
+	if (u->f->status == SL_OK) group_items(&x);
 	if (s->where) s->where = in_where(&x, s->where);
 	select_fields(&x);
-	if (s->having) s->having = in_select(&x, s->having);
+	if (s->having) s->having = in_select(&x, names_out(&x, s->having));
 	if (u->f->status != SL_OK) return u->f->status;
 
 	struct sql_from from = {.name = SL_SLICE_LIT("(window)"), .at = s->from.first->at};
