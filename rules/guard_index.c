@@ -158,7 +158,6 @@ static void add_test(struct making *m, const struct sql_guard_test *t, uint32_t 
 	struct operand_key key = {m->programs[candidate], &t->operand};
 	struct entries *e = &m->entries[operand_map_find(&m->operands, operand_hash(&key), key)->number];
 	if (t->kind == SQL_GUARD_RANGE) {
-		if (t->low > t->high) return;
 		SL_GROW(e->ranges, e->ranges_len, e->ranges_cap);
 		e->ranges[e->ranges_len++] = (struct guard_range){t->low, t->high, 0, candidate};
 	}

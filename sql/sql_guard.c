@@ -117,8 +117,9 @@ static uint32_t constant_keys(enum sql_dialect dialect, const struct sql_value *
 
 /* ---- what cannot fail ---- */
 
-static const struct sql_node *bare(const struct sql_node *n) {
-	while (n->kind == SQL_N_PLUS) n = n->a;
+/* Without signs that have no effect; in the aws dialect + makes a number of text. */
+static const struct sql_node *bare(const struct sql_program *p, const struct sql_node *n) {
+	while (n->kind == SQL_N_PLUS && p->dialect == SQL_STANDARD) n = n->a;
 	return n;
 }
 
@@ -155,7 +156,7 @@ static bool level_is_safe(const struct sql_program *p, const struct sql_node *n)
 }
 
 static bool value_is_safe(const struct sql_program *p, const struct sql_node *n) {
-	n = bare(n);
+	n = bare(p, n);
 	if (n->kind == SQL_N_PATH) return path_is_safe(n->path);
 	return n->kind == SQL_N_LITERAL || n->kind == SQL_N_COLUMN || n->kind == SQL_N_METADATA || level_is_safe(p, n);
 }
@@ -222,10 +223,12 @@ struct derive {
 	struct sql_guard guards[GUARDS_MAX];
 	size_t n_guards;
 	bool open; /* nothing so far could fail */
+	bool
+	    read; /* but for reading a payload that is not JSON: only guards that read it too can rule out from here on */
 };
 
 static bool operand_of(struct derive *d, const struct sql_node *n, struct sql_guard_operand *out) {
-	n = bare(n);
+	n = bare(d->p, n);
 	if (level_operand(n, out)) return true;
 	*out = (struct sql_guard_operand){.place = SQL_GUARD_COLUMN, .number = n->index};
 	if (n->kind == SQL_N_COLUMN) return true;
@@ -301,6 +304,21 @@ static bool compare_test(struct derive *d, const struct sql_node *n, struct sql_
 	return range_test(d, a, below ? -HUGE_VAL : number, below ? number : HUGE_VAL, t);
 }
 
+/* May evaluating it read the payload? Everything that is not surely something else counts. */
+static bool may_read(const struct sql_node *n) {
+	if (!n) return false;
+	if (n->kind == SQL_N_COLUMN || n->kind == SQL_N_LITERAL) return false;
+	bool known = n->kind == SQL_N_BINARY || n->kind == SQL_N_AND || n->kind == SQL_N_OR || n->kind == SQL_N_NOT ||
+		     n->kind == SQL_N_BETWEEN || n->kind == SQL_N_IN || n->kind == SQL_N_LIKE ||
+		     n->kind == SQL_N_IS_NULL || (n->kind == SQL_N_CALL && n->fn == &sql_fn_topic_level);
+	for (const struct sql_node *x = n->args; x && known; x = x->next) known = !may_read(x);
+	return !known || may_read(n->a) || may_read(n->b) || may_read(n->c);
+}
+
+static bool can_rule_out(const struct derive *d, const struct sql_guard_test *t) {
+	return t->operand.place == SQL_GUARD_PATH || !d->read;
+}
+
 static bool one_test(struct derive *d, const struct sql_node *n, struct sql_guard_test *t) {
 	if (n->kind == SQL_N_BINARY) return compare_test(d, n, t);
 	if (n->kind == SQL_N_BETWEEN) return between_test(d, n, t);
@@ -313,13 +331,16 @@ static bool add_tests(struct derive *d, const struct sql_node *n, struct sql_gua
 	if (n->kind == SQL_N_OR) return add_tests(d, n->a, tests, count) && add_tests(d, n->b, tests, count);
 	if (n->kind == SQL_N_AND) { /* either half will do */
 		uint32_t before = *count;
-		if (add_tests(d, n->a, tests, count)) return true;
+		bool made = add_tests(d, n->a, tests, count);
+		d->read |= d->p->dialect == SQL_STANDARD && may_read(n->a);
+		if (made) return true;
 		*count = before;
 		return add_tests(d, n->b, tests, count);
 	}
-	if (*count == TESTS_MAX || !one_test(d, n, &tests[*count])) return false;
-	++*count;
-	return true;
+	bool made = *count < TESTS_MAX && one_test(d, n, &tests[*count]) && can_rule_out(d, &tests[*count]);
+	d->read |= d->p->dialect == SQL_STANDARD && may_read(n);
+	*count += made;
+	return made;
 }
 
 static bool same_operand(const struct sql_guard_operand *a, const struct sql_guard_operand *b) {
@@ -347,7 +368,7 @@ static void add_guard(struct derive *d, const struct sql_node *n) {
 	uint32_t count = 0;
 	bool never =
 	    n->kind == SQL_N_LITERAL && (n->value.kind == SQL_NULL || (n->value.kind == SQL_BOOL && !n->value.b));
-	if (d->n_guards == GUARDS_MAX) return;
+	if (d->n_guards == GUARDS_MAX || (never && d->read)) return;
 	if (!never) {
 		if (n->kind == SQL_N_OR && !sql_condition_is_safe(d->p, n)) return;
 		if (!add_tests(d, n, tests, &count)) return;
@@ -366,6 +387,7 @@ static void add_conjuncts(struct derive *d, const struct sql_node *n) {
 		return;
 	}
 	add_guard(d, n);
+	d->read |= d->p->dialect == SQL_STANDARD && may_read(n);
 	d->open = sql_condition_is_safe(d->p, n);
 }
 

@@ -6,7 +6,7 @@
 
 /* Steps that hold nothing but numbers of registers, constants, paths and columns. */
 static bool is_plain(const struct sql_program *p) {
-	if (p->dialect != SQL_STANDARD) return false;
+	if (p->dialect != SQL_STANDARD || p->window || p->remembers) return false;
 	for (uint32_t i = 0; i < p->code.n_steps; i++) {
 		enum sql_op op = (enum sql_op)p->code.steps[i].op;
 		if (op == SQL_OP_CALL || op == SQL_OP_PUT || op > SQL_OP_RESULT) return false;
