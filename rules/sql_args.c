@@ -28,6 +28,7 @@ const char sql_help[] =
     "  --event NAME        an event instead of a message: $events/client/connected, ...\n"
     "  --columns JSON      its columns, as an object; those that are not named are NULL\n"
     "  --dialect NAME      standard or aws (default: standard)\n"
+    "  --sql-version V     of the aws dialect: 2016-03-23 (default), 2015-10-08 or beta\n"
     "  --rule ID, -c FILE  the rule of that id in a configuration\n"
     "  --actions           and what each of its actions would get of the rows, as JSON; nothing is opened or sent\n"
     "  --why               say step by step why it matches or does not: topic, payload, each condition with its "
@@ -35,7 +36,10 @@ const char sql_help[] =
     "  --explain           print the program, a step a line, and run nothing\n"
     "  --jsonl             read cases from standard input, one JSON object a line with the members id, sql, dialect,\n"
     "                      topic, payload, qos, clientid, username, timestamp; with a topic $events/... the\n"
-    "                      columns stand in an object `event`; print for each, in order,\n"
+    "                      columns stand in an object `event`; of the aws dialect also rule, sqlver, accountid, "
+    "principal,\n"
+    "                      sourceip, traceid, protocol, user_properties ([[key, value], ...]), mqtt5; print for each, "
+    "in order,\n"
     "                      {\"id\":..., \"rows\":[...]}, {\"id\":..., \"no_match\":true} or\n"
     "                      {\"id\":..., \"error\":\"...\", \"stage\":\"compile\" or \"run\", \"line\":..., "
     "\"column\":...}\n"
@@ -57,6 +61,7 @@ static const struct option {
     {"--event", OPTION_TEXT, offsetof(struct sql_args, c.event)},
     {"--columns", OPTION_TEXT, offsetof(struct sql_args, c.columns)},
     {"--dialect", OPTION_TEXT, offsetof(struct sql_args, c.dialect)},
+    {"--sql-version", OPTION_TEXT, offsetof(struct sql_args, c.sql_version)},
     {"--rule", OPTION_TEXT, offsetof(struct sql_args, rule)},
     {"-c", OPTION_TEXT, offsetof(struct sql_args, conf)},
     {"--config", OPTION_TEXT, offsetof(struct sql_args, conf)},

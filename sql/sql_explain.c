@@ -121,7 +121,7 @@ void sql_explain_code(const struct sql_program *p, const struct sql_code *code, 
 
 void sql_explain(const struct sql_program *p, struct sl_buf *out) {
 	uint32_t n = p->code.n_steps;
-	sl_buf_append_str(out, "FROM");
+	sl_buf_append_str(out, p->n_from ? "FROM" : "FROM (none: $aws/rules/RULE/... only)");
 	for (size_t i = 0; i < p->n_from; i++) sl_buf_printf(out, "%s '%.*s'", i ? "," : "", SL_SLICE_ARG(p->from[i]));
 	sl_buf_printf(out, "  (%s)\nPATHS %zu", p->source->name, p->n_paths);
 	if (p->n_paths) sl_buf_printf(out, ", %zu of them for WHERE:", p->where_paths);
