@@ -305,16 +305,8 @@ void sql_emit_chain_jump(struct sql_emit *e, enum sql_op op, const struct sql_no
 	*chain = j;
 }
 
-/* True or false, never NULL nor anything else. */
-static bool gives_boolean(const struct sql_node *n) {
-	if (n->kind == SQL_N_BINARY) return n->op >= SQL_B_EQ;
-	if (n->kind == SQL_N_LITERAL) return n->value.kind == SQL_BOOL;
-	return n->kind == SQL_N_AND || n->kind == SQL_N_OR || n->kind == SQL_N_IN || n->kind == SQL_N_IN_LIST ||
-	       n->kind == SQL_N_BETWEEN || n->kind == SQL_N_IS_NULL;
-}
-
 static void truth_into(struct sql_emit *e, struct sql_node *n, uint16_t dst) {
-	if (gives_boolean(n)) {
+	if (sql_gives_boolean(e->u, n)) {
 		sql_emit_into(e, n, dst);
 		return;
 	}
@@ -645,6 +637,7 @@ void sql_emit_condition(struct sql_emit *e, struct sql_node *n, uint32_t *unmet)
 		sql_emit_condition(e, n->b, unmet);
 		return;
 	}
-	uint16_t r = sql_emit_operand(e, n);
-	sql_emit_chain_jump(e, SQL_OP_JUMP_FALSE, n, r, unmet);
+	bool turned = n->kind == SQL_N_NOT && sql_gives_boolean(e->u, n->a);
+	uint16_t r = sql_emit_operand(e, turned ? n->a : n);
+	sql_emit_chain_jump(e, turned ? SQL_OP_JUMP_TRUE : SQL_OP_JUMP_FALSE, n, r, unmet);
 }

@@ -26,7 +26,7 @@ static unsigned of_kind(enum sql_kind kind) {
 
 static unsigned of_column(const struct sql_unit *u, uint16_t id) {
 	const struct sql_source *s = u->p->source;
-	for (uint16_t i = 0; i < s->column_count; i++) {
+	for (uint16_t i = 0; s && i < s->column_count; i++) {
 		if (s->columns[i].id != id) continue;
 		return s->columns[i].kind == SQL_JSON_NULL ? GIVES_ANY : GIVES_NULL | of_kind(s->columns[i].kind);
 	}
@@ -55,6 +55,8 @@ static unsigned gives(const struct sql_unit *u, const struct sql_node *n) {
 	if (n->kind == SQL_N_LIKE || n->kind == SQL_N_NOT) return GIVES_BOOLEAN | GIVES_NULL;
 	return GIVES_ANY;
 }
+
+bool sql_gives_boolean(const struct sql_unit *u, const struct sql_node *n) { return gives(u, n) == GIVES_BOOLEAN; }
 
 /* As sql_kind_name() has it, where there is one kind. */
 static const char *name_of(unsigned kinds) {

@@ -141,9 +141,27 @@ static struct sql_node *place_parts(struct sql_node *n, enum sql_node_kind kind,
 	return n;
 }
 
+static struct sql_node *negation(const struct sql_unit *u, struct sql_node *n) {
+	struct sql_node *not = SL_ARENA_NEW(u->f->arena, struct sql_node);
+	*not = (struct sql_node){.kind = SQL_N_NOT, .at = n->at, .end = n->end, .depth = n->depth, .a = n};
+	return not ;
+}
+
+/* NOT (a OR b) is NOT a AND NOT b, each of which may rule the message out; but not where a part may be NULL: that counts
+ * as false in OR and stays NULL under NOT. A comparison is not turned round either: NOT x < 1 holds for an absent x. */
+static void push_not(const struct sql_unit *u, struct sql_node *n) {
+	struct sql_node *inner = n->a;
+	if (n->kind != SQL_N_NOT || u->aws || (inner->kind != SQL_N_AND && inner->kind != SQL_N_OR)) return;
+	if (!sql_gives_boolean(u, inner->a) || !sql_gives_boolean(u, inner->b) || sql_remembers(u, inner)) return;
+	n->kind = inner->kind == SQL_N_AND ? SQL_N_OR : SQL_N_AND;
+	n->a = negation(u, inner->a);
+	n->b = negation(u, inner->b);
+}
+
 /* `within`: the kind of node above, for parts of a chain are no chain of their own. */
 static void order(const struct sql_unit *u, struct sql_node *n, enum sql_node_kind within) {
 	if (!n) return;
+	push_not(u, n);
 	order(u, n->a, n->kind);
 	order(u, n->b, n->kind);
 	order(u, n->c, n->kind);

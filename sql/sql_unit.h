@@ -91,6 +91,8 @@ void sql_guard_derive(struct sql_unit *u);
 /* Refuses an operator whose operand cannot be of a kind that it takes, and a condition that can be none (sql_kinds.c). */
 void sql_check_kinds(struct sql_unit *u, const struct sql_node *n);
 void sql_check_condition(struct sql_unit *u, const struct sql_node *n);
+/* Does it give true or false, never NULL nor anything else? */
+bool sql_gives_boolean(const struct sql_unit *u, const struct sql_node *n);
 
 /* Puts the parts of AND and OR into the order in which they are evaluated. */
 void sql_order_all(struct sql_unit *u);
