@@ -23,7 +23,7 @@ static bool could_follow(const struct yyParser *parser, int token);
 }
 
 %code {
-#include "sql_follow.h"
+#include "sql_follow.inc"
 }
 
 %syntax_error {

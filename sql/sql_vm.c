@@ -257,14 +257,15 @@ static uint32_t handler_of(const struct sql_code *code, uint32_t pc) {
 		CHECK(sql_arithmetic(vm, binary, A, B, DST));                                                          \
 		NEXT;                                                                                                  \
 	}
-#define AWS_ARITHMETIC(name, binary, int_division)                                                                     \
+/* Steps of one call: a value, or a status and a value. */
+#define IS(name, value)                                                                                                \
 	OP(name) {                                                                                                     \
-		CHECK(aws_arithmetic(vm, binary, int_division, A, B, DST));                                            \
+		*DST = value;                                                                                          \
 		NEXT;                                                                                                  \
 	}
-#define AWS_COMPARE(name, binary)                                                                                      \
+#define MAKES(name, call)                                                                                              \
 	OP(name) {                                                                                                     \
-		*DST = aws_compare(vm, binary, A, B);                                                                  \
+		CHECK(call);                                                                                           \
 		NEXT;                                                                                                  \
 	}
 /* What a comparison found, and the jump behind it that asks for that. */
@@ -478,62 +479,29 @@ enum sql_outcome sql_vm_exec(struct sql_vm *vm, const struct sql_code *code, str
 	}
 
 	/* the aws dialect */
-	OP(AWS_PATH) {
-		CHECK(aws_path(vm, s->n, DST));
-		NEXT;
-	}
-	OP(AWS_PAYLOAD) {
-		*DST = aws_payload(vm, A);
-		NEXT;
-	}
-	OP(AWS_MEMBER) {
-		CHECK(aws_member_of(vm, A, sql_value_text(B), DST));
-		NEXT;
-	}
-	AWS_ARITHMETIC(AWS_ADD, SQL_B_ADD, true)
-	AWS_ARITHMETIC(AWS_SUB, SQL_B_SUB, true)
-	AWS_ARITHMETIC(AWS_MUL, SQL_B_MUL, true)
-	AWS_ARITHMETIC(AWS_DIV, SQL_B_DIV, true)
-	AWS_ARITHMETIC(AWS_DIV_DECIMAL, SQL_B_DIV, false)
-	AWS_ARITHMETIC(AWS_MOD, SQL_B_MOD, true)
-	OP(AWS_NEGATE) {
-		CHECK(aws_negate(vm, A, DST));
-		NEXT;
-	}
-	OP(AWS_DECIMAL) {
-		CHECK(aws_keep_decimal(vm, A, B, DST));
-		NEXT;
-	}
-	AWS_COMPARE(AWS_EQ, SQL_B_EQ)
-	AWS_COMPARE(AWS_NE, SQL_B_NE)
-	AWS_COMPARE(AWS_LT, SQL_B_LT)
-	AWS_COMPARE(AWS_LE, SQL_B_LE)
-	AWS_COMPARE(AWS_GT, SQL_B_GT)
-	AWS_COMPARE(AWS_GE, SQL_B_GE)
-	OP(AWS_IN) {
-		*DST = aws_in(vm, A, B);
-		NEXT;
-	}
-	OP(AWS_CAST) {
-		CHECK(aws_cast(vm, A, (enum aws_type)s->n, DST));
-		NEXT;
-	}
-	OP(AWS_TRUTH) {
-		*DST = aws_truth(A);
-		NEXT;
-	}
-	OP(AWS_NOT) {
-		*DST = aws_not(A);
-		NEXT;
-	}
-	OP(AWS_AND) {
-		*DST = aws_and(A, B);
-		NEXT;
-	}
-	OP(AWS_OR) {
-		*DST = aws_or(A, B);
-		NEXT;
-	}
+	MAKES(AWS_PATH, aws_path(vm, s->n, DST))
+	IS(AWS_PAYLOAD, aws_payload(vm, A))
+	MAKES(AWS_MEMBER, aws_member_of(vm, A, sql_value_text(B), DST))
+	MAKES(AWS_ADD, aws_arithmetic(vm, SQL_B_ADD, true, A, B, DST))
+	MAKES(AWS_SUB, aws_arithmetic(vm, SQL_B_SUB, true, A, B, DST))
+	MAKES(AWS_MUL, aws_arithmetic(vm, SQL_B_MUL, true, A, B, DST))
+	MAKES(AWS_DIV, aws_arithmetic(vm, SQL_B_DIV, true, A, B, DST))
+	MAKES(AWS_DIV_DECIMAL, aws_arithmetic(vm, SQL_B_DIV, false, A, B, DST))
+	MAKES(AWS_MOD, aws_arithmetic(vm, SQL_B_MOD, true, A, B, DST))
+	MAKES(AWS_NEGATE, aws_negate(vm, A, DST))
+	MAKES(AWS_DECIMAL, aws_keep_decimal(vm, A, B, DST))
+	IS(AWS_EQ, aws_compare(vm, SQL_B_EQ, A, B))
+	IS(AWS_NE, aws_compare(vm, SQL_B_NE, A, B))
+	IS(AWS_LT, aws_compare(vm, SQL_B_LT, A, B))
+	IS(AWS_LE, aws_compare(vm, SQL_B_LE, A, B))
+	IS(AWS_GT, aws_compare(vm, SQL_B_GT, A, B))
+	IS(AWS_GE, aws_compare(vm, SQL_B_GE, A, B))
+	IS(AWS_IN, aws_in(vm, A, B))
+	MAKES(AWS_CAST, aws_cast(vm, A, (enum aws_type)s->n, DST))
+	IS(AWS_TRUTH, aws_truth(A))
+	IS(AWS_NOT, aws_not(A))
+	IS(AWS_AND, aws_and(A, B))
+	IS(AWS_OR, aws_or(A, B))
 	OP(AWS_JUMP_TRUE) {
 		struct sql_value truth_of_a = aws_truth(A);
 		if (aws_is(&truth_of_a, true)) JUMP;
@@ -554,14 +522,8 @@ enum sql_outcome sql_vm_exec(struct sql_vm *vm, const struct sql_code *code, str
 		if (kind != SQL_NULL && kind != SQL_JSON_NULL) JUMP;
 		NEXT;
 	}
-	OP(AWS_LIST) {
-		CHECK(aws_list(vm, A, s->n, DST));
-		NEXT;
-	}
-	OP(AWS_OBJECT) {
-		CHECK(aws_object(vm, s->shape, A, DST));
-		NEXT;
-	}
+	MAKES(AWS_LIST, aws_list(vm, A, s->n, DST))
+	MAKES(AWS_OBJECT, aws_object(vm, s->shape, A, DST))
 	OP(AWS_ROWS) {
 		CHECK(aws_rows(vm, A, DST, &met));
 		if (!met) JUMP;
@@ -576,18 +538,9 @@ enum sql_outcome sql_vm_exec(struct sql_vm *vm, const struct sql_code *code, str
 		aws_rows_add(A, B);
 		NEXT;
 	}
-	OP(AWS_ROWS_END) {
-		CHECK(aws_rows_end(vm, A, DST));
-		NEXT;
-	}
-	OP(AWS_KEEP) {
-		CHECK(aws_keep(vm, A));
-		NEXT;
-	}
-	OP(AWS_VARIABLE) {
-		*DST = vm->registers[s->n];
-		NEXT;
-	}
+	MAKES(AWS_ROWS_END, aws_rows_end(vm, A, DST))
+	MAKES(AWS_KEEP, aws_keep(vm, A))
+	IS(AWS_VARIABLE, vm->registers[s->n])
 	OP(AWS_EMIT) {
 		if (aws_emit(vm, s->shape, A) != SL_OK) goto ended;
 		NEXT;
