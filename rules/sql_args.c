@@ -16,6 +16,7 @@ const char sql_help[] =
     "       sluice sql --jsonl < CASES\n"
     "\n"
     "Tries a rule on a message: prints the rows it gives, one JSON object a line; nothing when it does not match.\n"
+    "It begins with nothing remembered; windows (GROUP BY) end right after the message.\n"
     "\n"
     "  --topic TOPIC       the message's topic; may be left out when FROM names one without wildcards\n"
     "  --payload TEXT      the payload (default: empty)\n"
