@@ -257,17 +257,6 @@ static uint32_t handler_of(const struct sql_code *code, uint32_t pc) {
 		CHECK(sql_arithmetic(vm, binary, A, B, DST));                                                          \
 		NEXT;                                                                                                  \
 	}
-/* Steps of one call: a value, or a status and a value. */
-#define IS(name, value)                                                                                                \
-	OP(name) {                                                                                                     \
-		*DST = value;                                                                                          \
-		NEXT;                                                                                                  \
-	}
-#define MAKES(name, call)                                                                                              \
-	OP(name) {                                                                                                     \
-		CHECK(call);                                                                                           \
-		NEXT;                                                                                                  \
-	}
 /* What a comparison found, and the jump behind it that asks for that. */
 #define DECIDE(condition)                                                                                              \
 	do {                                                                                                           \
@@ -477,78 +466,7 @@ enum sql_outcome sql_vm_exec(struct sql_vm *vm, const struct sql_code *code, str
 		*result = *A;
 		return SQL_PRODUCED;
 	}
-
-	/* the aws dialect */
-	MAKES(AWS_PATH, aws_path(vm, s->n, DST))
-	IS(AWS_PAYLOAD, aws_payload(vm, A))
-	MAKES(AWS_MEMBER, aws_member_of(vm, A, sql_value_text(B), DST))
-	MAKES(AWS_ADD, aws_arithmetic(vm, SQL_B_ADD, true, A, B, DST))
-	MAKES(AWS_SUB, aws_arithmetic(vm, SQL_B_SUB, true, A, B, DST))
-	MAKES(AWS_MUL, aws_arithmetic(vm, SQL_B_MUL, true, A, B, DST))
-	MAKES(AWS_DIV, aws_arithmetic(vm, SQL_B_DIV, true, A, B, DST))
-	MAKES(AWS_DIV_DECIMAL, aws_arithmetic(vm, SQL_B_DIV, false, A, B, DST))
-	MAKES(AWS_MOD, aws_arithmetic(vm, SQL_B_MOD, true, A, B, DST))
-	MAKES(AWS_NEGATE, aws_negate(vm, A, DST))
-	MAKES(AWS_DECIMAL, aws_keep_decimal(vm, A, B, DST))
-	IS(AWS_EQ, aws_compare(vm, SQL_B_EQ, A, B))
-	IS(AWS_NE, aws_compare(vm, SQL_B_NE, A, B))
-	IS(AWS_LT, aws_compare(vm, SQL_B_LT, A, B))
-	IS(AWS_LE, aws_compare(vm, SQL_B_LE, A, B))
-	IS(AWS_GT, aws_compare(vm, SQL_B_GT, A, B))
-	IS(AWS_GE, aws_compare(vm, SQL_B_GE, A, B))
-	IS(AWS_IN, aws_in(vm, A, B))
-	MAKES(AWS_CAST, aws_cast(vm, A, (enum aws_type)s->n, DST))
-	IS(AWS_TRUTH, aws_truth(A))
-	IS(AWS_NOT, aws_not(A))
-	IS(AWS_AND, aws_and(A, B))
-	IS(AWS_OR, aws_or(A, B))
-	OP(AWS_JUMP_TRUE) {
-		struct sql_value truth_of_a = aws_truth(A);
-		if (aws_is(&truth_of_a, true)) JUMP;
-		NEXT;
-	}
-	OP(AWS_JUMP_FALSE) {
-		struct sql_value truth_of_a = aws_truth(A);
-		if (aws_is(&truth_of_a, false)) JUMP;
-		NEXT;
-	}
-	OP(AWS_JUMP_UNMET) {
-		struct sql_value truth_of_a = aws_truth(A);
-		if (!aws_is(&truth_of_a, true)) JUMP;
-		NEXT;
-	}
-	OP(AWS_JUMP_PRESENT) {
-		enum sql_kind kind = A->kind;
-		if (kind != SQL_NULL && kind != SQL_JSON_NULL) JUMP;
-		NEXT;
-	}
-	MAKES(AWS_LIST, aws_list(vm, A, s->n, DST))
-	MAKES(AWS_OBJECT, aws_object(vm, s->shape, A, DST))
-	OP(AWS_ROWS) {
-		CHECK(aws_rows(vm, A, DST, &met));
-		if (!met) JUMP;
-		NEXT;
-	}
-	OP(AWS_ELEMENT) {
-		CHECK(aws_element(vm, A, s->n, DST, &met));
-		if (!met) JUMP;
-		NEXT;
-	}
-	OP(AWS_ROWS_ADD) {
-		aws_rows_add(A, B);
-		NEXT;
-	}
-	MAKES(AWS_ROWS_END, aws_rows_end(vm, A, DST))
-	MAKES(AWS_KEEP, aws_keep(vm, A))
-	IS(AWS_VARIABLE, vm->registers[s->n])
-	OP(AWS_EMIT) {
-		if (aws_emit(vm, s->shape, A) != SL_OK) goto ended;
-		NEXT;
-	}
-	OP(AWS_EMIT_VALUE) {
-		if (aws_emit_value(vm, A) != SL_OK) goto ended;
-		NEXT;
-	}
+#include "aws_loop.inc"
 
 failed:
 	pc = handler_of(code, (uint32_t)(s - code->steps));
