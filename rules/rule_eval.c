@@ -120,7 +120,7 @@ static void choose_pass(struct plan_walk *w, const struct rule_plan_candidate *c
 
 static enum sql_outcome run(struct plan_walk *w, const struct rule_plan_candidate *c) {
 	struct rules_worker *rw = w->rw;
-	const struct rule_memory *memory = c->rule->memory;
+	const struct rule_memory *memory = c->remembers ? c->rule->memory : NULL;
 	w->state.rule = memory ? memory->store : NULL;
 	sql_row_fn on_row = memory && memory->windows ? row_group : c->acts ? rules_row_add : rows_count;
 	rw->rows_len = rw->rows_made = 0;

@@ -216,7 +216,8 @@ static void plan_candidates(const struct rule_plans *plans, struct rule_plan *pl
 							   .id = r->id,
 							   .id_n = (uint8_t)strlen(r->id),
 							   .matched = matched,
-							   .acts = r->action_count > 0};
+							   .acts = r->action_count > 0,
+							   .remembers = r->memory != NULL};
 	}
 }
 

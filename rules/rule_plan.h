@@ -46,7 +46,8 @@ struct rule_plan_candidate {
 	const uint16_t *map;            /* program path number -> hit; NULL: the same number */
 	uint16_t pass;                  /* in plan->passes; or it reads no path; or it has a pass to itself */
 	uint8_t id_n;
-	bool acts; /* it has actions */
+	bool acts;      /* it has actions */
+	bool remembers; /* rule->memory is there */
 } __attribute__((aligned(64)));
 _Static_assert(sizeof(struct rule_plan_candidate) == 64, "a cache line");
 

@@ -2,7 +2,8 @@
  *
  * Counters outlive the set of rules they were made for: a reload hands them on to the rule of the same id. Each worker
  * has a cell of its own and adds to it with plain increments; sums are exact while the workers stand still
- * (sl_loops_park). At every such point, for every rule,
+ * (sl_loops_park) and its plans have been counted in (rule_plans_count_in(): matched and filtered are kept by the plan until
+ * then, and `filtered` alone may be below zero meanwhile). At every such point, for every rule,
  *
  *     matched = filtered + produced + failed        runs of the rule
  *

@@ -119,6 +119,14 @@ void sql_explain_code(const struct sql_program *p, const struct sql_code *code, 
 	}
 }
 
+void sql_guards_print(const struct sql_program *p, struct sl_buf *out) {
+	for (size_t i = 0; i < p->n_guards; i++) {
+		const struct sql_guard *g = &p->guards[i];
+		if (i) sl_buf_append_str(out, ", or ");
+		print_source(slice_sub(p->text, g->at, g->end - g->at), out);
+	}
+}
+
 void sql_explain(const struct sql_program *p, struct sl_buf *out) {
 	uint32_t n = p->code.n_steps;
 	sl_buf_append_str(out, p->n_from ? "FROM" : "FROM (none: $aws/rules/RULE/... only)");
@@ -129,6 +137,8 @@ void sql_explain(const struct sql_program *p, struct sl_buf *out) {
 		sl_buf_append_str(out, i ? ", " : " ");
 		sql_path_print(&p->paths[i], out);
 	}
+	if (p->n_guards) sl_buf_append_str(out, "\nINDEXED BY ");
+	sql_guards_print(p, out);
 	sl_buf_append_str(out, "\nWHERE\n");
 	if (p->select_at == 0) sl_buf_append_str(out, "       (every message)\n");
 	sql_explain_code(p, &p->code, 0, p->select_at, out);

@@ -175,7 +175,7 @@ static void bench_matching(struct crowd *c) {
 int main(int argc, char **argv) {
 	static struct crowd crowd;
 	char path[] = P_tmpdir "/bench_many.XXXXXX";
-	messages = argc > 1 ? strtoull(argv[1], NULL, 10) : 200000;
+	messages = argc > 1 ? strtoull(argv[1], NULL, 10) : 40000;
 	messages -= messages % RULE_BENCH_TICK;
 	if (messages == 0 || !mkdtemp(path)) return 2;
 	dir = path;

@@ -69,7 +69,7 @@ static double run_scenario(const struct scenario *s, uint64_t messages, const ch
 }
 
 int main(int argc, char **argv) {
-	uint64_t messages = argc > 1 ? strtoull(argv[1], NULL, 10) : 1000000;
+	uint64_t messages = argc > 1 ? strtoull(argv[1], NULL, 10) : 200000;
 	char dir[] = P_tmpdir "/bench_rules.XXXXXX";
 	double none = 0;
 	messages -= messages % RULE_BENCH_TICK;

@@ -10,7 +10,7 @@
 
 #include "rules.h"
 
-enum { RULE_BENCH_TICK = 64, RULE_BENCH_RUNS = 5 };
+enum { RULE_BENCH_TICK = 64, RULE_BENCH_RUNS = 25 };
 
 struct rule_bench;
 /* Exits on any mistake. dir: for the connectors' data. */
