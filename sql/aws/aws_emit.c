@@ -95,6 +95,16 @@ static struct aws_shape *new_shape(struct sql_emit *e, uint32_t n) {
 	return shape;
 }
 
+/* Only names, and none twice: then nobody need look for them in a run. */
+static void find_plain(struct aws_shape *shape) {
+	shape->plain = true;
+	for (uint32_t i = 0; i < shape->n && shape->plain; i++) {
+		shape->plain = !shape->at[i].spread && !shape->at[i].rest;
+		for (uint32_t k = 0; k < i && shape->plain; k++)
+			shape->plain = !slice_equal(shape->at[k].key, shape->at[i].key);
+	}
+}
+
 static void shaped_step(struct sql_emit *e, enum sql_op op, const struct sql_node *n, uint16_t dst, uint16_t base,
 			const struct aws_shape *shape) {
 	uint32_t s = sql_emit_step3(e, op, n, dst, base, 0);
@@ -110,6 +120,7 @@ static void object_into(struct sql_emit *e, const struct sql_node *n, uint16_t d
 		aws_emit_into(e, key->next, (uint16_t)(base + shape->n));
 		shape->at[shape->n++].key = sql_value_text(&key->value);
 	}
+	find_plain(shape);
 	shaped_step(e, SQL_OP_AWS_OBJECT, n, dst, base, shape);
 }
 
@@ -181,7 +192,6 @@ static void scoped_into(struct sql_emit *e, const struct sql_node *n, uint16_t d
 static struct aws_shape *fields_into(struct sql_emit *e, const struct sql_statement *s, uint16_t *base) {
 	struct aws_shape *shape = new_shape(e, s->fields.n);
 	*base = sql_emit_registers(e, s->fields.n);
-	shape->plain = true;
 	for (const struct sql_field *f = s->fields.first; f; f = f->next) {
 		struct aws_member *m = &shape->at[shape->n];
 		aws_emit_into(e, f->expr, (uint16_t)(*base + shape->n));
@@ -190,10 +200,9 @@ static struct aws_shape *fields_into(struct sql_emit *e, const struct sql_statem
 			m->key = f->target.first->key;
 			m->rest = f->target.first->next;
 		}
-		for (uint32_t i = 0; i < shape->n; i++) shape->plain &= !slice_equal(shape->at[i].key, m->key);
-		shape->plain &= !m->spread && !m->rest;
 		shape->n++;
 	}
+	find_plain(shape);
 	return shape;
 }
 

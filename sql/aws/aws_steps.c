@@ -193,6 +193,10 @@ static int put_below(struct sql_vm *vm, struct sql_value *place, const struct sq
 
 static int make_object(struct maker *m, const struct aws_shape *shape, const struct sql_value *values) {
 	int r = make_room(m, shape->n);
+	for (uint32_t i = 0; i < shape->n && r == SL_OK && shape->plain; i++)
+		if (values[i].kind != SQL_NULL)
+			m->map.at[m->map.n++] = (struct sql_map_member){shape->at[i].key, values[i]};
+	if (shape->plain) return r;
 	for (uint32_t i = 0; i < shape->n && r == SL_OK; i++)
 		if (shape->at[i].spread) r = add_members(m, &values[i]);
 	for (uint32_t i = 0; i < shape->n && r == SL_OK; i++) {
