@@ -157,12 +157,10 @@ static uint32_t survivors_take(struct plan_walk *w, uint32_t *out, uint32_t room
 	while (n < room && !bit_tree_empty(survivors)) {
 		out[n] = bit_tree_least(survivors);
 		bit_tree_remove(survivors, out[n]);
-		__builtin_prefetch(&w->plan->at[out[n++]]);
+		__builtin_prefetch(&w->plan->at[out[n]]);
+		__builtin_prefetch(w->plan->at[out[n++]].own);
 	}
-	for (uint32_t i = 0; i < n; i++) {
-		__builtin_prefetch(w->plan->at[out[i]].cell, 1);
-		__builtin_prefetch(w->plan->at[out[i]].constants);
-	}
+	for (uint32_t i = 0; i < n; i++) __builtin_prefetch(w->plan->at[out[i]].cell, 1);
 	return n;
 }
 

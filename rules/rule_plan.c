@@ -184,7 +184,9 @@ static void plan_shapes(struct rule_plan *plan, uint32_t *first_of_shape) {
 			slot->first = i;
 			continue;
 		}
-		c->constants = sql_shape_constants(c->program, &plan->arena);
+		c->constants = sql_shape_constants_into(c->program, c->own, sizeof c->own)
+				   ? c->own
+				   : sql_shape_constants(c->program, &plan->arena);
 		c->program = slot->program;
 		first_of_shape[i] = slot->first;
 	}

@@ -33,7 +33,7 @@ enum {
 	RULE_PLAN_SHARED_MAX = 64,   /* guarded rules join a pass up to here */
 };
 
-/* A cache line, for of ten thousand any one may be the next to be visited. Candidates of one shape (sql_shape.h) run the
+/* Two cache lines, for of ten thousand any one may be the next to be visited. Candidates of one shape (sql_shape.h) run the
  * program of the first of them, with constants that stand together. */
 enum { RULE_PLAN_NO_PASS = 0xffff, RULE_PLAN_ALONE = 0xfffe };
 struct rule_plan_candidate {
@@ -46,10 +46,11 @@ struct rule_plan_candidate {
 	const uint16_t *map;            /* program path number -> hit; NULL: the same number */
 	uint16_t pass;                  /* in plan->passes; or it reads no path; or it has a pass to itself */
 	uint8_t id_n;
-	bool acts;      /* it has actions */
-	bool remembers; /* rule->memory is there */
+	bool acts;               /* it has actions */
+	bool remembers;          /* rule->memory is there */
+	struct sql_value own[4]; /* room for constants; more of them stand elsewhere */
 } __attribute__((aligned(64)));
-_Static_assert(sizeof(struct rule_plan_candidate) == 64, "a cache line");
+_Static_assert(sizeof(struct rule_plan_candidate) == 128, "two cache lines");
 
 struct rule_plan {
 	uint32_t refs;

@@ -44,6 +44,24 @@ const struct sql_value *sql_shape_constants(const struct sql_program *p, struct 
 	return copy;
 }
 
+bool sql_shape_constants_into(const struct sql_program *p, void *at, size_t room) {
+	size_t used = p->code.n_consts * sizeof(struct sql_value);
+	struct sql_value *copy = at;
+	if (used > room) return false;
+	for (uint32_t i = 0; i < p->code.n_consts; i++) {
+		const struct sql_value *v = &p->code.consts[i];
+		copy[i] = *v;
+		if (v->kind == SQL_LIST || v->kind == SQL_MAP || v->kind == SQL_JSON || v->kind == SQL_NUMBER_TEXT)
+			return false;
+		if (!sql_is_text(v)) continue;
+		if (v->n > room - used) return false;
+		copy[i].p = (char *)at + used;
+		if (v->n) memcpy((char *)at + used, v->p, v->n);
+		used += v->n;
+	}
+	return true;
+}
+
 enum sql_outcome sql_shape_run(struct sql_vm *vm, const struct sql_program *p, const struct sql_value *constants,
 			       const struct sql_input *in, sql_row_fn on_row, void *arg) {
 	struct sql_code code = p->code;

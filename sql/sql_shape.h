@@ -15,6 +15,8 @@
 uint64_t sql_shape_hash(const struct sql_program *p);
 bool sql_shape_equal(const struct sql_program *a, const struct sql_program *b);
 const struct sql_value *sql_shape_constants(const struct sql_program *p, struct sl_arena *arena);
+/* The same, into `room` bytes aligned for a value; false when they do not fit, or are more than numbers and texts. */
+bool sql_shape_constants_into(const struct sql_program *p, void *at, size_t room);
 /* sql_run() with these constants in the place of p's own. */
 enum sql_outcome sql_shape_run(struct sql_vm *vm, const struct sql_program *p, const struct sql_value *constants,
 			       const struct sql_input *in, sql_row_fn on_row, void *arg);

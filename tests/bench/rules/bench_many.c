@@ -98,7 +98,7 @@ static struct sl_buf range_rules(int count) {
 		double at = 1000.0 * i / count;
 		sl_buf_printf(&yaml, "  r%d:\n    sql: %s WHERE ", i, SELECT);
 		if (i % 3 == 0)
-			sl_buf_printf(&yaml, "payload.t > %.2f\n", 999 + at / 1000);
+			sl_buf_printf(&yaml, "payload.t > %.3f\n", 999.899 + at); /* met by the highest t only */
 		else if (i % 3 == 1)
 			sl_buf_printf(&yaml, "payload.t BETWEEN %.2f AND %.2f\n", at, at + 0.3);
 		else
