@@ -68,9 +68,10 @@ static struct figures measure(struct sl_buf *yaml, struct crowd *c) {
 
 static void show(const char *name, struct figures f, double one, double limit) {
 	printf("%-58s %9.1f ns  %6.2f rows", name, f.ns, f.rows);
+	if (one > 0) printf("  %6.2f x one", f.ns / one);
 	if (limit > 0) {
 		bool kept = f.ns <= one * limit;
-		printf("  %6.2f x one, limit %.1f%s", f.ns / one, limit, kept ? "" : "  NOT KEPT");
+		printf(", limit %.1f%s", limit, kept ? "" : "  NOT KEPT");
 		failed |= !kept;
 	}
 	printf("\n");
@@ -167,8 +168,9 @@ static void bench_matching(struct crowd *c) {
 		yaml = matching_rules(100, into_null);
 		struct figures all = measure(&yaml, c);
 		show(into_null ? "one rule, three paths, into null" : "one rule, three paths", one, 0, 0);
+		/* Into null, each rule has a pipeline of its own to fill: what that costs is not the evaluation's. */
 		show(into_null ? "100 rules, the same three paths, into null" : "100 rules, the same three paths", all,
-		     one.ns, 40);
+		     one.ns, into_null ? 0 : 40);
 	}
 }
 
