@@ -34,7 +34,8 @@ struct sl_chunk {
 	struct sl_pipeline *p;
 	struct sl_tickets *tickets; /* NULL when nobody waits (any more) */
 	size_t worker;
-	bool qos; /* of QoS 1 and 2 messages */
+	bool qos;      /* of QoS 1 and 2 messages */
+	bool must_log; /* whatever the action's durability: rows that were in a dead-letter file */
 	uint32_t rows, undecided;
 	int64_t at_ms;       /* wall time of the first row's message */
 	uint64_t arrived_ms; /* at the pipeline, monotonic */

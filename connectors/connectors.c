@@ -8,6 +8,7 @@
 #include "connectors_int.h"
 #include "hash.h"
 #include "log.h"
+#include "replay.h"
 
 #define TURNS_MAX 64 /* rounds in one tick before other events get their turn */
 
@@ -85,6 +86,7 @@ int connectors_new(const struct connectors_opts *opts, struct connectors **out, 
 	sl_list_init(&cs->pipelines);
 	sl_list_init(&cs->dirty);
 	cs->done_tail = &cs->done;
+	cs->replay = replay_new(cs);
 	pthread_mutex_init(&cs->lock, NULL);
 	pthread_cond_init(&cs->cond, NULL);
 	cs->hook_stage.run = stage_hook;
@@ -127,6 +129,7 @@ void connectors_free(struct connectors *cs) {
 	sl_assert(!cs->started || cs->stopped);
 	/* Workers may have staged until they ended: those rows go to the logs with the rest. */
 	for (size_t i = 0; i < cs->worker_count; i++) sl_stages_flush(cs, i);
+	replay_stop(cs->replay);
 	while (sl_loop_run_rest(cs->loop)) continue;
 	for (struct sl_list *it; (it = sl_list_pop_front(&cs->pipelines));) {
 		struct sl_pipeline *p = SL_LIST_ENTRY(it, struct sl_pipeline, link);
@@ -136,6 +139,7 @@ void connectors_free(struct connectors *cs) {
 	}
 	for (struct sl_list *it; (it = sl_list_pop_front(&cs->conns));)
 		conn_free(SL_LIST_ENTRY(it, struct sl_conn, link));
+	replay_free(cs->replay);
 	sl_loop_hook_remove(&cs->hook_stage);
 	sl_loop_hook_remove(&cs->hook_flush);
 	sl_loop_free(cs->loop);
@@ -348,6 +352,7 @@ static void commit_switch(struct connectors *cs, struct connectors_set *set) {
 		pipeline_wake(spec->p);
 	}
 	if (cs->commits == 1) connectors_orphans_warn(cs);
+	replay_begin(cs->replay);
 }
 
 static void commit_run(struct connectors *cs, void *arg) {
@@ -506,6 +511,7 @@ static void drain_step(struct connectors *cs) {
 
 static void drain_begin(struct connectors *cs, void *arg) {
 	cs->draining = true;
+	replay_stop(cs->replay);
 	sl_timer_init(&cs->stop_timer, stop_deadline);
 	sl_timer_set(cs->loop, &cs->stop_timer, *(uint64_t *)arg);
 	SL_LIST_FOREACH(it, &cs->pipelines) {

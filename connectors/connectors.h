@@ -66,6 +66,9 @@ struct sl_reject {
 	size_t param_count;
 	const void *row; /* sql_row_get(row, i) is params[i]'s value */
 	const char *reason;
+	const char *connector, *type; /* of the action: name and kind */
+	uint32_t attempts;            /* made in vain, those before a replay among them */
+	int64_t given_up_ms;          /* wall time */
 	void *on_error; /* what sl_action_spec_on_error_set() gave */
 };
 /* For actions with `on_error`: called on the connector loop. SL_OK: taken. SL_EINVAL: no message can be made of this row,
@@ -152,7 +155,8 @@ void connectors_prometheus(const struct connectors_snapshot *s, struct sl_buf *o
 
 /* One action's numbers, for tests; parked. */
 struct sl_action_counts {
-	uint64_t received, recovered; /* recovered: read back from the log at start; part of received */
+	/* recovered: read back from the log at start; replayed: given back from the dead letters; both part of received */
+	uint64_t received, recovered, replayed;
 	uint64_t delivered, rejected, dropped_overflow, dropped_expired, dropped_shutdown;
 	uint64_t queued; /* counted, not derived */
 	uint64_t queued_bytes, disk_bytes;

@@ -124,7 +124,7 @@ struct dead_wait {
 enum batch_cut { CUT_ROWS, CUT_BYTES, CUT_LINGER, CUT_FLUSH, CUT_SPLIT, CUT_CAUSES };
 
 struct pipeline_counters {
-	uint64_t recovered, delivered, rejected, dropped_overflow, dropped_expired, dropped_shutdown;
+	uint64_t recovered, replayed, delivered, rejected, dropped_overflow, dropped_expired, dropped_shutdown;
 	uint64_t retried, maybe_duplicate, batches, cut[CUT_CAUSES];
 	uint64_t latency[LATENCY_BUCKETS + 1], latency_sum_ms;
 };
@@ -199,6 +199,8 @@ void pipeline_batch_back(struct pipeline_batch *bt); /* L: the kind is done with
 
 /* pipeline_take.c */
 void pipeline_take(struct sl_pipeline *p);   /* incoming and held chunks: log, memory, overflow */
+/* Rows of a dead-letter file: into the log, into memory if need be, and counted. On failure the chunk stays the caller's. */
+int pipeline_take_replayed(struct sl_pipeline *p, struct sl_chunk *c);
 void pipeline_refill(struct sl_pipeline *p); /* reads back from the log */
 void pipeline_chunk_end(struct sl_pipeline *p, struct sl_chunk *c); /* all rows decided */
 void pipeline_confirm(struct sl_pipeline *p, struct sl_chunk *c);
@@ -209,6 +211,7 @@ bool pipeline_chunk_remap(struct sl_pipeline *p, struct sl_chunk *c, const struc
 /* pipeline_log.c */
 void pipeline_save(struct sl_pipeline *p); /* shutdown, no batch out: what is only in memory goes to the log */
 struct pipeline_sync *pipeline_sync_new(void);
+void pipeline_log_sync_now(const struct sl_pipeline *p); /* with sync: tick; blocks */
 bool pipeline_sync_busy(const struct sl_pipeline *p);
 uint64_t pipeline_sync_due(const struct sl_pipeline *p);
 char *pipeline_file_name(const struct sl_conn_action *a);              /* "rule.0", safe as a file name; heap */
@@ -273,6 +276,7 @@ struct connectors {
 	struct pipeline_batch *done, **done_tail; /* came back on the loop's own thread */
 	struct sl_hook hook_stage, hook_flush;
 	struct sl_timer stop_timer;
+	struct replay *replay;
 	struct sl_post kick;
 	bool kicked, draining, stopped;
 	uint64_t changes; /* of any pipeline's numbers */

@@ -37,8 +37,9 @@ static void numbers_take(const struct sl_pipeline *p, struct pipeline_numbers *o
 
 struct sl_action_counts pipeline_numbers_sum(const struct pipeline_numbers *n) {
 	const struct pipeline_counters *c = &n->count;
-	return (struct sl_action_counts){.received = n->received + c->recovered,
+	return (struct sl_action_counts){.received = n->received + c->recovered + c->replayed,
 					 .recovered = c->recovered,
+					 .replayed = c->replayed,
 					 .delivered = c->delivered,
 					 .rejected = c->rejected,
 					 .dropped_overflow = c->dropped_overflow,

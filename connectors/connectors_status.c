@@ -27,6 +27,7 @@ static json_t *action_status(const struct action_copy *a) {
 						       : "running"));
 	set_u64(o, "received", n.received);
 	set_u64(o, "recovered", n.recovered);
+	set_u64(o, "replayed", n.replayed);
 	set_u64(o, "delivered", n.delivered);
 	set_u64(o, "rejected", n.rejected);
 	set_u64(dropped, "overflow", n.dropped_overflow);
@@ -106,6 +107,7 @@ static void rows_write(struct sl_buf *out, const char *name, const struct action
 	const struct sl_action_counts n = pipeline_numbers_sum(&a->n);
 	value_with(out, name, l, "result", "received", n.received);
 	value_with(out, name, l, "result", "recovered", n.recovered);
+	value_with(out, name, l, "result", "replayed", n.replayed);
 	value_with(out, name, l, "result", "delivered", n.delivered);
 	value_with(out, name, l, "result", "rejected", n.rejected);
 	value_with(out, name, l, "result", "dropped_overflow", n.dropped_overflow);
@@ -166,7 +168,7 @@ static void states_write(const struct connectors_snapshot *s, struct sl_buf *out
 
 void connectors_prometheus(const struct connectors_snapshot *s, struct sl_buf *out) {
 	family(s, out, "sluice_action_rows_total", SL_METRIC_COUNTER,
-	       "Rows of an action: received = delivered + rejected + dropped + queued; recovered is part of received.",
+	       "Rows of an action: received = delivered + rejected + dropped + queued; recovered and replayed are part of received.",
 	       rows_write);
 	family(s, out, "sluice_action_queued_rows", SL_METRIC_GAUGE, "Rows not decided yet, wherever they are.",
 	       queued_write);

@@ -3,12 +3,10 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <stdio.h>
 #include <sys/stat.h>
-#include <time.h>
 #include <unistd.h>
 
-#include "jwrite.h"
+#include "dead_row.h"
 #include "log.h"
 #include "mem.h"
 #include "spill.h"
@@ -39,38 +37,6 @@ void dead_letter_free(struct dead_letter *d) {
 
 const char *dead_letter_path(const struct dead_letter *d) { return d->path; }
 
-void dead_letter_row_json(const struct sl_param *params, size_t count, const void *row, struct sl_buf *out) {
-	sl_buf_put(out, '{');
-	for (size_t i = 0; i < count; i++) {
-		struct sql_value v = sql_row_get(row, (uint16_t)i);
-		if (i) sl_buf_put(out, ',');
-		jwrite_quote(out, params[i].name);
-		sl_buf_put(out, ':');
-		sql_value_json(&v, out);
-	}
-	sl_buf_put(out, '}');
-}
-
-static void time_text(int64_t ms, char *out, size_t size) {
-	time_t s = (time_t)(ms / 1000);
-	struct tm tm;
-	gmtime_r(&s, &tm);
-	size_t n = strftime(out, size, "%Y-%m-%dT%H:%M:%S", &tm);
-	snprintf(out + n, size - n, ".%03dZ", (int)(ms % 1000));
-}
-
-static void line_write(struct sl_buf *b, const struct sl_reject *r) {
-	char at[48];
-	time_text(sql_row_head(r->row)->at_ms, at, sizeof at);
-	sl_buf_printf(b, "{\"at\":\"%s\",\"rule\":", at);
-	jwrite_quote(b, slice_from_str(r->rule));
-	sl_buf_printf(b, ",\"action\":%u,\"reason\":", r->action);
-	jwrite_quote(b, slice_from_str(r->reason));
-	sl_buf_append_str(b, ",\"row\":");
-	dead_letter_row_json(r->params, r->param_count, r->row, b);
-	sl_buf_append_str(b, "}\n");
-}
-
 static int file_open(struct dead_letter *d) {
 	int r = spill_mkdirs(d->dir);
 	if (r != SL_OK) return r;
@@ -95,11 +61,26 @@ static void file_rotate(struct dead_letter *d) {
 	sl_free(old);
 }
 
-int dead_letter_write(struct dead_letter *d, const struct sl_reject *r) {
-	sl_buf_clear(&d->line);
-	line_write(&d->line, r);
-	if (d->fd >= 0 && d->size >= DEAD_LETTER_MAX) file_rotate(d);
+/* `sluice replay` moves the file away while we hold it open: what is written from then on goes into a new one. */
+static void file_look(struct dead_letter *d) {
+	struct stat named, held;
+	if (d->fd < 0) return;
+	if (stat(d->path, &named) == 0 && fstat(d->fd, &held) == 0 && named.st_ino == held.st_ino &&
+	    named.st_dev == held.st_dev) {
+		d->size = (uint64_t)held.st_size; /* an action that this one replaces may still write to it */
+		return;
+	}
+	close(d->fd);
+	d->fd = -1;
+}
+
+static int file_append(struct dead_letter *d) {
+	file_look(d);
 	int status = d->fd >= 0 ? SL_OK : file_open(d);
+	if (status == SL_OK && d->size >= DEAD_LETTER_MAX) {
+		file_rotate(d);
+		status = file_open(d);
+	}
 	size_t done = 0;
 	while (status == SL_OK && done < d->line.n) {
 		ssize_t n = pwrite(d->fd, d->line.p + done, d->line.n - done, (off_t)(d->size + done));
@@ -118,4 +99,17 @@ int dead_letter_write(struct dead_letter *d, const struct sl_reject *r) {
 				 strerror(errno));
 	}
 	return status;
+}
+
+int dead_letter_write(struct dead_letter *d, const struct sl_reject *r, bool keyed) {
+	sl_buf_clear(&d->line);
+	dead_line_write(r, keyed, &d->line);
+	return file_append(d);
+}
+
+int dead_letter_put(struct dead_letter *d, struct sl_slice line) {
+	sl_buf_clear(&d->line);
+	sl_buf_append_slice(&d->line, line);
+	sl_buf_put(&d->line, '\n');
+	return file_append(d);
 }

@@ -1,7 +1,7 @@
 /* dead_letter.h: the file of rows that will never be delivered, each with the reason.
  *
  *     data_dir/dead/rule.0.jsonl
- *     {"at":"2026-01-31T12:00:00.123Z","rule":"hot_rooms","action":0,"reason":"...","row":{"device":"a7","t":31.5}}
+ *     {"at":"2026-01-31T12:00:00.123Z",...,"row":{"device":"a7","t":31.5}}      dead_row.h
  *
  * At DEAD_LETTER_MAX bytes the file is renamed to ....jsonl.1 (which replaces the former one), so it is bounded.
  * A line that does not fit on the disk is taken off again: the caller keeps the row.
@@ -17,10 +17,9 @@
 struct dead_letter;
 struct dead_letter *dead_letter_new(const char *data_dir, const char *action_name);
 void dead_letter_free(struct dead_letter *d); /* NULL is fine */
-int dead_letter_write(struct dead_letter *d, const struct sl_reject *r);
+int dead_letter_write(struct dead_letter *d, const struct sl_reject *r, bool keyed);
+/* A line that stays: without its newline, as it was. */
+int dead_letter_put(struct dead_letter *d, struct sl_slice line);
 const char *dead_letter_path(const struct dead_letter *d);
-
-/* The row as a JSON object, named by the parameters; bytes that are no text as base64. */
-void dead_letter_row_json(const struct sl_param *params, size_t count, const void *row, struct sl_buf *out);
 
 #endif

@@ -51,12 +51,16 @@ static int dead_write(struct sl_pipeline *p, struct row_ref ref, const char *rea
 			      .param_count = a->param_count,
 			      .row = ref.row,
 			      .reason = reason,
+			      .connector = a->conn->name,
+			      .type = a->conn->kind->name,
+			      .attempts = ref.attempts + sql_row_tried(sql_row_head(ref.row)->flags),
+			      .given_up_ms = sl_loop_wall_ms(p->cs->loop),
 			      .on_error = a->on_error};
 	if (a->on_error && p->cs->on_reject) {
 		int rc = p->cs->on_reject(p->cs->on_reject_arg, &r);
 		if (rc != SL_EINVAL) return rc;
 	}
-	return dead_letter_write(p->dead_file, &r);
+	return dead_letter_write(p->dead_file, &r, a->conf.order == ORDER_KEY);
 }
 
 static void dead_later(struct sl_pipeline *p, struct row_ref ref, const char *reason) {
@@ -171,6 +175,11 @@ static bool batch_is_all_done(const struct pipeline_batch *bt) {
 	return true;
 }
 
+static void row_refused(struct sl_pipeline *p, struct row_ref ref, const char *reason) {
+	ref.attempts++;
+	pipeline_reject(p, ref, reason ? reason : "no reason given");
+}
+
 static void batch_rows(struct pipeline_batch *bt, uint64_t delayed) {
 	struct sl_pipeline *p = bt->p;
 	bool idempotent = p->action->conn->kind->flags & SL_KIND_IDEMPOTENT;
@@ -178,7 +187,7 @@ static void batch_rows(struct pipeline_batch *bt, uint64_t delayed) {
 		const char *reason = bt->b.reason[i];
 		switch ((enum sl_result)bt->b.result[i]) {
 		case SL_RESULT_DONE: pipeline_rows_end(p, bt->ref[i].chunk, 1, ROW_DELIVERED); break;
-		case SL_RESULT_REJECT: pipeline_reject(p, bt->ref[i], reason ? reason : "no reason given"); break;
+		case SL_RESULT_REJECT: row_refused(p, bt->ref[i], reason); break;
 		case SL_RESULT_TIMEOUT:
 			p->count.maybe_duplicate += !idempotent;
 			row_attempt(p, bt->ref[i], reason);
@@ -186,7 +195,7 @@ static void batch_rows(struct pipeline_batch *bt, uint64_t delayed) {
 		case SL_RESULT_RETRY: row_attempt(p, bt->ref[i], reason); break;
 		case SL_RESULT_GROUP_FAILED:
 			if (bt->b.count == 1)
-				pipeline_reject(p, bt->ref[i], reason ? reason : "no reason given");
+				row_refused(p, bt->ref[i], reason);
 			else
 				row_back(p, bt, i, delayed);
 			break;

@@ -263,6 +263,15 @@ void pipeline_sync(struct sl_pipeline *p) {
 	}
 }
 
+void pipeline_log_sync_now(const struct sl_pipeline *p) {
+	int fd = p->sync && p->log ? spill_sync_fd(p->log) : -1;
+	if (fd < 0) return;
+	if (fdatasync(fd) != 0)
+		log_error(LOG_ACTION, "log cannot be synced", "action=%s path=%s err=%s", p->action->name, p->log_dir,
+			  strerror(errno));
+	close(fd);
+}
+
 struct pipeline_sync *pipeline_sync_new(void) {
 	return SL_NEW(struct pipeline_sync);
 }

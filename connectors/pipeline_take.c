@@ -14,6 +14,7 @@
 #define HOLD_PAUSE_MAX_MS 1000
 
 static bool chunk_must_log(const struct sl_pipeline *p, const struct sl_chunk *c) {
+	if (c->must_log) return true;
 	switch ((enum action_durability)p->action->conf.buffer.durability) {
 	case DURABILITY_QOS: return c->qos;
 	case DURABILITY_DISK: return true;
@@ -223,6 +224,19 @@ static int take_try(struct sl_pipeline *p, struct sl_chunk *c) {
 		pipeline_confirm(p, c);
 	} else
 		chunk_leave(p, c);
+	return SL_OK;
+}
+
+/* An action without a log keeps them as it keeps others. Counted only once it has them. */
+int pipeline_take_replayed(struct sl_pipeline *p, struct sl_chunk *c) {
+	uint32_t rows = c->rows;
+	c->must_log = p->log != NULL;
+	p->now_ms = sl_loop_now_ms(p->cs->loop);
+	p->change = ++p->cs->changes;
+	int r = take_try(p, c);
+	if (r != SL_OK) return r;
+	p->count.replayed += rows;
+	pipeline_wake(p);
 	return SL_OK;
 }
 

@@ -193,7 +193,7 @@ static void back_run(struct sl_post *post, struct sl_loop *l) {
 
 void connectors_chunk_spare(struct connectors *cs, struct sl_chunk *c) {
 	struct worker_end *end = &cs->ends[c->worker];
-	if (end->spare_n >= SPARE_MAX || c->buf.cap > SPARE_BYTES_MAX) {
+	if (end->spare_n >= SPARE_MAX || c->buf.cap > SPARE_BYTES_MAX || c->must_log) {
 		connectors_chunk_free(c);
 		return;
 	}

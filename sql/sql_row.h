@@ -16,7 +16,13 @@
 
 #include "sql_value.h"
 
-enum { SQL_ROW_QOS1 = 1 }; /* flags: came from a QoS 1 or 2 message, so it must not be lost */
+enum {
+	SQL_ROW_QOS1 = 1, /* flags: came from a QoS 1 or 2 message, so it must not be lost */
+	/* How often it was tried in vain before it was given back from the dead letters; at the most that is remembered. */
+	SQL_ROW_TRIED_SHIFT = 4,
+	SQL_ROW_TRIED_MAX = 0x3ff,
+};
+static inline unsigned sql_row_tried(unsigned flags) { return flags >> SQL_ROW_TRIED_SHIFT & SQL_ROW_TRIED_MAX; }
 
 struct sql_row_head {
 	uint32_t size;

@@ -1,0 +1,157 @@
+/* cmd_replay.c: `sluice replay`: rows of dead-letter files go back to their actions. What happens to them then:
+ * connectors_replay.h. */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <sys/file.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "app_commands.h"
+#include "cli.h"
+#include "connectors_replay.h"
+#include "load.h"
+#include "mem.h"
+
+enum { WAIT_STEP_MS = 50 };
+
+struct replay_options {
+	const char *file, *only;
+	bool list, dry_run;
+	int64_t wait_s;
+};
+
+static const struct cli_option options[] = {
+    {.letter = 'c',
+     .name = "config",
+     .type = CLI_TEXT,
+     .at = offsetof(struct replay_options, file),
+     .value = "FILE",
+     .doc = "the broker's configuration: its actions, and node.data_dir"},
+    {.letter = 'a',
+     .name = "action",
+     .type = CLI_TEXT,
+     .at = offsetof(struct replay_options, only),
+     .value = "RULE[.ACTION]",
+     .doc = "only rows of this rule, or of one action of it, counted from 0"},
+    {.name = "list",
+     .type = CLI_FLAG,
+     .at = offsetof(struct replay_options, list),
+     .doc = "show the rows, and why they were given up; change nothing"},
+    {.name = "dry-run",
+     .type = CLI_FLAG,
+     .at = offsetof(struct replay_options, dry_run),
+     .doc = "say what would be given back; change nothing"},
+    {.name = "wait",
+     .type = CLI_NUMBER,
+     .at = offsetof(struct replay_options, wait_s),
+     .value = "SECONDS",
+     .max = 3600,
+     .doc = "how long to wait until a running broker has taken them"},
+};
+static const struct cli_command command = {
+    .usage = "sluice replay -c FILE [RULE[.ACTION]] [options]",
+    .summary =
+	"Gives rows that were given up (dead letters) back to their actions, with the broker running or stopped. A "
+	"running broker\ntakes them within a second, another at its next start. Rows that do not fit their action any "
+	"more stay where they are.",
+    .options = options,
+    .options_len = SL_ARRAY_LEN(options),
+    .word = 'a',
+};
+
+struct replay_run {
+	const struct replay_options *o;
+	size_t moved, stay;
+};
+
+static void row_show(void *arg, const struct replay_row *row) {
+	(void)arg;
+	printf("%s  %.*s", row->action, SL_SLICE_ARG(row->at));
+	if (row->attempts) printf("  %u attempt%s", row->attempts, row->attempts == 1 ? "" : "s");
+	printf("  %.*s\n  %.*s\n", SL_SLICE_ARG(row->reason), SL_SLICE_ARG(row->row));
+	if (row->stays) printf("  stays: %s\n", row->stays);
+}
+
+static bool file_say(void *arg, const struct replay_file *f) {
+	struct replay_run *run = arg;
+	size_t fits = f->rows - f->stay;
+	bool moves = fits > 0 && !run->o->list && !run->o->dry_run;
+	if (!f->action) {
+		printf("%s: %s\n", f->path, f->why);
+		return false;
+	}
+	printf("%s: %zu row%s %s", f->action, fits, fits == 1 ? "" : "s", moves ? "given back" : "can be given back");
+	if (f->stay) printf(", %zu stay%s: %s", f->stay, f->stay == 1 ? "s" : "", f->why);
+	printf(" (%s)\n", f->path);
+	if (moves) run->moved += fits;
+	run->stay += f->stay;
+	return moves;
+}
+
+/* Nobody holds the lock of the data directory. */
+static bool broker_stopped(const char *data_dir) {
+	char *path = sl_asprintf("%s/lock", data_dir);
+	int fd = open(path, O_RDWR | O_CLOEXEC);
+	bool stopped = fd < 0 ? errno == ENOENT : flock(fd, LOCK_EX | LOCK_NB) == 0;
+	if (fd >= 0) close(fd);
+	sl_free(path);
+	return stopped;
+}
+
+static void wait_taken(const char *data_dir, int64_t wait_s) {
+	if (broker_stopped(data_dir)) {
+		puts("no broker runs on this folder; it takes them when it starts");
+		return;
+	}
+	size_t left = connectors_replay_waiting(data_dir);
+	for (int64_t ms = 0; left > 0 && ms < wait_s * 1000; ms += WAIT_STEP_MS) {
+		const struct timespec step = {.tv_nsec = WAIT_STEP_MS * 1000000L};
+		nanosleep(&step, NULL);
+		left = connectors_replay_waiting(data_dir);
+	}
+	puts(left ? "the running broker has not taken all of them yet; its log says what it waits for"
+		  : "the running broker has taken them");
+}
+
+static int replay(const struct replay_options *o, const struct loaded *loaded) {
+	struct replay_run run = {.o = o};
+	struct replay_wants wants = {.data_dir = loaded->conf->node.data_dir,
+				     .only = o->only,
+				     .row = o->list ? row_show : NULL,
+				     .file = file_say,
+				     .arg = &run};
+	struct sl_err err = SL_ERR_INIT;
+	size_t files = 0;
+	int code = EXIT_FINE;
+	if (connectors_replay_offer(loaded->set, &wants, &files, &err) != SL_OK) {
+		fprintf(stderr, "sluice replay: %s\n", sl_err_text(&err));
+		code = EXIT_INPUT;
+	} else if (files == 0)
+		printf("no dead letters below %s\n", wants.data_dir);
+	if (run.moved) wait_taken(wants.data_dir, o->wait_s);
+	sl_err_fini(&err);
+	return code;
+}
+
+int cmd_replay(int argc, char **argv) {
+	struct replay_options o = {.wait_s = 10};
+	int code;
+	if (!cli_parse(&command, argc, argv, &o, &code)) return code;
+	if (!o.file) {
+		fprintf(stderr, "sluice replay: which configuration? usage: %s\n", command.usage);
+		return EXIT_USAGE;
+	}
+	struct conf_report report = CONF_REPORT_INIT;
+	struct loaded loaded = {0};
+	struct rules_opts opts = {.node = "replay"};
+	struct rules *rules = rules_new(&opts);
+	load_settings(o.file, &loaded, &report);
+	if (loaded.conf) load_rules(&loaded, NULL, rules, &report);
+	load_print(&report);
+	code = report.len > 0 ? EXIT_INPUT : replay(&o, &loaded);
+	load_fini(&loaded);
+	rules_free(rules);
+	conf_report_fini(&report);
+	return code;
+}

@@ -1,0 +1,188 @@
+"""Dead letters: what a line of them says, and how rows go back to their action with `sluice replay`."""
+import json
+import time
+import unittest
+
+import load
+from harness.broker import Broker, run_program, temp_folder, wait_until
+from harness.client import Client
+from harness.scrape import Scraper
+
+POISON = "CREATE TABLE readings (id INTEGER, v INTEGER CHECK (v % 10 <> 3))"
+MENDED = ("DROP TABLE readings", "CREATE TABLE readings (id INTEGER, v INTEGER)")
+
+
+class Replay(unittest.TestCase):
+    def setUp(self):
+        self.folder = temp_folder()
+        self.db = self.folder / "archive.db"
+        self.dead = self.folder / "data/dead/store.0.jsonl"
+
+    def publish(self, broker, count, **options):
+        p = load.Publisher(broker.port, "load/x", count, **options)
+        p.start()
+        p.finish(60)
+
+    def replay(self, broker, *args):
+        return run_program("replay", "-c", str(broker.config_path), *args, cwd=self.folder)
+
+    def letters(self):
+        return [json.loads(line) for line in self.dead.read_text().splitlines()]
+
+    def test_replay__rows_arrive_when_the_table_is_mended_while_the_broker_runs(self):
+        load.make_table(self.db, POISON)
+        with Broker(load.into_table(self.folder), folder=self.folder) as broker:
+            with Scraper(broker) as scraper:
+                self.publish(broker, 100)
+                broker.wait_settled("store")
+                self.assertEqual(len(self.letters()), 10)
+                load.make_table(self.db, *MENDED)
+                said = self.replay(broker)
+                self.assertEqual(said.returncode, 0, said.stderr)
+                self.assertIn("store.0: 10 rows given back", said.stdout)
+                self.assertIn("the running broker has taken them", said.stdout)
+                action = broker.wait_settled("store")
+            scraper.check()
+            self.assertEqual((action["replayed"], action["delivered"], action["rejected"]), (10, 100, 10))
+            self.assertFalse(self.dead.exists())
+            self.assertEqual(load.ids(self.db), {i for i in range(100) if i % 10 == 3})
+            self.assertIn("no dead letters", self.replay(broker).stdout)
+
+    def test_replay__a_line_says_what_is_known_of_its_row(self):
+        load.make_table(self.db, POISON)
+        with Broker(load.into_table(self.folder), folder=self.folder) as broker:
+            self.publish(broker, 10)
+            broker.wait_settled("store")
+            letter = self.letters()[0]
+        self.assertEqual({k: letter[k] for k in ("rule", "action", "connector", "type", "attempts", "row")},
+                         {"rule": "store", "action": 0, "connector": "archive", "type": "sqlite", "attempts": 1,
+                          "row": {"id": 3, "v": 3}})
+        self.assertLessEqual(letter["at"], letter["given_up"])
+        self.assertIn("CHECK", letter["reason"])
+        self.assertEqual(len(letter["order"]), 16)
+
+    def test_replay__rejected_again_adds_to_the_attempts(self):
+        load.make_table(self.db, POISON)
+        with Broker(load.into_table(self.folder), folder=self.folder) as broker:
+            self.publish(broker, 10)
+            broker.wait_settled("store")
+            for attempts in (2, 3):
+                self.replay(broker)
+                wait_until(lambda: self.dead.exists() and self.letters()[0]["attempts"] == attempts)
+            self.assertEqual(len(self.letters()), 1)
+            at = self.letters()[0]["at"]
+            self.assertIn("3 attempts", self.replay(broker, "--list").stdout)
+            self.assertEqual(self.letters()[0]["at"], at)
+
+    def test_replay__broker_stopped__rows_arrive_at_the_next_start(self):
+        load.make_table(self.db, POISON)
+        with Broker(load.into_table(self.folder), folder=self.folder) as broker:
+            self.publish(broker, 50)
+            broker.wait_settled("store")
+            broker.stop()
+            load.make_table(self.db, *MENDED)
+            self.assertIn("takes them when it starts", self.replay(broker, "store").stdout)
+            broker.start()
+            wait_until(lambda: len(load.ids(self.db)) == 5)
+            self.assertEqual(list((self.folder / "data/dead").iterdir()), [])
+
+    def test_replay__list_and_dry_run_change_nothing(self):
+        load.make_table(self.db, POISON)
+        with Broker(load.into_table(self.folder), folder=self.folder) as broker:
+            self.publish(broker, 10)
+            broker.wait_settled("store")
+            before = self.dead.read_text()
+            listed, dry = self.replay(broker, "--list").stdout, self.replay(broker, "store.0", "--dry-run").stdout
+            self.assertIn('{"id":3,"v":3}', listed)
+            self.assertIn("CHECK", listed)
+            self.assertIn("store.0: 1 row can be given back", dry)
+            self.assertEqual(self.replay(broker, "other").returncode, 1)
+            self.assertEqual(self.dead.read_text(), before)
+
+    def test_replay__values_of_every_kind_arrive_as_they_would_have(self):
+        table = "CREATE TABLE {} (id INTEGER, a, b, c, d, e, f, g{})"
+        load.make_table(self.db, table.format("readings", ", CHECK (id <> 1)"), table.format("plain", ""))
+        columns = {c: "${%s}" % c for c in ("id", "a", "b", "c", "d", "e", "f", "g")}
+        config = load.into_table(self.folder)
+        config["rules"] = {"store": {
+            "sql": 'SELECT payload.id AS id, base64_decode(payload.a) AS a, payload.b AS b, payload.c AS c, payload.d AS d, '
+                   'payload.e AS e, payload.f AS f, base64_decode(payload.g) AS g FROM "load/#"',
+            "actions": [{"connector": "archive", "table": t, "columns": columns} for t in ("readings", "plain")]}}
+        payload = b'{"id":1,"a":"AP/+","b":12345678901234567890123,"c":1.0,"d":{"x":[1,2.50]},"e":null,"f":"\xc3\xa9\\"","g":"YWJj"}'
+        look = "SELECT {}, typeof(a), typeof(b), typeof(c), typeof(d), typeof(g) FROM ".format(", ".join(columns))
+        with Broker(config, folder=self.folder) as broker:
+            with Client(broker.port) as c:
+                c.connect("c")
+                c.publish("load/x", payload, qos=1)
+            broker.wait_settled("store")
+            self.assertEqual(self.letters()[0]["kinds"]["a"], "binary base64")
+            load.make_table(self.db, "DROP TABLE readings", table.format("readings", ""))
+            self.replay(broker)
+            wait_until(lambda: load.query(self.db, look + "readings"))
+            self.assertEqual(load.query(self.db, look + "readings"), load.query(self.db, look + "plain"))
+
+    def test_replay__rows_of_other_parameters_stay_with_a_reason(self):
+        load.make_table(self.db, POISON, "CREATE TABLE others (id INTEGER, w INTEGER)")
+        with Broker(load.into_table(self.folder), folder=self.folder) as broker:
+            self.publish(broker, 10)
+            broker.wait_settled("store")
+            before = self.dead.read_text()
+            columns = {"id": "${id}", "w": "${v}"}
+            broker.write_config({"rules": load.into_table(self.folder, "others", columns=columns)["rules"]})
+            self.assertIn("has no 'w'", self.replay(broker).stdout)
+            # Moved by hand all the same: the broker puts the line back.
+            broker.reload()
+            broker.wait_log("reloaded")
+            self.dead.rename(self.dead.with_name("store.0.jsonl.1-0.replay"))
+            broker.wait_log("dead letters given back.*rows=0 stay=1")
+            self.assertEqual(self.dead.read_text(), before)
+            broker.write_config({"rules": {"store": {"sql": "SELECT 1 AS x FROM 'load/#'"}}})
+            self.assertIn("no action of this configuration", self.replay(broker).stdout)
+
+    def test_replay__the_older_file_goes_first(self):
+        load.make_table(self.db, MENDED[1])
+        line = '{"at":"2026-01-01T00:00:00.000Z","rule":"store","action":0,"reason":"x","row":{"id":%d,"v":1}}\n'
+        self.dead.parent.mkdir(parents=True)
+        self.dead.write_text("".join(line % i for i in range(10, 20)) + '{"at":"20')
+        self.dead.with_name("store.0.jsonl.1").write_text("".join(line % i for i in range(10)))
+        with Broker(load.into_table(self.folder), folder=self.folder) as broker:
+            said = self.replay(broker).stdout
+            self.assertIn("1 stays", said)
+            wait_until(lambda: len(load.ids(self.db)) == 20)
+            self.assertEqual([r[0] for r in load.query(self.db, "SELECT id FROM readings ORDER BY rowid")], list(range(20)))
+            wait_until(lambda: self.dead.exists() and self.dead.read_text() == '{"at":"20\n')
+
+    def many(self, count):
+        """Dead letters enough for several portions."""
+        line = '{"at":"2026-01-01T00:00:00.000Z","rule":"store","action":0,"connector":"archive","reason":"x",' \
+               '"row":{"id":%d,"v":1}}\n'
+        self.dead.parent.mkdir(parents=True)
+        self.dead.write_text("".join(line % i for i in range(count)))
+
+    def test_replay__killed_in_the_middle__every_row_arrives(self):
+        load.make_table(self.db, MENDED[1])
+        self.many(60_000)
+        with Broker(load.into_table(self.folder), folder=self.folder) as broker:
+            self.replay(broker, "--wait", "0")
+            wait_until(lambda: load.ids(self.db))
+            broker.kill()
+            broker.start()
+            wait_until(lambda: len(load.ids(self.db)) == 60_000, 60)
+            wait_until(lambda: not list(self.dead.parent.iterdir()), 30)
+
+    def test_replay__stopped_in_the_middle__every_row_arrives_once(self):
+        load.make_table(self.db, MENDED[1])
+        self.many(60_000)
+        with Broker(load.into_table(self.folder), folder=self.folder) as broker:
+            self.replay(broker, "--wait", "0")
+            wait_until(lambda: load.ids(self.db))
+            broker.stop()
+            broker.start()
+            wait_until(lambda: not list(self.dead.parent.iterdir()), 30)
+            broker.wait_settled("store")
+            time.sleep(0.2)
+            self.assertEqual(load.query(self.db, "SELECT count(*), count(DISTINCT id) FROM readings"), [(60_000, 60_000)])
+
+
+if __name__ == "__main__":
+    unittest.main()
