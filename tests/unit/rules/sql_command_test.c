@@ -207,8 +207,18 @@ static void test_cmd_sql__a_line_that_is_no_case_is_answered_too(void **state) {
 	expect(r, 1, NULL, NULL);
 }
 
+static void test_cmd_sql__what_else_a_line_holds_is_not_looked_at(void **state) {
+	(void)state;
+	expect(RUN("{\"id\":\"a\\u0022b\",\"dialect\":\"aws\",\"sql\":\"SELECT x + 1 AS r FROM 't'\",\"topic\":\"t\","
+		   "\"payload\":\"{\\\"x\\\":1234567890123456789012345678901234}\",\"timestamp\":1e300,"
+		   "\"expect\":[{\"r\":1234567890123456789012345678901235,\"s\":1e999}]}\n",
+		   "--jsonl"),
+	       0, "{\"id\":\"a\\u0022b\",\"rows\":[{\"r\":1234567890123456789012345678901235}]}\n", NULL);
+}
+
 int main(void) {
 	const struct CMUnitTest tests[] = {
+	    cmocka_unit_test(test_cmd_sql__what_else_a_line_holds_is_not_looked_at),
 	    cmocka_unit_test(test_cmd_sql__prints_the_rows),
 	    cmocka_unit_test(test_cmd_sql__prints_nothing_without_a_match),
 	    cmocka_unit_test(test_cmd_sql__knows_what_the_message_has),
