@@ -32,9 +32,9 @@ static void topic_from_rule(struct try_case *c, const struct sql_program *progra
 		if (topic_name_valid(from[i])) c->topic = from[i];
 }
 
-static void say_why(const struct try_case *c, const struct sql_program *program) {
+static void say_why(const struct try_case *c, const struct sql_program *program, enum rule_try_outcome outcome) {
 	struct sl_buf text = SL_BUF_INIT;
-	why_explain(c, program, &text);
+	why_explain(c, program, outcome, &text);
 	if (text.n) fwrite(text.p, 1, text.n, stdout);
 	sl_buf_fini(&text);
 }
@@ -83,7 +83,7 @@ static int run_one(struct sql_args *a, struct ruleset *set) {
 	rule_try_run(t, &ev, &result);
 	/* One message makes a window, and ends it. */
 	if (result.outcome == RULE_TRY_ROWS && sql_program_window(program)) rule_try_advance(t, INT64_MAX, &result);
-	if (a->why) say_why(&a->c, program);
+	if (a->why) say_why(&a->c, program, result.outcome);
 	int code = say_result(a, &result);
 	rule_try_result_fini(&result);
 	rule_try_free(t);

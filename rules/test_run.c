@@ -188,7 +188,8 @@ static void properties_write(const struct conf_map *map, struct sl_buf *out) {
 }
 
 /* A match was expected and did not come: what said no to the message, condition by condition. */
-static void explain(const struct rule *r, const struct rule_test_message *m, int64_t now_ms, struct sl_buf *why) {
+static void explain(const struct rule *r, const struct rule_test_message *m, int64_t now_ms,
+		    enum rule_try_outcome outcome, struct sl_buf *why) {
 	struct sl_buf properties = SL_BUF_INIT, steps = SL_BUF_INIT;
 	properties_write(&m->user_properties, &properties);
 	struct try_case c = TRY_CASE_INIT;
@@ -202,7 +203,7 @@ static void explain(const struct rule *r, const struct rule_test_message *m, int
 	c.qos = m->qos;
 	c.timestamp = now_ms;
 	c.made = m->made.kind ? &m->made : NULL;
-	why_explain(&c, r->program, &steps);
+	why_explain(&c, r->program, outcome, &steps);
 	put_lines(why, "why:", sl_buf_slice(&steps));
 	sl_buf_fini(&steps);
 	sl_buf_fini(&properties);
@@ -254,7 +255,8 @@ static bool rule_run(const struct rule_test_case *c, struct ruleset *set, struct
 		size_t before = why ? why->n : 0;
 		if (why && !check(&c->at[i].expect, &one, why)) {
 			same = false;
-			if (!one.ran && wants_match(&c->at[i].expect)) explain(set->rules[0], &c->at[i], now_ms, why);
+			if (!one.ran && wants_match(&c->at[i].expect))
+				explain(set->rules[0], &c->at[i], now_ms, one.outcome, why);
 			struct sl_buf lines = SL_BUF_INIT;
 			sl_buf_append_slice(&lines, slice_from(sl_buf_slice(why), before));
 			why->n = before;
@@ -307,7 +309,7 @@ bool rule_test_run(const struct rule_tests *tests, const struct rule_test_case *
 		same = false;
 		/* Of several messages none in particular is to blame. */
 		if (!came.ran && c->count == 1 && wants_match(&c->expect))
-			explain(c->set->rules[0], &c->at[0], message_time(&c->at[0], begins_at_ms), why);
+			explain(c->set->rules[0], &c->at[0], message_time(&c->at[0], begins_at_ms), came.outcome, why);
 	}
 	came_fini(&came);
 	return same;

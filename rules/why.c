@@ -233,7 +233,7 @@ static void put_value(const struct try_case *c, const struct sql_why_part *p, co
 		sl_buf_append_str(out, ": is no number, and does not compare with one");
 }
 
-/* The truth of part i out of those of the parts below it; *end is where they end. */
+/* The truth of part i, if the engine could not be asked out of those of the parts below it; *end is where they end. */
 static enum truth group_truth(const struct sql_why *why, struct found *found, size_t i, size_t *end) {
 	const struct sql_why_part *p = &why->parts[i];
 	size_t at = i + 1;
@@ -252,6 +252,7 @@ static enum truth group_truth(const struct sql_why *why, struct found *found, si
 		}
 	}
 	*end = at;
+	if (found[i].truth != UNTOLD) return found[i].truth;
 	switch (p->kind) {
 	case SQL_WHY_ALL: found[i].truth = all_true ? TRUE_ : failed ? FAILED : FALSE_; break;
 	case SQL_WHY_ANY: found[i].truth = any_true ? TRUE_ : failed ? FAILED : FALSE_; break;
@@ -298,19 +299,30 @@ static void put_part(const struct try_case *c, const struct sql_why_part *p, con
 	sl_buf_put(out, '\n');
 }
 
+/* The first part on whose account the run ended as it did. A part that would fail decides nothing when another one, which
+ * the engine looked at before, has ruled the message out. why->count: there is none. */
+static size_t deciding_part(const struct sql_why *why, const struct found *found, enum rule_try_outcome outcome) {
+	bool failed = outcome == RULE_TRY_FAILED;
+	size_t i = 0;
+	if (outcome != RULE_TRY_NO_MATCH && !failed) return why->count;
+	while (i < why->count &&
+	       (why->parts[i].depth > 0 || found[i].truth == TRUE_ || (found[i].truth == FAILED) != failed))
+		i++;
+	return i;
+}
+
 /* Returns whether all of it is met. */
-static bool explain_parts(const struct try_case *c, const struct sql_why *why, const char *title, const char *verdict,
-			  struct sl_buf *out) {
+static bool explain_parts(const struct try_case *c, const struct sql_why *why, const char *title,
+			  enum rule_try_outcome outcome, struct sl_buf *out) {
 	struct found *found = SL_NEW_ARRAY(struct found, why->count + 1);
 	bool met = true;
 	for (size_t i = 0; i < why->count; i++) found[i] = probe(c, why->parts[i].probe);
 	for (size_t i = 0; i < why->count;) (void)group_truth(why, found, i, &i);
+	size_t deciding = deciding_part(why, found, outcome);
 	for (size_t i = 0; i < why->count; i++) {
-		const struct sql_why_part *p = &why->parts[i];
-		bool unmet = p->depth == 0 && found[i].truth != TRUE_;
 		sl_buf_printf(out, "%-9s", i ? "" : title);
-		put_part(c, p, &found[i], unmet && met && verdict, out);
-		if (unmet) met = false;
+		put_part(c, &why->parts[i], &found[i], i == deciding, out);
+		if (why->parts[i].depth == 0 && found[i].truth != TRUE_) met = false;
 		sl_buf_fini(&found[i].text);
 	}
 	sl_free(found);
@@ -387,14 +399,15 @@ static void explain_foreach(const struct try_case *c, const struct sql_why *why,
 		sl_buf_put(out, '\n');
 		enum sql_dialect dialect = slice_equal_str(c->dialect, "aws") ? SQL_AWS : SQL_STANDARD;
 		if (sql_why_new(c->sql, dialect, (int64_t)i, &incase, &err) == SL_OK)
-			(void)explain_parts(c, incase, "INCASE", NULL, out);
+			(void)explain_parts(c, incase, "INCASE", RULE_TRY_ROWS, out);
 		sql_why_free(incase);
 		sl_err_fini(&err);
 	}
 	sl_buf_fini(&list.text);
 }
 
-void why_explain(const struct try_case *c, const struct sql_program *program, struct sl_buf *out) {
+void why_explain(const struct try_case *c, const struct sql_program *program, enum rule_try_outcome outcome,
+		 struct sl_buf *out) {
 	struct sql_why *why = NULL;
 	struct sl_err err = SL_ERR_INIT;
 	if (!explain_from(c, program, out)) return;
@@ -402,7 +415,7 @@ void why_explain(const struct try_case *c, const struct sql_program *program, st
 	enum sql_dialect dialect = slice_equal_str(c->dialect, "aws") ? SQL_AWS : SQL_STANDARD;
 	if (sql_why_new(c->sql, dialect, SQL_WHY_WHERE, &why, &err) == SL_OK) {
 		if (why->count == 0) sl_buf_append_str(out, "WHERE    there is none\n");
-		bool met = explain_parts(c, why, "WHERE", "", out);
+		bool met = explain_parts(c, why, "WHERE", outcome, out);
 		if (met && why->list_text.n) explain_foreach(c, why, out);
 		if (met) explain_columns(c, dialect, out);
 	}

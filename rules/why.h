@@ -12,7 +12,8 @@
 
 #include "sql_command_int.h"
 
-/* Appends the steps up to the verdict, which is the caller's; program is the case's, compiled. */
-void why_explain(const struct try_case *c, const struct sql_program *program, struct sl_buf *out);
+/* Appends the steps up to the verdict, which is the caller's: outcome. program is the case's, compiled. */
+void why_explain(const struct try_case *c, const struct sql_program *program, enum rule_try_outcome outcome,
+		 struct sl_buf *out);
 
 #endif

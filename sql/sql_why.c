@@ -128,7 +128,7 @@ static struct sql_why_part *part_add(struct why_build *b, enum sql_why_kind kind
 	    .kind = kind,
 	    .depth = depth,
 	    .text = sl_arena_dup(&why->arena, slice_trim(slice_sub(b->text, n->at, n->end - n->at)))};
-	if (kind == SQL_WHY_CONDITION || kind == SQL_WHY_VALUE) p->probe = probe_of(b, n, limit);
+	p->probe = probe_of(b, n, limit);
 	return p;
 }
 

@@ -230,6 +230,22 @@ class Why(Folder):
         self.assertIn("PAYLOAD  not JSON, 7 bytes: breaks at byte 6", done.stdout)
         self.assertIn("<- the run fails here", done.stdout)
 
+    def test_why__a_part_that_would_fail_does_not_decide_when_another_does(self):
+        done = self.why("SELECT 1 AS x FROM 'a' WHERE upper(payload.s) = 'RUN' AND payload.t = 1", "--payload", '{"s":5,"t":2}')
+        self.assertIn("fails  upper(payload.s) = 'RUN' fails: upper(): argument 1 must be text, got number\n", done.stdout)
+        self.assertIn("false  payload.t = 1   <- rules the message out", done.stdout)
+        self.assertIn("RESULT   the rule does not match: WHERE is not met", done.stdout)
+        done = self.why("SELECT 1 AS x FROM 'a' WHERE upper(payload.s) = 'RUN' AND payload.t = 1", "--payload", '{"s":5,"t":1}')
+        self.assertIn("got number   <- the run fails here", done.stdout)
+        self.assertNotIn("rules the message out", done.stdout)
+
+    def test_why__groups_are_what_the_engine_makes_of_them(self):
+        done = self.why("SELECT 1 AS x FROM 'a' WHERE NOT (t = 1 OR u = 2)", "--dialect", "aws", "--payload", '{"u":3}')
+        self.assertIn("WHERE    Undefined NOT:   <- rules the message out", done.stdout)
+        done = self.why("SELECT 1 AS x FROM 'a' WHERE (upper(payload.s) = 'X' AND payload.t = 1) OR payload.u = 1",
+                        "--payload", '{"s":5,"t":2,"u":2}')
+        self.assertIn("WHERE    false  one of these:   <- rules the message out", done.stdout)
+
     def test_why__goes_through_the_elements(self):
         done = self.why("FOREACH payload.s AS e DO e.v AS v, e.v + 1 AS w INCASE w > 2 FROM 'a'",
                         "--payload", '{"s":[{"v":1},{"v":2}]}')
