@@ -232,11 +232,11 @@ class Why(Folder):
 
     def test_why__a_part_that_would_fail_does_not_decide_when_another_does(self):
         done = self.why("SELECT 1 AS x FROM 'a' WHERE upper(payload.s) = 'RUN' AND payload.t = 1", "--payload", '{"s":5,"t":2}')
-        self.assertIn("fails  upper(payload.s) = 'RUN' fails: upper(): argument 1 must be text, got number\n", done.stdout)
+        self.assertIn("fails  upper(payload.s) = 'RUN' fails: upper(): argument 1 must be text, got integer\n", done.stdout)
         self.assertIn("false  payload.t = 1   <- rules the message out", done.stdout)
         self.assertIn("RESULT   the rule does not match: WHERE is not met", done.stdout)
         done = self.why("SELECT 1 AS x FROM 'a' WHERE upper(payload.s) = 'RUN' AND payload.t = 1", "--payload", '{"s":5,"t":1}')
-        self.assertIn("got number   <- the run fails here", done.stdout)
+        self.assertIn("got integer   <- the run fails here", done.stdout)
         self.assertNotIn("rules the message out", done.stdout)
 
     def test_why__groups_are_what_the_engine_makes_of_them(self):
