@@ -58,8 +58,12 @@ size_t sql_emit_branch(const struct sql_emit *e);
 void sql_emit_end_branch(struct sql_emit *e, size_t mark);
 /* The register of a column, a path or the metadata, loaded. */
 uint16_t sql_emit_home(struct sql_emit *e, const struct sql_node *n);
+/* ---- sql_emit_call.c ---- */
 /* The number of a call's site, with what its constant arguments allow to prepare. */
 uint32_t sql_emit_site(struct sql_emit *e, const struct sql_node *n);
+/* The arguments (or elements) of n, in registers that follow each other from here on. */
+uint16_t sql_emit_args(struct sql_emit *e, const struct sql_node *n);
+void sql_emit_call(struct sql_emit *e, const struct sql_node *n, uint16_t dst);
 
 uint16_t sql_emit_operand(struct sql_emit *e, struct sql_node *n);
 void sql_emit_into(struct sql_emit *e, struct sql_node *n, uint16_t dst);
