@@ -188,7 +188,7 @@ static struct session *open_session(struct client *c, const struct mqtt_connect 
 	if (!s) s = session_new(w, id);
 	sl_timer_cancel(&s->timer);
 	sl_free(s->will);
-	s->will = p->has_will ? will_new(&p->will) : NULL;
+	s->will = p->has_will ? will_new(&p->will, p->has_username ? p->username : SL_SLICE_EMPTY) : NULL;
 	s->c = c;
 	c->s = s;
 	return s;

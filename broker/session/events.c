@@ -160,6 +160,7 @@ void event_of_message(const struct msg *m, struct rules_event *ev) {
 	    .topic = msg_topic(m),
 	    .payload = msg_payload(m),
 	    .clientid = msg_client_id(m),
+	    .username = msg_username(m),
 	    .topic_hash = m->topic_hash,
 	    .at_ms = m->arrived_ms,
 	    .published_ms = m->arrived_ms,
@@ -186,7 +187,6 @@ static void tell_delivery(struct session *s, const struct msg *m, uint8_t qos, b
 			  struct rules_about *about) {
 	struct rules_event ev;
 	event_of_message(m, &ev);
-	ev.username = msg_username(m);
 	ev.qos = qos;
 	ev.retain = retain;
 	about->clientid = s->client_id;
@@ -214,7 +214,7 @@ void event_dropped(struct worker *w, const struct msg *m, const struct client *c
 	struct rules_event ev;
 	event_of_message(m, &ev);
 	struct rules_about about = {.clientid = ev.clientid,
-				    .username = text_of(c ? c->username : NULL),
+				    .username = c ? text_of(c->username) : ev.username,
 				    .peer = text_of(c ? c->peer : NULL),
 				    .reason = SL_SLICE_LIT("no_subscribers")};
 	tell(w, &ev, EVENT_MESSAGE_DROPPED, &about);

@@ -23,7 +23,7 @@ static inline bool event_wanted(const struct worker *w, uint32_t kinds) {
 #define EVENTS_UNSUBSCRIBED (EVENT(SESSION_UNSUBSCRIBED) | EVENT(AWS_UNSUBSCRIBED))
 #define EVENTS_RECEIVERS (EVENT(MESSAGE_DELIVERED) | EVENT(MESSAGE_ACKED) | EVENT(DELIVERY_DROPPED))
 
-/* Fills in what rules read of a message; username, peer and version are the caller's. */
+/* Fills in what rules read of a message; peer, version and the user name of a connection are the caller's. */
 void event_of_message(const struct msg *m, struct rules_event *ev);
 
 void event_authn(struct client *c, const struct mqtt_connect *p, enum mqtt_reason reason);

@@ -3,13 +3,14 @@
 #include "mem.h"
 #include "route.h"
 
-struct will *will_new(const struct mqtt_will *will) {
-	size_t size = will->topic.n + will->payload.n + will->props.raw.n;
+struct will *will_new(const struct mqtt_will *will, struct sl_slice username) {
+	size_t size = will->topic.n + will->payload.n + will->props.raw.n + username.n;
 	struct will *w = sl_alloc(sizeof *w + size);
 	*w = (struct will){.delay_s = mqtt_props_num(&will->props, MQTT_PROP_WILL_DELAY, 0),
 			   .topic_len = (uint32_t)will->topic.n,
 			   .payload_len = (uint32_t)will->payload.n,
 			   .props_len = (uint32_t)will->props.raw.n,
+			   .username_len = (uint32_t)username.n,
 			   .qos = will->qos,
 			   .retain = will->retain};
 	char *p = w->bytes;
@@ -18,6 +19,8 @@ struct will *will_new(const struct mqtt_will *will) {
 	if (will->payload.n) memcpy(p, will->payload.p, will->payload.n);
 	p += will->payload.n;
 	if (will->props.raw.n) memcpy(p, will->props.raw.p, will->props.raw.n);
+	p += will->props.raw.n;
+	if (username.n) memcpy(p, username.p, username.n);
 	return w;
 }
 
@@ -39,11 +42,13 @@ void will_publish(struct session *s) {
 	s->will = NULL;
 	struct mqtt_props props;
 	read_props(will, &props);
+	const char *username = will->bytes + will->topic_len + will->payload_len + will->props_len;
 	struct msg *m = msg_new(&(struct msg_spec){
 	    .topic = slice_make(will->bytes, will->topic_len),
 	    .payload = slice_make(will->bytes + will->topic_len, will->payload_len),
 	    .client_id = s->client_id,
 	    .props = &props,
+	    .username = slice_make(username, will->username_len),
 	    .arrived_ms = sl_loop_wall_ms(s->w->loop),
 	    .number = worker_message_number(s->w),
 	    .qos = will->qos,

@@ -8,14 +8,16 @@
 struct session;
 struct will {
 	uint32_t delay_s;
-	uint32_t topic_len, payload_len, props_len; /* behind each other in bytes */
+	uint32_t topic_len, payload_len, props_len; /* behind each other in bytes, then the user name */
+	uint32_t username_len;
 	uint8_t qos;
 	bool retain;
 	char bytes[];
 };
 
-/* props_raw keeps its length prefix away: it is the block as mqtt_props.raw has it. */
-struct will *will_new(const struct mqtt_will *will) sl_warn_unused;
+/* props_raw keeps its length prefix away: it is the block as mqtt_props.raw has it. username: of the connection, for rules; the
+ * will may outlive it. */
+struct will *will_new(const struct mqtt_will *will, struct sl_slice username) sl_warn_unused;
 /* Publishes it in the session's name and frees it; nothing when there is none. */
 void will_publish(struct session *s);
 

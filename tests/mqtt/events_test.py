@@ -138,6 +138,21 @@ class ClientEvents(unittest.TestCase):
             good.close()
             bad.close()
 
+    def test_will__has_the_user_name_of_its_client(self):
+        sql = 'SELECT clientid, username, payload, peerhost FROM "gone/#"'
+        with Events({"will": sql, "dropped": 'SELECT clientid, username FROM "$events/message/dropped"',
+                     "aws": {"sql": "SELECT principal() AS p FROM 'gone/#'", "dialect": "aws"}},
+                    auth={"anonymous": False, "password_file": password_file()}) as e:
+            for name, delay in (("now", {}), ("late", {"will_delay": 1})):
+                c = e.client(name, username="u1", password=b"secret", properties={"session_expiry": 9},
+                             will=m.Will("gone/" + name, b"bye", properties=delay))
+                c.close()
+            rows = sorted((r["clientid"], r["username"], r["payload"]) for r in e.wait("will", 2))
+            self.assertEqual(rows, [("late", "u1", "bye"), ("now", "u1", "bye")])
+            rows = sorted((r["clientid"], r["username"]) for r in e.wait("dropped", 2))
+            self.assertEqual(rows, [("late", "u1"), ("now", "u1")])
+            self.assertEqual([r["p"] for r in e.wait("aws", 2)], ["u1", "u1"])
+
     def test_subscribed__one_event_a_filter(self):
         with Events({"sub": 'SELECT * FROM "$events/session/subscribed"', "unsub": 'SELECT * FROM "$events/session_unsubscribed"',
                      "aws": "SELECT payload.eventType AS e, payload.topics AS t, clientid AS c FROM '$aws/events/subscriptions/+/c1'"}) as e:
