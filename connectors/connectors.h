@@ -69,7 +69,7 @@ struct sl_reject {
 	const char *connector, *type; /* of the action: name and kind */
 	uint32_t attempts;            /* made in vain, those before a replay among them */
 	int64_t given_up_ms;          /* wall time */
-	void *on_error; /* what sl_action_spec_on_error_set() gave */
+	void *on_error;               /* what sl_action_spec_on_error_set() gave */
 };
 /* For actions with `on_error`: called on the connector loop. SL_OK: taken. SL_EINVAL: no message can be made of this row,
  * it goes to the dead-letter file. Anything else: the row stays queued and is offered again later. Set once, before

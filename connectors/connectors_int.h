@@ -198,10 +198,10 @@ void pipeline_halt(struct sl_pipeline *p);           /* submits no more; cancels
 void pipeline_batch_back(struct pipeline_batch *bt); /* L: the kind is done with it */
 
 /* pipeline_take.c */
-void pipeline_take(struct sl_pipeline *p);   /* incoming and held chunks: log, memory, overflow */
+void pipeline_take(struct sl_pipeline *p); /* incoming and held chunks: log, memory, overflow */
 /* Rows of a dead-letter file: into the log, into memory if need be, and counted. On failure the chunk stays the caller's. */
 int pipeline_take_replayed(struct sl_pipeline *p, struct sl_chunk *c);
-void pipeline_refill(struct sl_pipeline *p); /* reads back from the log */
+void pipeline_refill(struct sl_pipeline *p);                        /* reads back from the log */
 void pipeline_chunk_end(struct sl_pipeline *p, struct sl_chunk *c); /* all rows decided */
 void pipeline_confirm(struct sl_pipeline *p, struct sl_chunk *c);
 void pipeline_sync(struct sl_pipeline *p); /* sync: tick; in pipeline_log.c */

@@ -168,7 +168,8 @@ static void states_write(const struct connectors_snapshot *s, struct sl_buf *out
 
 void connectors_prometheus(const struct connectors_snapshot *s, struct sl_buf *out) {
 	family(s, out, "sluice_action_rows_total", SL_METRIC_COUNTER,
-	       "Rows of an action: received = delivered + rejected + dropped + queued; recovered and replayed are part of received.",
+	       "Rows of an action: received = delivered + rejected + dropped + queued; recovered and replayed are part "
+	       "of received.",
 	       rows_write);
 	family(s, out, "sluice_action_queued_rows", SL_METRIC_GAUGE, "Rows not decided yet, wherever they are.",
 	       queued_write);

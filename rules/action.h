@@ -50,6 +50,7 @@ struct rule_action {
 	enum action_kind kind;
 	uint32_t index; /* in the rule's `actions:`, from 0 */
 	char *label;    /* the connector's name, "republish" or "console" */
+	uint64_t hash;  /* of what the configuration says of it */
 	struct action_stats *stats;
 	struct log_site *console_site; /* ACTION_CONSOLE: the rate limit's memory */
 	union {

@@ -45,6 +45,9 @@ void rule_free(struct rule *r) {
 	event_sources_free(r->sources);
 	rule_stats_unref(r->stats);
 	rule_memory_unref(r->memory);
+	rule_shadow_unref(r->shadow);
+	for (size_t i = 0; i < r->tag_count; i++) sl_free(r->tags[i]);
+	sl_free(r->tags);
 	sl_free(r->id);
 	sl_free(r->description);
 	sl_free(r->text);

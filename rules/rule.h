@@ -8,22 +8,30 @@
 #include "action.h"
 #include "err.h"
 #include "rule_memory.h"
+#include "rule_shadow.h"
 #include "rule_stats.h"
 #include "sql.h"
 
 enum { RULE_ID_BYTES_MAX = 255, RULE_TEXT_BYTES_MAX = 64 * 1024, RULE_ACTIONS_MAX = 64 };
+enum { RULE_TAGS_MAX = 16, RULE_TAG_BYTES_MAX = 64 };
 
 struct rule {
 	char *id, *description;
 	char *text; /* the SQL as written */
 	enum sql_dialect dialect;
 	bool enabled;
+	char **tags;
+	size_t tag_count;
+	uint64_t hash; /* of all that the configuration says of it, secrets as they stand there; 0: not known */
 	struct event_sources *sources; /* what the program's FROM names, where that is events */
 	struct sql_program *program;
 	struct rule_action *actions;
 	size_t action_count;
 	struct rule_stats *stats;   /* a reference; NULL until the set is complete */
 	struct rule_memory *memory; /* the same; NULL also when it remembers nothing */
+	struct rule *shadow_rule;   /* its shadow, which stands right behind it in the set; NULL: it has none */
+	bool is_shadow;             /* it is one: no actions, no status of its own */
+	struct rule_shadow *shadow; /* of both; a reference; NULL until the set is complete */
 };
 
 /* What the text is written in. */

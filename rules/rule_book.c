@@ -18,7 +18,12 @@ int rule_book_fill(struct rule_book *book, const struct yaml_doc *doc, const jso
 		book->sets = SL_NEW_ARRAY(struct ruleset *, all->len + 1);
 		book->enabled = SL_NEW_ARRAY(bool, all->len + 1);
 		for (size_t i = 0; i < all->len; i++) {
-			book->enabled[i] = all->rules[i]->enabled;
+			if (all->rules[i]->is_shadow) { /* there is nothing live to compare it on */
+				rule_free(all->rules[i]);
+				continue;
+			}
+			all->rules[i]->shadow_rule = NULL;
+			book->enabled[book->count] = all->rules[i]->enabled;
 			book->sets[book->count++] = rule_try_set(all->rules[i]);
 		}
 		all->len = 0; /* they have new homes */

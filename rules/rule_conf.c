@@ -1,6 +1,9 @@
 /* rule_conf.c: see rule_conf.h. */
 #include "rule_conf.h"
 
+#include <stdlib.h>
+
+#include "hash.h"
 #include "log.h"
 #include "mem.h"
 #include "rule_conf_int.h"
@@ -8,14 +11,21 @@
 #include "utf8.h"
 
 struct rule_options {
-	char *description, *sql, *sql_version, *lua;
+	char *description, *sql, *shadow, *sql_version, *lua;
 	int dialect, int_division;
 	bool enabled;
+	struct conf_list tags;
 	json_t *actions;
 };
 
 static const char *const division_names[] = {"int", "decimal", NULL};
 static const char *const dialect_names[] = {[SQL_STANDARD] = "standard", [SQL_AWS] = "aws", NULL};
+
+static int check_tag(const struct conf_field *field, struct sl_slice text, struct sl_err *err) {
+	(void)field;
+	if (text.n > 0 && text.n <= RULE_TAG_BYTES_MAX && utf8_valid(text)) return SL_OK;
+	return sl_err_set(err, SL_ELIMIT, "a tag has 1 to %d bytes of UTF-8", RULE_TAG_BYTES_MAX);
+}
 
 const struct conf_field rule_fields[] = {
     {.name = "description",
@@ -57,6 +67,22 @@ const struct conf_field rule_fields[] = {
      .at = offsetof(struct rule_options, enabled),
      .def = "true",
      .doc = "A rule that is not enabled is checked and then left aside."},
+    {.name = "tags",
+     .type = CONF_STRING_LIST,
+     .at = offsetof(struct rule_options, tags),
+     .max = RULE_TAGS_MAX,
+     .validate = check_tag,
+     .doc = "Words to find the rule by: on the status page, and with --tag of `sluice plan` and `sluice test`.",
+     .example = "[heating, site-7]"},
+    {.name = "shadow",
+     .type = CONF_STRING,
+     .flags = CONF_NONEMPTY | CONF_ADVANCED,
+     .at = offsetof(struct rule_options, shadow),
+     .max = RULE_TEXT_BYTES_MAX,
+     .doc =
+	 "A changed version of `sql` that runs beside it on the same messages. Its rows go nowhere; they are compared "
+	 "with the rule's (rules/lifecycle.md).",
+     .example = "SELECT clientid AS device, payload.t AS t FROM \"room/+/telemetry\" WHERE payload.t > 30"},
     {.name = "actions",
      .type = CONF_TREE,
      .flags = CONF_NULL_OK,
@@ -101,27 +127,36 @@ static void check_language(struct rule_load *load, const struct rule_options *op
 	sl_free(option_path);
 }
 
-static void load_sql(struct rule_load *load, const struct rule_options *options, const char *path) {
-	if (!options->sql) return;
+/* Compiles one text of the rule; NULL after telling what is wrong with it. */
+static struct rule *compile(struct rule_load *load, const struct rule_options *options, const char *path,
+			    const char *option, const char *sql) {
 	struct sl_err err = SL_ERR_INIT;
-	char *sql_path = yaml_path_key(path, "sql");
-	check_language(load, options, path);
 	struct sl_buf warnings = SL_BUF_INIT;
+	struct rule *made = NULL;
+	char *sql_path = yaml_path_key(path, option);
 	struct rule_language language = {.dialect = (enum sql_dialect)options->dialect,
 					 .sql_version = options->sql_version,
 					 .decimal_division = options->int_division == 1,
 					 .warnings = &warnings};
-	int rc = rule_new(slice_from_str(load->id), slice_from_str(options->sql), &language, &load->rule, &err);
-	load->program = load->rule ? load->rule->program : NULL;
+	int rc = rule_new(slice_from_str(load->id), slice_from_str(sql), &language, &made, &err);
 	if (rc != SL_OK) {
 		struct conf_at at = {load->doc, sql_path};
 		rule_load_failed(load, conf_report_text(load->report, at, &err));
 	}
 	if (warnings.n)
-		log_warn(LOG_RULE, "written for an older version", "rule=%s sql=%s", load->id, sl_buf_cstr(&warnings));
+		log_warn(LOG_RULE, "written for an older version", "rule=%s %s=%s", load->id, option,
+			 sl_buf_cstr(&warnings));
 	sl_buf_fini(&warnings);
 	sl_err_fini(&err);
 	sl_free(sql_path);
+	return made;
+}
+
+static void load_sql(struct rule_load *load, const struct rule_options *options, const char *path) {
+	if (!options->sql) return;
+	check_language(load, options, path);
+	load->rule = compile(load, options, path, "sql", options->sql);
+	load->program = load->rule ? load->rule->program : NULL;
 }
 
 static void load_actions(struct rule_load *load, const json_t *actions, const char *path) {
@@ -140,6 +175,7 @@ static void load_actions(struct rule_load *load, const json_t *actions, const ch
 		for (size_t i = 0; i < count; i++) {
 			char *item_path = yaml_path_index(list_path, i);
 			made[i].index = (uint32_t)i;
+			made[i].hash = rule_conf_hash(json_array_get(actions, i));
 			rule_conf_action(load, json_array_get(actions, i), item_path, &made[i]);
 			sl_free(item_path);
 		}
@@ -155,15 +191,51 @@ static void load_actions(struct rule_load *load, const json_t *actions, const ch
 }
 
 /* The plan of a topic counts on every path to be one that the extractor takes. */
-static void check_paths(struct rule_load *load, const char *path) {
+static void check_paths(struct rule_load *load, const struct rule *r, const char *path) {
 	size_t count;
 	struct jpath_set *paths = NULL;
-	const struct jpath *all = sql_program_paths(load->rule->program, &count);
+	const struct jpath *all = sql_program_paths(r->program, &count);
 	int rc = jpath_set_new(all, count, &paths);
 	jpath_set_free(paths);
 	if (rc == SL_OK) return;
 	rule_load_failed(load, conf_report_add(load->report, (struct conf_at){load->doc, path}, CONF_AT_KEY, rc,
 					       "a path into the payload is too deep or has too long a name"));
+}
+
+/* Rows of windows come at another time than messages: there is nothing to compare them with. */
+static void load_shadow(struct rule_load *load, const struct rule_options *options, const char *path,
+			const struct ruleset *set) {
+	if (!options->shadow || !load->rule) return;
+	struct rule *shadow = compile(load, options, path, "shadow", options->shadow);
+	if (!shadow) return;
+	char *shadow_path = yaml_path_key(path, "shadow");
+	struct conf_at at = {load->doc, shadow_path};
+	size_t shadows = 0;
+	for (size_t i = 0; i < set->len; i++) shadows += set->rules[i]->is_shadow;
+	if (sql_program_window(shadow->program) || sql_program_window(load->rule->program))
+		rule_load_failed(load, conf_report_add(load->report, at, CONF_AT_KEY, SL_EUNSUPPORTED,
+						       "rules with GROUP BY are not compared message by message; see "
+						       "what the change does with `sluice test`"));
+	else if (shadows >= RULE_SHADOWS_MAX)
+		rule_load_failed(load, conf_report_add(load->report, at, CONF_AT_KEY, SL_ELIMIT,
+						       "at most %d rules have a shadow at a time", RULE_SHADOWS_MAX));
+	check_paths(load, shadow, shadow_path);
+	shadow->is_shadow = true;
+	shadow->description = sl_strdup("");
+	load->rule->shadow_rule = shadow;
+	sl_free(shadow_path);
+}
+
+static void take_tags(struct rule *r, const struct conf_list *tags) {
+	r->tags = SL_NEW_ARRAY(char *, tags->len + 1);
+	for (size_t i = 0; i < tags->len; i++) r->tags[r->tag_count++] = sl_strdup(tags->items[i]);
+}
+
+uint64_t rule_conf_hash(const json_t *tree) {
+	char *text = json_dumps(tree, JSON_ENCODE_ANY | JSON_COMPACT | JSON_SORT_KEYS);
+	uint64_t hash = text ? sl_hash_stable(slice_from_str(text)) : 0;
+	free(text);
+	return hash;
 }
 
 static int load_rule(const char *id, const json_t *tree, struct conf_at at, struct connectors_set *connectors,
@@ -182,10 +254,17 @@ static int load_rule(const char *id, const json_t *tree, struct conf_at at, stru
 	load_sql(&load, &options, at.path);
 	load_actions(&load, options.actions, at.path);
 	if (load.rule) {
-		check_paths(&load, at.path);
+		check_paths(&load, load.rule, at.path);
+		load_shadow(&load, &options, at.path, set);
 		load.rule->enabled = options.enabled;
 		load.rule->description = sl_strdup(options.description ? options.description : "");
+		load.rule->hash = rule_conf_hash(tree);
+		take_tags(load.rule, &options.tags);
 		ruleset_add(set, load.rule);
+		if (load.rule->shadow_rule) {
+			load.rule->shadow_rule->enabled = options.enabled;
+			ruleset_add(set, load.rule->shadow_rule);
+		}
 	}
 	conf_fini(rule_fields, &options);
 	return load.status;

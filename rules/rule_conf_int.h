@@ -17,6 +17,9 @@ struct rule_load {
 
 void rule_load_failed(struct rule_load *load, int status);
 
+/* Of a tree as it is written, whatever the order of its members; the same in every process. */
+uint64_t rule_conf_hash(const json_t *tree);
+
 /* Checks one item of `actions:` and fills *a, which is zeroed. `path` names the item. Failures are in the report. */
 void rule_conf_action(struct rule_load *load, const json_t *tree, const char *path, struct rule_action *a);
 

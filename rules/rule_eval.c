@@ -21,6 +21,7 @@ struct rule_plan *rules_plan_of(struct rules_worker *rw, struct sl_slice topic) 
 		rw->hits = sl_realloc_array(rw->hits, rw->hits_cap, sizeof *rw->hits);
 	}
 	bit_tree_reserve(&rw->survivors, rw->plans.count_max);
+	rule_shadow_room(rw, plan);
 	return plan;
 }
 
@@ -123,12 +124,17 @@ static enum sql_outcome run(struct plan_walk *w, const struct rule_plan_candidat
 	const struct rule_memory *memory = c->remembers ? c->rule->memory : NULL;
 	w->state.rule = memory ? memory->store : NULL;
 	sql_row_fn on_row = memory && memory->windows ? row_group : c->acts ? rules_row_add : rows_count;
+	if (sl_unlikely(c->shadow)) {
+		rule_shadow_begin(rw, c, &w->state);
+		on_row = rule_shadow_row;
+	}
 	rw->rows_len = rw->rows_made = 0;
 	if (c->constants) {
 		enum sql_outcome outcome = sql_shape_run(rw->vm, c->program, c->constants, &w->in, on_row, &w->cause);
 		if (sl_likely(outcome != SQL_FAILED)) return outcome;
 		/* The rule's own program knows where in its text it fails. */
 		rw->rows_len = rw->rows_made = 0;
+		if (c->shadow) rule_shadow_begin(rw, c, &w->state);
 		return sql_run(rw->vm, c->rule->program, &w->in, on_row, &w->cause);
 	}
 	return sql_run(rw->vm, c->program, &w->in, on_row, &w->cause);
@@ -141,6 +147,7 @@ static void visit(struct plan_walk *w, uint32_t i) {
 	rule_plan_input(c, &w->in);
 	w->cause.rule = c->rule;
 	enum sql_outcome outcome = run(w, c);
+	if (sl_unlikely(c->shadow) && rule_shadow_ran(w->rw, c, outcome, &w->state)) return;
 	if (outcome == SQL_FILTERED) return;
 	w->others++;
 	c->cell->filtered--;
@@ -198,8 +205,10 @@ void rules_plan_run(struct rules_worker *rw, struct rule_plan *plan, const struc
 		visit_survivors(&w);
 	else
 		for (uint32_t i = 0; i < plan->count; i++) visit(&w, i);
-	sl_metric_add(rw->metrics, METRIC_RULE_MATCHED, plan->count);
-	sl_metric_add(rw->metrics, METRIC_RULE_FILTERED, plan->count - w.others);
+	if (sl_unlikely(plan->shadow_count)) rule_shadow_compare(rw, plan, ev);
+	uint32_t rules = plan->count - plan->shadow_rules;
+	sl_metric_add(rw->metrics, METRIC_RULE_MATCHED, rules);
+	sl_metric_add(rw->metrics, METRIC_RULE_FILTERED, rules - w.others);
 }
 
 void rules_plan_publish(struct rules_worker *rw, struct rule_plan *plan, const struct rules_event *ev,
@@ -216,6 +225,7 @@ void rules_plan_publish(struct rules_worker *rw, struct rule_plan *plan, const s
 
 void rules_connection_closed(struct rules_worker *rw, struct sl_slice clientid) {
 	sql_store_drop_owner(rw->rules->state.dict, clientid);
+	sql_store_drop_owner(rw->rules->state.shadow_dict, clientid);
 }
 
 void rules_eval(struct rules_worker *rw, const struct rules_event *ev, struct sl_ticket *ticket) {

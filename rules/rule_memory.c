@@ -8,6 +8,8 @@ void rule_state_init(struct rule_state *s, size_t bytes_max) {
 	sql_memory_init(&s->memory, bytes_max);
 	s->kv = sql_store_new(&s->memory, 0);
 	s->dict = sql_store_new(&s->memory, 0);
+	s->shadow_kv = sql_store_new(&s->memory, 0);
+	s->shadow_dict = sql_store_new(&s->memory, 0);
 	atomic_init(&s->window_failed, 0);
 	atomic_init(&s->window_lost, 0);
 }
@@ -15,7 +17,9 @@ void rule_state_init(struct rule_state *s, size_t bytes_max) {
 void rule_state_fini(struct rule_state *s) {
 	sql_store_free(s->kv);
 	sql_store_free(s->dict);
-	s->kv = s->dict = NULL;
+	sql_store_free(s->shadow_kv);
+	sql_store_free(s->shadow_dict);
+	s->kv = s->dict = s->shadow_kv = s->shadow_dict = NULL;
 }
 
 struct rule_memory *rule_memory_new(const struct sql_program *p, struct rule_state *s, size_t stripes) {

@@ -19,8 +19,9 @@ enum { RULE_STRIPES = 16 }; /* of windows on the publish path */
 struct rule_state {
 	struct sql_memory memory;
 	struct sql_store *kv, *dict;
-	_Atomic uint64_t window_failed; /* rows of windows that could not be made */
-	_Atomic uint64_t window_lost;   /* groups of open windows that went with their rule */
+	struct sql_store *shadow_kv, *shadow_dict; /* what shadows (rule_shadow.h) write to */
+	_Atomic uint64_t window_failed;            /* rows of windows that could not be made */
+	_Atomic uint64_t window_lost;              /* groups of open windows that went with their rule */
 };
 void rule_state_init(struct rule_state *s, size_t bytes_max); /* 0: the default */
 void rule_state_fini(struct rule_state *s);

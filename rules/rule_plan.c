@@ -223,6 +223,20 @@ static void plan_candidates(const struct rule_plans *plans, struct rule_plan *pl
 	}
 }
 
+/* A shadow stands right behind its rule. Either may be among the candidates without the other. */
+static void plan_shadows(struct rule_plan *plan) {
+	uint32_t pairs = 0;
+	for (uint32_t i = 0; i < plan->count; i++) {
+		struct rule_plan_candidate *c = &plan->at[i];
+		if (!c->rule->shadow) continue;
+		plan->shadow_rules += c->rule->is_shadow;
+		if (!plan->shadows) plan->shadows = SL_NEW_ARRAY(struct rule_shadow *, RULE_SHADOWS_MAX);
+		if (pairs == 0 || plan->shadows[pairs - 1] != c->rule->shadow) plan->shadows[pairs++] = c->rule->shadow;
+		c->shadow = (uint16_t)pairs;
+	}
+	plan->shadow_count = pairs;
+}
+
 static struct rule_plan *plan_new(struct rule_plans *plans, const struct rule_filters *filters, uint64_t hash) {
 	struct rule_plan *plan = SL_NEW(struct rule_plan);
 	struct rule_candidates *candidates = &plans->candidates;
@@ -237,6 +251,7 @@ static struct rule_plan *plan_new(struct rule_plans *plans, const struct rule_fi
 	sl_assert(plan->at);
 	sl_arena_init(&plan->arena, 4096);
 	plan_candidates(plans, plan);
+	plan_shadows(plan);
 	uint32_t *first_of_shape = SL_NEW_ARRAY(uint32_t, plan->count);
 	plan->guards = plan_guards(plan);
 	plan_shapes(plan, first_of_shape);
@@ -269,6 +284,7 @@ static void plan_free(struct rule_plan *plan) {
 	sl_arena_fini(&plan->arena);
 	for (size_t i = 0; i < plan->pass_count; i++) jpath_set_free(plan->passes[i]);
 	sl_free(plan->passes);
+	sl_free(plan->shadows);
 	sl_free(plan->key);
 	free(plan->at);
 	sl_free(plan);

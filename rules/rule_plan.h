@@ -48,6 +48,7 @@ struct rule_plan_candidate {
 	uint8_t id_n;
 	bool acts;               /* it has actions */
 	bool remembers;          /* rule->memory is there */
+	uint16_t shadow;         /* 1 + its place in plan->shadows; 0: it has none and is none */
 	struct sql_value own[4]; /* room for constants; more of them stand elsewhere */
 } __attribute__((aligned(64)));
 _Static_assert(sizeof(struct rule_plan_candidate) == 128, "two cache lines");
@@ -56,8 +57,10 @@ struct rule_plan {
 	uint32_t refs;
 	uint32_t count;
 	struct rule_plan_candidate *at;
-	struct guard_index *guards; /* NULL: every message visits every candidate */
-	uint64_t events;            /* that are not in the cells yet */
+	struct guard_index *guards;          /* NULL: every message visits every candidate */
+	uint64_t events;                     /* that are not in the cells yet */
+	struct rule_shadow **shadows;        /* of the candidates that have one or are one (rule_shadow.h) */
+	uint32_t shadow_count, shadow_rules; /* rules: candidates that are one */
 	struct jpath_set **passes;
 	size_t pass_count;
 	struct jpath_set **own; /* by candidate: the set of one who is alone, once it was visited; NULL: nobody is */

@@ -39,9 +39,12 @@ struct rules_worker {
 	uint64_t generation;       /* grows with each set: what the topic cache goes by */
 	struct topic_cache *cache; /* topic -> struct rule_plan, or NULL: no candidate */
 	struct rule_plans plans;
-	struct rule_filters filters; /* room for a look-up */
-	struct bit_tree survivors;   /* of the candidates of a plan; empty between events */
-	struct sl_stage **stages;    /* by action_connector.slot */
+	struct rule_filters filters;    /* room for a look-up */
+	struct shadow_run *shadow_runs; /* rule_shadow.h: room for the pairs of a plan; all filtered between events */
+	size_t shadow_cap;
+	struct sl_buf *shadow_rows; /* of the run that is on */
+	struct bit_tree survivors;  /* of the candidates of a plan; empty between events */
+	struct sl_stage **stages;   /* by action_connector.slot */
 	struct sql_vm *vm;
 	struct jpath_hit *hits;
 	size_t hits_cap;

@@ -2,6 +2,7 @@
  * Written from a copy of the counters (rules_snapshot.c), while the workers go on. */
 #include "conv.h"
 #include "metrics.h"
+#include "rules_definition.h"
 #include "rules_snapshot_int.h"
 
 /* Text that came from outside and was cut or may not be UTF-8. */
@@ -15,11 +16,7 @@ static void set_count(json_t *object, const char *name, uint64_t n) {
 }
 
 static json_t *action_status(const struct rule_action *a, const struct action_cell *sum) {
-	static const char *const kinds[] = {
-	    [ACTION_CONNECTOR] = "connector", [ACTION_REPUBLISH] = "republish", [ACTION_CONSOLE] = "console"};
-	json_t *out = json_object();
-	json_object_set_new(out, "kind", json_string(kinds[a->kind]));
-	json_object_set_new(out, "name", json_text(slice_from_str(a->label)));
+	json_t *out = rule_action_definition(a);
 	set_count(out, "taken", sum->taken);
 	set_count(out, "failed", sum->failed);
 	if (a->kind == ACTION_REPUBLISH) set_count(out, "looping", sum->looping);
@@ -43,15 +40,9 @@ static json_t *failures_status(const struct rules_snapshot *s, const struct rule
 
 /* *a is the copy of the rule's first action; it is moved behind its last. */
 static json_t *rule_status(const struct rules_snapshot *s, size_t at, const struct action_copy **a) {
-	static const char *const dialects[] = {[SQL_STANDARD] = "standard", [SQL_AWS] = "aws"};
 	const struct rule *r = s->set->rules[at];
 	const struct rule_cell *sum = &s->rules[at].sum;
-	json_t *out = json_object(), *actions = json_array();
-	json_object_set_new(out, "id", json_text(slice_from_str(r->id)));
-	json_object_set_new(out, "description", json_text(slice_from_str(r->description)));
-	json_object_set_new(out, "dialect", json_string(dialects[r->dialect]));
-	json_object_set_new(out, "enabled", json_boolean(r->enabled));
-	json_object_set_new(out, "sql", json_text(slice_from_str(r->text)));
+	json_t *out = rule_definition(r), *actions = json_array();
 	set_count(out, "matched", sum->matched);
 	set_count(out, "filtered", sum->filtered);
 	set_count(out, "produced", sum->produced);
@@ -61,6 +52,7 @@ static json_t *rule_status(const struct rules_snapshot *s, size_t at, const stru
 		json_array_append_new(actions, action_status(&r->actions[i], &(*a)++->sum));
 	json_object_set_new(out, "actions", actions);
 	json_object_set_new(out, "failures", failures_status(s, &s->rules[at]));
+	if (r->shadow) rule_shadow_status(r->shadow, json_object_get(out, "shadow"));
 	return out;
 }
 
@@ -105,7 +97,8 @@ static void state_status(const struct rules_snapshot *s, json_t *out) {
 void rules_status(const struct rules_snapshot *s, json_t *out) {
 	json_t *list = json_array();
 	const struct action_copy *a = s->actions;
-	for (size_t i = 0; i < s->set->len; i++) json_array_append_new(list, rule_status(s, i, &a));
+	for (size_t i = 0; i < s->set->len; i++)
+		if (!s->set->rules[i]->is_shadow) json_array_append_new(list, rule_status(s, i, &a));
 	json_object_set_new(out, "rules", list);
 	state_status(s, out);
 }
@@ -142,6 +135,7 @@ static uint64_t counter_at(const void *cell, size_t at) {
 static void rule_family_write(const struct rules_snapshot *s, const struct rule_family *family, struct sl_buf *out) {
 	sl_prom_family(out, family->name, SL_METRIC_COUNTER, family->help);
 	for (size_t i = 0; i < s->set->len; i++) {
+		if (s->set->rules[i]->is_shadow) continue;
 		struct sl_prom_label label = {"rule", slice_from_str(s->set->rules[i]->id)};
 		sl_prom_value(out, family->name, &label, 1, counter_at(&s->rules[i].sum, family->at));
 	}
@@ -164,9 +158,30 @@ static void action_family_write(const struct rules_snapshot *s, const struct rul
 	}
 }
 
+static void shadow_family_write(const struct rules_snapshot *s, struct sl_buf *out) {
+	static const char name[] = "sluice_rule_shadow_total";
+	sl_prom_family(out, name, SL_METRIC_COUNTER,
+		       "Messages on which the rule and its shadow were compared, and what came of it.");
+	for (size_t i = 0; i < s->set->len; i++) {
+		const struct rule *r = s->set->rules[i];
+		if (!r->shadow || r->is_shadow) continue;
+		const struct rule_shadow_sum sum = rule_shadow_sum(r->shadow);
+		const struct {
+			const char *result;
+			uint64_t n;
+		} rows[] = {{"same", sum.same}, {"different", sum.different}, {"failed", sum.failed}};
+		for (size_t k = 0; k < SL_ARRAY_LEN(rows); k++) {
+			struct sl_prom_label labels[] = {{"rule", slice_from_str(r->id)},
+							 {"result", slice_from_str(rows[k].result)}};
+			sl_prom_value(out, name, labels, SL_ARRAY_LEN(labels), rows[k].n);
+		}
+	}
+}
+
 void rules_prometheus(const struct rules_snapshot *s, struct sl_buf *out) {
 	for (size_t i = 0; i < SL_ARRAY_LEN(rule_families); i++) rule_family_write(s, &rule_families[i], out);
 	for (size_t i = 0; i < SL_ARRAY_LEN(action_families); i++) action_family_write(s, &action_families[i], out);
+	shadow_family_write(s, out);
 	uint64_t n[SL_ARRAY_LEN(state_families)];
 	state_numbers(s, n);
 	for (size_t i = 0; i < SL_ARRAY_LEN(n); i++) {

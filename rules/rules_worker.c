@@ -83,6 +83,7 @@ void rules_worker_free(struct rules_worker *rw) {
 	sql_vm_free(rw->vm);
 	sl_free(rw->filters.at);
 	bit_tree_fini(&rw->survivors);
+	rule_shadow_room_fini(rw);
 	sl_free(rw->stages);
 	sl_free(rw->hits);
 	sl_free(rw->rows);

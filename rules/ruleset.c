@@ -66,6 +66,17 @@ static void rule_memory_adopt(struct rule *r, const struct rule *before, struct 
 	r->memory = same ? rule_memory_ref(before->memory) : rule_memory_new(r->program, state, RULE_STRIPES);
 }
 
+/* Goes on counting while both say the same. */
+static void rule_shadow_adopt(struct rule *r, const struct rule *before, size_t workers) {
+	struct rule *shadow = r->shadow_rule;
+	if (!shadow) return;
+	const struct rule *old = before ? before->shadow_rule : NULL;
+	bool same = old && old->dialect == shadow->dialect && strcmp(old->text, shadow->text) == 0 &&
+		    strcmp(before->text, r->text) == 0;
+	r->shadow = same ? rule_shadow_ref(before->shadow) : rule_shadow_new(workers);
+	shadow->shadow = rule_shadow_ref(r->shadow);
+}
+
 static struct id_slot *id_find(const struct ruleset *set, struct sl_slice id) {
 	return set && set->by_id ? id_map_find(set->by_id, sl_hash(id), id) : NULL;
 }
@@ -91,7 +102,8 @@ static void index_rule(struct ruleset *set, uint32_t number) {
 		set->kinds |= event_from(from[i]) ? event_kinds(from[i]) : event_aws_kinds(from[i]);
 	}
 	rule_index_add(set->index, number, filters, count);
-	ruleset_private_topic(number, &own);
+	/* Who names the rule means its shadow too. */
+	ruleset_private_topic(r->is_shadow ? number - 1 : number, &own);
 	filters[0] = sl_buf_slice(&own);
 	rule_index_add(set->index, number, filters, 1);
 	sl_buf_fini(&own);
@@ -107,9 +119,14 @@ void ruleset_complete(struct ruleset *set, const struct ruleset *before, size_t 
 	for (size_t i = 0; i < set->len; i++) {
 		struct rule *r = set->rules[i];
 		struct sl_slice id = slice_from_str(r->id);
-		const struct id_slot *old = id_find(before, id);
-		rule_stats_adopt(r, old ? old->rule : NULL, rooms, workers);
-		rule_memory_adopt(r, old ? old->rule : NULL, set->state);
+		const struct id_slot *slot_before = id_find(before, id);
+		const struct rule *old = slot_before ? slot_before->rule : NULL;
+		if (r->is_shadow && old) old = old->shadow_rule;
+		rule_stats_adopt(r, old, rooms, workers);
+		rule_memory_adopt(r, old, set->state);
+		if (r->enabled) index_rule(set, (uint32_t)i);
+		if (r->is_shadow) continue;
+		rule_shadow_adopt(r, old, workers);
 		for (size_t k = 0; k < r->action_count; k++)
 			if (r->actions[k].kind == ACTION_CONNECTOR)
 				r->actions[k].connector.slot = set->connector_slots++;
@@ -117,7 +134,6 @@ void ruleset_complete(struct ruleset *set, const struct ruleset *before, size_t 
 		struct id_slot *slot = id_map_put(set->by_id, sl_hash(id), id, &there);
 		slot->rule = r;
 		slot->number = (uint32_t)i;
-		if (r->enabled) index_rule(set, (uint32_t)i);
 	}
 	for (int i = 0; i < 2; i++) cells_room_fini(&rooms[i]);
 }
