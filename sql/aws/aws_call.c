@@ -130,6 +130,14 @@ static struct sql_node *unknown(struct sql_unit *u, struct sql_node *n) {
 				       services[i].instead);
 			return n;
 		}
+	const struct sql_fn *other = sql_fn_find(SQL_STANDARD, n->name);
+	if (other) {
+		sql_front_fail(
+		    u->f, n->at, SL_ENOTFOUND,
+		    "%s() belongs to the standard dialect; those of this one: sluice help functions --dialect aws",
+		    other->name);
+		return n;
+	}
 	const char *near = sql_fn_nearest(SQL_AWS, n->name);
 	sql_front_fail(u->f, n->at, SL_ENOTFOUND,
 		       near ? "unknown function '%.*s'; did you mean %s()?" : "unknown function '%.*s'%s",

@@ -140,7 +140,7 @@ int aws_lex(struct sql_lexer *lx, struct sql_token *token) {
 		'exists' { WORD(*skip_space(YYCURSOR) == '(' ? AWS_TK_EXISTS : AWS_TK_ID); }
 		'value'  { WORD(after_select && value_is_keyword(YYCURSOR) ? AWS_TK_VALUE : AWS_TK_ID); }
 		first rest* { WORD(AWS_TK_ID); }
-		"@" first rest* { TOKEN(AWS_TK_VARIABLE, start + 1, YYCURSOR); }
+		"@" [a-zA-Z0-9_]+ { TOKEN(AWS_TK_VARIABLE, start + 1, YYCURSOR); }
 		"@" { return lex_fail(lx, start, "a variable is written @name: letters, digits and underscores"); }
 
 		digits {

@@ -58,6 +58,11 @@ static const char *advice(const struct sql_parse *p, int found, const struct sql
 		return "FROM takes one topic filter in the aws dialect; make a rule for each";
 	if (found == AWS_TK_SET) return "SET stands once, before SELECT: SET @a = ..., @b = ... SELECT ...";
 	if (found == AWS_TK_NOT && !operand && accepted[AWS_TK_IN]) return "there is no NOT IN; write NOT (x IN [...])";
+	if (p->previous_kind == AWS_TK_STRING && p->front->text.p[p->previous.end - 2] == '\\')
+		return "a backslash escapes nothing; double the quote ('it''s') or put the text between the other "
+		       "quotes";
+	if (accepted[AWS_TK_STRING] && !operand && found == AWS_TK_RC)
+		return "a comma is followed by another member: {'name': value, 'name': value}";
 	if (accepted[AWS_TK_STRING] && !operand)
 		return "the name of an object's member stands in quotes: {'name': value}";
 	if (accepted[AWS_TK_EQ] && !accepted[AWS_TK_PLUS])
