@@ -276,7 +276,7 @@ static struct sql_value column_get(struct event_view *view, enum event_column_id
 	case COLUMN_EVENT: return sql_string(event_kind_name((enum rules_event_kind)ev->kind));
 	case COLUMN_AWS_CLIENTID: return event_context_clientid(ev);
 	case COLUMN_AWS_PRINCIPAL: return event_context_principal(ev);
-	case COLUMN_AWS_ACCOUNTID: return text_or_null(ev->accountid);
+	case COLUMN_AWS_ACCOUNTID: return text_or_null(ev->accountid.n ? ev->accountid : view->account);
 	case COLUMN_AWS_TRACEID: {
 		struct sql_value name = message_id(view);
 		return event_context_traceid(ev, &name, arena);

@@ -21,7 +21,7 @@ enum { EVENT_ID_BYTES = 32 };
 
 struct event_view {
 	const struct rules_event *ev;
-	struct sl_slice node;
+	struct sl_slice node, account;
 	int64_t now_ms;          /* wall clock of the tick: the `timestamp` column */
 	char id[EVENT_ID_BYTES]; /* upper-case hex */
 	bool id_made;

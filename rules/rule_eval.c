@@ -192,7 +192,10 @@ static void visit_survivors(struct plan_walk *w) {
 
 void rules_plan_run(struct rules_worker *rw, struct rule_plan *plan, const struct rules_event *ev,
 		    struct sl_ticket *ticket) {
-	struct event_view view = {.ev = ev, .node = slice_from_str(rw->rules->node), .now_ms = ev->at_ms};
+	struct event_view view = {.ev = ev,
+				  .node = slice_from_str(rw->rules->node),
+				  .account = slice_from_str(rw->rules->account),
+				  .now_ms = ev->at_ms};
 	struct plan_walk w = {
 	    .rw = rw,
 	    .plan = plan,

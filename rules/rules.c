@@ -16,6 +16,7 @@ struct rules *rules_new(const struct rules_opts *opts) {
 	/* Freeing a large set takes a while: rather the connectors' thread than a worker's. */
 	r->home = opts->home ? opts->home : opts->connectors ? connectors_loop(opts->connectors) : NULL;
 	r->node = sl_strdup(opts->node ? opts->node : "");
+	r->account = sl_strdup(opts->account ? opts->account : "");
 	r->worker_count = opts->worker_count;
 	r->hops_max = opts->hops_max ? opts->hops_max : RULES_HOPS_MAX;
 	if (r->hops_max >= REJECT_HOPS) r->hops_max = REJECT_HOPS - 1;
@@ -40,6 +41,7 @@ void rules_free(struct rules *r) {
 	rule_state_fini(&r->state);
 	sl_free(r->workers);
 	sl_free(r->node);
+	sl_free(r->account);
 	sl_free(r);
 }
 

@@ -50,6 +50,7 @@ struct rules_opts {
 	struct connectors *connectors; /* NULL: actions with a connector are refused */
 	struct sl_loop *home;          /* where a change-over ends (rules_commit); NULL: on the connectors' loop */
 	const char *node;              /* the `node` column; copied */
+	const char *account;           /* accountid() of the aws dialect; copied. NULL: Undefined */
 	uint32_t worker_count;         /* 0 in a mere check */
 	uint32_t hops_max;             /* 0 = RULES_HOPS_MAX */
 	size_t state_bytes_max;        /* what rules may remember (sql_state.h); 0: SQL_STATE_DEFAULT_MB */
@@ -124,7 +125,7 @@ struct rules_event {
 	int64_t message_expiry_s; /* -1 = none */
 	int32_t payload_format;   /* -1 = none */
 	/* For the aws dialect; empty when not known. principal: the certificate's thumbprint (the user name stands in for it);
-	 * accountid: the configured one; traceid: a UUID (one is made up from the message's id). */
+	 * accountid: NULL is the configured one; traceid: a UUID (one is made up from the message's id). */
 	struct sl_slice principal, accountid, traceid;
 	bool basic_ingest; /* was published to $aws/rules/RULE/..., of which topic is the rest: FROM may be missing */
 	uint64_t number;   /* of the message: no other of this process has it; 0: not known */

@@ -19,7 +19,7 @@ struct rules {
 	struct rules_host host;
 	struct connectors *connectors;
 	struct sl_loop *home;
-	char *node;
+	char *node, *account;
 	uint32_t worker_count, hops_max;
 	struct rule_state state; /* what rules remember */
 	struct ruleset *set;     /* the newest committed; workers may be a moment behind. Never NULL */

@@ -142,6 +142,7 @@ static int make_services(struct service *s, struct sl_err *err) {
 	struct rules_opts ropts = {.host = broker_rules_host(s->broker),
 				   .connectors = s->connectors,
 				   .node = conf->node.name,
+				   .account = conf->node.account_id,
 				   .worker_count = n,
 				   .state_bytes_max = (size_t)conf->state.max_bytes};
 	s->rules = rules_new(&ropts);

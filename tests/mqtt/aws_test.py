@@ -8,7 +8,7 @@ from harness.broker import Broker, wait_until
 from harness.client import Client
 
 RULES = {
-    "all": {"sql": "SELECT *, topic(2) AS device, clientid() AS c, get_user_properties('k') AS k, principal() AS p, length(traceid()) AS t "
+    "all": {"sql": "SELECT *, topic(2) AS device, clientid() AS c, get_user_properties('k') AS k, principal() AS p, accountid() AS a, length(traceid()) AS t "
                    "FROM 'dev/#' WHERE NOT isUndefined(v)"},
     "values": {"sql": "SELECT VALUE (SELECT VALUE x * 2 FROM l AS x WHERE x > 1) FROM 'list'"},
     "named": {"sql": "SELECT v, topic() AS t"},
@@ -28,7 +28,8 @@ class Aws(unittest.TestCase):
         cls.out.mkdir()
         rules = {name: {"dialect": "aws", "actions": [{"connector": "files", "file": f"{name}.jsonl"}], **rule}
                  for name, rule in RULES.items()}
-        cls.broker.write_config({"connectors": {"files": {"type": "file", "dir": str(cls.out)}}, "rules": rules})
+        cls.broker.write_config({"node": {"account_id": "123456789012"},
+                                  "connectors": {"files": {"type": "file", "dir": str(cls.out)}}, "rules": rules})
         cls.broker.start()
 
     @classmethod
@@ -56,7 +57,7 @@ class Aws(unittest.TestCase):
         c.publish("dev/d1", b"not json", qos=1)
         c.publish("dev/d1", b'{"w":1}', qos=1)
         c.publish("dev/d1", b'{"v":1.50}', qos=1, properties={"user": [("k", "1"), ("x", "y"), ("k", "2")]})
-        self.assertEqual(self.rows("all", 1), [{"v": 1.5, "device": "d1", "c": "c7", "k": ["1", "2"], "t": 36}])
+        self.assertEqual(self.rows("all", 1), [{"v": 1.5, "device": "d1", "c": "c7", "k": ["1", "2"], "a": "123456789012", "t": 36}])
         self.assertIn('"v":1.50', (self.out / "all.jsonl").read_text())
 
     def test_rows__may_be_bare_values(self):

@@ -48,7 +48,7 @@ struct broker_listener {
 struct broker_conf {
 	struct yaml_doc *doc;
 	struct {
-		char *name, *data_dir;
+		char *name, *data_dir, *account_id;
 		int64_t workers; /* CONF_AUTO: one per core */
 	} node;
 	struct {

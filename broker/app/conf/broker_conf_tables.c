@@ -42,6 +42,13 @@ static const struct conf_field node_fields[] = {
      .min = 1,
      .max = 64,
      .doc = "Event loops that serve clients; `auto` is one for each core."},
+    {.name = "account_id",
+     .type = CONF_STRING,
+     .flags = CONF_EXPAND,
+     .at = AT(node.account_id),
+     .max = 255,
+     .doc = "What accountid() says in rules of the aws dialect: there it is the number of the AWS account, here any "
+	    "text."},
     CONF_END};
 
 static const struct conf_field log_fields[] = {{.name = "level",
