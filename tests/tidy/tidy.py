@@ -28,6 +28,7 @@ LAYERS = [
     ["connectors"],
     ["connectors/sqlite", "connectors/file", "connectors/null"],
     ["rules"],
+    ["rules/import"],
     ["broker/mqtt"],
     ["broker/app/conf"],
     ["broker/auth"],

@@ -1,0 +1,306 @@
+/* emqx_actions.c: see emqx_actions.h. */
+#include "emqx_actions.h"
+
+#include <stdlib.h>
+
+#include "emqx_template.h"
+
+/* ---- republish ---------------------------------------------------------------------------------------------------- */
+
+/* A number or a boolean as the text it is; NULL for none. */
+static const char *scalar_text(struct emqx *e, const json_t *value) {
+	if (json_is_string(value)) return json_string_value(value);
+	if (!json_is_number(value) && !json_is_boolean(value)) return NULL;
+	char *text = json_dumps(value, JSON_ENCODE_ANY);
+	const char *kept = import_text(e->imp, text);
+	free(text);
+	return kept;
+}
+
+/* qos and retain: what is not selected counts as 0 and false there. */
+static void republish_flag(struct emqx *e, struct import_rule *r, const json_t *value, const char *name,
+			   json_t *otherwise, json_t *into) {
+	char placeholder[16];
+	snprintf(placeholder, sizeof placeholder, "${%s}", name);
+	const char *text = scalar_text(e, value);
+	if (!text || !*text) text = placeholder;
+	bool given = import_rule_gives(r, slice_from_str(name));
+	if (strcmp(text, placeholder) == 0 && !given) {
+		json_object_set(into, name, otherwise);
+	} else if (json_is_integer(value) || json_is_boolean(value)) {
+		json_object_set(into, name, (json_t *)(uintptr_t)value);
+	} else {
+		json_object_set_new(into, name, json_string(emqx_template(e->imp, r, "action republish", text)));
+	}
+	json_decref(otherwise);
+}
+
+static void republish_template(struct emqx *e, struct import_rule *r, const char *text, const char *name,
+			       json_t *into) {
+	json_object_set_new(into, name, json_string(emqx_template(e->imp, r, "action republish", text)));
+}
+
+static void republish_user_properties(struct emqx *e, struct import_rule *r, const json_t *value, json_t *into) {
+	const char *text = json_string_value(value), *key;
+	json_t *item;
+	if (json_is_object(value)) {
+		json_t *map = json_object();
+		json_object_foreach((json_t *)(uintptr_t)value, key, item) {
+			const char *scalar = scalar_text(e, item);
+			if (scalar) republish_template(e, r, scalar, key, map);
+		}
+		json_object_set_new(into, "user_properties", map);
+		return;
+	}
+	bool unsaid = !text || strcmp(text, "${user_properties}") == 0;
+	if ((text && !*text) || (unsaid && !import_rule_gives(r, SL_SLICE_LIT("user_properties")))) return;
+	import_note(e->imp, r, IMPORT_MAPPING, "action republish",
+		    "user_properties: '%s' stands for properties that only the message knows; here each is named: "
+		    "user_properties: {name: \"${...}\"}",
+		    unsaid ? "${user_properties}" : text);
+}
+
+static void republish_properties(struct emqx *e, struct import_rule *r, const json_t *properties, json_t *into) {
+	const char *key;
+	json_t *value;
+	json_object_foreach((json_t *)(uintptr_t)properties, key, value) {
+		const char *text = scalar_text(e, value);
+		if (!text || !*text) continue;
+		if (strcmp(key, "Content-Type") == 0)
+			republish_template(e, r, text, "content_type", into);
+		else
+			import_note(e->imp, r, IMPORT_MAPPING, "action republish",
+				    "mqtt_properties.%s ('%s') is not set by republish here", key, text);
+	}
+}
+
+static json_t *republish(struct emqx *e, struct import_rule *r, const json_t *args) {
+	json_t *o = json_object();
+	const char *topic = json_string_value(json_object_get(args, "topic"));
+	const char *payload = json_string_value(json_object_get(args, "payload"));
+	republish_template(e, r, topic ? topic : "", "topic", o);
+	republish_template(e, r, !payload ? "${payload}" : *payload ? payload : "${.}", "payload", o);
+	republish_flag(e, r, json_object_get(args, "qos"), "qos", json_integer(0), o);
+	republish_flag(e, r, json_object_get(args, "retain"), "retain", json_false(), o);
+	republish_properties(e, r, json_object_get(args, "mqtt_properties"), o);
+	republish_user_properties(e, r, json_object_get(args, "user_properties"), o);
+	if (json_is_true(json_object_get(args, "direct_dispatch")))
+		import_note(e->imp, r, IMPORT_MAPPING, "action republish",
+			    "direct_dispatch: here rules meet republished messages, too (at most eight in a row), and "
+			    "retained ones are kept");
+	return json_pack("{s:o}", "republish", o);
+}
+
+static void function_add(struct emqx *e, struct import_rule *r, json_t *action) {
+	const char *function = json_string_value(json_object_get(action, "function"));
+	struct import_action a = {.name = function ? function : "(unnamed)", .original = json_incref(action)};
+	if (function && strcmp(function, "republish") == 0 && r->compiled)
+		a.ours = republish(e, r, json_object_get(action, "args"));
+	else if (function && strcmp(function, "console") == 0)
+		a.ours = json_pack("{s:{}}", "console");
+	else
+		a.advice = "a function of EMQX's own code; republish to a topic that a program of yours subscribes to";
+	import_action_add(e->imp, r, &a);
+}
+
+/* ---- "type:name" -------------------------------------------------------------------------------------------------- */
+
+/* What the files say below SECTION.TYPE.NAME; the last one counts. Borrowed. */
+static json_t *settings(const struct emqx *e, const char *section, const char *type, const char *name) {
+	json_t *found = NULL;
+	for (size_t i = 0; i < e->root_count; i++) {
+		json_t *there = json_object_get(json_object_get(json_object_get(e->roots[i], section), type), name);
+		if (json_is_object(there)) found = there;
+	}
+	return found;
+}
+
+struct reference {
+	const char *text, *type, *name; /* "type:name" */
+	json_t *action, *connector;     /* borrowed; NULL: not in these files */
+	const char *connector_name;
+};
+
+static const json_t *parameter(const struct reference *ref, const char *name) {
+	json_t *parameters = json_object_get(ref->action, "parameters");
+	json_t *value = json_object_get(parameters, name);
+	return value ? value : json_object_get(ref->action, name);
+}
+
+static void set_text(const json_t *value, const char *name, const char *otherwise, json_t *into) {
+	const char *text = json_is_string(value) && json_string_length(value) ? json_string_value(value) : otherwise;
+	if (text) json_object_set_new(into, name, json_string(text));
+}
+
+static json_t *later_kafka(const struct reference *ref) {
+	const json_t *nested = parameter(ref, "kafka"), *message = parameter(ref, "message"),
+		     *topic = parameter(ref, "topic");
+	if (!message) message = json_object_get(nested, "message");
+	if (!topic) topic = json_object_get(nested, "topic");
+	json_t *o = json_pack("{s:s}", "connector", ref->connector_name);
+	set_text(topic, "topic", NULL, o);
+	set_text(json_object_get(message, "key"), "key", "${clientid}", o);
+	set_text(json_object_get(message, "value"), "value", "${.}", o);
+	return o;
+}
+
+static json_t *later_postgres(const struct reference *ref) {
+	json_t *o = json_pack("{s:s}", "connector", ref->connector_name);
+	set_text(parameter(ref, "sql"), "sql", NULL, o);
+	return o;
+}
+
+static json_t *later_redis(const struct reference *ref) {
+	json_t *o = json_pack("{s:s}", "connector", ref->connector_name);
+	const json_t *command = parameter(ref, "command_template");
+	if (json_is_array(command)) json_object_set(o, "command", (json_t *)(uintptr_t)command);
+	return o;
+}
+
+static json_t *later_mongodb(const struct reference *ref) {
+	json_t *o = json_pack("{s:s}", "connector", ref->connector_name);
+	set_text(parameter(ref, "collection"), "collection", "mqtt", o);
+	set_text(parameter(ref, "payload_template"), "document", "${.}", o);
+	return o;
+}
+
+static const struct family {
+	const char *prefix; /* of the type */
+	const char *advice;
+	json_t *(*later)(const struct reference *ref);
+} families[] = {
+    {"kafka_producer", "connectors of type kafka come with the next version", later_kafka},
+    {"kafka", "connectors of type kafka come with the next version", later_kafka},
+    {"pgsql", "connectors of type postgres come with the next version; type sqlite takes such rows today",
+     later_postgres},
+    {"timescale", "connectors of type postgres come with the next version; type sqlite takes such rows today",
+     later_postgres},
+    {"matrix", "connectors of type postgres come with the next version; type sqlite takes such rows today",
+     later_postgres},
+    {"redis", "connectors of type redis come with the next version", later_redis},
+    {"mongodb", "connectors of type mongodb come with the next version", later_mongodb},
+    {"http", "there are no web hooks here; republish to a topic that a program of yours subscribes to", NULL},
+    {"webhook", "there are no web hooks here; republish to a topic that a program of yours subscribes to", NULL},
+    {"mqtt", "there is no bridge here; republish to a topic that a bridge (mosquitto's, for example) subscribes to",
+     NULL},
+    {"s3", "a connector of type file appends the rows to files with rotation", NULL},
+};
+
+static const struct family *family_find(const char *type) {
+	for (size_t i = 0; i < SL_ARRAY_LEN(families); i++)
+		if (strncmp(type, families[i].prefix, strlen(families[i].prefix)) == 0) return &families[i];
+	return NULL;
+}
+
+/* ---- disk_log: lines of a file -------------------------------------------------------------------------------------- */
+
+static void copy_scalar(const json_t *from, const char *name, json_t *into, const char *as) {
+	json_t *value = json_object_get(from, name);
+	bool unlimited = json_is_string(value) && strcmp(json_string_value(value), "infinity") == 0;
+	if (json_is_string(value) || json_is_integer(value))
+		json_object_set_new(into, as, unlimited ? json_string("unlimited") : json_incref(value));
+}
+
+/* A connector of ours for the folder; the same folder gets the same one. */
+static const char *file_connector(struct emqx *e, const char *name, const char *folder) {
+	const char *made = name;
+	for (int n = 2;; n++) {
+		json_t *there = json_object_get(e->imp->connectors, made);
+		if (!there) break;
+		const char *dir = json_string_value(json_object_get(there, "dir"));
+		if (dir && strcmp(dir, folder) == 0) return made;
+		made = import_printf(e->imp, "%s_%d", name, n);
+	}
+	json_object_set_new(e->imp->connectors, made, json_pack("{s:s, s:s}", "type", "file", "dir", folder));
+	return made;
+}
+
+static json_t *disk_log(struct emqx *e, struct import_rule *r, const struct reference *ref) {
+	const char *path = json_string_value(json_object_get(ref->connector, "filepath"));
+	const char *slash = path ? strrchr(path, '/') : NULL;
+	if (!path || !*(slash ? slash + 1 : path)) return NULL;
+	const char *folder = slash == path ? "/"
+			     : slash       ? sl_arena_strdup(&e->imp->arena, slice_make(path, (size_t)(slash - path)))
+					   : ".";
+	const json_t *line = parameter(ref, "template"), *rotation = json_object_get(ref->connector, "rotation");
+	const char *period = json_string_value(json_object_get(rotation, "period"));
+	json_t *o = json_object();
+	json_object_set_new(o, "connector", json_string(file_connector(e, ref->connector_name, folder)));
+	json_object_set_new(o, "file", json_string(slash ? slash + 1 : path));
+	if (json_is_string(line) && strcmp(json_string_value(line), "${.}") != 0)
+		json_object_set_new(o, "line",
+				    json_string(emqx_template(e->imp, r, import_printf(e->imp, "action %s", ref->text),
+							      json_string_value(line))));
+	copy_scalar(ref->connector, "max_file_size", o, "rotate_size");
+	copy_scalar(ref->connector, "max_file_number", o, "keep");
+	if (period && strcmp(period, "hour") == 0) json_object_set_new(o, "rotate_every", json_string("1h"));
+	if (period && strcmp(period, "day") == 0) json_object_set_new(o, "rotate_every", json_string("1d"));
+	return o;
+}
+
+/* ---- references ----------------------------------------------------------------------------------------------------- */
+
+/* The settings as they are, for a comment. New reference. */
+static json_t *reference_original(struct emqx *e, const struct reference *ref) {
+	json_t *all = json_object();
+	if (!ref->action) {
+		json_object_set_new(all, "action", json_string(ref->text));
+		return all;
+	}
+	json_object_set(all, import_printf(e->imp, "actions.%s.%s", ref->type, ref->name), ref->action);
+	if (ref->connector)
+		json_object_set(all, import_printf(e->imp, "connectors.%s.%s", ref->type, ref->connector_name),
+				ref->connector);
+	return all;
+}
+
+static void reference_advice(struct emqx *e, const struct reference *ref, struct import_action *a) {
+	const struct family *family = family_find(ref->type);
+	const char *advice = family ? family->advice : "this kind of action has no like here";
+	if (ref->action && json_is_false(json_object_get(ref->action, "enable")))
+		a->advice = import_printf(e->imp, "it is switched off there, and left out here (%s)", advice);
+	else if (!ref->action)
+		a->advice = import_printf(e->imp, "its settings are in none of these files; %s", advice);
+	else
+		a->advice = advice;
+	if (family && family->later && ref->action) a->later = family->later(ref);
+}
+
+static void note_fallbacks(struct emqx *e, struct import_rule *r, const struct reference *ref) {
+	if (json_array_size(json_object_get(ref->action, "fallback_actions")))
+		import_note(
+		    e->imp, r, IMPORT_MAPPING, import_printf(e->imp, "action %s", ref->text),
+		    "fallback_actions: `on_error: {republish: {...}}` of the action does this here, for rows that "
+		    "are refused");
+}
+
+static void reference_add(struct emqx *e, struct import_rule *r, const char *text) {
+	const char *colon = strchr(text, ':');
+	struct sl_slice type = slice_make(text, colon ? (size_t)(colon - text) : strlen(text));
+	struct reference ref = {
+	    .text = text, .type = sl_arena_strdup(&e->imp->arena, type), .name = colon ? colon + 1 : text};
+	ref.action = settings(e, "actions", ref.type, ref.name);
+	if (!ref.action) ref.action = settings(e, "bridges", ref.type, ref.name); /* before 5.4: both in one */
+	const char *connector = json_string_value(json_object_get(ref.action, "connector"));
+	ref.connector_name = connector ? connector : ref.name;
+	ref.connector = connector ? settings(e, "connectors", ref.type, connector) : NULL;
+	struct import_action a = {.name = text, .original = reference_original(e, &ref)};
+	bool off = json_is_false(json_object_get(ref.action, "enable"));
+	if (strcmp(ref.type, "disk_log") == 0 && r->compiled && !off) a.ours = disk_log(e, r, &ref);
+	if (!a.ours) reference_advice(e, &ref, &a);
+	note_fallbacks(e, r, &ref);
+	import_action_add(e->imp, r, &a);
+}
+
+void emqx_action_add(struct emqx *e, struct import_rule *rule, json_t *action) {
+	if (json_is_string(action)) {
+		reference_add(e, rule, json_string_value(action));
+	} else if (json_is_object(action)) {
+		function_add(e, rule, action);
+	} else {
+		struct import_action a = {.name = "(unnamed)",
+					  .original = json_incref(action),
+					  .advice = "neither \"type:name\" nor {function, args}"};
+		import_action_add(e->imp, rule, &a);
+	}
+}

@@ -1,0 +1,348 @@
+/* import_aws.c: rules of AWS IoT Core: payloads of the API, what get-topic-rule prints, CloudFormation and SAM templates. The
+ * API writes members as "sql", CloudFormation as "Sql"; here one name finds both. */
+#include <ctype.h>
+
+#include "cfn.h"
+#include "import.h"
+#include "mem.h"
+
+struct aws {
+	struct import *imp;
+	const char *file;
+	struct cfn cfn;
+};
+
+/* "2015-10-08" is what the API takes when nothing is said. */
+#define VERSION_UNSAID "2015-10-08"
+
+static const json_t *member(const json_t *tree, const char *name) {
+	const json_t *value = json_object_get(tree, name);
+	char pascal[64];
+	if (value || strlen(name) >= sizeof pascal) return value;
+	memcpy(pascal, name, strlen(name) + 1);
+	pascal[0] = (char)toupper((unsigned char)pascal[0]);
+	return json_object_get(tree, pascal);
+}
+
+static const char *text_member(struct aws *a, const json_t *tree, const char *name) {
+	return cfn_text(&a->cfn, member(tree, name), false);
+}
+
+/* ---- actions ------------------------------------------------------------------------------------------------------ */
+
+static const struct aws_kind {
+	const char *name, *advice;
+} kinds[] = {
+#define QUEUE "a queue has its like in Kafka: connectors of type kafka come with the next version"
+#define PROGRAM "nothing here calls it; republish to a topic that a program of yours subscribes to"
+    {"kafka", "connectors of type kafka come with the next version"},
+    {"kinesis", QUEUE},
+    {"firehose", QUEUE},
+    {"sqs", QUEUE},
+    {"sns", QUEUE},
+    {"dynamoDB", "a table: a connector of type sqlite does it today ({connector, table, columns}), mongodb and "
+		 "postgres come with the next version"},
+    {"dynamoDBv2", "a table: a connector of type sqlite does it today ({connector, table, columns}), mongodb and "
+		   "postgres come with the next version"},
+    {"timestream", "a table: a connector of type sqlite does it today ({connector, table, columns}), postgres comes "
+		   "with the next version"},
+    {"s3", "a connector of type file appends the rows to files with rotation; there is no object for each message"},
+    {"cloudwatchLogs", "a connector of type file writes lines; {console: {}} writes to the log"},
+    {"cloudwatchMetric",
+     "Prometheus reads counters of each rule from /metrics; for values, a connector of type sqlite"},
+    {"cloudwatchAlarm", "republish the alarm to a topic; Prometheus can alert on what /metrics counts"},
+    {"http", PROGRAM},
+    {"lambda", PROGRAM},
+    {"openSearch", PROGRAM},
+    {"elasticsearch", PROGRAM},
+    {"stepFunctions", PROGRAM},
+    {"salesforce", PROGRAM},
+    {"iotEvents", PROGRAM},
+    {"iotAnalytics", PROGRAM},
+    {"iotSiteWise", PROGRAM},
+    {"location", PROGRAM},
+#undef QUEUE
+#undef PROGRAM
+};
+
+static void set_text(json_t *into, const char *name, const char *text) {
+	if (text) json_object_set_new(into, name, json_string(text));
+}
+
+/* [{"key", "value"}] */
+static void republish_properties(struct aws *a, struct import_rule *r, const json_t *list, json_t *into) {
+	if (!list) return;
+	json_t *map = json_object();
+	for (size_t i = 0; i < json_array_size(list); i++) {
+		const char *key = text_member(a, json_array_get(list, i), "key");
+		if (!key) continue;
+		if (json_object_get(map, key))
+			import_note(a->imp, r, IMPORT_MAPPING, "action republish",
+				    "the user property '%s' is sent twice there, and once here", key);
+		set_text(map, key, cfn_text(&a->cfn, member(json_array_get(list, i), "value"), true));
+	}
+	json_object_set_new(into, "user_properties", map);
+}
+
+static void republish_headers(struct aws *a, struct import_rule *r, const json_t *headers, json_t *into) {
+	static const char *const unknown[] = {"payloadFormatIndicator", "responseTopic", "correlationData",
+					      "messageExpiry"};
+	if (!headers) return;
+	set_text(into, "content_type", cfn_text(&a->cfn, member(headers, "contentType"), true));
+	republish_properties(a, r, member(headers, "userProperties"), into);
+	for (size_t i = 0; i < SL_ARRAY_LEN(unknown); i++) {
+		const char *text = text_member(a, headers, unknown[i]);
+		if (text)
+			import_note(a->imp, r, IMPORT_MAPPING, "action republish",
+				    "headers.%s ('%s') is not set by republish here", unknown[i], text);
+	}
+}
+
+static json_t *republish(struct aws *a, struct import_rule *r, const json_t *options) {
+	json_t *o = json_object();
+	const char *topic = cfn_text(&a->cfn, member(options, "topic"), true);
+	const char *qos = cfn_text(&a->cfn, member(options, "qos"), true);
+	set_text(o, "topic", topic ? topic : "");
+	set_text(o, "payload", "${.}");
+	if (!qos || (strlen(qos) == 1 && isdigit((unsigned char)qos[0])))
+		json_object_set_new(o, "qos", json_integer(qos ? qos[0] - '0' : 0));
+	else
+		set_text(o, "qos", qos);
+	republish_headers(a, r, member(options, "headers"), o);
+	return json_pack("{s:o}", "republish", o);
+}
+
+static json_t *kafka_later(struct aws *a, const json_t *options) {
+	json_t *o = json_pack("{s:s}", "connector", "kafka");
+	set_text(o, "topic", cfn_text(&a->cfn, member(options, "topic"), true));
+	set_text(o, "key", cfn_text(&a->cfn, member(options, "key"), true));
+	set_text(o, "value", "${.}");
+	return o;
+}
+
+/* "DynamoDBv2" and "dynamoDBv2" alike. */
+static const struct aws_kind *kind_find(const char *name) {
+	for (size_t i = 0; i < SL_ARRAY_LEN(kinds); i++)
+		if (strcasecmp(kinds[i].name, name) == 0) return &kinds[i];
+	return NULL;
+}
+
+static void add_action(struct aws *a, struct import_rule *r, const char *key, const json_t *options) {
+	const struct aws_kind *kind = kind_find(key);
+	struct import_action action = {.name = kind ? kind->name : key, .advice = kind ? kind->advice : NULL};
+	if (strcasecmp(key, "republish") == 0) {
+		action.name = "republish";
+		action.ours = republish(a, r, options);
+	} else if (!kind) {
+		action.advice =
+		    "an action that this import does not know; republish to a topic that a program of yours reads";
+	} else if (strcmp(kind->name, "kafka") == 0) {
+		action.later = kafka_later(a, options);
+	}
+	action.original = json_pack("{s:O}", key, options);
+	import_action_add(a->imp, r, &action);
+}
+
+static void add_actions(struct aws *a, struct import_rule *r, const json_t *payload) {
+	const json_t *list = member(payload, "actions"), *error = member(payload, "errorAction");
+	const char *key;
+	json_t *options;
+	for (size_t i = 0; i < json_array_size(list); i++)
+		json_object_foreach(json_array_get(list, i), key, options) add_action(a, r, key, options);
+	if (!json_object_size(error)) return;
+	struct import_action action = {
+	    .name = "errorAction",
+	    .original = json_incref((json_t *)(uintptr_t)error),
+	    .advice = "`on_error` of an action with a connector does this here, for rows that its other side refuses; "
+		      "failed runs are counted and shown with their reason by /api/v1/status"};
+	import_action_add(a->imp, r, &action);
+}
+
+/* ---- rules -------------------------------------------------------------------------------------------------------- */
+
+/* What the template left open, and what was taken for granted. */
+static void note_template(struct aws *a, struct import_rule *r) {
+	const char *name;
+	json_t *value;
+	json_object_foreach(a->cfn.missing, name, value)
+	    import_note(a->imp, r, IMPORT_MAPPING, "template",
+			"only the deployed stack knows ${%s}: write its value where it stands", name);
+	json_object_foreach(a->cfn.assumed, name, value)
+	    import_note(a->imp, r, IMPORT_UNCHANGED, "template", "the parameter %s is taken by its default, '%s'", name,
+			json_string_value(value));
+	json_object_clear(a->cfn.missing);
+	json_object_clear(a->cfn.assumed);
+}
+
+static bool is_true(const json_t *value) {
+	return json_is_true(value) || (json_is_string(value) && strcasecmp(json_string_value(value), "true") == 0);
+}
+
+static void add_rule(struct aws *a, const char *name, const json_t *payload) {
+	const char *sql = text_member(a, payload, "sql"), *version = text_member(a, payload, "awsIotSqlVersion");
+	struct import_rule *r;
+	if (sql && json_is_string(member(payload, "sql")) && !*sql) sql = NULL;
+	if (!sql || strcmp(sql, "${Fn::If}") == 0) {
+		r = import_rule_refuse(a->imp, name, sql, "the rule has no SQL that can be read here");
+	} else {
+		struct import_rule from = {.id = name,
+					   .sql = sql,
+					   .description = text_member(a, payload, "description"),
+					   .sql_version = version ? version : VERSION_UNSAID,
+					   .dialect = SQL_AWS,
+					   .enabled = !is_true(member(payload, "ruleDisabled"))};
+		r = import_rule_add(a->imp, &from);
+	}
+	add_actions(a, r, payload);
+	note_template(a, r);
+}
+
+/* Of a file that does not name its rule. */
+static const char *name_from_file(struct aws *a) {
+	const char *slash = strrchr(a->file, '/'), *base = slash ? slash + 1 : a->file;
+	const char *dot = strrchr(base, '.');
+	struct sl_slice name = slice_make(base, dot && dot != base ? (size_t)(dot - base) : strlen(base));
+	char *made = sl_arena_strdup(&a->imp->arena, name);
+	for (char *p = made; *p; p++)
+		if (!isalnum((unsigned char)*p)) *p = '_';
+	return *made ? made : "rule";
+}
+
+static const char *name_or(struct aws *a, const json_t *tree, const char *other) {
+	const char *name = text_member(a, tree, "ruleName");
+	bool known = name && *name && json_object_size(a->cfn.missing) == 0;
+	json_object_clear(a->cfn.missing);
+	return known ? name : other;
+}
+
+/* ---- templates ---------------------------------------------------------------------------------------------------- */
+
+/* SAM: events of a function. */
+static void add_function(struct aws *a, const char *id, const json_t *properties) {
+	const char *name;
+	json_t *event;
+	json_object_foreach(json_object_get(properties, "Events"), name, event) {
+		const char *type = json_string_value(json_object_get(event, "Type"));
+		if (!type || strcmp(type, "IoTRule") != 0) continue;
+		const json_t *rule = json_object_get(event, "Properties");
+		json_t *payload = json_pack("{s:[{s:{s:s}}]}", "actions", "lambda", "function", id);
+		json_object_set(payload, "sql", json_object_get(rule, "Sql"));
+		json_t *version = json_object_get(rule, "AwsIotSqlVersion");
+		if (version) json_object_set(payload, "awsIotSqlVersion", version);
+		add_rule(a, import_printf(a->imp, "%s%s", id, name), payload);
+		json_decref(payload);
+	}
+}
+
+static void add_resources(struct aws *a, const json_t *template) {
+	static const char rule_type[] = "AWS::IoT::TopicRule", function_type[] = "AWS::Serverless::Function";
+	const char *id;
+	json_t *resource, *none = json_object();
+	const json_t *parameters = json_object_get(template, "Parameters");
+	a->cfn.parameters = json_is_object(parameters) ? parameters : none;
+	json_object_foreach(json_object_get(template, "Resources"), id, resource) {
+		const char *type = json_string_value(json_object_get(resource, "Type"));
+		const json_t *properties = json_object_get(resource, "Properties");
+		if (type && strcmp(type, rule_type) == 0)
+			add_rule(a, name_or(a, properties, id), json_object_get(properties, "TopicRulePayload"));
+		else if (type && strcmp(type, function_type) == 0)
+			add_function(a, id, properties);
+	}
+	a->cfn.parameters = NULL;
+	json_decref(none);
+}
+
+/* ---- files -------------------------------------------------------------------------------------------------------- */
+
+static void add_document(struct aws *a, const json_t *tree) {
+	const json_t *payload = member(tree, "topicRulePayload"), *rule = member(tree, "rule");
+	const json_t *rules = json_is_array(tree) ? tree : member(tree, "rules");
+	if (json_is_array(rules)) {
+		for (size_t i = 0; i < json_array_size(rules); i++) {
+			if (!json_is_array(json_array_get(rules, i))) add_document(a, json_array_get(rules, i));
+		}
+	} else if (json_is_object(json_object_get(tree, "Resources"))) {
+		add_resources(a, tree);
+	} else if (json_is_object(json_object_get(tree, "TemplateBody"))) { /* get-template */
+		add_resources(a, json_object_get(tree, "TemplateBody"));
+	} else if (json_is_object(rule)) {
+		add_rule(a, name_or(a, rule, name_from_file(a)), rule);
+	} else if (json_is_object(payload)) {
+		add_rule(a, name_or(a, tree, name_from_file(a)), payload);
+	} else if (member(tree, "sql")) {
+		add_rule(a, name_or(a, tree, name_from_file(a)), tree);
+	} else if (member(tree, "ruleName")) {
+		import_rule_refuse(a->imp, name_or(a, tree, "rule"), NULL,
+				   "this is only the rule's name, as list-topic-rules prints it; import what "
+				   "`aws iot get-topic-rule --rule-name ...` prints");
+	}
+}
+
+/* Brackets outside of texts; jansson would go deeper. Its place goes to err. */
+static int check_depth(struct aws *a, struct sl_slice text, struct sl_err *err) {
+	uint32_t line = 1, depth = 0;
+	size_t line_start = 0;
+	bool quoted = false;
+	for (size_t i = 0; i < text.n; i++) {
+		char c = text.p[i];
+		if (c == '\n') {
+			line++;
+			line_start = i + 1;
+		} else if (quoted) {
+			if (c == '\\') i++;
+			quoted = c != '"';
+		} else if (c == '"') {
+			quoted = true;
+		} else if (c == '{' || c == '[') {
+			if (++depth <= IMPORT_DEPTH_MAX) continue;
+			sl_err_at(err, a->file, line, (uint32_t)(i - line_start + 1));
+			return sl_err_set(err, SL_ELIMIT, "values stand more than %d deep in each other",
+					  IMPORT_DEPTH_MAX);
+		} else if ((c == '}' || c == ']') && depth) {
+			depth--;
+		}
+	}
+	return SL_OK;
+}
+
+/* One document after the other: `for r in ...; do aws iot get-topic-rule ...; done > rules.json` writes such. */
+static int add_documents(struct aws *a, struct sl_slice text, struct sl_err *err) {
+	size_t lines = 0;
+	for (struct sl_slice rest = slice_trim(text); rest.n; rest = slice_trim(rest)) {
+		json_error_t e;
+		for (const char *p = text.p; p < rest.p; p++) lines += *p == '\n';
+		json_t *tree = json_loadb(rest.p, rest.n, JSON_DISABLE_EOF_CHECK, &e);
+		if (!tree) {
+			bool json = rest.p[0] == '{' || rest.p[0] == '[';
+			sl_err_at(err, a->file, (uint32_t)lines + (uint32_t)sl_max_size(1, (size_t)e.line),
+				  e.column > 0 ? (uint32_t)e.column : 0);
+			return sl_err_set(
+			    err, SL_ESYNTAX, "not JSON: %s%s", e.text,
+			    json ? ""
+				 : "; a template in YAML can be had as JSON: `aws cloudformation get-template "
+				   "--template-stage Processed`");
+		}
+		add_document(a, tree);
+		json_decref(tree);
+		text = rest;
+		rest = slice_from(rest, (size_t)e.position);
+	}
+	return SL_OK;
+}
+
+int import_aws(struct import *imp, const char *file, struct sl_slice text, struct sl_err *err) {
+	struct aws a = {.imp = imp, .file = file};
+	size_t before = imp->rule_count;
+	a.cfn = (struct cfn){.arena = &imp->arena, .missing = json_object(), .assumed = json_object()};
+	if (slice_starts_with(text, SL_SLICE_LIT("\xef\xbb\xbf"))) text = slice_from(text, 3);
+	int rc = check_depth(&a, text, err);
+	if (rc == SL_OK) rc = add_documents(&a, text, err);
+	json_decref(a.cfn.missing);
+	json_decref(a.cfn.assumed);
+	if (rc != SL_OK || imp->rule_count > before) return rc;
+	sl_err_at(err, file, 0, 0);
+	return sl_err_set(
+	    err, SL_ENOTFOUND,
+	    "there is no rule in it; import a topicRulePayload, what `aws iot get-topic-rule` prints, or a "
+	    "CloudFormation template in JSON");
+}
