@@ -39,7 +39,8 @@ static void say_why(const struct try_case *c, const struct sql_program *program,
 	sl_buf_fini(&text);
 }
 
-static int say_result(const struct sql_args *a, const struct rule_try_result *r) {
+static int say_result(const struct sql_args *a, const struct sql_program *program, const struct rule_try_result *r) {
+	size_t filters;
 	FILE *to = a->why ? stdout : stderr;
 	if (a->why) fputs("RESULT   ", stdout);
 	switch (r->outcome) {
@@ -49,7 +50,10 @@ static int say_result(const struct sql_args *a, const struct rule_try_result *r)
 		if (a->actions && r->actions.n) fwrite(r->actions.p, 1, r->actions.n, stdout);
 		break;
 	case RULE_TRY_NO_TOPIC:
-		fprintf(to, "%sthe rule does not match: FROM does not cover the topic '%.*s'\n",
+		(void)sql_program_from(program, &filters);
+		fprintf(to,
+			filters ? "%sthe rule does not match: FROM does not cover the topic '%.*s'\n"
+				: "%sthe rule does not match: it has no FROM, and the topic '%.*s' does not name it\n",
 			a->why ? "" : "sluice sql: ", SL_SLICE_ARG(a->c.topic));
 		break;
 	case RULE_TRY_NO_MATCH:
@@ -84,7 +88,7 @@ static int run_one(struct sql_args *a, struct ruleset *set) {
 	/* One message makes a window, and ends it. */
 	if (result.outcome == RULE_TRY_ROWS && sql_program_window(program)) rule_try_advance(t, INT64_MAX, &result);
 	if (a->why) say_why(&a->c, program, result.outcome);
-	int code = say_result(a, &result);
+	int code = say_result(a, program, &result);
 	rule_try_result_fini(&result);
 	rule_try_free(t);
 	try_event_fini(&made);

@@ -3,6 +3,7 @@
 
 #include <jansson.h>
 
+#include "basic_ingest.h"
 #include "jscan.h"
 #include "mem.h"
 #include "sql_why.h"
@@ -107,7 +108,8 @@ static const char *absent_word(const struct try_case *c) {
 /* The first level where filter and topic part. */
 static void put_mismatch(struct sl_buf *out, struct sl_slice filter, struct sl_slice topic) {
 	size_t level = 1;
-	if (topic.n && topic.p[0] == '$' && filter.n && filter.p[0] != '$') {
+	bool wild = filter.n && (filter.p[0] == '+' || filter.p[0] == '#');
+	if (topic.n && topic.p[0] == '$' && wild) {
 		sl_buf_append_str(out, "a wildcard in front does not cover topics that begin with $");
 		return;
 	}
@@ -124,27 +126,39 @@ static void put_mismatch(struct sl_buf *out, struct sl_slice filter, struct sl_s
 		sl_buf_printf(out, "the topic ends at level %zu; the filter wants more", level - 1);
 }
 
-static bool filter_covers(const struct try_case *c, struct sl_slice filter) {
-	if (!topic_filter_valid(filter) || !topic_matches(filter, c->topic)) return false;
+static bool filter_covers(const struct try_case *c, struct sl_slice filter, struct sl_slice topic) {
+	if (!topic_filter_valid(filter) || !topic_matches(filter, topic)) return false;
 	/* In the aws dialect a/# does not cover a. */
 	bool aws = slice_equal_str(c->dialect, "aws");
-	return !aws || filter.n < 2 || filter.p[filter.n - 1] != '#' || topic_levels(c->topic) >= topic_levels(filter);
+	return !aws || filter.n < 2 || filter.p[filter.n - 1] != '#' || topic_levels(topic) >= topic_levels(filter);
 }
 
-static bool explain_from(const struct try_case *c, const struct sql_program *program, struct sl_buf *out) {
+/* FROM is asked about what follows the name of a rule, when the topic names one. */
+static bool explain_from(const struct try_case *c, const struct sql_program *program, enum rule_try_outcome outcome,
+			 struct sl_buf *out) {
 	size_t count;
-	bool covered = false;
+	struct sl_slice topic = c->topic, rule;
+	bool named = basic_ingest_split(c->topic, &rule, &topic);
 	const struct sl_slice *from = sql_program_from(program, &count);
+	bool covered = named && count == 0;
+	if (count == 0)
+		sl_buf_append_str(out, named ? "FROM     there is none: a topic that names the rule reaches it\n"
+					     : "FROM     there is none: only a topic that names the rule reaches it, "
+					       "$aws/rules/NAME/...\n");
 	for (size_t i = 0; i < count; i++) {
 		sl_buf_printf(out, "%-9s'%.*s' ", i ? "" : "FROM", SL_SLICE_ARG(from[i]));
-		if (filter_covers(c, from[i])) {
-			sl_buf_printf(out, "covers '%.*s'", SL_SLICE_ARG(c->topic));
+		if (filter_covers(c, from[i], topic)) {
+			sl_buf_printf(out, "covers '%.*s'", SL_SLICE_ARG(topic));
 			covered = true;
 		} else {
-			sl_buf_printf(out, "does not cover '%.*s': ", SL_SLICE_ARG(c->topic));
-			put_mismatch(out, from[i], c->topic);
+			sl_buf_printf(out, "does not cover '%.*s': ", SL_SLICE_ARG(topic));
+			put_mismatch(out, from[i], topic);
 		}
 		sl_buf_put(out, '\n');
+	}
+	if (covered && named && outcome == RULE_TRY_NO_TOPIC) {
+		sl_buf_printf(out, "         the topic names the rule '%.*s', which is another\n", SL_SLICE_ARG(rule));
+		return false;
 	}
 	return covered;
 }
@@ -162,7 +176,8 @@ static void explain_payload(const struct try_case *c, const struct sql_program *
 	    json_loadb(c->payload.p ? c->payload.p : "", c->payload.n, JSON_DECODE_ANY | JSON_ALLOW_NUL, &why);
 	sl_buf_printf(out, "PAYLOAD  not JSON, %zu bytes", c->payload.n);
 	if (c->payload.n && !tree) sl_buf_printf(out, ": breaks at byte %d: %s", why.position, why.text);
-	sl_buf_append_str(out, "; reading a member of it fails the run\n");
+	sl_buf_append_str(out, slice_equal_str(c->dialect, "aws") ? "; its members are Undefined\n"
+								  : "; reading a member of it fails the run\n");
 	json_decref(tree);
 }
 
@@ -410,7 +425,7 @@ void why_explain(const struct try_case *c, const struct sql_program *program, en
 		 struct sl_buf *out) {
 	struct sql_why *why = NULL;
 	struct sl_err err = SL_ERR_INIT;
-	if (!explain_from(c, program, out)) return;
+	if (!explain_from(c, program, outcome, out)) return;
 	explain_payload(c, program, out);
 	enum sql_dialect dialect = slice_equal_str(c->dialect, "aws") ? SQL_AWS : SQL_STANDARD;
 	if (sql_why_new(c->sql, dialect, SQL_WHY_WHERE, &why, &err) == SL_OK) {

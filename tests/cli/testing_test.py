@@ -263,6 +263,27 @@ class Why(Folder):
         self.assertIn("SELECT   get(tags, 0).x is Undefined: the row is without it", done.stdout)
         self.assertIn("tags is absent (Undefined); there are: deviceId", done.stdout)
 
+    def test_why__basic_ingest_is_about_what_follows_the_rule_s_name(self):
+        aws = ("--dialect", "aws", "--payload", '{"v":4}', "--topic")
+        done = self.why("SELECT v FROM 'p/#' WHERE v > 5", *aws, "$aws/rules/R/p/q")
+        self.assertIn("FROM     'p/#' covers 'p/q'\n", done.stdout)
+        self.assertIn("WHERE    false  v > 5   <- rules the message out", done.stdout)
+        done = self.why("SELECT v FROM 'p/#'", *aws, "$aws/rules/R/q")
+        self.assertIn("FROM     'p/#' does not cover 'q': level 1 is 'q', not 'p'\n", done.stdout)
+        done = self.why("SELECT v, topic() AS t", *aws, "$aws/rules/R/q")
+        self.assertIn("FROM     there is none: a topic that names the rule reaches it\n", done.stdout)
+        self.assertIn('RESULT   it matches:\n{"v":4,"t":"q"}\n', done.stdout)
+        done = self.why("SELECT v", *aws, "p/q")
+        self.assertIn("FROM     there is none: only a topic that names the rule reaches it, $aws/rules/NAME/...\n", done.stdout)
+        self.assertIn("RESULT   the rule does not match: it has no FROM, and the topic 'p/q' does not name it\n", done.stdout)
+        done = self.why("SELECT v FROM 'p/#'", *aws, "$SYS/p")
+        self.assertIn("does not cover '$SYS/p': level 1 is '$SYS', not 'p'\n", done.stdout)
+
+    def test_why__aws_members_of_what_is_not_json_are_undefined(self):
+        done = self.why("SELECT v FROM 'p' WHERE v > 5", "--dialect", "aws", "--payload", "raw")
+        self.assertIn("PAYLOAD  not JSON, 3 bytes: breaks at byte 3: invalid token near 'raw'; its members are Undefined\n",
+                      done.stdout)
+
 
 class Rule(Folder):
     def test_rule__of_a_configuration_with_its_actions(self):
