@@ -151,6 +151,8 @@ void connectors_snapshot_free(struct connectors_snapshot *s); /* NULL is fine */
 
 /* Sets members "connectors" and "actions" of out (docs: connectors/README.md). */
 void connectors_status(const struct connectors_snapshot *s, json_t *out);
+/* Before commit: sets member "connectors" of out to what a status page would say of them, but for their states. */
+void connectors_definitions(const struct connectors_set *set, json_t *out);
 void connectors_prometheus(const struct connectors_snapshot *s, struct sl_buf *out);
 
 /* One action's numbers, for tests; parked. */

@@ -48,16 +48,30 @@ static json_t *action_status(const struct action_copy *a) {
 	return o;
 }
 
-static json_t *conn_status(const struct conn_copy *copy) {
-	const struct sl_conn *c = copy->c;
+/* What it is, secrets masked. */
+static json_t *conn_definition(const struct sl_conn *c) {
 	json_t *o = json_object();
 	json_object_set_new(o, "name", json_string(c->name));
 	json_object_set_new(o, "type", json_string(c->kind->name));
+	json_object_set_new(o, "settings", conf_show(c->kind->conn_fields, c->impl));
+	json_object_set_new(o, "options", conf_show(conn_conf_fields, &c->conf));
+	return o;
+}
+
+static json_t *conn_status(const struct conn_copy *copy) {
+	json_t *o = conn_definition(copy->c);
 	json_object_set_new(o, "state", json_string(conn_state_name(copy->state)));
 	json_object_set_new(o, "since_ms", json_integer((json_int_t)copy->since_ms));
 	if (copy->text) json_object_set_new(o, "reason", json_string(copy->text));
-	json_object_set_new(o, "settings", conf_show(c->kind->conn_fields, c->impl));
+	if (copy->retired) json_object_set_new(o, "retiring", json_true());
 	return o;
+}
+
+void connectors_definitions(const struct connectors_set *set, json_t *out) {
+	json_t *list = json_array();
+	for (size_t i = 0; i < set->conn_count; i++)
+		if (set->conns[i]->kind) json_array_append_new(list, conn_definition(set->conns[i]));
+	json_object_set_new(out, "connectors", list);
 }
 
 void connectors_status(const struct connectors_snapshot *s, json_t *out) {

@@ -3,6 +3,7 @@
 #include "reject.h"
 #include "rule.h"
 #include "rule_conf.h"
+#include "rules_definition.h"
 #include "rules_int.h"
 
 struct rules_prepared {
@@ -64,6 +65,20 @@ void rules_discard(struct rules_prepared *p) {
 	if (!p) return;
 	ruleset_unref(p->set);
 	sl_free(p);
+}
+
+void rules_definitions(const struct rules_prepared *p, json_t *out) {
+	json_t *list = json_array();
+	for (size_t i = 0; i < p->set->len; i++) {
+		const struct rule *r = p->set->rules[i];
+		if (r->is_shadow) continue;
+		json_t *rule = rule_definition(r), *actions = json_array();
+		for (size_t k = 0; k < r->action_count; k++)
+			json_array_append_new(actions, rule_action_definition(&r->actions[k]));
+		json_object_set_new(rule, "actions", actions);
+		json_array_append_new(list, rule);
+	}
+	json_object_set_new(out, "rules", list);
 }
 
 /* ---- Changing over. One swap per commit; one letter per worker; the last worker to answer ends it. --------------- */

@@ -104,6 +104,8 @@ void rules_snapshot_free(struct rules_snapshot *s);          /* NULL is fine */
 
 /* Sets member "rules" of out (rules/README.md); the families per rule and action. */
 void rules_status(const struct rules_snapshot *s, json_t *out);
+/* Sets member "rules" of out to what rules_status() would say of these, but for what counts. */
+void rules_definitions(const struct rules_prepared *p, json_t *out);
 void rules_prometheus(const struct rules_snapshot *s, struct sl_buf *out);
 
 /* The reference (rules/reference.md): options, actions, columns. @thread any */

@@ -91,6 +91,7 @@ static void get_status(struct api *a, struct http_response *r) {
 	json_object_set_new(tree, "version", json_string(a->sources.version));
 	uint64_t up_s = (sl_clock_mono_ms() - a->started_ms) / 1000;
 	json_object_set_new(tree, "uptime_s", json_integer((json_int_t)up_s));
+	a->sources.about(a->sources.arg, tree);
 	snapshot_init(&s, a);
 	while (rules_snapshot_failures_next(s.rules))
 		sl_loops_park(a->sources.loops, a->sources.loop_count, rules_snapshot_failures_take, s.rules);

@@ -20,7 +20,9 @@ struct api_sources {
 	struct connectors *connectors;
 	/* Adds the broker's counters to *total; called while the loops stand still. */
 	void (*metrics)(void *arg, struct sl_metrics *total);
-	void *arg;
+	/* Adds what the program knows of itself to the status page: process, configuration, reloads. */
+	void (*about)(void *arg, json_t *out);
+	void *arg; /* of both */
 	const char *node, *version;
 };
 

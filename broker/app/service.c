@@ -3,7 +3,9 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <pthread.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
 #include <sys/resource.h>
@@ -12,6 +14,7 @@
 
 #include "api.h"
 #include "broker.h"
+#include "clock.h"
 #include "app_commands.h"
 #include "hash.h"
 #include "load.h"
@@ -31,6 +34,12 @@ struct service {
 	struct sl_loop **loops; /* the workers' and the connectors', for status pages */
 	struct api *api;
 	bool connectors_started, broker_started;
+	struct {
+		pthread_mutex_t lock; /* the status page reads it */
+		uint64_t taken, refused;
+		int64_t at_ms; /* when the configuration in force was read */
+		char *reason;  /* of the last that was refused */
+	} reloads;
 };
 
 static uint32_t clamp_u32(int64_t v) { return v > UINT32_MAX ? UINT32_MAX : (uint32_t)v; }
@@ -126,6 +135,32 @@ static void add_metrics(void *arg, struct sl_metrics *total) {
 	for (uint32_t i = 0; i < broker_workers(s->broker); i++) sl_metrics_sum(total, broker_metrics(s->broker, i));
 }
 
+static void reload_note(struct service *s, bool taken, const char *reason) {
+	pthread_mutex_lock(&s->reloads.lock);
+	if (taken) s->reloads.at_ms = sl_clock_wall_ms();
+	s->reloads.taken += taken;
+	s->reloads.refused += !taken;
+	sl_free(s->reloads.reason);
+	s->reloads.reason = reason ? sl_strdup(reason) : NULL;
+	pthread_mutex_unlock(&s->reloads.lock);
+}
+
+static void about(void *arg, json_t *out) {
+	struct service *s = arg;
+	json_t *config = json_object();
+	char *file = realpath(s->file, NULL);
+	json_object_set_new(out, "pid", json_integer(getpid()));
+	json_object_set_new(config, "file", json_string(file ? file : s->file));
+	pthread_mutex_lock(&s->reloads.lock);
+	json_object_set_new(config, "at_ms", json_integer(s->reloads.at_ms));
+	json_object_set_new(config, "reloads", json_integer((json_int_t)s->reloads.taken));
+	json_object_set_new(config, "refused", json_integer((json_int_t)s->reloads.refused));
+	if (s->reloads.reason) json_object_set_new(config, "reason", json_string(s->reloads.reason));
+	pthread_mutex_unlock(&s->reloads.lock);
+	json_object_set_new(out, "config", config);
+	free(file);
+}
+
 static int make_services(struct service *s, struct sl_err *err) {
 	const struct broker_conf *conf = s->loaded.conf;
 	struct broker_bind *binds = binds_from(conf);
@@ -172,6 +207,7 @@ static int start_services(struct service *s, struct sl_err *err) {
 				      .rules = s->rules,
 				      .connectors = s->connectors,
 				      .metrics = add_metrics,
+				      .about = about,
 				      .arg = s,
 				      .node = s->loaded.conf->node.name,
 				      .version = SLUICE_VERSION};
@@ -203,6 +239,8 @@ static void service_free(struct service *s) {
 	if (s->lock_fd >= 0) close(s->lock_fd);
 	sl_free(s->loops);
 	sl_free(s->file);
+	sl_free(s->reloads.reason);
+	pthread_mutex_destroy(&s->reloads.lock);
 	sl_free(s);
 }
 
@@ -226,6 +264,8 @@ int service_start(const char *file, struct service **out) {
 	struct service *s = SL_NEW(struct service);
 	s->lock_fd = -1;
 	s->file = sl_strdup(file);
+	pthread_mutex_init(&s->reloads.lock, NULL);
+	s->reloads.at_ms = sl_clock_wall_ms();
 	struct conf_report report = CONF_REPORT_INIT;
 	struct sl_err err = SL_ERR_INIT;
 	int code = EXIT_FINE;
@@ -257,16 +297,17 @@ int service_start(const char *file, struct service **out) {
 	return EXIT_FINE;
 }
 
-static void log_refused(const struct conf_report *report, const struct sl_err *err) {
-	for (size_t i = 0; i < report->len; i++) {
-		char *line = sl_err_format(&report->errs[i]);
+static void refused(struct service *s, const struct conf_report *report, const struct sl_err *err) {
+	struct sl_buf all = SL_BUF_INIT;
+	size_t count = report->len + (err->status != SL_OK);
+	for (size_t i = 0; i < count; i++) {
+		char *line = sl_err_format(i < report->len ? &report->errs[i] : err);
 		log_always(LOG_ERROR, LOG_CONF, "reload refused, the running state is unchanged", "reason=%s", line);
+		sl_buf_printf(&all, "%s%s", i ? "\n" : "", line);
 		sl_free(line);
 	}
-	if (err->status == SL_OK) return;
-	char *text = sl_err_format(err);
-	log_always(LOG_ERROR, LOG_CONF, "reload refused, the running state is unchanged", "reason=%s", text);
-	sl_free(text);
+	reload_note(s, false, sl_buf_cstr(&all));
+	sl_buf_fini(&all);
 }
 
 static void log_reloaded(const struct loaded *old, const struct loaded *now) {
@@ -297,8 +338,9 @@ void service_reload(struct service *s) {
 		log_reloaded(&s->loaded, &fresh);
 		load_fini(&s->loaded);
 		s->loaded = fresh;
+		reload_note(s, true, NULL);
 	} else {
-		log_refused(&report, &err);
+		refused(s, &report, &err);
 		load_fini(&fresh);
 	}
 	sl_err_fini(&err);

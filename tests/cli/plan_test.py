@@ -1,0 +1,86 @@
+"""`sluice plan`: what a file would change in the broker that runs, and making it so."""
+import json
+import unittest
+
+from harness.broker import Broker, run_program, temp_folder
+
+SQL = "SELECT payload.t AS t FROM 'in'"
+
+
+class Plan(unittest.TestCase):
+    def setUp(self):
+        self.folder = temp_folder()
+
+    def broker(self):
+        archive = {"type": "file", "dir": str(self.folder / "rows")}
+        to_file = {"connector": "archive", "file": "rows.jsonl", "line": "${.}"}
+        rules = {"a": {"sql": SQL, "actions": [to_file, {"console": {}}], "tags": ["x"]},
+                 "b": {"sql": SQL}, "c": {"sql": SQL, "enabled": False}}
+        return Broker({"connectors": {"archive": archive}, "rules": rules}, folder=self.folder)
+
+    def plan(self, broker, *args, code=0):
+        done = run_program("plan", "-c", str(broker.config_path), *args, cwd=self.folder)
+        self.assertEqual(done.returncode, code, done.stdout + done.stderr)
+        return done.stdout + done.stderr
+
+    def test_plan__same_file__nothing_would_change(self):
+        with self.broker() as broker:
+            self.assertEqual(self.plan(broker), "nothing would change\n")
+            self.assertEqual(self.plan(broker, "--apply"), "nothing would change\n")
+
+    def test_plan__says_what_is_created_changed_and_removed(self):
+        with self.broker() as broker:
+            rules = broker.config["rules"]
+            changed = {**rules["a"], "sql": SQL + " WHERE payload.t > 1", "tags": ["y"],
+                       "actions": [{**rules["a"]["actions"][0], "line": "x"}]}
+            broker.write_config({"connectors": {}, "rules": {}})
+            broker.write_config({"connectors": {"archive": {"type": "file", "dir": str(self.folder / "other")}, "new": {"type": "null"}},
+                                 "rules": {"a": changed, "c": {"sql": SQL}, "d": {"sql": SQL, "shadow": SQL}}})
+            said = self.plan(broker, code=2)
+            lines = said.splitlines()
+            self.assertIn("~ rule a: sql, tags, action 0 (archive), no action 1 (console) any more", lines)
+            self.assertIn("~ rule c: enabled", lines)
+            self.assertIn("+ rule d", lines)
+            self.assertIn("- rule b", lines)
+            self.assertIn("+ connector new (null)", lines)
+            self.assertRegex(said, '~ connector archive: dir ".*rows" -> ".*other"')
+            self.assertEqual(lines[-1], "2 to create, 3 to change, 1 to remove")
+            self.assertEqual(self.plan(broker, "--tag", "y", code=2).splitlines()[-1], "0 to create, 1 to change, 0 to remove")
+            self.assertIn("applied", self.plan(broker, "--apply"))
+            self.assertEqual({r["id"] for r in broker.status()["rules"]}, {"a", "c", "d"})
+            self.assertEqual(self.plan(broker), "nothing would change\n")
+
+    def test_plan__order_of_rules_is_a_change(self):
+        with self.broker() as broker:
+            rules = broker.config["rules"]
+            broker.write_config({"rules": {}})
+            broker.write_config({"rules": {k: rules[k] for k in ("b", "a", "c")}})
+            self.assertIn("the order in which rules run", self.plan(broker, code=2))
+
+    def test_plan__mistakes_in_the_file_are_told_and_nothing_is_done(self):
+        with self.broker() as broker:
+            broker.write_config({"rules": {"a": {"sql": "SELECT"}}})
+            self.assertIn("rules.a.sql", self.plan(broker, "--apply", code=1))
+            self.assertEqual(broker.status()["config"]["refused"], 0)
+
+    def test_plan__refused_by_the_broker__says_why(self):
+        with self.broker() as broker:
+            (self.folder / "users").write_text("")
+            broker.write_config({"rules": {"z": {"sql": SQL}}, "auth": {"password_file": str(self.folder / "absent")}})
+            self.assertIn("absent", self.plan(broker, "--apply", code=1))
+            self.assertEqual(broker.status()["config"]["refused"], 1)
+
+    def test_plan__other_file_or_no_broker(self):
+        with self.broker() as broker:
+            other = self.folder / "other.yaml"
+            other.write_text(json.dumps({**broker.config, "rules": {}}))
+            done = run_program("plan", "-c", str(other), "--apply", cwd=self.folder)
+            self.assertEqual(done.returncode, 1)
+            self.assertIn("the running broker reads", done.stderr)
+            broker.stop()
+            self.assertIn("does not answer", self.plan(broker, code=1))
+            self.assertEqual(run_program("plan").returncode, 1)
+
+
+if __name__ == "__main__":
+    unittest.main()
