@@ -5,6 +5,8 @@
 
 #include "emqx_template.h"
 
+enum { CONNECTOR_NAME_BYTES_MAX = 64, PROPERTY_BYTES_MAX = 1000 };
+
 /* ---- republish ---------------------------------------------------------------------------------------------------- */
 
 /* A number or a boolean as the text it is; NULL for none. */
@@ -47,7 +49,12 @@ static void republish_user_properties(struct emqx *e, struct import_rule *r, con
 		json_t *map = json_object();
 		json_object_foreach((json_t *)(uintptr_t)value, key, item) {
 			const char *scalar = scalar_text(e, item);
-			if (scalar) republish_template(e, r, scalar, key, map);
+			if (scalar && *key && strlen(key) <= PROPERTY_BYTES_MAX)
+				republish_template(e, r, scalar, key, map);
+			else
+				import_note(e->imp, r, IMPORT_MAPPING, "action republish",
+					    "the user property '%.40s' is left out: %s", key,
+					    scalar ? "its name is empty or very long" : "its value is no text");
 		}
 		json_object_set_new(into, "user_properties", map);
 		return;
@@ -184,6 +191,10 @@ static const struct family {
     {"mqtt", "there is no bridge here; republish to a topic that a bridge (mosquitto's, for example) subscribes to",
      NULL},
     {"s3", "a connector of type file appends the rows to files with rotation", NULL},
+    {"disk_log",
+     "a connector of type file does this; give it the folder (`filepath` is not in these files, or depends on "
+     "the environment)",
+     NULL},
 };
 
 static const struct family *family_find(const char *type) {
@@ -203,6 +214,7 @@ static void copy_scalar(const json_t *from, const char *name, json_t *into, cons
 
 /* A connector of ours for the folder; the same folder gets the same one. */
 static const char *file_connector(struct emqx *e, const char *name, const char *folder) {
+	if (!*name || strlen(name) > CONNECTOR_NAME_BYTES_MAX) name = "files";
 	const char *made = name;
 	for (int n = 2;; n++) {
 		json_t *there = json_object_get(e->imp->connectors, made);
@@ -218,7 +230,8 @@ static const char *file_connector(struct emqx *e, const char *name, const char *
 static json_t *disk_log(struct emqx *e, struct import_rule *r, const struct reference *ref) {
 	const char *path = json_string_value(json_object_get(ref->connector, "filepath"));
 	const char *slash = path ? strrchr(path, '/') : NULL;
-	if (!path || !*(slash ? slash + 1 : path)) return NULL;
+	/* ${...} in it is the environment of the other broker's machine. */
+	if (!path || !*(slash ? slash + 1 : path) || strstr(path, "${")) return NULL;
 	const char *folder = slash == path ? "/"
 			     : slash       ? sl_arena_strdup(&e->imp->arena, slice_make(path, (size_t)(slash - path)))
 					   : ".";

@@ -131,13 +131,19 @@ static int check(const struct import *imp, const struct import_rule *rule, json_
 	return rc;
 }
 
-/* What an older version of the language would have made of the rule, a line each. */
+/* What an older version of the language would not have had: "line:column: text", a line each. */
 static void note_warnings(struct import *imp, struct import_rule *rule, struct sl_slice warnings) {
 	while (warnings.n) {
-		struct sl_slice line = slice_trim(slice_next_part(&warnings, '\n'));
-		if (line.n)
-			import_note(imp, rule, IMPORT_UNCHANGED, "sql", "%.*s (works here; version %s did not have it)",
-				    SL_SLICE_ARG(line), rule->sql_version ? rule->sql_version : "2016-03-23");
+		struct sl_slice rest = slice_next_part(&warnings, '\n');
+		int64_t line = 0, column = 0;
+		if (rest.n == 0) continue;
+		slice_to_i64(slice_next_part(&rest, ':'), &line);
+		slice_to_i64(slice_next_part(&rest, ':'), &column);
+		char *text = slice_dup(slice_trim(rest));
+		struct import_note *n = note_add(imp, rule, IMPORT_UNCHANGED, "sql", text);
+		n->line = (uint32_t)line;
+		n->column = (uint32_t)column;
+		sl_free(text);
 	}
 }
 

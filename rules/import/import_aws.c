@@ -12,6 +12,8 @@ struct aws {
 	struct cfn cfn;
 };
 
+enum { PROPERTY_BYTES_MAX = 1000 };
+
 /* "2015-10-08" is what the API takes when nothing is said. */
 #define VERSION_UNSAID "2015-10-08"
 
@@ -75,7 +77,11 @@ static void republish_properties(struct aws *a, struct import_rule *r, const jso
 	json_t *map = json_object();
 	for (size_t i = 0; i < json_array_size(list); i++) {
 		const char *key = text_member(a, json_array_get(list, i), "key");
-		if (!key) continue;
+		if (!key || !*key || strlen(key) > PROPERTY_BYTES_MAX) {
+			import_note(a->imp, r, IMPORT_MAPPING, "action republish",
+				    "a user property without a name, or with a very long one, is left out");
+			continue;
+		}
 		if (json_object_get(map, key))
 			import_note(a->imp, r, IMPORT_MAPPING, "action republish",
 				    "the user property '%s' is sent twice there, and once here", key);
@@ -181,9 +187,13 @@ static bool is_true(const json_t *value) {
 static void add_rule(struct aws *a, const char *name, const json_t *payload) {
 	const char *sql = text_member(a, payload, "sql"), *version = text_member(a, payload, "awsIotSqlVersion");
 	struct import_rule *r;
-	if (sql && json_is_string(member(payload, "sql")) && !*sql) sql = NULL;
-	if (!sql || strcmp(sql, "${Fn::If}") == 0) {
-		r = import_rule_refuse(a->imp, name, sql, "the rule has no SQL that can be read here");
+	bool chosen_later = sql && strncmp(sql, "${Fn::", 6) == 0;
+	if (!sql || !*sql || chosen_later) {
+		json_object_clear(a->cfn.missing);
+		r = import_rule_refuse(
+		    a->imp, name, NULL,
+		    chosen_later ? "only the deployed stack knows the SQL; import what get-topic-rule prints of it"
+				 : "the rule has no SQL that can be read here");
 	} else {
 		struct import_rule from = {.id = name,
 					   .sql = sql,

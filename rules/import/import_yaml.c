@@ -122,10 +122,19 @@ static void write_rule(const struct import *imp, const struct import_rule *r, st
 	write_actions(imp, r, out);
 }
 
+/* Those that an action uses: one that failed the check leaves none behind. */
 static void write_connectors(const struct import *imp, struct sl_buf *out) {
-	if (json_object_size(imp->connectors) == 0) return;
-	sl_buf_append_str(out, "connectors:\n");
-	yaml_write_members(out, imp->connectors, RULE_INDENT);
+	json_t *used = json_object();
+	for (size_t i = 0; i < imp->rule_count; i++) {
+		const struct import_rule *r = imp->rules[i];
+		for (size_t j = 0; r->compiled && j < r->action_count; j++) {
+			const char *name = json_string_value(json_object_get(r->actions[j].ours, "connector"));
+			if (name) json_object_set(used, name, json_object_get(imp->connectors, name));
+		}
+	}
+	if (json_object_size(used)) sl_buf_append_str(out, "connectors:\n");
+	yaml_write_members(out, used, RULE_INDENT);
+	json_decref(used);
 }
 
 /* What is written is read again and checked whole, so that nobody finds out later. */

@@ -122,7 +122,7 @@ static void test_hocon__mistakes_have_a_place(void **state) {
 	refuse("\"a\\u0001\" = 1", "control characters");
 	refuse("{a = 1} b", "behind the end");
 	refuse("a = [1 2 {x = 1}\n", "t.conf:1:5: this [ has no closing ]");
-	refuse("a {b = 1} c = 2", "t.conf:1:11: a comma or a new line");
+	refuse("a {b = 1} c = 2", "t.conf:1:13: a value is expected here");
 	refuse("\n include \"x.conf\"\n", "t.conf:2:2: include is not followed");
 	refuse("include required(file(\"x\"))", "include is not followed");
 	refuse("l = 1\nl += 2", "adds to a list");

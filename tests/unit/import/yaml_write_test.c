@@ -59,7 +59,7 @@ static void test_yaml_write__quotes_where_blocks_do_not(void **state) {
 static void test_yaml_write__trees(void **state) {
 	(void)state;
 	json_t *tree =
-	    json_loads("{\"a\":{\"b\":[1,\"2\",[3,[]],{\"c\":{},\"d\":\"no\"},null,true],\"\":\"\"},\"yes\":\"true\","
+	    json_loads("{\"a\":{\"b\":[1,\"2\",[3,[]],{\"c\":{},\"d\":\"no\"},null,true],\"e\":\"\"},\"yes\":\"true\","
 		       "\"12\":\"0x1F\",\"k: v\":\"- x\",\"t\":\"two\\nlines\",\"q\":\"\\\"${x}\\\" \\\\ #\","
 		       "\"f\":1.5,\"u\":\"\\u2029\\u0085é\"}",
 		       0, NULL);
