@@ -25,7 +25,17 @@ struct rule_plan *rules_plan_of(struct rules_worker *rw, struct sl_slice topic) 
 	return plan;
 }
 
+/* Too much for all plans together: topics that were not asked for lately give theirs back, a few at a time. */
+static sl_noinline void plans_make_room(struct rules_worker *rw) {
+	struct topic_cache_stats stats;
+	do {
+		topic_cache_sweep(rw->cache, rw->generation, RULES_PLANS_SWEEP_PLACES);
+		topic_cache_stats(rw->cache, &stats);
+	} while (stats.entries > 0 && rw->plans.alive > rw->plans.alive_max);
+}
+
 void rules_plan_keep(struct rules_worker *rw, const struct rules_event *ev, struct rule_plan *plan) {
+	if (sl_unlikely(rw->plans.alive > rw->plans.alive_max)) plans_make_room(rw);
 	topic_cache_put(rw->cache, ev->topic_hash, ev->topic, rw->generation, plan);
 	if (rw->loop && !sl_timer_armed(&rw->sweep_timer))
 		sl_timer_set(rw->loop, &rw->sweep_timer, RULES_CACHE_SWEEP_MS);

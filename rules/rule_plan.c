@@ -258,6 +258,7 @@ static struct rule_plan *plan_new(struct rule_plans *plans, const struct rule_fi
 	plan_paths(plans, plan, first_of_shape);
 	sl_free(first_of_shape);
 	plans->count_max = sl_max_size(plans->count_max, plan->count);
+	plans->alive += plan->count;
 	return plan;
 }
 
@@ -291,7 +292,8 @@ static void plan_free(struct rule_plan *plan) {
 }
 
 void rule_plans_init(struct rule_plans *plans, const struct ruleset *set, size_t worker) {
-	*plans = (struct rule_plans){.set = set, .worker = worker, .table = SL_NEW(struct rule_plan_map)};
+	*plans = (struct rule_plans){
+	    .set = set, .worker = worker, .alive_max = RULE_PLANS_ALIVE_MAX, .table = SL_NEW(struct rule_plan_map)};
 }
 
 void rule_plans_fini(struct rule_plans *plans) {
@@ -335,5 +337,6 @@ void rule_plan_unref(struct rule_plans *plans, struct rule_plan *plan) {
 	struct plan_slot *slot = rule_plan_map_find(plans->table, plan->hash, key);
 	sl_assert(slot && slot->plan == plan);
 	rule_plan_map_remove(plans->table, slot);
+	plans->alive -= plan->count;
 	plan_free(plan);
 }

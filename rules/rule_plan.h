@@ -2,7 +2,9 @@
  * can still match (guard_index.h), and the payload paths that they may read, to be extracted together.
  *
  * Plans are shared: a hundred thousand topics that match the same filters have one plan. The table of plans is found by the
- * list of filters; a topic cache holds references.
+ * list of filters; a topic cache holds references. Where each of very many topics has a list of its own beside a filter with
+ * thousands of rules, their plans are bounded (alive_max), for a candidate is some 250 bytes: topics not asked for lately
+ * give theirs back.
  *
  *     candidates  hot (payload.t, payload.unit)   cold (payload.t)
  *     one set     0 payload.t   1 payload.unit
@@ -29,8 +31,9 @@
 #include "sql_shape.h"
 
 enum {
-	RULE_PLAN_PATHS_MAX = 65535, /* of one pass */
-	RULE_PLAN_SHARED_MAX = 64,   /* guarded rules join a pass up to here */
+	RULE_PLAN_PATHS_MAX = 65535,    /* of one pass */
+	RULE_PLAN_SHARED_MAX = 64,      /* guarded rules join a pass up to here */
+	RULE_PLANS_ALIVE_MAX = 1 << 19, /* of a worker: some 130 MB */
 };
 
 /* Two cache lines, for of ten thousand any one may be the next to be visited. Candidates of one shape (sql_shape.h) run the
@@ -78,6 +81,8 @@ struct rule_plans {
 	size_t shared_max;                 /* the most paths that any plan's passes have had */
 	size_t own_max;                    /* and those of one rule's own pass, whose hits stand behind them */
 	size_t count_max;                  /* the most candidates */
+	size_t alive;                      /* candidates of all plans that there are */
+	size_t alive_max;                  /* more of them, and the keeper of references gives some back */
 	struct rule_candidates candidates; /* room for making a plan */
 	struct rule_plan_map *table;       /* private */
 };

@@ -16,6 +16,7 @@
 #include "fixture.h"
 #include "log.h"
 #include "mem.h"
+#include "rules_int.h"
 
 enum { SETS = 24, RULES = 40, EVENTS = 150, LOOK_ALIKES = 300, TRIES = 1000 };
 
@@ -383,6 +384,37 @@ static void test_many_rules__counters_go_on_over_a_reload(void **state) {
 	sl_buf_fini(&yaml);
 }
 
+/* Each topic has a rule of its own beside those that all have: a plan each, and of the memory for them no more than is allowed. */
+static void test_many_rules__plans_of_many_topics_are_bounded(void **state) {
+	enum { N = 300, ALIVE_MAX = 20 * N, ROUNDS = 3 };
+	(void)state;
+	struct sl_buf yaml = SL_BUF_INIT;
+	struct fixture f;
+	for (int i = 0; i < N; i++) {
+		sl_buf_printf(&yaml, "  all%d:\n    sql: SELECT topic FROM \"d/+\" WHERE payload.id = %d\n", i, i);
+		sl_buf_printf(&yaml, "  one%d:\n    sql: SELECT topic FROM \"d/%d\" WHERE payload.id = 7\n", i, i);
+	}
+	fixture_init(&f, sl_buf_cstr(&yaml));
+	f.worker->plans.alive_max = ALIVE_MAX;
+	for (int i = 0; i < N * ROUNDS; i++) {
+		char topic[16];
+		(void)snprintf(topic, sizeof topic, "d/%d", i % N);
+		fixture_publish(&f, topic, "{\"id\":7}");
+		assert_true(f.worker->plans.alive <= ALIVE_MAX + N + 1);
+	}
+	for (int i = 0; i < N; i++) {
+		char id[16];
+		(void)snprintf(id, sizeof id, "all%d", i);
+		assert_int_equal(fixture_count(&f, id, -1, "matched"), N * ROUNDS);
+		assert_int_equal(fixture_count(&f, id, -1, "produced"), i == 7 ? N * ROUNDS : 0);
+		(void)snprintf(id, sizeof id, "one%d", i);
+		assert_int_equal(fixture_count(&f, id, -1, "matched"), ROUNDS);
+		assert_int_equal(fixture_count(&f, id, -1, "produced"), ROUNDS);
+	}
+	fixture_fini(&f);
+	sl_buf_fini(&yaml);
+}
+
 int main(void) {
 	log_set_level(LOG_ERROR);
 	const struct CMUnitTest tests[] = {
@@ -390,6 +422,7 @@ int main(void) {
 	    cmocka_unit_test(test_many_rules__of_the_aws_dialect_do_what_each_does_alone),
 	    cmocka_unit_test(test_many_rules__that_differ_in_a_constant_are_found_one_by_one),
 	    cmocka_unit_test(test_many_rules__counters_go_on_over_a_reload),
+	    cmocka_unit_test(test_many_rules__plans_of_many_topics_are_bounded),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
