@@ -61,14 +61,20 @@ void sql_vm_reserve(struct sql_vm *vm, uint32_t registers, uint32_t once) {
 	if (words) memset(vm->once, 0, words * sizeof *vm->once);
 }
 
+static int made_too_much(struct sql_vm *vm) {
+	return sql_vm_fail(vm, SL_ELIMIT, "the run made more than %d MB of values", SQL_MADE_MAX >> 20);
+}
+
 int sql_vm_exhausted(struct sql_vm *vm) {
+	if (vm->made > SQL_MADE_MAX) return made_too_much(vm);
 	return sql_vm_fail(vm, SL_ELIMIT, "the run took more than %d steps", SQL_BUDGET);
 }
 
 int sql_vm_made(struct sql_vm *vm, size_t bytes) {
 	vm->made += bytes;
 	if (sl_likely(vm->made <= SQL_MADE_MAX)) return SL_OK;
-	return sql_vm_fail(vm, SL_ELIMIT, "the run made more than %d MB of values", SQL_MADE_MAX >> 20);
+	vm->budget = 0; /* so that the run ends also when this comes up where no status is given, as in comparing */
+	return made_too_much(vm);
 }
 
 /* ---- steps too long for the loop ---- */

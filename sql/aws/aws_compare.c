@@ -42,7 +42,7 @@ static bool equal(struct sql_vm *vm, const struct sql_value *a, const struct sql
 	if (a->kind == SQL_BOOL) return b->kind == SQL_BOOL && a->b == b->b;
 	if (a->kind == SQL_JSON_NULL || a->kind == SQL_NULL) return a->kind == b->kind;
 	struct sql_value x = *a, y = *b;
-	/* Their text was checked when it was read, so that this only fails when memory is at its limit. */
+	/* Their text was checked when it was read, so that this only fails when memory is at its limit; the run ends then. */
 	if (sql_unfold(vm, &x) != SL_OK || sql_unfold(vm, &y) != SL_OK || x.kind != y.kind) return false;
 	return x.kind == SQL_LIST ? equal_lists(vm, x.list, y.list) : equal_maps(vm, x.map, y.map);
 }

@@ -28,15 +28,19 @@ int aws_texts(struct sql_call *c, const struct sql_value *a, uint32_t n, uint32_
 
 static size_t length_of(struct sl_slice s) { return utf8_valid(s) ? utf8_length(s) : s.n; }
 
+/* Where the character behind the one at `at` begins. */
+static size_t next_character(struct sl_slice s, size_t at) {
+	at++;
+	while (at < s.n && ((uint8_t)s.p[at] & 0xc0) == 0x80) at++;
+	return at;
+}
+
 /* The byte where character n begins; s.n when there are fewer. */
 static size_t byte_of(struct sl_slice s, int64_t n) {
 	if (n >= (int64_t)s.n) return s.n; /* a character has at least a byte */
 	if (!utf8_valid(s)) return (size_t)n;
 	size_t at = 0;
-	while (n-- > 0 && at < s.n) {
-		at++;
-		while (at < s.n && ((uint8_t)s.p[at] & 0xc0) == 0x80) at++;
-	}
+	while (n-- > 0 && at < s.n) at = next_character(s, at);
 	return at;
 }
 
@@ -149,6 +153,7 @@ static int fn_replace(struct sql_call *c, const struct sql_value *a, uint32_t n,
 	TEXTS(3);
 	struct sl_buf *b = &c->vm->scratch;
 	struct sl_slice rest = s[0];
+	bool characters = s[1].n == 0 && utf8_valid(rest);
 	sl_buf_clear(b);
 	while (rest.n) {
 		/* nothing stands before every character, and at the end */
@@ -158,7 +163,7 @@ static int fn_replace(struct sql_call *c, const struct sql_value *a, uint32_t n,
 		sl_buf_append_slice(b, s[2]);
 		rest = slice_from(rest, (size_t)at + s[1].n);
 		if (s[1].n == 0) {
-			size_t first = byte_of(rest, 1);
+			size_t first = characters ? next_character(rest, 0) : 1;
 			sl_buf_append(b, rest.p, first);
 			rest = slice_from(rest, first);
 		}

@@ -228,6 +228,21 @@ class Hostile(unittest.TestCase):
                 got = answer(f"FOREACH payload.l AS e DO {work} AS x FROM 't/#'", array)
                 self.assertTrue("error" in got or len(got["rows"]) == 100000)
 
+    def test_aws__a_walk_that_compares_large_arrays(self):
+        payload = json.dumps({"l": list(range(100_000)), "m": list(range(99_999)) + [-1], "k": list(range(100_000))})
+        for condition in ("m = l", "k IN [m, l]", "-2 IN m", "l <> m"):
+            self.refused(answer(select(f"(SELECT VALUE {condition} FROM k AS e)"), payload, dialect="aws"), "the run ", stage="run")
+
+    def test_aws__a_comparison_at_the_limit_of_memory_is_no_guess(self):
+        payload = json.dumps({"a": list(range(30_000)), "b": list(range(30_000))})
+        same = "[" + ", ".join(["a = b"] * 100) + "]"
+        self.refused(answer(select(same), payload, dialect="aws"), "64 MB of values", stage="run")
+        self.refused(answer("SELECT 1 AS x FROM 't/#' WHERE " + " AND ".join(["a = b"] * 100), payload, dialect="aws"),
+                     "64 MB of values", stage="run")
+
+    def test_aws__nothing_replaced_in_a_long_text(self):
+        self.gives(answer(select("length(replace(s, '', ''))"), json.dumps({"s": "aé" * 400_000}), dialect="aws"), 800_000)
+
     def test_templates__of_topics(self):
         self.gives(answer(select("topic =~ '" + "+/" * 10000 + "#'")), False)
 
