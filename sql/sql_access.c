@@ -106,7 +106,7 @@ static int put_rest(struct sql_vm *vm, const struct sql_value *v, const struct s
 
 static int put_member(struct sql_vm *vm, const struct sql_value *v, const struct sql_target_step *step,
 		      const struct sql_value *value, struct sql_value *out) {
-	struct sql_value base = open_text(vm, v);
+	struct sql_value base = step->closed ? *v : open_text(vm, v);
 	int r = sql_is_map(&base) ? sql_unfold(vm, &base) : SL_OK;
 	if (r != SL_OK) return r;
 	uint32_t n = base.kind == SQL_MAP ? base.map->n : 0, i = 0;
@@ -124,7 +124,7 @@ static int put_member(struct sql_vm *vm, const struct sql_value *v, const struct
 
 static int put_element(struct sql_vm *vm, const struct sql_value *v, const struct sql_target_step *step,
 		       const struct sql_value *value, struct sql_value *out) {
-	struct sql_value base = open_text(vm, v), none = sql_null();
+	struct sql_value base = step->closed ? *v : open_text(vm, v), none = sql_null();
 	bool is_list = sql_is_list(&base);
 	int r = is_list ? sql_unfold(vm, &base) : SL_OK;
 	if (r != SL_OK) return r;

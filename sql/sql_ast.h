@@ -82,6 +82,8 @@ struct sql_node {
 	struct sl_slice name;
 	struct sql_value value;
 	const struct sql_fn *fn;
+	void *prepared;  /* CALL: by the steps made first, which own it */
+	uint16_t shared; /* 1 + its number in sql_program_shared(); 0: none */
 	const struct jpath *path;
 	struct sql_statement *query;
 };
@@ -99,6 +101,7 @@ struct sql_target_step {
 	int32_t index; /* 1-based; negative from the end; 0 prepends */
 	bool is_index;
 	bool append; /* [-0] */
+	bool closed; /* text that stands there gives way; it is not read as JSON */
 	bool varies; /* the index is in register `reg` when the run gets here */
 	uint16_t reg;
 	struct sql_node *expr; /* what gives it; NULL: it stands in the text */

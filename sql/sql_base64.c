@@ -52,7 +52,8 @@ int sql_base64_decode(struct sl_slice text, unsigned flags, struct sl_buf *out) 
 		bits = have = 0;
 	}
 	unsigned missing = have ? 4 - have : 0;
-	if (have == 1 || padding != (flags & SQL_BASE64_NO_PADDING ? 0 : missing)) return SL_EMALFORMED;
+	bool bare = flags & SQL_BASE64_NO_PADDING && padding == 0;
+	if (have == 1 || (!bare && padding != missing)) return SL_EMALFORMED;
 	if (have == 2) sl_buf_put(out, (char)(bits >> 4));
 	if (have == 3) {
 		char two[2] = {(char)(bits >> 10), (char)(bits >> 2)};

@@ -424,6 +424,8 @@ static void add_field(struct sql_unit *u, const struct sql_field *f) {
 	u->later = NULL;
 	struct sql_alias *a = add_alias(u, t.first->key, expr, f->at);
 	a->rest = t.first->next;
+	/* The payload is a document wherever it is; other text that is no object any more gives way. */
+	for (struct sql_target_step *s = a->rest; s; s = s->next) s->closed = !slice_equal_str(a->root, "payload");
 	a->remembers = sql_remembers(u, expr);
 	/* AS payload.x builds the output and hides nothing: inputs are immutable. */
 	a->visible = !a->rest || !source_column(u->p->source, a->root);

@@ -105,8 +105,7 @@ static int wrong_kind(struct sql_call *c, const char *wanted, uint32_t i, const 
 	return sql_call_fail(c, "argument %u must be %s, got %s", i + 1, wanted, sql_kind_name(v->kind));
 }
 
-/* An object, or text that holds one. */
-static int to_map(struct sql_call *c, struct sql_value *v, uint32_t i) {
+int sql_call_object(struct sql_call *c, struct sql_value *v, uint32_t i) {
 	struct sql_value in = *v;
 	if (sql_is_text(v) && sql_from_json(c->vm, sql_value_text(v), &in) != SL_OK)
 		return sql_call_fail(c, "argument %u must be an object, this text is not JSON", i + 1);
@@ -127,7 +126,7 @@ static int convert(struct sql_call *c, char kind, struct sql_value *v, uint32_t 
 	case 'i': *v = sql_number(*v); return v->kind == SQL_INT ? SL_OK : wrong_kind(c, "an integer", i, v);
 	case 'n': *v = sql_number(*v); return sql_is_number(v) ? SL_OK : wrong_kind(c, "a number", i, v);
 	case 'l': return sql_is_list(v) ? sql_unfold(c->vm, v) : wrong_kind(c, "an array", i, v);
-	case 'm': return to_map(c, v, i);
+	case 'm': return sql_call_object(c, v, i);
 	}
 	sl_assert(false); /* a letter that sql_fn.h does not know */
 	return SL_EINVAL;

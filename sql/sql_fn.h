@@ -74,6 +74,7 @@ void sql_fn_print(enum sql_dialect dialect, struct sl_buf *out);
 struct sql_site {
 	const struct sql_fn *fn;
 	void *prepared;
+	bool borrowed; /* another site's */
 };
 /* Checks and converts the arguments in place, then calls. */
 int sql_fn_call(struct sql_vm *vm, const struct sql_site *site, struct sql_value *args, uint32_t n,
@@ -87,6 +88,8 @@ int sql_call_text(struct sql_call *c, const struct sl_buf *text, struct sql_valu
 struct sql_value sql_call_bytes(struct sl_slice bytes); /* STRING when UTF-8, else BYTES */
 /* The value that JSON text consists of; the text is copied. Fails when it is not JSON, or exceeds SQL_TEXT_MAX. */
 int sql_call_json(struct sql_call *c, struct sl_slice json, struct sql_value *out);
+/* Makes an object of argument i, an object or text that holds one. */
+int sql_call_object(struct sql_call *c, struct sql_value *v, uint32_t i);
 struct sql_list *sql_call_list(struct sql_call *c, uint32_t n);
 
 /* Shared by the dialects' functions. */

@@ -75,7 +75,8 @@ struct sql_node *sql_fold(struct sql_unit *u, struct sql_node *n, bool certain) 
 	n->c = sql_fold(u, n->c, certain && n->kind != SQL_N_CASE);
 	fold_args(u, n, certain);
 	bool constant = foldable(n);
-	if (certain && !constant) sql_check_kinds(u, n);
+	bool step = n->kind == SQL_N_MEMBER || n->kind == SQL_N_INDEX;
+	if (certain && (!constant || step)) sql_check_kinds(u, n);
 	if (u->f->status != SL_OK || !constant) return n;
 	struct sql_value v;
 	int r = sql_emit_constant(u, n, &v);

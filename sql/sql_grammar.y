@@ -192,6 +192,10 @@ term(E) ::= term(A) SLASH unary(B). { E = BINARY(SQL_B_DIV, A, B); }
 term(E) ::= term(A) DIV unary(B). { E = BINARY(SQL_B_IDIV, A, B); }
 term(E) ::= term(A) MOD unary(B). { E = BINARY(SQL_B_MOD, A, B); }
 unary(E) ::= postfix(A). { E = A; }
+/* Nothing may follow a range but in parentheses: a.b[1..2].c asks for what no array has. */
+unary(E) ::= postfix(A) LB expr(I) DOTDOT expr(J) RB(X). {
+	E = sql_ast_span(NODE(SQL_N_SLICE, A, I, J), A->at, X.end);
+}
 unary(E) ::= MINUS(T) unary(A). { E = sql_ast_span(NODE(SQL_N_NEGATE, A, NULL, NULL), T.at, A->end); }
 unary(E) ::= PLUS(T) unary(A). { E = sql_ast_span(NODE(SQL_N_PLUS, A, NULL, NULL), T.at, A->end); }
 
@@ -201,9 +205,6 @@ postfix(E) ::= postfix(A) DOT step(X). {
 	E->name = X.text;
 }
 postfix(E) ::= postfix(A) LB expr(I) RB(X). { E = sql_ast_span(NODE(SQL_N_INDEX, A, I, NULL), A->at, X.end); }
-postfix(E) ::= postfix(A) LB expr(I) DOTDOT expr(J) RB(X). {
-	E = sql_ast_span(NODE(SQL_N_SLICE, A, I, J), A->at, X.end);
-}
 
 primary(E) ::= INT(X). { E = sql_ast_number(p, &X, true); }
 primary(E) ::= FLOAT(X). { E = sql_ast_number(p, &X, false); }

@@ -90,8 +90,16 @@ static void check_arithmetic(struct sql_unit *u, const struct sql_node *n) {
 	must_be_number(u, n->b, wants[n->op]);
 }
 
+/* 1.2.3, 5 .a: a number written out has no members. */
+static void check_step(struct sql_unit *u, const struct sql_node *n) {
+	if (n->a->kind == SQL_N_LITERAL && (sql_is_number(&n->a->value) || n->a->value.kind == SQL_BOOL))
+		sql_front_fail(u->f, n->at, SL_ETYPE, "%s has no members and no elements",
+			       sql_kind_name(n->a->value.kind));
+}
+
 void sql_check_kinds(struct sql_unit *u, const struct sql_node *n) {
 	if (u->aws || u->f->status != SL_OK) return; /* what does not fit is Undefined there */
+	if (n->kind == SQL_N_MEMBER || n->kind == SQL_N_INDEX) check_step(u, n);
 	if (n->kind == SQL_N_BINARY) check_arithmetic(u, n);
 	if (n->kind == SQL_N_NEGATE) must_be_number(u, n->a, "the minus sign needs a number");
 	if (n->kind == SQL_N_NOT || n->kind == SQL_N_AND || n->kind == SQL_N_OR) sql_check_condition(u, n->a);

@@ -1,6 +1,13 @@
 /* fn_check.c: what kind of value is it, and what to take when there is none. */
 #include "sql_vm.h"
 
+/* By how it is written, where it came as text: an integer of any length is one. */
+static bool is_integer(const struct sql_value *v) {
+	if (v->kind != SQL_NUMBER_TEXT) return v->kind == SQL_INT;
+	struct sl_slice s = sql_value_text(v);
+	return slice_find_byte(s, '.') < 0 && slice_find_byte(s, 'e') < 0 && slice_find_byte(s, 'E') < 0;
+}
+
 #define CHECK(name, test)                                                                                              \
 	static int fn_##name(struct sql_call *c, const struct sql_value *a, uint32_t n, struct sql_value *out) {       \
 		(void)c, (void)n;                                                                                      \
@@ -13,8 +20,8 @@ CHECK(is_null_var, a->kind == SQL_NULL || a->kind == SQL_JSON_NULL)
 CHECK(is_not_null_var, a->kind != SQL_NULL && a->kind != SQL_JSON_NULL)
 CHECK(is_str, sql_is_text(a))
 CHECK(is_bool, a->kind == SQL_BOOL)
-CHECK(is_int, sql_number(*a).kind == SQL_INT)
-CHECK(is_float, sql_number(*a).kind == SQL_DOUBLE)
+CHECK(is_int, is_integer(a))
+CHECK(is_float, sql_is_number(a) && !is_integer(a))
 CHECK(is_num, sql_is_number(a))
 CHECK(is_map, sql_is_map(a))
 CHECK(is_array, sql_is_list(a))

@@ -104,8 +104,13 @@ static int fn_bool(struct sql_call *c, const struct sql_value *a, uint32_t n, st
 }
 
 static int fn_map(struct sql_call *c, const struct sql_value *a, uint32_t n, struct sql_value *out) {
-	(void)c, (void)n;
+	(void)n;
 	*out = a[0];
+	if (!sql_is_list(out)) return sql_call_object(c, out, 0);
+	int r = sql_unfold(c->vm, out);
+	if (r != SL_OK || out->list->n)
+		return r != SL_OK ? r : sql_call_fail(c, "the array is not empty, so it is no object");
+	*out = (struct sql_value){.kind = SQL_MAP, .map = SL_ARENA_NEW(c->arena, struct sql_map)};
 	return SL_OK;
 }
 
@@ -165,10 +170,10 @@ static const struct sql_fn table[] = {
      .example = "bool('true')",
      .gives = "true"},
     {.name = "map",
-     .args = "m",
+     .args = "a",
      .call = fn_map,
      .usage = "map(value)",
-     .doc = "The object that a text spells in JSON.",
+     .doc = "The object that a text spells in JSON; an empty one for an empty array.",
      .errors = "for anything but an object",
      .example = "map('{\"a\":1}')",
      .gives = "{\"a\":1}"},

@@ -68,10 +68,14 @@ static void put_field(struct sl_buf *b, const struct directive *d, struct sl_sli
 	for (int64_t i = have; d->left && i < d->width; i++) sl_buf_put(b, d->fill);
 }
 
-/* Erlang's way to show a value: text in <<"...">>. */
-static void show(const struct sql_value *v, struct sl_buf *out) {
+/* Erlang's way to show a value: text in <<"...">>, or for ~w byte by byte. */
+static void show(const struct sql_value *v, bool bytes, struct sl_buf *out) {
 	if (v->kind == SQL_NULL) {
 		sl_buf_append_str(out, "undefined");
+	} else if (sql_is_text(v) && bytes) {
+		sl_buf_append_str(out, "<<");
+		for (uint32_t i = 0; i < v->n; i++) sl_buf_printf(out, i ? ",%u" : "%u", (uint8_t)v->p[i]);
+		sl_buf_append_str(out, ">>");
 	} else if (sql_is_text(v)) {
 		sl_buf_append_str(out, "<<\"");
 		sql_value_to_text(v, out);
@@ -97,14 +101,33 @@ static int put_integer(struct sql_call *c, const struct directive *d, struct sql
 	return SL_OK;
 }
 
+/* Erlang's way with an exponent: so many digits in all, no zeros in the exponent. */
+static int write_exponent(char *text, size_t room, int digits, double x) {
+	int n = snprintf(text, room, "%.*e", digits - 1, x);
+	char *e = n > 0 ? memchr(text, 'e', (size_t)n) : NULL;
+	if (!e) return n;
+	return (int)(e - text) + snprintf(e, room - (size_t)(e - text), "e%+d", (int)strtol(e + 1, NULL, 10));
+}
+
+/* ~g: without an exponent from 0.1 to 10,000; so many digits in all. */
+static int write_general(char *text, size_t room, int digits, double x) {
+	double size = x < 0 ? -x : x;
+	if (size != 0 && (size < 0.1 || size >= 10000)) return write_exponent(text, room, digits, x);
+	int before = 1;
+	for (double limit = 10; size >= limit && before < 4; limit *= 10) before++;
+	int behind = size != 0 && size < 1 ? digits : digits - before;
+	return snprintf(text, room, "%.*f", behind > 1 ? behind : 1, x);
+}
+
 static int put_float(struct sql_call *c, const struct directive *d, struct sql_value v, struct sl_buf *b) {
 	int precision = d->precision < 0 ? 6 : (int)d->precision;
 	char text[512];
 	if (v.kind != SQL_DOUBLE && v.kind != SQL_INT) return sql_call_fail(c, "~%c needs a number", d->letter);
 	if (precision > 100) return sql_call_fail(c, "a precision is at most 100");
+	if (d->letter != 'f' && precision < 2) return sql_call_fail(c, "the precision of ~%c is at least 2", d->letter);
 	double x = sql_to_double(&v);
-	int n = d->letter == 'e'   ? snprintf(text, sizeof text, "%.*e", precision, x)
-		: d->letter == 'g' ? snprintf(text, sizeof text, "%.*g", precision, x)
+	int n = d->letter == 'e'   ? write_exponent(text, sizeof text, precision, x)
+		: d->letter == 'g' ? write_general(text, sizeof text, precision, x)
 				   : snprintf(text, sizeof text, "%.*f", precision, x);
 	put_field(b, d, slice_make(text, n > 0 ? (size_t)n : 0));
 	return SL_OK;
@@ -126,7 +149,7 @@ static int put_argument(struct sql_call *c, const struct directive *d, const str
 		sql_value_to_text(v, &shown);
 		break;
 	case 'p':
-	case 'w': show(v, &shown); break;
+	case 'w': show(v, d->letter == 'w', &shown); break;
 	case 'c':
 		if (v->kind != SQL_INT || v->i < 0 || v->i > 0x10ffff)
 			return sql_call_fail(c, "~c needs the number of a character");

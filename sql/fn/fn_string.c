@@ -107,13 +107,27 @@ static int fn_upper(struct sql_call *c, const struct sql_value *a, uint32_t n, s
 
 /* ---- ends ---- */
 
-static bool one_of(char ch, struct sl_slice set) { return slice_find_byte(set, ch) >= 0; }
+/* The first and the last character; a byte, where the text is not UTF-8. */
+static struct sl_slice first_char(struct sl_slice s) {
+	uint8_t lead = (uint8_t)s.p[0];
+	size_t len = lead >= 0xf0 ? 4 : lead >= 0xe0 ? 3 : lead >= 0xc0 ? 2 : 1;
+	if (len > s.n || (len > 1 && !utf8_valid(slice_sub(s, 0, len)))) len = 1;
+	return slice_sub(s, 0, len);
+}
+static struct sl_slice last_char(struct sl_slice s) {
+	size_t at = s.n - 1;
+	while (at > 0 && s.n - at < 4 && ((uint8_t)s.p[at] & 0xc0) == 0x80) at--;
+	if (first_char(slice_from(s, at)).n != s.n - at) at = s.n - 1;
+	return slice_from(s, at);
+}
+/* Whole characters only: in UTF-8 none is a part of another. */
+static bool one_of(struct sl_slice ch, struct sl_slice set) { return slice_find(set, ch) >= 0; }
 
 static int trim(const struct sql_value *a, uint32_t n, bool left, bool right, struct sql_value *out) {
 	struct sl_slice s = sql_value_text(&a[0]);
 	struct sl_slice set = n == 2 ? sql_value_text(&a[1]) : SL_SLICE_LIT(" \t\n\v\f\r");
-	while (left && s.n && one_of(s.p[0], set)) s = slice_from(s, 1);
-	while (right && s.n && one_of(s.p[s.n - 1], set)) s.n--;
+	while (left && s.n && one_of(first_char(s), set)) s = slice_from(s, first_char(s).n);
+	while (right && s.n && one_of(last_char(s), set)) s.n -= last_char(s).n;
 	*out = sql_string(s);
 	return SL_OK;
 }
@@ -271,10 +285,12 @@ static int fn_tokens(struct sql_call *c, const struct sql_value *a, uint32_t n, 
 	if (n == 3 && !crlf) return sql_call_fail(c, "the third argument is 'nocrlf'");
 	struct parts p = {.room = 0};
 	size_t start = 0;
-	for (size_t i = 0; i < s.n; i++) {
-		if (!one_of(s.p[i], set) && !(crlf && (s.p[i] == '\r' || s.p[i] == '\n'))) continue;
+	for (size_t i = 0, len; i < s.n; i += len) {
+		struct sl_slice ch = first_char(slice_from(s, i));
+		len = ch.n;
+		if (!one_of(ch, set) && !(crlf && (s.p[i] == '\r' || s.p[i] == '\n'))) continue;
 		add_part(c, &p, slice_sub(s, start, i - start), false);
-		start = i + 1;
+		start = i + len;
 	}
 	add_part(c, &p, slice_from(s, start), false);
 	return give_parts(c, &p, out);

@@ -8,7 +8,7 @@
 /* As the fields of a hash are written: text as it is, floats with six decimals, no other kinds. */
 static bool field_text(struct sql_call *c, struct sql_value v, struct sql_value *out) {
 	v = sql_number(v);
-	if (sql_is_list(&v) || sql_is_map(&v) || v.kind == SQL_NULL) return false;
+	if (sql_is_list(&v) || sql_is_map(&v) || v.kind == SQL_NULL || v.kind == SQL_JSON_NULL) return false;
 	if (v.kind == SQL_DOUBLE && __builtin_isfinite(v.d))
 		*out = sql_string(sl_arena_printf(c->arena, "%.6f", v.d));
 	else
