@@ -345,8 +345,13 @@ int sql_windows_add(struct sql_windows *w, struct sql_vm *vm, const struct sql_o
 		p->groups[p->len++] = fresh;
 	}
 	done = group_add(w, vm, slot->g, args, hops);
+	bool empty = !there && !done; /* it would be a row of no message */
+	if (empty) {
+		group_map_remove(&p->map, slot);
+		p->len--;
+	}
 	pthread_mutex_unlock(&s->lock);
-	if (there) group_free(w, fresh); /* another thread was faster */
+	if (there || empty) group_free(w, fresh); /* there: another thread was faster */
 	return done ? SL_OK : refused(w, vm);
 }
 

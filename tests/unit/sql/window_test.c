@@ -71,6 +71,29 @@ static void test_windows__groups_without_end_are_refused_at_the_ceiling(void **s
 	world_fini(&w);
 }
 
+/* The group fits, its text does not: then there is no group either, and no row of no message. */
+static void test_windows__a_refused_message_leaves_no_group(void **state) {
+	(void)state;
+	struct world w;
+	struct sql_window_row row;
+	static char text[SQL_STATE_VALUE_MAX];
+	size_t taken = 0, refused = 0, rows = 0;
+	world_init(&w, "tumbling('1s')", 1 << 20, 4);
+	memset(text, 'a', sizeof text);
+	for (int i = 0; i < 100; i++) {
+		struct sql_value values[] = {sql_int(i), sql_null(), sql_string(slice_make(text, sizeof text))};
+		struct sql_out out = {.values = values, .count = 3};
+		int r = sql_windows_add(w.windows, w.vm, &out, 500, 0);
+		taken += r == SL_OK;
+		refused += r == SL_ENOSPACE;
+	}
+	assert_int_equal(taken + refused, 100);
+	assert_int_equal(sql_windows_groups(w.windows), taken);
+	for (; sql_windows_next(w.windows, 1000, &w.arena, &row); sl_arena_reset(&w.arena)) rows++;
+	assert_int_equal(rows, taken);
+	world_fini(&w);
+}
+
 static void test_windows__texts_count(void **state) {
 	(void)state;
 	struct world w;
@@ -195,6 +218,7 @@ static void test_duration__says_what_it_takes(void **state) {
 int main(void) {
 	const struct CMUnitTest tests[] = {
 	    cmocka_unit_test(test_windows__groups_without_end_are_refused_at_the_ceiling),
+	    cmocka_unit_test(test_windows__a_refused_message_leaves_no_group),
 	    cmocka_unit_test(test_windows__texts_count),
 	    cmocka_unit_test(test_windows__hopping_ones_are_what_a_naive_twin_says),
 	    cmocka_unit_test(test_windows__end_while_others_add),
