@@ -2,6 +2,9 @@
 #include "cfn.h"
 
 #include "buf.h"
+#include "utf8.h"
+
+enum { ASSUMED_BYTES_MAX = 100 }; /* that much of a default is told */
 
 static bool append(struct cfn *c, const json_t *value, const json_t *vars, bool in_action, struct sl_buf *out);
 
@@ -23,7 +26,8 @@ static bool append_name(struct cfn *c, struct sl_slice name, const json_t *vars,
 	}
 	size_t from = out->n;
 	if (!append(c, value, NULL, in_action, out)) return false;
-	struct sl_slice made = slice_from(sl_buf_slice(out), from);
+	struct sl_slice made = slice_sub(slice_from(sl_buf_slice(out), from), 0, ASSUMED_BYTES_MAX);
+	made.n = utf8_valid_prefix(made);
 	json_object_set_new(c->assumed, key, json_stringn(made.n ? made.p : "", made.n));
 	return true;
 }
@@ -115,10 +119,10 @@ static bool append(struct cfn *c, const json_t *value, const json_t *vars, bool 
 const char *cfn_text(struct cfn *c, const json_t *value, bool in_action) {
 	struct sl_buf text = SL_BUF_INIT;
 	const char *made = NULL;
-	if (append(c, value, NULL, in_action, &text) && text.n <= CFN_TEXT_MAX && c->bytes + text.n <= CFN_TEXTS_MAX) {
-		c->bytes += text.n;
-		made = sl_arena_strdup(c->arena, sl_buf_slice(&text));
-	}
+	if (c->bytes > CFN_TEXTS_MAX) return NULL;
+	bool fine = append(c, value, NULL, in_action, &text) && text.n <= CFN_TEXT_MAX;
+	c->bytes += text.n; /* of those that failed, too: the work was done */
+	if (fine && c->bytes <= CFN_TEXTS_MAX) made = sl_arena_strdup(c->arena, sl_buf_slice(&text));
 	sl_buf_fini(&text);
 	return made;
 }

@@ -53,7 +53,7 @@ static void republish_user_properties(struct emqx *e, struct import_rule *r, con
 				republish_template(e, r, scalar, key, map);
 			else
 				import_note(e->imp, r, IMPORT_MAPPING, "action republish",
-					    "the user property '%.40s' is left out: %s", key,
+					    "a user property is left out: %s",
 					    scalar ? "its name is empty or very long" : "its value is no text");
 		}
 		json_object_set_new(into, "user_properties", map);

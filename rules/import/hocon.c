@@ -317,7 +317,7 @@ static bool ends_value(const struct hocon_reader *r) {
 }
 
 /* The parts as one value. Takes the list over. */
-static json_t *join_parts(json_t *parts, bool word) {
+static json_t *join_parts(json_t *parts, bool word, uint32_t line, uint32_t start) {
 	json_t *first = json_array_get(parts, 0), *part, *made;
 	size_t i;
 	bool texts = true;
@@ -332,6 +332,8 @@ static json_t *join_parts(json_t *parts, bool word) {
 		made = json_stringn(all.n ? all.p : "", all.n);
 		sl_buf_fini(&all);
 	} else {
+		json_array_insert_new(parts, 0, json_integer(start));
+		json_array_insert_new(parts, 0, json_integer(line));
 		return json_pack("{s:o}", HOCON_CONCAT, parts);
 	}
 	json_decref(parts);
@@ -341,6 +343,7 @@ static json_t *join_parts(json_t *parts, bool word) {
 static json_t *read_value(struct hocon_reader *r, int depth) {
 	json_t *parts = json_array();
 	bool word = false;
+	uint32_t line = r->line, start = column(r);
 	while (!ends_value(r) || json_array_size(parts) == 0) {
 		json_t *part = read_part(r, depth, &word);
 		if (!part) {
@@ -353,7 +356,7 @@ static json_t *read_value(struct hocon_reader *r, int depth) {
 		if (ends_value(r) || r->at == from) continue;
 		json_array_append_new(parts, json_stringn(r->s.p + from, r->at - from));
 	}
-	return join_parts(parts, word);
+	return join_parts(parts, word, line, start);
 }
 
 /* ---- members ------------------------------------------------------------------------------------------------------ */

@@ -8,7 +8,7 @@
 #include "hocon.h"
 
 #define HOCON_REF "\x01"    /* [line, column, optional, segment, ...]: ${a.b} */
-#define HOCON_CONCAT "\x02" /* [part, ...]: written side by side */
+#define HOCON_CONCAT "\x02" /* [line, column, part, ...]: written side by side */
 #define HOCON_MERGE "\x03"  /* [earlier, later, ...]: the same key said again, one of them not known yet */
 
 struct hocon_reader {

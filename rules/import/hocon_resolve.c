@@ -131,18 +131,22 @@ static bool is_blank(const json_t *part) {
 	return json_is_null(part) || (json_is_string(part) && slice_trim(text).n == 0);
 }
 
-/* Objects merge, lists join, all else is text. Consumes nothing. */
+/* Objects merge, lists join, all else is text. The place is taken off the list. */
 static json_t *concat(struct resolver *v, json_t *parts) {
 	bool objects = false, lists = false, others = false;
 	size_t i;
 	json_t *part;
+	uint32_t line = (uint32_t)json_integer_value(json_array_get(parts, 0));
+	uint32_t column = (uint32_t)json_integer_value(json_array_get(parts, 1));
+	json_array_remove(parts, 0);
+	json_array_remove(parts, 0);
 	json_array_foreach(parts, i, part) {
 		objects = objects || json_is_object(part);
 		lists = lists || json_is_array(part);
 		others = others || (!json_is_object(part) && !json_is_array(part) && !is_blank(part));
 	}
 	if (objects + lists + others > 1)
-		return hocon_fail(v->r, 0, 0, SL_ESYNTAX,
+		return hocon_fail(v->r, line, column, SL_ESYNTAX,
 				  "objects, lists and texts stand side by side in one value; separate them by commas");
 	json_t *made = objects ? json_object() : lists ? json_array() : NULL;
 	struct sl_buf text = SL_BUF_INIT;

@@ -3,6 +3,7 @@
 
 #include "mem.h"
 #include "rule_book.h"
+#include "utf8.h"
 
 enum { DESCRIPTION_BYTES_MAX = 4096 };
 
@@ -48,12 +49,23 @@ const char *import_printf(struct import *imp, const char *fmt, ...) {
 
 /* ---- notes -------------------------------------------------------------------------------------------------------- */
 
+/* Messages quote what they complain of, and may cut it within a character. */
+static const char *well_formed(struct import *imp, const char *text) {
+	char *copy = sl_arena_strdup(&imp->arena, slice_from_str(text));
+	for (struct sl_slice rest = slice_from_str(copy); rest.n;) {
+		size_t valid = utf8_valid_prefix(rest);
+		if (valid < rest.n) copy[strlen(copy) - rest.n + valid] = '?';
+		rest = slice_from(rest, valid + 1);
+	}
+	return copy;
+}
+
 static struct import_note *note_add(struct import *imp, struct import_rule *rule, enum import_status status,
 				    const char *what, const char *text) {
 	if (!rule) rule = &imp->file_notes;
 	SL_GROW(rule->notes, rule->note_count, rule->note_cap);
 	struct import_note *n = &rule->notes[rule->note_count++];
-	*n = (struct import_note){.status = status, .what = import_text(imp, what), .text = import_text(imp, text)};
+	*n = (struct import_note){.status = status, .what = import_text(imp, what), .text = well_formed(imp, text)};
 	return n;
 }
 

@@ -17,14 +17,20 @@ static struct counts count_rules(const struct import *imp) {
 	return c;
 }
 
-/* One line each; line breaks of what is quoted become spaces. */
+/* Names and messages hold what stood in the file: nothing of it may start a line or steer the terminal. */
+static void put_flat(struct sl_buf *out, const char *text) {
+	for (; *text; text++) sl_buf_put(out, (uint8_t)*text < 0x20 || *text == 0x7f ? ' ' : *text);
+}
+
 static void text_notes(const struct import_rule *r, struct sl_buf *out) {
 	for (size_t i = 0; i < r->note_count; i++) {
 		const struct import_note *n = &r->notes[i];
-		sl_buf_printf(out, "  %s%s", n->what, n->line ? " " : ": ");
+		sl_buf_append_str(out, "  ");
+		put_flat(out, n->what);
+		sl_buf_append_str(out, n->line ? " " : ": ");
 		if (n->line) sl_buf_printf(out, "%u:%u: ", n->line, n->column);
 		if (n->status == IMPORT_REFUSED) sl_buf_append_str(out, "refused: ");
-		for (const char *p = n->text; *p; p++) sl_buf_put(out, *p == '\n' ? ' ' : *p);
+		put_flat(out, n->text);
 		sl_buf_put(out, '\n');
 	}
 }
@@ -32,7 +38,8 @@ static void text_notes(const struct import_rule *r, struct sl_buf *out) {
 bool import_report_text(const struct import *imp, struct sl_buf *out) {
 	text_notes(&imp->file_notes, out);
 	for (size_t i = 0; i < imp->rule_count; i++) {
-		sl_buf_printf(out, "%s: %s\n", imp->rules[i]->id, status_words[import_rule_status(imp->rules[i])]);
+		put_flat(out, imp->rules[i]->id);
+		sl_buf_printf(out, ": %s\n", status_words[import_rule_status(imp->rules[i])]);
 		text_notes(imp->rules[i], out);
 	}
 	struct counts c = count_rules(imp);

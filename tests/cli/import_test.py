@@ -295,7 +295,7 @@ class Emqx(Folder):
         self.assertIn("http://h/x", text)
 
     def test_comments__nothing_gets_out_of_them(self):
-        self.write("e.conf", r'rule_engine.rules { "x y: 1" { sql = "SELECT nosuch(\n\nrules: {}\u2028a: 1\u0085b: 2) FROM" } ok { sql = "SELECT * FROM \"t\"", actions = ["http:a\nb: c\r\nd: e"] } }')
+        self.write("e.conf", r'rule_engine.rules { "x y: 1" { sql = "SELECT nosuch(\n\nrules: {}\u2028a: 1\u0085b: 2) FROM" }, ok { sql = "SELECT * FROM \"t\"", actions = ["http:a\nb: c\r\nd: e"] } }')
         text, rules = self.take("emqx", "e.conf", code=1)
         self.assertEqual(rules["ok"]["status"], "needs_mapping")
         self.assertEqual([line for line in re.split("[\n\x85\u2028]", text) if re.match("(y|a|b|d|rules: .)", line)], [])

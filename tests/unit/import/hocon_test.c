@@ -134,7 +134,8 @@ static void test_hocon__references_in_a_circle(void **state) {
 	refuse("a = ${b}\nb = ${a}", "leads back to itself");
 	refuse("a = ${a}/x", "t.conf:1:5: this reference leads back");
 	refuse("a = {b = ${a}}", "leads back to itself");
-	refuse("a = ${b} [1]\nb = {}", "side by side");
+	refuse("a = ${b} [1]\nb = {}", "t.conf:1:5: objects, lists and texts stand side by side");
+	refuse("a {} b {}", "t.conf:1:3: objects");
 }
 
 static void test_hocon__what_grows_is_bounded(void **state) {
