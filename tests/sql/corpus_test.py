@@ -18,8 +18,11 @@ from harness.broker import run_program  # noqa: E402
 
 NOT_YET = HERE / "corpus/not_yet.txt"
 DIALECTS = ("standard", "aws")
-# What a line of standard_more.jsonl has that says nothing else.
-MESSAGE = {"dialect": "standard", "topic": "t/a", "payload": "", "qos": 0, "clientid": "c1", "username": "u1"}
+# What a line of standard_more.jsonl or aws_more.jsonl has that says nothing else.
+MESSAGE = {
+    "standard": {"dialect": "standard", "topic": "t/a", "payload": "", "qos": 0, "clientid": "c1", "username": "u1"},
+    "aws": {"dialect": "aws", "topic": "t", "payload": "{}", "clientid": "dev-1"},
+}
 
 
 def read_cases(dialect):
@@ -27,9 +30,9 @@ def read_cases(dialect):
     return [json.loads(line) for line in lines if line.strip()]
 
 
-def read_more():
-    lines = (HERE / "standard_more.jsonl").read_text(encoding="utf-8").splitlines()
-    return [{**MESSAGE, **json.loads(line)} for line in lines]
+def read_more(dialect):
+    lines = (HERE / f"{dialect}_more.jsonl").read_text(encoding="utf-8").splitlines()
+    return [{**MESSAGE[dialect], **json.loads(line)} for line in lines]
 
 
 def answers(cases):
@@ -93,8 +96,8 @@ class Corpus(unittest.TestCase):
                 with self.subTest(case=name):
                     self.fail(f"{json.dumps(case)}\ngave {json.dumps(answer)}")
 
-    def test_more__standard_dialect(self):
-        cases = read_more()
+    def run_more(self, dialect):
+        cases = read_more(dialect)
         got = answers(cases)
         self.assertEqual([c["id"] for c in cases], [a.get("id") for a in got])
         for case, answer in zip(cases, got):
@@ -102,12 +105,18 @@ class Corpus(unittest.TestCase):
                 with self.subTest(case=case["id"]):
                     self.fail(f"{json.dumps(case)}\ngave {json.dumps(answer)}")
 
+    def test_more__standard_dialect(self):
+        self.run_more("standard")
+
+    def test_more__aws_dialect(self):
+        self.run_more("aws")
+
     def test_ids__are_unique(self):
         for dialect in DIALECTS:
             ids = [c["id"] for c in read_cases(dialect)]
             self.assertEqual(len(ids), len(set(ids)))
-        ids = [c["id"] for c in read_more()]
-        self.assertEqual(len(ids), len(set(ids)))
+            ids = [c["id"] for c in read_more(dialect)]
+            self.assertEqual(len(ids), len(set(ids)))
 
     def test_judged_wrong__names_cases_that_are_there_and_not_waiting(self):
         ids = {f"{d}/{c['id']}" for d in DIALECTS for c in read_cases(d)}
