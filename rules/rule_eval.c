@@ -21,6 +21,7 @@ struct rule_plan *rules_plan_of(struct rules_worker *rw, struct sl_slice topic) 
 		rw->hits = sl_realloc_array(rw->hits, rw->hits_cap, sizeof *rw->hits);
 	}
 	bit_tree_reserve(&rw->survivors, rw->plans.count_max);
+	sql_share_reserve(&rw->share, rw->plans.slots_max);
 	rule_shadow_room(rw, plan);
 	return plan;
 }
@@ -147,6 +148,7 @@ static enum sql_outcome run(struct plan_walk *w, const struct rule_plan_candidat
 		if (c->shadow) rule_shadow_begin(rw, c, &w->state);
 		return sql_run(rw->vm, c->rule->program, &w->in, on_row, &w->cause);
 	}
+	if (c->shares) return sql_share_run(rw->vm, c->program, &rw->share, c->share_map, &w->in, on_row, &w->cause);
 	return sql_run(rw->vm, c->program, &w->in, on_row, &w->cause);
 }
 
@@ -214,6 +216,7 @@ void rules_plan_run(struct rules_worker *rw, struct rule_plan *plan, const struc
 	w.state = rule_memory_state(&rw->rules->state, NULL, ev->clientid);
 	w.in.state = &w.state;
 	plan->events++;
+	if (plan->slots) sql_share_begin(&rw->share, ev->payload);
 	if (plan->guards)
 		visit_survivors(&w);
 	else

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 
 #include "mem.h"
+#include "plan_share.h"
 
 enum { AHEAD = 12 }; /* cells asked for before their turn */
 
@@ -174,7 +175,7 @@ static void plan_shapes(struct rule_plan *plan, uint32_t *first_of_shape) {
 	struct shape_map shapes = {0};
 	for (uint32_t i = 0; i < plan->count; i++) {
 		struct rule_plan_candidate *c = &plan->at[i];
-		uint64_t hash = sql_shape_hash(c->program);
+		uint64_t hash = c->shares ? 0 : sql_shape_hash(c->program);
 		first_of_shape[i] = i;
 		if (!hash) continue;
 		bool there;
@@ -254,10 +255,12 @@ static struct rule_plan *plan_new(struct rule_plans *plans, const struct rule_fi
 	plan_shadows(plan);
 	uint32_t *first_of_shape = SL_NEW_ARRAY(uint32_t, plan->count);
 	plan->guards = plan_guards(plan);
+	plan_share(plan);
 	plan_shapes(plan, first_of_shape);
 	plan_paths(plans, plan, first_of_shape);
 	sl_free(first_of_shape);
 	plans->count_max = sl_max_size(plans->count_max, plan->count);
+	plans->slots_max = sl_max_size(plans->slots_max, plan->slots);
 	plans->alive += plan->count;
 	return plan;
 }

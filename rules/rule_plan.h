@@ -49,10 +49,14 @@ struct rule_plan_candidate {
 	const uint16_t *map;            /* program path number -> hit; NULL: the same number */
 	uint16_t pass;                  /* in plan->passes; or it reads no path; or it has a pass to itself */
 	uint8_t id_n;
-	bool acts;               /* it has actions */
-	bool remembers;          /* rule->memory is there */
-	uint16_t shadow;         /* 1 + its place in plan->shadows; 0: it has none and is none */
-	struct sql_value own[4]; /* room for constants; more of them stand elsewhere */
+	bool acts : 1;      /* it has actions */
+	bool remembers : 1; /* rule->memory is there */
+	bool shares : 1;    /* it has expressions that others have too (plan_share.h) */
+	uint16_t shadow;    /* 1 + its place in plan->shadows; 0: it has none and is none */
+	union {
+		struct sql_value own[4];   /* room for constants; more of them stand elsewhere */
+		const uint16_t *share_map; /* shares: see sql_share_run() */
+	};
 } __attribute__((aligned(64)));
 _Static_assert(sizeof(struct rule_plan_candidate) == 128, "two cache lines");
 
@@ -64,6 +68,7 @@ struct rule_plan {
 	uint64_t events;                     /* that are not in the cells yet */
 	struct rule_shadow **shadows;        /* of the candidates that have one or are one (rule_shadow.h) */
 	uint32_t shadow_count, shadow_rules; /* rules: candidates that are one */
+	size_t slots;                        /* of shared expressions */
 	struct jpath_set **passes;
 	size_t pass_count;
 	struct jpath_set **own; /* by candidate: the set of one who is alone, once it was visited; NULL: nobody is */
@@ -80,7 +85,7 @@ struct rule_plans {
 	size_t worker;
 	size_t shared_max;                 /* the most paths that any plan's passes have had */
 	size_t own_max;                    /* and those of one rule's own pass, whose hits stand behind them */
-	size_t count_max;                  /* the most candidates */
+	size_t count_max, slots_max;       /* the most candidates, and slots */
 	size_t alive;                      /* candidates of all plans that there are */
 	size_t alive_max;                  /* more of them, and the keeper of references gives some back */
 	struct rule_candidates candidates; /* room for making a plan */

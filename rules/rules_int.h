@@ -6,6 +6,7 @@
 #include "rule_memory.h"
 #include "rule_plan.h"
 #include "rules.h"
+#include "sql_share.h"
 #include "topic_cache.h"
 
 enum {
@@ -47,6 +48,7 @@ struct rules_worker {
 	struct bit_tree survivors;  /* of the candidates of a plan; empty between events */
 	struct sl_stage **stages;   /* by action_connector.slot */
 	struct sql_vm *vm;
+	struct sql_share share; /* what rules of the event at hand have in common */
 	struct jpath_hit *hits;
 	size_t hits_cap;
 	struct action_row *rows; /* of the run that is on, until it ends well */

@@ -55,6 +55,7 @@ struct rules_worker *rules_worker_new(struct rules *r, size_t index, struct sl_l
 	rw->metrics = metrics ? metrics : rw->own_metrics;
 	rw->cache = topic_cache_new(RULES_CACHE_ENTRIES, cache_value_free, rw);
 	rw->vm = sql_vm_new();
+	sql_share_init(&rw->share);
 	republish_queue_init(&rw->queue);
 	rules_events_init(rw);
 	rules_windows_init(rw);
@@ -81,6 +82,7 @@ void rules_worker_free(struct rules_worker *rw) {
 	rule_plans_fini(&rw->plans);
 	republish_queue_fini(&rw->queue);
 	sql_vm_free(rw->vm);
+	sql_share_fini(&rw->share);
 	sl_free(rw->filters.at);
 	bit_tree_fini(&rw->survivors);
 	rule_shadow_room_fini(rw);

@@ -146,6 +146,7 @@ int sql_emit_constant(struct sql_unit *u, struct sql_node *n, struct sql_value *
 	struct sql_emit e;
 	struct sql_code code = {0};
 	sql_emit_init(&e, u);
+	e.passing = true;
 	/* The node itself must be computed; its parts are constants. */
 	uint16_t r = sql_emit_register(&e);
 	if (u->aws)
@@ -177,6 +178,7 @@ static int compile_aws(struct sql_front *f, struct sql_program *p, struct sql_st
 	if (f->status == SL_OK) aws_fold(&u);
 	if (f->status == SL_OK) sql_order_all(&u);
 	if (f->status == SL_OK) aws_emit_program(&u);
+	if (f->status == SL_OK) sql_share_emit(&u);
 	if (f->status == SL_OK) sql_guard_derive(&u);
 	sql_vm_free(u.vm);
 	return f->status;
@@ -197,6 +199,7 @@ int sql_compile_statement(struct sql_front *f, struct sql_program *p, struct sql
 	if (f->status == SL_OK) sql_fold_all(&u);
 	if (f->status == SL_OK) sql_order_all(&u);
 	if (f->status == SL_OK) sql_emit_program(&u);
+	if (f->status == SL_OK) sql_share_emit(&u);
 	if (f->status == SL_OK) sql_guard_derive(&u);
 	sl_free(u.aliases);
 	sql_vm_free(u.vm);
@@ -230,6 +233,7 @@ int sql_compile(struct sl_slice text, const struct sql_compile_opts *opts, struc
 void sql_program_free(struct sql_program *p) {
 	if (!p) return;
 	if (p->window) sql_program_free(p->window->out);
+	sql_code_fini(&p->sharing);
 	sql_code_fini(&p->code);
 	sl_arena_fini(&p->arena);
 	sl_free(p);

@@ -174,6 +174,29 @@ struct sl_slice sql_text(struct sql_vm *vm, const struct sql_value *v) {
 	return sl_arena_dup(&vm->arena, sl_buf_slice(&vm->scratch));
 }
 
+size_t sql_value_weight(const struct sql_value *v) {
+	size_t n = sizeof *v;
+	switch (v->kind) {
+	case SQL_NULL:
+	case SQL_JSON_NULL:
+	case SQL_BOOL:
+	case SQL_INT:
+	case SQL_DOUBLE: break;
+	case SQL_STRING:
+	case SQL_BYTES:
+	case SQL_NUMBER_TEXT:
+	case SQL_JSON: n += v->n; break;
+	case SQL_LIST:
+		for (uint32_t i = 0; i < v->list->n; i++) n += sql_value_weight(&v->list->at[i]);
+		break;
+	case SQL_MAP:
+		for (uint32_t i = 0; i < v->map->n; i++)
+			n += v->map->at[i].key.n + sql_value_weight(&v->map->at[i].value);
+		break;
+	}
+	return n;
+}
+
 struct sql_value sql_value_copy(struct sl_arena *arena, const struct sql_value *v) {
 	struct sql_value copy = *v;
 	switch (v->kind) {

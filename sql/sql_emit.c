@@ -22,7 +22,8 @@ void sql_emit_init(struct sql_emit *e, struct sql_unit *u) {
 
 static void release_sites(const struct sql_site *sites, size_t n) {
 	for (size_t i = 0; i < n; i++)
-		if (sites[i].prepared && sites[i].fn->release) sites[i].fn->release(sites[i].prepared);
+		if (sites[i].prepared && !sites[i].borrowed && sites[i].fn->release)
+			sites[i].fn->release(sites[i].prepared);
 }
 
 void sql_code_fini(struct sql_code *code) {
@@ -106,7 +107,7 @@ uint16_t sql_emit_registers(struct sql_emit *e, uint32_t n) {
 uint16_t sql_emit_register(struct sql_emit *e) { return sql_emit_registers(e, 1); }
 
 struct sql_step *sql_emit_step(struct sql_emit *e, enum sql_op op, const struct sql_node *n) {
-	if (e->n_steps >= SQL_STEPS_MAX) {
+	if (e->n_steps >= (e->u->steps_max ? e->u->steps_max : SQL_STEPS_MAX)) {
 		too_large(e, n->at, "steps");
 		e->n_steps--;
 	}
@@ -494,13 +495,7 @@ uint16_t sql_emit_operand(struct sql_emit *e, struct sql_node *n) {
 	return r;
 }
 
-void sql_emit_into(struct sql_emit *e, struct sql_node *n, uint16_t dst) {
-	if (e->u->f->status != SL_OK) return;
-	uint16_t known = sql_emit_known(e, n);
-	if (known != SQL_NONE) {
-		sql_emit_step3(e, SQL_OP_MOVE, n, dst, known, 0);
-		return;
-	}
+static void compute_into(struct sql_emit *e, struct sql_node *n, uint16_t dst) {
 	switch (n->kind) {
 	case SQL_N_LITERAL:
 	case SQL_N_COLUMN:
@@ -548,6 +543,19 @@ void sql_emit_into(struct sql_emit *e, struct sql_node *n, uint16_t dst) {
 	case SQL_N_NAME: sl_assert(false); return; /* the binder left one, or it is of the other grammar */
 	}
 	e->steps[e->n_steps - 1].dst = dst;
+}
+
+void sql_emit_into(struct sql_emit *e, struct sql_node *n, uint16_t dst) {
+	if (e->u->f->status != SL_OK) return;
+	uint16_t known = sql_emit_known(e, n);
+	if (known != SQL_NONE) {
+		sql_emit_step3(e, SQL_OP_MOVE, n, dst, known, 0);
+		return;
+	}
+	uint32_t shared = sql_emit_shared(e, n, dst);
+	size_t mark = sql_emit_branch(e);
+	compute_into(e, n, dst);
+	sql_emit_keep(e, n, dst, shared, mark);
 }
 
 void sql_emit_condition(struct sql_emit *e, struct sql_node *n, uint32_t *unmet) {

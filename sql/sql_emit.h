@@ -33,7 +33,8 @@ struct sql_emit {
 	size_t n_journal;
 	struct sql_known known[32];
 	size_t n_known, next_known;
-	bool early; /* WHERE or INCASE: an alias may be wanted before its turn */
+	bool early;   /* WHERE or INCASE: an alias may be wanted before its turn */
+	bool passing; /* the steps are run once and forgotten */
 };
 
 void sql_emit_init(struct sql_emit *e, struct sql_unit *u);
@@ -60,16 +61,22 @@ void sql_emit_end_branch(struct sql_emit *e, size_t mark);
 uint16_t sql_emit_home(struct sql_emit *e, const struct sql_node *n);
 /* ---- sql_emit_call.c ---- */
 /* The number of a call's site, with what its constant arguments allow to prepare. */
-uint32_t sql_emit_site(struct sql_emit *e, const struct sql_node *n);
+uint32_t sql_emit_site(struct sql_emit *e, struct sql_node *n);
 /* The arguments (or elements) of n, in registers that follow each other from here on. */
 uint16_t sql_emit_args(struct sql_emit *e, const struct sql_node *n);
-void sql_emit_call(struct sql_emit *e, const struct sql_node *n, uint16_t dst);
+void sql_emit_call(struct sql_emit *e, struct sql_node *n, uint16_t dst);
 
 uint16_t sql_emit_operand(struct sql_emit *e, struct sql_node *n);
 void sql_emit_into(struct sql_emit *e, struct sql_node *n, uint16_t dst);
 /* The register that holds this expression on every way to here, or SQL_NONE (sql_common.c); and tells of one that does. */
 uint16_t sql_emit_known(const struct sql_emit *e, const struct sql_node *n);
 void sql_emit_know(struct sql_emit *e, const struct sql_node *n, uint16_t reg);
+/* ---- sql_share_find.c ---- */
+/* Begins an expression that can be shared: a jump past it, for sql_emit_keep() behind it; or SQL_NO_JUMP. */
+uint32_t sql_emit_shared(struct sql_emit *e, const struct sql_node *n, uint16_t dst);
+/* What stands between may be skipped: `mark` is from sql_emit_branch() before it. */
+void sql_emit_keep(struct sql_emit *e, const struct sql_node *n, uint16_t dst, uint32_t shared, size_t mark);
+
 /* Jumps that lead to one place not yet known are chained through their ->jump; start with SQL_NO_JUMP. */
 enum { SQL_NO_JUMP = SQL_STEPS_MAX };
 void sql_emit_patch_chain(struct sql_emit *e, uint32_t chain);

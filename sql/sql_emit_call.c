@@ -41,12 +41,15 @@ static void coalesce_into(struct sql_emit *e, const struct sql_node *n, uint16_t
 }
 
 /* The number of a call's site, with what its constant arguments allow to prepare. */
-uint32_t sql_emit_site(struct sql_emit *e, const struct sql_node *n) {
+uint32_t sql_emit_site(struct sql_emit *e, struct sql_node *n) {
 	struct sql_unit *u = e->u;
 	SL_GROW(e->sites, e->n_sites, e->room_sites);
 	struct sql_site *site = &e->sites[e->n_sites++];
 	*site = (struct sql_site){.fn = n->fn};
-	if (n->fn->prepare && u->f->status == SL_OK) {
+	if (u->sharing && n->prepared) {
+		site->prepared = n->prepared;
+		site->borrowed = true;
+	} else if (n->fn->prepare && u->f->status == SL_OK) {
 		const struct sql_value **arg = SL_ARENA_ARRAY(u->f->arena, const struct sql_value *, n->n_args + 1u);
 		uint32_t i = 0;
 		for (struct sql_node *x = n->args; x; x = x->next)
@@ -55,11 +58,12 @@ uint32_t sql_emit_site(struct sql_emit *e, const struct sql_node *n) {
 		struct sql_call c = {.vm = u->vm, .arena = &u->vm->arena, .fn = n->fn};
 		int r = n->fn->prepare(&c, arg, i, &site->prepared);
 		if (r != SL_OK) sql_front_fail(u->f, n->at, r, "%s", sl_err_text(sql_vm_error(u->vm)));
+		if (!e->passing) n->prepared = site->prepared;
 	}
 	return (uint32_t)e->n_sites - 1;
 }
 
-void sql_emit_call(struct sql_emit *e, const struct sql_node *n, uint16_t dst) {
+void sql_emit_call(struct sql_emit *e, struct sql_node *n, uint16_t dst) {
 	if (slice_equal_str(n->name, "try")) {
 		try_into(e, n, dst);
 		return;

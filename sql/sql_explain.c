@@ -127,6 +127,18 @@ void sql_guards_print(const struct sql_program *p, struct sl_buf *out) {
 	}
 }
 
+/* Those that are no part of another one. */
+static void print_shared(const struct sql_program *p, struct sl_buf *out) {
+	const char *before = "\nCOMPUTED ONCE FOR ALL RULES THAT HAVE IT ";
+	for (uint16_t i = 0; i < p->n_shared; i++) {
+		const struct sql_shared *s = &p->shared[i];
+		if (s->within != SQL_SHARE_NONE) continue;
+		sl_buf_append_str(out, before);
+		print_source(slice_sub(p->text, s->at, s->end - s->at), out);
+		before = ", and ";
+	}
+}
+
 void sql_explain(const struct sql_program *p, struct sl_buf *out) {
 	uint32_t n = p->code.n_steps;
 	sl_buf_append_str(out, p->n_from ? "FROM" : "FROM (none: $aws/rules/RULE/... only)");
@@ -139,6 +151,7 @@ void sql_explain(const struct sql_program *p, struct sl_buf *out) {
 	}
 	if (p->n_guards) sl_buf_append_str(out, "\nINDEXED BY ");
 	sql_guards_print(p, out);
+	print_shared(p, out);
 	sl_buf_append_str(out, "\nWHERE\n");
 	if (p->select_at == 0) sl_buf_append_str(out, "       (every message)\n");
 	sql_explain_code(p, &p->code, 0, p->select_at, out);

@@ -61,6 +61,9 @@ SQL_OP(JUMP_VALUE, "if %a is not null go to %j")
 SQL_OP(IF_DONE, "if alias %n is evaluated go to %j")
 SQL_OP(DONE, "alias %n is evaluated")
 SQL_OP(UNDO, "alias %n is not evaluated")
+/* an expression that other programs have too (sql_share.h) */
+SQL_OP(SHARED, "%d = shared value %n if it is there, then go to %j")
+SQL_OP(KEEP, "%a is shared value %n")
 SQL_OP(CALL, "%d = %f(%r)")
 /* the frame of a run */
 SQL_OP(REJECT, "end: no row")

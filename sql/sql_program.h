@@ -81,6 +81,9 @@ struct sql_program {
 	struct aws_program *aws;     /* NULL in the standard dialect */
 	const struct sql_guard *guards;
 	size_t n_guards;
+	const struct sql_shared *shared; /* sql_share.h; and the steps that take and keep them */
+	uint16_t n_shared;
+	struct sql_code sharing;
 };
 
 /* The number of a path, which is added when it is new. Negative: SL_ELIMIT. */

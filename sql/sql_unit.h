@@ -47,6 +47,8 @@ struct sql_unit {
 	bool in_template;
 	struct sql_vm *vm;    /* for folding */
 	struct aws_unit *aws; /* the aws binder's; NULL in the standard dialect */
+	bool sharing;         /* the steps being made take and keep shared values (sql_share.h), */
+	uint32_t steps_max;   /* and are no more than these; 0: SQL_STEPS_MAX */
 };
 
 /* Binds a whole statement, filling aliases, list, where, incase and the program's FROM. */
@@ -103,6 +105,8 @@ bool sql_condition_is_safe(const struct sql_program *p, const struct sql_node *n
 /* Makes the steps. */
 int sql_emit_program(struct sql_unit *u);
 int sql_emit_template(struct sql_unit *u, struct sql_node *n, struct sl_arena *arena, struct sql_code *code);
+/* After the steps of a whole program, in either dialect: those that share (sql_share.h), if there is something to share. */
+void sql_share_emit(struct sql_unit *u);
 /* Evaluates an expression without names; for folding. */
 int sql_emit_constant(struct sql_unit *u, struct sql_node *n, struct sql_value *out);
 

@@ -184,33 +184,11 @@ static int begin_each(struct sql_vm *vm, const struct sql_value *v) {
 	return r;
 }
 
-static size_t weight(const struct sql_value *v) {
-	size_t n = sizeof *v;
-	switch (v->kind) {
-	case SQL_NULL:
-	case SQL_JSON_NULL:
-	case SQL_BOOL:
-	case SQL_INT:
-	case SQL_DOUBLE: break;
-	case SQL_STRING:
-	case SQL_BYTES:
-	case SQL_NUMBER_TEXT:
-	case SQL_JSON: n += v->n; break;
-	case SQL_LIST:
-		for (uint32_t i = 0; i < v->list->n; i++) n += weight(&v->list->at[i]);
-		break;
-	case SQL_MAP:
-		for (uint32_t i = 0; i < v->map->n; i++) n += v->map->at[i].key.n + weight(&v->map->at[i].value);
-		break;
-	}
-	return n;
-}
-
 /* Values that rows only borrow are copied when the rows go on. FOREACH could so make of one message its size times the
  * number of its elements, and one row its size times the number of columns. */
 static int charge_row(struct sql_vm *vm, const struct sql_value *values, uint32_t n) {
 	size_t bytes = 0;
-	for (uint32_t i = 0; i < n; i++) bytes += weight(&values[i]);
+	for (uint32_t i = 0; i < n; i++) bytes += sql_value_weight(&values[i]);
 	if (vm->each_at) return sql_vm_made(vm, bytes);
 	if (sl_likely(bytes <= SQL_MADE_MAX + (vm->in ? vm->in->payload.n : 0))) return SL_OK;
 	return sql_vm_fail(vm, SL_ELIMIT, "the row would exceed %d MB", SQL_MADE_MAX >> 20);
@@ -441,6 +419,16 @@ enum sql_outcome sql_vm_exec(struct sql_vm *vm, const struct sql_code *code, str
 	}
 	OP(UNDO) {
 		vm->once[s->n >> 6] &= ~((uint64_t)1 << (s->n & 63));
+		NEXT;
+	}
+	OP(SHARED) {
+		const struct sql_value *kept = sql_share_take(vm, s->n);
+		if (!kept) NEXT;
+		*DST = *kept;
+		JUMP;
+	}
+	OP(KEEP) {
+		sql_share_keep(vm, s->n, A);
 		NEXT;
 	}
 	OP(CALL) {

@@ -6,6 +6,7 @@
 #define SQL_VM_H
 
 #include "sql_program.h"
+#include "sql_share.h"
 
 enum {
 	SQL_BUDGET = 4 << 20,    /* steps of one run */
@@ -37,6 +38,9 @@ struct sql_vm {
 	uint32_t regex_calls; /* see SQL_REGEX_MS_MAX */
 	uint64_t regex_since;
 	struct sql_regex_state *regex; /* sql_regex.h; made at the first use */
+	/* of the last sql_share_run() */
+	struct sql_share *share;
+	const uint16_t *share_map;
 };
 
 /* Runs code from step `pc` over the registers at `r`. SQL_PRODUCED (RESULT: *result is set), SQL_FILTERED or
@@ -63,6 +67,15 @@ static inline const struct jpath_hit *sql_vm_hit(struct sql_vm *vm, uint32_t n) 
 static inline void sql_vm_charge(struct sql_vm *vm, uint64_t steps) {
 	vm->budget = vm->budget > steps ? vm->budget - steps : 0;
 }
+/* The value that expression n of the program has, if it was kept; and what it is, now that it is known. */
+static inline const struct sql_value *sql_share_take(struct sql_vm *vm, uint32_t n) {
+	struct sql_share *s = vm->share;
+	uint16_t number = vm->share_map[n];
+	if (number == SQL_SHARE_NONE || s->slots[number].generation != s->generation) return NULL;
+	s->taken++;
+	return &s->slots[number].value;
+}
+void sql_share_keep(struct sql_vm *vm, uint32_t n, const struct sql_value *v);
 int sql_vm_exhausted(struct sql_vm *vm); /* SL_ELIMIT, with its message */
 /* Whoever makes something whose size outsiders drive accounts for it first. SL_ELIMIT when the run made too much. */
 int sql_vm_made(struct sql_vm *vm, size_t bytes);
@@ -95,6 +108,8 @@ bool sql_is_map(const struct sql_value *v);
 bool sql_is_text(const struct sql_value *v);
 /* The text of v in the arena (or where it stands). */
 struct sl_slice sql_text(struct sql_vm *vm, const struct sql_value *v);
+/* How many bytes it takes, with everything in it. */
+size_t sql_value_weight(const struct sql_value *v);
 /* A copy that owns nothing outside of `arena`. */
 struct sql_value sql_value_copy(struct sl_arena *arena, const struct sql_value *v);
 struct sql_list *sql_list_new(struct sl_arena *arena, uint32_t n);

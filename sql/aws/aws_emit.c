@@ -142,7 +142,7 @@ static void default_into(struct sql_emit *e, const struct sql_node *n, uint16_t 
 	sql_emit_patch(e, there);
 }
 
-static void call_into(struct sql_emit *e, const struct sql_node *n, uint16_t dst) {
+static void call_into(struct sql_emit *e, struct sql_node *n, uint16_t dst) {
 	if (strcmp(n->fn->name, "get_or_default") == 0) {
 		default_into(e, n, dst);
 		return;
@@ -295,13 +295,7 @@ static void cast_into(struct sql_emit *e, const struct sql_node *n, uint16_t dst
 	e->steps[s].n = n->index;
 }
 
-void aws_emit_into(struct sql_emit *e, struct sql_node *n, uint16_t dst) {
-	if (e->u->f->status != SL_OK) return;
-	uint16_t from = standing(e, n);
-	if (from != SQL_NONE) {
-		if (from != dst) sql_emit_step3(e, SQL_OP_MOVE, n, dst, from, 0);
-		return;
-	}
+static void compute_into(struct sql_emit *e, struct sql_node *n, uint16_t dst) {
 	switch (n->kind) {
 	case SQL_N_MEMBER: member_into(e, n, aws_emit_operand(e, n->a), dst); return;
 	case SQL_N_LIST: list_into(e, n, dst); return;
@@ -341,6 +335,19 @@ void aws_emit_into(struct sql_emit *e, struct sql_node *n, uint16_t dst) {
 	case SQL_N_ITEM:
 	case SQL_N_OUTPUT: sl_assert(false); return; /* not of this grammar */
 	}
+}
+
+void aws_emit_into(struct sql_emit *e, struct sql_node *n, uint16_t dst) {
+	if (e->u->f->status != SL_OK) return;
+	uint16_t from = standing(e, n);
+	if (from != SQL_NONE) {
+		if (from != dst) sql_emit_step3(e, SQL_OP_MOVE, n, dst, from, 0);
+		return;
+	}
+	uint32_t shared = sql_emit_shared(e, n, dst);
+	size_t mark = sql_emit_branch(e);
+	compute_into(e, n, dst);
+	sql_emit_keep(e, n, dst, shared, mark);
 }
 
 /* Leaves by *unmet unless n is true. Nothing fails, so conjuncts may leave on their own. */
