@@ -102,16 +102,21 @@ void dead_line_write(const struct sl_reject *r, bool keyed, struct sl_buf *b) {
 
 /* ---- reading ---- */
 
+/* 0: it is no time. */
 static int64_t time_read(struct sl_slice text) {
 	char copy[32];
 	struct tm tm = {0};
-	int ms = 0;
+	int ms = -1;
 	if (text.n >= sizeof copy) return 0;
 	memcpy(copy, text.p, text.n);
 	copy[text.n] = 0;
-	if (sscanf(copy, "%d-%d-%dT%d:%d:%d.%dZ", &tm.tm_year, &tm.tm_mon, &tm.tm_mday, &tm.tm_hour, &tm.tm_min,
-		   &tm.tm_sec, &ms) < 6)
+	if (sscanf(copy, "%4d-%2d-%2dT%2d:%2d:%2d.%3dZ", &tm.tm_year, &tm.tm_mon, &tm.tm_mday, &tm.tm_hour, &tm.tm_min,
+		   &tm.tm_sec, &ms) != 7)
 		return 0;
+	bool sound = tm.tm_year >= 1970 && tm.tm_mon >= 1 && tm.tm_mon <= 12 && tm.tm_mday >= 1 && tm.tm_mday <= 31 &&
+		     tm.tm_hour >= 0 && tm.tm_hour <= 23 && tm.tm_min >= 0 && tm.tm_min <= 59 && tm.tm_sec >= 0 &&
+		     tm.tm_sec <= 60 && ms >= 0;
+	if (!sound) return 0;
 	tm.tm_year -= 1900;
 	tm.tm_mon--;
 	return (int64_t)timegm(&tm) * 1000 + ms;
@@ -204,6 +209,12 @@ static int value_read(const struct jpath_hit *hit, struct sl_slice kind, struct 
 		*v = (struct sql_value){.kind = SQL_NUMBER_TEXT, .n = (uint32_t)raw.n, .p = raw.p};
 		return hit->kind == JKIND_INT || hit->kind == JKIND_DOUBLE ? SL_OK : SL_ETYPE;
 	}
+	if (slice_equal_str(kind, kind_json) && hit->kind != JKIND_ABSENT) {
+		uint32_t quotes = hit->kind == JKIND_STRING;
+		*v = (struct sql_value){.kind = SQL_JSON, .n = (uint32_t)raw.n + 2 * quotes, .p = raw.p - quotes};
+		v->is_array = hit->kind == JKIND_ARRAY;
+		return SL_OK;
+	}
 	*v = (struct sql_value){.kind = SQL_NULL};
 	switch (hit->kind) {
 	case JKIND_ABSENT: return SL_ETYPE;
@@ -218,10 +229,7 @@ static int value_read(const struct jpath_hit *hit, struct sl_slice kind, struct 
 		v->kind = SQL_DOUBLE;
 		return jscan_double(hit, &v->d);
 	case JKIND_DOUBLE: v->kind = SQL_DOUBLE; return jscan_double(hit, &v->d);
-	case JKIND_STRING:
-		if (!slice_equal_str(kind, kind_json)) return text_value(hit, SQL_STRING, false, arena, v);
-		*v = (struct sql_value){.kind = SQL_JSON, .n = (uint32_t)raw.n + 2, .p = raw.p - 1};
-		return SL_OK;
+	case JKIND_STRING: return text_value(hit, SQL_STRING, false, arena, v);
 	case JKIND_OBJECT:
 	case JKIND_ARRAY:
 		*v = (struct sql_value){

@@ -17,6 +17,7 @@ static const char help[] =
     "configurations they name: no network, no database. How they are written: rules/testing.md.\n"
     "\n"
     "  --filter TEXT     only cases with this text in their name or in the id of their rule\n"
+    "  --tag TAG         only cases of rules that have this tag\n"
     "  --junit FILE      write the results as JUnit XML, too\n"
     "  --verbose, -v     name the cases that pass, too\n"
     "  --help, -h        this text\n"
@@ -24,7 +25,7 @@ static const char help[] =
     "Exit code: 0 every case passed, 1 one failed or a file is wrong, 2 wrong use, 3 the system failed.\n";
 
 struct test_args {
-	const char *filter, *junit;
+	const char *filter, *junit, *tag;
 	bool verbose, help;
 	size_t file_count; /* argv[1 .. file_count] after args_parse() */
 };
@@ -34,7 +35,7 @@ struct test_counts {
 };
 
 static int arg_unknown(const char *arg) {
-	static const char *const names[] = {"--filter", "--junit", "--verbose", "--help"};
+	static const char *const names[] = {"--filter", "--tag", "--junit", "--verbose", "--help"};
 	const char *near = slice_nearest(slice_from_str(arg), names, SL_ARRAY_LEN(names));
 	fprintf(stderr, "sluice test: there is no option '%s'; %s%s%s\n", arg, near ? "did you mean " : "see ",
 		near ? near : "`sluice help test`", near ? "?" : "");
@@ -46,6 +47,7 @@ static int args_parse(int argc, char **argv, struct test_args *a) {
 		const char *arg = argv[i];
 		const char **value = strcmp(arg, "--filter") == 0  ? &a->filter
 				     : strcmp(arg, "--junit") == 0 ? &a->junit
+				     : strcmp(arg, "--tag") == 0   ? &a->tag
 								   : NULL;
 		if (value && i + 1 >= argc) {
 			fprintf(stderr, "sluice test: %s wants a value after it\n", arg);
@@ -65,7 +67,15 @@ static int args_parse(int argc, char **argv, struct test_args *a) {
 	return EXIT_FINE;
 }
 
+static bool has_tag(const struct rule_test_case *c, const char *tag) {
+	const struct rule *r = c->set ? c->set->rules[0] : NULL;
+	for (size_t i = 0; r && i < r->tag_count; i++)
+		if (strcmp(r->tags[i], tag) == 0) return true;
+	return false;
+}
+
 static bool wanted(const struct test_args *a, const struct rule_test_case *c) {
+	if (a->tag && !has_tag(c, a->tag)) return false;
 	if (!a->filter) return true;
 	struct sl_slice text = slice_from_str(a->filter);
 	const char *rule = c->set ? c->set->rules[0]->id : "";
@@ -137,8 +147,11 @@ static int run_files(const struct test_args *a, char **files) {
 	printf("%zu passed, %zu failed", counts.passed, counts.failed);
 	if (counts.wrong) printf(", %zu file%s not run", counts.wrong, counts.wrong == 1 ? "" : "s");
 	putchar('\n');
-	if (a->filter && code == EXIT_FINE && counts.passed == 0) {
-		fprintf(stderr, "sluice test: no case has '%s' in its name or rule\n", a->filter);
+	if ((a->filter || a->tag) && code == EXIT_FINE && counts.passed == 0) {
+		if (a->filter)
+			fprintf(stderr, "sluice test: no case has '%s' in its name or rule\n", a->filter);
+		else
+			fprintf(stderr, "sluice test: no case is of a rule with the tag '%s'\n", a->tag);
 		code = EXIT_INPUT;
 	}
 	if (a->junit && junit_write(&junit, a->junit, &err) != SL_OK) {

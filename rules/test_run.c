@@ -213,30 +213,37 @@ static int64_t message_time(const struct rule_test_message *m, int64_t before_ms
 	return (m->timestamp >= 0 ? m->timestamp : before_ms) + m->after_ms;
 }
 
-static void message_run(struct rule_try *t, const struct rule_test_message *m, int64_t *now_ms,
-			struct rule_try_result *result) {
-	struct sl_buf properties = SL_BUF_INIT;
-	*now_ms = message_time(m, *now_ms);
-	properties_write(&m->user_properties, &properties);
+void rule_test_event(const struct rule_test_message *m, int64_t now_ms, struct sl_buf *properties,
+		     struct rules_event *ev) {
 	struct sl_slice topic = slice_from_str(m->topic);
-	struct rules_event ev = {
+	sl_buf_clear(properties);
+	properties_write(&m->user_properties, properties);
+	*ev = (struct rules_event){
 	    .topic = topic,
 	    .payload = sl_buf_slice(&m->bytes),
 	    .clientid = slice_from_str(m->clientid),
 	    .username = slice_from_str(m->username),
 	    .peer = SL_SLICE_LIT("127.0.0.1:1883"),
 	    .topic_hash = sl_hash(topic),
-	    .at_ms = *now_ms,
+	    .at_ms = now_ms,
 	    .qos = (uint8_t)m->qos,
 	    .retain = m->retain,
 	    .version = 5,
-	    .user_properties = sl_buf_slice(&properties),
+	    .user_properties = sl_buf_slice(properties),
 	    .content_type = slice_from_str(m->content_type),
 	    .response_topic = slice_from_str(m->response_topic),
 	    .message_expiry_s = -1,
 	    .payload_format = -1,
 	};
-	if (m->made.kind) try_event_apply(&m->made, &ev);
+	if (m->made.kind) try_event_apply(&m->made, ev);
+}
+
+static void message_run(struct rule_try *t, const struct rule_test_message *m, int64_t *now_ms,
+			struct rule_try_result *result) {
+	struct sl_buf properties = SL_BUF_INIT;
+	struct rules_event ev;
+	*now_ms = message_time(m, *now_ms);
+	rule_test_event(m, *now_ms, &properties, &ev);
 	rule_try_run(t, &ev, result);
 	sl_buf_fini(&properties);
 }

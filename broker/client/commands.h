@@ -6,6 +6,7 @@
 
 int cmd_pub(int argc, char **argv);
 int cmd_sub(int argc, char **argv);
+int cmd_tap(int argc, char **argv);
 int cmd_bench(int argc, char **argv);
 
 #endif

@@ -79,7 +79,7 @@ class Session:
             port = self.broker.port
             text = text.replace("$(pidof mosquitto)", str(self.broker.process.pid))
             text = re.sub(r"(sluice bench (\w+)[^#\n]*?)( *#.*)?$", smaller, text, flags=re.M)
-        text = re.sub(r"(sluice (?:pub|sub|bench)|mosquitto_(?:pub|sub))(?= )", rf"\1 -p {port}", text)
+        text = re.sub(r"(sluice (?:pub|sub|tap|bench)|mosquitto_(?:pub|sub))(?= )", rf"\1 -p {port}", text)
         return text.replace("127.0.0.1:18083", f"127.0.0.1:{self.admin_port}")
 
     def shell(self, block):

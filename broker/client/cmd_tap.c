@@ -1,0 +1,267 @@
+/* cmd_tap.c: `sluice tap`: samples live messages into a test file for `sluice test`. */
+#include <errno.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "clock.h"
+#include "cmd_common.h"
+#include "commands.h"
+#include "event_kind.h"
+#include "mem.h"
+#include "mqtt_client.h"
+#include "tap_case.h"
+#include "topic.h"
+
+struct tap_options {
+	struct cmd_common common;
+	const char *file, *rule, *output;
+	struct cli_list topics;
+	int64_t count, wait_s, qos;
+};
+
+#define AT(member) offsetof(struct tap_options, member)
+static const struct cli_option options[] = {
+    {.letter = 'c',
+     .name = "config",
+     .type = CLI_TEXT,
+     .at = AT(file),
+     .value = "FILE",
+     .doc = "the configuration whose rules the messages are run through"},
+    {.letter = 'r',
+     .name = "rule",
+     .type = CLI_TEXT,
+     .at = AT(rule),
+     .value = "RULE",
+     .doc = "the rule; without it each case says which of all rules match, and -t is needed"},
+    {.letter = 't',
+     .name = "topic",
+     .type = CLI_LIST,
+     .at = AT(topics),
+     .value = "FILTER",
+     .doc = "topic filter; may be given again. Default: the rule's FROM"},
+    {.letter = 'n',
+     .name = "count",
+     .type = CLI_NUMBER,
+     .at = AT(count),
+     .value = "N",
+     .min = 1,
+     .max = 10000,
+     .doc = "leave after N messages"},
+    {.letter = 'W',
+     .name = "wait",
+     .type = CLI_NUMBER,
+     .at = AT(wait_s),
+     .value = "SECONDS",
+     .min = 1,
+     .max = 86400,
+     .doc = "leave after that time, however many came"},
+    {.letter = 'q',
+     .name = "qos",
+     .type = CLI_NUMBER,
+     .at = AT(qos),
+     .value = "N",
+     .max = 2,
+     .doc = "of the subscription"},
+    {.letter = 'o',
+     .name = "output",
+     .type = CLI_TEXT,
+     .at = AT(output),
+     .value = "FILE",
+     .doc = "the test file to write; standard output when none is named"},
+    CMD_COMMON_OPTIONS(struct tap_options),
+};
+static const struct cli_command command = {
+    .usage = "sluice tap -c FILE RULE [-o cases.yaml] [options]",
+    .summary =
+	"Subscribes to what a rule reads and writes the messages that come as cases for `sluice test`, each with "
+	"what the rule\nmakes of it now.",
+    .options = options,
+    .options_len = SL_ARRAY_LEN(options),
+    .word = 'r',
+    .examples =
+	"examples:\n"
+	"  sluice tap -c sluice.yaml hot_rooms -n 20 -o hot_rooms_test.yaml && sluice test hot_rooms_test.yaml\n",
+};
+
+struct tapping {
+	const struct tap_options *o;
+	struct rule_book book;
+	struct ruleset *set;
+	struct tap tap;
+};
+
+static volatile sig_atomic_t stop;
+static void on_signal(int number) {
+	(void)number;
+	stop = 1;
+}
+
+/* A test file has a map of user properties: of one that is there twice the first counts. */
+static void take_properties(const struct mqtt_publish *p, struct rule_test_message *m) {
+	struct mqtt_prop_item it;
+	struct conf_map *map = &m->user_properties;
+	map->items = SL_NEW_ARRAY(struct conf_pair, p->props.user_count + 1);
+	for (struct sl_slice rest = p->props.raw; mqtt_props_next(&rest, &it);) {
+		bool there = it.prop != MQTT_PROP_USER_PROPERTY;
+		for (size_t i = 0; i < map->len && !there; i++) there = slice_equal_str(it.bytes, map->items[i].key);
+		if (!there) map->items[map->len++] = (struct conf_pair){slice_dup(it.bytes), slice_dup(it.value)};
+	}
+}
+
+static char *property_text(const struct mqtt_publish *p, enum mqtt_prop prop) {
+	return mqtt_props_has(&p->props, prop) ? slice_dup(mqtt_props_bytes(&p->props, prop)) : NULL;
+}
+
+/* Retained ones are from another time. */
+static void on_message(void *arg, const struct mqtt_publish *p) {
+	struct tapping *t = arg;
+	static char tester[] = "sluice-test"; /* what a test file has when it says nothing */
+	if (p->retain || t->tap.count >= (size_t)t->o->count) return;
+	struct rule_test_message m = {.topic = slice_dup(p->topic),
+				      .clientid = tester,
+				      .content_type = property_text(p, MQTT_PROP_CONTENT_TYPE),
+				      .response_topic = property_text(p, MQTT_PROP_RESPONSE_TOPIC),
+				      .qos = p->qos,
+				      .timestamp = sl_clock_wall_ms()};
+	sl_buf_append_slice(&m.bytes, p->payload);
+	take_properties(p, &m);
+	tap_message(&t->tap, &m);
+	for (size_t i = 0; i < m.user_properties.len; i++) {
+		sl_free(m.user_properties.items[i].key);
+		sl_free(m.user_properties.items[i].value);
+	}
+	sl_free(m.user_properties.items);
+	sl_free(m.content_type);
+	sl_free(m.response_topic);
+	sl_free(m.topic);
+	sl_buf_fini(&m.bytes);
+}
+
+static int subscribe(const struct tapping *t, struct mqtt_client *c, struct sl_err *err) {
+	const struct tap_options *o = t->o;
+	size_t count = 0, topics = 0;
+	int rc = SL_OK;
+	for (size_t i = 0; i < o->topics.len && rc == SL_OK; i++)
+		rc = mqtt_client_subscribe(c, o->topics.items[i], (uint8_t)o->qos, err);
+	if (o->topics.len || rc != SL_OK) return rc;
+	const struct sl_slice *from = sql_program_from(t->set->rules[0]->program, &count);
+	for (size_t i = 0; i < count && rc == SL_OK; i++) {
+		if (event_from(from[i]) || !topic_filter_valid(from[i])) continue;
+		char *filter = slice_dup(from[i]);
+		rc = mqtt_client_subscribe(c, filter, (uint8_t)o->qos, err);
+		sl_free(filter);
+		topics++;
+	}
+	if (rc == SL_OK && topics == 0)
+		rc = sl_err_set(err, SL_EUNSUPPORTED,
+				"the rule reads events, which cannot be subscribed to; write its tests by "
+				"hand (rules/testing.md)");
+	return rc;
+}
+
+static int receive(const struct tapping *t, struct mqtt_client *c, struct sl_err *err) {
+	uint64_t end_ms = sl_clock_mono_ms() + (uint64_t)t->o->wait_s * 1000;
+	int rc = subscribe(t, c, err);
+	if (rc == SL_OK) fputs("tapping\n", stderr);
+	while (rc == SL_OK && !stop && t->tap.count < (size_t)t->o->count && sl_clock_mono_ms() < end_ms)
+		rc = mqtt_client_poll(c, 100, err);
+	return rc;
+}
+
+/* The configuration as seen from the file that is written. Heap. */
+static char *config_name(const struct tap_options *o) {
+	const char *slash = strrchr(o->file, '/'), *out = o->output ? strrchr(o->output, '/') : NULL;
+	size_t n = slash ? (size_t)(slash - o->file) + 1 : 0, m = out ? (size_t)(out - o->output) + 1 : 0;
+	if (n == m && strncmp(o->file, o->output ? o->output : "", n) == 0) return sl_strdup(o->file + n);
+	char *path = realpath(o->file, NULL), *copy = sl_strdup(path ? path : o->file);
+	free(path);
+	return copy;
+}
+
+static int tap_run(struct tapping *t) {
+	const struct tap_options *o = t->o;
+	struct sl_err err = SL_ERR_INIT;
+	struct mqtt_client_conf conf = {.host = o->common.host,
+					.port = (uint16_t)o->common.port,
+					.version = cmd_version(&o->common),
+					.client_id = o->common.client_id,
+					.username = o->common.username,
+					.password = cmd_password(&o->common),
+					.keep_alive_s = 60,
+					.clean_start = true,
+					.timeout_ms = 10000,
+					.window = 1,
+					.on_message = on_message,
+					.arg = t};
+	FILE *out = o->output ? fopen(o->output, "we") : stdout;
+	if (!out) {
+		fprintf(stderr, "tap: cannot write %s: %s\n", o->output, strerror(errno));
+		return CLI_INPUT;
+	}
+	char *config = config_name(o);
+	tap_begin(&t->tap, out, config, &t->book, t->set);
+	struct mqtt_client *c = mqtt_client_new(&conf);
+	int rc = mqtt_client_connect(c, &err);
+	if (rc == SL_OK) rc = receive(t, c, &err);
+	mqtt_client_close(c);
+	mqtt_client_free(c);
+	int code = rc == SL_OK ? CLI_OK : cmd_fail("tap", &err);
+	if (code == CLI_OK && t->tap.count == 0) {
+		fputs("tap: no message came; see that the topics are right, and wait longer with -W\n", stderr);
+		code = CLI_INPUT;
+	} else if (code == CLI_OK)
+		fprintf(stderr, "%zu message%s\n", t->tap.count, t->tap.count == 1 ? "" : "s");
+	if ((out == stdout ? fflush(out) : fclose(out)) != 0 && code == CLI_OK) {
+		fprintf(stderr, "tap: cannot write: %s\n", strerror(errno));
+		code = CLI_SYSTEM;
+	}
+	tap_fini(&t->tap);
+	sl_free(config);
+	sl_err_fini(&err);
+	return code;
+}
+
+static int rules_load(struct tapping *t) {
+	struct conf_report report = CONF_REPORT_INIT;
+	struct sl_err err = SL_ERR_INIT;
+	int code = CLI_OK;
+	if (rule_book_load(&t->book, t->o->file, &report) != SL_OK) {
+		char *text = conf_report_format(&report);
+		fputs(text, stderr);
+		sl_free(text);
+		code = CLI_INPUT;
+	} else if (t->o->rule && rule_book_find(&t->book, t->o->rule, &t->set, &err) != SL_OK)
+		code = cmd_fail("tap", &err);
+	sl_err_fini(&err);
+	conf_report_fini(&report);
+	return code;
+}
+
+int cmd_tap(int argc, char **argv) {
+	struct tap_options o = {.common = CMD_COMMON_DEFAULTS, .count = 10, .wait_s = 60, .qos = 1};
+	struct tapping t = {.o = &o, .book = RULE_BOOK_INIT};
+	struct sigaction act = {.sa_handler = on_signal};
+	int code;
+	signal(SIGPIPE, SIG_IGN);
+	sigaction(SIGINT, &act, NULL);
+	sigaction(SIGTERM, &act, NULL);
+	if (!cli_parse(&command, argc, argv, &o, &code)) {
+		cli_list_fini(&o.topics);
+		return code;
+	}
+	const char *wrong = !o.file                    ? "-c names the configuration"
+			    : !o.rule && !o.topics.len ? "name a rule, or topics with -t"
+						       : NULL;
+	if (wrong) {
+		fprintf(stderr, "tap: %s\nusage: %s\n", wrong, command.usage);
+		code = CLI_USAGE;
+	} else {
+		code = rules_load(&t);
+		if (code == CLI_OK) code = tap_run(&t);
+	}
+	rule_book_fini(&t.book);
+	cli_list_fini(&o.topics);
+	return code;
+}
