@@ -175,6 +175,26 @@ void sql_parse_unexpected(struct sql_parse *p, int found, const struct sql_token
 	sl_buf_fini(&e.text);
 }
 
+/* What word processors and web pages put in the place of other characters. Letters of some languages are as odd, so that
+ * these few are named instead of those that may be in a name. */
+static const char *stray(uint32_t c) {
+	if ((c >= 0x2018 && c <= 0x201f) || c == 0xab || c == 0xbb) return "is a typographic quote; write ' or \"";
+	if (c == 0xa0 || (c >= 0x2000 && c <= 0x200a) || c == 0x202f || c == 0x3000)
+		return "is not the blank it looks like; write a plain one";
+	if ((c >= 0x2010 && c <= 0x2015) || c == 0x2212) return "is a dash; write - for minus";
+	return c == 0x200b || c == 0x2060 || c == 0xfeff ? "is here, which cannot be seen; take it out" : NULL;
+}
+
+static void check_strays(struct sql_front *f, const struct sql_token *token) {
+	size_t n, at = token->at;
+	for (; at < token->end; at += n) {
+		uint32_t c = utf8_decode(slice_from(f->text, at), &n);
+		const char *what = c < 0x80 ? NULL : stray(c);
+		if (what) sql_front_fail(f, (uint32_t)at, SL_ESYNTAX, "U+%04X %s", c, what);
+		if (what) return;
+	}
+}
+
 static void *parser_alloc(size_t n) { return sl_alloc(n); }
 
 static void run(struct sql_parse *p, int first) {
@@ -192,6 +212,10 @@ static void run(struct sql_parse *p, int first) {
 	do {
 		kind = t->lex(&lexer, &token);
 		if (kind < 0) break;
+		char first_char = token.at < f->text.n ? f->text.p[token.at] : '\0';
+		if ((kind == t->name || kind == t->text) && first_char != '\'' && first_char != '"')
+			check_strays(f, &token);
+		if (f->status != SL_OK) break;
 		t->feed(parser, kind, token);
 		p->previous = token;
 		p->previous_kind = kind;

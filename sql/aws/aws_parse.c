@@ -54,6 +54,8 @@ static const char *advice(const struct sql_parse *p, int found, const struct sql
 	if (!word && p->previous_kind == AWS_TK_ID && found == AWS_TK_ID) word = word_advice(p->previous.text);
 	if (word) return word;
 	if (found == AWS_TK_LB && !operand) return "an element of an array is read with get(array, 0), counted from 0";
+	if (found == AWS_TK_DOT && operand) return "a number needs digits before its point, as in 0.5";
+	if (found == AWS_TK_SELECT && operand) return "a nested query stands in brackets: (SELECT ... FROM list)";
 	if (found == AWS_TK_COMMA && p->previous_kind == AWS_TK_TOPIC)
 		return "FROM takes one topic filter in the aws dialect; make a rule for each";
 	if (found == AWS_TK_SET) return "SET stands once, before SELECT: SET @a = ..., @b = ... SELECT ...";
