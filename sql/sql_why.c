@@ -43,23 +43,35 @@ static bool put_element(struct why_build *b, struct sl_buf *out) {
 	return fine;
 }
 
+static bool in_each(const struct why_build *b, const struct sql_field *limit) {
+	return b->element >= 0 && (!limit || field_in(b->s->each.first, limit));
+}
+
+/* Is the name FOREACH's element there? Fields of the same name hide it. */
+static bool is_element(const struct why_build *b, const struct sql_node *n, const struct sql_field *limit) {
+	if (n->kind != SQL_N_NAME || b->dialect != SQL_STANDARD || !in_each(b, limit)) return false;
+	if (field_find(b->s->each.first, limit, NULL, n->name)) return false;
+	const struct sql_field *list = list_field(b->s);
+	return slice_equal(n->name, list->target.n ? list->target.first->key : SL_SLICE_LIT("item"));
+}
+
+/* The column or variable that a name stands for, or NULL. */
+static const struct sql_field *field_of(const struct why_build *b, const struct sql_node *n,
+					const struct sql_field *limit) {
+	const struct sql_statement *s = b->s;
+	bool each = in_each(b, limit);
+	if (n->kind == SQL_N_VARIABLE)
+		return field_find(s->sets.first, limit && field_in(s->sets.first, limit) ? limit : NULL, NULL, n->name);
+	if (n->kind != SQL_N_NAME || b->dialect != SQL_STANDARD || is_element(b, n, limit)) return NULL;
+	const struct sql_field *f = each ? field_find(s->each.first, limit, NULL, n->name) : NULL;
+	return f ? f : field_find(s->fields.first, each ? NULL : limit, list_field(s), n->name);
+}
+
 /* False when it has no text of its own: a place that several columns build. */
 static bool put_name(struct why_build *b, const struct sql_node *n, const struct sql_field *limit, struct sl_buf *out) {
-	const struct sql_statement *s = b->s;
-	const struct sql_field *list = list_field(s), *f = NULL;
-	bool in_each = b->element >= 0 && (!limit || field_in(s->each.first, limit));
-	if (n->kind == SQL_N_VARIABLE) {
-		const struct sql_field *before = limit && field_in(s->sets.first, limit) ? limit : NULL;
-		f = field_find(s->sets.first, before, NULL, n->name);
-		if (!f) return false;
-	} else if (b->dialect == SQL_STANDARD) {
-		if (in_each) f = field_find(s->each.first, limit, NULL, n->name);
-		if (!f && in_each && list->target.n && slice_equal(list->target.first->key, n->name))
-			return put_element(b, out);
-		if (!f && in_each && !list->target.n && slice_equal(n->name, SL_SLICE_LIT("item")))
-			return put_element(b, out);
-		if (!f) f = field_find(s->fields.first, in_each ? NULL : limit, list, n->name);
-	}
+	if (is_element(b, n, limit)) return put_element(b, out);
+	const struct sql_field *f = field_of(b, n, limit);
+	if (!f && n->kind == SQL_N_VARIABLE) return false;
 	if (!f) {
 		sl_buf_append_slice(out, slice_sub(b->text, n->at, n->end - n->at));
 		return true;
@@ -164,12 +176,28 @@ static void value_add(struct why_build *b, const struct sql_node *n, const struc
 	part_steps(b, part_add(b, SQL_WHY_VALUE, n, limit, depth), n);
 }
 
-/* n and the places it is made of. What is behind a nested query has names of its own. */
+static void values_of(struct why_build *b, const struct sql_node *n, const struct sql_field *limit, size_t condition,
+		      uint16_t depth, bool itself);
+
+static void behind_name(struct why_build *b, const struct sql_node *n, const struct sql_field *limit, size_t condition,
+			uint16_t depth) {
+	while (n->kind == SQL_N_MEMBER || n->kind == SQL_N_INDEX) n = n->a;
+	const struct sql_field *f = field_of(b, n, limit);
+	if (f && f->target.n == 1 && b->why->count - condition <= VALUES_MAX)
+		values_of(b, f->expr, f, condition, depth, true);
+}
+
+/* n and the places it is made of; of a name, what it stands for, too: an absent alias tells nothing, the misspelt member
+ * behind it does. What is behind a nested query has names of its own. */
 static void values_of(struct why_build *b, const struct sql_node *n, const struct sql_field *limit, size_t condition,
 		      uint16_t depth, bool itself) {
 	if (!n || n->kind == SQL_N_LITERAL) return;
-	if (itself || is_place(n)) value_add(b, n, limit, condition, depth);
-	if (is_place(n)) return;
+	bool place = is_place(n) || n->kind == SQL_N_VARIABLE;
+	if (itself || place) value_add(b, n, limit, condition, depth);
+	if (place) {
+		behind_name(b, n, limit, condition, depth);
+		return;
+	}
 	values_of(b, n->a, limit, condition, depth, false);
 	values_of(b, n->b, limit, condition, depth, false);
 	values_of(b, n->c, limit, condition, depth, false);
@@ -194,11 +222,12 @@ static void condition_add(struct why_build *b, const struct sql_node *n, const s
 			  uint16_t depth) {
 	size_t condition = b->why->count;
 	part_add(b, SQL_WHY_CONDITION, n, limit, depth);
+	uint16_t below = (uint16_t)(depth + 1);
 	if (is_place(n)) {
 		part_steps(b, &b->why->parts[condition], n);
+		behind_name(b, n, limit, condition, below);
 		return;
 	}
-	uint16_t below = (uint16_t)(depth + 1);
 	if (beside_number(n) && beside_number(n)->kind != SQL_N_LITERAL) {
 		values_of(b, beside_number(n), limit, condition, below, true);
 		b->why->parts[condition + 1].wants_number = true;

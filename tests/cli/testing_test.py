@@ -224,6 +224,16 @@ class Why(Folder):
         self.assertEqual(sum("rules the message out" in line for line in lines), 1)
         self.assertEqual(lines[-1], "RESULT   the rule does not match: WHERE is not met")
 
+    def test_why__goes_behind_names_of_select_and_variables(self):
+        done = self.why("SELECT payload.tmp AS temp FROM 'a' WHERE temp > 80", "--payload", '{"temp":90}')
+        self.assertIn("temp is absent (NULL)\n", done.stdout)
+        self.assertIn("payload.tmp is absent (NULL); there are: temp; did you mean temp?\n", done.stdout)
+        done = self.why("SELECT payload.t AS t, lag(t) AS before, t > before AS up FROM 'a' WHERE up", "--payload", '{"t":1}')
+        self.assertIn("lag(t) is absent (NULL)\n", done.stdout)
+        done = self.why("SET @a = get(x, 0).v, @b = @a + 1 SELECT @a FROM 'a' WHERE @b > 3", "--dialect", "aws",
+                        "--payload", '{"y":1}')
+        self.assertIn("x is absent (Undefined); there are: y; did you mean y?\n", done.stdout)
+
     def test_why__says_where_the_payload_breaks(self):
         done = self.why("SELECT 1 AS x FROM 'a' WHERE payload.t > 1", "--payload", '{"t" 1}')
         self.assertEqual(done.returncode, 1)
