@@ -3,6 +3,7 @@
 
 #include "mem.h"
 #include "rule_book.h"
+#include "schema.h"
 #include "utf8.h"
 
 enum { DESCRIPTION_BYTES_MAX = 4096 };
@@ -229,6 +230,17 @@ static bool is_secret(const char *key) {
 	return false;
 }
 
+/* A URL may hold a password. */
+static json_t *masked_text(const char *text) {
+	static const struct conf_field url = {.name = "url", .type = CONF_STRING, .flags = CONF_SECRET_URL};
+	if (!strstr(text, "://") || strpbrk(text, " \n")) return json_string(text);
+	struct sl_buf out = SL_BUF_INIT;
+	conf_mask(&url, text, &out);
+	json_t *made = json_stringn(out.n ? out.p : "", out.n);
+	sl_buf_fini(&out);
+	return made;
+}
+
 json_t *import_masked(const json_t *tree) {
 	json_t *copy, *value;
 	const char *key;
@@ -241,6 +253,7 @@ json_t *import_masked(const json_t *tree) {
 		}
 		return copy;
 	}
+	if (json_is_string(tree)) return masked_text(json_string_value(tree));
 	if (!json_is_array(tree)) return json_incref((json_t *)(uintptr_t)tree);
 	copy = json_array();
 	json_array_foreach(tree, i, value) json_array_append_new(copy, import_masked(value));

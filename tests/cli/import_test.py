@@ -288,11 +288,13 @@ class Emqx(Folder):
 
     def test_rule__alone_and_old_bridges(self):
         self.write("r.json", {"id": "a b", "sql": 'SELECT * FROM "t"', "actions": ["webhook:w"]})
-        self.write("b.conf", "bridges.webhook.w { url = \"http://h/x\", enable = false }")
+        self.write("b.conf", "bridges.webhook.w { url = \"http://h/x\", u2 = \"amqp://joe:hunter2@h/x\", enable = false }")
         text, rules = self.take("emqx", "r.json", "b.conf")
         self.assertEqual(self.status(rules), {"a b": "needs_mapping"})
         self.assertIn("switched off", text)
         self.assertIn("http://h/x", text)
+        self.assertIn("joe", text)
+        self.assertNotIn("hunter2", text)
 
     def test_comments__nothing_gets_out_of_them(self):
         self.write("e.conf", r'rule_engine.rules { "x y: 1" { sql = "SELECT nosuch(\n\nrules: {}\u2028a: 1\u0085b: 2) FROM" }, ok { sql = "SELECT * FROM \"t\"", actions = ["http:a\nb: c\r\nd: e"] } }')
