@@ -144,8 +144,8 @@ static struct rule *compile(struct rule_load *load, const struct rule_options *o
 		rule_load_failed(load, conf_report_text(load->report, at, &err));
 	}
 	if (warnings.n)
-		log_warn(LOG_RULE, "written for an older version", "rule=%s %s=%s", load->id, option,
-			 sl_buf_cstr(&warnings));
+		log_always(LOG_WARN, LOG_RULE, "worth knowing about a rule", "rule=%s option=%s note=%s", load->id,
+			   option, sl_buf_cstr(&warnings));
 	sl_buf_fini(&warnings);
 	sl_err_fini(&err);
 	sl_free(sql_path);

@@ -3,6 +3,7 @@
 #include "aws_parse.h"
 #include "aws_steps.h"
 #include "aws_unit.h"
+#include "sql_regex.h"
 
 /* What needs a service of AWS, and what to use here. */
 static const struct {
@@ -150,6 +151,28 @@ static bool is_protobuf(const struct sql_node *n) {
 	       slice_equal_nocase(sql_value_text(&n->args->next->value), SL_SLICE_LIT("proto"));
 }
 
+/* A pattern in the rule's text that is none, or that Java would take in another way: no mistake, but nobody means it. */
+static void check_pattern(struct sql_unit *u, const struct sql_node *n) {
+	struct sl_buf *out = u->aws->opts ? u->aws->opts->warnings : NULL;
+	if (!out || strncmp(n->fn->name, "regexp_", 7) != 0 || !is_text(n->args->next)) return;
+	struct sl_slice pattern = sql_value_text(&n->args->next->value);
+	struct sql_regex *re = NULL;
+	struct sl_err err = SL_ERR_INIT;
+	uint32_t line, column;
+	sql_place(u->f->text, n->at, &line, &column);
+	if (sql_regex_new(SQL_REGEX_JAVA, pattern, &re, &err) != SL_OK)
+		sl_buf_printf(out, "%u:%u: %s() is always Undefined: %s\n", line, column, n->fn->name,
+			      sl_err_text(&err));
+	ptrdiff_t open = slice_find_byte(pattern, '['), both = slice_find(pattern, SL_SLICE_LIT("&&"));
+	if (open >= 0 && both > open)
+		sl_buf_printf(out,
+			      "%u:%u: && within [ ] is not Java's intersection here; write (?=[^b])[a-z] for "
+			      "[a-z&&[^b]]\n",
+			      line, column);
+	sql_regex_free(re);
+	sl_err_fini(&err);
+}
+
 struct sql_node *aws_bind_call(struct sql_unit *u, struct sql_node *n) {
 	n->fn = sql_fn_find(SQL_AWS, n->name);
 	if (!n->fn) return unknown(u, n);
@@ -165,6 +188,7 @@ struct sql_node *aws_bind_call(struct sql_unit *u, struct sql_node *n) {
 	uint32_t least, most;
 	sql_fn_arity(n->fn, &least, &most);
 	if (n->n_args < least || n->n_args > most) return undefined(u, n);
+	check_pattern(u, n);
 	if (called(n, "get")) return bind_get(u, n);
 	if (called(n, "sql_version")) return bind_version_call(u, n);
 	if (called(n, "encode") && n->args->kind == SQL_N_STAR) { /* the bytes, whether they are JSON or not */

@@ -51,6 +51,23 @@ class Check(unittest.TestCase):
         run_program("check", "-c", "a.yaml", cwd=folder)
         self.assertEqual([p.name for p in folder.iterdir()], ["a.yaml"])
 
+    def test_check__aws_rules_whose_patterns_mean_something_else_are_told(self):
+        done = self.check("""
+rules:
+  a:
+    dialect: aws
+    sql: SELECT a FROM 't' WHERE regexp_matches(a, '(')
+    actions: [{console: {}}]
+  b:
+    dialect: aws
+    sql: SELECT regexp_substr(a, '[a-z&&[^b]]+') AS x FROM 't'
+    actions: [{console: {}}]
+""")
+        self.assertEqual(done.returncode, 0, done.stderr)
+        self.assertIn("1:25: regexp_matches() is always Undefined: this is no regular expression: missing closing parenthesis",
+                      done.stderr)
+        self.assertIn("1:8: && within [ ] is not Java's intersection here; write (?=[^b])[a-z] for [a-z&&[^b]]", done.stderr)
+
     def test_unknown_key__at_the_top(self):
         self.refused("listeners:", "listners:", 2, 1, "listners", "listeners")
 
