@@ -201,14 +201,16 @@ static void put_answer(struct jwrite *w, struct line *l) {
 	sl_buf_fini(&made);
 }
 
+/* An empty text stands for a line that was too long. */
 static void put_no_case(struct jwrite *w, struct sl_slice text, bool another_value) {
 	struct sl_err err = SL_ERR_INIT;
 	json_error_t why = {.text = ""};
 	json_decref(json_loadb(text.p, text.n, JSON_ALLOW_NUL, &why)); /* read anew for what it says about the place */
 	sl_err_set(&err, SL_EMALFORMED, "the line is not a JSON object: %s",
-		   another_value ? "another value"
-		   : why.text[0] ? why.text
-				 : "it is nested too deep");
+		   text.n == 0     ? "it is longer than 16 MB"
+		   : another_value ? "another value"
+		   : why.text[0]   ? why.text
+				   : "it is nested too deep");
 	put_error(w, &err, "input");
 	sl_err_fini(&err);
 }
@@ -264,7 +266,7 @@ int sql_jsonl_run(FILE *in, FILE *out) {
 	while (line_read(in, &line, &too_long)) {
 		struct sl_slice text = slice_trim(sl_buf_slice(&line));
 		if (text.n == 0) continue;
-		if (too_long) text = SL_SLICE_LIT("(longer than 16 MB)");
+		if (too_long) text = SL_SLICE_EMPTY;
 		sl_buf_clear(&answer);
 		if (!line_answer(members, text, &answer)) code = EXIT_INPUT;
 		if (fwrite(answer.p, 1, answer.n, out) != answer.n) break;

@@ -15,6 +15,10 @@ static struct sql_value flat(struct sql_vm *vm, const struct sql_value *v) {
 	    .kind = SQL_JSON, .is_array = v->kind == SQL_LIST, .n = (uint32_t)text.n, .p = text.p};
 }
 
+static int out_of_range(struct sql_vm *vm, const char *name) {
+	return sql_vm_fail(vm, SL_EINVAL, "%s(): the number is out of a float's range", name);
+}
+
 int sql_aggregate_check(struct sql_vm *vm, enum sql_aggregate_kind kind, struct sql_value *v) {
 	static const char *const names[] = {
 	    [SQL_A_COUNT_ALL] = "count", [SQL_A_COUNT] = "count", [SQL_A_SUM] = "sum",        [SQL_A_AVG] = "avg",
@@ -29,11 +33,13 @@ int sql_aggregate_check(struct sql_vm *vm, enum sql_aggregate_kind kind, struct 
 	case SQL_A_SUM:
 	case SQL_A_AVG:
 		*v = sql_number(*v);
+		if (v->kind == SQL_DOUBLE && !isfinite(v->d)) return out_of_range(vm, names[kind]);
 		if (v->kind == SQL_INT || v->kind == SQL_DOUBLE) return SL_OK;
 		return sql_vm_fail(vm, SL_ETYPE, "%s() takes numbers, this is %s", names[kind], sql_kind_name(v->kind));
 	case SQL_A_MIN:
 	case SQL_A_MAX:
 		*v = sql_number(*v);
+		if (v->kind == SQL_DOUBLE && !isfinite(v->d)) return out_of_range(vm, names[kind]);
 		if (v->kind != SQL_INT && v->kind != SQL_DOUBLE && v->kind != SQL_STRING)
 			return sql_vm_fail(vm, SL_ETYPE, "%s() takes numbers and text, this is %s", names[kind],
 					   sql_kind_name(v->kind));

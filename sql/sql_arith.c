@@ -83,10 +83,7 @@ int sql_negate(struct sql_vm *vm, const struct sql_value *a, struct sql_value *o
 		*out = sql_int(INT64_MIN);
 		return SL_OK;
 	}
-	if (x.kind == SQL_DOUBLE) {
-		*out = sql_double(-x.d);
-		return SL_OK;
-	}
+	if (x.kind == SQL_DOUBLE) return finite_result(vm, SQL_B_SUB, -x.d, out);
 	struct sql_value zero = sql_int(0);
 	if (x.kind == SQL_INT || x.kind == SQL_NULL) return sql_arithmetic(vm, SQL_B_SUB, &zero, &x, out);
 	return sql_vm_fail(vm, SL_ETYPE, "the minus sign needs a number, got %s", sql_kind_name(a->kind));

@@ -32,7 +32,8 @@ static void civil_from_days(int64_t z, struct sql_date *t) {
 
 struct sql_date sql_date_of(int64_t seconds, int64_t nanos) {
 	struct sql_date t = {.nanos = nanos};
-	int64_t days = sql_floor_div(seconds, 86400), rest = seconds - days * 86400;
+	int64_t days = sql_floor_div(seconds, 86400), rest = seconds % 86400;
+	if (rest < 0) rest += 86400;
 	civil_from_days(days, &t);
 	t.hour = (int)(rest / 3600);
 	t.minute = (int)(rest / 60 % 60);

@@ -37,10 +37,19 @@ const struct sql_value *sql_map_find(const struct sql_map *m, struct sl_slice ke
 	return NULL;
 }
 
+/* Members mostly stand at the same place in both. Where they do not each is searched for, which is charged: two objects of
+ * a payload may have their many names in opposite orders. */
+static const struct sql_value *member_of(struct sql_vm *vm, const struct sql_map *m, struct sl_slice key,
+					 uint32_t guess) {
+	if (guess < m->n && slice_equal(m->at[guess].key, key)) return &m->at[guess].value;
+	sql_vm_charge(vm, 1 + m->n / 8);
+	return vm->budget ? sql_map_find(m, key, m->n) : NULL;
+}
+
 static enum sql_order compare_maps(struct sql_vm *vm, const struct sql_map *a, const struct sql_map *b) {
 	if (a->n != b->n) return a->n < b->n ? SQL_LESS : SQL_GREATER;
 	for (uint32_t i = 0; i < a->n; i++) {
-		const struct sql_value *other = sql_map_find(b, a->at[i].key, i);
+		const struct sql_value *other = member_of(vm, b, a->at[i].key, i);
 		if (!other) return SQL_UNLIKE;
 		enum sql_order o = sql_compare(vm, &a->at[i].value, other);
 		if (o != SQL_EQUAL) return o == SQL_ONE_NULL ? SQL_UNLIKE : o;
@@ -104,7 +113,7 @@ static bool same_lists(struct sql_vm *vm, const struct sql_list *a, const struct
 static bool same_maps(struct sql_vm *vm, const struct sql_map *a, const struct sql_map *b) {
 	if (a->n != b->n) return false;
 	for (uint32_t i = 0; i < a->n; i++) {
-		const struct sql_value *other = sql_map_find(b, a->at[i].key, i);
+		const struct sql_value *other = member_of(vm, b, a->at[i].key, i);
 		if (!other || !sql_same(vm, &a->at[i].value, other)) return false;
 	}
 	return true;
@@ -131,11 +140,11 @@ bool sql_same(struct sql_vm *vm, const struct sql_value *a, const struct sql_val
 }
 
 bool sql_same_in(struct sql_vm *vm, const struct sql_value *v, const struct sql_value *list) {
-	struct sql_value l = *list;
-	if (sql_unfold(vm, &l) != SL_OK || l.kind != SQL_LIST) return false;
+	struct sql_value l = *list, x = *v; /* taken apart once, not for each element */
+	if (sql_unfold(vm, &x) != SL_OK || sql_unfold(vm, &l) != SL_OK || l.kind != SQL_LIST) return false;
 	sql_vm_charge(vm, l.list->n);
-	for (uint32_t i = 0; i < l.list->n; i++)
-		if (sql_same(vm, v, &l.list->at[i])) return true;
+	for (uint32_t i = 0; i < l.list->n && vm->budget; i++)
+		if (sql_same(vm, &x, &l.list->at[i])) return true;
 	return false;
 }
 

@@ -195,7 +195,7 @@ static int charge_row(struct sql_vm *vm, const struct sql_value *values, uint32_
 }
 
 static int emit_row(struct sql_vm *vm, const struct sql_value *values, uint32_t n) {
-	int r = charge_row(vm, values, n);
+	int r = vm->budget ? charge_row(vm, values, n) : sql_vm_exhausted(vm);
 	if (r != SL_OK) return r;
 	struct sql_out row = {.names = vm->program->columns, .values = values, .count = n};
 	return vm->on_row(vm->arg, vm, &row);
@@ -435,7 +435,11 @@ enum sql_outcome sql_vm_exec(struct sql_vm *vm, const struct sql_code *code, str
 		CHECK(sql_fn_call(vm, s->site, r + s->a, s->n, DST));
 		NEXT;
 	}
-	OP(REJECT) { return SQL_FILTERED; }
+	OP(REJECT) {
+		/* Comparing stops when the steps are used up; what it said then is no answer. */
+		if (sl_unlikely(vm->budget == 0)) CHECK(sql_vm_exhausted(vm));
+		return SQL_FILTERED;
+	}
 	OP(EACH) {
 		CHECK(begin_each(vm, A));
 		NEXT;

@@ -130,6 +130,7 @@ static bool keys_equal(const struct group *g, struct group_key key) {
 static struct sql_value key_value(struct sql_vm *vm, const struct sql_value *v) {
 	struct sql_value k = sql_number(*v);
 	if (k.kind == SQL_DOUBLE && k.d > -9e15 && k.d < 9e15 && k.d == (double)(int64_t)k.d) k = sql_int((int64_t)k.d);
+	if (k.kind == SQL_DOUBLE && !__builtin_isfinite(k.d)) return *v; /* 1e999 stays as it is written */
 	if (k.kind != SQL_LIST && k.kind != SQL_MAP) return k;
 	struct sl_slice text = sql_text(vm, &k);
 	return (struct sql_value){.kind = SQL_JSON, .is_array = k.kind == SQL_LIST, .n = (uint32_t)text.n, .p = text.p};

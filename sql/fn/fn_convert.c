@@ -80,6 +80,7 @@ static int fn_float2str(struct sql_call *c, const struct sql_value *a, uint32_t 
 	char text[512];
 	if (a[0].kind != SQL_DOUBLE) return sql_call_fail(c, "takes a float, got %s", sql_kind_name(a[0].kind));
 	if (a[1].i < 0 || a[1].i > 60) return sql_call_fail(c, "decimals must be 0 to 60");
+	if (!__builtin_isfinite(a[0].d)) return sql_call_fail(c, "the number is out of range");
 	int len = snprintf(text, sizeof text, "%.*f", (int)a[1].i, a[0].d);
 	if (len <= 0 || (size_t)len >= sizeof text) return sql_call_fail(c, "the number is too long");
 	if (a[1].i > 0)

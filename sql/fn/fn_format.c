@@ -126,6 +126,7 @@ static int put_float(struct sql_call *c, const struct directive *d, struct sql_v
 	if (precision > 100) return sql_call_fail(c, "a precision is at most 100");
 	if (d->letter != 'f' && precision < 2) return sql_call_fail(c, "the precision of ~%c is at least 2", d->letter);
 	double x = sql_to_double(&v);
+	if (!__builtin_isfinite(x)) return sql_call_fail(c, "the number is out of range");
 	int n = d->letter == 'e'   ? write_exponent(text, sizeof text, precision, x)
 		: d->letter == 'g' ? write_general(text, sizeof text, precision, x)
 				   : snprintf(text, sizeof text, "%.*f", precision, x);

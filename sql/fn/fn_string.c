@@ -234,20 +234,23 @@ static int fn_replace(struct sql_call *c, const struct sql_value *a, uint32_t n,
 
 /* ---- lists of parts ---- */
 
-/* Grows by doubling in the arena; what is left behind is small beside the parts. */
+/* Grows by doubling in the arena, within what a run may make. */
 struct parts {
 	struct sql_list list;
 	uint32_t room;
 };
-static void add_part(struct sql_call *c, struct parts *p, struct sl_slice s, bool keep_empty) {
-	if (s.n == 0 && !keep_empty) return;
+static int add_part(struct sql_call *c, struct parts *p, struct sl_slice s, bool keep_empty) {
+	if (s.n == 0 && !keep_empty) return SL_OK;
 	if (p->list.n == p->room) {
 		p->room = p->room ? p->room * 2 : 8;
+		int r = sql_vm_made(c->vm, p->room * sizeof(struct sql_value));
+		if (r != SL_OK) return r;
 		struct sql_value *grown = SL_ARENA_ARRAY(c->arena, struct sql_value, p->room);
 		if (p->list.n) memcpy(grown, p->list.at, p->list.n * sizeof *grown);
 		p->list.at = grown;
 	}
 	p->list.at[p->list.n++] = sql_string(s);
+	return SL_OK;
 }
 static int give_parts(struct sql_call *c, const struct parts *p, struct sql_value *out) {
 	struct sql_list *l = SL_ARENA_NEW(c->arena, struct sql_list);
@@ -268,15 +271,16 @@ static int fn_split(struct sql_call *c, const struct sql_value *a, uint32_t n, s
 					"trailing_notrim");
 	bool keep = option % 2 == 1, once = option >= 2, from_end = option >= 4;
 	struct parts p = {.room = 0};
-	while (sep.n) {
+	int r = SL_OK;
+	while (sep.n && r == SL_OK) {
 		ptrdiff_t at = from_end ? find_last(s, sep) : slice_find(s, sep);
 		if (at < 0) break;
-		add_part(c, &p, slice_sub(s, 0, (size_t)at), keep);
+		r = add_part(c, &p, slice_sub(s, 0, (size_t)at), keep);
 		s = slice_from(s, (size_t)at + sep.n);
 		if (once) break;
 	}
-	add_part(c, &p, s, keep);
-	return give_parts(c, &p, out);
+	if (r == SL_OK) r = add_part(c, &p, s, keep);
+	return r == SL_OK ? give_parts(c, &p, out) : r;
 }
 
 static int fn_tokens(struct sql_call *c, const struct sql_value *a, uint32_t n, struct sql_value *out) {
@@ -285,15 +289,16 @@ static int fn_tokens(struct sql_call *c, const struct sql_value *a, uint32_t n, 
 	if (n == 3 && !crlf) return sql_call_fail(c, "the third argument is 'nocrlf'");
 	struct parts p = {.room = 0};
 	size_t start = 0;
-	for (size_t i = 0, len; i < s.n; i += len) {
+	int r = SL_OK;
+	for (size_t i = 0, len; i < s.n && r == SL_OK; i += len) {
 		struct sl_slice ch = first_char(slice_from(s, i));
 		len = ch.n;
 		if (!one_of(ch, set) && !(crlf && (s.p[i] == '\r' || s.p[i] == '\n'))) continue;
-		add_part(c, &p, slice_sub(s, start, i - start), false);
+		r = add_part(c, &p, slice_sub(s, start, i - start), false);
 		start = i + len;
 	}
-	add_part(c, &p, slice_from(s, start), false);
-	return give_parts(c, &p, out);
+	if (r == SL_OK) r = add_part(c, &p, slice_from(s, start), false);
+	return r == SL_OK ? give_parts(c, &p, out) : r;
 }
 
 /* ---- making text ---- */

@@ -89,9 +89,15 @@ static void fraction(struct sl_buf *b, int64_t nanos, int places) {
 	sl_buf_append(b, text, (size_t)places);
 }
 
+/* What is left of a second. (Not by what the whole seconds make, which may not fit.) */
+static int64_t nanos_of(int64_t ts, int64_t per_second) {
+	int64_t rest = ts % per_second;
+	return (rest < 0 ? rest + per_second : rest) * (1000000000 / per_second);
+}
+
 static int to_rfc3339(struct sql_call *c, int64_t ts, int64_t per_second, struct sql_value *out) {
 	int64_t seconds = sql_floor_div(ts, per_second);
-	struct sql_date t = sql_date_of(seconds, (ts - seconds * per_second) * (1000000000 / per_second));
+	struct sql_date t = sql_date_of(seconds, nanos_of(ts, per_second));
 	struct sl_buf *b = &c->vm->scratch;
 	sl_buf_clear(b);
 	sl_buf_printf(b, "%04lld-%02d-%02dT%02d:%02d:%02d", (long long)t.year, t.month, t.day, t.hour, t.minute,
@@ -121,7 +127,7 @@ static int fn_mongo_date(struct sql_call *c, const struct sql_value *a, uint32_t
 	int r = n == 2 ? unit_of(c, &a[1], &per_second) : SL_OK;
 	if (r != SL_OK) return r;
 	int64_t ts = n ? a[0].i : now(c, per_second), seconds = sql_floor_div(ts, per_second);
-	struct sql_date t = sql_date_of(seconds, (ts - seconds * per_second) * (1000000000 / per_second));
+	struct sql_date t = sql_date_of(seconds, nanos_of(ts, per_second));
 	*out = sql_string(sl_arena_printf(c->arena, "ISODate(%04lld-%02d-%02dT%02d:%02d:%02d.%03dZ)", (long long)t.year,
 					  t.month, t.day, t.hour, t.minute, t.second, (int)(t.nanos / 1000000)));
 	return SL_OK;
@@ -136,9 +142,10 @@ static bool separator(struct sl_slice *s, const char *allowed) {
 static int stamp(struct sql_call *c, const struct sql_date *t, int64_t offset, int64_t per_second,
 		 struct sql_value *out) {
 	int64_t ts;
-	if (__builtin_mul_overflow(sql_date_seconds(t) - offset, per_second, &ts))
+	if (__builtin_mul_overflow(sql_date_seconds(t) - offset, per_second, &ts) ||
+	    __builtin_add_overflow(ts, t->nanos / (1000000000 / per_second), &ts))
 		return sql_call_fail(c, "the time does not fit 64 bits in this unit");
-	*out = sql_int(ts + t->nanos / (1000000000 / per_second));
+	*out = sql_int(ts);
 	return SL_OK;
 }
 
@@ -288,7 +295,7 @@ static int fn_format_date(struct sql_call *c, const struct sql_value *a, uint32_
 	int64_t ts = n == 4 ? a[3].i : now(c, per_second), seconds = sql_floor_div(ts, per_second);
 	if (__builtin_add_overflow(seconds, offset, &local))
 		return sql_call_fail(c, "the time does not fit 64 bits with this offset");
-	struct sql_date t = sql_date_of(local, (ts - seconds * per_second) * (1000000000 / per_second));
+	struct sql_date t = sql_date_of(local, nanos_of(ts, per_second));
 	const struct format *f = format_of(c, &a[2]);
 	struct sl_buf *b = &c->vm->scratch;
 	sl_buf_clear(b);

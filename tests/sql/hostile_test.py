@@ -109,6 +109,59 @@ class Hostile(unittest.TestCase):
         got = answer(select("regex_replace(payload.s, 'a', payload.s)"), json.dumps({"s": "a" * 20000}))
         self.refused(got, "MB", stage="run")
 
+    # ---- comparing and taking apart
+
+    def test_objects__with_opposite_orders_of_names_end_the_run(self):
+        names = [f'"k{i}":{i}' for i in range(20000)]
+        text = '{"a":{' + ",".join(names) + '},"b":{' + ",".join(reversed(names)) + "}}"
+        for condition in ("payload.a = payload.b", "payload.a != payload.b", "payload.a IN (payload.b, 1)"):
+            with self.subTest(condition=condition):
+                self.refused(answer(select(condition), text), "steps", stage="run")
+                self.refused(answer(f"SELECT 1 AS x FROM 't/#' WHERE {condition}", text), "steps", stage="run")
+
+    def test_contains__takes_a_large_object_apart_once(self):
+        text = '{"a":{' + ",".join(f'"k{i}":{i}' for i in range(2000)) + '},"b":[' + ",".join(['{"z":1}'] * 20000) + "]}"
+        self.gives(answer(select("contains(payload.a, payload.b)"), text), False)
+
+    def test_tokens__more_than_a_run_may_make(self):
+        self.refused(answer(select("length(tokens(payload, ','))"), "a," * 4000000), "64 MB", stage="run")
+
+    # ---- numbers out of range
+
+    def test_numbers__beyond_a_float_never_leave_as_infinity(self):
+        text = '{"x":1e999}'
+        for call in ("-payload.x", "payload.x + 1", "float2str(payload.x, 2)", "sprintf('~f', payload.x)", "abs(payload.x)",
+                     "sprintf('~g', payload.x)", "float(payload.x)", "int(payload.x)", "round(payload.x)"):
+            with self.subTest(call=call):
+                self.assertIn("error", answer(select(call), text))
+        for call in ("sum(payload.x)", "avg(payload.x)", "min(payload.x)", "max(payload.x)"):
+            with self.subTest(call=call):
+                sql = f"SELECT {call} AS x FROM 't/#' GROUP BY tumbling('1s')"
+                self.refused(answer(sql, text), "range", stage="run")
+        grouped = answer("SELECT payload.x AS x, count(*) AS n FROM 't/#' GROUP BY x, tumbling('1s')", text)
+        self.assertEqual(grouped["rows"], [{"x": float("inf"), "n": 1}])  # 1e999, as Python reads it
+
+    def test_times__at_the_ends_of_int64(self):
+        for unit in ("second", "millisecond", "microsecond", "nanosecond"):
+            for ts in ("-9223372036854775808", "9223372036854775807"):
+                with self.subTest(unit=unit, ts=ts):
+                    for call in (f"unix_ts_to_rfc3339({ts}, '{unit}')", f"format_date('{unit}', 'Z', '%Y %N', {ts})",
+                                 f"mongo_date({ts}, '{unit}')"):
+                        self.assertTrue({"rows", "error"} & answer(select(call)).keys())
+
+        last = "2262-04-11T23:47:16.{}Z"
+        self.gives(answer(select(f"rfc3339_to_unix_ts('{last.format(854775807)}', 'nanosecond')")), 9223372036854775807)
+        for call in (f"rfc3339_to_unix_ts('{last.format(854775808)}', 'nanosecond')",
+                     "date_to_unix_ts('nanosecond', '%Y-%m-%d %H:%M:%S.%N', '2262-04-11 23:47:16.999999999')"):
+            self.refused(answer(select(call)), "64 bits")
+
+    def test_line__that_is_too_long_is_told(self):
+        line = json.dumps({"sql": select("payload"), "payload": "a" * (17 << 20)})
+        done = subprocess.run([BIN, "sql", "--jsonl"], input=line.encode(), capture_output=True, timeout=TIMEOUT_S,
+                              env=sanitizer_env(), check=False)
+        self.assertEqual(done.returncode, 1)
+        self.refused(json.loads(done.stdout), "longer than 16 MB", stage="input")
+
     # ---- jq
 
     def test_jq__endless_programs_are_ended(self):
