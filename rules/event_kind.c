@@ -51,12 +51,18 @@ struct sl_slice event_filter(struct sl_slice from) {
 
 void event_kinds_unknown(struct sl_slice from, struct sl_err *err) {
 	const char *topics[EVENT_AWS_FIRST];
+	for (int k = 1; k < EVENT_AWS_FIRST; k++) {
+		topics[k - 1] = kinds[k].topic;
+		if (!slice_equal_str(from, kinds[k].name)) continue;
+		sl_err_set(err, SL_ENOTFOUND, "there is no event '%.*s'; FROM and tools call it %s", SL_SLICE_ARG(from),
+			   kinds[k].topic);
+		return;
+	}
 	for (size_t i = 0; i < SL_ARRAY_LEN(elsewhere); i++) {
 		if (!slice_starts_with(from, slice_from_str(elsewhere[i].from))) continue;
 		sl_err_set(err, SL_EUNSUPPORTED, "'%.*s': %s", SL_SLICE_ARG(from), elsewhere[i].instead);
 		return;
 	}
-	for (int k = 1; k < EVENT_AWS_FIRST; k++) topics[k - 1] = kinds[k].topic;
 	const char *near = slice_nearest(from, topics, EVENT_AWS_FIRST - 1);
 	sl_err_set(err, SL_ENOTFOUND, "there is no event '%.*s'%s%s", SL_SLICE_ARG(from),
 		   near ? "; did you mean " : "; the events are listed in rules/reference.md", near ? near : "");

@@ -16,6 +16,9 @@
 #include "rules.h"
 #include "ruleset.h"
 
+/* Times of messages end with the year 9999, so that sums of them are numbers. In ms since 1970. */
+#define RULE_TRY_TIME_MAX INT64_C(253402300799999)
+
 enum rule_try_outcome {
 	RULE_TRY_ROWS,     /* it ran; rows may be none */
 	RULE_TRY_NO_TOPIC, /* FROM said no */

@@ -75,7 +75,7 @@ static int run_one(struct sql_args *a, struct ruleset *set) {
 	struct try_event made;
 	if (try_case_begin(&a->c, &made, &err) != SL_OK) {
 		fprintf(stderr, "sluice sql: %s%s\n", sl_err_text(&err),
-			a->c.event.n || a->c.columns.n ? "" : "; give the message's topic with --topic");
+			a->c.event.n || topic_name_valid(a->c.topic) ? "" : "; give the message's topic with --topic");
 		sl_err_fini(&err);
 		try_event_fini(&made);
 		return EXIT_USAGE;

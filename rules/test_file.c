@@ -3,6 +3,7 @@
 
 #include "event_kind.h"
 #include "mem.h"
+#include "rule_try.h"
 #include "schema.h"
 #include "schema_doc.h"
 #include "sql_base64.h"
@@ -112,6 +113,7 @@ static const struct conf_field message_fields[] = {
      .at = offsetof(struct rule_test_message, timestamp),
      .def = "-1",
      .min = -1,
+     .max = RULE_TRY_TIME_MAX,
      .doc = "When it arrives, in ms since 1970. -1: when the one before it did; the first at 1767225600000, the "
 	    "beginning of 2026."},
     {.name = "after",

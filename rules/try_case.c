@@ -38,6 +38,9 @@ int try_case_compile(const struct try_case *c, struct rule **out, struct sl_err 
 
 int try_case_begin(struct try_case *c, struct try_event *e, struct sl_err *err) {
 	*e = (struct try_event){.kind = 0};
+	if (c->timestamp > RULE_TRY_TIME_MAX)
+		return sl_err_set(err, SL_EINVAL, "the timestamp %lld is behind the year 9999; it is in ms since 1970",
+				  (long long)c->timestamp);
 	if (c->event.n == 0 && event_from(c->topic)) c->event = c->topic;
 	if (c->event.n) {
 		c->topic = c->event;

@@ -206,6 +206,20 @@ class Why(Folder):
     def why(self, sql, *options):
         return run_program("sql", "--why", sql, *options)
 
+    def test_times__end_with_the_year_9999(self):
+        sql = "SELECT count(*) AS n FROM 'a' GROUP BY hopping('10s','5s')"
+        for late in ("253402300800000", "9223372036854775807"):
+            done = self.why(sql, "--timestamp", late, "--payload", "{}")
+            self.assertEqual(done.returncode, 2)
+            self.assertIn(f"the timestamp {late} is behind the year 9999; it is in ms since 1970\n", done.stderr)
+        done = self.why(sql, "--timestamp", "253402300799999", "--payload", "{}")
+        self.assertEqual(done.returncode, 0, done.stderr)
+        path = self.write("late_test.yaml", "rules: {r: {sql: SELECT 1 AS x FROM 'a'}}\ntests:\n  - name: late\n    messages: "
+                          "[{topic: a, timestamp: 9223372036854775807}, {topic: a, after: 1d}]\n    expect: {match: true}\n")
+        done = run_program("test", path)
+        self.assertEqual(done.returncode, 1)
+        self.assertIn("late_test.yaml:4:38: tests[0].messages[0].timestamp: 9223372036854775807 is out of range", done.stdout + done.stderr)
+
     def test_why__names_the_level_that_differs(self):
         done = self.why("SELECT 1 AS x FROM 'a/+/c', 'b/#', 'a/b'", "--topic", "a/b/d")
         self.assertIn("'a/+/c' does not cover 'a/b/d': level 3 is 'd', not 'c'", done.stdout)

@@ -363,6 +363,10 @@ class Tester(unittest.TestCase):
         done = self.run_sql("SELECT payload.x AS x FROM '$events/message/dropped'", "--columns", '{"payload":"{\\"x\\":4}"}')
         self.assertEqual(done.stdout, '{"x":4}\n', done.stderr)
 
+    def test_event__by_the_name_in_its_column_is_told_what_it_is_called(self):
+        done = run_program("sql", 'SELECT 1 AS x FROM "$events/client/connected"', "--event", "client.connected")
+        self.assertIn("there is no event 'client.connected'; FROM and tools call it $events/client/connected", done.stderr)
+
     def test_event__a_wrong_column_or_event_is_refused(self):
         done = self.run_sql("SELECT 1 AS x FROM '$events/#'", "--event", "$events/client/connected", "--columns", '{"reson":1}')
         self.assertEqual(done.returncode, 2)
