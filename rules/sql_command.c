@@ -4,6 +4,7 @@
 #include "mem.h"
 #include "rule_book.h"
 #include "sql_command_int.h"
+#include "sql_window.h"
 #include "topic.h"
 #include "why.h"
 
@@ -39,13 +40,25 @@ static void say_why(const struct try_case *c, const struct sql_program *program,
 	sl_buf_fini(&text);
 }
 
+/* A message that matches and gives nothing. */
+static void say_no_row(const struct sql_args *a, const struct sql_program *program) {
+	bool having = sql_program_window(program) != NULL;
+	if (a->why)
+		puts(having ? "it matches, and gives no row: HAVING is not met, with this message alone"
+			    : "it matches, and gives no row");
+	else if (having)
+		fputs("sluice sql: the rule matches, and gives no row: HAVING is not met, with this message alone\n",
+		      stderr);
+}
+
 static int say_result(const struct sql_args *a, const struct sql_program *program, const struct rule_try_result *r) {
 	size_t filters;
 	FILE *to = a->why ? stdout : stderr;
 	if (a->why) fputs("RESULT   ", stdout);
 	switch (r->outcome) {
 	case RULE_TRY_ROWS:
-		if (a->why) puts(r->rows.n ? "it matches:" : "it matches, and gives no row");
+		if (a->why && r->rows.n) puts("it matches:");
+		if (!r->rows.n) say_no_row(a, program);
 		if (r->rows.n) fwrite(r->rows.p, 1, r->rows.n, stdout);
 		if (a->actions && r->actions.n) fwrite(r->actions.p, 1, r->actions.n, stdout);
 		break;

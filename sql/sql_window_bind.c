@@ -164,9 +164,10 @@ static int64_t length_of(struct splitter *x, const struct sql_node *n) {
 	int64_t ms = 0;
 	bool text = n->kind == SQL_N_LITERAL && n->value.kind == SQL_STRING;
 	if (!text || sql_duration(sql_value_text(&n->value), &ms) != SL_OK || ms < SQL_WINDOW_LEAST_MS)
-		sql_front_fail(x->u->f, n->at, SL_EINVAL,
-			       "a window's length is text such as '10s', '1m' or '500ms', at least '%dms'",
-			       SQL_WINDOW_LEAST_MS);
+		sql_front_fail(
+		    x->u->f, n->at, SL_EINVAL,
+		    "a window's length is text with ms, s, m, h or d, such as '10s' or '1m', at least '%dms'",
+		    SQL_WINDOW_LEAST_MS);
 	return ms;
 }
 

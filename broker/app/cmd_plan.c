@@ -51,7 +51,8 @@ static const struct cli_command command = {
     .usage = "sluice plan -c FILE [--apply] [options]",
     .summary =
 	"Says what a configuration would change in the running broker: connectors and rules that are new (+), changed "
-	"(~)\nor gone (-). Exit code: 0 nothing would change or all is applied, 2 there are changes, 1 an error.",
+	"(~)\nor gone (-).",
+    .exits = "0 nothing would change or all is applied, 2 there are changes, 1 an error.",
     .options = options,
     .options_len = SL_ARRAY_LEN(options),
 };

@@ -55,6 +55,7 @@ static const struct cli_command command = {
 	"Gives rows that were given up (dead letters) back to their actions, with the broker running or stopped. A "
 	"running broker\ntakes them within a second, another at its next start. Rows that do not fit their action any "
 	"more stay where they are.",
+    .exits = "0 all went well, 1 the configuration is wrong or rows could not be given back, 2 wrong use.",
     .options = options,
     .options_len = SL_ARRAY_LEN(options),
     .word = 'a',

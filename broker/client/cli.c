@@ -50,8 +50,9 @@ static void print_help(const struct cli_command *cmd, void *out) {
 	for (size_t i = 0; i < cmd->options_len; i++) print_option(&cmd->options[i], place(&cmd->options[i], out));
 	print_option(&help_option, NULL);
 	if (cmd->examples) printf("\n%s", cmd->examples);
-	printf("\nExit code: 0 all went well, 1 the broker refused something or messages are missing, 2 wrong use,\n"
-	       "3 no connection, or it was lost.\n");
+	printf("\nExit code: %s\n", cmd->exits ? cmd->exits
+					       : "0 all went well, 1 the broker refused something or messages are "
+						 "missing, 2 wrong use,\n3 no connection, or it was lost.");
 }
 
 /* --- parsing ------------------------------------------------------------------------------------------------- */

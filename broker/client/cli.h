@@ -40,6 +40,7 @@ struct cli_command {
 	size_t options_len;
 	char word;            /* the letter of the option that a bare word stands for; 0: none */
 	const char *examples; /* lines, may be NULL */
+	const char *exits;    /* the exit codes, in a sentence; NULL: those of a client */
 };
 
 /* Exit codes of every command. */

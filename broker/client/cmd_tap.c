@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "clock.h"
 #include "cmd_common.h"
@@ -69,7 +70,7 @@ static const struct cli_option options[] = {
      .type = CLI_TEXT,
      .at = AT(output),
      .value = "FILE",
-     .doc = "the test file to write; standard output when none is named"},
+     .doc = "the test file to write, which must not be there yet; standard output when none is named"},
     CMD_COMMON_OPTIONS(struct tap_options),
 };
 static const struct cli_command command = {
@@ -195,7 +196,7 @@ static int tap_run(struct tapping *t) {
 					.window = 1,
 					.on_message = on_message,
 					.arg = t};
-	FILE *out = o->output ? fopen(o->output, "we") : stdout;
+	FILE *out = o->output ? fopen(o->output, "wxe") : stdout; /* cases that are there may be somebody's work */
 	if (!out) {
 		fprintf(stderr, "tap: cannot write %s: %s\n", o->output, strerror(errno));
 		return CLI_INPUT;
@@ -217,6 +218,7 @@ static int tap_run(struct tapping *t) {
 		fprintf(stderr, "tap: cannot write: %s\n", strerror(errno));
 		code = CLI_SYSTEM;
 	}
+	if (o->output && t->tap.count == 0) (void)unlink(o->output); /* a list without cases is no test file */
 	tap_fini(&t->tap);
 	sl_free(config);
 	sl_err_fini(&err);

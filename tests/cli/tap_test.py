@@ -93,6 +93,15 @@ class Tap(unittest.TestCase):
             self.assertIn("name a rule", tap())
             self.assertIn("no message came", tap("hot", "-W", "1"))
 
+    def test_tap__writes_over_no_file_and_leaves_no_empty_one(self):
+        with Broker({"rules": RULES}, folder=self.folder) as broker:
+            command = ["tap", "-c", str(broker.config_path), "-p", str(broker.port), "hot", "-W", "1", "-o", str(self.cases)]
+            self.assertIn("no message came", run_program(*command).stderr)
+            self.assertFalse(self.cases.exists())
+            self.cases.write_text("mine")
+            self.assertIn("File exists", run_program(*command).stderr)
+            self.assertEqual(self.cases.read_text(), "mine")
+
 
 if __name__ == "__main__":
     unittest.main()

@@ -248,6 +248,11 @@ class Why(Folder):
                         "--payload", '{"y":1}')
         self.assertIn("x is absent (Undefined); there are: y; did you mean y?\n", done.stdout)
 
+    def test_why__having_sees_one_message(self):
+        sql = "SELECT count(*) AS n FROM 'a' GROUP BY tumbling('1s') HAVING n > 1"
+        self.assertIn("gives no row: HAVING is not met, with this message alone\n", self.why(sql).stdout)
+        self.assertIn("HAVING is not met", run_program("sql", sql).stderr)
+
     def test_why__says_where_the_payload_breaks(self):
         done = self.why("SELECT 1 AS x FROM 'a' WHERE payload.t > 1", "--payload", '{"t" 1}')
         self.assertEqual(done.returncode, 1)
