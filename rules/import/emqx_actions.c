@@ -215,14 +215,11 @@ static void copy_scalar(const json_t *from, const char *name, json_t *into, cons
 /* A connector of ours for the folder; the same folder gets the same one. */
 static const char *file_connector(struct emqx *e, const char *name, const char *folder) {
 	if (!*name || strlen(name) > CONNECTOR_NAME_BYTES_MAX) name = "files";
-	const char *made = name;
-	for (int n = 2;; n++) {
-		json_t *there = json_object_get(e->imp->connectors, made);
-		if (!there) break;
-		const char *dir = json_string_value(json_object_get(there, "dir"));
-		if (dir && strcmp(dir, folder) == 0) return made;
-		made = import_printf(e->imp, "%s_%d", name, n);
-	}
+	json_t *there = json_object_get(e->imp->connectors, name);
+	const char *dir = json_string_value(json_object_get(there, "dir")), *made = name;
+	if (dir && strcmp(dir, folder) == 0) return name;
+	for (size_t n = json_object_size(e->imp->connectors); json_object_get(e->imp->connectors, made); n++)
+		made = import_printf(e->imp, "%s_%zu", name, n + 1);
 	json_object_set_new(e->imp->connectors, made, json_pack("{s:s, s:s}", "type", "file", "dir", folder));
 	return made;
 }

@@ -105,8 +105,14 @@ static struct import_rule *rule_keep(struct import *imp, const struct import_rul
 				  .sql_version = import_text(imp, from->sql_version),
 				  .dialect = from->dialect,
 				  .enabled = from->enabled};
-	for (int n = 2; json_object_get(imp->ids, r->id); n++) r->id = import_printf(imp, "%s_%d", from->id, n);
-	json_object_set_new(imp->ids, r->id, json_true());
+	json_t *taken = json_object_get(imp->ids, r->id);
+	if (taken) {
+		json_int_t n = json_integer_value(taken);
+		do r->id = import_printf(imp, "%s_%lld", from->id, (long long)n++);
+		while (json_object_get(imp->ids, r->id));
+		json_object_set_new(imp->ids, from->id, json_integer(n));
+	}
+	json_object_set_new(imp->ids, r->id, json_integer(2));
 	if (strcmp(r->id, from->id) != 0)
 		import_note(imp, r, IMPORT_MAPPING, "name",
 			    "there are several rules '%s'; this one is called '%s' here", from->id, r->id);
@@ -207,7 +213,7 @@ void import_action_add(struct import *imp, struct import_rule *rule, const struc
 	const char *what = import_printf(imp, "action %s", a->name);
 	if (!rule->compiled) return;
 	if (!a->ours) {
-		import_note(imp, rule, IMPORT_MAPPING, what, "%s", a->advice);
+		note_add(imp, rule, IMPORT_MAPPING, what, a->advice)->at_action = true;
 		return;
 	}
 	struct sl_err err = SL_ERR_INIT;

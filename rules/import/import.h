@@ -30,6 +30,7 @@ struct import_note {
 	const char *what;      /* "sql", "action pgsql:store", "description" */
 	const char *text;      /* one sentence, with what to do */
 	uint32_t line, column; /* within the SQL or the template; 0: none */
+	bool at_action;        /* the configuration says it beside the action */
 };
 
 struct import_action {
@@ -55,7 +56,7 @@ struct import {
 	const char *source; /* "AWS IoT Core", "EMQX" */
 	struct sl_arena arena;
 	json_t *connectors; /* of ours */
-	json_t *ids;        /* a set */
+	json_t *ids;        /* those taken: id -> the next number to put behind it */
 	struct import_rule **rules;
 	size_t rule_count, rule_cap;
 	struct import_rule file_notes; /* what concerns no rule: only its notes are used */

@@ -60,17 +60,11 @@ static void write_actions(const struct import *imp, const struct import_rule *r,
 	}
 }
 
-static bool said_at_action(const struct import_rule *r, const struct import_note *n) {
-	for (size_t i = 0; n->status == IMPORT_MAPPING && i < r->action_count; i++)
-		if (r->actions[i].advice && strcmp(r->actions[i].advice, n->text) == 0) return true;
-	return false;
-}
-
 /* But for what is said beside each action. */
 static void comment_notes(const struct import_rule *r, struct sl_buf *out, int indent) {
 	for (size_t i = 0; i < r->note_count; i++) {
 		const struct import_note *n = &r->notes[i];
-		if (said_at_action(r, n)) continue;
+		if (n->at_action) continue;
 		struct sl_buf text = SL_BUF_INIT;
 		sl_buf_printf(&text, "%s: ", n->what);
 		if (n->line) sl_buf_printf(&text, "%u:%u: ", n->line, n->column);
