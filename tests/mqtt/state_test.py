@@ -105,6 +105,33 @@ class State(unittest.TestCase):
         self.assertEqual((changes["failed"], changes["produced"]), (0, 6000))
         self.assertRegex(text, r"\nsluice_state_evicted_total [1-9]")
 
+    def test_memory__by_key_on_all_workers_until_the_sql_changes(self):
+        sql = ("SELECT payload.k AS k, payload.v AS v, lag(payload.v, payload.k, 'none') AS before,"
+               " changed(payload.v, payload.k) AS c, last_value(payload.v, payload.k) AS l FROM 'in'")
+        other = {"sql": "SELECT * FROM 'x'"}
+        broker = self.broker({"r": to_file(sql)}, node={"workers": 2})
+        clients = [self.client(broker, f"c{i}") for i in range(3)]  # on both workers
+        for i, payload in enumerate([{"k": "a", "v": 1}, {"k": "b", "v": 5}, {"k": "a", "v": 1}, {"k": "a"},
+                                     {"k": "a", "v": 2}, {"k": "b", "v": 5}]):
+            self.publish_all(clients[i % 3], "in", [payload])
+        broker.write_config({"rules": {"r": to_file(sql), "other": other}})
+        broker.reload()
+        wait_until(lambda: len(broker.status()["rules"]) == 2)
+        self.publish_all(clients[0], "in", [{"k": "a", "v": 2}])
+        broker.write_config({"rules": {"r": to_file(sql.replace(" FROM", ", 1 AS one FROM")), "other": other}})
+        broker.reload()
+        wait_until(lambda: "1 AS one" in json.dumps(broker.status()["rules"]))
+        self.publish_all(clients[0], "in", [{"k": "a", "v": 2}])
+        broker.stop()
+        broker.start()
+        self.publish_all(self.client(broker, "c0"), "in", [{"k": "a", "v": 2}])
+        broker.stop()
+        rows = {k: [(r["v"], r["before"], r["c"], r["l"]) for r in lines_of(self.out / "rows.jsonl") if r["k"] == k]
+                for k in "ab"}
+        self.assertEqual(rows["b"], [(5, "none", True, 5), (5, 5, False, 5)])
+        self.assertEqual(rows["a"], [(1, "none", True, 1), (1, 1, False, 1), (None, 1, False, 1), (2, "none", True, 2),
+                                     (2, 2, False, 2), (2, "none", True, 2), (2, "none", True, 2)])
+
     def test_memory__a_dictionary_goes_with_its_connection_and_the_store_stays(self):
         sql = "SELECT proc_dict_put('k', payload.v) AS d, kv_store_get('k') AS s, kv_store_put('k', payload.v) AS p FROM 'in'"
         with self.broker({"r": to_file(sql)}) as broker:
