@@ -36,7 +36,7 @@ static void out_of_time(int sig) {
 	_exit(JQ_EXIT_TIME);
 }
 
-static void bound(int what, rlim_t most) {
+static void bound(__rlimit_resource_t what, rlim_t most) {
 	struct rlimit r = {.rlim_cur = most, .rlim_max = most};
 	(void)setrlimit(what, &r);
 }
