@@ -68,21 +68,44 @@ static void put_field(struct sl_buf *b, const struct directive *d, struct sl_sli
 	for (int64_t i = have; d->left && i < d->width; i++) sl_buf_put(b, d->fill);
 }
 
-/* Erlang's way to show a value: text in <<"...">>, or for ~w byte by byte. */
-static void show(const struct sql_value *v, bool bytes, struct sl_buf *out) {
-	if (v->kind == SQL_NULL) {
+/* Erlang's way to show a text: <<"...">>, or for ~w byte by byte. */
+static void show_text(struct sl_slice s, bool bytes, struct sl_buf *out) {
+	sl_buf_append_str(out, bytes ? "<<" : "<<\"");
+	if (!bytes) sl_buf_append_slice(out, s);
+	for (size_t i = 0; bytes && i < s.n; i++) sl_buf_printf(out, i ? ",%u" : "%u", (uint8_t)s.p[i]);
+	sl_buf_append_str(out, bytes ? ">>" : "\">>");
+}
+
+/* And a value: [1,<<"a">>], #{<<"k">> => 1}. */
+static int show(struct sql_vm *vm, struct sql_value v, bool bytes, struct sl_buf *out) {
+	int r = sql_unfold(vm, &v);
+	if (r == SL_OK && out->n > SQL_TEXT_MAX)
+		r = sql_vm_fail(vm, SL_ELIMIT, "a text would exceed %d MB", SQL_TEXT_MAX >> 20);
+	if (r != SL_OK) return r;
+	if (v.kind == SQL_NULL) {
 		sl_buf_append_str(out, "undefined");
-	} else if (sql_is_text(v) && bytes) {
-		sl_buf_append_str(out, "<<");
-		for (uint32_t i = 0; i < v->n; i++) sl_buf_printf(out, i ? ",%u" : "%u", (uint8_t)v->p[i]);
-		sl_buf_append_str(out, ">>");
-	} else if (sql_is_text(v)) {
-		sl_buf_append_str(out, "<<\"");
-		sql_value_to_text(v, out);
-		sl_buf_append_str(out, "\">>");
+	} else if (sql_is_text(&v)) {
+		show_text(sql_value_text(&v), bytes, out);
+	} else if (v.kind == SQL_LIST) {
+		sl_buf_put(out, '[');
+		for (uint32_t i = 0; r == SL_OK && i < v.list->n; i++) {
+			if (i) sl_buf_put(out, ',');
+			r = show(vm, v.list->at[i], bytes, out);
+		}
+		sl_buf_put(out, ']');
+	} else if (v.kind == SQL_MAP) {
+		sl_buf_append_str(out, "#{");
+		for (uint32_t i = 0; r == SL_OK && i < v.map->n; i++) {
+			if (i) sl_buf_put(out, ',');
+			show_text(v.map->at[i].key, bytes, out);
+			sl_buf_append_str(out, " => ");
+			r = show(vm, v.map->at[i].value, bytes, out);
+		}
+		sl_buf_put(out, '}');
 	} else {
-		sql_value_json(v, out);
+		sql_value_json(&v, out);
 	}
+	return r;
 }
 
 static int put_integer(struct sql_call *c, const struct directive *d, struct sql_value v, struct sl_buf *b) {
@@ -137,6 +160,7 @@ static int put_float(struct sql_call *c, const struct directive *d, struct sql_v
 static int put_argument(struct sql_call *c, const struct directive *d, const struct sql_value *v, struct sl_buf *b) {
 	char bytes[4];
 	struct sl_buf shown = SL_BUF_INIT;
+	int r = SL_OK;
 	switch (d->letter) {
 	case 'i': return SL_OK;
 	case 'b':
@@ -150,7 +174,7 @@ static int put_argument(struct sql_call *c, const struct directive *d, const str
 		sql_value_to_text(v, &shown);
 		break;
 	case 'p':
-	case 'w': show(v, d->letter == 'w', &shown); break;
+	case 'w': r = show(c->vm, *v, d->letter == 'w', &shown); break;
 	case 'c':
 		if (v->kind != SQL_INT || v->i < 0 || v->i > 0x10ffff)
 			return sql_call_fail(c, "~c needs the number of a character");
@@ -158,9 +182,9 @@ static int put_argument(struct sql_call *c, const struct directive *d, const str
 		break;
 	default: return sql_call_fail(c, "there is no directive ~%c", d->letter);
 	}
-	put_field(b, d, sl_buf_slice(&shown));
+	if (r == SL_OK) put_field(b, d, sl_buf_slice(&shown));
 	sl_buf_fini(&shown);
-	return SL_OK;
+	return r;
 }
 
 /* A format, taken apart: when the rule is made for one that stands there, else for the call. */
