@@ -145,7 +145,7 @@ static void republish_load(struct rule_load *load, const json_t *tree, const cha
 	    load, conf_apply(republish_action_fields, tree, (struct conf_at){load->doc, path}, &options, load->report));
 	const struct republish_options *o = &options.republish;
 	r->topic = republish_template(load, inner, "topic", o->topic, SQL_TO_TOPIC);
-	r->payload = republish_template(load, inner, "payload", o->payload, SQL_TO_TEXT);
+	r->payload = republish_template(load, inner, "payload", o->payload, SQL_TO_BYTES);
 	r->qos = republish_template(load, inner, "qos", o->qos, SQL_TO_VALUE);
 	r->retain = republish_template(load, inner, "retain", o->retain, SQL_TO_VALUE);
 	r->content_type = republish_template(load, inner, "content_type", o->content_type, SQL_TO_TEXT);

@@ -115,6 +115,7 @@ struct sql_out {
 	const struct sl_slice *names;
 	const struct sql_value *values;
 	size_t count;
+	bool raw; /* the one value is no JSON: a payload passed on as it came, or nothing */
 };
 /* Returns 0 to go on, or a negative status that ends the run as SQL_FAILED with the text set by sql_vm_fail(). */
 typedef int (*sql_row_fn)(void *arg, struct sql_vm *vm, const struct sql_out *row);
@@ -132,6 +133,7 @@ void sql_out_json(const struct sql_out *row, struct sl_buf *out);
 enum sql_target {
 	SQL_TO_VALUE, /* "${t}" alone keeps its kind (SQL parameter, column); with text around it is text */
 	SQL_TO_TEXT,  /* always text */
+	SQL_TO_BYTES, /* the same for what carries bytes: "${.}" of a row that is no JSON (raw) is its bytes */
 	SQL_TO_JSON,  /* JSON text: "${.}" is the row, "${x}" the value as JSON; text around is kept as it is */
 	SQL_TO_TOPIC  /* an MQTT topic: a value with '+', '#' or U+0000 fails the row; NULL fails the row */
 };

@@ -67,6 +67,9 @@ static int add_expression(struct sql_template *t, struct sql_program *p, size_t 
 	if (f.status == SL_OK) sql_emit_template(&u, n, &t->arena, &part->code);
 	sql_vm_free(u.vm);
 	part->code.text = t->text;
+	if (f.status == SL_OK && n->kind == SQL_N_OUTPUT) part->plain = TEMPLATE_OUTPUT;
+	if (f.status == SL_OK && n->kind == SQL_N_COLUMN) part->plain = TEMPLATE_COLUMN;
+	if (part->plain) part->column = n->index;
 	if (part->code.n_registers > p->template_registers) p->template_registers = part->code.n_registers;
 	return f.status;
 }
@@ -174,6 +177,14 @@ static int append_value(struct sql_vm *vm, const struct sql_template *t, const s
 
 static int run_part(struct sql_vm *vm, const struct sql_template *t, const struct sql_template_part *part,
 		    struct sql_value *out) {
+	if (part->plain == TEMPLATE_OUTPUT) {
+		*out = part->column < vm->row->count ? vm->row->values[part->column] : sql_null();
+		return SL_OK;
+	}
+	if (part->plain == TEMPLATE_COLUMN) {
+		*out = t->program->source->get(vm->in->event, part->column, &vm->arena);
+		return SL_OK;
+	}
 	struct sql_value *registers = vm->registers + t->program->code.n_registers;
 	if (sql_vm_exec(vm, &part->code, registers, 0, out) == SQL_PRODUCED) return SL_OK;
 	return vm->err.status;
@@ -187,7 +198,10 @@ static int join(struct sql_vm *vm, const struct sql_template *t, const struct sq
 			continue;
 		}
 		if (part->whole_row) {
-			sql_out_json(row, out);
+			if (row->raw && t->target == SQL_TO_BYTES)
+				sl_buf_append_slice(out, sql_value_text(&row->values[0]));
+			else
+				sql_out_json(row, out);
 			continue;
 		}
 		struct sql_value v;
@@ -207,6 +221,10 @@ int sql_template_eval(struct sql_vm *vm, const struct sql_template *t, const str
 		return SL_OK;
 	}
 	if (only && !only->whole_row && t->target == SQL_TO_VALUE) return run_part(vm, t, only, out);
+	if (only && only->plain && t->target == SQL_TO_TEXT) { /* text as it stands */
+		(void)run_part(vm, t, only, out);
+		if (out->kind == SQL_STRING && out->n <= SQL_TEXT_MAX) return SL_OK;
+	}
 	/* Parts may use vm->scratch, so the text grows in a buffer of its own; it keeps its memory between runs. */
 	sl_buf_clear(&vm->joined);
 	int r = join(vm, t, row, &vm->joined);
@@ -214,6 +232,7 @@ int sql_template_eval(struct sql_vm *vm, const struct sql_template *t, const str
 	if (r != SL_OK) return r;
 	struct sl_slice text = sl_arena_dup(&vm->arena, sl_buf_slice(&vm->joined));
 	*out = sql_string(text);
-	if (only && only->whole_row && t->target != SQL_TO_TEXT) out->kind = SQL_JSON;
+	bool text_only = t->target == SQL_TO_TEXT || t->target == SQL_TO_BYTES;
+	if (only && only->whole_row && !text_only) out->kind = SQL_JSON;
 	return SL_OK;
 }

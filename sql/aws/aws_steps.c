@@ -303,12 +303,11 @@ int aws_rows_end(struct sql_vm *vm, const struct sql_value *walk, struct sql_val
 
 /* ---- rows ---- */
 
-static int give_out(struct sql_vm *vm, const struct sl_slice *names, const struct sql_value *values, uint32_t n) {
+static int give_out(struct sql_vm *vm, const struct sql_out *row) {
 	struct measure m = {.most = SQL_MADE_MAX};
-	for (uint32_t i = 0; i < n; i++) weigh(&m, &values[i], 0);
+	for (size_t i = 0; i < row->count; i++) weigh(&m, &row->values[i], 0);
 	if (m.bytes > m.most) return sql_vm_fail(vm, SL_ELIMIT, "a row would exceed %d MB", SQL_MADE_MAX >> 20);
-	struct sql_out row = {.names = names, .values = values, .count = n};
-	return vm->on_row(vm->arg, vm, &row);
+	return vm->on_row(vm->arg, vm, row);
 }
 
 static bool all_defined(const struct sql_value *values, uint32_t n) {
@@ -318,7 +317,8 @@ static bool all_defined(const struct sql_value *values, uint32_t n) {
 }
 
 int aws_emit(struct sql_vm *vm, const struct aws_shape *shape, const struct sql_value *values) {
-	if (shape->plain && all_defined(values, shape->n)) return give_out(vm, shape->names, values, shape->n);
+	struct sql_out row = {.names = shape->names, .values = values, .count = shape->n};
+	if (shape->plain && all_defined(values, shape->n)) return give_out(vm, &row);
 	struct maker m = {.vm = vm};
 	int r = make_object(&m, shape, values);
 	if (r == SL_OK) r = sql_vm_made(vm, m.map.n * sizeof *m.map.at);
@@ -329,11 +329,15 @@ int aws_emit(struct sql_vm *vm, const struct aws_shape *shape, const struct sql_
 		names[i] = m.map.at[i].key;
 		members[i] = m.map.at[i].value;
 	}
-	return give_out(vm, names, members, m.map.n);
+	row = (struct sql_out){.names = names, .values = members, .count = m.map.n};
+	return give_out(vm, &row);
 }
 
 int aws_emit_value(struct sql_vm *vm, const struct sql_value *v) {
 	/* Undefined by itself is written as an empty text. */
 	struct sql_value value = v->kind == SQL_NULL ? sql_string(SL_SLICE_LIT("")) : *v;
-	return give_out(vm, NULL, &value, 1);
+	struct sl_slice payload = vm->in->payload;
+	bool as_it_came = sql_is_text(v) && v->p == payload.p && v->n == payload.n; /* JSON's text stands in quotes */
+	struct sql_out row = {.values = &value, .count = 1, .raw = v->kind == SQL_NULL || as_it_came};
+	return give_out(vm, &row);
 }

@@ -257,7 +257,12 @@ class Differential(unittest.TestCase):
                 path = broker.folder / "rows" / f"r{i}.jsonl"
                 lines = path.read_bytes().decode("utf-8").split("\n")[:-1] if path.exists() else []
                 self.first_difference(e.rows, lines, "file")
-                self.first_difference(e.rows, got.get(f"out/r{i}", []), "republished")
+                rows, published = e.rows, got.get(f"out/r{i}", [])
+                if maker.dialect == "aws" and sql.startswith("SELECT * FROM"):
+                    # what is passed on and is no JSON is published as it came
+                    rows = [b if a.startswith('"') and json.loads(a) == b else a for a, b in zip(rows, published)]
+                    rows += e.rows[len(published):]
+                self.first_difference(rows, published, "republished")
                 counts = {k: status[f"r{i}"][k] for k in ("matched", "filtered", "failed")}
                 self.assertEqual(counts, {"matched": e.matched, "filtered": e.filtered, "failed": e.failed})
         self.assertGreater(sum(len(e.rows) for e in expected), MESSAGES)

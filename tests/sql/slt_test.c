@@ -169,7 +169,7 @@ static void compile_template(struct state *s, struct sl_slice text) {
 	check_event(s);
 	sql_template_free(s->template);
 	s->template = NULL;
-	if (s->program && sql_template_compile(text, s->program, SQL_TO_TEXT, &s->template, &err) != SL_OK) {
+	if (s->program && sql_template_compile(text, s->program, SQL_TO_BYTES, &s->template, &err) != SL_OK) {
 		char *why = sl_err_format(&err);
 		sl_buf_append_str(&s->got, why);
 		sl_free(why);
