@@ -107,7 +107,7 @@ static int64_t time_read(struct sl_slice text) {
 	char copy[32];
 	struct tm tm = {0};
 	int ms = -1;
-	if (text.n >= sizeof copy) return 0;
+	if (text.n == 0 || text.n >= sizeof copy) return 0;
 	memcpy(copy, text.p, text.n);
 	copy[text.n] = 0;
 	if (sscanf(copy, "%4d-%2d-%2dT%2d:%2d:%2d.%3dZ", &tm.tm_year, &tm.tm_mon, &tm.tm_mday, &tm.tm_hour, &tm.tm_min,
@@ -148,7 +148,8 @@ int dead_line_read(struct sl_slice text, struct sl_arena *arena, struct dead_lin
 	struct jscan_iter it;
 	int r = SL_EMALFORMED;
 	*l = (struct dead_line){.action = UINT32_MAX};
-	if (jscan_valid(text) && jscan_value(text, &all) == SL_OK && jscan_begin(&it, &all) == SL_OK)
+	if (jscan_valid(text) && jscan_value(text, &all) == SL_OK && all.kind == JKIND_OBJECT &&
+	    jscan_begin(&it, &all) == SL_OK)
 		while ((r = jscan_next(&it, &key, &value)) == 1) {
 			struct sl_slice name;
 			if (jscan_string(&key, arena, &name) == SL_OK) member_read(l, name, &value, arena);
@@ -166,7 +167,7 @@ static bool member_find(const struct jpath_hit *object, struct sl_slice name, si
 	struct jpath_hit key, value;
 	struct jscan_iter it;
 	bool found = false;
-	if (jscan_begin(&it, object) != SL_OK) return false;
+	if (object->kind != JKIND_OBJECT || jscan_begin(&it, object) != SL_OK) return false;
 	for (size_t i = 0; jscan_next(&it, &key, &value) == 1; i++) {
 		struct sl_slice text;
 		if (jscan_string(&key, arena, &text) != SL_OK || !slice_equal(text, name)) continue;
@@ -180,7 +181,7 @@ static size_t members_count(const struct jpath_hit *object) {
 	struct jpath_hit key, value;
 	struct jscan_iter it;
 	size_t n = 0;
-	if (jscan_begin(&it, object) != SL_OK) return 0;
+	if (object->kind != JKIND_OBJECT || jscan_begin(&it, object) != SL_OK) return 0;
 	while (jscan_next(&it, &key, &value) == 1) n++;
 	return n;
 }
