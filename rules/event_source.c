@@ -405,6 +405,14 @@ static const struct sql_source *find_event(struct event_sources *s, struct sl_sl
 	return NULL;
 }
 
+/* A misspelt event of the families that there are; other families of AWS may be imported with their rules. */
+static bool aws_event_never(struct sl_slice from) {
+	if (!slice_starts_with(from, SL_SLICE_LIT("$aws/events/presence/")) &&
+	    !slice_starts_with(from, SL_SLICE_LIT("$aws/events/subscriptions/")))
+		return false;
+	return topic_filter_valid(from) && !event_aws_kinds(from);
+}
+
 const struct sql_source *event_source_find(void *arg, struct sl_slice from, struct sl_err *err) {
 	static const char *const other_kinds[] = {"$sources/", "$bridges/"};
 	if (event_from(from)) return find_event(arg, from, err);
@@ -415,6 +423,14 @@ const struct sql_source *event_source_find(void *arg, struct sl_slice from, stru
 		    "'%.*s' is a source, not a topic: connectors of this build only write; publish what they should "
 		    "read, and write a topic filter, for example FROM \"sensors/#\"",
 		    SL_SLICE_ARG(from));
+		return NULL;
+	}
+	if (aws_event_never(from)) {
+		sl_err_set(err, SL_EUNSUPPORTED,
+			   "'%.*s' never happens: there are $aws/events/presence/ with connected, disconnected or "
+			   "connect_failed, and $aws/events/subscriptions/ with subscribed or unsubscribed; behind it "
+			   "stands the client id, or '+' for all",
+			   SL_SLICE_ARG(from));
 		return NULL;
 	}
 	if (from.n && !topic_filter_valid(from)) {

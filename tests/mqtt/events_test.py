@@ -367,6 +367,15 @@ class Tester(unittest.TestCase):
         done = run_program("sql", 'SELECT 1 AS x FROM "$events/client/connected"', "--event", "client.connected")
         self.assertIn("there is no event 'client.connected'; FROM and tools call it $events/client/connected", done.stderr)
 
+    def test_event__of_aws_that_never_happens_is_refused(self):
+        for source in ("$aws/events/presence/connected", "$aws/events/presence/conected/+", "$aws/events/subscriptions/x/#"):
+            for dialect in ("standard", "aws"):
+                done = run_program("sql", "--dialect", dialect, f"SELECT * FROM '{source}'")
+                self.assertEqual(done.returncode, 1)
+                self.assertIn(f"'{source}' never happens: there are $aws/events/presence/", done.stderr)
+        for source in ("$aws/events/#", "$aws/#", "$aws/events/+/+/c1", "$aws/events/presence/connected/+", "$aws/events/job/#"):
+            self.assertEqual(run_program("sql", "--explain", f"SELECT * FROM '{source}'").returncode, 0, source)
+
     def test_event__a_wrong_column_or_event_is_refused(self):
         done = self.run_sql("SELECT 1 AS x FROM '$events/#'", "--event", "$events/client/connected", "--columns", '{"reson":1}')
         self.assertEqual(done.returncode, 2)
