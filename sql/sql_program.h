@@ -93,6 +93,9 @@ struct sql_template_part {
 	struct sl_slice literal;
 	struct sql_code code; /* n_steps == 0: a literal */
 	bool whole_row;
+	/* It is nothing but this column of the row, or of the event. */
+	enum { TEMPLATE_MORE, TEMPLATE_OUTPUT, TEMPLATE_COLUMN } plain;
+	uint16_t column;
 };
 struct sql_template {
 	struct sl_arena arena;
