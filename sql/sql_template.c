@@ -221,7 +221,8 @@ int sql_template_eval(struct sql_vm *vm, const struct sql_template *t, const str
 		return SL_OK;
 	}
 	if (only && !only->whole_row && t->target == SQL_TO_VALUE) return run_part(vm, t, only, out);
-	if (only && only->plain && t->target == SQL_TO_TEXT) { /* text as it stands */
+	bool text_only = t->target == SQL_TO_TEXT || t->target == SQL_TO_BYTES;
+	if (only && only->plain && text_only) { /* text as it stands */
 		(void)run_part(vm, t, only, out);
 		if (out->kind == SQL_STRING && out->n <= SQL_TEXT_MAX) return SL_OK;
 	}
@@ -232,7 +233,6 @@ int sql_template_eval(struct sql_vm *vm, const struct sql_template *t, const str
 	if (r != SL_OK) return r;
 	struct sl_slice text = sl_arena_dup(&vm->arena, sl_buf_slice(&vm->joined));
 	*out = sql_string(text);
-	bool text_only = t->target == SQL_TO_TEXT || t->target == SQL_TO_BYTES;
 	if (only && only->whole_row && !text_only) out->kind = SQL_JSON;
 	return SL_OK;
 }
