@@ -207,6 +207,14 @@ static void name_place(struct sql_vm *vm, const struct sql_code *code, const str
 	sl_err_at(&vm->err, NULL, line, column);
 }
 
+/* Comparing stops when the steps are used up; what it said then is no answer. */
+static inline enum sql_outcome filtered(struct sql_vm *vm, const struct sql_code *code, const struct sql_step *s) {
+	if (sl_likely(vm->budget != 0)) return SQL_FILTERED;
+	sql_vm_exhausted(vm);
+	name_place(vm, code, s);
+	return SQL_FAILED;
+}
+
 /* The step to go on at after a failure at `pc`, or n_steps. */
 static uint32_t handler_of(const struct sql_code *code, uint32_t pc) {
 	for (uint32_t i = 0; i < code->n_handlers; i++)
@@ -435,11 +443,7 @@ enum sql_outcome sql_vm_exec(struct sql_vm *vm, const struct sql_code *code, str
 		CHECK(sql_fn_call(vm, s->site, r + s->a, s->n, DST));
 		NEXT;
 	}
-	OP(REJECT) {
-		/* Comparing stops when the steps are used up; what it said then is no answer. */
-		if (sl_unlikely(vm->budget == 0)) CHECK(sql_vm_exhausted(vm));
-		return SQL_FILTERED;
-	}
+	OP(REJECT) { return filtered(vm, code, s); }
 	OP(EACH) {
 		CHECK(begin_each(vm, A));
 		NEXT;
