@@ -222,6 +222,21 @@ static struct sql_node *bind_column_call(struct sql_unit *u, struct sql_node *n,
 	return n;
 }
 
+/* Rules from AWS IoT that are given without their dialect are told by their functions. */
+static void unknown_function(struct sql_unit *u, const struct sql_node *n) {
+	const char *near = sql_fn_nearest(u->p->dialect, n->name);
+	const struct sql_fn *other = sql_fn_find(SQL_AWS, n->name);
+	if (other)
+		sql_front_fail(u->f, n->at, SL_ENOTFOUND,
+			       near ? "%s() belongs to the aws dialect (dialect: aws); in this one there is %s()"
+				    : "%s() belongs to the aws dialect: write `dialect: aws` beside the rule's sql%s",
+			       other->name, near ? near : "");
+	else
+		sql_front_fail(u->f, n->at, SL_ENOTFOUND,
+			       near ? "unknown function '%.*s'; did you mean %s()?" : "unknown function '%.*s'%s",
+			       SL_SLICE_ARG(n->name), near ? near : "");
+}
+
 static struct sql_node *bind_call(struct sql_unit *u, struct sql_node *n) {
 	struct sql_node **link = &n->args;
 	for (struct sql_node *x = n->args; x;) {
@@ -238,10 +253,7 @@ static struct sql_node *bind_call(struct sql_unit *u, struct sql_node *n) {
 		return n;
 	}
 	if (!n->fn) {
-		const char *near = sql_fn_nearest(u->p->dialect, n->name);
-		sql_front_fail(u->f, n->at, SL_ENOTFOUND,
-			       near ? "unknown function '%.*s'; did you mean %s()?" : "unknown function '%.*s'%s",
-			       SL_SLICE_ARG(n->name), near ? near : "");
+		unknown_function(u, n);
 		return n;
 	}
 	uint32_t least, most;

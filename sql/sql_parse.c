@@ -57,6 +57,13 @@ static const struct sql_token_name token_names[] = {
     {0, "the end", false, false},
 };
 
+static const char *advice(const struct sql_parse *p, int found, const struct sql_token *token, const bool *accepted) {
+	(void)p;
+	if (found == SQL_TK_ID && accepted[SQL_TK_SELECT] && slice_equal_nocase(token->text, SL_SLICE_LIT("set")))
+		return "SET belongs to the aws dialect: write `dialect: aws` beside the rule's sql";
+	return NULL;
+}
+
 const struct sql_tongue sql_tongue_standard = {
     .lex = sql_lex,
     .alloc = sql_grammarAlloc,
@@ -79,6 +86,7 @@ const struct sql_tongue sql_tongue_standard = {
     .from = SQL_TK_FROM,
     .first_comparison = SQL_TK_EQ,
     .last_comparison = SQL_TK_MATCH,
+    .advice = advice,
 };
 
 struct sl_slice sql_unquote(struct sl_arena *arena, struct sl_slice raw, char quote) {

@@ -160,5 +160,5 @@ const char *slice_nearest(struct sl_slice s, const char *const names[], size_t c
 		}
 	}
 	size_t allowed = s.n / 3 > 1 ? s.n / 3 : 1;
-	return best_distance <= allowed ? best : NULL;
+	return best_distance <= allowed && best_distance < s.n ? best : NULL; /* a is not a slip for b */
 }

@@ -118,6 +118,7 @@ static void test_slice__finds_the_nearest_name(void **state) {
 	assert_string_equal(slice_nearest(slice_from_str("conectors"), names, 4), "connectors");
 	assert_string_equal(slice_nearest(slice_from_str("RULE"), names, 4), "rules");
 	assert_null(slice_nearest(slice_from_str("bananas"), names, 4));
+	assert_null(slice_nearest(slice_from_str("a"), (const char *const[]){"y"}, 1));
 }
 
 int main(void) {

@@ -85,9 +85,9 @@ static void test_rule_conf__the_aws_dialect_has_its_own_options(void **state) {
 
 static void test_rule_conf__a_template_of_the_aws_dialect_reads_the_message(void **state) {
 	(void)state;
-	expect_error("  a:\n    dialect: aws\n    sql: SET @k = 1 SELECT v AS w FROM 'a'\n"
-		     "    actions: [{republish: {topic: \"b/${w}/${@q}\"}}]\n",
-		     "rules.a.actions[0].republish.topic", "there is no variable @q; did you mean @k?");
+	expect_error("  a:\n    dialect: aws\n    sql: SET @key = 1 SELECT v AS w FROM 'a'\n"
+		     "    actions: [{republish: {topic: \"b/${w}/${@kye}\"}}]\n",
+		     "rules.a.actions[0].republish.topic", "there is no variable @kye; did you mean @key?");
 }
 
 static void test_rule_conf__scripts_are_refused(void **state) {
