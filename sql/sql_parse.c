@@ -155,6 +155,13 @@ void sql_parse_unexpected(struct sql_parse *p, int found, const struct sql_token
 		sql_front_fail(p->front, token->at, SL_ESYNTAX, "%s", advice);
 		return;
 	}
+	if (found >= t->first_comparison && found <= t->last_comparison && token->at == p->previous.end &&
+	    p->previous_kind >= t->first_comparison && p->previous_kind <= t->last_comparison) {
+		sql_front_fail(p->front, p->previous.at, SL_ESYNTAX,
+			       "'%.*s' is no comparison; there are =, !=, <>, <, <=, > and >=",
+			       SL_SLICE_ARG(slice_sub(p->front->text, p->previous.at, token->end - p->previous.at)));
+		return;
+	}
 	if (found >= t->first_comparison && found <= t->last_comparison && accepted[t->plus] &&
 	    !accepted[t->first_comparison]) {
 		sql_front_fail(p->front, token->at, SL_ESYNTAX,

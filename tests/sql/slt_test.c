@@ -246,6 +246,7 @@ int main(int argc, char **argv) {
 		struct sl_slice rest = slice_from_str(text);
 		s.file = argv[i];
 		s.line = 0;
+		s.dialect = SQL_STANDARD; /* what a file says holds for that file */
 		while (rest.p) take_line(&s, slice_next_part(&rest, '\n'));
 		end_case(&s);
 		sl_free(text);

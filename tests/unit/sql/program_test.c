@@ -8,6 +8,8 @@
 
 #include "mem.h"
 #include "sql_case.h"
+#include "sql_shape.h"
+#include "sql_share.h"
 
 #define TEXT(literal)                                                                                                  \
 	{ (literal), sizeof(literal) - 1 }
@@ -122,7 +124,7 @@ static void test_run__quadratic_work_ends(void **state) {
 	assert_ends("FOREACH payload.a AS x DO x INCASE x = 2 AND x IN payload.a FROM 't/#'", "{\"a\":[", 20000, "2,",
 		    "3]}", "the run took more than 4194304 steps");
 	assert_ends("FOREACH split(payload, ',') AS x DO x INCASE contains(x + 'y', split(payload, ',')) FROM 't/#'",
-		    "", 100000, "b,", "a", "the run took more than 4194304 steps");
+		    "", 100000, "b,", "a", "the run made more than 64 MB of values");
 	assert_ends("FOREACH [1..60000] AS x DO x INCASE strlen(payload) < x FROM 't/#'", "", 100000, "abc ", "",
 		    "the run took more than 4194304 steps");
 }
@@ -376,6 +378,57 @@ static void test_template__adds_its_paths_to_the_program(void **state) {
 	sql_program_free(p);
 }
 
+/* ---- what programs have in common ---- */
+
+static size_t shared_count(const char *text) {
+	size_t n;
+	struct sql_program *p = program(text);
+	(void)sql_program_shared(p, &n);
+	sql_program_free(p);
+	return n;
+}
+
+static void test_shared__is_what_is_dear_and_the_same_for_all(void **state) {
+	(void)state;
+	assert_int_equal(shared_count("SELECT payload.a * 2 + 1 AS x FROM 't'"), 1);
+	assert_int_equal(shared_count("SELECT upper(payload.a) AS x, upper(payload.a) AS y FROM 't'"), 1);
+	assert_int_equal(shared_count("SELECT substr(upper(payload.a), 1) AS x FROM 't'"), 2);
+	assert_int_equal(shared_count("SELECT upper(payload.a) AS a FROM 't' WHERE strlen(a) > 1"), 3);
+	assert_int_equal(shared_count("SELECT payload.a AS x FROM 't' WHERE payload.a > 1 AND clientid = 'c'"), 0);
+	assert_int_equal(shared_count("SELECT upper(metadata.rule_id) AS x FROM 't'"), 0);
+	assert_int_equal(shared_count("SELECT random() * 2 + 1 AS x FROM 't'"), 0);
+	assert_int_equal(shared_count("SELECT try(payload.a + 1, 0) AS x FROM 't'"), 0);
+	assert_int_equal(shared_count("FOREACH payload.l AS i DO upper(i) AS x FROM 't'"), 0);
+	assert_int_equal(shared_count("FOREACH payload.l AS i DO upper(payload.a) AS x FROM 't'"), 1);
+}
+
+static void test_shared__nothing_of_programs_that_remember_or_group(void **state) {
+	(void)state;
+	static const char *const texts[] = {
+	    "SELECT lag(payload.a) AS x, upper(payload.a) AS y FROM 't'",
+	    "SELECT count(*) AS n, upper(payload.k) AS k FROM 't' GROUP BY payload.k, tumbling('10s')"};
+	for (size_t i = 0; i < SL_ARRAY_LEN(texts); i++) {
+		struct sql_program *p = program(texts[i]), *q = program(texts[i]);
+		assert_int_equal(shared_count(texts[i]), 0);
+		assert_int_equal(sql_shape_hash(p), 0);
+		assert_false(sql_shape_same(p, q));
+		sql_program_free(p);
+		sql_program_free(q);
+	}
+}
+
+static void test_shared__the_same_text_gives_the_same(void **state) {
+	(void)state;
+	struct sql_program *p = program("SELECT upper(payload.a) AS x FROM 't'");
+	struct sql_program *q = program("SELECT upper(payload.a) AS x FROM 't'");
+	struct sql_program *r = program("SELECT upper(payload.b) AS x FROM 't'");
+	assert_true(sql_shape_same(p, q));
+	assert_false(sql_shape_same(p, r));
+	sql_program_free(p);
+	sql_program_free(q);
+	sql_program_free(r);
+}
+
 /* ---- EXPLAIN ---- */
 
 static void test_explain__is_what_the_readme_shows(void **state) {
@@ -421,6 +474,9 @@ int main(void) {
 	    cmocka_unit_test(test_template__mistakes_have_their_place),
 	    cmocka_unit_test(test_template__literal_text_is_constant),
 	    cmocka_unit_test(test_template__adds_its_paths_to_the_program),
+	    cmocka_unit_test(test_shared__is_what_is_dear_and_the_same_for_all),
+	    cmocka_unit_test(test_shared__nothing_of_programs_that_remember_or_group),
+	    cmocka_unit_test(test_shared__the_same_text_gives_the_same),
 	    cmocka_unit_test(test_explain__is_what_the_readme_shows),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
