@@ -248,7 +248,7 @@ struct worker_end {
 	/* W. */
 	struct sl_stage *dirty;
 	struct sl_chunk *chunks; /* pool */
-	size_t chunk_n;
+	size_t chunk_n, chunk_bytes;
 	struct sl_tickets *tickets; /* pool */
 	/* L: what goes back. */
 	struct sl_tickets *confirmed, **confirmed_tail;

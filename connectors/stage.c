@@ -3,7 +3,8 @@
  * In steady state nothing is allocated here: chunks and ticket lists go round. */
 #include "connectors_int.h"
 
-#define SPARE_MAX 32                  /* chunks in a worker's pool */
+#define SPARE_MAX 512                 /* chunks in a worker's pool: a hundred actions have as many open */
+#define SPARE_ALL_MAX (8 * SL_MB)     /* and their bytes */
 #define SPARE_BYTES_MAX (256 * SL_KB) /* a larger one is not kept */
 #define SPARE_SEND 16                 /* spare chunks that are worth a letter of their own */
 
@@ -51,6 +52,7 @@ static struct sl_chunk *stage_open(struct sl_stage *st, bool qos) {
 	if (c) {
 		end->chunks = c->next;
 		end->chunk_n--;
+		end->chunk_bytes -= c->buf.cap;
 		c->next = NULL;
 		c->p = st->p;
 		c->qos = qos;
@@ -180,13 +182,14 @@ static void back_run(struct sl_post *post, struct sl_loop *l) {
 	}
 	for (struct sl_chunk *c = letter->chunks, *next; c; c = next) {
 		next = c->next;
-		if (end->chunk_n >= SPARE_MAX) {
+		if (end->chunk_n >= SPARE_MAX || end->chunk_bytes + c->buf.cap > SPARE_ALL_MAX) {
 			connectors_chunk_free(c);
 			continue;
 		}
 		c->next = end->chunks;
 		end->chunks = c;
 		end->chunk_n++;
+		end->chunk_bytes += c->buf.cap;
 	}
 	sl_free(letter);
 }

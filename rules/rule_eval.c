@@ -67,6 +67,7 @@ int rules_row_add(void *arg, struct sql_vm *vm, const struct sql_out *row) {
 		rule_action_eval(&r->actions[i], cause, vm, row, &rw->rows[rw->rows_len++]);
 	}
 	rw->rows_made++;
+	rw->row = *row;
 	return SL_OK;
 }
 
@@ -103,13 +104,17 @@ struct plan_walk {
 	struct sql_state state;
 	struct rule_pass pass, own; /* the one that candidates share, and that of one who is alone */
 	uint32_t others;            /* candidates that WHERE did not filter */
+	uint32_t next;              /* the candidate that could do with what the last run gave, */
+	enum sql_outcome outcome;   /* which was that, */
+	struct sl_arena_mark mark;  /* and stands before this in the vm's arena */
 };
 
 /* A row of a rule without actions is only counted. */
 static int rows_count(void *arg, struct sql_vm *vm, const struct sql_out *row) {
 	const struct action_cause *cause = arg;
-	(void)vm, (void)row;
+	(void)vm;
 	cause->rw->rows_made++;
+	cause->rw->row = *row;
 	return SL_OK;
 }
 
@@ -152,13 +157,41 @@ static enum sql_outcome run(struct plan_walk *w, const struct rule_plan_candidat
 	return sql_run(rw->vm, c->program, &w->in, on_row, &w->cause);
 }
 
+/* Remembers what the run of candidate i gave, in case the next one does the same. Of one row only: more of them are gone. */
+static void keep_outcome(struct plan_walk *w, uint32_t i, enum sql_outcome outcome) {
+	struct rules_worker *rw = w->rw;
+	bool one_row = outcome == SQL_PRODUCED && rw->rows_made == 1;
+	w->next = one_row || outcome == SQL_FILTERED ? i + 1 : UINT32_MAX;
+	w->outcome = outcome;
+	w->mark = sl_arena_mark(sql_vm_arena(rw->vm));
+}
+
+/* What the candidate before gave is what this one would give; it has actions of its own. */
+static enum sql_outcome run_again(struct plan_walk *w, const struct rule_plan_candidate *c) {
+	struct rules_worker *rw = w->rw;
+	if (w->outcome == SQL_FILTERED) return SQL_FILTERED;
+	struct sql_out row = rw->row;
+	sl_arena_rewind(sql_vm_arena(rw->vm), w->mark);
+	sql_shape_again(rw->vm, c->program);
+	rw->rows_len = rw->rows_made = 0;
+	(void)(c->acts ? rules_row_add : rows_count)(&w->cause, rw->vm, &row);
+	return SQL_PRODUCED;
+}
+
 /* The plan has counted the candidate as matched and filtered; what turns out otherwise is counted here. */
 static void visit(struct plan_walk *w, uint32_t i) {
 	const struct rule_plan_candidate *c = &w->plan->at[i];
 	choose_pass(w, c);
 	rule_plan_input(c, &w->in);
 	w->cause.rule = c->rule;
-	enum sql_outcome outcome = run(w, c);
+	enum sql_outcome outcome;
+	if (c->again && w->next == i) {
+		outcome = run_again(w, c);
+		w->next = i + 1;
+	} else {
+		outcome = run(w, c);
+		keep_outcome(w, i, outcome);
+	}
 	if (sl_unlikely(c->shadow) && rule_shadow_ran(w->rw, c, outcome, &w->state)) return;
 	if (outcome == SQL_FILTERED) return;
 	w->others++;

@@ -238,6 +238,15 @@ static void plan_shadows(struct rule_plan *plan) {
 	plan->shadow_count = pairs;
 }
 
+/* Rules of one text, as people make them for one action each. Those that stand next to each other are run once. */
+static void plan_again(struct rule_plan *plan) {
+	for (uint32_t i = 1; i < plan->count; i++) {
+		const struct rule_plan_candidate *before = &plan->at[i - 1];
+		struct rule_plan_candidate *c = &plan->at[i];
+		c->again = !c->shadow && !before->shadow && sql_shape_same(before->program, c->program);
+	}
+}
+
 static struct rule_plan *plan_new(struct rule_plans *plans, const struct rule_filters *filters, uint64_t hash) {
 	struct rule_plan *plan = SL_NEW(struct rule_plan);
 	struct rule_candidates *candidates = &plans->candidates;
@@ -255,6 +264,7 @@ static struct rule_plan *plan_new(struct rule_plans *plans, const struct rule_fi
 	plan_shadows(plan);
 	uint32_t *first_of_shape = SL_NEW_ARRAY(uint32_t, plan->count);
 	plan->guards = plan_guards(plan);
+	plan_again(plan);
 	plan_share(plan);
 	plan_shapes(plan, first_of_shape);
 	plan_paths(plans, plan, first_of_shape);

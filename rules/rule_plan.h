@@ -52,6 +52,7 @@ struct rule_plan_candidate {
 	bool acts : 1;      /* it has actions */
 	bool remembers : 1; /* rule->memory is there */
 	bool shares : 1;    /* it has expressions that others have too (plan_share.h) */
+	bool again : 1;     /* it does what the candidate before it does (sql_shape_same()) */
 	uint16_t shadow;    /* 1 + its place in plan->shadows; 0: it has none and is none */
 	union {
 		struct sql_value own[4];   /* room for constants; more of them stand elsewhere */

@@ -53,7 +53,8 @@ struct rules_worker {
 	size_t hits_cap;
 	struct action_row *rows; /* of the run that is on, until it ends well */
 	size_t rows_len, rows_cap;
-	size_t rows_made;   /* rows of that run, whatever the number of actions */
+	size_t rows_made;   /* rows of that run, whatever the number of actions, */
+	struct sql_out row; /* and the last of them */
 	uint64_t any_order; /* spreads the rows of actions without order over the lanes */
 	struct republish_queue queue;
 	struct sl_ticket *ticket; /* of the publish that the messages in `queue` come from */

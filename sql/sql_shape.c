@@ -68,3 +68,26 @@ enum sql_outcome sql_shape_run(struct sql_vm *vm, const struct sql_program *p, c
 	code.consts = (struct sql_value *)(uintptr_t)constants;
 	return sql_vm_run(vm, p, &code, in, on_row, arg);
 }
+
+/* The same for each rule and whenever it is asked for. */
+static bool is_steady(const struct sql_program *p) {
+	if (p->dialect != SQL_STANDARD || p->window || p->remembers) return false;
+	for (uint32_t i = 0; i < p->code.n_steps; i++) {
+		const struct sql_step *s = &p->code.steps[i];
+		if (s->op == SQL_OP_METADATA) return false;
+		if (s->op == SQL_OP_CALL && (s->site->fn->varies || s->site->fn->remembers)) return false;
+	}
+	return true;
+}
+
+bool sql_shape_same(const struct sql_program *a, const struct sql_program *b) {
+	return a->dialect == b->dialect && slice_equal(a->text, b->text) && is_steady(a);
+}
+
+void sql_shape_again(struct sql_vm *vm, const struct sql_program *p) {
+	vm->program = p;
+	vm->extracted = !vm->in->extract;
+	vm->budget = SQL_BUDGET;
+	vm->made = 0;
+	if (sl_unlikely(vm->err.status != SL_OK)) sl_err_fini(&vm->err);
+}

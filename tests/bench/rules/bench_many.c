@@ -1,7 +1,7 @@
 /* bench_many.c: what many rules on one topic cost a message, against one rule in the same run, and against the limit that
  * the project has set itself.
  *
- *     build/release/bench/bench_many [messages]
+ *     build/release/bench/bench_many [messages [equality|ranges|matching|sharing]]
  *
  * CPU nanoseconds of all threads per message of 300 bytes. The messages differ: so do the rules that they reach. Ends with 1
  * when a limit is not kept. */
@@ -174,6 +174,40 @@ static void bench_matching(struct crowd *c) {
 	}
 }
 
+/* Rules that differ in their actions' and columns' names, and have in common what is dear: a search, arithmetic, calls. With
+ * another constant in each they have nothing in common. */
+static struct sl_buf dear_rules(int count, bool common) {
+	struct sl_buf yaml = SL_BUF_INIT;
+	sl_buf_append_str(&yaml, "rules:\n");
+	for (int i = 0; i < count; i++) {
+		int own = common ? 0 : i;
+		sl_buf_printf(
+		    &yaml,
+		    "  r%d:\n    sql: SELECT upper(substr(payload.asset, %d)) AS a%d, (payload.t * 1.8 + %d) / 2 AS f "
+		    "FROM \"factory/#\" WHERE regex_match(payload.firmware, '^[0-%d]+[.].*rc[0-9]') AND "
+		    "round(payload.measurements.pressure * 100 - %d) > 0\n",
+		    i, own % 5, i, 32 + own, own % 8 + 2, own);
+	}
+	return yaml;
+}
+
+static void bench_sharing(struct crowd *c) {
+	crowd_make(c, "d", 10000, 1000);
+	struct sl_buf yaml = dear_rules(1, true);
+	struct figures one = measure(&yaml, c);
+	show("one rule: a regular expression, arithmetic, functions", one, 0, 0);
+	yaml = dear_rules(100, false);
+	show("100 rules that differ in the constants of those", measure(&yaml, c), one.ns, 0);
+	yaml = dear_rules(100, true);
+	show("100 rules that have those in common", measure(&yaml, c), one.ns, 15);
+}
+
+static const struct {
+	const char *name;
+	void (*run)(struct crowd *c);
+} benches[] = {
+    {"equality", bench_equality}, {"ranges", bench_ranges}, {"matching", bench_matching}, {"sharing", bench_sharing}};
+
 int main(int argc, char **argv) {
 	static struct crowd crowd;
 	char path[] = P_tmpdir "/bench_many.XXXXXX";
@@ -183,9 +217,8 @@ int main(int argc, char **argv) {
 	dir = path;
 	sl_hash_init();
 	log_set_level(LOG_WARN);
-	bench_equality(&crowd);
-	bench_ranges(&crowd);
-	bench_matching(&crowd);
+	for (size_t i = 0; i < SL_ARRAY_LEN(benches); i++)
+		if (argc < 3 || strcmp(argv[2], benches[i].name) == 0) benches[i].run(&crowd);
 	printf("%zu bytes a message, %llu messages, best of %d\n", crowd.texts[0].n, (unsigned long long)messages,
 	       RULE_BENCH_RUNS);
 	crowd_fini(&crowd);
