@@ -16,6 +16,7 @@
 
 #include "connectors.h"
 #include "log.h"
+#include "republish_props.h"
 #include "rule_stats.h"
 #include "sql.h"
 
@@ -34,16 +35,10 @@ struct action_connector {
 	uint32_t slot;                  /* which of the worker's stages */
 };
 
-struct republish_pair {
-	char *name;
-	struct sql_template *value;
-};
 struct action_republish {
 	struct sql_template *topic, *payload;
 	struct sql_template *qos, *retain; /* NULL: the QoS of the message that caused it; not retained */
-	struct sql_template *content_type; /* NULL: none */
-	struct republish_pair *properties; /* MQTT 5 user properties */
-	size_t property_count;
+	struct republish_props props;
 };
 
 struct rule_action {
@@ -62,7 +57,7 @@ void rule_action_fini(struct rule_action *a);
 
 /* What rule_action_eval() makes of a row; lives in the vm's arena until the next run. */
 struct republish_row {
-	struct sl_slice topic, payload, content_type, user_properties;
+	struct sl_slice topic, payload, properties; /* properties: an MQTT 5 block */
 	uint8_t qos;
 	bool retain;
 };

@@ -1,6 +1,7 @@
 /* action_describe.c: see action_describe.h. */
 #include "action_describe.h"
 
+#include "event_props.h"
 #include "jwrite.h"
 #include "mem.h"
 #include "rules.h"
@@ -61,25 +62,47 @@ static void describe_connector(const struct action_row *row, const struct action
 	sl_buf_fini(&bytes);
 }
 
-/* As eval_properties() in action_republish.c wrote them. */
-static void describe_properties(struct sl_slice bytes, struct jwrite *w) {
+/* {name: value}, or a list of [name, value] when a name comes twice. */
+static void describe_users(const struct sql_map *users, const struct sql_list *pairs, struct jwrite *w) {
+	bool unique = users->n == pairs->n;
 	jwrite_key(w, SL_SLICE_LIT("user_properties"));
-	jwrite_object_begin(w);
-	for (size_t at = 0; at + 5 <= bytes.n;) {
-		struct sl_slice part[2];
-		at++;
-		for (int i = 0; i < 2; i++) {
-			size_t n = (size_t)(uint8_t)bytes.p[at] << 8 | (uint8_t)bytes.p[at + 1];
-			part[i] = slice_sub(bytes, at + 2, n);
-			at += 2 + n;
-		}
-		jwrite_key(w, part[0]);
-		jwrite_string(w, part[1]);
+	unique ? jwrite_object_begin(w) : jwrite_array_begin(w);
+	for (uint32_t i = 0; i < pairs->n; i++) {
+		const struct sql_map_member *pair = pairs->at[i].map->at;
+		struct sl_slice name = sql_value_text(&pair[0].value), value = sql_value_text(&pair[1].value);
+		if (!unique) jwrite_array_begin(w);
+		unique ? jwrite_key(w, name) : jwrite_string(w, name);
+		jwrite_string(w, value);
+		if (!unique) jwrite_array_end(w);
 	}
-	jwrite_object_end(w);
+	unique ? jwrite_object_end(w) : jwrite_array_end(w);
 }
 
-static void describe_republish(const struct republish_row *m, struct jwrite *w) {
+/* By the names of the action's options. */
+static void describe_properties(struct sl_slice block, struct sl_arena *arena, struct jwrite *w) {
+	static const char *const names[][2] = {{"Payload-Format-Indicator", "payload_format"},
+					       {"Message-Expiry-Interval", "message_expiry"},
+					       {"Content-Type", "content_type"},
+					       {"Response-Topic", "response_topic"},
+					       {"Correlation-Data", "correlation_data"}};
+	const struct sql_map *users = NULL, *map = event_props(block, arena).map;
+	for (uint32_t i = 0; i < map->n; i++) {
+		const struct sql_value *v = &map->at[i].value;
+		if (v->kind == SQL_MAP) users = v->map;
+		if (v->kind == SQL_LIST && users) describe_users(users, v->list, w);
+		for (size_t k = 0; k < SL_ARRAY_LEN(names); k++) {
+			if (!slice_equal_str(map->at[i].key, names[k][0])) continue;
+			if (v->kind == SQL_STRING) {
+				put_text(w, names[k][1], sql_value_text(v));
+			} else {
+				jwrite_key(w, slice_from_str(names[k][1]));
+				put_value(w, v);
+			}
+		}
+	}
+}
+
+static void describe_republish(const struct republish_row *m, struct sl_arena *arena, struct jwrite *w) {
 	jwrite_key(w, SL_SLICE_LIT("republish"));
 	jwrite_object_begin(w);
 	put_text(w, "topic", m->topic);
@@ -88,8 +111,7 @@ static void describe_republish(const struct republish_row *m, struct jwrite *w) 
 	jwrite_u64(w, m->qos);
 	jwrite_key(w, SL_SLICE_LIT("retain"));
 	jwrite_bool(w, m->retain);
-	if (m->content_type.n) put_text(w, "content_type", m->content_type);
-	if (m->user_properties.n) describe_properties(m->user_properties, w);
+	if (m->properties.n) describe_properties(m->properties, arena, w);
 	jwrite_object_end(w);
 }
 
@@ -105,7 +127,7 @@ void action_describe(const struct action_row *row, const struct action_cause *ca
 	} else {
 		switch (row->action->kind) {
 		case ACTION_CONNECTOR: describe_connector(row, cause, &w); break;
-		case ACTION_REPUBLISH: describe_republish(row->republish, &w); break;
+		case ACTION_REPUBLISH: describe_republish(row->republish, sql_vm_arena(vm), &w); break;
 		case ACTION_CONSOLE: put_text(&w, "console", row->text); break;
 		}
 	}

@@ -7,7 +7,8 @@
  *     {"action": 2, "console": "{\"device\":\"d7\"}"}
  *
  * params are the values as the encoded row has them: what is a number there is a number here. bytes is what the kind of
- * connector would send, as far as it says. content_type and user_properties stand behind retain when there are any.
+ * connector would send, as far as it says. payload_format,
+ * message_expiry, content_type, response_topic, correlation_data and user_properties stand behind retain when there are any.
  * A text that is not UTF-8 stands as <name>_base64. An action that the row fails has "error", and nothing else.
  *
  * Thread: any. Pure. */

@@ -15,12 +15,7 @@ void action_republish_fini(struct action_republish *a) {
 	sql_template_free(a->payload);
 	sql_template_free(a->qos);
 	sql_template_free(a->retain);
-	sql_template_free(a->content_type);
-	for (size_t i = 0; i < a->property_count; i++) {
-		sql_template_free(a->properties[i].value);
-		sl_free(a->properties[i].name);
-	}
-	sl_free(a->properties);
+	republish_props_fini(&a->props);
 }
 
 /* The text of a template; NULL templates and NULL values give "". */
@@ -78,44 +73,6 @@ static int eval_retain(const struct action_republish *a, struct sql_vm *vm, cons
 	return SL_OK;
 }
 
-static void put_text(char **at, struct sl_slice text) {
-	*(*at)++ = (char)(text.n >> 8);
-	*(*at)++ = (char)text.n;
-	if (text.n) memcpy(*at, text.p, text.n);
-	*at += text.n;
-}
-
-/* MQTT strings: well-formed, without U+0000, at most 65535 bytes [MQTT-1.5.4-1, MQTT-1.5.4-2]. */
-static int check_string(struct sql_vm *vm, const char *what, struct sl_slice text) {
-	if (text.n > UINT16_MAX || !utf8_valid_mqtt(text))
-		return sql_vm_fail(vm, SL_EINVAL, "%s: must be UTF-8 text of at most 65535 bytes", what);
-	return SL_OK;
-}
-
-/* Encodes the user properties as they stand in an MQTT 5 packet. */
-static int eval_properties(const struct action_republish *a, struct sql_vm *vm, const struct sql_out *row,
-			   struct sl_slice *out) {
-	*out = SL_SLICE_EMPTY;
-	if (a->property_count == 0) return SL_OK;
-	struct sl_arena *arena = sql_vm_arena(vm);
-	struct sl_slice *values = SL_ARENA_ARRAY(arena, struct sl_slice, a->property_count);
-	size_t bytes = 0;
-	for (size_t i = 0; i < a->property_count; i++) {
-		int rc = eval_text(a->properties[i].value, vm, row, &values[i]);
-		if (rc == SL_OK) rc = check_string(vm, "user_properties", values[i]);
-		if (rc != SL_OK) return rc;
-		bytes += 5 + strlen(a->properties[i].name) + values[i].n;
-	}
-	char *start = sl_arena_alloc(arena, bytes), *at = start;
-	for (size_t i = 0; i < a->property_count; i++) {
-		*at++ = 0x26;
-		put_text(&at, slice_from_str(a->properties[i].name));
-		put_text(&at, values[i]);
-	}
-	*out = slice_make(start, bytes);
-	return SL_OK;
-}
-
 int republish_eval(const struct action_republish *a, uint8_t qos, struct sql_vm *vm, const struct sql_out *row,
 		   struct republish_row *m) {
 	m->qos = qos;
@@ -123,9 +80,7 @@ int republish_eval(const struct action_republish *a, uint8_t qos, struct sql_vm 
 	if (rc == SL_OK) rc = eval_text(a->payload, vm, row, &m->payload);
 	if (rc == SL_OK) rc = eval_qos(a, vm, row, &m->qos);
 	if (rc == SL_OK) rc = eval_retain(a, vm, row, &m->retain);
-	if (rc == SL_OK) rc = eval_text(a->content_type, vm, row, &m->content_type);
-	if (rc == SL_OK) rc = check_string(vm, "content_type", m->content_type);
-	if (rc == SL_OK) rc = eval_properties(a, vm, row, &m->user_properties);
+	if (rc == SL_OK) rc = republish_props_eval(&a->props, vm, row, m->payload, &m->properties);
 	return rc;
 }
 
@@ -163,8 +118,7 @@ void action_republish_deliver(const struct action_row *row, const struct action_
 	struct republish_entry entry = {
 	    .m = {.topic = made->topic,
 		  .payload = made->payload,
-		  .content_type = made->content_type,
-		  .user_properties = made->user_properties,
+		  .properties = made->properties,
 		  .qos = made->qos,
 		  .retain = made->retain,
 		  .hops = (uint8_t)(ev->hops + 1),

@@ -103,7 +103,7 @@ static struct sl_slice letter_copy(char **at, struct sl_slice s) {
 
 static struct reject_letter *letter_new(struct rules *rules, int worker, const struct republish_row *made,
 					struct sl_slice rule_id) {
-	size_t bytes = made->topic.n + made->payload.n + made->content_type.n + made->user_properties.n + rule_id.n;
+	size_t bytes = made->topic.n + made->payload.n + made->properties.n + rule_id.n;
 	struct reject_letter *letter = sl_alloc(sizeof *letter + bytes);
 	char *at = letter->bytes;
 	letter->post = (struct sl_post){.run = letter_run};
@@ -112,8 +112,7 @@ static struct reject_letter *letter_new(struct rules *rules, int worker, const s
 	letter->m = (struct rules_publish){.qos = made->qos, .retain = made->retain, .hops = REJECT_HOPS};
 	letter->m.topic = letter_copy(&at, made->topic);
 	letter->m.payload = letter_copy(&at, made->payload);
-	letter->m.content_type = letter_copy(&at, made->content_type);
-	letter->m.user_properties = letter_copy(&at, made->user_properties);
+	letter->m.properties = letter_copy(&at, made->properties);
 	letter->m.rule_id = letter_copy(&at, rule_id);
 	return letter;
 }

@@ -16,15 +16,14 @@ void republish_queue_fini(struct republish_queue *q) {
 
 int republish_queue_add(struct republish_queue *q, const struct republish_entry *entry) {
 	const struct rules_publish *m = &entry->m;
-	size_t bytes = m->topic.n + m->payload.n + m->content_type.n + m->user_properties.n;
+	size_t bytes = m->topic.n + m->payload.n + m->properties.n;
 	if (q->len >= REPUBLISH_CASCADE_MAX || bytes > REPUBLISH_CASCADE_BYTES_MAX - q->bytes) return SL_ELIMIT;
 	SL_GROW(q->at, q->len, q->cap);
 	struct republish_entry *e = &q->at[q->len++];
 	*e = *entry;
 	e->m.topic = sl_arena_dup(&q->arena, m->topic);
 	e->m.payload = sl_arena_dup(&q->arena, m->payload);
-	e->m.content_type = sl_arena_dup(&q->arena, m->content_type);
-	e->m.user_properties = sl_arena_dup(&q->arena, m->user_properties);
+	e->m.properties = sl_arena_dup(&q->arena, m->properties);
 	q->bytes += bytes;
 	return SL_OK;
 }

@@ -7,7 +7,8 @@
 #include "utf8.h"
 
 struct republish_options {
-	char *topic, *payload, *qos, *retain, *content_type;
+	char *topic, *payload, *qos, *retain;
+	char *payload_format, *message_expiry, *content_type, *response_topic, *correlation_data;
 	struct conf_map user_properties;
 };
 
@@ -34,17 +35,43 @@ const struct conf_field republish_fields[] = {
      .at = offsetof(struct republish_options, retain),
      .def = "false",
      .doc = "true, false or a template that gives one."},
+    {.name = "payload_format",
+     .type = CONF_TEMPLATE,
+     .at = offsetof(struct republish_options, payload_format),
+     .doc = "MQTT 5 payload format: 0 or UNSPECIFIED_BYTES, 1 or UTF8_DATA. A row whose payload is no UTF-8 is refused "
+	    "with 1.",
+     .example = "1"},
+    {.name = "message_expiry",
+     .type = CONF_TEMPLATE,
+     .at = offsetof(struct republish_options, message_expiry),
+     .doc = "MQTT 5 message expiry: seconds, or a duration as 10m; parts of a second count as a whole one.",
+     .example = "60"},
     {.name = "content_type",
      .type = CONF_TEMPLATE,
      .at = offsetof(struct republish_options, content_type),
      .max = UINT16_MAX,
      .doc = "MQTT 5 content type of the message.",
      .example = "application/json"},
+    {.name = "response_topic",
+     .type = CONF_TEMPLATE,
+     .at = offsetof(struct republish_options, response_topic),
+     .max = UINT16_MAX,
+     .doc = "MQTT 5 response topic, without wildcards; `${pub_props.'Response-Topic'}` passes on the one that came.",
+     .example = "answers/${clientid}"},
+    {.name = "correlation_data",
+     .type = CONF_TEMPLATE,
+     .at = offsetof(struct republish_options, correlation_data),
+     .max = UINT16_MAX,
+     .doc = "MQTT 5 correlation data, text or bytes.",
+     .example = "${pub_props.'Correlation-Data'}"},
     {.name = "user_properties",
      .type = CONF_TEMPLATE_MAP,
+     .flags = CONF_TEMPLATE_OK,
      .at = offsetof(struct republish_options, user_properties),
      .max = 1000,
-     .doc = "MQTT 5 user properties of the message.",
+     .doc =
+	 "MQTT 5 user properties of the message: a template a name, or one that gives an object or a list of pairs, as "
+	 "`${pub_props.'User-Property-Pairs'}` does.",
      .example = "{rule: hot_rooms}"},
     CONF_END};
 
@@ -117,11 +144,27 @@ static void check_constant(struct rule_load *load, const char *path, const char 
 
 static bool is_topic(struct sl_slice text) { return topic_name_valid(text) && utf8_valid_mqtt(text); }
 static bool is_qos(struct sl_slice text) { return text.n == 1 && text.p[0] >= '0' && text.p[0] <= '2'; }
+static bool is_response_topic(struct sl_slice text) { return text.n == 0 || is_topic(text); }
+static bool is_format(struct sl_slice text) {
+	uint32_t n;
+	return text.n == 0 || republish_format_parse(text, &n);
+}
+static bool is_expiry(struct sl_slice text) {
+	uint32_t n;
+	return text.n == 0 || republish_expiry_parse(text, &n);
+}
+static bool is_none(struct sl_slice text) { return text.n == 0; }
 static bool is_bool(struct sl_slice text) { return slice_equal_str(text, "true") || slice_equal_str(text, "false"); }
 
-static void republish_properties(struct rule_load *load, const char *path, const struct conf_map *map,
-				 struct action_republish *a) {
-	a->properties = SL_NEW_ARRAY(struct republish_pair, map->len + 1);
+static void republish_users(struct rule_load *load, const char *path, const struct conf_map *map,
+			    struct republish_props *p) {
+	if (map->len == 1 && !map->items[0].key) {
+		p->users = republish_template(load, path, "user_properties", map->items[0].value, SQL_TO_VALUE);
+		check_constant(load, path, "user_properties", p->users, is_none,
+			       "a map, or a template that gives an object or a list of pairs");
+		return;
+	}
+	p->pairs = SL_NEW_ARRAY(struct republish_pair, map->len + 1);
 	for (size_t i = 0; i < map->len; i++) {
 		char *option = yaml_path_key("user_properties", map->items[i].key);
 		if (strlen(map->items[i].key) > UINT16_MAX) {
@@ -130,11 +173,27 @@ static void republish_properties(struct rule_load *load, const char *path, const
 							       CONF_AT_KEY, SL_ELIMIT, "has more than 65535 bytes"));
 			sl_free(option_path);
 		}
-		a->properties[i].name = sl_strdup(map->items[i].key);
-		a->properties[i].value = republish_template(load, path, option, map->items[i].value, SQL_TO_TEXT);
-		a->property_count++;
+		p->pairs[i].name = sl_strdup(map->items[i].key);
+		p->pairs[i].value = republish_template(load, path, option, map->items[i].value, SQL_TO_VALUE);
+		p->pair_count++;
 		sl_free(option);
 	}
+}
+
+static void republish_props_load(struct rule_load *load, const char *path, const struct republish_options *o,
+				 struct republish_props *p) {
+	p->payload_format = republish_template(load, path, "payload_format", o->payload_format, SQL_TO_VALUE);
+	p->message_expiry = republish_template(load, path, "message_expiry", o->message_expiry, SQL_TO_VALUE);
+	p->content_type = republish_template(load, path, "content_type", o->content_type, SQL_TO_VALUE);
+	p->response_topic = republish_template(load, path, "response_topic", o->response_topic, SQL_TO_TOPIC_OR_NULL);
+	p->correlation_data = republish_template(load, path, "correlation_data", o->correlation_data, SQL_TO_VALUE);
+	republish_users(load, path, &o->user_properties, p);
+	check_constant(load, path, "payload_format", p->payload_format, is_format,
+		       "0 (UNSPECIFIED_BYTES) or 1 (UTF8_DATA)");
+	check_constant(load, path, "message_expiry", p->message_expiry, is_expiry,
+		       "a number of seconds (0 to 4294967295) or a duration as 10m");
+	check_constant(load, path, "response_topic", p->response_topic, is_response_topic,
+		       "a topic that one can publish to");
 }
 
 /* {republish: {...}}, as an action or below `on_error`. */
@@ -148,8 +207,7 @@ static void republish_load(struct rule_load *load, const json_t *tree, const cha
 	r->payload = republish_template(load, inner, "payload", o->payload, SQL_TO_BYTES);
 	r->qos = republish_template(load, inner, "qos", o->qos, SQL_TO_VALUE);
 	r->retain = republish_template(load, inner, "retain", o->retain, SQL_TO_VALUE);
-	r->content_type = republish_template(load, inner, "content_type", o->content_type, SQL_TO_TEXT);
-	republish_properties(load, inner, &o->user_properties, r);
+	republish_props_load(load, inner, o, &r->props);
 	check_constant(load, inner, "topic", r->topic, is_topic, "a topic that one can publish to");
 	check_constant(load, inner, "qos", r->qos, is_qos, "0, 1 or 2");
 	check_constant(load, inner, "retain", r->retain, is_bool, "true or false");

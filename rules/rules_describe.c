@@ -27,6 +27,15 @@ void rules_describe(struct sl_buf *out) {
 			  "the templates read `reason`, `rule` and the\naction's parameters, and `qos` is 1 unless "
 			  "said.\n\n");
 	schema_doc_markdown(republish_fields, out);
+	sl_buf_append_str(
+	    out,
+	    "\nThe options that are MQTT 5 properties reach subscribers of that version, and rules, as `pub_props`. "
+	    "One "
+	    "whose value is NULL or empty\nis left out, so a property that came is passed on by naming it. One that "
+	    "cannot be sent, an expiry that is no number or a\nresponse topic with a wildcard, fails the row for this "
+	    "action; the reason stands among the rule's failures. Pairs of\n`user_properties` are `[name, value]`, "
+	    "`{name: "
+	    "value}` or `{key: name, value: value}`; in that order they are sent.\n");
 	sl_buf_append_str(out, "\n## The action `console`\n\nPrints the row to the log, at most one a second; takes no "
 			       "options: `console: {}`.\n");
 	sl_buf_append_str(out, "\n## Columns of a message\n\nWhat a rule reads beside the payload.\n\n");

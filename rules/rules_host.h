@@ -9,8 +9,7 @@
 /* A message that a rule's republish action makes. Slices are borrowed for the call. */
 struct rules_publish {
 	struct sl_slice topic, payload;
-	struct sl_slice content_type;    /* MQTT 5, may be empty */
-	struct sl_slice user_properties; /* encoded as in MQTT 5 (id 0x26 pairs), may be empty */
+	struct sl_slice properties; /* as they stand in an MQTT 5 PUBLISH, without the length; may be empty */
 	uint8_t qos;
 	bool retain;
 	uint8_t hops; /* of the message that caused it, plus one; the broker carries it along */

@@ -135,7 +135,8 @@ enum sql_target {
 	SQL_TO_TEXT,  /* always text */
 	SQL_TO_BYTES, /* the same for what carries bytes: "${.}" of a row that is no JSON (raw) is its bytes */
 	SQL_TO_JSON,  /* JSON text: "${.}" is the row, "${x}" the value as JSON; text around is kept as it is */
-	SQL_TO_TOPIC  /* an MQTT topic: a value with '+', '#' or U+0000 fails the row; NULL fails the row */
+	SQL_TO_TOPIC, /* an MQTT topic: a value with '+', '#' or U+0000 fails the row; NULL fails the row */
+	SQL_TO_TOPIC_OR_NULL /* the same with text around; "${t}" alone is what it is, and judged by the caller */
 };
 struct sql_template;
 /* Compiles "a/${device}/b" against the output columns of p (falling back to the event's columns for names that the

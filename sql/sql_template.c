@@ -171,7 +171,7 @@ static int append_value(struct sql_vm *vm, const struct sql_template *t, const s
 	else
 		sql_value_to_text(v, out);
 	if (out->n > SQL_TEXT_MAX) return sql_vm_fail(vm, SL_ELIMIT, "a text would exceed %d MB", SQL_TEXT_MAX >> 20);
-	if (t->target != SQL_TO_TOPIC) return SL_OK;
+	if (t->target != SQL_TO_TOPIC && t->target != SQL_TO_TOPIC_OR_NULL) return SL_OK;
 	return check_topic_piece(vm, t, v, slice_from(sl_buf_slice(out), from));
 }
 
@@ -220,7 +220,8 @@ int sql_template_eval(struct sql_vm *vm, const struct sql_template *t, const str
 		*out = sql_string(only->literal);
 		return SL_OK;
 	}
-	if (only && !only->whole_row && t->target == SQL_TO_VALUE) return run_part(vm, t, only, out);
+	bool as_it_is = t->target == SQL_TO_VALUE || t->target == SQL_TO_TOPIC_OR_NULL;
+	if (only && !only->whole_row && as_it_is) return run_part(vm, t, only, out);
 	bool text_only = t->target == SQL_TO_TEXT || t->target == SQL_TO_BYTES;
 	if (only && only->plain && text_only) { /* text as it stands */
 		(void)run_part(vm, t, only, out);

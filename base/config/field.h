@@ -29,7 +29,7 @@
  *     CONF_STRING_LIST    struct conf_list    list of text; a single text is a list of one
  *     CONF_TEMPLATE_LIST  struct conf_list    list of templates
  *     CONF_STRING_MAP     struct conf_map     {key: text}, in the file's order
- *     CONF_TEMPLATE_MAP   struct conf_map     {key: template}
+ *     CONF_TEMPLATE_MAP   struct conf_map     {key: template}; see CONF_TEMPLATE_OK
  *     CONF_TREE           json_t *            anything; a new reference, NULL when absent
  *     CONF_OBJECT         a nested struct     {...} checked by `fields`, whose offsets count from that struct;
  *                                             absent means: all its defaults
@@ -75,6 +75,8 @@ enum conf_flag {
 	CONF_NONEMPTY = 1 << 5,     /* text, list or map must not be empty */
 	CONF_ADVANCED = 1 << 6,     /* left out of the commented sample */
 	CONF_NULL_OK = 1 << 7,      /* OBJECT, TREE: `name:` without a value is the same as {} (null in a TREE) */
+	CONF_TEMPLATE_OK =
+	    1 << 8, /* TEMPLATE_MAP: also one template, which gives the whole map: one pair without a key */
 };
 
 #define CONF_UNLIMITED INT64_MAX

@@ -39,6 +39,7 @@ void schema_doc_type(const struct conf_field *field, struct sl_buf *out) {
 	else
 		sl_buf_append_str(out, type_name(field->type));
 	if (field->flags & CONF_UNLIMITED_OK) sl_buf_append_str(out, " or `unlimited`");
+	if (field->flags & CONF_TEMPLATE_OK) sl_buf_append_str(out, " or a template");
 }
 
 static void write_number(const struct conf_field *f, int64_t value, struct sl_buf *out) {

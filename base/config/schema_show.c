@@ -93,6 +93,7 @@ static json_t *show_list(const struct conf_field *f, const struct conf_list *lis
 }
 
 static json_t *show_map(const struct conf_field *f, const struct conf_map *map) {
+	if (map->len == 1 && !map->items[0].key) return show_text(f, map->items[0].value); /* CONF_TEMPLATE_OK */
 	json_t *value = json_object();
 	for (size_t i = 0; i < map->len; i++)
 		json_object_set_new(value, map->items[i].key, show_text(f, map->items[i].value));

@@ -274,18 +274,14 @@ int broker_publish(struct broker *b, uint32_t worker, const struct rules_publish
 	    topic_levels(p->topic) > b->set.topic_levels_max)
 		return SL_EINVAL;
 	if (p->payload.n > MQTT_REMAINING_MAX / 2) return SL_ELIMIT;
-	struct sl_buf raw = SL_BUF_INIT;
 	struct mqtt_props props;
+	struct mqtt_prop_item it;
 	mqtt_props_init(&props);
-	if (p->content_type.n && p->content_type.n <= UINT16_MAX) {
-		mqtt_put_bytes(&raw, MQTT_PROP_CONTENT_TYPE, p->content_type);
-		props.present |= 1u << MQTT_PROP_CONTENT_TYPE;
+	props.raw = p->properties;
+	for (struct sl_slice rest = props.raw; mqtt_props_next(&rest, &it);) {
+		props.present |= 1u << it.prop;
+		if (it.prop == MQTT_PROP_MESSAGE_EXPIRY) props.v[it.prop].num = it.num;
 	}
-	if (p->user_properties.n) {
-		sl_buf_append_slice(&raw, p->user_properties);
-		props.present |= 1u << MQTT_PROP_USER_PROPERTY;
-	}
-	props.raw = sl_buf_slice(&raw);
 	struct msg *m = msg_new(&(struct msg_spec){
 	    .topic = p->topic,
 	    .payload = p->payload,
@@ -297,7 +293,6 @@ int broker_publish(struct broker *b, uint32_t worker, const struct rules_publish
 	    .retain = p->retain && b->set.retain,
 	    .hops = p->hops,
 	});
-	sl_buf_fini(&raw);
 	metric_inc(w, METRIC_PUBLISH_REPUBLISHED);
 	route_publish(w, m, NULL, NULL, w->ticket);
 	msg_unref(m);

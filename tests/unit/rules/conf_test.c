@@ -111,6 +111,18 @@ static void test_rule_conf__constants_of_republish_are_checked(void **state) {
 		     "rules.a.actions[0].republish.qos", "0, 1 or 2");
 	expect_error("  a:\n    sql: SELECT 1 AS x FROM \"a\"\n    actions: [{republish: {topic: t, retain: maybe}}]\n",
 		     "rules.a.actions[0].republish.retain", "true or false");
+	expect_error("  a:\n    sql: SELECT 1 AS x FROM \"a\"\n"
+		     "    actions: [{republish: {topic: t, payload_format: text}}]\n",
+		     "rules.a.actions[0].republish.payload_format", "UTF8_DATA");
+	expect_error("  a:\n    sql: SELECT 1 AS x FROM \"a\"\n"
+		     "    actions: [{republish: {topic: t, message_expiry: soon}}]\n",
+		     "rules.a.actions[0].republish.message_expiry", "'soon' is not a number of seconds");
+	expect_error("  a:\n    sql: SELECT 1 AS x FROM \"a\"\n"
+		     "    actions: [{republish: {topic: t, response_topic: \"a/#\"}}]\n",
+		     "rules.a.actions[0].republish.response_topic", "publish to");
+	expect_error("  a:\n    sql: SELECT 1 AS x FROM \"a\"\n"
+		     "    actions: [{republish: {topic: t, user_properties: all}}]\n",
+		     "rules.a.actions[0].republish.user_properties", "a map, or a template");
 }
 
 static void test_rule_conf__a_long_id_is_refused(void **state) {

@@ -40,13 +40,15 @@ static int host_publish(void *broker, int worker, const struct rules_publish *m)
 					 .qos = m->qos,
 					 .hops = m->hops,
 					 .retain = m->retain,
-					 .properties = m->user_properties.n};
+					 .block = slice_dup(m->properties),
+					 .properties = m->properties.n};
 	struct rules_event ev = fixture_event(kept->topic, kept->payload);
 	ev.qos = m->qos;
 	ev.hops = m->hops;
 	rules_eval(f->worker, &ev, NULL);
 	sl_free(none.topic);
 	sl_free(none.payload);
+	sl_free(none.block);
 	return SL_OK;
 }
 
@@ -91,6 +93,7 @@ void fixture_fini(struct fixture *f) {
 	for (size_t i = 0; i < FIXTURE_MESSAGES_MAX; i++) {
 		sl_free(f->messages[i].topic);
 		sl_free(f->messages[i].payload);
+		sl_free(f->messages[i].block);
 	}
 	rules_worker_free(f->worker);
 	rules_free(f->rules);

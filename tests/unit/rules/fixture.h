@@ -14,7 +14,8 @@ struct fixture_message {
 	char *topic, *payload;
 	uint8_t qos, hops;
 	bool retain;
-	size_t properties; /* bytes */
+	char *block;       /* MQTT 5 properties */
+	size_t properties; /* bytes of it */
 };
 
 struct fixture {
