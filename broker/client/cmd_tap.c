@@ -6,6 +6,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "broker_conf.h"
 #include "clock.h"
 #include "cmd_common.h"
 #include "commands.h"
@@ -18,6 +19,7 @@
 struct tap_options {
 	struct cmd_common common;
 	const char *file, *rule, *output;
+	char *host; /* of the configuration's listener */
 	struct cli_list topics;
 	int64_t count, wait_s, qos;
 };
@@ -77,7 +79,9 @@ static const struct cli_command command = {
     .usage = "sluice tap -c FILE RULE [-o cases.yaml] [options]",
     .summary =
 	"Subscribes to what a rule reads and writes the messages that come as cases for `sluice test`, each with "
-	"what the rule\nmakes of it now.",
+	"what the rule\nmakes of it now. Unless -h and -p say otherwise, the broker is where the configuration's first "
+	"tcp "
+	"listener is.",
     .options = options,
     .options_len = SL_ARRAY_LEN(options),
     .word = 'r',
@@ -181,6 +185,26 @@ static char *config_name(const struct tap_options *o) {
 	return copy;
 }
 
+/* Where the command line does not say it, the broker is where its own configuration has it listen. */
+static void find_broker(struct tap_options *o) {
+	struct conf_report report = CONF_REPORT_INIT;
+	struct broker_conf *conf = NULL;
+	const struct broker_listener *tcp = NULL;
+	if (!o->common.port && broker_conf_load(o->file, &conf, &report) == SL_OK)
+		for (size_t i = 0; i < broker_conf_listener_count(conf) && !tcp; i++)
+			if (broker_conf_listener(conf, i)->type == LISTENER_TCP) tcp = broker_conf_listener(conf, i);
+	if (tcp) {
+		bool any = !tcp->host || strcmp(tcp->host, "0.0.0.0") == 0 || strcmp(tcp->host, "::") == 0 ||
+			   strcmp(tcp->host, "*") == 0;
+		if (!o->common.host && !any) o->host = sl_strdup(tcp->host);
+		o->common.port = tcp->port;
+	}
+	if (!o->common.host) o->common.host = o->host ? o->host : "127.0.0.1";
+	if (!o->common.port) o->common.port = 1883;
+	broker_conf_free(conf);
+	conf_report_fini(&report);
+}
+
 static int tap_run(struct tapping *t) {
 	const struct tap_options *o = t->o;
 	struct sl_err err = SL_ERR_INIT;
@@ -242,7 +266,7 @@ static int rules_load(struct tapping *t) {
 }
 
 int cmd_tap(int argc, char **argv) {
-	struct tap_options o = {.common = CMD_COMMON_DEFAULTS, .count = 10, .wait_s = 60, .qos = 1};
+	struct tap_options o = {.count = 10, .wait_s = 60, .qos = 1};
 	struct tapping t = {.o = &o, .book = RULE_BOOK_INIT};
 	struct sigaction act = {.sa_handler = on_signal};
 	int code;
@@ -261,7 +285,11 @@ int cmd_tap(int argc, char **argv) {
 		code = CLI_USAGE;
 	} else {
 		code = rules_load(&t);
-		if (code == CLI_OK) code = tap_run(&t);
+		if (code == CLI_OK) {
+			find_broker(&o);
+			code = tap_run(&t);
+		}
+		sl_free(o.host);
 	}
 	rule_book_fini(&t.book);
 	cli_list_fini(&o.topics);
