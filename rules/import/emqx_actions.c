@@ -4,6 +4,8 @@
 #include <stdlib.h>
 
 #include "emqx_template.h"
+#include "republish_props.h"
+#include "topic.h"
 
 enum { CONNECTOR_NAME_BYTES_MAX = 64, PROPERTY_BYTES_MAX = 1000 };
 
@@ -61,23 +63,61 @@ static void republish_user_properties(struct emqx *e, struct import_rule *r, con
 	}
 	bool unsaid = !text || strcmp(text, "${user_properties}") == 0;
 	if ((text && !*text) || (unsaid && !import_rule_gives(r, SL_SLICE_LIT("user_properties")))) return;
-	import_note(e->imp, r, IMPORT_MAPPING, "action republish",
-		    "user_properties: '%s' stands for properties that only the message knows; here each is named: "
-		    "user_properties: {name: \"${...}\"}",
-		    unsaid ? "${user_properties}" : text);
+	const char *ours = emqx_template(e->imp, r, "action republish", unsaid ? "${user_properties}" : text);
+	bool one = strncmp(ours, "${", 2) == 0 && strchr(ours, '}') == ours + strlen(ours) - 1;
+	if (one)
+		json_object_set_new(into, "user_properties", json_string(ours));
+	else
+		import_note(
+		    e->imp, r, IMPORT_MAPPING, "action republish",
+		    "user_properties: '%s' is left out: it is no object; here as there one placeholder gives it, or "
+		    "each is named: user_properties: {name: \"${...}\"}",
+		    text);
+}
+
+static bool is_format(struct sl_slice text) {
+	uint32_t n;
+	return republish_format_parse(text, &n);
+}
+static bool is_expiry(struct sl_slice text) {
+	uint32_t n;
+	return republish_expiry_parse(text, &n);
+}
+
+static const struct property {
+	const char *theirs, *ours;
+	bool (*is_fine)(struct sl_slice text); /* of a constant; NULL: any */
+} properties_known[] = {{"Payload-Format-Indicator", "payload_format", is_format},
+			{"Message-Expiry-Interval", "message_expiry", is_expiry},
+			{"Content-Type", "content_type", NULL},
+			{"Response-Topic", "response_topic", topic_name_valid},
+			{"Correlation-Data", "correlation_data", NULL}};
+
+/* What cannot be sent is left out there, too. */
+static void republish_property(struct emqx *e, struct import_rule *r, const struct property *p, const char *text,
+			       json_t *into) {
+	const char *ours = emqx_template(e->imp, r, "action republish", text);
+	if (p->is_fine && !strstr(ours, "${") && !p->is_fine(slice_from_str(ours)))
+		import_note(e->imp, r, IMPORT_MAPPING, "action republish",
+			    "mqtt_properties.%s ('%s') is left out: it is no value that can be sent", p->theirs, text);
+	else
+		json_object_set_new(into, p->ours, json_string(ours));
 }
 
 static void republish_properties(struct emqx *e, struct import_rule *r, const json_t *properties, json_t *into) {
+	for (size_t i = 0; i < SL_ARRAY_LEN(properties_known); i++) {
+		const char *text = scalar_text(e, json_object_get(properties, properties_known[i].theirs));
+		if (text && *text) republish_property(e, r, &properties_known[i], text, into);
+	}
 	const char *key;
 	json_t *value;
 	json_object_foreach((json_t *)(uintptr_t)properties, key, value) {
-		const char *text = scalar_text(e, value);
-		if (!text || !*text) continue;
-		if (strcmp(key, "Content-Type") == 0)
-			republish_template(e, r, text, "content_type", into);
-		else
+		bool known = false;
+		for (size_t i = 0; i < SL_ARRAY_LEN(properties_known); i++)
+			known = known || strcmp(key, properties_known[i].theirs) == 0;
+		if (!known)
 			import_note(e->imp, r, IMPORT_MAPPING, "action republish",
-				    "mqtt_properties.%s ('%s') is not set by republish here", key, text);
+				    "mqtt_properties.%s is left out: a message has no such property", key);
 	}
 }
 

@@ -5,6 +5,8 @@
 #include "cfn.h"
 #include "import.h"
 #include "mem.h"
+#include "sql_base64.h"
+#include "utf8.h"
 
 struct aws {
 	struct import *imp;
@@ -90,18 +92,43 @@ static void republish_properties(struct aws *a, struct import_rule *r, const jso
 	json_object_set_new(into, "user_properties", map);
 }
 
+/* There it is written in base64, here as it is sent. A text where it is one, for people to read. */
+static const char *correlation_constant(struct aws *a, const char *text) {
+	struct sl_buf bytes = SL_BUF_INIT;
+	const char *made = import_printf(a->imp, "${decode('%s', 'base64')}", text);
+	bool plain = sql_base64_decode(slice_from_str(text), 0, &bytes) == SL_OK &&
+		     utf8_valid_mqtt(sl_buf_slice(&bytes)) && !strstr(sl_buf_cstr(&bytes), "${");
+	if (plain) made = sl_arena_strdup(&a->imp->arena, sl_buf_slice(&bytes));
+	sl_buf_fini(&bytes);
+	return made;
+}
+
+static void republish_correlation(struct aws *a, struct import_rule *r, const json_t *value, json_t *into) {
+	const char *text = cfn_text(&a->cfn, value, true), *first = text ? strstr(text, "${") : NULL;
+	if (!text) return;
+	bool one = first == text && strchr(text, '}') == text + strlen(text) - 1;
+	if (!first && !strchr(text, '\''))
+		text = correlation_constant(a, text);
+	else if (one)
+		text = import_printf(a->imp, "${decode(%.*s, 'base64')}", (int)strlen(text) - 3, text + 2);
+	else
+		import_note(a->imp, r, IMPORT_MAPPING, "action republish",
+			    "headers.correlationData ('%s') is base64 there; here it is sent as it stands: put "
+			    "${decode(..., 'base64')} around it",
+			    text);
+	set_text(into, "correlation_data", text);
+}
+
 static void republish_headers(struct aws *a, struct import_rule *r, const json_t *headers, json_t *into) {
-	static const char *const unknown[] = {"payloadFormatIndicator", "responseTopic", "correlationData",
-					      "messageExpiry"};
+	static const char *const names[][2] = {{"payloadFormatIndicator", "payload_format"},
+					       {"messageExpiry", "message_expiry"},
+					       {"contentType", "content_type"},
+					       {"responseTopic", "response_topic"}};
 	if (!headers) return;
-	set_text(into, "content_type", cfn_text(&a->cfn, member(headers, "contentType"), true));
+	for (size_t i = 0; i < SL_ARRAY_LEN(names); i++)
+		set_text(into, names[i][1], cfn_text(&a->cfn, member(headers, names[i][0]), true));
+	republish_correlation(a, r, member(headers, "correlationData"), into);
 	republish_properties(a, r, member(headers, "userProperties"), into);
-	for (size_t i = 0; i < SL_ARRAY_LEN(unknown); i++) {
-		const char *text = text_member(a, headers, unknown[i]);
-		if (text)
-			import_note(a->imp, r, IMPORT_MAPPING, "action republish",
-				    "headers.%s ('%s') is not set by republish here", unknown[i], text);
-	}
 }
 
 static json_t *republish(struct aws *a, struct import_rule *r, const json_t *options) {

@@ -23,7 +23,8 @@ TEMPLATE = {
             "Actions": [
                 {"Republish": {"Topic": {"Fn::Sub": ["alerts/${Kind}/${!topic(3)}", {"Kind": {"Ref": "Site"}}]}, "Qos": 1,
                                "RoleArn": {"Fn::GetAtt": ["Role", "Arn"]},
-                               "Headers": {"ContentType": "application/json", "MessageExpiry": "60",
+                               "Headers": {"ContentType": "application/json", "MessageExpiry": "60", "PayloadFormatIndicator": "UTF8_DATA",
+                                           "ResponseTopic": "answers/${topic(3)}", "CorrelationData": "b3JkZXI3",
                                            "UserProperties": [{"Key": "dev", "Value": "${topic(3)}"}]}}},
                 {"DynamoDBv2": {"PutItem": {"TableName": {"Ref": "Table"}}}}],
             "ErrorAction": {"Sqs": {"QueueUrl": "https://q"}}}}},
@@ -77,7 +78,8 @@ rule_engine.rules {
     enable = false
     actions = [{ function = republish, args {
       topic = "out/${g}", qos = "${qos}", retain = true, payload = """{"a":${a.b c},"b":"${.a.when}","c":"${$}{x} $${g}"}"""
-      user_properties = { a = "${a}", n = 5 }, mqtt_properties = { "Content-Type" = "text/plain", "Response-Topic" = "r" }
+      user_properties = { a = "${a}", n = 5 }, mqtt_properties = { "Content-Type" = "text/plain", "Response-Topic" = "r/${g}",
+        "Message-Expiry-Interval" = "${qos}", "Payload-Format-Indicator" = "yes", "Correlation-Data" = "c", "Reason" = "x" }
     }}]
   }
   defaults { sql = "SELECT payload FROM \"d/#\"", actions = [{ function = republish, args { topic = "d2/${nix}/${clientid}" }}] }
@@ -162,7 +164,11 @@ class Aws(Folder):
                                               "FnMsgs": "needs_mapping", "If": "refused"})
         self.assertIn("FROM 'plants/berlin/+/data'", text)
         self.assertIn('topic: "alerts/berlin/${topic(3)}"', text)
-        self.assertIn("headers.messageExpiry", self.notes(rules["hot_berlin"]))
+        self.assertNotIn("headers", self.notes(rules["hot_berlin"]))
+        told = json.loads(self.rows("hot_berlin", "plants/berlin/d7/data", '{"t":31}', "--actions").splitlines()[1])
+        self.assertEqual({k: v for k, v in told["republish"].items() if k not in ("topic", "payload", "qos", "retain")},
+                         {"payload_format": 1, "message_expiry": 60, "content_type": "application/json",
+                          "response_topic": "answers/d7", "correlation_data": "order7", "user_properties": {"dev": "d7"}})
         self.assertIn("errorAction", self.notes(rules["hot_berlin"]))
         self.assertIn("${AWS::AccountId}", self.notes(rules["Acct"]))
         self.assertIn("${Stage}", self.notes(rules["Acct"]))
@@ -261,7 +267,20 @@ class Emqx(Folder):
         self.assertEqual(message["topic"], "out/größe")
         self.assertEqual(message["payload"], '{"a":${a.b c},"b":"now","c":"${x} $größe"}')
         self.assertEqual((message["qos"], message["retain"], message["content_type"]), (2, True, "text/plain"))
-        self.assertIn("Response-Topic", self.notes(rules["templates"]))
+        self.assertEqual((message["response_topic"], message["message_expiry"], message["correlation_data"]), ("r/größe", 2, "c"))
+        self.assertNotIn("payload_format", message)
+        self.assertIn("mqtt_properties.Payload-Format-Indicator ('yes') is left out", self.notes(rules["templates"]))
+        self.assertIn("mqtt_properties.Reason is left out", self.notes(rules["templates"]))
+
+    def test_properties__all_that_a_message_has_are_passed_on(self):
+        self.write("e.conf", """rule_engine.rules.r { sql = "SELECT payload FROM \\"t\\"", actions = [{ function = republish, args {
+            topic = "o", payload = "${payload}", qos = 0, retain = false, user_properties = "${pub_props.'User-Property'}",
+            mqtt_properties = { "Correlation-Data" = "${pub_props.'Correlation-Data'}" } } }] }""")
+        _, rules = self.take("emqx", "e.conf")
+        self.assertEqual(self.status(rules), {"r": "unchanged"})
+        told = json.loads(self.rows("r", "t", "x", "--user-property", "k=v", "--actions").splitlines()[1])
+        self.assertEqual(told["republish"]["user_properties"], {"k": "v"})
+        self.assertNotIn("correlation_data", told["republish"])
 
     def test_defaults__are_those_of_the_other_broker(self):
         text, rules = self.take("emqx", self.write("emqx.conf", EMQX), code=1)
