@@ -11,10 +11,11 @@ _numbers = itertools.count(1)
 
 class MosquittoCases:
     version = ""
+    config = {}
 
     @classmethod
     def setUpClass(cls):
-        cls.broker = Broker()
+        cls.broker = Broker(cls.config)
 
     @classmethod
     def tearDownClass(cls):
@@ -111,6 +112,10 @@ class MosquittoV311(MosquittoCases, unittest.TestCase):
 
 class MosquittoV5(MosquittoCases, unittest.TestCase):
     version = "mqttv5"
+    config = {"rules": {"made": {"sql": "SELECT payload AS text FROM \"told\"", "actions": [{"republish": {
+        "topic": "made", "payload": "${text}", "payload_format": 1, "message_expiry": "1m", "content_type": "text/plain",
+        "response_topic": "answer/${text}", "correlation_data": "${pub_props.'Correlation-Data'}",
+        "user_properties": "${pub_props.'User-Property'}"}}]}}}
 
     def test_properties__pass_from_pub_to_sub(self):
         s = self.sub(1, "-t", self.t, "-F", "%C|%R|%D|%P|%p")
@@ -118,6 +123,12 @@ class MosquittoV5(MosquittoCases, unittest.TestCase):
                  "-D", "publish", "response-topic", "answer", "-D", "publish", "correlation-data", "corr",
                  "-D", "publish", "user-property", "key", "value")
         self.assertEqual(self.lines(s), ["text/plain|answer|corr|key:value|x"])
+
+    def test_properties__of_a_message_that_a_rule_made(self):
+        s = self.sub(1, "-t", "made", "-F", "%C|%R|%D|%F|%E|%P|%p")
+        self.pub("-t", "told", "-q", "1", "-m", "x", "-D", "publish", "correlation-data", "corr",
+                 "-D", "publish", "user-property", "key", "value")
+        self.assertEqual(self.lines(s), ["text/plain|answer/x|corr|1|60|key:value|x"])
 
     def test_topic_alias__of_the_publisher_is_understood(self):
         s = self.sub(3, "-t", self.t, "-q", "1")

@@ -111,6 +111,21 @@ const cases = {
 		assert.deepEqual(got.userProperties.a, ['1', '2'])
 		assert.equal([].concat(got.subscriptionIdentifier)[0], 42)
 	},
+	async republished() {
+		const s = await client()
+		await s.subscribeAsync(topic, { qos: 1 })
+		const p = await client()
+		const properties = { correlationData: Buffer.from('corr'), userProperties: { a: ['1', '2'] } }
+		await p.publishAsync(`told/${version}`, 'x', { qos: 1, properties: version === 5 ? properties : undefined })
+		await until(() => s.seen.length === 1, 'the message of the rule')
+		assert.equal(s.seen[0].payload, 'x')
+		if (version !== 5) return
+		const got = s.seen[0].packet.properties
+		assert.deepEqual([got.payloadFormatIndicator, got.messageExpiryInterval], [true, 60])
+		assert.deepEqual([got.contentType, got.responseTopic], ['text/plain', 'answer/x'])
+		assert.equal(got.correlationData.toString(), 'corr')
+		assert.deepEqual(got.userProperties.a, ['1', '2'])
+	},
 }
 
 cases[name]().then(async () => {

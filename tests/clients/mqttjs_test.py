@@ -4,13 +4,17 @@ import unittest
 
 from harness.broker import ROOT, Broker
 
-CASES = ("qos0", "qos1", "qos2", "retained", "will", "wildcards", "shared", "session", "properties")
+CASES = ("qos0", "qos1", "qos2", "retained", "will", "wildcards", "shared", "session", "properties", "republished")
+RULE = {"sql": "SELECT topic, payload AS text FROM \"told/#\"", "actions": [{"republish": {
+    "topic": "js/${topic(2)}/republished", "payload": "${text}", "payload_format": 1, "message_expiry": 60, "content_type": "text/plain",
+    "response_topic": "answer/${text}", "correlation_data": "${pub_props.'Correlation-Data'}",
+    "user_properties": "${pub_props.'User-Property-Pairs'}"}}]}
 
 
 class MqttJs(unittest.TestCase):
     @classmethod
     def setUpClass(cls):
-        cls.broker = Broker()
+        cls.broker = Broker({"rules": {"made": RULE}})
 
     @classmethod
     def tearDownClass(cls):
