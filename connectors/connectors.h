@@ -124,6 +124,9 @@ struct sl_pipeline *sl_action_spec_pipeline(const struct sl_action_spec *spec); 
 
 struct sl_stage *sl_pipeline_stage(struct sl_pipeline *p, size_t worker);
 
+/* A row will be staged soon, or very soon: asks for the memory that it will go to. */
+void sl_stage_expect(const struct sl_stage *st, bool qos, bool very_soon);
+
 /* Freezes one row. qos: the message's QoS is 1 or 2. ticket (or NULL) is raised once for each chunk that it must wait
  * for, and lowered on this worker, never before the next sl_stages_flush(), when the chunk is safe. */
 void sl_stage_row(struct sl_stage *st, const struct sql_value *values, uint16_t count, uint64_t order, bool qos,

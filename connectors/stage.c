@@ -101,6 +101,15 @@ static bool ticket_wanted(const struct sl_stage *st, bool qos) {
 	return qos && sl_stage_holding(st);
 }
 
+void sl_stage_expect(const struct sl_stage *st, bool qos, bool very_soon) {
+	const struct sl_chunk *c = st->open[qos];
+	if (!c) return;
+	if (very_soon)
+		__builtin_prefetch(c->buf.p + c->buf.n, 1);
+	else
+		__builtin_prefetch(&c->buf, 1);
+}
+
 void sl_stage_row(struct sl_stage *st, const struct sql_value *values, uint16_t count, uint64_t order, bool qos,
 		  struct sl_ticket *ticket, int64_t at_ms) {
 	struct sl_chunk *c = st->open[qos];
