@@ -303,8 +303,7 @@ static int set_map(struct spot s, const struct conf_field *f, const json_t *valu
 	if (f->flags & CONF_TEMPLATE_OK && json_is_string(value)) {
 		map->items = SL_NEW_ARRAY(struct conf_pair, 1);
 		map->len = 1;
-		map->items[0].value = sl_strdup(json_string_value(value));
-		return SL_OK;
+		return take_text(s, f, value, &map->items[0].value);
 	}
 	if (!json_is_object(value)) return not_a(s, f, value, "a map, for example {name: text}");
 	int rc = check_count(s, f, json_object_size(value));

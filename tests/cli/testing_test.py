@@ -21,7 +21,7 @@ rules:
       WHERE payload.t > 28
     actions:
       - {connector: archive, table: readings, columns: {device: "${device}", t: "${t}"}}
-      - {republish: {topic: "alerts/${device}", payload: "${.}", qos: 1, user_properties: {rule: hot}}}
+      - {republish: {topic: "alerts/${device}", payload: "${.}", qos: 1, user_properties: {rule: hot}, message_expiry: 1h, correlation_data: "${t}"}}
       - {connector: lines, file: hot.jsonl}
       - {console: {}}
   each:
@@ -88,7 +88,8 @@ class Cases(Folder):
         self.passes(f"""name: a, rule: hot, {HOT}, expect: {{actions: [
             {{connector: archive, type: sqlite, params: {{device: d7, t: 31.5}},
               bytes: 'INSERT INTO "readings" ("device", "t") VALUES (?, ?) -- "d7", 31.5'}},
-            {{republish: {{topic: alerts/d7, qos: 1, retain: false, payload: '{row}', user_properties: {{rule: hot}}}}}},
+            {{republish: {{topic: alerts/d7, qos: 1, retain: false, payload: '{row}', user_properties: {{rule: hot}}, message_expiry: 3600,
+              correlation_data: '31.5'}}}},
             {{bytes: "{row.replace('"', chr(92) + '"')}\\n"}}, {{console: '{row}'}}]}}""")
         self.passes("name: a, rule: hot, " + HOT + ", expect: {actions: ['${any}', {republish: {payload: "
                     "{ts: 1767225600000, device: d7, t: 31.5}}}]}")

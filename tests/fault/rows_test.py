@@ -60,14 +60,17 @@ class Rows(unittest.TestCase):
 
     def test_on_error__refused_row_is_published_with_its_reason(self):
         load.make_table(self.db, "CREATE TABLE readings (id INTEGER, v INTEGER CHECK (v <> 5))")
-        told = {"on_error": {"republish": {"topic": "dead/${rule}", "payload": "${.}"}}}
+        told = {"on_error": {"republish": {"topic": "dead/${rule}", "payload": "${.}", "correlation_data": "${id}",
+                                           "user_properties": {"reason": "${reason}"}}}}
         with Broker(load.into_table(self.folder, **told), folder=self.folder) as broker:
-            with Client(broker.port) as watcher:
+            with Client(broker.port, m.V5) as watcher:
                 watcher.connect("watcher")
                 watcher.subscribe("dead/#")
                 self.publish(broker, 10)
                 letter = watcher.expect(m.PUBLISH, topic="dead/store")
         self.assertEqual(json.loads(letter.payload)["id"], 5)
+        self.assertEqual(letter.props["correlation_data"], b"5")
+        self.assertIn("CHECK", dict(letter.props["user"])["reason"])
         self.assertIn("CHECK", json.loads(letter.payload)["reason"])
 
     def test_on_error__row_of_which_no_message_can_be_made_is_in_the_dead_letter_file(self):

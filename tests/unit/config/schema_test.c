@@ -27,7 +27,7 @@ struct all {
 	double ratio, share;
 	int mode;
 	struct conf_list words, command;
-	struct conf_map headers, columns;
+	struct conf_map headers, columns, pairs;
 	json_t *tree;
 	struct inner batch;
 	struct conf_objects entries;
@@ -81,6 +81,7 @@ static const struct conf_field fields[] = {
     {.name = "command", .type = CONF_TEMPLATE_LIST, .at = AT(command), .validate = no_x},
     {.name = "headers", .type = CONF_STRING_MAP, .flags = CONF_EXPAND, .at = AT(headers)},
     {.name = "columns", .type = CONF_TEMPLATE_MAP, .flags = CONF_NONEMPTY, .at = AT(columns), .validate = no_x},
+    {.name = "pairs", .type = CONF_TEMPLATE_MAP, .flags = CONF_TEMPLATE_OK, .at = AT(pairs), .validate = no_x},
     {.name = "tree", .type = CONF_TREE, .at = AT(tree)},
     {.name = "batch", .type = CONF_OBJECT, .at = AT(batch), .fields = inner_fields},
     {.name = "entries",
@@ -413,14 +414,17 @@ static void test_mask__urls_keep_all_but_the_password(void **state) {
 static void test_show__secrets_are_masked_and_units_written(void **state) {
 	(void)state;
 	struct all a;
-	apply_good("secret: hush\nurl: x://u:hush@h\nwords: [w]\nentries: [{name: n}]\ncolumns: {a: b}\ntree: 5\n", &a);
+	apply_good("secret: hush\nurl: x://u:hush@h\nwords: [w]\nentries: [{name: n}]\ncolumns: {a: b}\npairs: "
+		   "\"${p}\"\ntree: 5\n",
+		   &a);
 	json_t *tree = conf_show(fields, &a);
 	char *shown = json_dumps(tree, JSON_COMPACT);
 	assert_string_equal(
 	    shown,
 	    "{\"text\":\"10\",\"secret\":\"***\",\"url\":\"x://u:***@h\",\"flag\":true,\"count\":7,\"automatic\":"
 	    "\"auto\",\"linger\":\"5ms\",\"bytes\":\"64KB\",\"attempts\":\"unlimited\",\"ratio\":1.5,\"share\":\"80%\","
-	    "\"mode\":\"fast\",\"words\":[\"w\"],\"command\":[],\"headers\":{},\"columns\":{\"a\":\"b\"},\"tree\":5,"
+	    "\"mode\":\"fast\",\"words\":[\"w\"],\"command\":[],\"headers\":{},\"columns\":{\"a\":\"b\"},\"pairs\":\"${"
+	    "p}\",\"tree\":5,"
 	    "\"batch\":{\"rows\":1000,\"linger\":\"5ms\"},\"entries\":[{\"name\":\"n\",\"on\":true}]}");
 	free(shown);
 	json_decref(tree);
