@@ -325,6 +325,7 @@ static void forget_messages(struct fixture *f) {
 	for (size_t i = 0; i < FIXTURE_MESSAGES_MAX; i++) {
 		sl_free(f->messages[i].topic);
 		sl_free(f->messages[i].payload);
+		sl_free(f->messages[i].block);
 		f->messages[i] = (struct fixture_message){.topic = NULL};
 	}
 	f->published = 0;
