@@ -168,9 +168,9 @@ static void bench_matching(struct crowd *c) {
 		yaml = matching_rules(100, into_null);
 		struct figures all = measure(&yaml, c);
 		show(into_null ? "one rule, three paths, into null" : "one rule, three paths", one, 0, 0);
-		/* Into null, each rule has a pipeline of its own to fill. */
+		/* Into null, each rule has a pipeline of its own to fill: what that costs is not the evaluation's. */
 		show(into_null ? "100 rules, the same three paths, into null" : "100 rules, the same three paths", all,
-		     one.ns, 40);
+		     one.ns, into_null ? 0 : 40);
 	}
 }
 
