@@ -30,7 +30,7 @@ struct rule_test_expect {
 };
 
 struct rule_test_message {
-	char *topic, *clientid, *username, *content_type, *response_topic, *payload_base64, *event;
+	char *topic, *clientid, *username, *content_type, *response_topic, *correlation_data, *payload_base64, *event;
 	json_t *payload, *columns;
 	struct conf_map user_properties;
 	int64_t qos, timestamp, after_ms; /* timestamp -1: that of the one before it */

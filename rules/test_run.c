@@ -232,6 +232,7 @@ void rule_test_event(const struct rule_test_message *m, int64_t now_ms, struct s
 	    .user_properties = sl_buf_slice(properties),
 	    .content_type = slice_from_str(m->content_type),
 	    .response_topic = slice_from_str(m->response_topic),
+	    .correlation_data = slice_from_str(m->correlation_data),
 	    .message_expiry_s = -1,
 	    .payload_format = -1,
 	};

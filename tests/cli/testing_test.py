@@ -27,6 +27,11 @@ rules:
   each:
     sql: FOREACH payload.s AS s DO s.v AS v INCASE s.v > 1 FROM "each"
     actions: [{republish: {topic: "out/${v}"}}]
+  answer:
+    sql: SELECT qos FROM "ask"
+    actions:
+      - republish: {topic: "${pub_props.'Response-Topic'}", correlation_data: "${pub_props.'Correlation-Data'}", payload_format: 1,
+                    user_properties: "${pub_props.'User-Property'}", message_expiry: "${pub_props.'Message-Expiry-Interval'}"}
   asleep: {enabled: false, sql: SELECT 1 AS x FROM "#"}
 """
 HOT = "message: {topic: room/7/telemetry, payload: {t: 31.5}, clientid: d7}"
@@ -95,6 +100,11 @@ class Cases(Folder):
                     "{ts: 1767225600000, device: d7, t: 31.5}}}]}")
         self.fails("name: a, rule: hot, " + HOT + ", expect: {actions: [{params: {device: d7, t: '31.5'}}]}",
                    'actions[0].params.t: expected "31.5", got 31.5')
+
+    def test_actions__a_request_is_answered_with_its_properties(self):
+        self.passes("name: a, rule: answer, message: {topic: ask, response_topic: r/1, correlation_data: c9, user_properties: {k: v}}, "
+                    "expect: {actions: [{republish: {topic: r/1, correlation_data: c9, user_properties: {k: v}, payload_format: 1}}]}")
+        self.passes("name: a, rule: answer, message: {topic: ask, response_topic: 'r/#'}, expect: {actions: [{error: '${any}'}]}")
 
     def test_actions__a_row_that_an_action_cannot_use_is_its_error(self):
         self.passes("name: a, rule: hot, message: {topic: room/7/telemetry, payload: {t: 30}, clientid: a+b}, "
