@@ -44,7 +44,8 @@ const struct conf_field republish_fields[] = {
     {.name = "message_expiry",
      .type = CONF_TEMPLATE,
      .at = offsetof(struct republish_options, message_expiry),
-     .doc = "MQTT 5 message expiry: seconds, or a duration as 10m; parts of a second count as a whole one.",
+     .doc = "MQTT 5 message expiry: seconds, or a duration as 10m; parts of a second count as a whole one, and with 0 "
+	    "it has expired already.",
      .example = "60"},
     {.name = "content_type",
      .type = CONF_TEMPLATE,
