@@ -244,11 +244,18 @@ static uint32_t handler_of(const struct sql_code *code, uint32_t pc) {
 #define DST (r + s->dst)
 #define A R(s->a)
 #define B R(s->b)
-#define ARITHMETIC(name, binary)                                                                                       \
+/* Steps of one line: an operation that may fail, a value that is there. */
+#define TRY(name, call)                                                                                                \
 	OP(name) {                                                                                                     \
-		CHECK(sql_arithmetic(vm, binary, A, B, DST));                                                          \
+		CHECK(call);                                                                                           \
 		NEXT;                                                                                                  \
 	}
+#define GIVE(name, value)                                                                                              \
+	OP(name) {                                                                                                     \
+		*DST = (value);                                                                                        \
+		NEXT;                                                                                                  \
+	}
+#define ARITHMETIC(name, binary) TRY(name, sql_arithmetic(vm, binary, A, B, DST))
 /* What a comparison found, and the jump behind it that asks for that. */
 #define DECIDE(condition)                                                                                              \
 	do {                                                                                                           \
@@ -297,42 +304,15 @@ enum sql_outcome sql_vm_exec(struct sql_vm *vm, const struct sql_code *code, str
 	bool met;
 	DISPATCH;
 
-	OP(COLUMN) {
-		*DST = vm->program->source->get(vm->in->event, (uint16_t)s->n, &vm->arena);
-		NEXT;
-	}
-	OP(METADATA) {
-		*DST = metadata(vm);
-		NEXT;
-	}
-	OP(PATH) {
-		CHECK(load_path(vm, s->n, DST));
-		NEXT;
-	}
-	OP(MOVE) {
-		*DST = *A;
-		NEXT;
-	}
-	OP(OUTPUT) {
-		*DST = s->n < vm->row->count ? vm->row->values[s->n] : sql_null();
-		NEXT;
-	}
-	OP(MEMBER) {
-		CHECK(sql_member(vm, A, sql_value_text(B), DST));
-		NEXT;
-	}
-	OP(INDEX) {
-		CHECK(sql_index(vm, A, B, DST));
-		NEXT;
-	}
-	OP(SLICE) {
-		CHECK(sql_slice_of(vm, A, B, B + 1, DST));
-		NEXT;
-	}
-	OP(RANGE) {
-		CHECK(sql_range(vm, A, B, DST));
-		NEXT;
-	}
+	GIVE(COLUMN, vm->program->source->get(vm->in->event, (uint16_t)s->n, &vm->arena))
+	GIVE(METADATA, metadata(vm))
+	TRY(PATH, load_path(vm, s->n, DST))
+	GIVE(MOVE, *A)
+	GIVE(OUTPUT, s->n < vm->row->count ? vm->row->values[s->n] : sql_null())
+	TRY(MEMBER, sql_member(vm, A, sql_value_text(B), DST))
+	TRY(INDEX, sql_index(vm, A, B, DST))
+	TRY(SLICE, sql_slice_of(vm, A, B, B + 1, DST))
+	TRY(RANGE, sql_range(vm, A, B, DST))
 	OP(LIST) {
 		*DST = make_list(vm, A, s->n);
 		CHECK(sql_check_size(vm, DST));
@@ -344,20 +324,14 @@ enum sql_outcome sql_vm_exec(struct sql_vm *vm, const struct sql_code *code, str
 		CHECK(sql_put(vm, A, target, B, DST));
 		NEXT;
 	}
-	OP(NEGATE) {
-		CHECK(sql_negate(vm, A, DST));
-		NEXT;
-	}
+	TRY(NEGATE, sql_negate(vm, A, DST))
 	ARITHMETIC(ADD, SQL_B_ADD)
 	ARITHMETIC(SUB, SQL_B_SUB)
 	ARITHMETIC(MUL, SQL_B_MUL)
 	ARITHMETIC(DIV, SQL_B_DIV)
 	ARITHMETIC(IDIV, SQL_B_IDIV)
 	ARITHMETIC(MOD, SQL_B_MOD)
-	OP(CONCAT) {
-		CHECK(sql_concat(vm, A, B, DST));
-		NEXT;
-	}
+	TRY(CONCAT, sql_concat(vm, A, B, DST))
 	COMPARE(EQ, 0)
 	COMPARE(NE, 1)
 	COMPARE(LT, 2)
@@ -366,26 +340,11 @@ enum sql_outcome sql_vm_exec(struct sql_vm *vm, const struct sql_code *code, str
 	COMPARE(GE, 5)
 	OP(EQ_S) { DECIDE(equals_text(vm, A, B)); }
 	OP(NE_S) { DECIDE(A->kind != SQL_NULL && !equals_text(vm, A, B)); }
-	OP(MATCH) {
-		*DST = match_topic(A, B);
-		NEXT;
-	}
-	OP(LIKE) {
-		*DST = like(vm, A, B);
-		NEXT;
-	}
-	OP(SAME) {
-		*DST = sql_bool(sql_same(vm, A, B));
-		NEXT;
-	}
-	OP(IN) {
-		*DST = sql_bool(sql_same_in(vm, A, B));
-		NEXT;
-	}
-	OP(IN_SET) {
-		*DST = sql_bool(sql_set_has(vm, B, A));
-		NEXT;
-	}
+	GIVE(MATCH, match_topic(A, B))
+	GIVE(LIKE, like(vm, A, B))
+	GIVE(SAME, sql_bool(sql_same(vm, A, B)))
+	GIVE(IN, sql_bool(sql_same_in(vm, A, B)))
+	GIVE(IN_SET, sql_bool(sql_set_has(vm, B, A)))
 	OP(IS_NULL) {
 		enum sql_kind kind = A->kind;
 		*DST = sql_bool(kind == SQL_NULL || kind == SQL_JSON_NULL);
@@ -439,15 +398,9 @@ enum sql_outcome sql_vm_exec(struct sql_vm *vm, const struct sql_code *code, str
 		sql_share_keep(vm, s->n, A);
 		NEXT;
 	}
-	OP(CALL) {
-		CHECK(sql_fn_call(vm, s->site, r + s->a, s->n, DST));
-		NEXT;
-	}
+	TRY(CALL, sql_fn_call(vm, s->site, r + s->a, s->n, DST))
 	OP(REJECT) { return filtered(vm, code, s); }
-	OP(EACH) {
-		CHECK(begin_each(vm, A));
-		NEXT;
-	}
+	TRY(EACH, begin_each(vm, A))
 	OP(NEXT) {
 		if (vm->each_at == vm->each_list.n) JUMP;
 		/* The only way back in a program: here the budget of steps is kept. */

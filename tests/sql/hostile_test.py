@@ -270,7 +270,7 @@ class Hostile(unittest.TestCase):
 
     def test_like__many_wildcards(self):
         text = json.dumps({"s": "a" * 20000})
-        self.gives(answer(select("payload.s LIKE '" + "%a" * 2000 + "%b'"), text), False)
+        self.refused(answer(select("payload.s LIKE '" + "%a" * 2000 + "%b'"), text), "steps")
         self.gives(answer(select("payload.s LIKE '" + "%" * 5000 + "'"), text), True)
 
     def test_foreach__over_a_large_array_of_dear_work(self):

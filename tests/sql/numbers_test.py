@@ -28,7 +28,7 @@ KEEP = ["payload.v", "payload.o.v", "payload.l[1]", "payload.l[-1]", "payload.t.
         "coalesce([payload.nix, payload.v])", "coalesce_ne('', payload.v)", "CASE WHEN true THEN payload.v END",
         "CASE WHEN payload.nix THEN 0 ELSE payload.v END", "CASE payload.k WHEN 'k' THEN payload.v ELSE 0 END",
         "try(payload.v, 0)", "try(int(payload.k), payload.v)", "json_decode(payload.s)", "json_decode(payload.t).v",
-        "first([payload.v])", "[payload.v, 1][1]", "payload.l[1..1][1]", "first(sublist(1, payload.l))",
+        "first([payload.v])", "[payload.v, 1][1]", "(payload.l[1..1])[1]", "first(sublist(1, payload.l))",
         "map_get('x', map_put('x', payload.v, map_new()))", "map_get('v', map_put('x', 1, payload.o))",
         "mget('x', mput('x', payload.v, payload.o))", "first(map_values(payload.o))",
         "map_get('value', first(map_to_entries(payload.o)))", "json_decode(json_encode(payload.v))",
