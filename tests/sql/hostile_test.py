@@ -271,7 +271,8 @@ class Hostile(unittest.TestCase):
     def test_like__many_wildcards(self):
         text = json.dumps({"s": "a" * 20000})
         self.refused(answer(select("payload.s LIKE '" + "%a" * 2000 + "%b'"), text), "steps")
-        self.gives(answer(select("payload.s LIKE '" + "%" * 5000 + "'"), text), True)
+        self.gives(answer(select("payload.s LIKE '" + "%a" * 500 + "%b'"), text), False)
+        self.gives(answer(select("payload.s LIKE '" + "%" * 2000 + "'"), text), True)
 
     def test_foreach__over_a_large_array_of_dear_work(self):
         array = json.dumps({"l": list(range(100000)), "s": "a" * 3000 + "b"})
