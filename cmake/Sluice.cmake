@@ -17,14 +17,17 @@ if(SLUICE_WERROR)
 	list(APPEND SLUICE_WARNINGS -Werror)
 endif()
 
-# sluice_layer(NAME SOURCES ... [USES layer ...] [LIBS target ...] [GENERATED file ...])
+# sluice_layer(NAME SOURCES ... [ROOMS folder ...] [USES layer ...] [LIBS target ...] [GENERATED file ...])
 # A static library sluice_NAME. Its headers are found by quoted include (-iquote, so that no header of ours can
 # hide a system header), and so are those of the layers it USES, and of nothing else: an include from a higher
-# layer does not compile. GENERATED sources get no warnings of ours.
+# layer does not compile. ROOMS are folders inside of the layer's. GENERATED sources get no warnings of ours.
 function(sluice_layer name)
-	cmake_parse_arguments(L "" "" "SOURCES;USES;LIBS;GENERATED" ${ARGN})
+	cmake_parse_arguments(L "" "" "SOURCES;ROOMS;USES;LIBS;GENERATED" ${ARGN})
 	add_library(sluice_${name} STATIC ${L_SOURCES} ${L_GENERATED})
 	target_compile_options(sluice_${name} PUBLIC "SHELL:-iquote ${CMAKE_CURRENT_SOURCE_DIR}")
+	foreach(room ${L_ROOMS})
+		target_compile_options(sluice_${name} PUBLIC "SHELL:-iquote ${CMAKE_CURRENT_SOURCE_DIR}/${room}")
+	endforeach()
 	foreach(source ${L_SOURCES})
 		set_property(SOURCE ${source} APPEND PROPERTY COMPILE_OPTIONS ${SLUICE_WARNINGS})
 	endforeach()

@@ -28,6 +28,7 @@ LAYERS = [
     ["connectors"],
     ["connectors/sqlite", "connectors/file", "connectors/null"],
     ["rules"],
+    ["rules/tools"],
     ["rules/import"],
     ["broker/mqtt"],
     ["broker/app/conf"],
@@ -39,6 +40,8 @@ LAYERS = [
     ["broker/admin"],
     ["broker/app"],
 ]
+# Folders inside of a layer.
+ROOMS = ["sql/fn", "sql/aws", "sql/many", "sql/state"]
 RANK = {folder: rank for rank, line in enumerate(LAYERS) for folder in line}
 
 BANNED = {
@@ -243,7 +246,7 @@ def clang_format(paths, root=ROOT):
 
 def include_flags(root=ROOT):
     """The folders of all layers, and what pkg-config says of the libraries."""
-    flags = [f for folder in RANK for f in ("-iquote", folder) if (root / folder).is_dir()]
+    flags = [f for folder in [*RANK, *ROOMS] for f in ("-iquote", folder) if (root / folder).is_dir()]
     libraries = subprocess.run(["pkg-config", "--cflags", "libuv", "jansson", "yaml-0.1", "sqlite3", "libxxhash"],
                                capture_output=True, text=True, check=False)
     return flags + libraries.stdout.split()
