@@ -2,7 +2,8 @@
  *
  *     ~s text   ~p ~w a value as code   ~b ~B integer (precision: base)   ~f ~e ~g float   ~c character
  *     ~i skips an argument   ~n new line   ~~ a tilde
- * Width counts characters; negative: to the left. What is wider is cut (text) or shown as stars (numbers). */
+ * Width counts characters; negative: to the left. What is wider is cut (text) or shown as stars (numbers).
+ * ~c writes its character as often as the precision says, else as the width says; ~n as the width says. */
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -157,8 +158,17 @@ static int put_float(struct sql_call *c, const struct directive *d, struct sql_v
 	return SL_OK;
 }
 
-static int put_argument(struct sql_call *c, const struct directive *d, const struct sql_value *v, struct sl_buf *b) {
+static int put_character(struct sql_call *c, const struct directive *d, const struct sql_value *v, struct sl_buf *out) {
+	if (v->kind != SQL_INT || v->i < 0 || v->i > 0x10ffff)
+		return sql_call_fail(c, "~c needs the number of a character");
 	char bytes[4];
+	size_t n = utf8_encode((uint32_t)v->i, bytes);
+	int64_t times = d->precision >= 0 ? d->precision : d->width >= 0 ? d->width : 1;
+	for (int64_t i = 0; i < times; i++) sl_buf_append(out, bytes, n);
+	return SL_OK;
+}
+
+static int put_argument(struct sql_call *c, const struct directive *d, const struct sql_value *v, struct sl_buf *b) {
 	struct sl_buf shown = SL_BUF_INIT;
 	int r = SL_OK;
 	switch (d->letter) {
@@ -175,11 +185,7 @@ static int put_argument(struct sql_call *c, const struct directive *d, const str
 		break;
 	case 'p':
 	case 'w': r = show(c->vm, *v, d->letter == 'w', &shown); break;
-	case 'c':
-		if (v->kind != SQL_INT || v->i < 0 || v->i > 0x10ffff)
-			return sql_call_fail(c, "~c needs the number of a character");
-		sl_buf_append(&shown, bytes, utf8_encode((uint32_t)v->i, bytes));
-		break;
+	case 'c': r = put_character(c, d, v, &shown); break;
 	default: return sql_call_fail(c, "there is no directive ~%c", d->letter);
 	}
 	if (r == SL_OK) put_field(b, d, sl_buf_slice(&shown));
@@ -263,6 +269,11 @@ static int prepare_sprintf_s(struct sql_call *c, const struct sql_value *const *
 	return prepare_format(c, arg[0], prepared);
 }
 
+static void put_mark(const struct directive *d, struct sl_buf *b) {
+	int64_t times = d->letter == 'n' && d->width >= 0 ? d->width : 1;
+	for (int64_t i = 0; i < times; i++) sl_buf_put(b, d->letter == 'n' ? '\n' : '~');
+}
+
 static int format(struct sql_call *c, struct sl_slice text, const struct sql_value *args, uint32_t n,
 		  struct sql_value *out) {
 	struct sl_buf *b = &c->vm->scratch;
@@ -274,7 +285,7 @@ static int format(struct sql_call *c, struct sl_slice text, const struct sql_val
 	for (uint32_t i = 0; r == SL_OK && i < f->n && b->n <= SQL_TEXT_MAX; i++) {
 		const struct part *p = &f->parts[i];
 		if (p->d.letter == 'n' || p->d.letter == '~')
-			sl_buf_put(b, p->d.letter == 'n' ? '\n' : '~');
+			put_mark(&p->d, b);
 		else if (p->d.letter)
 			r = put_argument(c, &p->d, &args[used++], b);
 		else
