@@ -40,7 +40,11 @@ bool sql_shape_equal(const struct sql_program *a, const struct sql_program *b) {
 
 const struct sql_value *sql_shape_constants(const struct sql_program *p, struct sl_arena *arena) {
 	struct sql_value *copy = SL_ARENA_ARRAY(arena, struct sql_value, p->code.n_consts + 1);
-	for (uint32_t i = 0; i < p->code.n_consts; i++) copy[i] = sql_value_copy(arena, &p->code.consts[i]);
+	for (uint32_t i = 0; i < p->code.n_consts; i++) {
+		const struct sql_value *v = &p->code.consts[i];
+		/* Behind a list may stand its table (sql_set.h), which a copy would not have. */
+		copy[i] = v->kind == SQL_LIST ? *v : sql_value_copy(arena, v);
+	}
 	return copy;
 }
 
@@ -81,6 +85,8 @@ static bool is_steady(const struct sql_program *p) {
 }
 
 bool sql_shape_same(const struct sql_program *a, const struct sql_program *b) {
+	/* b's templates are given the registers that a's run has made room for. */
+	if (b->template_registers > a->template_registers) return false;
 	return a->dialect == b->dialect && slice_equal(a->text, b->text) && is_steady(a);
 }
 

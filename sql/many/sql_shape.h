@@ -5,7 +5,7 @@
  * A run that fails says where it failed in the text of the program that was run; whoever wants to show that runs the other
  * program itself. Nothing that a program of a shared shape does is seen outside of its run.
  *
- * Lifetime: constants given by sql_shape_constants() live in the arena. Thread: as sql.h. */
+ * Lifetime: constants given by sql_shape_constants() live in the arena, and no longer than p. Thread: as sql.h. */
 #ifndef SQL_SHAPE_H
 #define SQL_SHAPE_H
 
@@ -21,8 +21,8 @@ bool sql_shape_constants_into(const struct sql_program *p, void *at, size_t room
 enum sql_outcome sql_shape_run(struct sql_vm *vm, const struct sql_program *p, const struct sql_value *constants,
 			       const struct sql_input *in, sql_row_fn on_row, void *arg);
 
-/* Do the two give the same rows for any event? Made of one text, that reads neither what the engine knows of the rule nor
- * what is another each time. */
+/* Do the two give the same rows for any event, and can b's templates be evaluated on a's? Made of one text, that reads
+ * neither what the engine knows of the rule nor what is another each time. */
 bool sql_shape_same(const struct sql_program *a, const struct sql_program *b);
 /* Right after a run of such a program: templates of p, another one of them, may be evaluated on the rows of that run. */
 void sql_shape_again(struct sql_vm *vm, const struct sql_program *p);

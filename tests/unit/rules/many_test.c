@@ -543,14 +543,69 @@ static void test_many_rules__of_one_text_keep_what_is_their_own(void **state) {
 	sl_buf_fini(&yaml);
 }
 
+/* Their lists behind IN are long enough for a table; it belongs to each rule's own list. */
+static void test_many_rules__that_differ_in_a_long_list_look_into_their_own(void **state) {
+	enum { N = 6, LONG = 12 };
+	(void)state;
+	for (int guarded = 0; guarded < 2; guarded++) {
+		struct sl_buf yaml = SL_BUF_INIT;
+		struct fixture f;
+		for (int i = 0; i < N; i++) {
+			sl_buf_printf(&yaml, "  r%d:\n    sql: SELECT topic FROM \"t\" WHERE payload.a %sIN (", i,
+				      guarded ? "" : "NOT ");
+			for (int k = 0; k < LONG; k++) sl_buf_printf(&yaml, "%s%d", k ? ", " : "", 100 + i * LONG + k);
+			sl_buf_append_str(&yaml, ")\n");
+		}
+		fixture_init(&f, sl_buf_cstr(&yaml));
+		for (int n = 100; n < 100 + N * LONG; n++) {
+			char payload[32];
+			(void)snprintf(payload, sizeof payload, "{\"a\":%d}", n);
+			fixture_publish(&f, "t", payload);
+		}
+		for (int i = 0; i < N; i++) {
+			char id[16];
+			(void)snprintf(id, sizeof id, "r%d", i);
+			assert_int_equal(fixture_count(&f, id, -1, "produced"), guarded ? LONG : (N - 1) * LONG);
+		}
+		fixture_fini(&f);
+		sl_buf_fini(&yaml);
+	}
+}
+
+/* Rules of one text with actions of their own: whose template needs room finds it, though the rule before had none. */
+static void test_many_rules__of_one_text_have_room_for_each_ones_templates(void **state) {
+	(void)state;
+	for (int columns = 56; columns < 72; columns++) { /* some fill what the engine has room for to the last place */
+		struct sl_buf yaml = SL_BUF_INIT;
+		struct fixture f;
+		for (int i = 0; i < 2; i++) {
+			sl_buf_printf(&yaml, "  r%d:\n    sql: SELECT topic", i);
+			for (int k = 0; k < columns; k++) sl_buf_printf(&yaml, ", payload.a + %d AS n%d", k, k);
+			sl_buf_append_str(&yaml, " FROM \"t\"\n");
+			if (i)
+				sl_buf_append_str(
+				    &yaml, "    actions: [{republish: {topic: out, payload: \"${payload.b}\"}}]\n");
+		}
+		fixture_init(&f, sl_buf_cstr(&yaml));
+		fixture_publish(&f, "t", "{\"a\":1,\"b\":\"x\"}");
+		assert_int_equal(f.published, 1);
+		assert_string_equal(f.messages[0].payload, "x");
+		forget_messages(&f);
+		fixture_fini(&f);
+		sl_buf_fini(&yaml);
+	}
+}
+
 int main(void) {
 	log_set_level(LOG_ERROR);
 	const struct CMUnitTest tests[] = {
 	    cmocka_unit_test(test_many_rules__do_what_each_does_alone),
 	    cmocka_unit_test(test_many_rules__of_the_aws_dialect_do_what_each_does_alone),
 	    cmocka_unit_test(test_many_rules__that_differ_in_a_constant_are_found_one_by_one),
+	    cmocka_unit_test(test_many_rules__that_differ_in_a_long_list_look_into_their_own),
 	    cmocka_unit_test(test_many_rules__counters_go_on_over_a_reload),
 	    cmocka_unit_test(test_many_rules__of_one_text_keep_what_is_their_own),
+	    cmocka_unit_test(test_many_rules__of_one_text_have_room_for_each_ones_templates),
 	    cmocka_unit_test(test_many_rules__plans_of_many_topics_are_bounded),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
