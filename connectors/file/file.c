@@ -275,6 +275,18 @@ static int file_open(struct sl_conn_action *a, struct file_action *f) {
 	return SL_OK;
 }
 
+/* Other actions of the connection, on this same thread, may have written to the file since, or put it aside. */
+static int file_follow(struct sl_conn_action *a, struct file_action *f) {
+	struct stat mine, there;
+	if (!f->is_open) return file_open(a, f);
+	if (fstat(f->fd, &mine) != 0) return sl_status_from_errno(errno);
+	f->size = (uint64_t)mine.st_size;
+	if (stat(f->path, &there) == 0 && there.st_ino == mine.st_ino && there.st_dev == mine.st_dev) return SL_OK;
+	close(f->fd);
+	f->is_open = false;
+	return file_open(a, f);
+}
+
 static void file_rotate(struct file_action *f) {
 	if (f->size == 0) return;
 	bool large = f->rotate_size != CONF_UNLIMITED && f->size >= (uint64_t)f->rotate_size;
@@ -316,7 +328,7 @@ static int file_write(struct file_action *f) {
 
 static int file_submit(struct sl_conn_action *a, struct sl_batch *b) {
 	struct file_action *f = sl_action_impl(a);
-	int r = file_open(a, f);
+	int r = file_follow(a, f);
 	if (r == SL_OK) {
 		file_rotate(f);
 		r = file_open(a, f);

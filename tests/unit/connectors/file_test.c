@@ -93,6 +93,25 @@ static void test_file__full_files_are_put_aside_and_the_oldest_go(void **state) 
 	rig_free(r);
 }
 
+static void test_file__two_actions_share_a_file_and_its_rotation(void **state) {
+	(void)state;
+	struct rig *r = rig_new(1);
+	rig_load(r,
+		 "connectors: {f: {type: file, dir: %s}}\nactions:\n"
+		 "  - {connector: f, file: out.txt, rotate_size: 10}\n  - {connector: f, file: out.txt}\n",
+		 r->dir);
+	for (size_t i = 0; i < 6; i++) {
+		rig_stage(r, i % 2, 1, 0, rig_row);
+		rig_settle(r, i % 2);
+	}
+	char *before = file_read(r, "out.txt.1"), *text = file_read(r, "out.txt");
+	assert_string_equal(before ? before : "no file", "d0\nd1\nd2\nd3\n");
+	assert_string_equal(text, "d4\nd5\n");
+	sl_free(before);
+	sl_free(text);
+	rig_free(r);
+}
+
 static void test_file__a_folder_that_cannot_be_made_makes_rows_wait(void **state) {
 	(void)state;
 	struct rig *r = rig_new(1);
@@ -117,6 +136,7 @@ int main(void) {
 	    cmocka_unit_test(test_file__csv_has_a_header_and_quotes),
 	    cmocka_unit_test(test_file__half_a_line_of_a_crash_is_cut_off),
 	    cmocka_unit_test(test_file__full_files_are_put_aside_and_the_oldest_go),
+	    cmocka_unit_test(test_file__two_actions_share_a_file_and_its_rotation),
 	    cmocka_unit_test(test_file__a_folder_that_cannot_be_made_makes_rows_wait),
 	};
 	return cmocka_run_group_tests_name("file", tests, NULL, NULL);
