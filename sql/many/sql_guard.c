@@ -5,6 +5,7 @@
 #include <math.h>
 #include <stdlib.h>
 
+#include "aws_decimal.h"
 #include "hash.h"
 #include "sql_unit.h"
 #include "sql_vm.h"
@@ -55,6 +56,19 @@ static bool aws_number_text(struct sl_slice s) {
 	return s.n == 0;
 }
 
+/* The aws dialect compares what is left of a number in 34 digits, which may be nearer to another double. */
+static double to_double(enum sql_dialect dialect, const struct sql_value *v) {
+	char text[AWS_DECIMAL_TEXT_MAX];
+	struct aws_decimal d;
+	struct sql_value kept = *v;
+	if (dialect == SQL_AWS && v->kind == SQL_NUMBER_TEXT && v->n > AWS_DECIMAL_DIGITS &&
+	    aws_decimal_parse(sql_value_text(v), &d, NULL)) {
+		kept.n = (uint32_t)aws_decimal_format(&d, text);
+		kept.p = text;
+	}
+	return sql_to_double(&kept);
+}
+
 /* Text as the number that a comparison would take it for. */
 static bool text_number(enum sql_dialect dialect, struct sl_slice s, double *out) {
 	struct sql_value v;
@@ -64,14 +78,14 @@ static bool text_number(enum sql_dialect dialect, struct sl_slice s, double *out
 	} else if (!sql_number_from_text(s, &v)) {
 		return false;
 	}
-	*out = sql_to_double(&v);
+	*out = to_double(dialect, &v);
 	return true;
 }
 
 bool sql_guard_number(enum sql_dialect dialect, const struct sql_value *v, double *out) {
 	if (sql_is_text(v)) return text_number(dialect, sql_value_text(v), out);
 	if (!sql_is_number(v)) return false;
-	*out = sql_to_double(v);
+	*out = to_double(dialect, v);
 	return true;
 }
 
@@ -84,7 +98,7 @@ uint32_t sql_guard_keys(enum sql_dialect dialect, const struct sql_value *v, uin
 		return 2;
 	}
 	if (sql_is_number(v)) {
-		d = sql_to_double(v);
+		d = to_double(dialect, v);
 		keys[0] = number_key(MEET_NUMBER, d);
 		keys[1] = number_key(MEET_NUMBER_AND_TEXT, d);
 		return 2;
@@ -99,7 +113,7 @@ static uint32_t constant_keys(enum sql_dialect dialect, const struct sql_value *
 	double d;
 	uint32_t n = 0;
 	if (sql_is_number(k)) {
-		d = sql_to_double(k);
+		d = to_double(dialect, k);
 		if (isnan(d)) return 0;
 		keys[n++] = number_key(MEET_NUMBER, d);
 	} else if (k->kind == SQL_BOOL) {
@@ -269,9 +283,9 @@ static bool like_test(struct derive *d, const struct sql_node *n, struct sql_gua
 	return equal_test(d, n->a, n->b, t);
 }
 
-static bool constant_number(const struct sql_node *n, double *out) {
+static bool constant_number(const struct derive *d, const struct sql_node *n, double *out) {
 	if (n->kind != SQL_N_LITERAL || !sql_is_number(&n->value)) return false;
-	*out = sql_to_double(&n->value);
+	*out = to_double(d->p->dialect, &n->value);
 	return !isnan(*out);
 }
 
@@ -282,7 +296,7 @@ static bool range_test(struct derive *d, const struct sql_node *a, double low, d
 
 static bool between_test(struct derive *d, const struct sql_node *n, struct sql_guard_test *t) {
 	double low, high;
-	if (n->negated || !constant_number(n->b, &low) || !constant_number(n->c, &high)) return false;
+	if (n->negated || !constant_number(d, n->b, &low) || !constant_number(d, n->c, &high)) return false;
 	return range_test(d, n->a, low, high, t);
 }
 
@@ -299,7 +313,7 @@ static bool compare_test(struct derive *d, const struct sql_node *n, struct sql_
 		op = mirrored[op];
 	}
 	if (op == SQL_B_EQ) return equal_test(d, a, k, t);
-	if (!constant_number(k, &number)) return false;
+	if (!constant_number(d, k, &number)) return false;
 	bool below = op == SQL_B_LT || op == SQL_B_LE;
 	return range_test(d, a, below ? -HUGE_VAL : number, below ? number : HUGE_VAL, t);
 }

@@ -449,6 +449,26 @@ static void test_many_rules__that_differ_in_a_constant_are_found_one_by_one(void
 	sl_buf_fini(&yaml);
 }
 
+/* 9007199254740993 stands in the middle between two doubles. In 34 digits the message has just that, to the last one it has
+ * more. */
+static void test_many_rules__of_the_aws_dialect_reckon_with_34_digits(void **state) {
+	static const char *const conditions[] = {"v = 9007199254740993", "v <= 9007199254740993",
+						 "v IN [9007199254740993]"};
+	(void)state;
+	for (size_t k = 0; k < SL_ARRAY_LEN(conditions) * 2; k++) {
+		struct sl_buf yaml = SL_BUF_INIT;
+		struct fixture f;
+		for (size_t i = 0; i < (k % 2 ? 6 : 1); i++) /* looked up, and run */
+			sl_buf_printf(&yaml, "  r%zu:\n    dialect: aws\n    sql: SELECT v FROM 't' WHERE %s\n", i,
+				      conditions[k / 2]);
+		fixture_init(&f, sl_buf_cstr(&yaml));
+		fixture_publish(&f, "t", "{\"v\":9007199254740993.00000000000000000000001}");
+		assert_int_equal(fixture_count(&f, "r0", -1, "produced"), 1);
+		fixture_fini(&f);
+		sl_buf_fini(&yaml);
+	}
+}
+
 /* What skipped rules have counted outlives the plan and the set. */
 static void test_many_rules__counters_go_on_over_a_reload(void **state) {
 	(void)state;
@@ -603,6 +623,7 @@ int main(void) {
 	    cmocka_unit_test(test_many_rules__of_the_aws_dialect_do_what_each_does_alone),
 	    cmocka_unit_test(test_many_rules__that_differ_in_a_constant_are_found_one_by_one),
 	    cmocka_unit_test(test_many_rules__that_differ_in_a_long_list_look_into_their_own),
+	    cmocka_unit_test(test_many_rules__of_the_aws_dialect_reckon_with_34_digits),
 	    cmocka_unit_test(test_many_rules__counters_go_on_over_a_reload),
 	    cmocka_unit_test(test_many_rules__of_one_text_keep_what_is_their_own),
 	    cmocka_unit_test(test_many_rules__of_one_text_have_room_for_each_ones_templates),
