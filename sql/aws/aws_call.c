@@ -13,7 +13,7 @@ static const struct {
     {"get_dynamodb",
      "join the table in the action's own SQL (INSERT ... SELECT), or keep values with kv_store_get() of the "
      "standard dialect"},
-    {"get_secret", "put the secret into the connector's settings as ${env:NAME} or ${file:PATH}"},
+    {"get_secret", "put the secret into the connector's settings as ${NAME} of the environment or ${file:PATH}"},
     {"machinelearning_predict", "AWS has closed that service; send the row to a connector that asks your model"},
     {"get_thing_shadow", "read the shadow's own messages: FROM '$aws/things/+/shadow/update/accepted'"},
     {"get_registry_data", "put what you need of a thing into its client id, its topic or its user properties"},
