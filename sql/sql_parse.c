@@ -58,9 +58,12 @@ static const struct sql_token_name token_names[] = {
 };
 
 static const char *advice(const struct sql_parse *p, int found, const struct sql_token *token, const bool *accepted) {
-	(void)p;
 	if (found == SQL_TK_ID && accepted[SQL_TK_SELECT] && slice_equal_nocase(token->text, SL_SLICE_LIT("set")))
 		return "SET belongs to the aws dialect: write `dialect: aws` beside the rule's sql";
+	uint32_t name = p->previous.at;
+	if (found == SQL_TK_LP && p->previous_kind == SQL_TK_ID && name > 0 && p->front->text.p[name - 1] == '.')
+		return "a function's name has no dot: Erlang modules of EMQX cannot be called here; `sluice help "
+		       "functions` lists what can";
 	return NULL;
 }
 
