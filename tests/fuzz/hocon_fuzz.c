@@ -31,9 +31,9 @@ static void write_yaml(json_t *tree, struct sl_slice comment) {
 	yaml_write_members(&out, whole, 0);
 	if (yaml_doc_load(sl_buf_slice(&out), "fuzz.yaml", &doc, &err) == SL_OK)
 		sl_assert(json_equal(whole, yaml_doc_root(doc)));
-	else
+	else /* YAML's own bounds: a key of more than 1024 bytes as written is no key to it, whatever it says of that */
 		sl_assert(err.status == SL_ELIMIT || strstr(sl_err_text(&err), "key") ||
-			  strstr(sl_err_text(&err), "deep"));
+			  strstr(sl_err_text(&err), "deep") || strstr(sl_err_text(&err), "mapping values"));
 	yaml_doc_free(doc);
 	json_decref(whole);
 	sl_buf_fini(&out);
