@@ -160,12 +160,13 @@ static bool level_operand(const struct sql_node *n, struct sql_guard_operand *ou
 	return true;
 }
 
-/* Every topic that reaches the rule has the level. */
+/* Every topic that reaches the rule has the level. Events do not come by the topic that they tell of. */
 static bool level_is_safe(const struct sql_program *p, const struct sql_node *n) {
 	struct sql_guard_operand level;
 	if (!level_operand(n, &level)) return false;
 	for (size_t i = 0; i < p->n_from; i++)
-		if (levels(p->from[i]) < level.number) return false;
+		if (levels(p->from[i]) < level.number || slice_starts_with(p->from[i], SL_SLICE_LIT("$events/")))
+			return false;
 	return true;
 }
 

@@ -16,6 +16,7 @@
 #include "fixture.h"
 #include "log.h"
 #include "mem.h"
+#include "rules_event.h"
 #include "rules_int.h"
 
 enum { SETS = 24, RULES = 40, EVENTS = 150, LOOK_ALIKES = 300, TRIES = 1000 };
@@ -469,6 +470,29 @@ static void test_many_rules__of_the_aws_dialect_reckon_with_34_digits(void **sta
 	}
 }
 
+/* The topic of an event is not the one it comes by: it may have fewer levels, and then a rule fails, not filters. */
+static void test_many_rules__on_events_fail_as_each_alone(void **state) {
+	(void)state;
+	for (int n = 1; n < 8; n += 6) {
+		struct sl_buf yaml = SL_BUF_INIT;
+		struct fixture f;
+		for (int i = 0; i < n; i++)
+			sl_buf_printf(&yaml,
+				      "  r%d:\n    sql: SELECT topic FROM \"$events/message_dropped\" "
+				      "WHERE topic(2) = 'x' AND payload.a = %d\n",
+				      i, i);
+		fixture_init(&f, sl_buf_cstr(&yaml));
+		struct rules_event ev = fixture_event("one", "{\"a\":9}");
+		struct rules_about about = {.clientid = SL_SLICE_LIT("c")};
+		ev.kind = EVENT_MESSAGE_DROPPED;
+		ev.about = &about;
+		rules_event(f.worker, &ev);
+		assert_int_equal(fixture_count(&f, "r0", -1, "failed"), 1);
+		fixture_fini(&f);
+		sl_buf_fini(&yaml);
+	}
+}
+
 /* What skipped rules have counted outlives the plan and the set. */
 static void test_many_rules__counters_go_on_over_a_reload(void **state) {
 	(void)state;
@@ -624,6 +648,7 @@ int main(void) {
 	    cmocka_unit_test(test_many_rules__that_differ_in_a_constant_are_found_one_by_one),
 	    cmocka_unit_test(test_many_rules__that_differ_in_a_long_list_look_into_their_own),
 	    cmocka_unit_test(test_many_rules__of_the_aws_dialect_reckon_with_34_digits),
+	    cmocka_unit_test(test_many_rules__on_events_fail_as_each_alone),
 	    cmocka_unit_test(test_many_rules__counters_go_on_over_a_reload),
 	    cmocka_unit_test(test_many_rules__of_one_text_keep_what_is_their_own),
 	    cmocka_unit_test(test_many_rules__of_one_text_have_room_for_each_ones_templates),
