@@ -139,9 +139,9 @@ static int fn_subbits(struct sql_call *c, const struct sql_value *a, uint32_t n,
 	bool known = (n < 4 || is_float || is_bits || word(a, n, 3, "integer")) &&
 		     (n < 5 || is_signed || word(a, n, 4, "unsigned")) && (n < 6 || little || word(a, n, 5, "big"));
 	if (!known) return sql_call_fail(c, "takes integer, float or bits; unsigned or signed; big or little");
-	if (start < 1 || length < 0) return sql_call_fail(c, "start begins at 1 and length at 0");
+	if (length < 0) return sql_call_fail(c, "the length cannot be negative");
 	*out = sql_null();
-	if (start > have) return SL_OK;
+	if (start < 1 || start > have) return SL_OK; /* nothing is there */
 	uint64_t at = (uint64_t)start - 1;
 	if (length > have - (int64_t)at) length = have - (int64_t)at; /* cut to what is left */
 	if (is_bits) return give_bits(c, s, at, (uint64_t)length, out);
