@@ -32,7 +32,8 @@
  *     CONF_TEMPLATE_MAP   struct conf_map     {key: template}; see CONF_TEMPLATE_OK
  *     CONF_TREE           json_t *            anything; a new reference, NULL when absent
  *     CONF_OBJECT         a nested struct     {...} checked by `fields`, whose offsets count from that struct;
- *                                             absent means: all its defaults
+ *                                             absent means: all its defaults; with CONF_GIVEN the struct
+ *                                             says whether it was there
  *     CONF_OBJECT_LIST    struct conf_objects list of {...} checked by `fields`; items of `item_size` bytes
  *
  * Thread: tables are constant. */
@@ -77,6 +78,9 @@ enum conf_flag {
 	CONF_NULL_OK = 1 << 7,      /* OBJECT, TREE: `name:` without a value is the same as {} (null in a TREE) */
 	CONF_TEMPLATE_OK =
 	    1 << 8, /* TEMPLATE_MAP: also one template, which gives the whole map: one pair without a key */
+	CONF_GIVEN =
+	    1 << 9, /* OBJECT whose presence means something: the first member of its struct is a bool that says
+		     whether the key is there (`name:` alone and {} count). Shown only when it is */
 };
 
 #define CONF_UNLIMITED INT64_MAX

@@ -331,8 +331,18 @@ static int set_tree(struct spot s, const struct conf_field *f, const json_t *val
 }
 
 static int set_object(struct spot s, const struct conf_field *f, const json_t *value, void *to) {
-	if (json_is_null(value) && f->flags & CONF_NULL_OK) value = NULL;
-	if (value && !json_is_object(value)) return not_a(s, f, value, "a map of options, {name: value}");
+	if (json_is_null(value) && f->flags & (CONF_NULL_OK | CONF_GIVEN)) value = NULL;
+	if (value && !json_is_object(value)) {
+		if (!(f->flags & CONF_GIVEN)) return not_a(s, f, value, "a map of options, {name: value}");
+		/* Whoever writes `tls: true` wants a switch. */
+		char *wanted = sl_asprintf("a map of options, {name: value}; `%s:` alone takes all defaults, without "
+					   "the line it is off",
+					   f->name);
+		int rc = not_a(s, f, value, wanted);
+		sl_free(wanted);
+		return rc;
+	}
+	if (f->flags & CONF_GIVEN) *(bool *)to = true;
 	return conf_apply(f->fields, value, s.at, to, s.report);
 }
 

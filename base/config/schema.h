@@ -10,6 +10,8 @@
  * The struct must be zeroed before; conf_fini() is right after success and after failure, and leaves it zeroed
  * where it owned memory.
  *
+ * An object with CONF_GIVEN sets the bool that its struct begins with: `tls:` alone switches TLS on, with all defaults.
+ *
  * One object may be checked by several tables at once (the framework's options and those of a connector kind):
  * conf_apply_parts(); a key must be known to one of them. Earlier parts win a name that two have.
  *
@@ -60,6 +62,7 @@ int conf_expand(struct sl_slice text, char **out, struct sl_err *err) sl_warn_un
 /* For programs that check a configuration where its secrets are not at hand: from now on an environment variable that is
  * not set, and any ${file:...}, which is then not opened, is replaced by this text. NULL ends it. @thread main */
 void conf_expand_stand_in(const char *text);
+bool conf_expand_stands_in(void); /* is that so now? Files that settings name are not looked at then */
 
 /* The same option as conf_apply would take it from `text` (a command-line flag, a default). */
 int conf_set_text(const struct conf_field *field, const char *text, void *into, struct sl_err *err) sl_warn_unused;

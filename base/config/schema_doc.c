@@ -40,6 +40,7 @@ void schema_doc_type(const struct conf_field *field, struct sl_buf *out) {
 		sl_buf_append_str(out, type_name(field->type));
 	if (field->flags & CONF_UNLIMITED_OK) sl_buf_append_str(out, " or `unlimited`");
 	if (field->flags & CONF_TEMPLATE_OK) sl_buf_append_str(out, " or a template");
+	if (field->flags & CONF_GIVEN) sl_buf_append_str(out, ", may be empty");
 }
 
 static void write_number(const struct conf_field *f, int64_t value, struct sl_buf *out) {
@@ -86,6 +87,7 @@ static void markdown_rows(const struct conf_field *fields, const char *prefix, s
 		}
 		sl_buf_append_str(out, " | ");
 		if (f->flags & CONF_REQUIRED) sl_buf_append_str(out, "required");
+		if (f->flags & CONF_GIVEN) sl_buf_append_str(out, "not there");
 		if (f->def) {
 			sl_buf_put(out, '`');
 			write_cell(f->def, out);

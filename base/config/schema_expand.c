@@ -15,6 +15,7 @@
 static const char *stand_in; /* or NULL */
 
 void conf_expand_stand_in(const char *text) { stand_in = text; }
+bool conf_expand_stands_in(void) { return stand_in != NULL; }
 
 static bool is_env_name(struct sl_slice s) {
 	for (size_t i = 0; i < s.n; i++) {

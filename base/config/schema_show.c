@@ -131,7 +131,7 @@ static json_t *show_value(const struct conf_field *f, const void *from) {
 	case CONF_STRING_MAP:
 	case CONF_TEMPLATE_MAP: return show_map(f, from);
 	case CONF_TREE: return f->flags & CONF_SECRET ? json_string("***") : json_deep_copy(*(json_t *const *)from);
-	case CONF_OBJECT: return conf_show(f->fields, from);
+	case CONF_OBJECT: return f->flags & CONF_GIVEN && !*(const bool *)from ? NULL : conf_show(f->fields, from);
 	case CONF_OBJECT_LIST: return show_objects(f, from);
 	}
 	return NULL;
@@ -190,7 +190,10 @@ static void fini_value(const struct conf_field *f, void *at) {
 		json_decref(*(json_t **)at);
 		*(json_t **)at = NULL;
 		return;
-	case CONF_OBJECT: conf_fini(f->fields, at); return;
+	case CONF_OBJECT:
+		conf_fini(f->fields, at);
+		if (f->flags & CONF_GIVEN) *(bool *)at = false;
+		return;
 	case CONF_OBJECT_LIST: fini_objects(f, at); return;
 	case CONF_BOOL:
 	case CONF_INT:

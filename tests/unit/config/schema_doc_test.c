@@ -64,6 +64,7 @@ static const struct conf_field fields[] = {
      .def = "fast",
      .doc = "Speed."},
     {.name = "batch", .type = CONF_OBJECT, .fields = batch_fields, .doc = "The batch."},
+    {.name = "log", .type = CONF_OBJECT, .flags = CONF_GIVEN, .fields = batch_fields, .doc = "A log."},
     {.name = "entries",
      .type = CONF_OBJECT_LIST,
      .at = offsetof(struct settings, entries),
@@ -88,6 +89,8 @@ static void test_doc__markdown(void **state) {
 	    "| `mode` | `slow` or `fast` | `fast` | Speed. |\n"
 	    "| `batch` | map of options |  | The batch. |\n"
 	    "| `batch.rows` | whole number, 1 to 9999 | `1000` | Rows in a batch. |\n"
+	    "| `log` | map of options, may be empty | not there | A log. |\n"
+	    "| `log.rows` | whole number, 1 to 9999 | `1000` | Rows in a batch. |\n"
 	    "| `entries` | list of maps |  | Entries. |\n"
 	    "| `entries[].name` | text | required | Its name. |\n");
 	sl_buf_fini(&out);
@@ -111,6 +114,10 @@ static void test_doc__sample(void **state) {
 	    "  #mode: fast\n"
 	    "  # The batch.\n"
 	    "  #batch:\n"
+	    "    # Rows in a batch.\n"
+	    "    #rows: 1000\n"
+	    "  # A log.\n"
+	    "  #log:\n"
 	    "    # Rows in a batch.\n"
 	    "    #rows: 1000\n"
 	    "  # Entries.\n"

@@ -453,6 +453,66 @@ static void test_set_text__command_line_values(void **state) {
 	conf_fini(fields, &a);
 }
 
+/* ---- an object whose presence means something ------------------------------------------------------------- */
+
+struct tls {
+	bool given;
+	int64_t depth;
+};
+struct server {
+	char *host;
+	struct tls tls;
+};
+static const struct conf_field tls_fields[] = {
+    {.name = "depth", .type = CONF_INT, .at = offsetof(struct tls, depth), .def = "3"}, CONF_END};
+static const struct conf_field server_fields[] = {
+    {.name = "host", .type = CONF_STRING, .at = offsetof(struct server, host), .def = "h"},
+    {.name = "tls", .type = CONF_OBJECT, .flags = CONF_GIVEN, .at = offsetof(struct server, tls), .fields = tls_fields},
+    CONF_END};
+
+static void expect_given(const char *yaml, bool given, int64_t depth, const char *shown) {
+	struct yaml_doc *doc;
+	struct server s = {0};
+	struct conf_report report = CONF_REPORT_INIT;
+	assert_int_equal(yaml_doc_load(slice_from_str(yaml), "t.yaml", &doc, NULL), SL_OK);
+	assert_int_equal(conf_apply(server_fields, yaml_doc_root(doc), (struct conf_at){doc, ""}, &s, &report), SL_OK);
+	assert_int_equal(s.tls.given, given);
+	assert_int_equal(s.tls.depth, depth);
+	json_t *tree = conf_show(server_fields, &s);
+	char *text = json_dumps(tree, JSON_COMPACT);
+	assert_string_equal(text, shown);
+	free(text);
+	json_decref(tree);
+	yaml_doc_free(doc);
+	conf_fini(server_fields, &s);
+	assert_false(s.tls.given);
+}
+
+static void test_schema__object_that_is_given_says_so(void **state) {
+	(void)state;
+	expect_given("host: x", false, 3, "{\"host\":\"x\"}");
+	expect_given("tls:", true, 3, "{\"host\":\"h\",\"tls\":{\"depth\":3}}");
+	expect_given("tls: {}", true, 3, "{\"host\":\"h\",\"tls\":{\"depth\":3}}");
+	expect_given("tls: {depth: 5}", true, 5, "{\"host\":\"h\",\"tls\":{\"depth\":5}}");
+}
+
+static void test_schema__object_that_is_given_is_checked(void **state) {
+	(void)state;
+	struct yaml_doc *doc;
+	struct server s = {0};
+	struct conf_report report = CONF_REPORT_INIT;
+	assert_int_equal(yaml_doc_load(SL_SLICE_LIT("tls: true"), "t.yaml", &doc, NULL), SL_OK);
+	assert_int_equal(conf_apply(server_fields, yaml_doc_root(doc), (struct conf_at){doc, ""}, &s, &report),
+			 SL_ETYPE);
+	char *shown = conf_report_format(&report);
+	assert_string_equal(shown, "t.yaml:1:6: tls: true is not a map of options, {name: value}; `tls:` alone takes "
+				   "all defaults, without the line it is off\n");
+	sl_free(shown);
+	conf_report_fini(&report);
+	yaml_doc_free(doc);
+	conf_fini(server_fields, &s);
+}
+
 int main(void) {
 	const struct CMUnitTest tests[] = {
 	    cmocka_unit_test(test_schema__defaults),
@@ -476,6 +536,8 @@ int main(void) {
 	    cmocka_unit_test(test_show__secrets_are_masked_and_units_written),
 	    cmocka_unit_test(test_schema__secrets_stay_out_of_messages),
 	    cmocka_unit_test(test_set_text__command_line_values),
+	    cmocka_unit_test(test_schema__object_that_is_given_says_so),
+	    cmocka_unit_test(test_schema__object_that_is_given_is_checked),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
