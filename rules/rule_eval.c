@@ -9,8 +9,6 @@
 
 enum { SURVIVORS_AHEAD = 8 };
 
-bool rules_any(const struct rules_worker *rw) { return rw->set->active > 0; }
-
 struct rule_plan *rules_plan_of(struct rules_worker *rw, struct sl_slice topic) {
 	rule_index_match(rw->set->index, topic, &rw->filters);
 	if (rw->filters.len == 0) return NULL;
@@ -35,25 +33,25 @@ static sl_noinline void plans_make_room(struct rules_worker *rw) {
 	} while (stats.entries > 0 && rw->plans.alive > rw->plans.alive_max);
 }
 
-void rules_plan_keep(struct rules_worker *rw, const struct rules_event *ev, struct rule_plan *plan) {
+void rules_plan_keep(struct rules_worker *rw, struct sl_slice topic, uint64_t topic_hash, struct rule_plan *plan) {
 	if (sl_unlikely(rw->plans.alive > rw->plans.alive_max)) plans_make_room(rw);
-	topic_cache_put(rw->cache, ev->topic_hash, ev->topic, rw->generation, plan);
+	topic_cache_put(rw->cache, topic_hash, topic, rw->generation, plan);
 	if (rw->loop && !sl_timer_armed(&rw->sweep_timer))
 		sl_timer_set(rw->loop, &rw->sweep_timer, RULES_CACHE_SWEEP_MS);
 }
 
 /* What a topic reaches was not known, or not in this set: asks the index and remembers the answer, "nothing" too. A
  * message that a rule publishes to the topic of an event is no such event. */
-static sl_noinline struct rule_plan *plan_make(struct rules_worker *rw, const struct rules_event *ev) {
-	struct rule_plan *plan = event_from(ev->topic) ? NULL : rules_plan_of(rw, ev->topic);
-	rules_plan_keep(rw, ev, plan);
+static sl_noinline struct rule_plan *plan_make(struct rules_worker *rw, struct sl_slice topic, uint64_t topic_hash) {
+	struct rule_plan *plan = event_from(topic) ? NULL : rules_plan_of(rw, topic);
+	rules_plan_keep(rw, topic, topic_hash, plan);
 	return plan;
 }
 
-struct rule_plan *rules_plan_find(struct rules_worker *rw, const struct rules_event *ev) {
+struct rule_plan *rules_plan_find(struct rules_worker *rw, struct sl_slice topic, uint64_t topic_hash) {
 	void *found;
-	if (sl_likely(topic_cache_get(rw->cache, ev->topic_hash, ev->topic, rw->generation, &found))) return found;
-	return plan_make(rw, ev);
+	if (sl_likely(topic_cache_get(rw->cache, topic_hash, topic, rw->generation, &found))) return found;
+	return plan_make(rw, topic, topic_hash);
 }
 
 /* A row of the run that is on. Its values live until the next run; what must not be handed on before the run has ended
@@ -261,10 +259,8 @@ static inline void look_ahead(const struct plan_walk *w, uint32_t i) {
 
 void rules_plan_run(struct rules_worker *rw, struct rule_plan *plan, const struct rules_event *ev,
 		    struct sl_ticket *ticket) {
-	struct event_view view = {.ev = ev,
-				  .node = slice_from_str(rw->rules->node),
-				  .account = slice_from_str(rw->rules->account),
-				  .now_ms = ev->at_ms};
+	struct event_view view = {
+	    .ev = ev, .node = rw->rules->node, .account = rw->rules->account, .now_ms = ev->at_ms};
 	struct plan_walk w = {
 	    .rw = rw,
 	    .plan = plan,
@@ -304,9 +300,17 @@ void rules_connection_closed(struct rules_worker *rw, struct sl_slice clientid) 
 	sql_store_drop_owner(rw->rules->state.shadow_dict, clientid);
 }
 
-void rules_eval(struct rules_worker *rw, const struct rules_event *ev, struct sl_ticket *ticket) {
+struct rule_plan *rules_find(struct rules_worker *rw, struct sl_slice topic, uint64_t topic_hash) {
+	return rules_any(rw) ? rules_plan_find(rw, topic, topic_hash) : NULL;
+}
+
+void rules_run(struct rules_worker *rw, struct rule_plan *plan, const struct rules_event *ev,
+	       struct sl_ticket *ticket) {
 	/* Messages made of rejected rows (reject.h) are not for rules. */
-	if (rw->set->active == 0 || ev->hops == REJECT_HOPS) return;
-	struct rule_plan *plan = rules_plan_find(rw, ev);
-	if (plan) rules_plan_publish(rw, plan, ev, ticket);
+	if (sl_likely(ev->hops != REJECT_HOPS)) rules_plan_publish(rw, plan, ev, ticket);
+}
+
+void rules_eval(struct rules_worker *rw, const struct rules_event *ev, struct sl_ticket *ticket) {
+	struct rule_plan *plan = rules_find(rw, ev->topic, ev->topic_hash);
+	if (plan) rules_run(rw, plan, ev, ticket);
 }

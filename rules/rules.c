@@ -16,8 +16,8 @@ struct rules *rules_new(const struct rules_opts *opts) {
 	r->connectors = opts->connectors;
 	/* Freeing a large set takes a while: rather the connectors' thread than a worker's. */
 	r->home = opts->home ? opts->home : opts->connectors ? connectors_loop(opts->connectors) : NULL;
-	r->node = sl_strdup(opts->node ? opts->node : "");
-	r->account = sl_strdup(opts->account ? opts->account : "");
+	r->node = slice_from_str(sl_strdup(opts->node ? opts->node : ""));
+	r->account = slice_from_str(sl_strdup(opts->account ? opts->account : ""));
 	r->worker_count = opts->worker_count;
 	r->hops_max = opts->hops_max ? opts->hops_max : RULES_HOPS_MAX;
 	if (r->hops_max >= REJECT_HOPS) r->hops_max = REJECT_HOPS - 1;
@@ -41,8 +41,8 @@ void rules_free(struct rules *r) {
 	sql_vm_free(r->reject_vm);
 	rule_state_fini(&r->state);
 	sl_free(r->workers);
-	sl_free(r->node);
-	sl_free(r->account);
+	sl_free((char *)(uintptr_t)r->node.p);
+	sl_free((char *)(uintptr_t)r->account.p);
 	sl_free(r);
 }
 

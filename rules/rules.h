@@ -4,7 +4,8 @@
  *     struct rules_worker     one per worker loop: vm, topic cache, plans, counters, staged rows
  *     rules_eval()            every publish comes through here, on the worker of its publisher
  *
- * What a publish costs: with no rule at all, one branch. With rules elsewhere, one look-up in the worker's topic cache.
+ * What a publish costs: where no rule reads messages, one branch. With rules elsewhere, one look-up in the worker's topic
+ * cache (rules_find()), before anything is said of the message but its topic.
  * With candidates: one JSON pass for all of them together, then each one's WHERE, then rows into the worker's staging
  * chunks. No lock, no allocation per rule. Staged rows leave at the end of the tick (SL_PHASE_STAGE).
  *
@@ -138,10 +139,19 @@ struct rules_event {
 };
 
 /* Returns false when no rule has ever to look at a message of this set: a branch for the caller to skip the rest. */
-bool rules_any(const struct rules_worker *rw);
+static inline bool rules_any(const struct rules_worker *rw) {
+	return ((const struct rules_wants *)(const void *)rw)->messages;
+}
 
-/* Evaluates the event against the current set. ticket may be NULL for QoS 0. Never fails: failures of rules are
- * counted per rule and kept in their failure ring. */
+/* What is to be done for messages of this topic; NULL: no rule reads it, and the caller need not say more of the message.
+ * Borrowed until the next call of anything here. */
+struct rule_plan;
+struct rule_plan *rules_find(struct rules_worker *rw, struct sl_slice topic, uint64_t topic_hash);
+
+/* Evaluates the event against the current set, with what rules_find() gave for its topic. ticket may be NULL for QoS 0.
+ * Never fails: failures of rules are counted per rule and kept in their failure ring. */
+void rules_run(struct rules_worker *rw, struct rule_plan *plan, const struct rules_event *ev, struct sl_ticket *ticket);
+/* Both. */
 void rules_eval(struct rules_worker *rw, const struct rules_event *ev, struct sl_ticket *ticket);
 
 /* The client's connection has ended: what proc_dict_put() kept for it goes. A branch when there is nothing. */

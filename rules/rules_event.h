@@ -67,9 +67,10 @@ struct rules_about {
 	const struct sql_map *given;
 };
 
-/* The beginning of every struct rules_worker: a bit for each kind that a rule of its set reads. */
+/* The beginning of every struct rules_worker: what rules of its set read. */
 struct rules_wants {
-	uint32_t kinds;
+	uint32_t kinds; /* a bit for each kind of event */
+	bool messages;
 };
 static inline bool rules_event_wanted(const struct rules_worker *rw, uint32_t kinds) {
 	return (((const struct rules_wants *)(const void *)rw)->kinds & kinds) != 0;

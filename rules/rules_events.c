@@ -24,7 +24,7 @@ void rules_settle(struct rules_worker *rw) {
 }
 
 void rules_events_use(struct rules_worker *rw) {
-	rw->wants.kinds = rw->set->kinds;
+	rw->wants = (struct rules_wants){.kinds = rw->set->kinds, .messages = rw->set->messages};
 	rw->plans_known = 0;
 }
 
@@ -33,7 +33,7 @@ void rules_events_forget(struct rules_worker *rw) {
 		rule_plan_unref(&rw->plans, rw->kind_plans[k]);
 		rw->kind_plans[k] = NULL;
 	}
-	rw->wants.kinds = 0;
+	rw->wants = (struct rules_wants){0};
 }
 
 void rules_events_fini(struct rules_worker *rw) {
@@ -67,7 +67,7 @@ static void aws_event(struct rules_worker *rw, const struct rules_event *ev) {
 	    .payload_format = -1,
 	};
 	m.topic_hash = sl_hash(m.topic);
-	struct rule_plan *plan = rules_plan_find(rw, &m);
+	struct rule_plan *plan = rules_plan_find(rw, m.topic, m.topic_hash);
 	if (plan) rules_plan_run(rw, plan, &m, NULL);
 }
 

@@ -15,7 +15,7 @@ static sl_noinline struct rule_plan *ingest_plan_make(struct rules_worker *rw, c
 		plan = rules_plan_of(rw, sl_buf_slice(&name));
 		sl_buf_fini(&name);
 	}
-	rules_plan_keep(rw, ev, plan);
+	rules_plan_keep(rw, ev->topic, ev->topic_hash, plan);
 	return plan;
 }
 

@@ -21,7 +21,7 @@ struct rules {
 	struct rules_host host;
 	struct connectors *connectors;
 	struct sl_loop *home;
-	char *node, *account;
+	struct sl_slice node, account; /* owned */
 	uint32_t worker_count, hops_max;
 	struct rule_state state; /* what rules remember */
 	struct ruleset *set;     /* the newest committed; workers may be a moment behind. Never NULL */
@@ -33,7 +33,7 @@ struct rules {
 };
 
 struct rules_worker {
-	struct rules_wants wants; /* first: rules_event_wanted() reads it */
+	struct rules_wants wants; /* first: rules_any() and rules_event_wanted() read it */
 	struct rules *rules;
 	size_t index;
 	struct sl_loop *loop;      /* NULL in tests and tools that call rules_worker_flush() themselves */
@@ -84,9 +84,9 @@ void rules_settle(struct rules_worker *rw);
 /* rule_eval.c: the plan for a topic, a strong reference or NULL: no rule reads it. */
 struct rule_plan *rules_plan_of(struct rules_worker *rw, struct sl_slice topic) sl_warn_unused;
 /* The same through the topic cache, for a message: borrowed until the next look-up. */
-struct rule_plan *rules_plan_find(struct rules_worker *rw, const struct rules_event *ev);
+struct rule_plan *rules_plan_find(struct rules_worker *rw, struct sl_slice topic, uint64_t topic_hash);
 /* Gives the cache a reference to keep. */
-void rules_plan_keep(struct rules_worker *rw, const struct rules_event *ev, struct rule_plan *plan);
+void rules_plan_keep(struct rules_worker *rw, struct sl_slice topic, uint64_t topic_hash, struct rule_plan *plan);
 /* A sql_row_fn: evaluates the rule's actions of the row into rw->rows. arg: struct action_cause. */
 int rules_row_add(void *arg, struct sql_vm *vm, const struct sql_out *row);
 /* Runs the rules of the plan. rules_plan_publish() then lets out what they republish. */

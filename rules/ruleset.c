@@ -99,7 +99,9 @@ static void index_rule(struct ruleset *set, uint32_t number) {
 	struct sl_buf own = SL_BUF_INIT, made = SL_BUF_INIT;
 	for (size_t i = 0; i < count; i++) {
 		filters[i] = rule_filter(r, from[i], &made); /* at most one is made: aws has one filter */
-		set->kinds |= event_from(from[i]) ? event_kinds(from[i]) : event_aws_kinds(from[i]);
+		bool event = event_from(from[i]);
+		set->kinds |= event ? event_kinds(from[i]) : event_aws_kinds(from[i]);
+		set->messages |= !event && from[i].n > 0;
 	}
 	rule_index_add(set->index, number, filters, count);
 	/* Who names the rule means its shadow too. */
@@ -109,7 +111,6 @@ static void index_rule(struct ruleset *set, uint32_t number) {
 	sl_buf_fini(&own);
 	sl_buf_fini(&made);
 	sl_free(filters);
-	set->active++;
 }
 
 void ruleset_complete(struct ruleset *set, const struct ruleset *before, size_t workers) {

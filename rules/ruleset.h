@@ -19,12 +19,12 @@ struct ruleset {
 	_Atomic uint32_t refs;
 	struct rule **rules; /* owned; in the order of the file; a rule's place is its number in the index */
 	size_t len, cap;
-	size_t active;            /* enabled rules: what the index holds */
 	uint32_t connector_slots; /* connector actions in all rules: how many stages a worker has */
 	struct rule_index *index; /* NULL until complete */
 	struct rule_state *state; /* what rules remember in; NULL (tests): nothing. Set before the set is complete */
 	struct id_map *by_id;     /* the same */
 	uint32_t kinds;           /* of events that enabled rules read: bits of EVENT() */
+	bool messages;            /* some enabled rule reads messages */
 };
 
 struct ruleset *ruleset_new(void) sl_warn_unused;

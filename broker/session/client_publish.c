@@ -150,8 +150,9 @@ bool client_topic_reserved(struct sl_slice topic) {
 
 static enum mqtt_reason judge_topic(const struct client *c, struct sl_slice topic) {
 	if (client_topic_reserved(topic)) return MQTT_RC_NOT_AUTHORIZED;
-	/* A topic may not have more levels than the trie is walked for. */
-	if (topic_levels(topic) > c->w->b->set.topic_levels_max) return MQTT_RC_TOPIC_NAME_INVALID;
+	/* A topic may not have more levels than the trie is walked for; n bytes hold at most n + 1 of them. */
+	size_t levels_max = c->w->b->set.topic_levels_max;
+	if (sl_unlikely(topic.n >= levels_max) && topic_levels(topic) > levels_max) return MQTT_RC_TOPIC_NAME_INVALID;
 	return MQTT_RC_SUCCESS;
 }
 

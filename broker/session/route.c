@@ -186,8 +186,9 @@ static void deliver_here(struct worker *w, const struct route *r, struct msg *m,
 	}
 }
 
+/* plan: what rules_find() gave; NULL: basic ingest. */
 static void to_rules(struct worker *w, const struct msg *m, const struct client *c, struct sl_ticket *ticket,
-		     bool ingest) {
+		     struct rule_plan *plan) {
 	struct rules_event ev;
 	event_of_message(m, &ev);
 	if (c) {
@@ -197,10 +198,10 @@ static void to_rules(struct worker *w, const struct msg *m, const struct client 
 	}
 	struct sl_ticket *outer = w->ticket;
 	w->ticket = ticket;
-	if (ingest)
-		rules_ingest(w->rules, &ev, ticket);
+	if (plan)
+		rules_run(w->rules, plan, &ev, ticket);
 	else
-		rules_eval(w->rules, &ev, ticket);
+		rules_ingest(w->rules, &ev, ticket);
 	w->ticket = outer;
 }
 
@@ -219,10 +220,13 @@ bool route_publish(struct worker *w, struct msg *m, struct session *source, stru
 	/* To a rule by its name: that is all. A rule that is not there is the log's business, not the publisher's. */
 	if (sl_unlikely(m->wire[2] == '$') && w->rules &&
 	    slice_starts_with(msg_topic(m), SL_SLICE_LIT("$aws/rules/"))) {
-		to_rules(w, m, c, ticket, true);
+		to_rules(w, m, c, ticket, NULL);
 		return true;
 	}
-	if (w->rules && rules_any(w->rules)) to_rules(w, m, c, ticket, false);
+	if (w->rules && rules_any(w->rules)) {
+		struct rule_plan *plan = rules_find(w->rules, msg_topic(m), m->topic_hash);
+		if (plan) to_rules(w, m, c, ticket, plan);
+	}
 	if (m->retain) retain(w, m);
 	uint64_t remote;
 	const struct route *r = route_get(w, m, &remote);

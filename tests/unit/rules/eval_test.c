@@ -9,6 +9,7 @@
 
 #include "fixture.h"
 #include "mem.h"
+#include "topic.h"
 
 static void expect_runs(struct fixture *f, const char *rule, int matched, int filtered, int produced, int failed) {
 	assert_int_equal(fixture_count(f, rule, -1, "matched"), matched);
@@ -48,6 +49,30 @@ static void test_rules_eval__a_rule_that_is_not_enabled_sees_nothing(void **stat
 	assert_false(rules_any(f.worker));
 	fixture_publish(&f, "a", "{}");
 	expect_runs(&f, "off", 0, 0, 0, 0);
+	fixture_fini(&f);
+}
+
+static void test_rules_any__rules_on_events_want_no_messages(void **state) {
+	(void)state;
+	struct fixture f;
+	fixture_init(&f, "  e:\n    sql: SELECT * FROM \"$events/client/connected\"\n");
+	assert_false(rules_any(f.worker));
+	assert_null(rules_find(f.worker, SL_SLICE_LIT("a"), topic_hash(SL_SLICE_LIT("a"))));
+	fixture_fini(&f);
+	fixture_init(&f, "  both:\n    sql: SELECT * FROM \"$events/client/connected\", \"a\"\n");
+	assert_true(rules_any(f.worker));
+	fixture_fini(&f);
+}
+
+static void test_rules_find__topics_that_no_rule_reads(void **state) {
+	(void)state;
+	struct fixture f;
+	fixture_init(&f, "  r:\n    sql: SELECT * FROM \"a/+\"\n");
+	for (int i = 0; i < 2; i++) { /* asked for the first time, and known */
+		assert_null(rules_find(f.worker, SL_SLICE_LIT("b/1"), topic_hash(SL_SLICE_LIT("b/1"))));
+		assert_non_null(rules_find(f.worker, SL_SLICE_LIT("a/1"), topic_hash(SL_SLICE_LIT("a/1"))));
+	}
+	expect_runs(&f, "r", 0, 0, 0, 0);
 	fixture_fini(&f);
 }
 
@@ -235,6 +260,8 @@ int main(void) {
 	    cmocka_unit_test(test_rules_eval__without_rules_looks_at_nothing),
 	    cmocka_unit_test(test_rules_eval__counts_every_run_once),
 	    cmocka_unit_test(test_rules_eval__a_rule_that_is_not_enabled_sees_nothing),
+	    cmocka_unit_test(test_rules_any__rules_on_events_want_no_messages),
+	    cmocka_unit_test(test_rules_find__topics_that_no_rule_reads),
 	    cmocka_unit_test(test_rules_eval__one_broken_payload_fails_only_rules_that_read_it),
 	    cmocka_unit_test(test_rules_eval__many_rules_read_their_own_paths),
 	    cmocka_unit_test(test_rules_eval__a_run_that_fails_halfway_leaves_no_row),
