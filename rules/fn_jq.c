@@ -49,9 +49,8 @@ static const struct sql_fn table[] = {
 	    "for 100 ms or up to the limit (at most 1000 ms, while the worker waits) and in 256 MB; it sees no files "
 	    "and no "
 	    "environment. Numbers are floats there: integers beyond 2^53 lose digits.",
-     .errors =
-	 "when the program is wrong (a constant one when the rule is made), says error, or needs too much time or "
-	 "memory, and when the data is not JSON",
+     .errors = "when the program is wrong (a constant one when the rule is made), says error, or needs too much time "
+	       "or memory, when the limit is below 1, and when the data is not JSON",
      .example = "jq('.a[] | . * 2', '{\"a\":[1,2]}')",
      .gives = "[2,4]"},
 };

@@ -1,4 +1,4 @@
-/* sql_fn.c: finding, checking, calling and printing functions; see sql_fn.h. */
+/* sql_fn.c: finding, checking and calling functions; see sql_fn.h. */
 #include "sql_fn.h"
 
 #include "aws_fn.h"
@@ -39,6 +39,18 @@ const struct sql_fn *sql_fn_find(enum sql_dialect dialect, struct sl_slice name)
 		for (size_t j = 0; j < f[i]->n && f[i]->dialect == dialect; j++)
 			if (is_called(dialect, name, &f[i]->fns[j])) return &f[i]->fns[j];
 	return NULL;
+}
+
+bool sql_fn_family_is_called(const struct sql_fn_family *family, struct sl_slice name) {
+	struct sl_slice rest = slice_from_str(family->name);
+	if (slice_equal_nocase(rest, name)) return true;
+	while (rest.p && name.n) {
+		struct sl_slice word = slice_next_part(&rest, ' ');
+		if (word.n && word.p[word.n - 1] == ',') word.n--;
+		bool singular = word.n == name.n + 1 && word.p[name.n] == 's';
+		if (slice_equal_nocase(singular ? slice_sub(word, 0, name.n) : word, name)) return true;
+	}
+	return false;
 }
 
 const char *sql_fn_nearest(enum sql_dialect dialect, struct sl_slice name) {
@@ -145,43 +157,4 @@ int sql_fn_call(struct sql_vm *vm, const struct sql_site *site, struct sql_value
 	}
 	if (sl_unlikely(vm->budget == 0)) return sql_vm_exhausted(vm);
 	return c.fn->call(&c, args, n, out);
-}
-
-/* Table cells: a bar would end one. */
-static void cell(struct sl_buf *out, const char *text) {
-	for (; text && *text; text++) {
-		if (*text == '|') sl_buf_put(out, '\\');
-		sl_buf_put(out, *text);
-	}
-}
-
-void sql_fn_print(enum sql_dialect dialect, struct sl_buf *out) {
-	size_t n, printed = 0;
-	const struct sql_fn_family *const *f = sql_fn_families(&n);
-	for (size_t i = 0; i < n; i++) {
-		if (f[i]->dialect != dialect) continue;
-		sl_buf_printf(out, "%s### %s\n\n| call | meaning | example |\n| --- | --- | --- |\n",
-			      printed++ ? "\n" : "", f[i]->name);
-		for (size_t j = 0; j < f[i]->n; j++) {
-			const struct sql_fn *fn = &f[i]->fns[j];
-			sl_buf_append_str(out, "| `");
-			cell(out, fn->usage);
-			sl_buf_append_str(out, "` | ");
-			cell(out, fn->doc);
-			if (fn->errors) {
-				sl_buf_append_str(out, dialect == SQL_AWS ? " Undefined " : " Fails ");
-				cell(out, fn->errors);
-				sl_buf_put(out, '.');
-			}
-			sl_buf_append_str(out, " | ");
-			if (fn->example) {
-				sl_buf_put(out, '`');
-				cell(out, fn->example);
-				sl_buf_append_str(out, "` gives `");
-				cell(out, fn->gives);
-				sl_buf_put(out, '`');
-			}
-			sl_buf_append_str(out, " |\n");
-		}
-	}
 }

@@ -4,6 +4,10 @@
  * it fails, and an example with its result; the examples run as tests and make the reference. A family that lives in a
  * higher layer hands its table to sql_fn_register() before the first compilation.
  *
+ * An example is an expression, or a whole statement with the messages that it is run on, one a line: first, as name=value, what
+ * matters of a message beside its payload (topic=plant/m1 timestamp=1700000003456; topic is FROM when not said), then the
+ * payload. It gives the rows of all, JSON objects, one a line; windows end after the last message.
+ *
  * Arguments, one letter each in `args` ('?' before the optional ones; '*' at the end repeats the last):
  *     s text (a boolean counts as its word)   t anything, as its text (NULL: as NULL)   i integer   n number
  *     l array   m object, or text holding one   a anything, as it is
@@ -44,8 +48,9 @@ struct sql_fn {
 	const char *usage;   /* substr(text, start [, length]) */
 	const char *doc;     /* one sentence */
 	const char *errors;  /* besides arguments of the wrong kind; NULL: none */
-	const char *example; /* an expression */
-	const char *gives;   /* its result as JSON */
+	const char *example; /* an expression, or a statement */
+	const char *on;      /* the messages of a statement; NULL: the example is an expression */
+	const char *gives;   /* what an expression results in, as JSON; the rows of a statement */
 	/* arg[i] is the constant value of argument i, or NULL when only the run knows it. *prepared stays NULL when there is
 	 * nothing to do. Fails with sql_call_fail(): the rule is refused, with the place of the call. May be NULL. */
 	int (*prepare)(struct sql_call *c, const struct sql_value *const *arg, uint32_t n, void **prepared);
@@ -61,6 +66,8 @@ struct sql_fn_family {
 /* All families, built in ones first. */
 const struct sql_fn_family *const *sql_fn_families(size_t *count);
 void sql_fn_register(const struct sql_fn_family *family);
+/* Is the family called so? By its name or a word of it, in any case, the s of the plural left out or not. */
+bool sql_fn_family_is_called(const struct sql_fn_family *family, struct sl_slice name);
 const struct sql_fn *sql_fn_find(enum sql_dialect dialect, struct sl_slice name);
 /* The nearest known name, or NULL. */
 const char *sql_fn_nearest(enum sql_dialect dialect, struct sl_slice name);

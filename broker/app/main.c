@@ -66,8 +66,8 @@ static const struct topic {
 } topics[] = {
     {.name = "functions",
      .run = help_functions,
-     .usage = "[NAME] [--dialect aws]",
-     .summary = "the functions of the rule language, one of them, or a pattern: 'map*'"},
+     .usage = "[NAME or FAMILY] [--dialect aws]",
+     .summary = "the functions of the rule language, one of them, a family (time), a pattern ('map*')"},
     {.name = "rules",
      .run = help_rules,
      .usage = "",

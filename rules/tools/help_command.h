@@ -3,8 +3,8 @@
 #ifndef HELP_COMMAND_H
 #define HELP_COMMAND_H
 
-/* argv[0] is "functions"; then an optional name or pattern, and --dialect NAME. Returns the exit code: 0 fine, 1 there is no
- * such function, 2 usage. */
+/* argv[0] is "functions"; then an optional name of a function or of a family, or a pattern, and --dialect NAME. Returns the
+ * exit code: 0 fine, 1 there is no such function, 2 usage. */
 int help_functions(int argc, char **argv);
 
 /* The options of rules and their actions, and the columns of events; what a connector takes; what a test file says. The

@@ -130,7 +130,7 @@ static const struct sql_fn table[] = {
     AWS_ROW("isUndefined", "a", fn_isundefined, "isUndefined(value)", "Is it Undefined? Null is not.", NULL,
 	    "isUndefined(floor([1, 2, 3]))", "true"),
     AWS_ROW("nanvl", "aa", fn_nanvl, "nanvl(value, default)", "The value, or the default when it is Undefined or Null.",
-	    NULL, "nanvl(floor('x'), -1)", "-1"),
+	    "when that is the default, and Undefined", "nanvl(floor('x'), -1)", "-1"),
     AWS_ROW("get_or_default", "a?a", fn_get_or_default, "get_or_default(value [, default])",
 	    "The value, or the default when it is Undefined or Null or could not be had.", "without a default, then",
 	    "get_or_default(floor('x'), 'none')", "\"none\""),

@@ -48,37 +48,47 @@ static int fn_bound(struct sql_call *c, const struct sql_value *a, uint32_t n, s
 	return aws_undefined(out);
 }
 
-#define MESSAGE_ROW(name_, args_, call_, usage_, doc_, errors_, example_, gives_)                                      \
+#define MESSAGE_ROW(name_, args_, call_, usage_, doc_, errors_, example_, on_, gives_)                                 \
 	{                                                                                                              \
 		.name = (name_), .args = (args_), .varies = true, .call = (call_), .usage = (usage_), .doc = (doc_),   \
-		.errors = (errors_), .example = (example_), .gives = (gives_)                                          \
+		.errors = (errors_), .example = "SELECT " example_ " AS x FROM 't'", .on = (on_), .gives = (gives_)    \
 	}
 
-/* Examples that hold for any message, or for the one of the tests: of c1, on t/a, without properties. */
 static const struct sql_fn table[] = {
-    MESSAGE_ROW("topic", "?a", fn_topic, "topic([level])", "The topic, or one of its levels, counted from 1.",
-		"when it has no such level", "topic(1)", "\"t\""),
+    {.name = "topic",
+     .args = "?a",
+     .varies = true,
+     .call = fn_topic,
+     .usage = "topic([level])",
+     .doc = "The topic, or one of its levels, counted from 1.",
+     .errors = "when it has no such level",
+     .example = "SELECT topic() AS whole, topic(2) AS hall FROM 'plant/#'",
+     .on = "topic=plant/hall-1",
+     .gives = "{\"whole\":\"plant/hall-1\",\"hall\":\"hall-1\"}"},
     MESSAGE_ROW("clientid", "", fn_bound, "clientid()", "The publisher's client id; n/a for what did not come by MQTT.",
-		NULL, "clientid()", "\"c1\""),
-    MESSAGE_ROW("timestamp", "", fn_bound, "timestamp()", "When the rule ran, in ms since 1970.", NULL,
-		"timestamp() > 0", "true"),
+		NULL, "clientid()", "clientid=press-1", "{\"x\":\"press-1\"}"),
+    MESSAGE_ROW("timestamp", "", fn_bound, "timestamp()", "When the rule ran, in ms since 1970.", NULL, "timestamp()",
+		"timestamp=1700000000123", "{\"x\":1700000000123}"),
     MESSAGE_ROW("principal", "", fn_bound, "principal()",
 		"The publisher's certificate as the SHA-256 of it in hex; without one its user name.",
-		"for a client that has neither", "isUndefined(principal())", "true"),
+		"for a client that has neither", "principal()", "username=plant", "{\"x\":\"plant\"}"),
     MESSAGE_ROW("accountid", "", fn_bound, "accountid()", "The configured account id.", "when none is configured",
-		"isUndefined(accountid())", "true"),
-    MESSAGE_ROW("traceid", "", fn_bound, "traceid()", "A UUID that names this message.", NULL, NULL, NULL),
+		"accountid()", "accountid=123456789012", "{\"x\":\"123456789012\"}"),
+    MESSAGE_ROW("traceid", "", fn_bound, "traceid()", "A UUID that names this message.",
+		"for what did not come by MQTT", "traceid()", "traceid=0c7e2b9e-6d0b-4f9c-8a5e-2f1d3c4b5a69",
+		"{\"x\":\"0c7e2b9e-6d0b-4f9c-8a5e-2f1d3c4b5a69\"}"),
     MESSAGE_ROW("sourceip", "", fn_bound, "sourceip()",
-		"The publisher's address; empty for a message that a rule made.", NULL, NULL, NULL),
+		"The publisher's address; empty for a message that a rule made.", NULL, "sourceip()",
+		"sourceip=192.0.2.7", "{\"x\":\"192.0.2.7\"}"),
     MESSAGE_ROW("sql_version", "", fn_bound, "sql_version()", "The version of the language that the rule asks for.",
-		NULL, "sql_version()", "\"2016-03-23\""),
+		NULL, "sql_version()", "{}", "{\"x\":\"2016-03-23\"}"),
     MESSAGE_ROW("get_mqtt_property", "a", fn_mqtt_property, "get_mqtt_property(name)",
 		"An MQTT 5 property: format_indicator (UNSPECIFIED_BYTES or UTF8_DATA), content_type, response_topic, "
 		"correlation_data (base64).",
-		"when the message has none, or for another name", "isUndefined(get_mqtt_property('content_type'))",
-		"true"),
+		"when the message has none, or for another name", "get_mqtt_property('content_type')",
+		"content_type=text/csv", "{\"x\":\"text/csv\"}"),
     MESSAGE_ROW("get_user_properties", "?a", fn_user_properties, "get_user_properties([key])",
 		"The user properties as [{key: value}, ...] in their order, or the values of one key.",
-		"when there is none", "isUndefined(get_user_properties())", "true"),
+		"when there is none", "get_user_properties('line')", "user_property=line=4", "{\"x\":[\"4\"]}"),
 };
 const struct sql_fn_family aws_fn_message = {"The message", table, SL_ARRAY_LEN(table), SQL_AWS};

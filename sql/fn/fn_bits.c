@@ -217,7 +217,7 @@ static const struct sql_fn table[] = {
      .doc =
 	 "A field of so many bits from bit start (the first is 1) on: integer (or float, bits), unsigned (or signed), "
 	 "big (or little); cut to what is left, null when nothing is.",
-     .errors = "for numbers over 64 bits and floats that are not 16, 32 or 64 bits",
+     .errors = "for numbers over 64 bits, floats that are not 16, 32 or 64 bits, a negative length and another word",
      .example = "subbits(hexstr2bin('FFFE'), 1, 16, 'integer', 'signed')",
      .gives = "-2"},
 };

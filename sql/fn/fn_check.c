@@ -94,6 +94,7 @@ static const struct sql_fn table[] = {
      .call = fn_coalesce,
      .usage = "coalesce(a, b, ...) or coalesce(array)",
      .doc = "The first that is not absent; later ones are then not evaluated.",
+     .errors = "when one argument alone is no array",
      .example = "coalesce(null, 1)",
      .gives = "1"},
     {.name = "coalesce_ne",
@@ -101,6 +102,7 @@ static const struct sql_fn table[] = {
      .call = fn_coalesce_ne,
      .usage = "coalesce_ne(a, b, ...) or coalesce_ne(array)",
      .doc = "The first that is neither absent nor empty text.",
+     .errors = "when one argument alone is no array",
      .example = "coalesce_ne('', 'd')",
      .gives = "\"d\""},
     /* A form of the language: compiled to a jump, so it has no implementation here. */

@@ -124,6 +124,7 @@ static const struct sql_fn table[] = {
      .call = fn_map_put,
      .usage = "map_put(path, value, object)",
      .doc = "The object with the value at a dotted path; what is missing on the way is made.",
+     .errors = "for paths of more than 64 steps",
      .example = "map_put('x.y', 1, map_new())",
      .gives = "{\"x\":{\"y\":1}}"},
     {.name = "mput",

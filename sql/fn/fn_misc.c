@@ -46,35 +46,52 @@ static int fn_uuid_v4_no_hyphen(struct sql_call *c, const struct sql_value *a, u
 	return SL_OK;
 }
 
-/* Those without .call are read as columns by the binder; they work wherever an expression does. */
-#define COLUMN(n, d, e, g)                                                                                             \
-	{ .name = #n, .args = "", .usage = #n "()", .doc = d, .errors = NULL, .example = e, .gives = g }
-/* Examples that hold for any message, or for the one of the tests: of c1, on t/a, without user name. */
+/* Those without .call are read as columns by the binder; they work wherever an expression does. An example shows a column that
+ * the message is given, or is an expression that holds for any. */
+#define COLUMN(n, d, on_, g)                                                                                           \
+	{                                                                                                              \
+		.name = #n, .args = "", .usage = #n "()", .doc = (d), .example = "SELECT " #n "() AS x FROM 't'",      \
+		.on = (on_), .gives = (g)                                                                              \
+	}
 static const struct sql_fn table[] = {
     {.name = "topic",
      .args = "?i",
      .usage = "topic([n])",
      .doc = "The topic, or its n-th level counted from 1.",
      .errors = "when there is no such level",
-     .example = "topic(1)",
-     .gives = "\"t\""},
+     .example = "SELECT topic() AS whole, topic(2) AS hall FROM 'plant/#'",
+     .on = "topic=plant/hall-1",
+     .gives = "{\"whole\":\"plant/hall-1\",\"hall\":\"hall-1\"}"},
     {.name = "payload",
      .args = "?s",
      .usage = "payload(['a.b'])",
      .doc = "The payload, or what stands at a dotted path of it.",
-     .example = "is_null(payload('no.such'))",
+     .errors = "when the rule is made, unless the path is a constant text",
+     .example = "SELECT payload('a.b') AS x FROM 't'",
+     .on = "{\"a\":{\"b\":21}}",
+     .gives = "{\"x\":21}"},
+    COLUMN(clientid, "The publisher's client identifier.", "clientid=press-1", "{\"x\":\"press-1\"}"),
+    COLUMN(username, "The publisher's user name.", "username=plant", "{\"x\":\"plant\"}"),
+    COLUMN(qos, "The quality of service, 0 to 2.", "qos=1", "{\"x\":1}"),
+    {.name = "msgid",
+     .args = "",
+     .usage = "msgid()",
+     .doc = "The identifier of the message.",
+     .example = "strlen(msgid()) > 0",
      .gives = "true"},
-    COLUMN(clientid, "The publisher's client identifier.", "clientid()", "\"c1\""),
-    COLUMN(username, "The publisher's user name.", "is_null(username())", "true"),
-    COLUMN(qos, "The quality of service, 0 to 2.", "qos() IN (0, 1, 2)", "true"),
-    COLUMN(msgid, "The identifier of the message.", "strlen(msgid()) > 0", "true"),
-    COLUMN(peerhost, "The publisher's address.", "peerhost() = clientip()", "true"),
-    COLUMN(clientip, "The same as peerhost().", "clientip() = peerhost()", "true"),
-    COLUMN(flags, "An object with the flags dup and retain.", "flags().retain", "false"),
+    COLUMN(peerhost, "The publisher's address.", "peerhost=192.0.2.7", "{\"x\":\"192.0.2.7\"}"),
+    COLUMN(clientip, "The same as peerhost().", "peerhost=192.0.2.7", "{\"x\":\"192.0.2.7\"}"),
+    {.name = "flags",
+     .args = "",
+     .usage = "flags()",
+     .doc = "An object with the flags dup and retain.",
+     .example = "flags()",
+     .gives = "{\"dup\":false,\"retain\":false}"},
     {.name = "flag",
      .args = "s",
      .usage = "flag('retain')",
      .doc = "One of the flags.",
+     .errors = "when the rule is made, unless the name is a constant text",
      .example = "flag('retain')",
      .gives = "false"},
     {.name = "uuid_v4",

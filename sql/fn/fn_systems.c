@@ -82,6 +82,7 @@ static const struct sql_fn table[] = {
      .doc =
 	 "The environment variable SLUICEVAR_name, or EMQXVAR_name, as it was when the broker started; empty text when "
 	 "neither is set.",
+     .errors = "for what is no name of a variable",
      .example = "getenv('SITE')",
      .gives = "\"\""},
     {.name = "contains_topic",

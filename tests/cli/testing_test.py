@@ -349,14 +349,40 @@ class Help(unittest.TestCase):
     def test_functions__all_some_and_one(self):
         self.assertGreater(len(run_program("help", "functions").stdout.splitlines()), 150)
         self.assertIn("  map_get(path, object", run_program("help", "functions", "MAP_*").stdout)
-        self.assertEqual(run_program("help", "functions", "abs").stdout,
-                         "abs(number)\n  The distance from zero.\n  Fails only for arguments of another kind.\n"
-                         "  Example: abs(-5) gives 5\n")
+        self.assertEqual(run_program("help", "functions", "lower").stdout,
+                         "lower(text)\n  In small letters.\n  Fails only for arguments of another kind.\n"
+                         "  Example: lower('ÄB') gives \"äb\"\n")
+
+    def test_functions__an_example_is_a_statement_on_messages(self):
+        self.assertEqual(run_program("help", "functions", "tumbling").stdout,
+                         "tumbling('10s')\n  In GROUP BY: windows that follow each other.\n"
+                         "  Fails when the rule is made, for a length below 100 ms, and for two windows in one statement.\n"
+                         "  Example: SELECT window_start() AS began, count(*) AS n FROM 't' GROUP BY tumbling('10s')\n"
+                         "    on     timestamp=1700000003000\n    on     timestamp=1700000009000\n"
+                         "    on     timestamp=1700000010000\n"
+                         "    gives  {\"began\":1700000000000,\"n\":2}\n    gives  {\"began\":1700000010000,\"n\":1}\n")
+        self.assertIn("\n  Undefined for what did not come by MQTT.\n",
+                      run_program("help", "functions", "traceid", "--dialect", "aws").stdout)
+
+    def test_functions__of_a_family(self):
+        time = run_program("help", "functions", "TIME").stdout
+        self.assertTrue(time.startswith("Time\n  now_timestamp([unit])"), time)
+        self.assertNotIn("\n\n", time)
+        whole = run_program("help", "functions").stdout
+        self.assertEqual({run_program("help", "functions", word).stdout.splitlines()[0] in whole.splitlines()
+                          for word in ("window", "Windows", "regular expressions", "identifiers", "numbers")}, {True})
+        self.assertIn("regexp_substr(", run_program("help", "functions", "regular", "--dialect", "aws").stdout)
+        self.assertTrue(run_program("help", "functions", "jq").stdout.startswith("jq(program"), "a function comes first")
 
     def test_functions__unknown(self):
         done = run_program("help", "functions", "uper")
         self.assertEqual(done.returncode, 1)
         self.assertIn("did you mean upper?", done.stderr)
+        done = run_program("help", "functions", "windws")
+        self.assertEqual((done.returncode, done.stdout), (1, ""))
+        self.assertIn("there is no function and no family 'windws'; did you mean windows?", done.stderr)
+        self.assertIn("windows belongs to the other dialect: --dialect standard",
+                      run_program("help", "functions", "windows", "--dialect", "aws").stderr)
         self.assertEqual(run_program("help", "functions", "--dialect", "sql").returncode, 2)
 
     def test_pages__are_the_references(self):

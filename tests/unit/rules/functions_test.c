@@ -1,5 +1,5 @@
-/* functions_test.c: the tables of functions as a reference: every row says how it is called, what it does, when it fails, and
- * shows an example that holds; sql/README.md and sql/aws/README.md are printed from them (SLUICE_RENEW=1 writes them anew). */
+/* functions_test.c: the tables of functions as a reference: every row says how it is called, what it does and when it fails
+ * (its example: examples_test.c); sql/README.md and sql/aws/README.md are printed from them (SLUICE_RENEW=1 writes them anew). */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -11,19 +11,6 @@
 #include "mem.h"
 #include "rule_functions.h"
 
-/* Rows without an example: an expression cannot show them. */
-static const char *const without_example[] = {
-    /* of windows: they stand for many messages; sql/language.md has examples */
-    "count", "sum", "avg", "min", "max", "window_start", "window_end", "tumbling", "hopping",
-    /* what only a broker knows */
-    "traceid", "sourceip"};
-
-static bool excepted(const struct sql_fn *fn) {
-	for (size_t i = 0; i < SL_ARRAY_LEN(without_example); i++)
-		if (strcmp(without_example[i], fn->name) == 0) return true;
-	return false;
-}
-
 typedef void (*row_fn)(const struct sql_fn_family *family, const struct sql_fn *fn, size_t *count);
 static size_t for_each(row_fn row) {
 	size_t n, count = 0;
@@ -31,20 +18,6 @@ static size_t for_each(row_fn row) {
 	for (size_t i = 0; i < n; i++)
 		for (size_t j = 0; j < f[i]->n; j++) row(f[i], &f[i]->fns[j], &count);
 	return count;
-}
-
-static void has_example(const struct sql_fn_family *family, const struct sql_fn *fn, size_t *count) {
-	(void)family;
-	if (fn->example) return;
-	if (!excepted(fn))
-		fail_msg("%s() has no example, and is not on the list of those that cannot have one", fn->name);
-	(*count)++;
-}
-
-static void test_functions__have_examples_but_for_a_list(void **state) {
-	(void)state;
-	/* Each of the list was met: it holds no more than it must. */
-	assert_true(for_each(has_example) >= SL_ARRAY_LEN(without_example));
 }
 
 /* A name, the call in `usage`, one sentence in `doc`; `errors` goes on after "Fails". */
@@ -107,7 +80,6 @@ static void test_functions__committed_references_are_true(void **state) {
 int main(void) {
 	rule_functions_register();
 	const struct CMUnitTest tests[] = {
-	    cmocka_unit_test(test_functions__have_examples_but_for_a_list),
 	    cmocka_unit_test(test_functions__are_written_well),
 	    cmocka_unit_test(test_functions__committed_references_are_true),
 	};
