@@ -115,7 +115,8 @@ struct sql_out {
 	const struct sl_slice *names;
 	const struct sql_value *values;
 	size_t count;
-	bool raw; /* the one value is no JSON: a payload passed on as it came, or nothing */
+	bool raw;              /* a payload that is no JSON is passed on, or nothing: */
+	struct sl_slice bytes; /* as it came, for what carries bytes; the values are for all else */
 };
 /* Returns 0 to go on, or a negative status that ends the run as SQL_FAILED with the text set by sql_vm_fail(). */
 typedef int (*sql_row_fn)(void *arg, struct sql_vm *vm, const struct sql_out *row);

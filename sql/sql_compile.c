@@ -160,6 +160,7 @@ int sql_emit_constant(struct sql_unit *u, struct sql_node *n, struct sql_value *
 	if (!u->vm) u->vm = sql_vm_new();
 	struct sql_value v;
 	sql_vm_reserve(u->vm, code.n_registers, code.n_once);
+	u->vm->program = u->p;
 	u->vm->budget = SQL_BUDGET;
 	sl_arena_reset(&u->vm->arena);
 	enum sql_outcome o = sql_vm_exec(u->vm, &code, u->vm->registers, 0, &v);

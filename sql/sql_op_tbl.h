@@ -83,7 +83,6 @@ SQL_OP(AWS_DIV, "%d = %a / %b, integers cut")
 SQL_OP(AWS_DIV_DECIMAL, "%d = %a / %b")
 SQL_OP(AWS_MOD, "%d = remainder of %a / %b")
 SQL_OP(AWS_NEGATE, "%d = - %a")
-SQL_OP(AWS_DECIMAL, "%d = %d, a decimal if %a or %b is one") /* 2015-10-08 */
 /* ORDER COMPARE */
 SQL_OP(AWS_EQ, "%d = %a = %b")
 SQL_OP(AWS_NE, "%d = %a <> %b")

@@ -14,7 +14,7 @@ struct sql_lexer {
 	const char *at;
 	bool after_dot; /* what follows a dot is a name, whatever it says */
 	/* of the aws dialect */
-	bool after_from, after_select;
+	bool after_from, after_select, after_as;
 	uint32_t brackets; /* open ones */
 };
 /* The next token's number; 0 at the end, -1 after a failure (front->err is set). */

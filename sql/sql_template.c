@@ -199,7 +199,7 @@ static int join(struct sql_vm *vm, const struct sql_template *t, const struct sq
 		}
 		if (part->whole_row) {
 			if (row->raw && t->target == SQL_TO_BYTES)
-				sl_buf_append_slice(out, sql_value_text(&row->values[0]));
+				sl_buf_append_slice(out, row->bytes);
 			else
 				sql_out_json(row, out);
 			continue;

@@ -451,7 +451,7 @@ static inline void forget_run(struct sql_vm *vm) {
 	sl_arena_reset(&vm->arena);
 	if (sl_unlikely(vm->err.status != SL_OK)) sl_err_fini(&vm->err);
 	vm->budget = SQL_BUDGET;
-	vm->made = 0;
+	vm->made = vm->kept = 0;
 }
 
 void sql_guard_begin(struct sql_vm *vm, const struct sql_input *in) {

@@ -32,6 +32,7 @@ struct sql_vm {
 	void *arg;
 	uint64_t budget;
 	size_t made;           /* see SQL_MADE_MAX */
+	size_t kept;           /* bytes of the aws dialect's variables */
 	struct sql_value each; /* FOREACH: the array, */
 	struct sql_list each_list;
 	uint32_t each_at;     /* and the next element */

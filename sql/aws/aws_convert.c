@@ -3,6 +3,7 @@
 
 #include <math.h>
 
+#include "aws_steps.h"
 #include "sql_fn.h"
 
 /* Text converts to a number when all of it is -?\d+(\.\d+)?(E-?\d+)?, E in either case. */
@@ -43,16 +44,26 @@ bool aws_decimal_of(const struct sql_value *v, struct aws_decimal *out) {
 	return false;
 }
 
-struct sql_value aws_from_decimal(struct sql_vm *vm, const struct aws_decimal *d) {
-	struct sql_value v = sql_int(0);
-	if (aws_decimal_to_i64(d, &v.i)) return v;
-	char *text = sl_arena_alloc(&vm->arena, AWS_DECIMAL_TEXT_MAX);
-	size_t n = aws_decimal_format(d, text);
-	return (struct sql_value){.kind = SQL_NUMBER_TEXT, .n = (uint32_t)n, .p = text};
+bool aws_whole_decimals(const struct sql_vm *vm) {
+	return vm->program && vm->program->aws && vm->program->aws->whole_decimals;
 }
 
-struct sql_value aws_from_double(double d) {
+static struct sl_slice decimal_text(struct sql_vm *vm, struct aws_decimal d) {
+	char *text = sl_arena_alloc(&vm->arena, AWS_DECIMAL_TEXT_MAX);
+	d.pointed = d.pointed && aws_whole_decimals(vm);
+	return slice_make(text, aws_decimal_format(&d, text));
+}
+
+struct sql_value aws_from_decimal(struct sql_vm *vm, const struct aws_decimal *d) {
+	struct sql_value v = sql_int(0);
+	if (aws_decimal_to_i64(d, &v.i) && !(d->pointed && aws_whole_decimals(vm))) return v;
+	struct sl_slice text = decimal_text(vm, *d);
+	return (struct sql_value){.kind = SQL_NUMBER_TEXT, .n = (uint32_t)text.n, .p = text.p};
+}
+
+struct sql_value aws_from_double(const struct sql_vm *vm, double d) {
 	if (!isfinite(d)) return sql_null();
+	if (aws_whole_decimals(vm)) return sql_double(d);
 	if (d >= -0x1p53 && d <= 0x1p53 && !(d < trunc(d)) && !(d > trunc(d))) return sql_int((int64_t)d);
 	return sql_double(d);
 }
@@ -64,8 +75,7 @@ static struct sql_value number_to_string(struct sql_vm *vm, const struct sql_val
 	bool known =
 	    v->kind == SQL_NUMBER_TEXT ? aws_decimal_parse(sql_value_text(v), &d, &exact) : aws_decimal_of(v, &d);
 	if (!known || !exact) return sql_string(sql_text(vm, v));
-	char *text = sl_arena_alloc(&vm->arena, AWS_DECIMAL_TEXT_MAX);
-	return sql_string(slice_make(text, aws_decimal_format(&d, text)));
+	return sql_string(decimal_text(vm, d));
 }
 
 static int json_to_string(struct sql_vm *vm, const struct sql_value *v, struct sql_value *out) {

@@ -121,7 +121,7 @@ static u128 wide_div_long(struct wide *v, u128 by) {
 
 static void strip(struct aws_decimal *d) {
 	if (d->digits == 0) {
-		*d = (struct aws_decimal){0};
+		*d = (struct aws_decimal){.pointed = d->pointed};
 		return;
 	}
 	while (d->digits > UINT64_MAX && (uint64_t)d->digits % 2 == 0 && d->digits % 10 == 0) {
@@ -222,7 +222,9 @@ static bool parse_short(struct sl_slice s, struct aws_decimal *out) {
 			return false;
 	}
 	if (point == s.n) return false;
-	return exact_result(v, point ? -(int)(s.n - point) : 0, negative, out);
+	if (!exact_result(v, point ? -(int)(s.n - point) : 0, negative, out)) return false;
+	out->pointed = point > 0;
+	return true;
 }
 
 bool aws_decimal_parse(struct sl_slice s, struct aws_decimal *out, bool *exact) {
@@ -237,6 +239,7 @@ bool aws_decimal_parse(struct sl_slice s, struct aws_decimal *out, bool *exact) 
 	int64_t e = 0;
 	for (; i < s.n && digit(s.p[i]); i++) take(&r, s.p[i], false);
 	if (!r.any) return false;
+	bool pointed = i < s.n;
 	if (i < s.n && s.p[i] == '.') {
 		size_t point = i++;
 		for (; i < s.n && digit(s.p[i]); i++) take(&r, s.p[i], true);
@@ -246,6 +249,7 @@ bool aws_decimal_parse(struct sl_slice s, struct aws_decimal *out, bool *exact) 
 		if ((s.p[i] != 'e' && s.p[i] != 'E') || !take_exponent(slice_from(s, i + 1), &e)) return false;
 	}
 	if (!settle(widen(r.c), r.exponent + e, negative, r.sticky, out)) return false;
+	out->pointed = pointed;
 	if (exact) {
 		struct aws_decimal all = {.digits = r.c};
 		strip(&all);
@@ -264,7 +268,9 @@ bool aws_decimal_from_double(double d, struct aws_decimal *out) {
 	char text[SL_FORMAT_DOUBLE_MAX];
 	if (!isfinite(d)) return false;
 	size_t n = sl_format_double(d, text);
-	return aws_decimal_parse(slice_make(text, n), out, NULL);
+	if (!aws_decimal_parse(slice_make(text, n), out, NULL)) return false;
+	out->pointed = true;
+	return true;
 }
 
 static size_t put_digits(u128 v, char *out) {
@@ -295,6 +301,8 @@ size_t aws_decimal_format(const struct aws_decimal *a, char out[AWS_DECIMAL_TEXT
 			out[at++] = digits[i];
 		}
 		for (int64_t i = (int64_t)n; i < point; i++) out[at++] = '0';
+		if (a->pointed && a->exponent >= 0) out[at++] = '.';
+		if (a->pointed && a->exponent >= 0) out[at++] = '0';
 	} else {
 		char e[SL_FORMAT_I64_MAX];
 		size_t len = sl_format_i64(point - 1, e);

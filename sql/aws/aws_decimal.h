@@ -18,6 +18,8 @@ struct aws_decimal {
 	unsigned __int128 digits;
 	int32_t exponent;
 	bool negative;
+	bool
+	    pointed; /* written or made as a Decimal: where whole ones stay Decimals (2015-10-08) it has a point, 2.0 */
 };
 enum {
 	AWS_DECIMAL_DIGITS = 34,
@@ -44,12 +46,13 @@ struct aws_decimal aws_decimal_negate(struct aws_decimal a);
 int aws_decimal_compare(const struct aws_decimal *a, const struct aws_decimal *b); /* -1, 0, 1 */
 
 enum aws_rounding { AWS_DOWN, AWS_FLOOR, AWS_CEIL, AWS_HALF_UP }; /* DOWN: to 0; HALF_UP: halves away from it */
-/* With at most so many digits behind the point. */
+/* With at most so many digits behind the point; whole is an Int. */
 bool aws_decimal_round(const struct aws_decimal *a, int places, enum aws_rounding how, struct aws_decimal *out);
 
 bool aws_decimal_is_int(const struct aws_decimal *a);               /* whole, and 34 digits write it */
 bool aws_decimal_to_i64(const struct aws_decimal *a, int64_t *out); /* false: not whole, or over 64 bits */
-/* JSON text, without a NUL counted: 0.05, 120, 1E40, -2.5E-9. Integers of up to 34 digits are written out. */
+/* JSON text, without a NUL counted: 0.05, 120, 1E40, -2.5E-9. Integers of up to 34 digits are written out, with .0 when
+ * they are pointed. */
 size_t aws_decimal_format(const struct aws_decimal *a, char out[AWS_DECIMAL_TEXT_MAX]);
 
 #endif

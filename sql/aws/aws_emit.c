@@ -34,7 +34,6 @@ static void binary_into(struct sql_emit *e, const struct sql_node *n, uint16_t d
 	enum sql_op op = n->op == SQL_B_DIV && p->decimal_division ? SQL_OP_AWS_DIV_DECIMAL : ops[n->op];
 	uint16_t a = aws_emit_operand(e, n->a), b = aws_emit_operand(e, n->b);
 	sql_emit_step3(e, op, n, dst, a, b);
-	if (p->whole_decimals && n->op < SQL_B_EQ) sql_emit_step3(e, SQL_OP_AWS_DECIMAL, n, dst, a, b);
 }
 
 /* The right side is left out when the left one settles it. */
@@ -196,6 +195,7 @@ static struct aws_shape *fields_into(struct sql_emit *e, const struct sql_statem
 		struct aws_member *m = &shape->at[shape->n];
 		aws_emit_into(e, f->expr, (uint16_t)(*base + shape->n));
 		m->spread = f->spread;
+		m->payload = f->star && s == e->u->aws->statement;
 		if (!f->spread) {
 			m->key = f->target.first->key;
 			m->rest = f->target.first->next;

@@ -141,14 +141,14 @@ not(E) ::= cmp(A). { E = A; }
 not(E) ::= NOT(T) not(A). { E = sql_ast_span(NODE(SQL_N_NOT, A, NULL, NULL), T.at, A->end); }
 
 cmp(E) ::= sum(A). { E = A; }
-cmp(E) ::= sum(A) EQ sum(B). { E = BINARY(SQL_B_EQ, A, B); }
-cmp(E) ::= sum(A) NE sum(B). { E = BINARY(SQL_B_NE, A, B); }
-cmp(E) ::= sum(A) LT sum(B). { E = BINARY(SQL_B_LT, A, B); }
-cmp(E) ::= sum(A) LE sum(B). { E = BINARY(SQL_B_LE, A, B); }
-cmp(E) ::= sum(A) GT sum(B). { E = BINARY(SQL_B_GT, A, B); }
-cmp(E) ::= sum(A) GE sum(B). { E = BINARY(SQL_B_GE, A, B); }
-cmp(E) ::= sum(A) IN sum(B). { E = sql_ast_logic(p, SQL_N_IN_LIST, A, B, false); }
-cmp(E) ::= sum(A) IN LP(T) expr COMMA args RP. {
+cmp(E) ::= cmp(A) EQ sum(B). { E = BINARY(SQL_B_EQ, A, B); }
+cmp(E) ::= cmp(A) NE sum(B). { E = BINARY(SQL_B_NE, A, B); }
+cmp(E) ::= cmp(A) LT sum(B). { E = BINARY(SQL_B_LT, A, B); }
+cmp(E) ::= cmp(A) LE sum(B). { E = BINARY(SQL_B_LE, A, B); }
+cmp(E) ::= cmp(A) GT sum(B). { E = BINARY(SQL_B_GT, A, B); }
+cmp(E) ::= cmp(A) GE sum(B). { E = BINARY(SQL_B_GE, A, B); }
+cmp(E) ::= cmp(A) IN sum(B). { E = sql_ast_logic(p, SQL_N_IN_LIST, A, B, false); }
+cmp(E) ::= cmp(A) IN LP(T) expr COMMA args RP. {
 	E = A;
 	sql_front_fail(p->front, T.at, SL_ESYNTAX, "a list after IN stands in square brackets here: x IN [1, 2]");
 }

@@ -1,7 +1,7 @@
 /* aws_lex.re: text of the aws dialect to tokens. re2c makes the automaton; the rules below are the reference.
  *
  * Words: keywords in any case; names as they are. 'text' and "text" are both strings, a doubled quote inside is one quote,
- * backslashes are themselves. A word after a dot is always a name.
+ * backslashes are themselves. A word after a dot is always a name; so is one after AS, where that makes sense.
  *
  * Some words are keywords only where they can be nothing else, for payloads have members called so: VALUE before an operand,
  * CAST and EXISTS before '('. The FROM of the statement (not within brackets) takes a topic filter, bare or in quotes.
@@ -51,6 +51,20 @@ static bool value_is_keyword(const char *at) {
 	return is_word(*next) && next > at && !is_one_of(word_at(next), infix, SL_ARRAY_LEN(infix));
 }
 
+static bool is_keyword(struct sl_slice word) {
+	static const char *const words[] = {"select", "from", "where", "as",   "and", "or",
+					    "in",     "when", "then",  "else", "end"};
+	return is_one_of(word, words, SL_ARRAY_LEN(words));
+}
+
+/* Is the word that ends at `at` a name, though it is a keyword? After AS it is when the text goes on as behind a name. */
+static bool alias_ends_at(const char *at) {
+	const char *next = skip_space(at);
+	struct sl_slice word = word_at(next);
+	if (word.n == 0) return *next == ',' || *next == '.' || *next == ')' || *next == ';' || *next == '\0';
+	return next > at && (slice_equal_nocase(word, SL_SLICE_LIT("from")) || slice_equal_nocase(word, SL_SLICE_LIT("where")));
+}
+
 /* Where the bare topic filter ends that begins at `at`. */
 static const char *filter_end(const char *at) {
 	while (*at && !is_space(*at) && *at != ';' && *at != ',') at++;
@@ -66,7 +80,8 @@ int aws_lex(struct sql_lexer *lx, struct sql_token *token) {
 	const char *YYCURSOR = lx->at, *YYMARKER, *YYCTXMARKER, *start;
 	const char *end = lx->front->text.p + lx->front->text.n;
 	bool after_dot = lx->after_dot, after_from = lx->after_from, after_select = lx->after_select;
-	lx->after_dot = lx->after_from = lx->after_select = false;
+	bool after_as = lx->after_as;
+	lx->after_dot = lx->after_from = lx->after_select = lx->after_as = false;
 
 #define TOKEN(kind, from, to)                                                                                          \
 	do {                                                                                                           \
@@ -76,7 +91,8 @@ int aws_lex(struct sql_lexer *lx, struct sql_token *token) {
 		token->text = slice_make((from), (size_t)((to) - (from)));                                             \
 		return (kind);                                                                                         \
 	} while (0)
-#define WORD(kind) TOKEN(after_dot ? AWS_TK_ID : (kind), start, YYCURSOR)
+#define IS_NAME (after_dot || (after_as && alias_ends_at(YYCURSOR)))
+#define WORD(kind) TOKEN(IS_NAME ? AWS_TK_ID : (kind), start, YYCURSOR)
 #define SIGN(kind) TOKEN((kind), start, YYCURSOR)
 #define OPEN(kind)                                                                                                     \
 	do {                                                                                                           \
@@ -114,16 +130,19 @@ int aws_lex(struct sql_lexer *lx, struct sql_token *token) {
 		[ \t\r\n\v\f]+ { continue; }
 
 		'select' {
-			lx->after_select = !after_dot;
+			lx->after_select = !IS_NAME;
 			WORD(AWS_TK_SELECT);
 		}
 		'from'   {
-			lx->after_from = !after_dot && lx->brackets == 0;
+			lx->after_from = !IS_NAME && lx->brackets == 0;
 			WORD(AWS_TK_FROM);
 		}
 		'set'    { WORD(AWS_TK_SET); }
 		'where'  { WORD(AWS_TK_WHERE); }
-		'as'     { WORD(AWS_TK_AS); }
+		'as'     {
+			lx->after_as = !IS_NAME;
+			WORD(AWS_TK_AS);
+		}
 		'and'    { WORD(AWS_TK_AND); }
 		'or'     { WORD(AWS_TK_OR); }
 		'not'    { WORD(AWS_TK_NOT); }
@@ -152,7 +171,11 @@ int aws_lex(struct sql_lexer *lx, struct sql_token *token) {
 			TOKEN(AWS_TK_DECIMAL, start, YYCURSOR);
 		}
 		digits "." / [^.0-9] { return lex_fail(lx, start, "a number needs digits after its point, as in 5.0"); }
-		digits first { return lex_fail(lx, start, "a name cannot begin with a digit; a member with such a name is read with get(object, 'name')"); }
+		digits first {
+			YYCURSOR--; /* 1and: a keyword follows */
+			if (!after_dot && is_keyword(word_at(YYCURSOR))) TOKEN(AWS_TK_INT, start, YYCURSOR);
+			return lex_fail(lx, start, "a name cannot begin with a digit; a member with such a name is read with get(object, 'name')");
+		}
 
 		['] ([^'\x00] | [']['])* ['] {
 			struct sl_slice s = unquote(lx, start + 1, YYCURSOR - 1);
@@ -201,6 +224,7 @@ int aws_lex(struct sql_lexer *lx, struct sql_token *token) {
 	}
 #undef TOKEN
 #undef WORD
+#undef IS_NAME
 #undef SIGN
 #undef OPEN
 #undef CLOSE

@@ -22,7 +22,7 @@ static bool fast(enum sql_binary op, bool int_division, int64_t a, int64_t b, st
 			return true;
 		}
 		if (b == -1) return false; /* INT64_MIN / -1 needs more than 64 bits */
-		if (op == SQL_B_DIV && !int_division && a % b) return false;
+		if (op == SQL_B_DIV && !int_division) return false;
 		r = op == SQL_B_MOD ? a % b : a / b;
 		break;
 	case SQL_B_CONCAT:
@@ -76,8 +76,13 @@ int aws_arithmetic(struct sql_vm *vm, enum sql_binary op, bool int_division, con
 		return SL_OK;
 	if (op == SQL_B_ADD && (sql_is_text(a) || sql_is_text(b))) return concatenate(vm, a, b, out);
 	struct aws_decimal x, y, result;
-	bool known = aws_decimal_of(a, &x) && aws_decimal_of(b, &y) && decimals(op, int_division, &x, &y, &result);
-	*out = known ? aws_from_decimal(vm, &result) : sql_null();
+	*out = sql_null();
+	if (!aws_decimal_of(a, &x) || !aws_decimal_of(b, &y)) return SL_OK;
+	/* What keeps its point is no Int, though it is whole. */
+	bool decimal = aws_whole_decimals(vm) && (x.pointed || y.pointed);
+	if (!decimals(op, int_division && !decimal, &x, &y, &result)) return SL_OK;
+	result.pointed = decimal || (op == SQL_B_DIV && !int_division);
+	*out = aws_from_decimal(vm, &result);
 	return SL_OK;
 }
 

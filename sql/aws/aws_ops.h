@@ -2,8 +2,8 @@
  *
  * Undefined is SQL_NULL, Null is SQL_JSON_NULL. An Int is a whole number of up to 34 digits: SQL_INT, or SQL_NUMBER_TEXT when
  * it needs more than 64 bits; a Decimal is SQL_NUMBER_TEXT (34 significant digits), or SQL_DOUBLE when it came from a
- * function that is defined on doubles. A whole Decimal is an Int (SQL version 2016-03-23). Numbers that nobody reckons with
- * keep the text of the payload.
+ * function that is defined on doubles. A whole Decimal is an Int in SQL version 2016-03-23; in 2015-10-08 it stays a Decimal.
+ * Numbers that nobody reckons with keep the text of the payload.
  *
  * Nothing here fails because of its operands: what cannot be is Undefined. A status other than SL_OK is a limit of the
  * run (memory, steps), after sql_vm_fail().
@@ -48,6 +48,8 @@ bool aws_decimal_of(const struct sql_value *v, struct aws_decimal *out);
 /* As a value: a whole one is SQL_INT (or SQL_NUMBER_TEXT beyond 64 bits). Never fails. */
 struct sql_value aws_from_decimal(struct sql_vm *vm, const struct aws_decimal *d);
 /* A double: whole is SQL_INT, not finite is Undefined. */
-struct sql_value aws_from_double(double d);
+struct sql_value aws_from_double(const struct sql_vm *vm, double d);
+/* Does a whole Decimal stay one in the program that runs (2015-10-08)? Then it is SQL_NUMBER_TEXT, 2.0, or SQL_DOUBLE. */
+bool aws_whole_decimals(const struct sql_vm *vm);
 
 #endif

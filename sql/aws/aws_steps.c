@@ -2,8 +2,9 @@
 #include "aws_steps.h"
 
 #include "aws_ops.h"
+#include "sql_base64.h"
 
-enum { VARIABLE_BYTES_MAX = 128 * 1024 };
+enum { VARIABLE_BYTES_MAX = 128 * 1024 }; /* of one, and of all of an evaluation */
 
 /* ---- reading ---- */
 
@@ -27,20 +28,6 @@ int aws_member_of(struct sql_vm *vm, const struct sql_value *v, struct sl_slice 
 	if (sql_is_map(v)) return sql_member(vm, v, key, out);
 	*out = sql_null();
 	return SL_OK;
-}
-
-static bool is_decimal(const struct sql_value *v) {
-	if (v->kind == SQL_DOUBLE) return true;
-	if (v->kind != SQL_NUMBER_TEXT && v->kind != SQL_STRING) return false;
-	struct sl_slice s = sql_value_text(v);
-	return slice_find_byte(s, '.') >= 0 || slice_find_byte(s, 'e') >= 0 || slice_find_byte(s, 'E') >= 0;
-}
-
-int aws_keep_decimal(struct sql_vm *vm, const struct sql_value *a, const struct sql_value *b, struct sql_value *out) {
-	if (out->kind != SQL_INT || (!is_decimal(a) && !is_decimal(b))) return SL_OK;
-	struct sl_slice text = sl_arena_printf(&vm->arena, "%lld.0", (long long)out->i);
-	*out = (struct sql_value){.kind = SQL_NUMBER_TEXT, .n = (uint32_t)text.n, .p = text.p};
-	return sql_vm_made(vm, text.n);
 }
 
 /* ---- three-valued logic ---- */
@@ -99,8 +86,14 @@ static int check_made(struct sql_vm *vm, const struct sql_value *v) {
 int aws_keep(struct sql_vm *vm, const struct sql_value *v) {
 	struct measure m = {.most = VARIABLE_BYTES_MAX};
 	weigh(&m, v, 0);
-	if (m.bytes <= m.most) return SL_OK;
-	return sql_vm_fail(vm, SL_ELIMIT, "the value of a variable exceeds %d KB", VARIABLE_BYTES_MAX >> 10);
+	if (m.bytes > m.most)
+		return sql_vm_fail(vm, SL_ELIMIT, "the value of a variable exceeds %d KB", VARIABLE_BYTES_MAX >> 10);
+	vm->kept += m.bytes;
+	if (vm->kept <= VARIABLE_BYTES_MAX) return SL_OK;
+	return sql_vm_fail(vm, SL_ELIMIT,
+			   "the values of the variables exceed %d KB together; keep only what is used, such as a "
+			   "member of the payload in place of the whole",
+			   VARIABLE_BYTES_MAX >> 10);
 }
 
 /* ---- arrays and objects ---- */
@@ -191,6 +184,29 @@ static int put_below(struct sql_vm *vm, struct sql_value *place, const struct sq
 	return r;
 }
 
+/* Text of JSON stands in quotes, so what begins where the payload does is all of one that is none. */
+static bool is_raw(const struct sql_vm *vm, const struct sql_value *v) {
+	struct sl_slice payload = vm->in->payload;
+	return sql_is_text(v) && v->p == payload.p && v->n == payload.n;
+}
+
+/* A payload that is no object, beside other columns. */
+static int add_payload(struct maker *m, const struct sql_value *v) {
+	struct sql_value *place;
+	struct sl_buf base64 = SL_BUF_INIT;
+	bool raw = is_raw(m->vm, v);
+	if (v->kind == SQL_NULL || (raw && v->n == 0)) return SL_OK;
+	int r = place_of(m, SL_SLICE_LIT(AWS_PAYLOAD_NAME), &place);
+	if (r == SL_OK && raw) r = sql_vm_made(m->vm, v->n / 3 * 4 + 4);
+	if (r != SL_OK) return r;
+	*place = *v;
+	if (!raw) return SL_OK;
+	sql_base64_encode(sql_value_text(v), 0, &base64);
+	*place = sql_string(sl_arena_dup(&m->vm->arena, sl_buf_slice(&base64)));
+	sl_buf_fini(&base64);
+	return SL_OK;
+}
+
 static int make_object(struct maker *m, const struct aws_shape *shape, const struct sql_value *values) {
 	int r = make_room(m, shape->n);
 	for (uint32_t i = 0; i < shape->n && r == SL_OK && shape->plain; i++)
@@ -198,7 +214,10 @@ static int make_object(struct maker *m, const struct aws_shape *shape, const str
 			m->map.at[m->map.n++] = (struct sql_map_member){shape->at[i].key, values[i]};
 	if (shape->plain) return r;
 	for (uint32_t i = 0; i < shape->n && r == SL_OK; i++)
-		if (shape->at[i].spread) r = add_members(m, &values[i]);
+		if (shape->at[i].payload && !sql_is_map(&values[i]))
+			r = add_payload(m, &values[i]);
+		else if (shape->at[i].spread)
+			r = add_members(m, &values[i]);
 	for (uint32_t i = 0; i < shape->n && r == SL_OK; i++) {
 		const struct aws_member *member = &shape->at[i];
 		if (member->spread || values[i].kind == SQL_NULL) continue;
@@ -330,14 +349,16 @@ int aws_emit(struct sql_vm *vm, const struct aws_shape *shape, const struct sql_
 		members[i] = m.map.at[i].value;
 	}
 	row = (struct sql_out){.names = names, .values = members, .count = m.map.n};
+	for (uint32_t i = 0; i < shape->n && !row.raw; i++)
+		row.raw = shape->at[i].payload && is_raw(vm, &values[i]) && values[i].n > 0;
+	if (row.raw) row.bytes = vm->in->payload;
 	return give_out(vm, &row);
 }
 
 int aws_emit_value(struct sql_vm *vm, const struct sql_value *v) {
 	/* Undefined by itself is written as an empty text. */
 	struct sql_value value = v->kind == SQL_NULL ? sql_string(SL_SLICE_LIT("")) : *v;
-	struct sl_slice payload = vm->in->payload;
-	bool as_it_came = sql_is_text(v) && v->p == payload.p && v->n == payload.n; /* JSON's text stands in quotes */
-	struct sql_out row = {.values = &value, .count = 1, .raw = v->kind == SQL_NULL || as_it_came};
+	struct sql_out row = {.values = &value, .count = 1, .raw = v->kind == SQL_NULL || is_raw(vm, v)};
+	if (row.raw) row.bytes = sql_value_text(&value);
 	return give_out(vm, &row);
 }

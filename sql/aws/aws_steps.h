@@ -9,11 +9,14 @@
 #include "sql_vm.h"
 
 /* How registers become an object: each value is a member, at a place below it (`rest`), or an object whose members are
- * spread. What is spread comes first, so a named member wins. */
+ * spread. What is spread comes first, so a named member wins. A payload that has no members to spread stands below
+ * AWS_PAYLOAD_NAME, as what it is or, when it is no JSON, in base64. */
+#define AWS_PAYLOAD_NAME "payload"
 struct aws_member {
 	struct sl_slice key;
 	const struct sql_target_step *rest;
 	bool spread;
+	bool payload; /* the '*' of a statement, which spreads a payload that is an object */
 };
 struct aws_shape {
 	uint32_t n;
@@ -37,8 +40,6 @@ int aws_path(struct sql_vm *vm, uint32_t n, struct sql_value *out);
 /* document: what the path of the whole payload gave. */
 struct sql_value aws_payload(struct sql_vm *vm, const struct sql_value *document);
 int aws_member_of(struct sql_vm *vm, const struct sql_value *v, struct sl_slice key, struct sql_value *out);
-/* A whole result of decimals, as 2015-10-08 has it: 5 becomes 5.0. */
-int aws_keep_decimal(struct sql_vm *vm, const struct sql_value *a, const struct sql_value *b, struct sql_value *out);
 
 struct sql_value aws_not(const struct sql_value *v);
 struct sql_value aws_and(const struct sql_value *a, const struct sql_value *b);
@@ -58,7 +59,7 @@ int aws_element(struct sql_vm *vm, const struct sql_value *walk, uint32_t steps,
 void aws_rows_add(const struct sql_value *walk, const struct sql_value *row);
 int aws_rows_end(struct sql_vm *vm, const struct sql_value *walk, struct sql_value *out);
 
-/* The value of a variable is bounded. */
+/* The value of a variable is bounded, and what all of one evaluation have together. */
 int aws_keep(struct sql_vm *vm, const struct sql_value *v);
 int aws_emit(struct sql_vm *vm, const struct aws_shape *shape, const struct sql_value *values);
 int aws_emit_value(struct sql_vm *vm, const struct sql_value *v);

@@ -121,7 +121,7 @@ static bool double_of(struct sql_call *c, const struct sql_value *v, double *out
 	static int fn_##name(struct sql_call *c, const struct sql_value *a, uint32_t n, struct sql_value *out) {       \
 		double x;                                                                                              \
 		if (n != 1 || !double_of(c, a, &x)) return aws_undefined(out);                                         \
-		*out = aws_from_double(function(x));                                                                   \
+		*out = aws_from_double(c->vm, function(x));                                                            \
 		return SL_OK;                                                                                          \
 	}
 LIBM(sqrt, sqrt)
@@ -142,7 +142,7 @@ LIBM(tanh, tanh)
 	static int fn_##name(struct sql_call *c, const struct sql_value *a, uint32_t n, struct sql_value *out) {       \
 		double x, y;                                                                                           \
 		if (n != 2 || !double_of(c, &a[0], &x) || !double_of(c, &a[1], &y)) return aws_undefined(out);         \
-		*out = aws_from_double(function(x, y));                                                                \
+		*out = aws_from_double(c->vm, function(x, y));                                                         \
 		return SL_OK;                                                                                          \
 	}
 LIBM2(power, pow)

@@ -14,6 +14,9 @@ RULES = {
     "named": {"sql": "SELECT v, topic() AS t"},
     "shadow": {"sql": "SET @id = topic(2) SELECT v AS state.reported.v FROM 'report/+'",
                "actions": [{"republish": {"topic": "$$aws/things/${@id}/${v}", "payload": "${.}"}}]},
+    "bytes": {"sql": "SELECT *, topic() AS t FROM 'bytes'",
+              "actions": [{"republish": {"topic": "bytes/passed", "payload": "${.}"}},
+                          {"connector": "files", "file": "bytes.jsonl"}]},
     "old": {"sql": "SELECT a + a AS s, 5 / 2 AS h, sql_version() AS v FROM 'old'", "sql_version": "2015-10-08",
             "int_division": "decimal"},
 }
@@ -50,6 +53,16 @@ class Aws(unittest.TestCase):
         self.addCleanup(c.close)
         c.connect(name)
         return c
+
+    def test_bytes__pass_as_they_are_or_in_base64(self):
+        c = self.client("raw1")
+        c.subscribe("bytes/passed")
+        sent = b"\x00\xff{raw"
+        c.publish("bytes", sent)
+        c.receive("bytes/passed", sent)
+        self.assertEqual(self.rows("bytes", 1), [{"payload": "AP97cmF3", "t": "bytes"}])
+        c.publish("bytes", b'[1, 2]')
+        c.receive("bytes/passed", b'{"payload":[1,2],"t":"bytes"}')
 
     def test_rows__have_the_message_s_own_facts(self):
         c = self.client("c7")

@@ -294,6 +294,17 @@ class Hostile(unittest.TestCase):
         self.refused(answer("SELECT 1 AS x FROM 't/#' WHERE " + " AND ".join(["a = b"] * 100), payload, dialect="aws"),
                      "64 MB of values", stage="run")
 
+    def test_aws__variables_hold_128_kb_each_and_together(self):
+        def kept(*sizes):
+            sets = ", ".join(f"@v{i} = p{i}" for i in range(len(sizes)))
+            payload = json.dumps({f"p{i}": "x" * size for i, size in enumerate(sizes)})
+            return answer(f"SET {sets} SELECT length(@v0) AS x FROM 't/#'", payload, dialect="aws")
+        self.gives(kept(131_000), 131_000)
+        self.refused(kept(131_073), "the value of a variable exceeds 128 KB", stage="run")
+        self.gives(kept(43_000, 43_000, 43_000), 43_000)
+        self.refused(kept(66_000, 66_000), "the values of the variables exceed 128 KB together", stage="run")
+        self.refused(kept(*[14_000] * 10), "the values of the variables exceed 128 KB together", stage="run")
+
     def test_aws__nothing_replaced_in_a_long_text(self):
         self.gives(answer(select("length(replace(s, '', ''))"), json.dumps({"s": "aé" * 400_000}), dialect="aws"), 800_000)
 

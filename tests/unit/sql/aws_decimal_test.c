@@ -61,8 +61,34 @@ static void assert_form(const char *text, const char *want) {
 	struct aws_decimal d;
 	char got[AWS_DECIMAL_TEXT_MAX];
 	assert_true(aws_decimal_parse(slice_from_str(text), &d, NULL));
+	d.pointed = false;
 	aws_decimal_format(&d, got);
 	assert_string_equal(got, want);
+}
+
+static void assert_pointed_form(const char *text, const char *want) {
+	struct aws_decimal d;
+	char got[AWS_DECIMAL_TEXT_MAX];
+	assert_true(aws_decimal_parse(slice_from_str(text), &d, NULL));
+	aws_decimal_format(&d, got);
+	assert_string_equal(got, want);
+}
+
+static void test_decimal__what_is_whole_and_no_int_has_a_point(void **state) {
+	(void)state;
+	assert_pointed_form("10", "10");
+	assert_pointed_form("10.00", "10.0");
+	assert_pointed_form("-0.0", "0.0");
+	assert_pointed_form("1E3", "1000.0");
+	assert_pointed_form("2.50", "2.5");
+	assert_pointed_form("1e+40", "1E40");
+	assert_pointed_form("-1234567890123456789012345678901234E0", "-1234567890123456789012345678901234.0");
+	struct aws_decimal d, rounded;
+	char got[AWS_DECIMAL_TEXT_MAX];
+	assert_true(aws_decimal_from_double(4, &d) && d.pointed);
+	assert_true(aws_decimal_round(&d, 0, AWS_DOWN, &rounded));
+	aws_decimal_format(&rounded, got);
+	assert_string_equal(got, "4");
 }
 
 static void test_decimal__is_written_in_the_shortest_form(void **state) {
@@ -142,6 +168,7 @@ int main(int argc, char **argv) {
 	const struct CMUnitTest tests[] = {
 	    cmocka_unit_test(test_decimal__agrees_with_python),
 	    cmocka_unit_test(test_decimal__is_written_in_the_shortest_form),
+	    cmocka_unit_test(test_decimal__what_is_whole_and_no_int_has_a_point),
 	    cmocka_unit_test(test_decimal__rounds_half_to_even_and_says_so),
 	    cmocka_unit_test(test_decimal__text_that_is_none_or_too_large),
 	    cmocka_unit_test(test_decimal__integers_and_doubles),
