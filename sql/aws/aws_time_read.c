@@ -234,11 +234,19 @@ static bool read_zone(struct reading *r, bool letters) {
 	return true;
 }
 
+static bool read_long_zone(struct reading *r) {
+	const char *name = aws_zone_of_long_name(&r->rest);
+	if (!name) return read_zone(r, true);
+	r->has_zone = aws_zone_find(slice_from_str(name), &r->zone);
+	return r->has_zone;
+}
+
 static bool read_zone_field(struct reading *r, char letter, size_t n) {
 	bool zulu = letter == 'X' || (letter == 'Z' && n == 5);
 	if (n > 5) return false;
 	if (letter == 'V') return n == 2 && read_zone(r, false);
-	if (letter == 'z') return n <= 4 && read_zone(r, true);
+	if (letter == 'z' && n == 4) return read_long_zone(r);
+	if (letter == 'z') return n < 4 && read_zone(r, true);
 	if (letter == 'O') return (n == 1 || n == 4) && read_gmt(r, n == 4);
 	if (letter == 'Z' && n == 4) return read_gmt(r, true);
 	if (zulu && take_word(&r->rest, SL_SLICE_LIT("Z"))) return set_offset(r, 0);

@@ -87,9 +87,13 @@ static void put_offset(struct sl_buf *out, int32_t offset, bool colon) {
 	put_number(out, v / 60 % 60, 2);
 }
 
-/* z: letters where people use them. Full names (zzzz) are no part of tzdata; UTC's is known. */
+/* z: letters where people use them, or the full name. */
 static void put_zone(struct sl_buf *out, const struct moment *m, size_t count) {
-	if (m->zone.letters && is_letter(m->zone.letters[0]))
+	const char *name = NULL;
+	if (count >= 4 && m->zone_name && m->zone.letters) name = aws_zone_long_name(m->zone_name, m->zone.letters);
+	if (name)
+		sl_buf_append_str(out, name);
+	else if (m->zone.letters && is_letter(m->zone.letters[0]))
 		sl_buf_append_str(out, m->zone.letters);
 	else if (m->zone.offset || m->zone.letters)
 		put_offset(out, m->zone.offset, true);

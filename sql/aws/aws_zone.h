@@ -32,6 +32,10 @@ struct aws_zone_time aws_zone_at(const struct aws_zone *z, int64_t utc);
 int32_t aws_zone_offset_of_local(const struct aws_zone *z, int64_t local);
 /* The name of a zone that has rules, or NULL. */
 const char *aws_zone_name(const struct aws_zone *z);
+/* aws_zone_names.c: in full, "Central European Summer Time" for Europe/Paris and CEST. NULL: the table has none. */
+const char *aws_zone_long_name(const char *zone, const char *letters);
+/* The zone that such a name at the beginning of *text speaks of, which is then taken off; or NULL. */
+const char *aws_zone_of_long_name(struct sl_slice *text);
 
 /* Is this the content of a zone's file, and what is the offset at that time? For tests. */
 bool aws_zone_of_file(struct sl_slice file, int64_t utc, int32_t *offset);
