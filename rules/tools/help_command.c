@@ -71,7 +71,7 @@ static void print_whole(const struct sql_fn *fn, const struct sql_fn_family *fam
 	else if (family->dialect == SQL_AWS)
 		puts("  Never fails: what it cannot take gives Undefined.");
 	else
-		puts("  Fails only for arguments of another kind.");
+		puts(strpbrk(fn->args, "sinlm") ? "  Fails only for arguments of another kind." : "  Never fails.");
 	if (!fn->on) {
 		printf("  Example: %s gives %s\n", fn->example, fn->gives);
 		return;

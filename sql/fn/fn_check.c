@@ -110,6 +110,7 @@ static const struct sql_fn table[] = {
      .args = "aa",
      .usage = "try(expression, fallback)",
      .doc = "The expression, or the fallback when evaluating it fails.",
+     .errors = "when the fallback fails, too",
      .example = "try(int('x'), -1)",
      .gives = "-1"},
 };

@@ -352,6 +352,7 @@ class Help(unittest.TestCase):
         self.assertEqual(run_program("help", "functions", "lower").stdout,
                          "lower(text)\n  In small letters.\n  Fails only for arguments of another kind.\n"
                          "  Example: lower('ÄB') gives \"äb\"\n")
+        self.assertIn("  Never fails.\n", run_program("help", "functions", "is_null").stdout)
 
     def test_functions__an_example_is_a_statement_on_messages(self):
         self.assertEqual(run_program("help", "functions", "tumbling").stdout,
