@@ -107,12 +107,7 @@ struct sql_nodes sql_ast_append(struct sql_parse *p, struct sql_nodes list, stru
 		return list;
 	}
 	/* A parenthesised node may stand in one list only, so its link is free. */
-	if (list.last)
-		list.last->next = n;
-	else
-		list.first = n;
-	list.last = n;
-	list.n++;
+	SQL_LINK(&list, n);
 	return list;
 }
 
@@ -145,12 +140,7 @@ struct sql_place_name sql_ast_target(struct sql_parse *p, struct sql_place_name 
 	if (t.n == 0) t.at = key->at;
 	if (t.n >= 32) sql_front_fail(p->front, key->at, SL_ELIMIT, "a target has at most 32 steps");
 	t.end = key->end;
-	if (t.last)
-		t.last->next = s;
-	else
-		t.first = s;
-	t.last = s;
-	t.n++;
+	SQL_LINK(&t, s);
 	return t;
 }
 
@@ -161,24 +151,14 @@ struct sql_field *sql_ast_field(struct sql_parse *p, struct sql_node *expr, stru
 }
 
 struct sql_fields sql_ast_add_field(struct sql_fields list, struct sql_field *f) {
-	if (list.last)
-		list.last->next = f;
-	else
-		list.first = f;
-	list.last = f;
-	list.n++;
+	SQL_LINK(&list, f);
 	return list;
 }
 
 struct sql_froms sql_ast_add_from(struct sql_parse *p, struct sql_froms list, const struct sql_token *t) {
 	struct sql_from *f = SL_ARENA_NEW(p->front->arena, struct sql_from);
 	*f = (struct sql_from){.name = t->text, .at = t->at};
-	if (list.last)
-		list.last->next = f;
-	else
-		list.first = f;
-	list.last = f;
-	list.n++;
+	SQL_LINK(&list, f);
 	return list;
 }
 

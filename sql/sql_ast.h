@@ -90,6 +90,25 @@ struct sql_node {
 
 enum { SQL_DEPTH_MAX = 400, SQL_ARGS_MAX = 4096 };
 
+/* Puts `item`, whose link is free, behind the others of a list with first, last and n. */
+#define SQL_LINK(list, item)                                                                                           \
+	do {                                                                                                           \
+		*((list)->last ? &(list)->last->next : &(list)->first) = (item);                                       \
+		(list)->last = (item);                                                                                 \
+		(list)->n++;                                                                                           \
+	} while (0)
+/* Each of n's arguments, called `x` in turn, becomes `changed`, an expression of x. */
+#define SQL_CHANGE_ARGS(of, x, changed)                                                                                \
+	do {                                                                                                           \
+		struct sql_node **link_of_arg = &(of)->args;                                                           \
+		for (struct sql_node *x = *link_of_arg, *next_arg; x; x = next_arg) {                                  \
+			next_arg = x->next;                                                                            \
+			*link_of_arg = (changed);                                                                      \
+			(*link_of_arg)->next = next_arg;                                                               \
+			link_of_arg = &(*link_of_arg)->next;                                                           \
+		}                                                                                                      \
+	} while (0)
+
 struct sql_nodes { /* a list under construction, linked by ->next */
 	struct sql_node *first, *last;
 	uint32_t n;

@@ -238,14 +238,7 @@ static void unknown_function(struct sql_unit *u, const struct sql_node *n) {
 }
 
 static struct sql_node *bind_call(struct sql_unit *u, struct sql_node *n) {
-	struct sql_node **link = &n->args;
-	for (struct sql_node *x = n->args; x;) {
-		struct sql_node *next = x->next;
-		*link = bind(u, x);
-		(*link)->next = next;
-		link = &(*link)->next;
-		x = next;
-	}
+	SQL_CHANGE_ARGS(n, x, bind(u, x));
 	n->fn = sql_fn_find(u->p->dialect, n->name);
 	if (!n->fn && sql_fn_refusal(u->p->dialect, n->name)) {
 		sql_front_fail(u->f, n->at, SL_EUNSUPPORTED, "%.*s(): %s", SL_SLICE_ARG(n->name),
@@ -276,17 +269,6 @@ static struct sql_node *bind_call(struct sql_unit *u, struct sql_node *n) {
 	return n;
 }
 
-static void bind_args(struct sql_unit *u, struct sql_node *n) {
-	struct sql_node **link = &n->args;
-	for (struct sql_node *x = n->args; x;) {
-		struct sql_node *next = x->next;
-		*link = bind(u, x);
-		(*link)->next = next;
-		link = &(*link)->next;
-		x = next;
-	}
-}
-
 /* A copy is made where one node would have to stand in two lists. */
 static struct sql_node *bind(struct sql_unit *u, struct sql_node *n) {
 	if (!n || u->f->status != SL_OK) return n;
@@ -313,7 +295,7 @@ static struct sql_node *bind(struct sql_unit *u, struct sql_node *n) {
 		n->a = bind(u, n->a);
 		n->b = bind(u, n->b);
 		n->c = bind(u, n->c);
-		bind_args(u, n);
+		SQL_CHANGE_ARGS(n, x, bind(u, x));
 		return n;
 	case SQL_N_LITERAL:
 	case SQL_N_COLUMN:
@@ -357,12 +339,7 @@ bool sql_bind_place(struct sql_unit *u, const struct sql_node *n, struct sql_pla
 	} else {
 		return false;
 	}
-	if (t->last)
-		t->last->next = s;
-	else
-		t->first = s;
-	t->last = s;
-	t->n++;
+	SQL_LINK(t, s);
 	return true;
 }
 

@@ -172,17 +172,24 @@ int sql_emit_constant(struct sql_unit *u, struct sql_node *n, struct sql_value *
 
 /* ---- the face ---- */
 
+/* What is bound and folded becomes steps. */
+static int make_program(struct sql_unit *u) {
+	struct sql_front *f = u->f;
+	if (f->status == SL_OK) sql_order_all(u);
+	if (f->status == SL_OK) (void)(u->aws ? aws_emit_program(u) : sql_emit_program(u));
+	if (f->status == SL_OK) sql_share_emit(u);
+	if (f->status == SL_OK) sql_guard_derive(u);
+	sl_free(u->aliases);
+	sql_vm_free(u->vm);
+	return f->status;
+}
+
 static int compile_aws(struct sql_front *f, struct sql_program *p, struct sql_statement *s,
 		       const struct sql_compile_opts *opts) {
 	struct sql_unit u = {.f = f, .p = p};
 	aws_bind(&u, s, opts);
 	if (f->status == SL_OK) aws_fold(&u);
-	if (f->status == SL_OK) sql_order_all(&u);
-	if (f->status == SL_OK) aws_emit_program(&u);
-	if (f->status == SL_OK) sql_share_emit(&u);
-	if (f->status == SL_OK) sql_guard_derive(&u);
-	sql_vm_free(u.vm);
-	return f->status;
+	return make_program(&u);
 }
 
 static int compile(struct sql_front *f, struct sql_program *p, const struct sql_compile_opts *opts) {
@@ -198,13 +205,7 @@ int sql_compile_statement(struct sql_front *f, struct sql_program *p, struct sql
 	if (s->group.n || s->having) sql_window_split(&u, s, opts);
 	if (f->status == SL_OK) sql_bind(&u, s, opts);
 	if (f->status == SL_OK) sql_fold_all(&u);
-	if (f->status == SL_OK) sql_order_all(&u);
-	if (f->status == SL_OK) sql_emit_program(&u);
-	if (f->status == SL_OK) sql_share_emit(&u);
-	if (f->status == SL_OK) sql_guard_derive(&u);
-	sl_free(u.aliases);
-	sql_vm_free(u.vm);
-	return f->status;
+	return make_program(&u);
 }
 
 int sql_compile(struct sl_slice text, const struct sql_compile_opts *opts, struct sql_program **out,

@@ -57,14 +57,7 @@ static bool foldable(const struct sql_node *n) {
 
 static void fold_args(struct sql_unit *u, struct sql_node *n, bool certain) {
 	bool lazy = n->kind == SQL_N_CASE || (n->kind == SQL_N_CALL && n->fn && !n->fn->call);
-	struct sql_node **link = &n->args;
-	for (struct sql_node *x = n->args; x;) {
-		struct sql_node *next = x->next;
-		*link = sql_fold(u, x, certain && !lazy);
-		(*link)->next = next;
-		link = &(*link)->next;
-		x = next;
-	}
+	SQL_CHANGE_ARGS(n, x, sql_fold(u, x, certain && !lazy));
 }
 
 struct sql_node *sql_fold(struct sql_unit *u, struct sql_node *n, bool certain) {

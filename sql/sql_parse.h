@@ -46,6 +46,11 @@ struct sql_tongue {
 			      const bool *accepted);
 };
 extern const struct sql_tongue sql_tongue_standard, sql_tongue_aws;
+/* The tokens that both grammars have, by the prefix of the grammar's. */
+#define SQL_TONGUE_TOKENS(prefix)                                                                                      \
+	.expression = prefix##EXPRESSION, .name = prefix##ID, .whole = prefix##INT, .lp = prefix##LP,                  \
+	.star = prefix##STAR, .slash = prefix##SLASH, .plus = prefix##PLUS, .not_ = prefix##NOT, .or_ = prefix##OR,    \
+	.null = prefix##NULL, .as = prefix##AS, .from = prefix##FROM, .first_comparison = prefix##EQ
 
 struct sql_parse {
 	struct sql_front *front;

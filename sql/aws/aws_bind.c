@@ -145,17 +145,6 @@ static struct sql_node *bind_query(struct sql_unit *u, struct sql_node *n) {
 	return n;
 }
 
-static void bind_args(struct sql_unit *u, struct sql_node *n) {
-	struct sql_node **link = &n->args;
-	for (struct sql_node *x = n->args; x;) {
-		struct sql_node *next = x->next;
-		*link = bind(u, x);
-		(*link)->next = next;
-		link = &(*link)->next;
-		x = next;
-	}
-}
-
 static struct sql_node *bind(struct sql_unit *u, struct sql_node *n) {
 	if (!n || u->f->status != SL_OK) return n;
 	if (n->kind == SQL_N_NAME) return name_in(u, n, u->aws->scope);
@@ -168,7 +157,7 @@ static struct sql_node *bind(struct sql_unit *u, struct sql_node *n) {
 	n->a = bind(u, n->a);
 	n->b = bind(u, n->b);
 	n->c = bind(u, n->c);
-	bind_args(u, n);
+	SQL_CHANGE_ARGS(n, x, bind(u, x));
 	return n->kind == SQL_N_CALL && u->f->status == SL_OK ? aws_bind_call(u, n) : n;
 }
 

@@ -110,14 +110,7 @@ static void each_child(struct splitter *x, struct sql_node *n,
 	if (n->a) n->a = change(x, n->a);
 	if (n->b) n->b = change(x, n->b);
 	if (n->c) n->c = change(x, n->c);
-	struct sql_node **link = &n->args;
-	for (struct sql_node *y = n->args; y;) {
-		struct sql_node *next = y->next;
-		*link = change(x, y);
-		(*link)->next = next;
-		link = &(*link)->next;
-		y = next;
-	}
+	SQL_CHANGE_ARGS(n, y, change(x, y));
 }
 
 /* ---- names of SELECT ---- */
@@ -318,14 +311,7 @@ static struct sql_field *internal_field(struct splitter *x, struct sql_node *exp
 	return f;
 }
 
-static void add_field(struct sql_fields *list, struct sql_field *f) {
-	if (list->last)
-		list->last->next = f;
-	else
-		list->first = f;
-	list->last = f;
-	list->n++;
-}
+static void add_field(struct sql_fields *list, struct sql_field *f) { SQL_LINK(list, f); }
 
 static struct sql_value window_get(const void *event, uint16_t id, struct sl_arena *arena) {
 	const struct sql_window_row *row = event;
