@@ -5,7 +5,7 @@
 #     tests/deps.sh list build            names only
 #
 # Purposes: build (the program and its unit tests), quickstart (the tour), test (everything tests/run.sh runs),
-# bench (tests/bench). A word "package:command" is also satisfied by the command alone, wherever it came from.
+# servers (the real servers of its suite connectors, tests/servers/), bench (tests/bench). A word "package:command" is also satisfied by the command alone, wherever it came from.
 set -eu
 
 packages() {
@@ -15,8 +15,11 @@ packages() {
 	quickstart) echo python3:python3 sqlite3:sqlite3 ;;
 	test) echo python3:python3 sqlite3:sqlite3 mosquitto:mosquitto mosquitto-clients:mosquitto_pub nodejs:node npm:npm curl:curl jq:jq \
 		clang:clang clang-format:clang-format libclang-rt-14-dev ;;
+	servers) echo default-jre-headless:java maven:mvn golang-go:go kcat:kcat postgresql-15 pgbouncer:pgbouncer \
+		redis-server:redis-server redis-tools:redis-cli openssl:openssl nftables:nft iproute2:ip util-linux:unshare \
+		ca-certificates ;;
 	bench) echo python3:python3 mosquitto:mosquitto ;;
-	*) echo "deps.sh: unknown purpose \"$1\" (known: build quickstart test bench)" >&2; exit 2 ;;
+	*) echo "deps.sh: unknown purpose \"$1\" (known: build quickstart test servers bench)" >&2; exit 2 ;;
 	esac
 }
 

@@ -11,7 +11,7 @@
 set -uo pipefail
 cd "$(dirname "$0")/.."
 
-SUITES="build tidy unit sql mqtt clients cli docs fault tsan fuzz quickstart"
+SUITES="build tidy unit sql mqtt clients cli docs fault connectors tsan fuzz quickstart"
 export LC_ALL=C.UTF-8 TZ=UTC PYTHONDONTWRITEBYTECODE=1
 RESULTS=build/test-results
 JOBS=$(nproc)
@@ -92,6 +92,7 @@ python_suite() { # NAME SECONDS FOLDER [ARGUMENT...]
 
 install() {
 	tests/deps.sh install build test || exit 3
+	if wants connectors; then tests/deps.sh install servers || exit 3; fi
 	if wants clients && [ ! -d build/npm/node_modules/mqtt ]; then
 		say "installing: mqtt (npm)"
 		npm install --prefix build/npm --no-save --no-audit --no-fund --loglevel=error mqtt@5.16.0 \
@@ -174,6 +175,15 @@ suite() {
 		|| [ -s $RESULTS/"$1".counts ] || without "$1" dev ;;
 	fault) need dev && need release && SLUICE_BIN=$PWD/build/dev/sluice SLUICE_FAST_BIN=$PWD/build/release/sluice \
 		python_suite fault 900 fault || [ -s $RESULTS/fault.counts ] || without fault "dev or release" ;;
+	connectors)
+		if need dev && need release; then
+			# Downloads come first: inside there is no way out. A server that is missing fails its tests.
+			run servers 1200 tests/servers/fetch.sh || true
+			SLUICE_BIN=$PWD/build/dev/sluice SLUICE_FAST_BIN=$PWD/build/release/sluice \
+				run connectors 1200 tests/servers/inside.sh python3 tests/harness/suite.py connectors \
+				--counts "$RESULTS/connectors.counts" || [ -s $RESULTS/connectors.counts ]
+		else without connectors "dev or release"
+		fi ;;
 	tsan)
 		if need tsan; then
 			run tsan-unit 900 python3 tests/harness/ctest.py $(threaded build/tsan) --name tsan-unit \

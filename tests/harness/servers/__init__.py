@@ -15,7 +15,8 @@ Run them inside tests/servers/inside.sh: the ports are fixed, and Net drops pack
 ports, logins and costs; tests/servers/fetch.sh downloads what is not a Debian package.
 """
 from .base import Net, Server, TestCa, shared, start_all, stop_shared
+from .kafka import Kafka
 from .postgres import PgBouncer, Postgres
-from .redis import Redis
+from .redis import Redis, RedisCluster, RedisSentinel
 
-__all__ = ["Net", "PgBouncer", "Postgres", "Redis", "Server", "TestCa", "shared", "start_all", "stop_shared"]
+__all__ = ["Kafka", "Net", "PgBouncer", "Postgres", "Redis", "RedisCluster", "RedisSentinel", "Server", "TestCa", "shared", "start_all", "stop_shared"]

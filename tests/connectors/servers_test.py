@@ -1,0 +1,157 @@
+"""The servers themselves: each starts, answers, keeps what it acknowledged through SIGKILL, and can be cut off."""
+import socket
+import time
+import unittest
+
+from harness.servers import Kafka, Net, PgBouncer, Postgres, Redis, RedisCluster, RedisSentinel, TestCa, shared
+from harness.servers.base import run
+from harness.servers.redis import RespError
+
+from harness.broker import wait_until
+
+
+class PostgresServer(unittest.TestCase):
+    def setUp(self):
+        self.pg = shared(Postgres)
+        self.ca = TestCa.shared()
+        self.pg.execute("DROP TABLE IF EXISTS probe; CREATE TABLE probe (id int, t text)")
+
+    def one(self, url):
+        return run("psql", url, "-X", "-Atc", "SELECT 5", check=False).strip()
+
+    def test_postgres__answers_with_exact_values(self):
+        self.assertEqual(self.pg.query(r"SELECT 1, NULL, E'a\tb\n\\', 'é'"), [["1", None, "a\tb\n\\", "é"]])
+
+    def test_postgres__logins_by_password_and_certificate(self):
+        tls = {"sslmode": "verify-full", "sslrootcert": self.ca.path("ca.pem")}
+        mine = {**tls, "sslcert": self.ca.path("client.pem"), "sslkey": self.ca.path("client.key")}
+        self.assertEqual(self.one(self.pg.url("scramuser", "pw", **tls)), "5")
+        self.assertEqual(self.one(self.pg.url("scramuser", "wrong", **tls)), "")
+        self.assertEqual(self.one(self.pg.url("tlsuser", **mine)), "5")
+        self.assertEqual(self.one(self.pg.url("tlsuser", **tls)), "")
+        self.assertEqual(self.one(self.pg.url("tlsonly", sslmode="disable")), "")
+        self.assertEqual(self.one(self.pg.url("tlsonly", **tls)), "5")
+
+    def test_postgres__killed_keeps_what_was_committed(self):
+        self.pg.execute("INSERT INTO probe SELECT n, 'x' FROM generate_series(1, 1000) n")
+        self.pg.kill9()
+        self.pg.restart()
+        self.assertEqual(self.pg.value("SELECT count(*) FROM probe"), "1000")
+
+    def test_postgres__behind_pgbouncer(self):
+        with PgBouncer() as bouncer:
+            self.assertEqual(self.one(bouncer.url()), "5")
+            bouncer.kill9()
+            bouncer.restart()
+            self.assertEqual(self.one(bouncer.url()), "5")
+
+
+class RedisServer(unittest.TestCase):
+    def test_redis__users_and_tls(self):
+        redis = shared(Redis)
+        ca = TestCa.shared().path("ca.pem")
+        self.assertEqual(redis.execute("SET", "k", b"\x00\xff"), b"OK")
+        out = run("redis-cli", "--tls", "--cacert", ca, "-p", str(redis.tls_port), "--user", "ro", "--pass", "pw2", "SET", "k", "v")
+        self.assertIn("NOPERM", out)
+
+    def test_redis__killed_keeps_what_was_written(self):
+        redis = shared(Redis)
+        for n in range(100):
+            redis.execute("SET", f"k{n}", n)
+        redis.kill9()
+        redis.restart()
+        self.assertEqual(redis.execute("GET", "k99"), b"99")
+
+    def test_cluster__moved_and_ask(self):
+        with RedisCluster() as cluster:
+            slot, source = 12182, cluster.node_of("foo")
+            target = (source + 1) % 3
+            self.assertEqual(cluster.nodes[source].execute("SET", "foo", "1"), b"OK")
+            cluster.start_moving(slot, source, target)
+            with self.assertRaisesRegex(RespError, "^ASK 12182 "):
+                cluster.nodes[source].execute("GET", "{foo}other")
+            cluster.finish_moving(slot, source, target)
+            with self.assertRaisesRegex(RespError, "^MOVED 12182 "):
+                cluster.nodes[source].execute("GET", "foo")
+            self.assertEqual(cluster.nodes[target].execute("GET", "foo"), b"1")
+            cluster.nodes[source].kill9()
+            cluster.restart()
+
+    def test_sentinel__a_new_master_after_a_kill(self):
+        with RedisSentinel() as group:
+            old = group.master_port()
+            group.master().execute("SET", "k", "v")
+            group.master().execute("WAIT", 1, 1000)
+            group.master().kill9()
+            wait_until(lambda: group.master_port() != old, 20, "no failover happened")
+            self.assertEqual(group.master().execute("GET", "k"), b"v")
+
+
+class KafkaServer(unittest.TestCase):
+    def setUp(self):
+        self.kafka = shared(Kafka)
+
+    def login(self, port, *settings):
+        options = [w for s in settings for w in ("-X", s)]
+        return run("kcat", "-b", f"127.0.0.1:{port}", "-L", "-m", "5", *options, check=False)
+
+    def test_kafka__records_and_offsets(self):
+        self.kafka.fresh_topic("probe", 3)
+        self.kafka.produce("probe", "a", "b", "é", key="k")
+        records = self.kafka.records("probe")
+        self.assertEqual([(r.key, r.value) for r in records], [(b"k", b"a"), (b"k", b"b"), (b"k", "é".encode())])
+        self.assertEqual(sum(self.kafka.end_offsets("probe")), 3)
+        self.assertEqual(self.kafka.committed("nobody", "probe"), [-1, -1, -1])
+
+    def test_kafka__logins(self):
+        k, ca = self.kafka, "ssl.ca.location=" + TestCa.shared().path("ca.pem")
+        plain = ("sasl.mechanisms=PLAIN", "sasl.username=alice", "sasl.password=pw1")
+        scram = ("sasl.mechanisms=SCRAM-SHA-256", "sasl.username=bob", "sasl.password=pw2")
+        self.assertIn("1 brokers", self.login(k.sasl_port, "security.protocol=SASL_PLAINTEXT", *scram))
+        self.assertIn("1 brokers", self.login(k.sasl_tls_port, "security.protocol=SASL_SSL", ca, *plain))
+        self.assertIn("1 brokers", self.login(k.tls_port, "security.protocol=SSL", ca))
+
+    def test_kafka__killed_keeps_what_was_written(self):
+        self.kafka.fresh_topic("kept")
+        self.kafka.produce("kept", *[str(n) for n in range(1000)])
+        self.kafka.kill9()
+        self.kafka.restart()
+        self.assertEqual([r.value for r in self.kafka.records("kept")], [b"%d" % n for n in range(1000)])
+
+
+class Silence(unittest.TestCase):
+    def test_net__dropped_packets_arrive_nowhere_and_the_connection_survives(self):
+        redis = shared(Redis)
+        with redis.client() as client:
+            with Net.dropped(redis.port):
+                client.send("SET", "silent", "1")
+                client.sock.settimeout(0.3)
+                with self.assertRaises(TimeoutError):
+                    client.sock.recv(1)
+                with self.assertRaises(TimeoutError):
+                    socket.create_connection(("127.0.0.1", redis.port), timeout=0.3)
+            began = time.monotonic()
+            client.sock.settimeout(10)
+            self.assertEqual(client.sock.recv(5), b"+OK\r\n")
+            self.assertLess(time.monotonic() - began, 10)
+
+    def test_net__answers_alone_are_lost(self):
+        redis = shared(Redis)
+        redis.execute("DEL", "heard")
+        with redis.client() as client, Net.dropped(redis.port, direction="answers"):
+            client.send("SET", "heard", "1")
+            time.sleep(0.1)
+        self.assertEqual(redis.execute("GET", "heard"), b"1")
+
+    def test_pause__a_hung_server_accepts_and_says_nothing(self):
+        redis = shared(Redis)
+        redis.pause()
+        try:
+            with socket.create_connection(("127.0.0.1", redis.port), timeout=2) as s:
+                s.sendall(b"PING\r\n")
+                s.settimeout(0.3)
+                with self.assertRaises(TimeoutError):
+                    s.recv(1)
+        finally:
+            redis.resume()
+        self.assertEqual(redis.execute("PING"), b"PONG")
