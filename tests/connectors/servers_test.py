@@ -3,8 +3,10 @@ import socket
 import time
 import unittest
 
-from harness.servers import Kafka, Net, PgBouncer, Postgres, Redis, RedisCluster, RedisSentinel, TestCa, shared
+from harness.servers import (FerretDB, Kafka, MongoJava, Net, PgBouncer, Postgres, Redis, RedisCluster, RedisSentinel, TestCa,
+                             shared)
 from harness.servers.base import run
+from harness.servers.mongo_wire import Binary, Date, Decimal128, Int64, Mongo, MongoError, ObjectId
 from harness.servers.redis import RespError
 
 from harness.broker import wait_until
@@ -117,6 +119,58 @@ class KafkaServer(unittest.TestCase):
         self.kafka.kill9()
         self.kafka.restart()
         self.assertEqual([r.value for r in self.kafka.records("kept")], [b"%d" % n for n in range(1000)])
+
+
+class MongoServers(unittest.TestCase):
+    document = {"_id": 1, "d": 1.5, "s": "é", "o": {"a": [1, Int64(2)]}, "b": b"\0\xff", "u": Binary(4, b"x" * 16),
+                "i": ObjectId(b"123456789012"), "t": Date(1700000000123), "yes": True, "nothing": None, "l": 2**40}
+
+    def kept(self, kind):
+        server = shared(kind)
+        with server.client() as c:
+            c.drop("probe", "kept")
+            for n in range(200):
+                c.insert("probe", "kept", {"_id": n})
+        server.kill9()
+        server.restart()
+        with server.client() as c:
+            self.assertEqual(c.count("probe", "kept"), 200)
+            self.assertEqual([d["_id"] for d in c.find("probe", "kept", sort={"_id": 1})], list(range(200)))
+
+    def same(self, kind, document):
+        with shared(kind).client() as c:
+            c.drop("probe", "same")
+            c.insert("probe", "same", document)
+            self.assertEqual(c.find("probe", "same"), [document])
+            with self.assertRaisesRegex(MongoError, "11000|duplicate"):
+                c.insert("probe", "same", document)
+            return c.find("probe", "same", typed=True)[0]
+
+    def test_ferretdb__answers_exactly(self):
+        typed = self.same(FerretDB, {k: v for k, v in self.document.items() if k != "o"} | {"o": {"a": [1, Int64(2)]}})
+        self.assertEqual(typed["o"], ("document", {"a": ("array", [("int32", 1), ("int64", 2)])}))
+
+    def test_ferretdb__login_is_demanded(self):
+        server = shared(FerretDB)
+        with self.assertRaises((MongoError, ConnectionError)), Mongo(server.port, "u", "wrong") as c:
+            c.insert("probe", "x", {"a": 1})
+        with self.assertRaises((MongoError, ConnectionError)), Mongo(server.port) as c:
+            c.insert("probe", "x", {"a": 1})
+
+    def test_ferretdb__killed_keeps_what_was_written(self):
+        self.kept(FerretDB)
+
+    def test_mongo_java__answers_exactly(self):
+        self.same(MongoJava, {**self.document, "x": Decimal128(b"\x0f" + b"\0" * 13 + b"\x3e\x30")})
+
+    def test_mongo_java__speaks_tls(self):
+        with MongoJava(tls=True) as server:
+            out = run("openssl", "s_client", "-connect", f"127.0.0.1:{server.port}", "-CAfile",
+                      TestCa.shared().path("ca.pem"), "-verify_return_error", input="", check=False)
+            self.assertIn("Verify return code: 0 (ok)", out)
+
+    def test_mongo_java__killed_keeps_what_was_written(self):
+        self.kept(MongoJava)
 
 
 class Silence(unittest.TestCase):

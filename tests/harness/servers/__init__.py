@@ -16,7 +16,8 @@ ports, logins and costs; tests/servers/fetch.sh downloads what is not a Debian p
 """
 from .base import Net, Server, TestCa, shared, start_all, stop_shared
 from .kafka import Kafka
+from .mongodb import FerretDB, MongoJava
 from .postgres import PgBouncer, Postgres
 from .redis import Redis, RedisCluster, RedisSentinel
 
-__all__ = ["Kafka", "Net", "PgBouncer", "Postgres", "Redis", "RedisCluster", "RedisSentinel", "Server", "TestCa", "shared", "start_all", "stop_shared"]
+__all__ = ["FerretDB", "Kafka", "MongoJava", "Net", "PgBouncer", "Postgres", "Redis", "RedisCluster", "RedisSentinel", "Server", "TestCa", "shared", "start_all", "stop_shared"]
