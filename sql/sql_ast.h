@@ -50,7 +50,7 @@ enum sql_node_kind {
 };
 
 enum sql_binary {
-	SQL_B_ADD,
+	SQL_B_ADD, /* the six of arithmetic stand together, in this order (ORDER ARITHMETIC in sql_op_tbl.h) */
 	SQL_B_SUB,
 	SQL_B_MUL,
 	SQL_B_DIV,

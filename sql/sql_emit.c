@@ -8,6 +8,7 @@
 #include "aws_steps.h"
 
 #include "mem.h"
+#include "sql_arith.h"
 #include "sql_set.h"
 #include "sql_vm.h"
 
@@ -344,9 +345,10 @@ static const enum sql_op binary_ops[] = {
     [SQL_B_NE] = SQL_OP_NE,     [SQL_B_LT] = SQL_OP_LT,       [SQL_B_LE] = SQL_OP_LE,         [SQL_B_GT] = SQL_OP_GT,
     [SQL_B_GE] = SQL_OP_GE,     [SQL_B_MATCH] = SQL_OP_MATCH,
 };
-/* 5 < x is x > 5. */
-static const uint8_t mirrored[] = {[SQL_B_EQ] = SQL_B_EQ, [SQL_B_NE] = SQL_B_NE, [SQL_B_LT] = SQL_B_GT,
-				   [SQL_B_LE] = SQL_B_GE, [SQL_B_GT] = SQL_B_LT, [SQL_B_GE] = SQL_B_LE};
+/* 5 < x is x > 5, 2 * x is x * 2. */
+static const uint8_t mirrored[] = {
+    [SQL_B_MUL] = SQL_B_MUL, [SQL_B_EQ] = SQL_B_EQ, [SQL_B_NE] = SQL_B_NE, [SQL_B_LT] = SQL_B_GT,
+    [SQL_B_LE] = SQL_B_GE,   [SQL_B_GT] = SQL_B_LT, [SQL_B_GE] = SQL_B_LE};
 
 static bool number_literal(const struct sql_node *n) {
 	return n->kind == SQL_N_LITERAL && (n->value.kind == SQL_INT || n->value.kind == SQL_DOUBLE);
@@ -364,11 +366,22 @@ static void compare_into(struct sql_emit *e, const struct sql_node *n, uint8_t o
 	sql_emit_step3(e, code, n, dst, a, b);
 }
 
+/* The step for arithmetic with this on the right. */
+static enum sql_op arithmetic_op(uint8_t op, const struct sql_node *right) {
+	if (op > SQL_B_MOD || !number_literal(right)) return binary_ops[op];
+	const struct sql_value *k = &right->value;
+	bool zero = k->kind == SQL_INT ? k->i == 0 : fpclassify(k->d) == FP_ZERO;
+	if (op == SQL_B_DIV && zero) return binary_ops[op];
+	if ((op == SQL_B_IDIV || op == SQL_B_MOD) && (k->kind != SQL_INT || !sql_divides(k->i))) return binary_ops[op];
+	return (enum sql_op)(SQL_OP_ADD_N + (op - SQL_B_ADD));
+}
+
 static void binary_into(struct sql_emit *e, struct sql_node *n, uint16_t dst) {
 	uint8_t op = n->op;
 	struct sql_node *left = n->a, *right = n->b;
 	bool comparison = op >= SQL_B_EQ && op <= SQL_B_GE;
-	if (comparison && left->kind == SQL_N_LITERAL && right->kind != SQL_N_LITERAL) {
+	bool product = op == SQL_B_MUL && number_literal(left); /* not a sum, which may join text */
+	if ((product || (comparison && left->kind == SQL_N_LITERAL)) && right->kind != SQL_N_LITERAL) {
 		left = n->b;
 		right = n->a;
 		op = mirrored[op];
@@ -379,7 +392,7 @@ static void binary_into(struct sql_emit *e, struct sql_node *n, uint16_t dst) {
 		return;
 	}
 	uint16_t b = sql_emit_operand(e, right);
-	sql_emit_step3(e, binary_ops[op], n, dst, a, b);
+	sql_emit_step3(e, arithmetic_op(op, right), n, dst, a, b);
 }
 
 static void negate_if(struct sql_emit *e, const struct sql_node *n, uint16_t dst) {

@@ -4,6 +4,7 @@
  * column, %f a function, %r a run of registers, %j the step jumped to, %n a number, %m the names of
  * members. EXPLAIN prints the effect with these filled in; enum and
  * dispatch are made from the same rows.
+ * ORDER ARITHMETIC: ADD .. MOD, ADD_N .. MOD_N and the six in enum sql_binary have the same order.
  * ORDER COMPARE: EQ .. GE, EQ_N .. GE_N and the six in enum sql_binary have the same order. */
 /* where values come from */
 SQL_OP(COLUMN, "%d = column %c")
@@ -18,7 +19,7 @@ SQL_OP(SLICE, "%d = elements from %b to the next register's of %a")
 SQL_OP(RANGE, "%d = integers from %a to %b")
 SQL_OP(LIST, "%d = [%r]")
 SQL_OP(PUT, "%d = %a with %b put at %t")
-/* arithmetic and text; NULL in, NULL out */
+/* arithmetic and text; NULL in, NULL out. ORDER ARITHMETIC */
 SQL_OP(NEGATE, "%d = - %a")
 SQL_OP(ADD, "%d = %a + %b")
 SQL_OP(SUB, "%d = %a - %b")
@@ -26,6 +27,13 @@ SQL_OP(MUL, "%d = %a * %b")
 SQL_OP(DIV, "%d = %a / %b")
 SQL_OP(IDIV, "%d = %a div %b")
 SQL_OP(MOD, "%d = %a mod %b")
+/* the same with a constant number, which is not zero where something is divided by it, nor -1 in div and mod */
+SQL_OP(ADD_N, "%d = %a + number %b")
+SQL_OP(SUB_N, "%d = %a - number %b")
+SQL_OP(MUL_N, "%d = %a * number %b")
+SQL_OP(DIV_N, "%d = %a / number %b")
+SQL_OP(IDIV_N, "%d = %a div number %b")
+SQL_OP(MOD_N, "%d = %a mod number %b")
 SQL_OP(CONCAT, "%d = %a || %b")
 /* comparisons of anything */
 SQL_OP(EQ, "%d = %a = %b")

@@ -9,6 +9,7 @@
 #include "aws_steps.h"
 
 #include "mem.h"
+#include "sql_arith.h"
 #include "sql_front.h"
 #include "sql_regex.h"
 #include "sql_set.h"
@@ -255,7 +256,16 @@ static uint32_t handler_of(const struct sql_code *code, uint32_t pc) {
 		*DST = (value);                                                                                        \
 		NEXT;                                                                                                  \
 	}
-#define ARITHMETIC(name, binary) TRY(name, sql_arithmetic(vm, binary, A, B, DST))
+/* In line where both sides are plain numbers (sql_arith.h); with anything, and with a constant number. */
+#define QUICK(name, quick, call)                                                                                       \
+	OP(name) {                                                                                                     \
+		if (sl_likely(quick)) NEXT;                                                                            \
+		CHECK(call);                                                                                           \
+		NEXT;                                                                                                  \
+	}
+#define ARITHMETIC(name, quick)                                                                                        \
+	QUICK(name, sql_quick_##quick(A, B, DST), sql_arithmetic(vm, SQL_B_##name, A, B, DST))                         \
+	QUICK(name##_N, sql_quick_##quick##_number(A, B, DST), sql_arithmetic(vm, SQL_B_##name, A, B, DST))
 /* What a comparison found, and the jump behind it that asks for that. */
 #define DECIDE(condition)                                                                                              \
 	do {                                                                                                           \
@@ -324,13 +334,13 @@ enum sql_outcome sql_vm_exec(struct sql_vm *vm, const struct sql_code *code, str
 		CHECK(sql_put(vm, A, target, B, DST));
 		NEXT;
 	}
-	TRY(NEGATE, sql_negate(vm, A, DST))
-	ARITHMETIC(ADD, SQL_B_ADD)
-	ARITHMETIC(SUB, SQL_B_SUB)
-	ARITHMETIC(MUL, SQL_B_MUL)
-	ARITHMETIC(DIV, SQL_B_DIV)
-	ARITHMETIC(IDIV, SQL_B_IDIV)
-	ARITHMETIC(MOD, SQL_B_MOD)
+	QUICK(NEGATE, sql_quick_negate(A, DST), sql_negate(vm, A, DST))
+	ARITHMETIC(ADD, add)
+	ARITHMETIC(SUB, sub)
+	ARITHMETIC(MUL, mul)
+	ARITHMETIC(DIV, div)
+	ARITHMETIC(IDIV, idiv)
+	ARITHMETIC(MOD, mod)
 	TRY(CONCAT, sql_concat(vm, A, B, DST))
 	COMPARE(EQ, 0)
 	COMPARE(NE, 1)

@@ -107,6 +107,12 @@ static const struct cost_case cases[] = {
      FALSE_WHERE("regex_match(payload.firmware, '^3[.]') AND payload.state = 'stopped' AND qos = 2")},
     {.name = "NOT, AND, OR on three paths",
      FALSE_WHERE("NOT (payload.ok = true AND payload.line < 5) OR " TEMPERATURE " > 90")},
+    {.name = "arithmetic with constants",
+     FALSE_WHERE("(payload.line * 3 - 1) mod 7 + payload.seq div 60 > 5 * payload.battery + 1e5 or "
+		 "(" TEMPERATURE " - 32) / 1.8 * 2 > 100")},
+    {.name = "arithmetic among columns and paths",
+     FALSE_WHERE("payload.line * payload.seq - payload.battery + qos > timestamp - payload.seq or "
+		 "- payload.measurements.rpm * qos > 5")},
     {.name = "CASE", FALSE_WHERE("CASE WHEN payload.line > 7 THEN 1 WHEN " TEMPERATURE " > 80 THEN 2 ELSE 3 END < 3")},
     {.name = "IN of eight texts",
      FALSE_WHERE("payload.deviceId IN ('press-1','press-2','press-3','press-4','press-5','press-6','press-7','x')")},
