@@ -414,8 +414,12 @@ void sl_loop_free(struct sl_loop *l) {
 	sl_stream_pool_free(l->streams);
 	uv_close((uv_handle_t *)&l->uv_keep, NULL);
 	uv_run(&l->uv, UV_RUN_NOWAIT);
-	if (uv_loop_close(&l->uv) == UV_EBUSY)
+	if (uv_loop_close(&l->uv) == UV_EBUSY) {
+		/* A lookup that its name server does not answer may still sit in the thread pool, and will write to the
+		 * loop: then the memory stays until the process ends. */
 		log_warn(LOG_NET, "libuv handles left open at the end of a loop", "loop=%s", l->name);
+		return;
+	}
 	close(l->epoll_fd);
 	close(l->wake_fd);
 	sl_arena_fini(&l->arena);

@@ -38,13 +38,19 @@ void sl_streams_flush(struct sl_loop *l) {
 	if (l->streams) write_hook_run(&l->streams->write_hook);
 }
 
-static void closing_run(struct sl_deferred *d) {
-	struct sl_stream *s = sl_container_of(d, struct sl_stream, closing);
-	int status = s->status;
+void stream_end(struct sl_stream *s) {
+	s->closed = true;
 	s->ops->finish(s);
+	sl_deferred_cancel(&s->closing);
 	sl_list_remove(&s->dirty);
 	stream_out_release(s);
 	sl_buf_fini(&s->in);
+}
+
+static void closing_run(struct sl_deferred *d) {
+	struct sl_stream *s = sl_container_of(d, struct sl_stream, closing);
+	int status = s->status;
+	stream_end(s);
 	s->events->on_closed(s, status);
 }
 
@@ -96,6 +102,37 @@ void stream_keep(struct sl_stream *s, struct sl_slice rest) {
 	}
 	sl_buf_clear(&s->in);
 	sl_buf_append_slice(&s->in, rest);
+}
+
+char *stream_room(struct sl_stream *s, char *scratch, size_t size, size_t *room) {
+	if (s->in.n >= size / 4) {
+		sl_buf_grow(&s->in, size / 2);
+		*room = s->in.cap - s->in.n;
+		return s->in.p;
+	}
+	if (s->in.n) memcpy(scratch, s->in.p, s->in.n);
+	*room = size - s->in.n;
+	return scratch;
+}
+
+void stream_present(struct sl_stream *s, struct sl_slice bytes) {
+	size_t used = s->events->on_read(s, bytes);
+	sl_assert(used <= bytes.n);
+	if (!s->closed) stream_keep(s, slice_from(bytes, used));
+}
+
+void stream_sent(struct sl_stream *s) {
+	if (sl_stream_pending(s) == 0) {
+		stream_out_release(s);
+		if (s->tell_drained) {
+			s->tell_drained = false;
+			s->events->on_drain(s);
+		}
+	} else if (s->out_sent >= s->out.n / 2) {
+		/* Not at every partial write, or a slow reader with a long backlog would have us move it again and again. */
+		sl_buf_consume(&s->out, s->out_sent);
+		s->out_sent = 0;
+	}
 }
 
 void sl_stream_pause(struct sl_stream *s) { s->paused = true; }

@@ -7,6 +7,7 @@
 
 enum {
 	STREAM_SCRATCH = 128 * 1024, /* one read(2) takes at most this much */
+	STREAM_PLAIN = 64 * 1024,    /* and so much of it is decrypted before it is presented */
 	STREAM_READS_MAX = 4,        /* and a stream so many of them a turn, then the others are served */
 	STREAM_OUT_FIRST = 4096,
 	STREAM_SPARE_BYTES_MAX = 128 * 1024, /* a larger buffer is given back to the heap */
@@ -21,6 +22,7 @@ struct sl_stream_pool {
 	size_t spares, spare_bytes;
 	struct sl_buf spare[STREAM_SPARES_MAX];
 	char scratch[STREAM_SCRATCH];
+	char plain[STREAM_PLAIN]; /* costs memory only where there is TLS */
 };
 
 struct sl_stream_pool *stream_pool(struct sl_loop *l);
@@ -28,5 +30,15 @@ void stream_init(struct sl_stream *s, const struct sl_stream_ops *ops, const str
 		 struct sl_loop *l);
 void stream_out_release(struct sl_stream *s); /* all sent: the buffer goes back to the pool */
 void stream_keep(struct sl_stream *s, struct sl_slice rest);
+
+/* Where to read to: what is kept of the last read stands there already, in front of *room free bytes. It is copied to
+ * `scratch` (of `size` bytes) while it is small, and read on behind in place when it is a large packet in the making. */
+char *stream_room(struct sl_stream *s, char *scratch, size_t size, size_t *room);
+/* Gives the owner what is there, keeps what it leaves. */
+void stream_present(struct sl_stream *s, struct sl_slice bytes);
+/* After `out_sent` moved: when all is sent the buffer goes back and on_drain() is told. */
+void stream_sent(struct sl_stream *s);
+/* Gives the connection and all memory back, now and without a word: from a deferred call. */
+void stream_end(struct sl_stream *s);
 
 #endif

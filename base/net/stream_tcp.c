@@ -31,40 +31,13 @@ static void tcp_flush(struct sl_stream *s) {
 			break;
 		}
 	}
-	if (sl_stream_pending(s) == 0) {
-		stream_out_release(s);
-		if (s->tell_drained) {
-			s->tell_drained = false;
-			s->events->on_drain(s);
-		}
-	} else if (s->out_sent >= s->out.n / 2) {
-		/* Not at every partial write, or a slow reader with a long backlog would have us move it again and again. */
-		sl_buf_consume(&s->out, s->out_sent);
-		s->out_sent = 0;
-	}
+	stream_sent(s);
 }
 
-/* Gives the owner what is there, keeps what it leaves. */
-static void present(struct sl_stream *s, struct sl_slice bytes) {
-	size_t used = s->events->on_read(s, bytes);
-	sl_assert(used <= bytes.n);
-	if (!s->closed) stream_keep(s, slice_from(bytes, used));
-}
-
-/* One read(2). What is kept of the last one stands in front of the new bytes: copied to the scratch buffer while it is
- * small, read behind it in place when it is a large packet in the making. */
+/* One read(2). */
 static ssize_t read_once(struct sl_stream_tcp *t, struct sl_slice *bytes, size_t *asked) {
 	struct sl_stream *s = &t->s;
-	char *base;
-	if (s->in.n < STREAM_SCRATCH / 4) {
-		base = stream_pool(s->loop)->scratch;
-		if (s->in.n) memcpy(base, s->in.p, s->in.n);
-		*asked = STREAM_SCRATCH - s->in.n;
-	} else {
-		sl_buf_grow(&s->in, STREAM_SCRATCH / 2);
-		base = s->in.p;
-		*asked = s->in.cap - s->in.n;
-	}
+	char *base = stream_room(s, stream_pool(s->loop)->scratch, STREAM_SCRATCH, asked);
 	ssize_t n = recv(t->watch.fd, base + s->in.n, *asked, MSG_DONTWAIT);
 	if (n <= 0) return n;
 	s->loop->reads++;
@@ -92,7 +65,7 @@ static void tcp_read(struct sl_stream_tcp *t) {
 		*t->bytes_in += (uint64_t)n;
 		/* A short read emptied the socket: the next bytes make a new event. Not so the end that follows them. */
 		if ((size_t)n < asked && !s->hup) s->readable = false;
-		present(s, bytes);
+		stream_present(s, bytes);
 	}
 	if (s->readable && !s->paused && !s->closed) sl_watch_again(s->loop, &t->watch);
 }
@@ -107,7 +80,7 @@ static void tcp_ready(struct sl_watch *w, uint32_t events) {
 		s->blocked = false;
 		tcp_flush(s);
 	}
-	if (events == 0 && s->in.n > 0 && !s->paused && !s->closed) present(s, sl_buf_slice(&s->in));
+	if (events == 0 && s->in.n > 0 && !s->paused && !s->closed) stream_present(s, sl_buf_slice(&s->in));
 	tcp_read(t);
 }
 

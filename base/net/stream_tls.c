@@ -1,0 +1,358 @@
+/* stream_tls.c: OpenSSL between two streams. Its BIO reads the bytes that the stream below presents, where they lie, and
+ * writes into the output buffer of the stream below; nothing else is copied or kept. */
+#include "stream_tls.h"
+
+#include <arpa/inet.h>
+#include <openssl/err.h>
+#include <openssl/ssl.h>
+#include <openssl/x509v3.h>
+#include <pthread.h>
+
+#include "mem.h"
+#include "stream_int.h"
+#include "tls_error.h"
+
+/* RECORD: what one SSL_write takes. ANSWERS: how much of OpenSSL's own (alerts, key updates, handshake) may wait on top of
+ * STREAM_TLS_AHEAD before the peer counts as a flood. */
+enum { RECORD = 16384, ANSWERS = 64 * 1024 };
+
+static struct sl_stream_tls *tls_of(struct sl_stream *s) { return sl_container_of(s, struct sl_stream_tls, s); }
+static struct sl_stream_tls *tls_above(struct sl_stream *below) {
+	return sl_container_of(below, struct sl_stream_tls, tcp.s);
+}
+
+/* ---- the BIO --------------------------------------------------------------------------------------------- */
+
+static int wire_read(BIO *bio, char *to, int size) {
+	struct sl_stream_tls *t = BIO_get_data(bio);
+	BIO_clear_retry_flags(bio);
+	size_t n = sl_min_size(t->cipher.n, size > 0 ? (size_t)size : 0);
+	if (n == 0) {
+		BIO_set_retry_read(bio);
+		return -1;
+	}
+	memcpy(to, t->cipher.p, n);
+	t->cipher = slice_from(t->cipher, n);
+	return (int)n;
+}
+
+static int wire_write(BIO *bio, const char *bytes, int n) {
+	struct sl_stream_tls *t = BIO_get_data(bio);
+	BIO_clear_retry_flags(bio);
+	if (t->tcp.s.closed || n <= 0) return -1;
+	if (sl_stream_pending(&t->tcp.s) > STREAM_TLS_AHEAD + ANSWERS) {
+		t->flood = true;
+		return -1;
+	}
+	sl_buf_append(sl_stream_out(&t->tcp.s), bytes, (size_t)n);
+	return n;
+}
+
+static long wire_ctrl(BIO *bio, int what, long num, void *ptr) {
+	(void)bio;
+	(void)num;
+	(void)ptr;
+	return what == BIO_CTRL_FLUSH;
+}
+
+static BIO_METHOD *wire;
+static pthread_once_t wire_once = PTHREAD_ONCE_INIT;
+
+static void wire_make(void) {
+	wire = BIO_meth_new(BIO_get_new_index() | BIO_TYPE_SOURCE_SINK, "sluice stream");
+	sl_assert(wire);
+	BIO_meth_set_read(wire, wire_read);
+	BIO_meth_set_write(wire, wire_write);
+	BIO_meth_set_ctrl(wire, wire_ctrl);
+}
+
+/* ---- failing --------------------------------------------------------------------------------------------- */
+
+/* Closes the stream. What OpenSSL wrote last, an alert, still leaves. error: heap, or NULL. */
+static void fail(struct sl_stream_tls *t, int status, char *error) {
+	if (t->error)
+		sl_free(error); /* the first one is the cause */
+	else
+		t->error = error;
+	t->s.blocked = true; /* nothing more is encrypted */
+	sl_stream_close(&t->s, status);
+}
+
+/* After a call that returned <= 0. `code`: what stood last in OpenSSL's queue then. */
+static void fail_ssl(struct sl_stream_tls *t, unsigned long code) {
+	int status;
+	char *error = t->flood ? NULL : tls_error_of_code(code, t->client != NULL, &status);
+	if (!error) {
+		status = SL_EPROTOCOL;
+		error = sl_strdup("the other side asks much and does not read the answers");
+	}
+	fail(t, status, error);
+}
+
+static int on_verify(int ok, X509_STORE_CTX *store) {
+	if (ok) return 1;
+	SSL *ssl = X509_STORE_CTX_get_ex_data(store, SSL_get_ex_data_X509_STORE_CTX_idx());
+	struct sl_stream_tls *t = SSL_get_app_data(ssl);
+	const char *name = t->client->server_name ? t->client->server_name : t->host;
+	if (!t->error) t->error = tls_error_of_certificate(store, name, t->client);
+	return 0;
+}
+
+/* ---- writing --------------------------------------------------------------------------------------------- */
+
+/* Encrypts what is pending into the buffer below, while that has room. False: failed, or the stream below broke. */
+static bool encrypt(struct sl_stream_tls *t) {
+	struct sl_stream *s = &t->s, *below = &t->tcp.s;
+	while (sl_stream_pending(s) > 0) {
+		if (sl_stream_pending(below) >= STREAM_TLS_AHEAD) {
+			sl_stream_flush(below);
+			if (s->closed || below->closed) return false;
+			if (sl_stream_pending(below) >= STREAM_TLS_AHEAD) return true;
+			continue; /* on_drain() may have had its turn */
+		}
+		ERR_clear_error();
+		int n = SSL_write(t->ssl, s->out.p + s->out_sent, (int)sl_min_size(sl_stream_pending(s), RECORD));
+		if (n <= 0) {
+			unsigned long code = ERR_peek_last_error();
+			if (SSL_get_error(t->ssl, n) == SSL_ERROR_WANT_READ) return true;
+			fail_ssl(t, code);
+			return false;
+		}
+		s->out_sent += (size_t)n;
+	}
+	sl_stream_flush(below);
+	return !s->closed && !below->closed;
+}
+
+static void tls_flush(struct sl_stream *s) {
+	struct sl_stream_tls *t = tls_of(s);
+	struct sl_stream *below = &t->tcp.s;
+	if (!t->ready || t->error || below->closed) return;
+	if (!encrypt(t)) return;
+	bool waits = sl_stream_pending(below) > 0;
+	s->blocked = sl_stream_pending(s) > 0 && waits;
+	if (waits && (s->blocked || s->tell_drained)) sl_stream_tell_drained(below);
+	/* on_drain() is for when the socket took all of it. */
+	if (waits && sl_stream_pending(s) == 0)
+		stream_out_release(s);
+	else
+		stream_sent(s);
+}
+
+static void below_drained(struct sl_stream *below) {
+	struct sl_stream_tls *t = tls_above(below);
+	if (t->s.closed || !t->ready || t->error) return;
+	t->s.blocked = false;
+	tls_flush(&t->s);
+}
+
+/* ---- reading --------------------------------------------------------------------------------------------- */
+
+static bool shake_hands(struct sl_stream_tls *t) {
+	struct sl_stream *s = &t->s;
+	ERR_clear_error();
+	int rc = SSL_do_handshake(t->ssl);
+	if (rc != 1) {
+		unsigned long code = ERR_peek_last_error();
+		if (SSL_get_error(t->ssl, rc) != SSL_ERROR_WANT_READ) {
+			if (t->error) /* the check of the certificate has said it better */
+				fail(t, SL_EDENIED, NULL);
+			else
+				fail_ssl(t, code);
+		}
+		return false;
+	}
+	t->ready = true;
+	s->blocked = false;
+	if (sl_stream_pending(s) > 0 && !sl_list_linked(&s->dirty)) sl_stream_mark_dirty(s);
+	if (t->on_ready) t->on_ready(s);
+	return !s->closed;
+}
+
+/* Decrypts and presents until there is nothing more, or the owner has enough. */
+static void read_plain(struct sl_stream_tls *t) {
+	struct sl_stream *s = &t->s;
+	while (!s->closed && !s->paused) {
+		size_t room, got = 0;
+		char *base = stream_room(s, stream_pool(s->loop)->plain, STREAM_PLAIN, &room);
+		int rc = 1, why = SSL_ERROR_NONE;
+		unsigned long code = 0;
+		ERR_clear_error();
+		while (got < room && (rc = SSL_read(t->ssl, base + s->in.n + got, (int)(room - got))) > 0)
+			got += (size_t)rc;
+		if (rc <= 0) {
+			code = ERR_peek_last_error();
+			why = SSL_get_error(t->ssl, rc);
+		}
+		if (got > 0) stream_present(s, slice_make(base, s->in.n + got));
+		if (s->closed || why == SSL_ERROR_WANT_READ) return;
+		if (why == SSL_ERROR_ZERO_RETURN)
+			sl_stream_close(s, SL_ECLOSED);
+		else if (why != SSL_ERROR_NONE)
+			fail_ssl(t, code);
+	}
+}
+
+static size_t below_read(struct sl_stream *below, struct sl_slice bytes) {
+	struct sl_stream_tls *t = tls_above(below);
+	if (t->s.closed) return bytes.n; /* nobody listens any more */
+	if (t->ready && t->s.paused) {
+		sl_stream_pause(below);
+		return 0;
+	}
+	t->cipher = bytes;
+	if (t->ready || shake_hands(t)) read_plain(t);
+	size_t rest = t->cipher.n;
+	t->cipher = SL_SLICE_EMPTY;
+	if (t->s.closed) return bytes.n;
+	if (t->s.paused && t->ready) sl_stream_pause(below);
+	return bytes.n - rest;
+}
+
+/* After resume: first what was presented and left, then what OpenSSL holds, then what lies below. */
+static void go_on(struct sl_deferred *d) {
+	struct sl_stream_tls *t = sl_container_of(d, struct sl_stream_tls, go_on);
+	struct sl_stream *s = &t->s;
+	if (s->closed || s->paused) return;
+	if (s->in.n > 0) stream_present(s, sl_buf_slice(&s->in));
+	if (t->ready) read_plain(t);
+	if (!s->closed && !s->paused) sl_stream_resume(&t->tcp.s);
+}
+
+static void tls_resume(struct sl_stream *s) { sl_loop_defer(s->loop, &tls_of(s)->go_on); }
+
+/* ---- the end --------------------------------------------------------------------------------------------- */
+
+static void below_closed(struct sl_stream *below, int status) {
+	struct sl_stream_tls *t = tls_above(below);
+	t->ended = true;
+	if (t->s.closed) return;
+	char *error = NULL;
+	if (!t->ready)
+		error =
+		    sl_asprintf("the other side %s in the middle of the TLS handshake; does it speak TLS on this port?",
+				status == SL_ECLOSED ? "closed the connection" : "broke the connection off");
+	fail(t, status, error);
+}
+
+/* The stream below ends with us, at once: its memory is in ours. */
+static void tls_finish(struct sl_stream *s) {
+	struct sl_stream_tls *t = tls_of(s);
+	struct sl_stream *below = &t->tcp.s;
+	if (!t->ended) {
+		ERR_clear_error();
+		if (t->ready && !t->error && !below->closed && s->status != SL_EIO) (void)SSL_shutdown(t->ssl);
+		sl_stream_flush(below);
+		below->status = s->status;
+		stream_end(below);
+		t->ended = true;
+	}
+	SSL_free(t->ssl);
+	t->ssl = NULL;
+	ERR_clear_error();
+	sl_deferred_cancel(&t->go_on);
+	tls_client_free(t->client);
+	t->client = NULL;
+	sl_free(t->host);
+	t->host = NULL;
+}
+
+static size_t above_read(struct sl_stream *s, struct sl_slice bytes) { return tls_of(s)->events->on_read(s, bytes); }
+static void above_drained(struct sl_stream *s) { tls_of(s)->events->on_drain(s); }
+static void above_closed(struct sl_stream *s, int status) {
+	struct sl_stream_tls *t = tls_of(s);
+	char *error = t->error;
+	t->events->on_closed(s, status); /* may free the stream */
+	sl_free(error);
+}
+
+/* ---- opening --------------------------------------------------------------------------------------------- */
+
+static const struct sl_stream_ops tls_ops = {.flush = tls_flush, .resume = tls_resume, .finish = tls_finish};
+static const struct sl_stream_events above_events = {above_read, above_drained, above_closed};
+static const struct sl_stream_events below_events = {below_read, below_drained, below_closed};
+
+static int is_address(const char *host) {
+	unsigned char a[16];
+	return inet_pton(AF_INET, host, a) == 1 || inet_pton(AF_INET6, host, a) == 1;
+}
+
+/* Whom we want to talk to: the name asked for, and checked. */
+static int set_peer(SSL *ssl, const struct tls_client *client, const char *host, struct sl_err *err) {
+	const char *name = client->server_name ? client->server_name : host;
+	int ok = 1;
+	if (name[0] == '/') {
+		if (client->verify)
+			return sl_err_set(
+			    err, SL_EINVAL,
+			    "%s is no host name, so the server's certificate cannot be checked against it; "
+			    "give `server_name:` under `tls:`",
+			    name);
+	} else if (is_address(name)) { /* not asked for: SNI is for names only */
+		ok = X509_VERIFY_PARAM_set1_ip_asc(SSL_get0_param(ssl), name);
+	} else {
+		SSL_set_hostflags(ssl, X509_CHECK_FLAG_NO_PARTIAL_WILDCARDS);
+		ok = SSL_set1_host(ssl, name) && SSL_set_tlsext_host_name(ssl, name);
+	}
+	if (ok != 1) return sl_err_set(err, SL_EINVAL, "'%s' is not the name of a host", name);
+	SSL_set_verify(ssl, client->verify ? SSL_VERIFY_PEER : SSL_VERIFY_NONE, client->verify ? on_verify : NULL);
+	return SL_OK;
+}
+
+/* What both sides need. On failure the fd is still the caller's and nothing is left. */
+static int open_below(struct sl_stream_tls *t, struct sl_loop *l, const struct sl_stream_tls_setup *setup, SSL *ssl,
+		      struct sl_err *err) {
+	BIO *bio;
+	pthread_once(&wire_once, wire_make);
+	*t = (struct sl_stream_tls){.events = setup->events, .on_ready = setup->on_ready, .ssl = ssl};
+	stream_init(&t->s, &tls_ops, &above_events, l);
+	t->s.blocked = true; /* until the handshake is done */
+	sl_deferred_init(&t->go_on, go_on);
+	if (sl_stream_tcp_open(&t->tcp, l, setup->fd, &below_events, setup->bytes_in, setup->bytes_out) != SL_OK)
+		return sl_err_set(err, SL_ESYSTEM, "the connection cannot be watched: %m");
+	bio = BIO_new(wire);
+	sl_assert(bio);
+	BIO_set_data(bio, t);
+	BIO_set_init(bio, 1);
+	SSL_set_bio(ssl, bio, bio);
+	SSL_set_app_data(ssl, t);
+	SSL_set_mode(ssl,
+		     SSL_MODE_ENABLE_PARTIAL_WRITE | SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER | SSL_MODE_RELEASE_BUFFERS);
+	return SL_OK;
+}
+
+int sl_stream_tls_connect(struct sl_stream_tls *t, struct sl_loop *l, const struct sl_stream_tls_setup *setup,
+			  struct tls_client *client, const char *host, struct sl_err *err) {
+	SSL *ssl = SSL_new(client->ctx);
+	if (!ssl) return sl_err_set(err, SL_ESYSTEM, "OpenSSL has no memory for a connection");
+	int rc = set_peer(ssl, client, host, err);
+	if (rc == SL_OK) rc = open_below(t, l, setup, ssl, err);
+	if (rc != SL_OK) {
+		SSL_free(ssl);
+		ERR_clear_error();
+		return rc;
+	}
+	t->client = tls_client_ref(client);
+	t->host = sl_strdup(host);
+	SSL_set_connect_state(ssl);
+	(void)shake_hands(t);
+	return SL_OK;
+}
+
+int sl_stream_tls_accept(struct sl_stream_tls *t, struct sl_loop *l, const struct sl_stream_tls_setup *setup,
+			 struct ssl_ctx_st *ctx, struct sl_err *err) {
+	SSL *ssl = SSL_new(ctx);
+	if (!ssl) return sl_err_set(err, SL_ESYSTEM, "OpenSSL has no memory for a connection");
+	int rc = open_below(t, l, setup, ssl, err);
+	if (rc == SL_OK)
+		SSL_set_accept_state(ssl);
+	else
+		SSL_free(ssl);
+	return rc;
+}
+
+const char *sl_stream_tls_error(const struct sl_stream_tls *t) { return t->error; }
+
+void sl_stream_tls_describe(const struct sl_stream_tls *t, struct sl_buf *out) {
+	if (t->ready && t->ssl) sl_buf_printf(out, "%s, %s", SSL_get_version(t->ssl), SSL_get_cipher_name(t->ssl));
+}

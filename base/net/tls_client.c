@@ -1,0 +1,317 @@
+/* tls_client.c: the options of a TLS client, the check of its files, and the SSL_CTX made of them. */
+#include "tls_client.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <openssl/err.h>
+#include <openssl/pem.h>
+#include <openssl/ssl.h>
+#include <openssl/x509.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "mem.h"
+#include "schema.h"
+
+enum { PEM_FILE_MAX = 16 * 1024 * 1024 }; /* the bundle of a system has a quarter of a megabyte */
+
+#define AT(member) offsetof(struct tls_client_conf, member)
+
+static const char *const versions[] = {[TLS_VERSION_1_2] = "tls1.2", [TLS_VERSION_1_3] = "tls1.3", NULL};
+
+const struct conf_field tls_client_fields[] = {
+    {.name = "ca",
+     .type = CONF_STRING,
+     .flags = CONF_EXPAND | CONF_NONEMPTY,
+     .at = AT(ca),
+     .example = "./certs/ca.pem",
+     .doc = "PEM file with the certificates of the authorities to trust. Without it the system's are trusted."},
+    {.name = "cert",
+     .type = CONF_STRING,
+     .flags = CONF_EXPAND | CONF_NONEMPTY,
+     .at = AT(cert),
+     .example = "./certs/sluice.pem",
+     .doc = "PEM file with our own certificate, for a server that asks for one, followed by those of its issuers if "
+	    "there are any. Needs `key`."},
+    {.name = "key",
+     .type = CONF_STRING,
+     .flags = CONF_EXPAND | CONF_NONEMPTY,
+     .at = AT(key),
+     .example = "./certs/sluice.key",
+     .doc = "PEM file with the private key of `cert`. May be the same file."},
+    {.name = "key_password",
+     .type = CONF_STRING,
+     .flags = CONF_EXPAND | CONF_SECRET,
+     .at = AT(key_password),
+     .example = "${file:./certs/sluice.pass}",
+     .doc = "The password of `key`, when it is encrypted."},
+    {.name = "server_name",
+     .type = CONF_STRING,
+     .flags = CONF_EXPAND | CONF_NONEMPTY,
+     .at = AT(server_name),
+     .max = 253,
+     .example = "db.internal",
+     .doc = "The name that the server's certificate must bear, and that we ask for (SNI). Without it this is the host "
+	    "of the connection."},
+    {.name = "verify",
+     .type = CONF_BOOL,
+     .at = AT(verify),
+     .def = "true",
+     .doc = "Check the server's certificate and its name. `false` lets anybody in between read and change "
+	    "everything: for experiments only."},
+    {.name = "min_version",
+     .type = CONF_ENUM,
+     .at = AT(min_version),
+     .names = versions,
+     .def = "tls1.2",
+     .doc = "The oldest version of TLS to speak."},
+    CONF_END};
+
+/* ---- files ----------------------------------------------------------------------------------------------- */
+
+/* What is wrong with a file that should hold PEM and does not. */
+static int not_pem(const char *option, const char *path, const struct sl_buf *b, const char *wanted,
+		   struct sl_err *err) {
+	if (b->n > 1 && b->p[0] == 0x30)
+		return sl_err_set(err, SL_EMALFORMED,
+				  "`tls.%s`: %s is in binary form (DER or PKCS #12), and PEM is needed; convert it, "
+				  "for example with `openssl x509 -inform der -in FILE -out FILE.pem`, or with "
+				  "`openssl pkcs12 -in FILE -out FILE.pem`",
+				  option, path);
+	return sl_err_set(err, SL_EMALFORMED,
+			  "`tls.%s`: %s holds no %s in PEM form (a block that begins with -----BEGIN)", option, path,
+			  wanted);
+}
+
+static int cannot_read(const char *option, const char *path, int error, struct sl_err *err) {
+	const char *advice = error == ENOENT || error == ENOTDIR ? "; a relative path starts at the working directory"
+			     : error == EACCES                   ? "; the user that runs Sluice must be able to read it"
+								 : "";
+	return sl_err_set(err, error == ENOENT ? SL_ENOTFOUND : SL_EIO, "`tls.%s`: cannot read %s: %s%s", option, path,
+			  strerror(error), advice);
+}
+
+static int read_all(int fd, struct sl_buf *out, int *error) {
+	for (;;) {
+		sl_buf_grow(out, 16384);
+		ssize_t n = read(fd, out->p + out->n, out->cap - out->n);
+		if (n < 0 && errno == EINTR) continue;
+		if (n < 0) *error = errno;
+		if (n <= 0) return n == 0 ? SL_OK : SL_EIO;
+		out->n += (size_t)n;
+		if (out->n > PEM_FILE_MAX) {
+			*error = EFBIG;
+			return SL_ELIMIT;
+		}
+	}
+}
+
+static int read_file(const char *option, const char *path, struct sl_buf *out, struct sl_err *err) {
+	/* The path is quoted in messages, and a key that was put in its place must not be. */
+	if (slice_find(slice_from_str(path), SL_SLICE_LIT("-----BEGIN")) >= 0)
+		return sl_err_set(err, SL_EINVAL, "`tls.%s` wants the path of a PEM file, not what the file holds",
+				  option);
+	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK); /* a pipe without a writer must not hold us up */
+	if (fd < 0) return cannot_read(option, path, errno, err);
+	struct stat st;
+	int error = fstat(fd, &st) != 0 ? errno : S_ISDIR(st.st_mode) ? EISDIR : 0;
+	if (error == 0) (void)read_all(fd, out, &error);
+	close(fd);
+	return error ? cannot_read(option, path, error, err) : SL_OK;
+}
+
+/* Calls add(ctx, certificate, position) for each certificate of the file; add takes it over. */
+static int each_certificate(SSL_CTX *ctx, const char *option, const char *path,
+			    int (*add)(SSL_CTX *ctx, X509 *x, int i), struct sl_err *err) {
+	struct sl_buf b = SL_BUF_INIT;
+	int rc = read_file(option, path, &b, err), count = 0;
+	BIO *bio = rc == SL_OK ? BIO_new_mem_buf(b.p, (int)b.n) : NULL;
+	ERR_clear_error();
+	for (X509 *x; rc == SL_OK && (x = PEM_read_bio_X509_AUX(bio, NULL, NULL, NULL)) != NULL; count++)
+		if (!add(ctx, x, count))
+			rc = sl_err_set(err, SL_EINVAL, "`tls.%s`: certificate %d of %s cannot be used: %s", option,
+					count + 1, path, ERR_reason_error_string(ERR_peek_last_error()));
+	if (rc == SL_OK && count == 0)
+		rc = not_pem(option, path, &b, "certificate", err);
+	else if (rc == SL_OK && ERR_GET_REASON(ERR_peek_last_error()) != PEM_R_NO_START_LINE)
+		rc = sl_err_set(err, SL_EMALFORMED, "`tls.%s`: certificate %d of %s is damaged", option, count + 1,
+				path);
+	ERR_clear_error();
+	BIO_free(bio);
+	sl_buf_fini(&b);
+	return rc;
+}
+
+static int add_authority(SSL_CTX *ctx, X509 *x, int i) {
+	(void)i;
+	int ok = X509_STORE_add_cert(SSL_CTX_get_cert_store(ctx), x);
+	X509_free(x);
+	return ok;
+}
+
+static int add_own(SSL_CTX *ctx, X509 *x, int i) {
+	int ok = i == 0 ? SSL_CTX_use_certificate(ctx, x) : (int)SSL_CTX_add1_chain_cert(ctx, x);
+	X509_free(x);
+	return ok;
+}
+
+/* ---- the key --------------------------------------------------------------------------------------------- */
+
+struct password {
+	const char *text; /* or NULL */
+	bool asked;
+};
+
+/* OpenSSL's own callback would ask at the terminal. */
+static int give_password(char *to, int size, int writing, void *arg) {
+	(void)writing;
+	struct password *p = arg;
+	p->asked = true;
+	size_t n = p->text ? strlen(p->text) : 0;
+	if (n == 0 || n > (size_t)size) return -1;
+	memcpy(to, p->text, n);
+	return (int)n;
+}
+
+static int key_fault(const struct tls_client_conf *conf, const struct password *p, const struct sl_buf *b,
+		     struct sl_err *err) {
+	if (p->asked && !p->text)
+		return sl_err_set(err, SL_EINVAL,
+				  "`tls.key`: %s is encrypted; give its password as `tls.key_password`, best as "
+				  "${file:...} or ${ENV_NAME}",
+				  conf->key);
+	if (p->asked) return sl_err_set(err, SL_EDENIED, "`tls.key_password` does not open the key in %s", conf->key);
+	return not_pem("key", conf->key, b, "private key", err);
+}
+
+static int use_key(SSL_CTX *ctx, const struct tls_client_conf *conf, struct sl_err *err) {
+	struct sl_buf b = SL_BUF_INIT;
+	struct password password = {.text = conf->key_password};
+	int rc = read_file("key", conf->key, &b, err);
+	if (rc == SL_OK) {
+		BIO *bio = BIO_new_mem_buf(b.p, (int)b.n);
+		EVP_PKEY *key = PEM_read_bio_PrivateKey(bio, NULL, give_password, &password);
+		if (!key)
+			rc = key_fault(conf, &password, &b, err);
+		else if (SSL_CTX_use_PrivateKey(ctx, key) != 1 || SSL_CTX_check_private_key(ctx) != 1)
+			rc =
+			    sl_err_set(err, SL_EINVAL,
+				       "`tls.key`: the key in %s does not belong to the certificate in %s (`tls.cert`)",
+				       conf->key, conf->cert);
+		EVP_PKEY_free(key);
+		BIO_free(bio);
+	}
+	ERR_clear_error();
+	if (b.p) explicit_bzero(b.p, b.cap);
+	sl_buf_fini(&b);
+	return rc;
+}
+
+/* ---- the system's authorities ---------------------------------------------------------------------------- */
+
+static bool is_readable_file(const char *path) {
+	struct stat st;
+	return path && path[0] && stat(path, &st) == 0 && S_ISREG(st.st_mode) && st.st_size > 0 &&
+	       access(path, R_OK) == 0;
+}
+
+const char *tls_client_system_ca(struct sl_err *err) {
+	const char *const places[] = {
+	    secure_getenv(X509_get_default_cert_file_env()),
+	    "/etc/ssl/certs/ca-certificates.crt", /* Debian, Arch, Alpine */
+	    "/etc/pki/tls/certs/ca-bundle.crt",   /* Fedora and its kin */
+	    "/etc/pki/ca-trust/extracted/pem/tls-ca-bundle.pem",
+	    "/etc/ssl/ca-bundle.pem", /* SUSE */
+	    "/etc/ssl/cert.pem",
+	    X509_get_default_cert_file(),
+	};
+	for (size_t i = 0; i < SL_ARRAY_LEN(places); i++)
+		if (is_readable_file(places[i])) return places[i];
+	sl_err_set(err, SL_ENOTFOUND,
+		   "this system has no file with the certificates of authorities; install one (the package is called "
+		   "ca-certificates nearly everywhere), set %s to its path, or give `tls.ca`",
+		   X509_get_default_cert_file_env());
+	return NULL;
+}
+
+/* ---- the client ------------------------------------------------------------------------------------------ */
+
+static int check_options(const struct tls_client_conf *conf, struct sl_err *err) {
+	if (conf->cert && !conf->key)
+		return sl_err_set(err, SL_EINVAL,
+				  "`tls.cert` needs `tls.key`, the private key of the certificate; when one file holds "
+				  "both, name it twice");
+	if (conf->key && !conf->cert)
+		return sl_err_set(err, SL_EINVAL, "`tls.key` needs `tls.cert`, the certificate that belongs to it");
+	if (conf->key_password && !conf->key)
+		return sl_err_set(err, SL_EINVAL,
+				  "`tls.key_password` is the password of `tls.key`, which is not there");
+	return SL_OK;
+}
+
+static int fill_ctx(struct tls_client *client, const struct tls_client_conf *conf, struct sl_err *err) {
+	SSL_CTX *ctx = client->ctx;
+	int version = conf->min_version == TLS_VERSION_1_3 ? TLS1_3_VERSION : TLS1_2_VERSION;
+	if (SSL_CTX_set_min_proto_version(ctx, version) != 1)
+		return sl_err_set(err, SL_EUNSUPPORTED, "`tls.min_version`: this OpenSSL does not speak TLS %s",
+				  versions[conf->min_version]);
+	SSL_CTX_set_options(ctx, SSL_OP_NO_RENEGOTIATION);
+	SSL_CTX_set_session_cache_mode(ctx, SSL_SESS_CACHE_OFF);
+	int rc = SL_OK;
+	if (conf->verify || conf->ca) {
+		const char *ca = conf->ca ? conf->ca : tls_client_system_ca(err);
+		if (!ca) return SL_ENOTFOUND;
+		client->ca = sl_strdup(ca);
+		rc = each_certificate(ctx, "ca", ca, add_authority, err);
+		/* Whoever names a file trusts what is in it, be it an intermediate or the server's own certificate. */
+		if (conf->ca) X509_STORE_set_flags(SSL_CTX_get_cert_store(ctx), X509_V_FLAG_PARTIAL_CHAIN);
+	}
+	if (rc == SL_OK && conf->cert) rc = each_certificate(ctx, "cert", conf->cert, add_own, err);
+	if (rc == SL_OK && conf->key) rc = use_key(ctx, conf, err);
+	return rc;
+}
+
+int tls_client_new(const struct tls_client_conf *conf, struct tls_client **out, struct sl_err *err) {
+	int rc = check_options(conf, err);
+	*out = NULL;
+	if (rc != SL_OK) return rc;
+	struct tls_client *client = SL_NEW(struct tls_client);
+	atomic_init(&client->refs, 1);
+	client->verify = conf->verify;
+	if (conf->server_name) client->server_name = sl_strdup(conf->server_name);
+	client->ctx = SSL_CTX_new(TLS_client_method());
+	if (client->ctx)
+		rc = fill_ctx(client, conf, err);
+	else
+		rc = sl_err_set(err, SL_ESYSTEM, "OpenSSL cannot be set up: %s",
+				ERR_reason_error_string(ERR_peek_last_error()));
+	ERR_clear_error();
+	if (rc == SL_OK)
+		*out = client;
+	else
+		tls_client_free(client);
+	return rc;
+}
+
+int tls_client_check(const struct tls_client_conf *conf, struct sl_err *err) {
+	if (!conf->given) return SL_OK;
+	if (conf_expand_stands_in()) return check_options(conf, err);
+	struct tls_client *client;
+	int rc = tls_client_new(conf, &client, err);
+	tls_client_free(client);
+	return rc;
+}
+
+struct tls_client *tls_client_ref(struct tls_client *client) {
+	atomic_fetch_add_explicit(&client->refs, 1, memory_order_relaxed);
+	return client;
+}
+
+void tls_client_free(struct tls_client *client) {
+	if (!client || atomic_fetch_sub_explicit(&client->refs, 1, memory_order_acq_rel) != 1) return;
+	SSL_CTX_free(client->ctx);
+	sl_free(client->server_name);
+	sl_free(client->ca);
+	sl_free(client);
+}

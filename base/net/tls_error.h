@@ -1,0 +1,19 @@
+/* tls_error.h: why a TLS connection failed, as a sentence that helps: for stream_tls.c.
+ *
+ * What a peer puts into its certificate is shown cut and with nothing unprintable.
+ * Thread: any. Never blocks. */
+#ifndef SL_TLS_ERROR_H
+#define SL_TLS_ERROR_H
+
+#include <openssl/x509.h>
+
+#include "tls_client.h"
+
+/* The check of the peer's certificate found a fault (inside of the verify callback). host: the name that was wanted. Heap. */
+char *tls_error_of_certificate(X509_STORE_CTX *store, const char *host, const struct tls_client *client);
+
+/* An error of OpenSSL's queue after a failed call; `code` 0: it said nothing. *status becomes SL_EPROTOCOL, or SL_EDENIED
+ * where one side does not trust the other. is_client: whose words. Heap. */
+char *tls_error_of_code(unsigned long code, bool is_client, int *status);
+
+#endif
