@@ -2,7 +2,6 @@
 #include "aws_steps.h"
 
 #include "aws_ops.h"
-#include "sql_base64.h"
 
 enum { VARIABLE_BYTES_MAX = 128 * 1024 }; /* of one, and of all of an evaluation */
 
@@ -193,18 +192,10 @@ static bool is_raw(const struct sql_vm *vm, const struct sql_value *v) {
 /* A payload that is no object, beside other columns. */
 static int add_payload(struct maker *m, const struct sql_value *v) {
 	struct sql_value *place;
-	struct sl_buf base64 = SL_BUF_INIT;
-	bool raw = is_raw(m->vm, v);
-	if (v->kind == SQL_NULL || (raw && v->n == 0)) return SL_OK;
+	if (v->kind == SQL_NULL || (is_raw(m->vm, v) && v->n == 0)) return SL_OK;
 	int r = place_of(m, SL_SLICE_LIT(AWS_PAYLOAD_NAME), &place);
-	if (r == SL_OK && raw) r = sql_vm_made(m->vm, v->n / 3 * 4 + 4);
-	if (r != SL_OK) return r;
-	*place = *v;
-	if (!raw) return SL_OK;
-	sql_base64_encode(sql_value_text(v), 0, &base64);
-	*place = sql_string(sl_arena_dup(&m->vm->arena, sl_buf_slice(&base64)));
-	sl_buf_fini(&base64);
-	return SL_OK;
+	if (r == SL_OK) *place = *v;
+	return r;
 }
 
 static int make_object(struct maker *m, const struct aws_shape *shape, const struct sql_value *values) {

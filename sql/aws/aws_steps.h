@@ -10,7 +10,7 @@
 
 /* How registers become an object: each value is a member, at a place below it (`rest`), or an object whose members are
  * spread. What is spread comes first, so a named member wins. A payload that has no members to spread stands below
- * AWS_PAYLOAD_NAME, as what it is or, when it is no JSON, in base64. */
+ * AWS_PAYLOAD_NAME, as what it is: a value, text or bytes. */
 #define AWS_PAYLOAD_NAME "payload"
 struct aws_member {
 	struct sl_slice key;
