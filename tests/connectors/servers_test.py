@@ -10,6 +10,7 @@ from harness.servers.mongo_wire import Binary, Date, Decimal128, Int64, Mongo, M
 from harness.servers.redis import RespError
 
 from harness.broker import wait_until
+from harness.proxy import Proxy
 
 
 class PostgresServer(unittest.TestCase):
@@ -209,3 +210,59 @@ class Silence(unittest.TestCase):
         finally:
             redis.resume()
         self.assertEqual(redis.execute("PING"), b"PONG")
+
+
+class BadProxy(unittest.TestCase):
+    def setUp(self):
+        self.redis = shared(Redis)
+        self.redis.execute("SET", "long", "0123456789")
+        self.proxy = Proxy(self.redis.port)
+        self.addCleanup(self.proxy.close)
+
+    def get(self, timeout=0.3):
+        """What comes back for AUTH and GET until the connection ends or nothing comes any more."""
+        got = b""
+        with socket.create_connection(("127.0.0.1", self.proxy.port), timeout=timeout) as s:
+            s.sendall(b"AUTH alice pw1\r\nGET long\r\n")
+            try:
+                while data := s.recv(4096):
+                    got += data
+            except TimeoutError:
+                return got, "open"
+            except ConnectionResetError:
+                return got, "reset"
+        return got, "closed"
+
+    def test_proxy__forwards(self):
+        self.assertEqual(self.get(), (b"+OK\r\n$10\r\n0123456789\r\n", "open"))
+
+    def test_proxy__closes_at_every_byte_of_an_answer(self):
+        whole, _ = self.get()
+        for n in range(len(whole)):
+            self.proxy.fault("close", after=n)
+            self.assertEqual(self.get(5.0), (whole[:n], "closed"))
+        self.proxy.fault("reset")
+        self.assertEqual(self.get(5.0), (b"", "reset"))
+        self.proxy.fault("reset", after=3)
+        self.assertEqual(self.get(5.0)[1], "reset")
+
+    def test_proxy__ends_open_connections(self):
+        with socket.create_connection(("127.0.0.1", self.proxy.port), timeout=5) as s:
+            s.sendall(b"AUTH alice pw1\r\n")
+            self.assertEqual(s.recv(5), b"+OK\r\n")
+            self.proxy.end_connections()
+            with self.assertRaises(ConnectionResetError):
+                s.recv(1)
+
+    def test_proxy__garbage_silence_and_delay(self):
+        self.proxy.fault("garbage", data=b"?!")
+        self.assertEqual(self.get(), (b"?!", "open"))
+        self.proxy.fault("garbage", after=3, data=b"?!")
+        self.assertEqual(self.get()[0][:5], b"+OK?!")
+        self.proxy.fault("silence")
+        self.assertEqual(self.get(), (b"", "open"))
+        self.proxy.fault("forward", delay_s=0.1)
+        began = time.monotonic()
+        self.assertTrue(self.get()[0])
+        self.assertGreater(time.monotonic() - began, 0.1)
+        wait_until(lambda: self.proxy.open_connections() == 0, 5, "connections stay open")
