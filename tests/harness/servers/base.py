@@ -54,7 +54,7 @@ class Server:
         self.folder = Path(folder) if folder else folder_for(self.name)
         self.log_path = self.folder / f"{self.name}.log"
         self.process = None
-        self._prepared = False
+        self._laid_out = self._prepared = False
 
     def __enter__(self):
         return self.start()
@@ -88,10 +88,11 @@ class Server:
 
     def launch(self):
         assert not self.alive(), f"{self.name} runs already"
-        if not self._prepared:
+        if not self._laid_out:
             assert not port_open(self.port), f"port {self.port} is taken: is another {self.name} running? Use " \
                                              "tests/servers/inside.sh"
             self.prepare()
+            self._laid_out = True
         with open(self.log_path, "ab") as log:
             self.process = subprocess.Popen(as_user(self.user) + self.command(), stdin=subprocess.DEVNULL, stdout=log,
                                             stderr=log, cwd=self.folder, start_new_session=True)

@@ -112,7 +112,7 @@ class Kafka(Server):
         if self._prepared:
             return [*java, "kafka.Kafka", settings]
         # Formatting takes seconds too; in one command with the start nobody waits for it.
-        words = [*java, "kafka.tools.StorageTool", "format", "-t", CLUSTER_ID, "-c", settings, "--add-scram",
+        words = [*java, "kafka.tools.StorageTool", "format", "-t", CLUSTER_ID, "--ignore-formatted", "-c", settings, "--add-scram",
                  "SCRAM-SHA-256=[name=bob,password=pw2]"]
         script = '"$0" "$@" && exec ' + " ".join(f"'{w}'" for w in [*java, "kafka.Kafka", settings])
         return ["sh", "-c", script, *words]
