@@ -1,6 +1,7 @@
 /* fn_time.c: points in time. A timestamp is an integer in a unit (second, millisecond, microsecond, nanosecond) since
  * 1970 in UTC; an offset is 'Z', '+02:00', '+0200', '+02:00:30' or seconds. "Now" is the wall clock of the loop's turn. */
 #include "sql_calendar.h"
+#include "sql_rfc3339.h"
 #include "sql_vm.h"
 
 #include "mem.h"
@@ -20,37 +21,6 @@ static int unit_of(struct sql_call *c, const struct sql_value *v, int64_t *per_s
 	return sql_call_fail(c, "the unit is second, millisecond, microsecond or nanosecond");
 }
 
-/* Takes exactly `n` digits off the front. */
-static bool digits(struct sl_slice *s, int n, int64_t *out) {
-	*out = 0;
-	for (int i = 0; i < n; i++) {
-		if (s->n == 0 || s->p[0] < '0' || s->p[0] > '9') return false;
-		*out = *out * 10 + (s->p[0] - '0');
-		*s = slice_from(*s, 1);
-	}
-	return true;
-}
-
-/* Takes an offset off the front: Z, +hh:mm, +hhmm, +hh:mm:ss. */
-static bool offset_text(struct sl_slice *s, int64_t *out) {
-	if (s->n == 0) return false;
-	char sign = s->p[0];
-	*s = slice_from(*s, 1);
-	*out = 0;
-	if (sign == 'Z' || sign == 'z') return true;
-	int64_t h, m, sec = 0;
-	if ((sign != '+' && sign != '-') || !digits(s, 2, &h)) return false;
-	if (s->n && s->p[0] == ':') *s = slice_from(*s, 1);
-	if (!digits(s, 2, &m)) return false;
-	if (s->n && s->p[0] == ':') {
-		*s = slice_from(*s, 1);
-		if (!digits(s, 2, &sec)) return false;
-	}
-	if (h > 23 || m > 59 || sec > 59) return false;
-	*out = (h * 3600 + m * 60 + sec) * (sign == '-' ? -1 : 1);
-	return true;
-}
-
 static int offset_of(struct sql_call *c, const struct sql_value *v, int64_t *out) {
 	struct sql_value n = sql_number(*v);
 	*out = 0;
@@ -61,7 +31,7 @@ static int offset_of(struct sql_call *c, const struct sql_value *v, int64_t *out
 	}
 	struct sl_slice s = sql_is_text(v) ? sql_value_text(v) : SL_SLICE_EMPTY;
 	if (slice_equal_str(s, "local")) return SL_OK; /* the broker keeps UTC */
-	if (offset_text(&s, out) && s.n == 0) return SL_OK;
+	if (sql_time_offset(&s, out) && s.n == 0) return SL_OK;
 	return sql_call_fail(c, "an offset is written 'Z', '+02:00' or as seconds");
 }
 
@@ -133,12 +103,6 @@ static int fn_mongo_date(struct sql_call *c, const struct sql_value *a, uint32_t
 	return SL_OK;
 }
 
-static bool separator(struct sl_slice *s, const char *allowed) {
-	if (s->n == 0 || !strchr(allowed, s->p[0]) || s->p[0] == '\0') return false;
-	*s = slice_from(*s, 1);
-	return true;
-}
-
 static int stamp(struct sql_call *c, const struct sql_date *t, int64_t offset, int64_t per_second,
 		 struct sql_value *out) {
 	int64_t ts;
@@ -150,30 +114,12 @@ static int stamp(struct sql_call *c, const struct sql_date *t, int64_t offset, i
 }
 
 static int fn_rfc3339_to_unix_ts(struct sql_call *c, const struct sql_value *a, uint32_t n, struct sql_value *out) {
-	int64_t per_second = 1, y, mo, d, h, mi, s, offset, digit;
+	int64_t per_second = 1, offset;
+	struct sql_date date;
 	int r = n == 2 ? unit_of(c, &a[1], &per_second) : SL_OK;
 	if (r != SL_OK) return r;
-	struct sl_slice t = sql_value_text(&a[0]);
-	bool ok = digits(&t, 4, &y) && separator(&t, "-") && digits(&t, 2, &mo) && separator(&t, "-") &&
-		  digits(&t, 2, &d) && separator(&t, "Tt ") && digits(&t, 2, &h) && separator(&t, ":") &&
-		  digits(&t, 2, &mi) && separator(&t, ":") && digits(&t, 2, &s);
-	struct sql_date date = {.nanos = 0};
-	if (ok && t.n && t.p[0] == '.') {
-		t = slice_from(t, 1);
-		int64_t scale = 100000000;
-		for (ok = false; digits(&t, 1, &digit); ok = true, scale /= 10) date.nanos += digit * scale;
-		/* The digit that failed was not taken off. */
-	}
-	ok = ok && offset_text(&t, &offset) && t.n == 0;
-	if (ok) {
-		date.year = y;
-		date.month = (int)mo;
-		date.day = (int)d;
-		date.hour = (int)h;
-		date.minute = (int)mi;
-		date.second = (int)s;
-	}
-	if (!ok || !sql_date_valid(&date)) return sql_call_fail(c, "the text is no RFC 3339 time");
+	if (!sql_rfc3339_read(sql_value_text(&a[0]), &date, &offset))
+		return sql_call_fail(c, "the text is no RFC 3339 time");
 	return stamp(c, &date, offset, per_second, out);
 }
 
@@ -311,13 +257,13 @@ static int fn_format_date(struct sql_call *c, const struct sql_value *a, uint32_
 static bool read_directive(struct sl_slice *s, char letter, struct sql_date *t, int64_t *offset, unsigned *seen) {
 	static const char letters[] = "YmdHMS";
 	int64_t v;
-	if (letter == 'z' || letter == ':' || letter == ';') return offset_text(s, offset);
+	if (letter == 'z' || letter == ':' || letter == ';') return sql_time_offset(s, offset);
 	if (letter >= '3' && letter <= '9') {
-		if (!digits(s, letter - '0', &v)) return false;
+		if (!sql_time_digits(s, letter - '0', &v)) return false;
 		t->nanos = letter == '3' ? v * 1000000 : letter == '6' ? v * 1000 : v;
 		return true;
 	}
-	if (!digits(s, letter == 'Y' ? 4 : 2, &v)) return false;
+	if (!sql_time_digits(s, letter == 'Y' ? 4 : 2, &v)) return false;
 	*seen |= 1u << (strchr(letters, letter) - letters);
 	if (letter == 'Y') t->year = v;
 	if (letter == 'm') t->month = (int)v;
