@@ -1,6 +1,19 @@
 /* buffer.c: see buffer.h. */
 #include "buffer.h"
 
+/* Rows are looked up in their order, if at all: each time a few steps on. */
+bool chunk_origin(struct sl_chunk *c, const void *row, struct sl_origin *out) {
+	if (!c->found || c->found > (const char *)row) {
+		c->found = chunk_rows(c);
+		c->found_origin = NULL;
+	}
+	while (c->found != row) {
+		if (sql_row_head(c->found)->flags & SQL_ROW_FRAME) c->found_origin = c->found;
+		c->found += sql_row_head(c->found)->size;
+	}
+	return c->found_origin && sl_origin_read(c->found_origin, out) == SL_OK && !sl_origin_empty(out);
+}
+
 void row_queue_fini(struct row_queue *q) {
 	sl_free(q->at);
 	*q = (struct row_queue){0};

@@ -12,6 +12,7 @@
 #include "buf.h"
 #include "loop.h"
 #include "mem.h"
+#include "origin.h"
 #include "spill.h"
 #include "sql_row.h"
 #include "ticket.h"
@@ -37,14 +38,21 @@ struct sl_chunk {
 	bool qos;      /* of QoS 1 and 2 messages */
 	bool must_log; /* whatever the action's durability: rows that were in a dead-letter file */
 	uint32_t rows, undecided;
-	int64_t at_ms;       /* wall time of the first row's message */
-	uint64_t arrived_ms; /* at the pipeline, monotonic */
-	uint64_t arrival;    /* order of arrival */
+	uint64_t origin;                  /* serial of the last origin in it; 0: none */
+	const char *found, *found_origin; /* the row whose origin was looked up last, and that */
+	int64_t at_ms;                    /* wall time of the first row's message */
+	uint64_t arrived_ms;              /* at the pipeline, monotonic */
+	uint64_t arrival;                 /* order of arrival */
 	struct spill_ref ref;
-	struct sl_buf buf; /* struct spill_head, rows */
+	struct sl_buf buf; /* struct spill_head, rows with their origins (origin.h) */
 };
 
 static inline const char *chunk_rows(const struct sl_chunk *c) { return c->buf.p + sizeof(struct spill_head); }
+/* The first row at p or behind it; there is one. */
+static inline const char *chunk_row_at(const char *p) {
+	while (sl_unlikely(sql_row_head(p)->flags & SQL_ROW_FRAME)) p += sql_row_head(p)->size;
+	return p;
+}
 static inline size_t chunk_bytes(const struct sl_chunk *c) { return c->buf.n - sizeof(struct spill_head); }
 
 /* A line of chunks, first in first out. */
@@ -79,6 +87,9 @@ struct row_queue {
 	size_t first, n, cap; /* cap: 0 or a power of two */
 	uint64_t bytes;
 };
+/* What is known of the message that a row of the chunk comes from. False: nothing. Borrows from the chunk. */
+bool chunk_origin(struct sl_chunk *c, const void *row, struct sl_origin *out);
+
 void row_queue_fini(struct row_queue *q);
 void row_queue_grow(struct row_queue *q);
 static inline struct row_ref *row_queue_at(const struct row_queue *q, size_t i) {

@@ -30,6 +30,7 @@
 #include "conf_report.h"
 #include "connector.h"
 #include "loop.h"
+#include "origin.h"
 #include "ticket.h"
 
 struct connectors;     /* all connections of a process, and the loop they live on */
@@ -64,7 +65,8 @@ struct sl_reject {
 	uint32_t action; /* index in `actions:`, from 0 */
 	const struct sl_param *params;
 	size_t param_count;
-	const void *row; /* sql_row_get(row, i) is params[i]'s value */
+	const void *row;              /* sql_row_get(row, i) is params[i]'s value */
+	const struct sl_origin *from; /* the message that the row comes from; NULL: not known, or not one alone */
 	const char *reason;
 	const char *connector, *type; /* of the action: name and kind */
 	uint32_t attempts;            /* made in vain, those before a replay among them */
@@ -127,10 +129,11 @@ struct sl_stage *sl_pipeline_stage(struct sl_pipeline *p, size_t worker);
 /* A row will be staged soon, or very soon: asks for the memory that it will go to. */
 void sl_stage_expect(const struct sl_stage *st, bool qos, bool very_soon);
 
-/* Freezes one row. qos: the message's QoS is 1 or 2. ticket (or NULL) is raised once for each chunk that it must wait
- * for, and lowered on this worker, never before the next sl_stages_flush(), when the chunk is safe. */
-void sl_stage_row(struct sl_stage *st, const struct sql_value *values, uint16_t count, uint64_t order, bool qos,
-		  struct sl_ticket *ticket, int64_t at_ms);
+/* Freezes one row, with what a dead letter says of the message that it comes from; its QoS and time are the row's. ticket
+ * (or NULL) is raised once for each chunk that it must wait for, and lowered on this worker, never before the next
+ * sl_stages_flush(), when the chunk is safe. */
+void sl_stage_row(struct sl_stage *st, const struct sql_value *values, uint16_t count, uint64_t order,
+		  const struct sl_origin *from, struct sl_ticket *ticket);
 /* Sends what this worker staged since the last call: from a SL_PHASE_STAGE hook. */
 void sl_stages_flush(struct connectors *cs, size_t worker);
 /* The action is full and makes publishers wait (overflow: hold): a message for it may be refused with 0x97. */

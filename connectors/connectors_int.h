@@ -135,6 +135,7 @@ struct sl_stage {                 /* W; what a status page counts is in the firs
 	uint64_t received, posted; /* rows */
 	struct sl_stage *next_dirty;
 	bool dirty;
+	uint32_t payload_max; /* bytes of a message's payload that an origin gets */
 	struct sl_pipeline *p;
 	struct worker_end *end;
 } __attribute__((aligned(64)));

@@ -2,6 +2,7 @@
  *
  *     data_dir/dead/rule.0.jsonl                            dead letters, as they come
  *     data_dir/dead/rule.0.jsonl.1767225600000-0.replay     to be given back
+ *     data_dir/dead/rule.0.jsonl.1767225600000-0.replay.only    which rows of it, unless all: {"topic":"plant/+","clientid":"a7"}
  *
  * Who wants rows replayed moves their file aside, which is atomic and needs no word to a broker that may be running. The
  * connector loop looks into the folder once a second, at a start and at a reload. It takes such files in the order of their
@@ -20,17 +21,21 @@ struct replay_file {
 	const char *path;
 	const char *action; /* "rule.0"; NULL: no action of the configuration writes there */
 	size_t rows, stay;  /* stay: of the rows, those that cannot be given back */
+	size_t others;      /* rows whose message was not asked for; they stay, too */
 	const char *why;    /* the first of these; NULL: none */
 };
 struct replay_row {
 	const char *action;
 	struct sl_slice at, given_up, reason, connector, row; /* row: a JSON object */
+	struct sl_origin from;                                /* empty: not known */
 	uint32_t attempts;                                    /* 0: not known */
 	const char *stays;                                    /* why it cannot be given back; NULL: it can */
 };
 struct replay_wants {
 	const char *data_dir;
-	const char *only;                                     /* "rule", "rule.0"; NULL: all */
+	const char *only; /* "rule", "rule.0"; NULL: all */
+	const char *topic,
+	    *clientid; /* only rows of messages with a topic that this filter matches, of this client; NULL: all */
 	void (*row)(void *arg, const struct replay_row *row); /* NULL: not wanted */
 	/* After the rows of the file: true moves it aside, for the replay. */
 	bool (*file)(void *arg, const struct replay_file *file);

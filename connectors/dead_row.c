@@ -94,6 +94,10 @@ void dead_line_write(const struct sl_reject *r, bool keyed, struct sl_buf *b) {
 	sl_buf_printf(b, ",\"type\":\"%s\",\"attempts\":%u,\"reason\":", r->type, r->attempts);
 	jwrite_quote(b, slice_from_str(r->reason));
 	if (keyed) sl_buf_printf(b, ",\"order\":\"%016" PRIx64 "\"", head->order);
+	if (r->from) {
+		sl_buf_append_str(b, ",\"message\":");
+		sl_origin_json(r->from, b);
+	}
 	sl_buf_append_str(b, ",\"row\":");
 	dead_row_json(r->params, r->param_count, r->row, b);
 	kinds_write(r, b);
@@ -141,6 +145,7 @@ static void member_read(struct dead_line *l, struct sl_slice key, const struct j
 	if (slice_equal_str(key, "attempts")) l->attempts = number_read(v);
 	if (slice_equal_str(key, "row")) l->row = *v;
 	if (slice_equal_str(key, "kinds")) l->kinds = *v;
+	if (slice_equal_str(key, "message")) l->message = *v;
 }
 
 int dead_line_read(struct sl_slice text, struct sl_arena *arena, struct dead_line *l, struct sl_err *err) {
@@ -239,6 +244,57 @@ static int value_read(const struct jpath_hit *hit, struct sl_slice kind, struct 
 	}
 	return SL_ETYPE;
 }
+
+/* ---- the message ---- */
+
+static struct sl_slice text_member(const struct jpath_hit *object, const char *name, bool base64,
+				   struct sl_arena *arena) {
+	struct jpath_hit hit;
+	struct sql_value v;
+	if (!member_find(object, slice_from_str(name), SIZE_MAX, arena, &hit) ||
+	    text_value(&hit, SQL_BYTES, base64, arena, &v) != SL_OK)
+		return SL_SLICE_EMPTY;
+	return slice_make(v.p, v.n);
+}
+
+static int hex_digit(char c) {
+	if (c >= '0' && c <= '9') return c - '0';
+	return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
+}
+
+static struct sl_slice id_read(struct sl_slice hex, struct sl_arena *arena) {
+	char *id = sl_arena_alloc(arena, ORIGIN_ID_BYTES);
+	if (hex.n != (size_t)2 * ORIGIN_ID_BYTES) return SL_SLICE_EMPTY;
+	for (size_t i = 0; i < ORIGIN_ID_BYTES; i++) {
+		int high = hex_digit(hex.p[2 * i]), low = hex_digit(hex.p[2 * i + 1]);
+		if (high < 0 || low < 0) return SL_SLICE_EMPTY;
+		id[i] = (char)(high << 4 | low);
+	}
+	return slice_make(id, ORIGIN_ID_BYTES);
+}
+
+void dead_line_origin(const struct dead_line *l, struct sl_arena *arena, struct sl_origin *out) {
+	const struct jpath_hit *m = &l->message;
+	struct jpath_hit hit;
+	*out = (struct sl_origin){.at_ms = l->at_ms};
+	if (m->kind != JKIND_OBJECT) return;
+	out->topic = text_member(m, "topic", false, arena);
+	out->clientid = text_member(m, "clientid", false, arena);
+	out->payload = text_member(m, "payload", false, arena);
+	if (out->payload.n == 0) out->payload = text_member(m, "payload_base64", true, arena);
+	out->id = id_read(text_member(m, "id", false, arena), arena);
+	out->payload_bytes = out->payload.n;
+	if (member_find(m, SL_SLICE_LIT("payload_bytes"), SIZE_MAX, arena, &hit)) {
+		uint32_t bytes = number_read(&hit);
+		if (bytes > out->payload.n) out->payload_bytes = bytes;
+	}
+	if (member_find(m, SL_SLICE_LIT("qos"), SIZE_MAX, arena, &hit)) {
+		uint32_t qos = number_read(&hit);
+		out->qos = qos <= 2 ? (uint8_t)qos : 0;
+	}
+}
+
+/* ---- the row ---- */
 
 static uint16_t flags_of(const struct dead_line *l) {
 	uint32_t tried = l->attempts < SQL_ROW_TRIED_MAX ? l->attempts : SQL_ROW_TRIED_MAX;

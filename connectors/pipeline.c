@@ -47,6 +47,7 @@ int pipeline_new(struct connectors *cs, struct sl_conn_action *a, struct sl_pipe
 	for (size_t i = 0; i < cs->worker_count; i++) {
 		p->stages[i].p = p;
 		p->stages[i].end = &cs->ends[i];
+		p->stages[i].payload_max = (uint32_t)a->conf.dead_letter.payload;
 	}
 	int r = pipeline_log_open(p, err);
 	char *file = pipeline_file_name(a);
@@ -158,6 +159,7 @@ static void way_fill(struct sl_pipeline *p, struct sl_way *way) {
 		const char *row = p->cursor[q];
 		uint32_t left = p->cursor_left[q];
 		while (left > 0 && way->q.n < (uint64_t)conf->rows && way->q.bytes < (uint64_t)conf->bytes) {
+			row = chunk_row_at(row);
 			uint32_t size = sql_row_head(row)->size;
 			row_queue_push(&way_of(p, row)->q, (struct row_ref){.row = row, .chunk = c, .size = size});
 			row += size;

@@ -104,6 +104,17 @@ static const struct conf_field retry_fields[] = {
      .doc = "A row older than this is dropped and counted as expired."},
     CONF_END};
 
+static const struct conf_field dead_letter_fields[] = {{.name = "payload",
+							.type = CONF_SIZE,
+							.at = offsetof(struct dead_letter_conf, payload),
+							.def = "1KB",
+							.max = 1048576,
+							.doc =
+							    "So much of the message's payload waits with its rows, and "
+							    "stands in a dead letter beside topic, client id, QoS and "
+							    "time; 0 keeps none."},
+						       CONF_END};
+
 static const char *const order_names[] = {"key", "none", NULL};
 
 const struct conf_field action_conf_fields[] = {
@@ -128,6 +139,11 @@ const struct conf_field action_conf_fields[] = {
      .at = offsetof(struct action_conf, retry),
      .fields = retry_fields,
      .doc = "How failed rows are tried again."},
+    {.name = "dead_letter",
+     .type = CONF_OBJECT,
+     .at = offsetof(struct action_conf, dead_letter),
+     .fields = dead_letter_fields,
+     .doc = "What is kept for the dead letter of a row that is given up."},
     {.name = "order",
      .type = CONF_ENUM,
      .at = offsetof(struct action_conf, order),

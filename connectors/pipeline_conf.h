@@ -21,11 +21,15 @@ struct buffer_conf {
 struct retry_conf {
 	int64_t first_ms, max_ms, attempts, ttl_ms;
 };
+struct dead_letter_conf {
+	int64_t payload;
+};
 struct action_conf {
 	char *connector;
 	struct batch_conf batch;
 	struct buffer_conf buffer;
 	struct retry_conf retry;
+	struct dead_letter_conf dead_letter;
 	int order;
 	char *order_key;
 	int64_t timeout_ms;

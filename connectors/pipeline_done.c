@@ -45,11 +45,14 @@ void pipeline_rows_end(struct sl_pipeline *p, struct sl_chunk *c, uint32_t n, en
 
 static int dead_write(struct sl_pipeline *p, struct row_ref ref, const char *reason) {
 	const struct sl_conn_action *a = p->action;
+	struct sl_origin from;
+	bool known = chunk_origin(ref.chunk, ref.row, &from);
 	struct sl_reject r = {.rule = a->rule,
 			      .action = a->index,
 			      .params = a->params,
 			      .param_count = a->param_count,
 			      .row = ref.row,
+			      .from = known ? &from : NULL,
 			      .reason = reason,
 			      .connector = a->conn->name,
 			      .type = a->conn->kind->name,

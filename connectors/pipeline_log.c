@@ -292,21 +292,32 @@ static void queue_mark(struct row_queue *q) {
 	for (size_t i = 0; i < q->n; i++) row_mark(row_queue_at(q, i));
 }
 
-/* Leaves only the rows that are not decided: the marked ones and those that were never sorted. */
+static char *piece_move(char *to, const char *from) {
+	uint32_t size = sql_row_head(from)->size;
+	memmove(to, from, size);
+	return to + size;
+}
+
+/* Leaves only the rows that are not decided, the marked ones and those that were never sorted, and their origins. */
 static void chunk_compact(struct sl_chunk *c, const char *unsorted) {
 	char *to = c->buf.p + sizeof(struct spill_head), *from = to;
+	const char *origin = NULL; /* of the next rows, and not moved yet */
 	uint32_t left = 0;
-	for (uint32_t i = 0; i < c->rows; i++) {
+	for (uint32_t i = 0; i < c->rows;) {
 		struct sql_row_head *head = (struct sql_row_head *)(void *)from;
-		uint32_t size = head->size;
+		char *next = from + head->size;
+		bool row = !(head->flags & SQL_ROW_FRAME);
 		bool stays = (head->flags & ROW_LEFT) || (unsorted && (const char *)from >= unsorted);
 		head->flags &= (uint16_t)~ROW_LEFT;
-		if (stays) {
-			memmove(to, from, size);
-			to += size;
+		if (!row) origin = from;
+		if (row && stays) {
+			if (origin) to = piece_move(to, origin);
+			origin = NULL;
+			to = piece_move(to, from);
 			left++;
 		}
-		from += size;
+		i += row;
+		from = next;
 	}
 	c->rows = left;
 	c->buf.n = (size_t)(to - c->buf.p);

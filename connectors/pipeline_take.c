@@ -308,6 +308,9 @@ bool pipeline_chunk_remap(struct sl_pipeline *p, struct sl_chunk *c, const struc
 		sl_buf_append(&mapped, c->buf.p, sizeof(struct spill_head));
 		const char *row = chunk_rows(c);
 		for (uint32_t r = 0; r < c->rows; r++) {
+			const char *origins = row;
+			row = chunk_row_at(row);
+			sl_buf_append(&mapped, origins, (size_t)(row - origins));
 			const struct sql_row_head *head = sql_row_head(row);
 			for (size_t i = 0; i < n; i++) values[i] = sql_row_get(row, from[i]);
 			sql_row_write(&mapped, values, (uint16_t)n, head->flags, head->order, head->at_ms);
@@ -334,6 +337,7 @@ static void chunk_dead(struct sl_pipeline *p, struct sl_chunk *c, const struct s
 	sl_list_push_back(&p->in_mem, &c->in_mem);
 	const char *row = chunk_rows(c);
 	for (uint32_t i = c->rows; i > 0; i--) {
+		row = chunk_row_at(row);
 		uint32_t size = sql_row_head(row)->size;
 		pipeline_reject(p, (struct row_ref){.row = row, .chunk = c, .size = size}, sl_buf_cstr(&reason));
 		row += size;
@@ -360,7 +364,7 @@ void pipeline_refill(struct sl_pipeline *p) {
 			continue;
 		}
 		uint64_t bytes = chunk_bytes(c);
-		c->at_ms = sql_row_head(chunk_rows(c))->at_ms;
+		c->at_ms = sql_row_head(chunk_row_at(chunk_rows(c)))->at_ms;
 		if (old && !pipeline_chunk_remap(p, c, old))
 			chunk_dead(p, c, old);
 		else

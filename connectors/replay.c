@@ -17,13 +17,14 @@ struct replay {
 	struct sl_timer timer;
 	char *dir;
 	struct timespec seen; /* the folder's time when it was last looked through */
-	bool stopped, waits;
+	bool stopped, waits, warned;
 
 	/* The file at hand. */
 	char *path;
 	int fd;
 	uint64_t at; /* all before it is in the log, or back among the dead letters */
 	struct sl_buf text;
+	struct replay_pick pick;
 	struct dead_letter *back; /* for lines that stay */
 	struct sl_buf stays;
 	size_t rows, stay_rows;
@@ -68,6 +69,7 @@ char *replay_too_old(const struct sl_conn_action *a, int64_t at_ms, int64_t now_
 static void file_end(struct replay *r) {
 	if (r->fd >= 0) close(r->fd);
 	dead_letter_free(r->back);
+	replay_pick_fini(&r->pick);
 	sl_free(r->path);
 	sl_buf_clear(&r->text);
 	sl_buf_clear(&r->stays);
@@ -75,16 +77,20 @@ static void file_end(struct replay *r) {
 	r->back = NULL;
 	r->fd = -1;
 	r->at = r->rows = r->stay_rows = 0;
-	r->waits = false;
+	r->waits = r->warned = false;
 }
 
 static bool file_begin(struct replay *r, const char *name) {
 	const char *mark = strstr(name, ".jsonl.");
 	char *path = sl_asprintf("%s/%s", r->dir, name);
-	r->fd = mark ? open(path, O_RDONLY | O_CLOEXEC) : -1;
+	bool known = mark && replay_pick_read(path, &r->pick) == SL_OK;
+	r->fd = known ? open(path, O_RDONLY | O_CLOEXEC) : -1;
 	if (r->fd < 0) {
 		log_warn(LOG_ACTION, "file to replay cannot be read; it stays", "path=%s err=%s", path,
-			 mark ? strerror(errno) : "its name is not one of ours");
+			 known  ? strerror(errno)
+			 : mark ? "the .only beside it does not say which rows are wanted; remove it for all"
+				: "its name is not one of ours");
+		replay_pick_fini(&r->pick);
 		sl_free(path);
 		return false;
 	}
@@ -125,6 +131,12 @@ static struct sl_pipeline *pipeline_of(const struct connectors *cs, const struct
 	return NULL;
 }
 
+enum line_answer {
+	LINE_TAKEN,
+	LINE_STAYS, /* the reason is in err; without one it was not asked for */
+	LINE_NEXT,  /* for another action than those before it: begins the next portion */
+};
+
 /* A portion's rows for one action. */
 struct portion {
 	struct sl_pipeline *p;
@@ -133,20 +145,26 @@ struct portion {
 	size_t stay;
 };
 
-/* False: the line is for another action than those before it, and begins the next portion. */
-static bool line_take(struct replay *r, struct portion *po, struct sl_slice line, struct sl_err *err) {
+static enum line_answer line_take(struct replay *r, struct portion *po, struct sl_slice line, struct sl_err *err) {
 	struct dead_line l;
-	if (dead_line_read(line, &r->arena, &l, err) != SL_OK) return true;
+	struct sl_origin from;
+	if (dead_line_read(line, &r->arena, &l, err) != SL_OK) return LINE_STAYS;
+	dead_line_origin(&l, &r->arena, &from);
+	if (!replay_picked(&r->pick, &from)) return LINE_STAYS;
 	struct sl_pipeline *p = pipeline_of(r->cs, &l, err);
-	if (!p) return true;
-	if (po->p && po->p != p) return false;
+	if (!p) return LINE_STAYS;
+	if (po->p && po->p != p) return LINE_NEXT;
 	char *old = replay_too_old(p->action, l.at_ms, sl_loop_wall_ms(r->cs->loop));
 	if (old) sl_err_set(err, SL_EINVAL, "%s", old);
 	sl_free(old);
-	if (old) return true;
+	if (err->status != SL_OK) return LINE_STAYS;
 	struct sl_chunk *c = po->chunk ? po->chunk : connectors_chunk_new(p, 0, true);
+	size_t before = c->buf.n;
+	sl_origin_write(&c->buf, &from, UINT32_MAX);
 	int rc = dead_line_row(&l, p->action->params, p->action->param_count, &r->arena, &c->buf, err);
-	if (rc == SL_OK) {
+	if (rc != SL_OK)
+		c->buf.n = before;
+	else {
 		if (c->rows == 0) c->at_ms = l.at_ms;
 		c->rows++;
 	}
@@ -155,7 +173,7 @@ static bool line_take(struct replay *r, struct portion *po, struct sl_slice line
 		po->chunk = c;
 	} else
 		connectors_chunk_free(c);
-	return true;
+	return rc == SL_OK ? LINE_TAKEN : LINE_STAYS;
 }
 
 static void portion_sort(struct replay *r, struct portion *po) {
@@ -164,18 +182,19 @@ static void portion_sort(struct replay *r, struct portion *po) {
 	while (rest.n) {
 		struct sl_err err = SL_ERR_INIT;
 		struct sl_slice line = slice_next_part(&rest, '\n');
-		bool ours = line.n == 0 || line_take(r, po, line, &err);
-		if (err.status != SL_OK) {
-			if (r->stay_rows + po->stay == 0)
+		enum line_answer answer = line.n == 0 ? LINE_TAKEN : line_take(r, po, line, &err);
+		if (answer == LINE_STAYS) {
+			if (err.status != SL_OK && !r->warned)
 				log_warn(LOG_ACTION, "dead letter cannot be given back; it stays", "path=%s reason=%s",
 					 dead_letter_path(r->back), sl_err_text(&err));
+			r->warned = r->warned || err.status != SL_OK;
 			sl_buf_append_slice(&r->stays, line);
 			sl_buf_put(&r->stays, '\n');
 			po->stay++;
 		}
 		sl_err_fini(&err);
 		sl_arena_reset(&r->arena);
-		if (!ours) return;
+		if (answer == LINE_NEXT) return;
 		po->used = r->text.n - rest.n;
 	}
 }
@@ -228,6 +247,8 @@ static void file_done(struct replay *r) {
 	if (unlink(r->path) != 0)
 		log_error(LOG_ACTION, "replayed file cannot be removed; it will be replayed again", "path=%s err=%s",
 			  r->path, strerror(errno));
+	else
+		replay_pick_remove(r->path);
 	file_end(r);
 }
 

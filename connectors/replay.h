@@ -20,6 +20,18 @@ void replay_stop(struct replay *r);
 char **replay_names(const char *data_dir, const char *suffix, size_t *count);
 void replay_names_free(char **names, size_t count);
 
+/* Which rows of a file are wanted: those whose message matches both. Stands beside the file, as FILE.only, so that the file
+ * itself is moved in one step whatever is wanted of it; the others go back like lines that do not fit. */
+struct replay_pick {
+	char *topic, *clientid; /* a filter; NULL: any */
+};
+bool replay_picked(const struct replay_pick *pick, const struct sl_origin *from);
+int replay_pick_write(const char *replay_path, const struct replay_pick *pick,
+		      struct sl_err *err);                               /* nothing for "all" */
+int replay_pick_read(const char *replay_path, struct replay_pick *pick); /* SL_OK and "all" when there is none */
+void replay_pick_remove(const char *replay_path);
+void replay_pick_fini(struct replay_pick *pick);
+
 /* Why a row of that age must not be given to the action; NULL: it may. Heap. */
 char *replay_too_old(const struct sl_conn_action *a, int64_t at_ms, int64_t now_ms);
 

@@ -15,7 +15,8 @@ struct offer {
 	const struct replay_wants *wants;
 	const struct sl_conn_action *action;
 	const char *path;
-	size_t rows, stay;
+	size_t rows, stay, others;
+	struct replay_pick pick;
 	char *why;
 	struct sl_arena arena;
 };
@@ -43,9 +44,17 @@ static char *row_stays(struct offer *o, const struct dead_line *l) {
 static void line_look(struct offer *o, struct sl_slice text) {
 	struct sl_err err = SL_ERR_INIT;
 	struct dead_line l;
+	bool sound = dead_line_read(text, &o->arena, &l, &err) == SL_OK;
+	struct sl_origin from = {0};
+	if (sound) dead_line_origin(&l, &o->arena, &from);
+	if (!replay_picked(&o->pick, &from)) {
+		o->others++;
+		sl_err_fini(&err);
+		sl_arena_reset(&o->arena);
+		return;
+	}
 	o->rows++;
-	char *why =
-	    dead_line_read(text, &o->arena, &l, &err) == SL_OK ? row_stays(o, &l) : sl_strdup(sl_err_text(&err));
+	char *why = sound ? row_stays(o, &l) : sl_strdup(sl_err_text(&err));
 	if (o->wants->row) {
 		struct replay_row row = {.action = o->action->name,
 					 .at = l.at,
@@ -53,6 +62,7 @@ static void line_look(struct offer *o, struct sl_slice text) {
 					 .reason = l.reason,
 					 .connector = l.connector,
 					 .row = l.row.raw,
+					 .from = from,
 					 .attempts = l.attempts,
 					 .stays = why};
 		o->wants->row(o->wants->arg, &row);
@@ -85,11 +95,14 @@ static int file_look(struct offer *o, struct sl_err *err) {
 }
 
 /* Names that no file has yet, and that sort in the order of the calls. */
-static int file_move(const char *path, const char *dead_file, unsigned number, struct sl_err *err) {
+static int file_move(const struct offer *o, const char *dead_file, unsigned number, struct sl_err *err) {
 	char *to = sl_asprintf("%s.%013" PRId64 "-%u" REPLAY_SUFFIX, dead_file, sl_clock_wall_ms(), number);
-	int rc = SL_OK;
-	if (access(to, F_OK) == 0 || rename(path, to) != 0)
-		rc = sl_err_set(err, SL_EIO, "cannot rename %s to %s: %s", path, to, strerror(errno));
+	int rc = access(to, F_OK) == 0 ? sl_err_set(err, SL_EIO, "%s is there already", to) : SL_OK;
+	if (rc == SL_OK) rc = replay_pick_write(to, &o->pick, err);
+	if (rc == SL_OK && rename(o->path, to) != 0) {
+		rc = sl_err_set(err, SL_EIO, "cannot rename %s to %s: %s", o->path, to, strerror(errno));
+		replay_pick_remove(to);
+	}
 	sl_free(to);
 	return rc;
 }
@@ -105,13 +118,19 @@ static int action_offer(const struct sl_conn_action *a, const struct replay_want
 	int rc = SL_OK;
 	for (unsigned i = 0; i < 2 && rc == SL_OK; i++) {
 		if (access(paths[i], F_OK) != 0) continue;
+		/* The pick only borrows here. */
 		struct offer o = {.wants = w, .action = a, .path = paths[i]};
+		o.pick = (struct replay_pick){(char *)(uintptr_t)w->topic, (char *)(uintptr_t)w->clientid};
 		sl_arena_init(&o.arena, 4096);
 		rc = file_look(&o, err);
-		struct replay_file f = {
-		    .path = o.path, .action = a->name, .rows = o.rows, .stay = o.stay, .why = o.why};
+		struct replay_file f = {.path = o.path,
+					.action = a->name,
+					.rows = o.rows,
+					.stay = o.stay,
+					.others = o.others,
+					.why = o.why};
 		++*files;
-		if (rc == SL_OK && w->file(w->arg, &f)) rc = file_move(o.path, dead_file, i, err);
+		if (rc == SL_OK && w->file(w->arg, &f)) rc = file_move(&o, dead_file, i, err);
 		sl_arena_fini(&o.arena);
 		sl_free(o.why);
 	}

@@ -5,10 +5,13 @@
  *         00000000000000000001.log     segment: header, then records; named by its first sequence
  *         00000000000000065217.log     the active one, the only one written to
  *
- *     segment header   "SLSEG001" | u32 crc | u32 header bytes | u64 first sequence | u32 column count | u32 0
+ *     segment header   "SLSEG002" | u32 crc | u32 header bytes | u64 first sequence | u32 column count | u32 0
  *                      | count x { u16 length, name } | padding to 8
  *     record           u32 crc (of all that follows) | u32 bytes of rows | u64 sequence of the first row | u32 rows | u32 0
- *                      | rows (sql_row.h), one behind the other
+ *                      | rows (sql_row.h), one behind the other, each message's origin (origin.h) before its rows
+ *
+ * Segments of the former form, "SLSEG001", have no origins, and are read like others. A version of Sluice that knows only those
+ * refuses to start on ours, in words, rather than lose rows.
  *
  * A record is what a worker staged in one tick; each of its rows has a sequence number. One writer, one reader, one owner.
  * The reader follows the writer as long as rows stay in memory too; once a record is written without being kept, all

@@ -4,7 +4,8 @@
 
 #include "spill.h"
 
-#define SPILL_MAGIC "SLSEG001"
+#define SPILL_MAGIC "SLSEG002"
+#define SPILL_MAGIC_1 "SLSEG001"       /* without origins */
 #define SPILL_RECORD_MAX (256 * SL_MB) /* no record is longer: what claims to be is damage */
 #define SPILL_HEADER_MAX (1 * SL_MB)
 

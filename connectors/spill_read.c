@@ -7,6 +7,7 @@
 #include "crc32c.h"
 #include "log.h"
 #include "mem.h"
+#include "origin.h"
 #include "spill_int.h"
 #include "sql_row.h"
 
@@ -31,9 +32,13 @@ const char *spill_window_get(struct spill_window *w, int fd, uint64_t limit, uin
 }
 
 static int rows_check(struct sl_slice rows, uint32_t count) {
+	struct sl_origin origin;
 	uint32_t size;
-	for (; count > 0; count--) {
+	while (count > 0) {
 		if (sql_row_check(rows, &size) != SL_OK) return SL_ECORRUPT;
+		bool frame = sql_row_head(rows.p)->flags & SQL_ROW_FRAME;
+		if (frame && sl_origin_read(rows.p, &origin) != SL_OK) return SL_ECORRUPT;
+		count -= !frame;
 		rows = slice_from(rows, size);
 	}
 	return rows.n == 0 ? SL_OK : SL_ECORRUPT;

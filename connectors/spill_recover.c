@@ -72,9 +72,10 @@ static int header_parse(struct spill_window *w, uint64_t limit, struct spill_seg
 	const char *p = spill_window_get(w, g->fd, limit, 0, sizeof head);
 	if (!p) return limit < sizeof head ? SL_EMALFORMED : SL_ECORRUPT; /* the first: killed while making it */
 	memcpy(&head, p, sizeof head);
-	if (memcmp(head.magic, SPILL_MAGIC, 5) == 0 && memcmp(head.magic, SPILL_MAGIC, 8) != 0) return SL_EUNSUPPORTED;
-	if (memcmp(head.magic, SPILL_MAGIC, 8) != 0 || head.bytes < sizeof head || head.bytes % 8 != 0 ||
-	    head.bytes > SPILL_HEADER_MAX || head.zero != 0)
+	bool known = memcmp(head.magic, SPILL_MAGIC, 8) == 0 || memcmp(head.magic, SPILL_MAGIC_1, 8) == 0;
+	if (!known && memcmp(head.magic, SPILL_MAGIC, 5) == 0) return SL_EUNSUPPORTED;
+	if (!known || head.bytes < sizeof head || head.bytes % 8 != 0 || head.bytes > SPILL_HEADER_MAX ||
+	    head.zero != 0)
 		return SL_ECORRUPT;
 	p = spill_window_get(w, g->fd, limit, 0, head.bytes);
 	if (!p) return SL_ECORRUPT;

@@ -57,6 +57,8 @@ static struct sl_chunk *stage_open(struct sl_stage *st, bool qos) {
 		c->p = st->p;
 		c->qos = qos;
 		c->rows = c->undecided = 0;
+		c->origin = 0;
+		c->found = NULL;
 		c->buf.n = sizeof(struct spill_head);
 	} else
 		c = chunk_make(st->p, worker, qos);
@@ -110,12 +112,17 @@ void sl_stage_expect(const struct sl_stage *st, bool qos, bool very_soon) {
 		__builtin_prefetch(&c->buf, 1);
 }
 
-void sl_stage_row(struct sl_stage *st, const struct sql_value *values, uint16_t count, uint64_t order, bool qos,
-		  struct sl_ticket *ticket, int64_t at_ms) {
+void sl_stage_row(struct sl_stage *st, const struct sql_value *values, uint16_t count, uint64_t order,
+		  const struct sl_origin *from, struct sl_ticket *ticket) {
+	bool qos = from->qos > 0;
 	struct sl_chunk *c = st->open[qos];
 	if (!c) c = stage_open(st, qos);
-	if (c->rows == 0) c->at_ms = at_ms;
-	sql_row_write(&c->buf, values, count, qos ? SQL_ROW_QOS1 : 0, order, at_ms);
+	if (c->rows == 0) c->at_ms = from->at_ms;
+	if (c->origin != from->serial) {
+		sl_origin_write(&c->buf, from, st->payload_max);
+		c->origin = from->serial;
+	}
+	sql_row_write(&c->buf, values, count, qos ? SQL_ROW_QOS1 : 0, order, from->at_ms);
 	c->rows++;
 	st->received++;
 	if (ticket && ticket_wanted(st, qos)) chunk_ticket(st, c, ticket);

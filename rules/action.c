@@ -77,7 +77,7 @@ void rule_action_deliver(const struct action_row *row, const struct action_cause
 	case ACTION_CONNECTOR:
 		a->stats->cells[rw->index].taken++;
 		sl_stage_row(rw->stages[a->connector.slot], row->connector.values, a->connector.param_count,
-			     row->connector.order, cause->ev->qos > 0, cause->ticket, cause->ev->at_ms);
+			     row->connector.order, &cause->from, cause->ticket);
 		break;
 	case ACTION_REPUBLISH: action_republish_deliver(row, cause); break;
 	case ACTION_CONSOLE: action_console_deliver(row, cause); break;

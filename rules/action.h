@@ -80,6 +80,7 @@ struct action_cause {
 	const struct rule *rule;
 	const struct rules_event *ev;
 	struct sl_ticket *ticket; /* or NULL */
+	struct sl_origin from;    /* rules_origin(): what dead letters say of the event */
 };
 
 /* SL_OK, or a negative status with the reason in sql_vm_error(). */

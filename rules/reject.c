@@ -4,7 +4,7 @@
 #include "mem.h"
 #include "rules_int.h"
 
-enum { COLUMN_REASON, COLUMN_RULE, COLUMN_PARAMS };
+enum { COLUMN_REASON, COLUMN_RULE, COLUMN_MESSAGE, COLUMN_PARAMS };
 
 struct reject {
 	struct sql_source source;
@@ -14,9 +14,18 @@ struct reject {
 	struct action_republish republish;
 };
 
+static struct sql_value message_get(const struct sl_reject *row, struct sl_arena *arena) {
+	struct sl_buf json = SL_BUF_INIT;
+	if (!row->from) return sql_null();
+	sl_origin_json(row->from, &json);
+	struct sl_slice text = sl_arena_dup(arena, sl_buf_slice(&json));
+	sl_buf_fini(&json);
+	return (struct sql_value){.kind = SQL_JSON, .n = (uint32_t)text.n, .p = text.p};
+}
+
 static struct sql_value reject_get(const void *event, uint16_t id, struct sl_arena *arena) {
 	const struct sl_reject *row = event;
-	(void)arena;
+	if (id == COLUMN_MESSAGE) return message_get(row, arena);
 	if (id == COLUMN_REASON) return sql_string(slice_from_str(row->reason));
 	if (id == COLUMN_RULE) return sql_string(slice_from_str(row->rule));
 	return sql_row_get(row->row, (uint16_t)(id - COLUMN_PARAMS));
@@ -47,6 +56,7 @@ struct reject *reject_new(const struct sl_param *params, size_t count) {
 	column_add(r, SL_SLICE_LIT("reason"), COLUMN_REASON, SQL_STRING);
 	column_add(r, SL_SLICE_LIT("rule"), COLUMN_RULE, SQL_STRING);
 	for (size_t i = 0; i < count; i++) column_add(r, params[i].name, (uint16_t)(COLUMN_PARAMS + i), SQL_JSON_NULL);
+	column_add(r, SL_SLICE_LIT("message"), COLUMN_MESSAGE, SQL_JSON_NULL);
 	struct sql_compile_opts opts = {
 	    .dialect = SQL_STANDARD, .source = reject_source_find, .source_arg = &r->source};
 	int rc = sql_compile(SL_SLICE_LIT("SELECT * FROM \"rejected\""), &opts, &r->program, NULL);

@@ -1,9 +1,10 @@
 /* reject.h: `on_error` of a connector action: rows that the other side refused for good, published as messages.
  *
  * What is left of such a row are the values of the action's parameters. They are the columns that the templates of
- * `on_error` read, together with `reason` (why it was refused) and `rule` (whose row it was); `${.}` is all of them:
+ * `on_error` read, together with `reason` (why it was refused), `rule` (whose row it was) and `message` (where it came from, as in a
+ * dead letter: origin.h; a parameter of that name hides it); `${.}` is all of them:
  *
- *     {"reason": "...", "rule": "hot_rooms", "device": "d7", "t": 31.5}
+ *     {"reason": "...", "rule": "hot_rooms", "device": "d7", "t": 31.5, "message": {"topic": "rooms/d7", ...}}
  *
  * A row of which no message can be made (a '+' in a value for the topic) goes to the dead-letter file.
  *

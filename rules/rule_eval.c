@@ -257,6 +257,15 @@ static inline void look_ahead(const struct plan_walk *w, uint32_t i) {
 	if (a) sl_stage_expect(w->rw->stages[a->slot], qos, true);
 }
 
+struct sl_origin rules_origin(struct rules_worker *rw, const struct rules_event *ev) {
+	return (struct sl_origin){.serial = ++rw->serial,
+				  .topic = ev->topic,
+				  .clientid = rule_failure_client(ev),
+				  .payload = ev->payload,
+				  .at_ms = ev->at_ms,
+				  .qos = ev->qos};
+}
+
 void rules_plan_run(struct rules_worker *rw, struct rule_plan *plan, const struct rules_event *ev,
 		    struct sl_ticket *ticket) {
 	struct event_view view = {
@@ -264,7 +273,7 @@ void rules_plan_run(struct rules_worker *rw, struct rule_plan *plan, const struc
 	struct plan_walk w = {
 	    .rw = rw,
 	    .plan = plan,
-	    .cause = {.rw = rw, .ev = ev, .ticket = ticket},
+	    .cause = {.rw = rw, .ev = ev, .ticket = ticket, .from = rules_origin(rw, ev)},
 	    .in = {.event = &view, .payload = ev->payload, .extract = rule_pass_extract, .now_ms = ev->at_ms}};
 	w.state = rule_memory_state(&rw->rules->state, NULL, ev->clientid);
 	w.in.state = &w.state;

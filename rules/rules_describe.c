@@ -24,7 +24,8 @@ void rules_describe(struct sl_buf *out) {
 	schema_doc_markdown(rule_fields, out);
 	sl_buf_append_str(out,
 			  "\n## The action `republish`\n\nAlso below `on_error` of an action with a connector: there "
-			  "the templates read `reason`, `rule` and the\naction's parameters, and `qos` is 1 unless "
+			  "the templates read `reason`, `rule`, `message` (the original:\ntopic, clientid, qos, "
+			  "timestamp, payload) and the action's parameters, and `qos` is 1 unless "
 			  "said.\n\n");
 	schema_doc_markdown(republish_fields, out);
 	sl_buf_append_str(

@@ -57,6 +57,7 @@ struct rules_worker {
 	struct sql_out row; /* and the last of them */
 	uint64_t any_order; /* spreads the rows of actions without order over the lanes */
 	struct republish_queue queue;
+	uint64_t serial;          /* of the event at hand, or the window's row */
 	struct sl_ticket *ticket; /* of the publish that the messages in `queue` come from */
 	struct sl_metrics *metrics;
 	struct sl_metrics *own_metrics; /* when the caller gave none */
@@ -89,6 +90,8 @@ struct rule_plan *rules_plan_find(struct rules_worker *rw, struct sl_slice topic
 void rules_plan_keep(struct rules_worker *rw, struct sl_slice topic, uint64_t topic_hash, struct rule_plan *plan);
 /* A sql_row_fn: evaluates the rule's actions of the row into rw->rows. arg: struct action_cause. */
 int rules_row_add(void *arg, struct sql_vm *vm, const struct sql_out *row);
+/* What is kept of the event for dead letters. */
+struct sl_origin rules_origin(struct rules_worker *rw, const struct rules_event *ev);
 /* Runs the rules of the plan. rules_plan_publish() then lets out what they republish. */
 void rules_plan_run(struct rules_worker *rw, struct rule_plan *plan, const struct rules_event *ev,
 		    struct sl_ticket *ticket);

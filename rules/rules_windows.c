@@ -34,7 +34,9 @@ static void row_failed(struct rules_worker *rw, const struct rule *r, const stru
 static void row_out(struct rules_worker *rw, const struct rule *r, const struct sql_window_row *row, int64_t now_ms) {
 	struct rules_event ev = rules_window_event(r, row);
 	struct sql_state state = rule_memory_state(&rw->rules->state, r->memory, ev.clientid);
-	struct action_cause cause = {.rw = rw, .rule = r, .ev = &ev};
+	/* Of many messages: a dead letter names none. */
+	struct sl_origin from = {.serial = ++rw->serial, .at_ms = ev.at_ms, .qos = ev.qos};
+	struct action_cause cause = {.rw = rw, .rule = r, .ev = &ev, .from = from};
 	struct sql_input in = {.event = row, .now_ms = now_ms, .rule_id = slice_from_str(r->id), .state = &state};
 	rw->rows_len = rw->rows_made = 0;
 	switch (sql_run(rw->vm, sql_program_window(r->program)->out, &in, rules_row_add, &cause)) {

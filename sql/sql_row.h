@@ -17,7 +17,8 @@
 #include "sql_value.h"
 
 enum {
-	SQL_ROW_QOS1 = 1, /* flags: came from a QoS 1 or 2 message, so it must not be lost */
+	SQL_ROW_QOS1 = 1,  /* flags: came from a QoS 1 or 2 message, so it must not be lost */
+	SQL_ROW_FRAME = 2, /* no row: something else in a row's frame, without values, that stands between rows */
 	/* How often it was tried in vain before it was given back from the dead letters; at the most that is remembered. */
 	SQL_ROW_TRIED_SHIFT = 4,
 	SQL_ROW_TRIED_MAX = 0x3ff,

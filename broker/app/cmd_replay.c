@@ -12,11 +12,12 @@
 #include "connectors_replay.h"
 #include "load.h"
 #include "mem.h"
+#include "topic.h"
 
 enum { WAIT_STEP_MS = 50 };
 
 struct replay_options {
-	const char *file, *only;
+	const char *file, *only, *topic, *clientid;
 	bool list, dry_run;
 	int64_t wait_s;
 };
@@ -34,6 +35,17 @@ static const struct cli_option options[] = {
      .at = offsetof(struct replay_options, only),
      .value = "RULE[.ACTION]",
      .doc = "only rows of this rule, or of one action of it, counted from 0"},
+    {.letter = 't',
+     .name = "topic",
+     .type = CLI_TEXT,
+     .at = offsetof(struct replay_options, topic),
+     .value = "FILTER",
+     .doc = "only rows of messages whose topic matches, as a subscription would"},
+    {.name = "client",
+     .type = CLI_TEXT,
+     .at = offsetof(struct replay_options, clientid),
+     .value = "ID",
+     .doc = "only rows of messages of this client"},
     {.name = "list",
      .type = CLI_FLAG,
      .at = offsetof(struct replay_options, list),
@@ -71,6 +83,12 @@ static void row_show(void *arg, const struct replay_row *row) {
 	printf("%s  %.*s", row->action, SL_SLICE_ARG(row->at));
 	if (row->attempts) printf("  %u attempt%s", row->attempts, row->attempts == 1 ? "" : "s");
 	printf("  %.*s\n  %.*s\n", SL_SLICE_ARG(row->reason), SL_SLICE_ARG(row->row));
+	if (!sl_origin_empty(&row->from)) {
+		struct sl_buf from = SL_BUF_INIT;
+		sl_origin_json(&row->from, &from);
+		printf("  of %.*s\n", SL_SLICE_ARG(sl_buf_slice(&from)));
+		sl_buf_fini(&from);
+	}
 	if (row->stays) printf("  stays: %s\n", row->stays);
 }
 
@@ -84,6 +102,7 @@ static bool file_say(void *arg, const struct replay_file *f) {
 	}
 	printf("%s: %zu row%s %s", f->action, fits, fits == 1 ? "" : "s", moves ? "given back" : "can be given back");
 	if (f->stay) printf(", %zu stay%s: %s", f->stay, f->stay == 1 ? "s" : "", f->why);
+	if (f->others) printf(", %zu of other messages stay%s", f->others, f->others == 1 ? "s" : "");
 	printf(" (%s)\n", f->path);
 	if (moves) run->moved += fits;
 	run->stay += f->stay;
@@ -119,6 +138,8 @@ static int replay(const struct replay_options *o, const struct loaded *loaded) {
 	struct replay_run run = {.o = o};
 	struct replay_wants wants = {.data_dir = loaded->conf->node.data_dir,
 				     .only = o->only,
+				     .topic = o->topic,
+				     .clientid = o->clientid,
 				     .row = o->list ? row_show : NULL,
 				     .file = file_say,
 				     .arg = &run};
@@ -141,6 +162,11 @@ int cmd_replay(int argc, char **argv) {
 	if (!cli_parse(&command, argc, argv, &o, &code)) return code;
 	if (!o.file) {
 		fprintf(stderr, "sluice replay: which configuration? usage: %s\n", command.usage);
+		return EXIT_USAGE;
+	}
+	if (o.topic && !topic_filter_valid(slice_from_str(o.topic))) {
+		fprintf(stderr, "sluice replay: '%s' is not a topic filter; '+' and '#' stand alone in their level\n",
+			o.topic);
 		return EXIT_USAGE;
 	}
 	struct conf_report report = CONF_REPORT_INIT;

@@ -57,9 +57,65 @@ class Replay(unittest.TestCase):
         self.assertEqual({k: letter[k] for k in ("rule", "action", "connector", "type", "attempts", "row")},
                          {"rule": "store", "action": 0, "connector": "archive", "type": "sqlite", "attempts": 1,
                           "row": {"id": 3, "v": 3}})
+        message = letter["message"]
+        self.assertLessEqual(abs(message.pop("timestamp") / 1000 - time.time()), 60)
+        self.assertEqual(message, {"topic": "load/x", "clientid": "publisher0", "qos": 1, "payload": '{"id": 3, "v": 3}'})
         self.assertLessEqual(letter["at"], letter["given_up"])
         self.assertIn("CHECK", letter["reason"])
         self.assertEqual(len(letter["order"]), 16)
+
+    def test_replay__the_original_is_there_after_a_crash_and_comes_back_with_its_row(self):
+        config = load.into_table(self.folder)
+        with Broker(config, folder=self.folder) as broker:
+            self.publish(broker, 100)  # no table: all rows wait
+            broker.kill()
+            load.make_table(self.db, POISON)
+            broker.start()
+            broker.wait_settled("store")
+            before = [letter["message"] for letter in self.letters()]
+            self.assertEqual([json.loads(m["payload"])["id"] for m in before], list(range(3, 100, 10)))
+            self.replay(broker)
+            wait_until(lambda: self.dead.exists() and len(self.letters()) == 10 and self.letters()[9]["attempts"] == 2)
+            self.assertEqual([letter["message"] for letter in self.letters()], before)
+            listed = self.replay(broker, "--list").stdout
+            self.assertIn('of {"topic":"load/x","clientid":"publisher0"', listed)
+
+    def test_replay__a_payload_is_kept_as_far_as_the_action_says(self):
+        load.make_table(self.db, POISON)
+        config = load.into_table(self.folder)
+        config["rules"]["store"]["actions"][0]["dead_letter"] = {"payload": 20}
+        with Broker(config, folder=self.folder) as broker:
+            with Client(broker.port) as c:
+                c.connect("bin\u00e4r")
+                c.publish("load/x", b'{"id":1,"v":3}', qos=1)
+                c.publish("load/x", b'{"id":2,"v":3,"pad":"\xc3\xbc\xc3\xbc"}', qos=1)
+                c.publish("load/x", b'{"id":3,"v":3,"p":"\xff"}', qos=1)
+            broker.wait_settled("store")
+            messages = [letter["message"] for letter in self.letters()]
+        self.assertEqual({m["clientid"] for m in messages}, {"bin\u00e4r"})
+        self.assertEqual(messages[0]["payload"], '{"id":1,"v":3}')
+        self.assertEqual((messages[1]["payload"], messages[1]["payload_bytes"]), ('{"id":2,"v":3,"pad":', 27))
+
+    def test_replay__only_rows_of_a_topic_or_a_client(self):
+        load.make_table(self.db, POISON)
+        with Broker(load.into_table(self.folder), folder=self.folder) as broker:
+            for n, (client, topic) in enumerate((("a", "load/x"), ("a", "load/y"), ("b", "load/x"), ("b", "load/y/z"))):
+                with Client(broker.port) as c:
+                    c.connect(client)
+                    c.publish(topic, b'{"id":%d,"v":3}' % n, qos=1)
+                broker.wait_settled("store")
+            load.make_table(self.db, *MENDED)
+            self.assertEqual(self.replay(broker, "--topic", "load/#/x").returncode, 2)
+            self.assertIn("store.0: 0 rows can be given back, 4 of other messages stay", self.replay(broker, "--client", "c").stdout)
+            self.assertIn("2 rows can be given back, 2 of other messages stay", self.replay(broker, "-t", "load/x", "--list").stdout)
+            said = self.replay(broker, "--topic", "load/y/#", "--client", "b").stdout
+            self.assertIn("1 row given back, 3 of other messages stay", said)
+            self.assertIn("the running broker has taken them", said)
+            wait_until(lambda: load.ids(self.db) == {3})
+            self.assertEqual([letter["row"]["id"] for letter in self.letters()], [0, 1, 2])
+            self.assertEqual([f.name for f in self.dead.parent.iterdir()], ["store.0.jsonl"])
+            self.replay(broker)
+            wait_until(lambda: load.ids(self.db) == {0, 1, 2, 3})
 
     def test_replay__rejected_again_adds_to_the_attempts(self):
         load.make_table(self.db, POISON)

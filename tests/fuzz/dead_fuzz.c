@@ -26,19 +26,26 @@ static bool params_of(const struct dead_line *l, struct sl_arena *arena, struct 
 	return true;
 }
 
-static void write_again(const struct dead_line *l, const struct sl_param *params, size_t count,
+static void write_again(const struct dead_line *l, const struct sl_param *params, size_t count, struct sl_arena *arena,
 			const struct sl_buf *row, struct sl_buf *line) {
+	struct sl_origin from, read;
+	struct sl_buf record = SL_BUF_INIT;
+	dead_line_origin(l, arena, &from);
+	sl_origin_write(&record, &from, UINT32_MAX);
+	sl_assert(sl_origin_read(record.p, &read) == SL_OK);
 	struct sl_reject r = {.rule = "r",
 			      .action = l->action,
 			      .params = params,
 			      .param_count = count,
 			      .row = row->p,
+			      .from = sl_origin_empty(&read) ? NULL : &read,
 			      .reason = "again",
 			      .connector = "c",
 			      .type = "null",
 			      .attempts = sql_row_tried(sql_row_head(row->p)->flags)};
 	dead_line_write(&r, true, line);
 	line->n--; /* its newline */
+	sl_buf_fini(&record);
 }
 
 /* From the second time on nothing changes: white space of JSON goes with the first. */
@@ -47,7 +54,7 @@ static void round_trip(struct dead_line *l, const struct sl_param *params, size_
 	struct sl_buf lines[2] = {SL_BUF_INIT, SL_BUF_INIT}, again[2] = {SL_BUF_INIT, SL_BUF_INIT};
 	for (size_t i = 0; i < 2; i++) {
 		uint32_t bytes;
-		write_again(l, params, count, i ? &again[0] : row, &lines[i]);
+		write_again(l, params, count, arena, i ? &again[0] : row, &lines[i]);
 		sl_assert(dead_line_read(sl_buf_slice(&lines[i]), arena, l, NULL) == SL_OK);
 		sl_assert(dead_line_row(l, params, count, arena, &again[i], NULL) == SL_OK);
 		sl_assert(sql_row_check(sl_buf_slice(&again[i]), &bytes) == SL_OK && bytes == again[i].n);

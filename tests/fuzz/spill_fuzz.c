@@ -10,6 +10,7 @@
 #include "crc32c.h"
 #include "log.h"
 #include "mem.h"
+#include "origin.h"
 #include "spill.h"
 #include "sql_row.h"
 
@@ -33,9 +34,20 @@ static void scratch_dir(void) {
 	log_set_level(LOG_OFF);
 }
 
+static void origin_walk(const char *record) {
+	struct sl_origin o;
+	struct sl_buf json = SL_BUF_INIT;
+	if (sl_origin_read(record, &o) != SL_OK) abort();
+	sl_origin_json(&o, &json);
+	sl_buf_fini(&json);
+}
+
 static void rows_walk(const char *row, uint32_t rows) {
-	for (; rows > 0; rows--) {
+	while (rows > 0) {
 		uint32_t size;
+		bool frame = sql_row_head(row)->flags & SQL_ROW_FRAME;
+		rows -= !frame;
+		if (frame) origin_walk(row);
 		if (sql_row_check(slice_make(row, sql_row_head(row)->size), &size) != SL_OK) abort();
 		for (uint16_t i = 0; i < sql_row_head(row)->count; i++) {
 			struct sql_value v = sql_row_get(row, i);

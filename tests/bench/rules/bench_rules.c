@@ -25,6 +25,10 @@ struct scenario {
 };
 
 #define NULL_CONNECTOR "connectors:\n  nowhere: {type: \"null\"}\n"
+#define INTO_NULL(options)                                                                                             \
+	NULL_CONNECTOR "rules:\n  r:\n    sql: SELECT payload.asset AS asset, payload.measurements.temperature AS t, " \
+		       "payload.measurements.rpm AS rpm FROM \"factory/#\"\n"                                          \
+		       "    actions: [{connector: nowhere, value: \"${asset} ${t} ${rpm}\"" options "}]\n"
 static const struct scenario scenarios[] = {
     {.name = "no rule", .yaml = "rules: {}\n"},
     {.name = "10,000 rules on other topics", .yaml = "rules:\n", .other_rules = true},
@@ -37,17 +41,9 @@ static const struct scenario scenarios[] = {
 	 "rules:\n  r:\n    sql: SELECT payload.site AS s FROM \"factory/#\" WHERE payload.measurements.temperature "
 	 "> 90\n    actions: [{console: {}}]\n",
      .other_rules = true},
-    {.name = "three fields into null, QoS 0",
-     .yaml =
-	 NULL_CONNECTOR "rules:\n  r:\n    sql: SELECT payload.asset AS asset, payload.measurements.temperature AS t, "
-			"payload.measurements.rpm AS rpm FROM \"factory/#\"\n"
-			"    actions: [{connector: nowhere, value: \"${asset} ${t} ${rpm}\"}]\n"},
-    {.name = "three fields into null, QoS 1",
-     .qos = 1,
-     .yaml =
-	 NULL_CONNECTOR "rules:\n  r:\n    sql: SELECT payload.asset AS asset, payload.measurements.temperature AS t, "
-			"payload.measurements.rpm AS rpm FROM \"factory/#\"\n"
-			"    actions: [{connector: nowhere, value: \"${asset} ${t} ${rpm}\"}]\n"},
+    {.name = "three fields into null, QoS 0", .yaml = INTO_NULL("")},
+    {.name = "three fields into null, QoS 1", .qos = 1, .yaml = INTO_NULL("")},
+    {.name = "the same, no payload in dead letters", .qos = 1, .yaml = INTO_NULL(", dead_letter: {payload: 0}")},
 };
 
 static double run_scenario(const struct scenario *s, uint64_t messages, const char *dir) {

@@ -93,7 +93,17 @@ static void stage_run(struct sl_post *post, struct sl_loop *l) {
 			sl_list_push_back(&c->r->tickets, &t->link);
 			t->ticket.done = ticket_done;
 		}
-		sl_stage_row(st, values, 3, order, c->qos, t ? &t->ticket : NULL, sl_loop_wall_ms(l));
+		/* Three rows a message. */
+		uint64_t message = (c->r->serial - 1) / 3;
+		char client[24];
+		(void)snprintf(client, sizeof client, "d%u", (unsigned)(message * 3 % 10));
+		struct sl_origin from = {.serial = message + 1,
+					 .topic = SL_SLICE_LIT("rig/topic"),
+					 .clientid = slice_from_str(client),
+					 .payload = c->r->payload,
+					 .at_ms = sl_loop_wall_ms(l),
+					 .qos = c->qos};
+		sl_stage_row(st, values, 3, order, &from, t ? &t->ticket : NULL);
 		if (t && t->ticket.pending == 0) {
 			ticket_done(&t->ticket);
 		}

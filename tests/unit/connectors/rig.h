@@ -33,10 +33,11 @@ struct rig {
 	struct connectors_set *set;
 	struct sl_pipeline *p[RIG_ACTIONS_MAX];
 	size_t action_count;
-	uint64_t confirmed;     /* tickets done; read after rig_worker_sync() */
-	struct sl_list tickets; /* not confirmed yet */
-	uint64_t serial;        /* rows staged so far */
-	void *on_error;         /* given to every action with `on_error` */
+	uint64_t confirmed;      /* tickets done; read after rig_worker_sync() */
+	struct sl_list tickets;  /* not confirmed yet */
+	uint64_t serial;         /* rows staged so far */
+	struct sl_slice payload; /* of the messages they come from */
+	void *on_error;          /* given to every action with `on_error` */
 	void (*on_error_release)(void *on_error);
 };
 

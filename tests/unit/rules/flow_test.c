@@ -279,6 +279,7 @@ static void test_flow__a_rejected_row_comes_back_as_a_message_that_no_rule_sees(
 	assert_string_equal(f.first_topic, "t/r");
 	assert_non_null(strstr(f.first_payload, "\"s\":\"bad\""));
 	assert_non_null(strstr(f.first_payload, "\"reason\":"));
+	assert_non_null(strstr(f.first_payload, "\"message\":{\"topic\":\"t/"));
 	int64_t taken, delivered;
 	check_sums(&f, &taken, &delivered);
 	assert_int_equal(taken, 200);
