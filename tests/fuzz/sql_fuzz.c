@@ -97,7 +97,9 @@ static void run(struct sql_vm *vm, const struct sql_program *p, const struct jpa
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
+	static const enum sql_target targets[] = {SQL_TO_JSON, SQL_TO_TOPIC, SQL_TO_BYTES};
 	struct sql_compile_opts opts = {.dialect = SQL_FUZZ_DIALECT, .source = find};
+	if (SQL_FUZZ_DIALECT == SQL_AWS && size % 2) opts.sql_version = "2015-10-08";
 	struct sl_err err = SL_ERR_INIT;
 	struct sql_program *p = NULL;
 	struct sink sink = {.template = NULL};
@@ -107,7 +109,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
 	sl_err_fini(&err);
 	if (!p && sql_compile(SL_SLICE_LIT("SELECT payload.a AS a, topic FROM 't'"), &opts, &p, NULL) != SL_OK)
 		return 0;
-	(void)sql_template_compile(text, p, size % 2 ? SQL_TO_TOPIC : SQL_TO_JSON, &sink.template, NULL);
+	(void)sql_template_compile(text, p, targets[size % 3], &sink.template, NULL);
 	sql_explain(p, &sink.out);
 	size_t n;
 	struct jpath_set *set = NULL;
