@@ -59,10 +59,23 @@ struct sl_slice slice_next_part(struct sl_slice *rest, char sep) {
 	return part;
 }
 
+/* Takes the digits from p on into *v, modulo 2^64: it is the caller's to count them. Returns where they end. */
+static inline const char *take_digits(const char *p, const char *end, uint64_t *v) {
+	for (unsigned digit; p < end && (digit = (unsigned)(uint8_t)*p - '0') <= 9; p++) *v = *v * 10 + digit;
+	return p;
+}
+
 int slice_to_i64(struct sl_slice s, int64_t *out) {
+	enum { ALWAYS_FIT = 18 };
 	bool negative = s.n && s.p[0] == '-';
 	size_t i = s.n && (s.p[0] == '-' || s.p[0] == '+') ? 1 : 0;
 	if (i == s.n) return SL_EINVAL;
+	if (sl_likely(s.n - i <= ALWAYS_FIT)) {
+		uint64_t value = 0;
+		if (take_digits(s.p + i, s.p + s.n, &value) != s.p + s.n) return SL_EINVAL;
+		*out = negative ? -(int64_t)value : (int64_t)value;
+		return SL_OK;
+	}
 	int64_t v = 0;
 	for (; i < s.n; i++) {
 		if (s.p[i] < '0' || s.p[i] > '9') return SL_EINVAL;
@@ -79,23 +92,20 @@ static const double exact_pow10[] = {1e0,  1e1,  1e2,  1e3,  1e4,  1e5,  1e6,  1
 				     1e12, 1e13, 1e14, 1e15, 1e16, 1e17, 1e18, 1e19, 1e20, 1e21, 1e22};
 
 static bool double_fast(struct sl_slice s, double *out) {
-	size_t i = s.p[0] == '-' ? 1 : 0;
+	enum { ALWAYS_EXACT = 15 };
+	const char *whole = s.p + (s.p[0] == '-'), *end = s.p + s.n;
 	uint64_t mantissa = 0;
-	size_t digits = 0, frac = 0;
-	bool dot = false;
-	for (; i < s.n; i++) {
-		char c = s.p[i];
-		if (c == '.' && !dot) {
-			dot = true;
-			continue;
-		}
-		if (c < '0' || c > '9' || digits == 15) return false;
-		mantissa = mantissa * 10 + (uint64_t)(c - '0');
-		digits++;
-		frac += dot;
+	const char *p = take_digits(whole, end, &mantissa);
+	size_t digits = (size_t)(p - whole), frac = 0;
+	if (p < end && *p == '.') {
+		const char *point = p++;
+		p = take_digits(p, end, &mantissa);
+		frac = (size_t)(p - point - 1);
+		if (frac == 0) return false;
 	}
-	if (digits == 0 || (dot && frac == 0)) return false;
-	double v = (double)mantissa / exact_pow10[frac];
+	digits += frac;
+	if (p != end || digits == 0 || digits > ALWAYS_EXACT) return false;
+	double v = (double)(int64_t)mantissa / exact_pow10[frac];
 	*out = s.p[0] == '-' ? -v : v;
 	return true;
 }

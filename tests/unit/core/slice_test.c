@@ -3,9 +3,12 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <cmocka.h>
+#include <errno.h>
+#include <stdlib.h>
 
 #include "err.h"
 #include "mem.h"
+#include "rng.h"
 #include "slice.h"
 
 static void test_slice__null_and_empty_are_the_same(void **state) {
@@ -92,6 +95,29 @@ static void test_slice__reads_doubles_exactly(void **state) {
 	assert_true(v == 0.30000000000000004);
 }
 
+/* The short ways for few digits say what the C library says of any number of them. */
+static void test_slice__reads_decimals_of_every_length(void **state) {
+	(void)state;
+	for (int round = 0; round < 20000; round++) {
+		char text[64];
+		int n = 0, whole = 1 + (int)sl_rng_below(20), frac = (int)sl_rng_below(20);
+		if (sl_rng_below(2)) text[n++] = '-';
+		for (int i = 0; i < whole; i++) text[n++] = (char)('0' + sl_rng_below(10));
+		text[n] = '\0';
+		int64_t v = 0;
+		errno = 0;
+		long long want = strtoll(text, NULL, 10);
+		assert_int_equal(to_i64(text, &v), errno ? SL_ELIMIT : SL_OK);
+		if (errno == 0) assert_true(v == want);
+		if (frac) text[n++] = '.';
+		for (int i = 0; i < frac; i++) text[n++] = (char)('0' + sl_rng_below(10));
+		text[n] = '\0';
+		double d = 0, expected = strtod(text, NULL);
+		assert_int_equal(to_double(text, &d), SL_OK);
+		assert_memory_equal(&d, &expected, sizeof d);
+	}
+}
+
 static void test_slice__refuses_what_is_no_double(void **state) {
 	(void)state;
 	double v;
@@ -130,6 +156,7 @@ int main(void) {
 	    cmocka_unit_test(test_slice__reads_integers_at_the_limits),
 	    cmocka_unit_test(test_slice__refuses_what_is_no_integer),
 	    cmocka_unit_test(test_slice__reads_doubles_exactly),
+	    cmocka_unit_test(test_slice__reads_decimals_of_every_length),
 	    cmocka_unit_test(test_slice__refuses_what_is_no_double),
 	    cmocka_unit_test(test_slice__duplicates_with_a_nul),
 	    cmocka_unit_test(test_slice__finds_the_nearest_name),
