@@ -42,7 +42,7 @@ static const struct cli_option options[] = {
     NUMBER("pubs", pubs, "N", 0, 100000, "publishers (0: the scenario's)"),
     NUMBER("subs", subs, "N", 0, 100000, "subscribers (0: the scenario's)"),
     NUMBER("filters", filters, "N", 0, 1000000, "filters of each subscriber in wild and idle (0: the scenario's)"),
-    {.letter = 'q', .name = "qos", .type = CLI_NUMBER, .at = AT(qos), .value = "N", .max = 2, .doc = "0, 1 or 2"},
+    CMD_QOS_OPTION(AT(qos), "0, 1 or 2"),
     {.letter = 'n',
      .name = "messages",
      .type = CLI_NUMBER,

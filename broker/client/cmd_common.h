@@ -1,11 +1,15 @@
-/* cmd_common.h: the options that every client command has: where the broker is and who we are.
+/* cmd_common.h: what client commands have in common: where the broker is and who we are, the rows of options that several of
+ * them have, the way to stop early.
  * Same folder only. */
 #ifndef SL_CMD_COMMON_H
 #define SL_CMD_COMMON_H
 
+#include <signal.h>
+
 #include "cli.h"
 #include "err.h"
 #include "mqtt.h"
+#include "mqtt_client.h"
 
 struct cmd_common {
 	const char *host;
@@ -21,6 +25,13 @@ extern const char *const cmd_versions[];
 enum mqtt_version cmd_version(const struct cmd_common *c);
 /* The password given, or that of the environment's SLUICE_PASSWORD, or NULL. */
 const char *cmd_password(const struct cmd_common *c);
+/* Where to connect and as whom, with a clean start; the rest is the caller's. Borrows from c. */
+struct mqtt_client_conf cmd_client_conf(const struct cmd_common *c);
+
+/* From the call on, SIGINT and SIGTERM only set cmd_stopped, and SIGPIPE does nothing. */
+extern volatile sig_atomic_t cmd_stopped;
+void cmd_stop_on_signals(void);
+
 /* Prints the sentence on stderr; returns the exit code for the status. */
 int cmd_fail(const char *command, struct sl_err *err);
 
@@ -61,6 +72,35 @@ int cmd_fail(const char *command, struct sl_err *err);
 	{                                                                                                              \
 		.letter = 'V', .name = "mqtt-version", .type = CLI_CHOICE, .at = offsetof(holder, common.version),     \
 		.value = "VERSION", .choices = cmd_versions, .doc = "3.1.1 or 5"                                       \
+	}
+
+/* Rows that some commands have; at_: the offset in their own struct. */
+#define CMD_FILTERS_OPTION(at_, doc_)                                                                                  \
+	{                                                                                                              \
+		.letter = 't', .name = "topic", .type = CLI_LIST, .at = (at_), .value = "FILTER",                      \
+		.doc = "topic filter; may be given again" doc_                                                         \
+	}
+#define CMD_QOS_OPTION(at_, doc_)                                                                                      \
+	{ .letter = 'q', .name = "qos", .type = CLI_NUMBER, .at = (at_), .value = "N", .max = 2, .doc = (doc_) }
+#define CMD_COUNT_OPTION(letter_, at_, min_, max_)                                                                     \
+	{                                                                                                              \
+		.letter = (letter_), .name = "count", .type = CLI_NUMBER, .at = (at_), .value = "N", .min = (min_),    \
+		.max = (max_), .doc = "leave after N messages"                                                         \
+	}
+#define CMD_WAIT_OPTION(at_, min_, max_, doc_)                                                                         \
+	{                                                                                                              \
+		.letter = 'W', .name = "wait", .type = CLI_NUMBER, .at = (at_), .value = "SECONDS", .min = (min_),     \
+		.max = (max_), .doc = "leave after that time" doc_                                                     \
+	}
+#define CMD_TIMEOUT_OPTION(at_)                                                                                        \
+	{                                                                                                              \
+		.name = "timeout", .type = CLI_NUMBER, .at = (at_), .value = "SECONDS", .min = 1, .max = 3600,         \
+		.doc = "how long to wait for the broker's answers"                                                     \
+	}
+#define CMD_KEEP_ALIVE_OPTION(at_)                                                                                     \
+	{                                                                                                              \
+		.letter = 'k', .name = "keep-alive", .type = CLI_NUMBER, .at = (at_), .value = "SECONDS",              \
+		.max = 65535, .doc = "keep alive"                                                                      \
 	}
 
 #endif

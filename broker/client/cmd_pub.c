@@ -44,7 +44,7 @@ static const struct cli_option options[] = {
      .type = CLI_FLAG,
      .at = AT(topic_lines),
      .doc = "each line of standard input is a topic, a space and a payload"},
-    {.letter = 'q', .name = "qos", .type = CLI_NUMBER, .at = AT(qos), .value = "N", .max = 2, .doc = "0, 1 or 2"},
+    CMD_QOS_OPTION(AT(qos), "0, 1 or 2"),
     {.letter = 'r', .name = "retain", .type = CLI_FLAG, .at = AT(retain), .doc = "ask the broker to retain it"},
     {.name = "user-property",
      .type = CLI_LIST,
@@ -64,20 +64,8 @@ static const struct cli_option options[] = {
      .min = 1,
      .max = 65535,
      .doc = "QoS 1 and 2: messages that may wait for their acknowledgement"},
-    {.name = "timeout",
-     .type = CLI_NUMBER,
-     .at = AT(timeout_s),
-     .value = "SECONDS",
-     .min = 1,
-     .max = 3600,
-     .doc = "how long to wait for the broker's answers"},
-    {.letter = 'k',
-     .name = "keep-alive",
-     .type = CLI_NUMBER,
-     .at = AT(keep_alive_s),
-     .value = "SECONDS",
-     .max = 65535,
-     .doc = "keep alive"},
+    CMD_TIMEOUT_OPTION(AT(timeout_s)),
+    CMD_KEEP_ALIVE_OPTION(AT(keep_alive_s)),
     {.name = "disable-clean",
      .type = CLI_FLAG,
      .at = AT(disable_clean),
@@ -287,17 +275,12 @@ static int summary(struct pub *p, int rc) {
 static int run(struct pub *p) {
 	struct sl_err err = SL_ERR_INIT;
 	const struct pub_options *o = &p->o;
-	struct mqtt_client_conf conf = {.host = o->common.host,
-					.port = (uint16_t)o->common.port,
-					.version = cmd_version(&o->common),
-					.client_id = o->common.client_id,
-					.username = o->common.username,
-					.password = cmd_password(&o->common),
-					.keep_alive_s = (uint16_t)o->keep_alive_s,
-					.clean_start = !o->disable_clean,
-					.session_expiry_s = o->disable_clean ? 3600 : 0,
-					.timeout_ms = (int)o->timeout_s * 1000,
-					.window = (size_t)o->window};
+	struct mqtt_client_conf conf = cmd_client_conf(&o->common);
+	conf.keep_alive_s = (uint16_t)o->keep_alive_s;
+	conf.clean_start = !o->disable_clean;
+	conf.session_expiry_s = o->disable_clean ? 3600 : 0;
+	conf.timeout_ms = (int)o->timeout_s * 1000;
+	conf.window = (size_t)o->window;
 	p->client = mqtt_client_new(&conf);
 	int rc = mqtt_client_connect(p->client, &err);
 	if (rc) rc = recover(p, rc, &err);

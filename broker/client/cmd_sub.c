@@ -1,5 +1,4 @@
 /* cmd_sub.c: `sluice sub`: prints what arrives, one line a message. */
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -26,27 +25,10 @@ struct sub_options {
 #define AT(member) offsetof(struct sub_options, member)
 static const struct cli_option options[] = {
     CMD_COMMON_OPTIONS(struct sub_options),
-    {.letter = 't',
-     .name = "topic",
-     .type = CLI_LIST,
-     .at = AT(topics),
-     .value = "FILTER",
-     .doc = "topic filter; may be given again"},
-    {.letter = 'q', .name = "qos", .type = CLI_NUMBER, .at = AT(qos), .value = "N", .max = 2, .doc = "0, 1 or 2"},
-    {.letter = 'c',
-     .name = "count",
-     .type = CLI_NUMBER,
-     .at = AT(count),
-     .value = "N",
-     .max = INT64_MAX,
-     .doc = "leave after N messages"},
-    {.letter = 'W',
-     .name = "wait",
-     .type = CLI_NUMBER,
-     .at = AT(wait_s),
-     .value = "SECONDS",
-     .max = 86400 * 365,
-     .doc = "leave after that time; with -c and too few messages the exit code is 1"},
+    CMD_FILTERS_OPTION(AT(topics), ""),
+    CMD_QOS_OPTION(AT(qos), "0, 1 or 2"),
+    CMD_COUNT_OPTION('c', AT(count), 0, INT64_MAX),
+    CMD_WAIT_OPTION(AT(wait_s), 0, 86400 * 365, "; with -c and too few messages the exit code is 1"),
     {.letter = 'v', .name = "verbose", .type = CLI_FLAG, .at = AT(verbose), .doc = "the topic before the payload"},
     {.letter = 'R',
      .name = "no-retained",
@@ -67,20 +49,8 @@ static const struct cli_option options[] = {
      .type = CLI_FLAG,
      .at = AT(ready),
      .doc = "say \"subscribed\" on standard error when the broker has taken all subscriptions"},
-    {.name = "timeout",
-     .type = CLI_NUMBER,
-     .at = AT(timeout_s),
-     .value = "SECONDS",
-     .min = 1,
-     .max = 3600,
-     .doc = "how long to wait for the broker's answers"},
-    {.letter = 'k',
-     .name = "keep-alive",
-     .type = CLI_NUMBER,
-     .at = AT(keep_alive_s),
-     .value = "SECONDS",
-     .max = 65535,
-     .doc = "keep alive"},
+    CMD_TIMEOUT_OPTION(AT(timeout_s)),
+    CMD_KEEP_ALIVE_OPTION(AT(keep_alive_s)),
 };
 static const struct cli_command command = {
     .usage = "sluice sub -t FILTER [-t FILTER ...] [options]",
@@ -98,12 +68,6 @@ struct sub {
 	struct sl_buf line;
 	int64_t printed;
 };
-
-static volatile sig_atomic_t stop;
-static void on_signal(int number) {
-	(void)number;
-	stop = 1;
-}
 
 static void put_text(struct jwrite *w, const char *key, struct sl_slice text) {
 	jwrite_key(w, slice_from_str(key));
@@ -185,7 +149,7 @@ static void on_message(void *arg, const struct mqtt_publish *p) {
 
 static int receive(struct sub *s, struct sl_err *err) {
 	uint64_t start_ms = sl_clock_mono_ms();
-	while (!stop && !(s->o.count && s->printed >= s->o.count)) {
+	while (!cmd_stopped && !(s->o.count && s->printed >= s->o.count)) {
 		uint64_t spent_ms = sl_clock_mono_ms() - start_ms;
 		if (s->o.wait_s && spent_ms >= (uint64_t)s->o.wait_s * 1000) break;
 		int rc = mqtt_client_poll(s->client, 100, err);
@@ -209,19 +173,13 @@ static bool options_fit(const struct sub_options *o) {
 static int run(struct sub *s) {
 	struct sl_err err = SL_ERR_INIT;
 	const struct sub_options *o = &s->o;
-	struct mqtt_client_conf conf = {.host = o->common.host,
-					.port = (uint16_t)o->common.port,
-					.version = cmd_version(&o->common),
-					.client_id = o->common.client_id,
-					.username = o->common.username,
-					.password = cmd_password(&o->common),
-					.keep_alive_s = (uint16_t)o->keep_alive_s,
-					.clean_start = !o->disable_clean,
-					.session_expiry_s = o->disable_clean ? UINT32_MAX : 0,
-					.timeout_ms = (int)o->timeout_s * 1000,
-					.window = 1,
-					.on_message = on_message,
-					.arg = s};
+	struct mqtt_client_conf conf = cmd_client_conf(&o->common);
+	conf.keep_alive_s = (uint16_t)o->keep_alive_s;
+	conf.clean_start = !o->disable_clean;
+	conf.session_expiry_s = o->disable_clean ? UINT32_MAX : 0;
+	conf.timeout_ms = (int)o->timeout_s * 1000;
+	conf.on_message = on_message;
+	conf.arg = s;
 	s->client = mqtt_client_new(&conf);
 	int rc = mqtt_client_connect(s->client, &err);
 	for (size_t i = 0; rc == 0 && i < o->topics.len; i++)
@@ -230,7 +188,7 @@ static int run(struct sub *s) {
 	if (rc == 0) rc = receive(s, &err);
 	fflush(stdout);
 	int exit_code = rc ? cmd_fail("sub", &err) : CLI_OK;
-	if (rc == 0 && o->count && s->printed < o->count && !stop) {
+	if (rc == 0 && o->count && s->printed < o->count && !cmd_stopped) {
 		fprintf(stderr, "sub: %lld of %lld messages came in time\n", (long long)s->printed,
 			(long long)o->count);
 		exit_code = CLI_INPUT;
@@ -243,11 +201,8 @@ static int run(struct sub *s) {
 
 int cmd_sub(int argc, char **argv) {
 	struct sub s = {.o = {.common = CMD_COMMON_DEFAULTS, .timeout_s = 10, .keep_alive_s = 60}};
-	struct sigaction act = {.sa_handler = on_signal};
 	int exit_code;
-	signal(SIGPIPE, SIG_IGN);
-	sigaction(SIGINT, &act, NULL);
-	sigaction(SIGTERM, &act, NULL);
+	cmd_stop_on_signals();
 	if (cli_parse(&command, argc, argv, &s.o, &exit_code)) exit_code = options_fit(&s.o) ? run(&s) : CLI_USAGE;
 	cli_list_fini(&s.o.topics);
 	sl_buf_fini(&s.line);

@@ -1,6 +1,5 @@
 /* cmd_tap.c: `sluice tap`: samples live messages into a test file for `sluice test`. */
 #include <errno.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -38,35 +37,10 @@ static const struct cli_option options[] = {
      .at = AT(rule),
      .value = "RULE",
      .doc = "the rule; without it each case says which of all rules match, and -t is needed"},
-    {.letter = 't',
-     .name = "topic",
-     .type = CLI_LIST,
-     .at = AT(topics),
-     .value = "FILTER",
-     .doc = "topic filter; may be given again. Default: the rule's FROM"},
-    {.letter = 'n',
-     .name = "count",
-     .type = CLI_NUMBER,
-     .at = AT(count),
-     .value = "N",
-     .min = 1,
-     .max = 10000,
-     .doc = "leave after N messages"},
-    {.letter = 'W',
-     .name = "wait",
-     .type = CLI_NUMBER,
-     .at = AT(wait_s),
-     .value = "SECONDS",
-     .min = 1,
-     .max = 86400,
-     .doc = "leave after that time, however many came"},
-    {.letter = 'q',
-     .name = "qos",
-     .type = CLI_NUMBER,
-     .at = AT(qos),
-     .value = "N",
-     .max = 2,
-     .doc = "of the subscription"},
+    CMD_FILTERS_OPTION(AT(topics), ". Default: the rule's FROM"),
+    CMD_COUNT_OPTION('n', AT(count), 1, 10000),
+    CMD_WAIT_OPTION(AT(wait_s), 1, 86400, ", however many came"),
+    CMD_QOS_OPTION(AT(qos), "of the subscription"),
     {.letter = 'o',
      .name = "output",
      .type = CLI_TEXT,
@@ -96,12 +70,6 @@ struct tapping {
 	struct ruleset *set;
 	struct tap tap;
 };
-
-static volatile sig_atomic_t stop;
-static void on_signal(int number) {
-	(void)number;
-	stop = 1;
-}
 
 /* A test file has a map of user properties: of one that is there twice the first counts. */
 static void take_properties(const struct mqtt_publish *p, struct rule_test_message *m) {
@@ -170,7 +138,7 @@ static int receive(const struct tapping *t, struct mqtt_client *c, struct sl_err
 	uint64_t end_ms = sl_clock_mono_ms() + (uint64_t)t->o->wait_s * 1000;
 	int rc = subscribe(t, c, err);
 	if (rc == SL_OK) fputs("tapping\n", stderr);
-	while (rc == SL_OK && !stop && t->tap.count < (size_t)t->o->count && sl_clock_mono_ms() < end_ms)
+	while (rc == SL_OK && !cmd_stopped && t->tap.count < (size_t)t->o->count && sl_clock_mono_ms() < end_ms)
 		rc = mqtt_client_poll(c, 100, err);
 	return rc;
 }
@@ -208,18 +176,9 @@ static void find_broker(struct tap_options *o) {
 static int tap_run(struct tapping *t) {
 	const struct tap_options *o = t->o;
 	struct sl_err err = SL_ERR_INIT;
-	struct mqtt_client_conf conf = {.host = o->common.host,
-					.port = (uint16_t)o->common.port,
-					.version = cmd_version(&o->common),
-					.client_id = o->common.client_id,
-					.username = o->common.username,
-					.password = cmd_password(&o->common),
-					.keep_alive_s = 60,
-					.clean_start = true,
-					.timeout_ms = 10000,
-					.window = 1,
-					.on_message = on_message,
-					.arg = t};
+	struct mqtt_client_conf conf = cmd_client_conf(&o->common);
+	conf.on_message = on_message;
+	conf.arg = t;
 	FILE *out = o->output ? fopen(o->output, "wxe") : stdout; /* cases that are there may be somebody's work */
 	if (!out) {
 		fprintf(stderr, "tap: cannot write %s: %s\n", o->output, strerror(errno));
@@ -268,11 +227,8 @@ static int rules_load(struct tapping *t) {
 int cmd_tap(int argc, char **argv) {
 	struct tap_options o = {.count = 10, .wait_s = 60, .qos = 1};
 	struct tapping t = {.o = &o, .book = RULE_BOOK_INIT};
-	struct sigaction act = {.sa_handler = on_signal};
 	int code;
-	signal(SIGPIPE, SIG_IGN);
-	sigaction(SIGINT, &act, NULL);
-	sigaction(SIGTERM, &act, NULL);
+	cmd_stop_on_signals();
 	if (!cli_parse(&command, argc, argv, &o, &code)) {
 		cli_list_fini(&o.topics);
 		return code;
