@@ -132,11 +132,11 @@ static int each_certificate(SSL_CTX *ctx, const char *option, const char *path,
 		if (!add(ctx, x, count))
 			rc = sl_err_set(err, SL_EINVAL, "`tls.%s`: certificate %d of %s cannot be used: %s", option,
 					count + 1, path, ERR_reason_error_string(ERR_peek_last_error()));
-	if (rc == SL_OK && count == 0)
-		rc = not_pem(option, path, &b, "certificate", err);
-	else if (rc == SL_OK && ERR_GET_REASON(ERR_peek_last_error()) != PEM_R_NO_START_LINE)
+	if (rc == SL_OK && ERR_GET_REASON(ERR_peek_last_error()) != PEM_R_NO_START_LINE)
 		rc = sl_err_set(err, SL_EMALFORMED, "`tls.%s`: certificate %d of %s is damaged", option, count + 1,
 				path);
+	else if (rc == SL_OK && count == 0)
+		rc = not_pem(option, path, &b, "certificate", err);
 	ERR_clear_error();
 	BIO_free(bio);
 	sl_buf_fini(&b);

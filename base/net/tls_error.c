@@ -1,6 +1,7 @@
 /* tls_error.c: what goes wrong between two who do not know each other yet, and what to do about it. */
 #include "tls_error.h"
 
+#include <arpa/inet.h>
 #include <openssl/err.h>
 #include <openssl/ssl.h>
 #include <openssl/x509v3.h>
@@ -18,14 +19,10 @@ static void put_outside_text(struct sl_buf *out, const unsigned char *p, int n) 
 }
 
 static void put_address(struct sl_buf *out, const ASN1_OCTET_STRING *ip) {
-	const unsigned char *p = ASN1_STRING_get0_data(ip);
-	int n = ASN1_STRING_length(ip);
-	if (n == 4) {
-		sl_buf_printf(out, "%u.%u.%u.%u", p[0], p[1], p[2], p[3]);
-		return;
-	}
-	for (int i = 0; i + 1 < n && i < 16; i += 2)
-		sl_buf_printf(out, "%s%x", i ? ":" : "", ((unsigned)p[i] << 8) | p[i + 1]);
+	char text[INET6_ADDRSTRLEN];
+	int n = ASN1_STRING_length(ip), family = n == 4 ? AF_INET : AF_INET6;
+	bool fine = (n == 4 || n == 16) && inet_ntop(family, ASN1_STRING_get0_data(ip), text, sizeof text);
+	sl_buf_append_str(out, fine ? text : "?");
 }
 
 /* "CN=Name,O=Org". */
