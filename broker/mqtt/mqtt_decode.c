@@ -160,25 +160,31 @@ static enum mqtt_where ack_where(enum mqtt_type type) {
 	return type == MQTT_PUBREL ? MQTT_WHERE_PUBREL : MQTT_WHERE_PUBCOMP;
 }
 
+/* The rest of a packet of version 5 that may end before its reason code, or before its properties. */
+static int take_reason(struct sl_slice *in, enum mqtt_version version, enum mqtt_where where, enum mqtt_reason *out,
+		       struct mqtt_props *props, enum mqtt_reason *reason) {
+	uint8_t code;
+	*out = MQTT_RC_SUCCESS;
+	mqtt_props_init(props);
+	if (in->n == 0) return SL_OK;
+	if (version != MQTT_V5) return mqtt_malformed(reason);
+	if (!mqtt_take_u8(in, &code)) return mqtt_malformed(reason);
+	*out = (enum mqtt_reason)code;
+	if (!mqtt_reason_allowed(*out, where)) return mqtt_protocol_error(reason);
+	if (in->n == 0) return SL_OK;
+	int rc = mqtt_props_read(in, where, props, reason);
+	if (rc) return rc;
+	return in->n == 0 ? SL_OK : mqtt_malformed(reason);
+}
+
 int mqtt_decode_ack(const struct mqtt_frame *f, enum mqtt_version version, struct mqtt_ack *out,
 		    enum mqtt_reason *reason) {
 	struct sl_slice in = f->body;
-	uint8_t code;
 	/* [MQTT-3.6.1-1] PUBREL has flags 0010, the others 0000. */
 	if (f->flags != (f->type == MQTT_PUBREL ? 2 : 0)) return mqtt_malformed(reason);
 	if (!mqtt_take_u16(&in, &out->packet_id)) return mqtt_malformed(reason);
 	if (out->packet_id == 0) return mqtt_protocol_error(reason);
-	out->reason = MQTT_RC_SUCCESS;
-	mqtt_props_init(&out->props);
-	if (in.n == 0) return SL_OK;
-	if (version != MQTT_V5) return mqtt_malformed(reason);
-	if (!mqtt_take_u8(&in, &code)) return mqtt_malformed(reason);
-	out->reason = (enum mqtt_reason)code;
-	if (!mqtt_reason_allowed(out->reason, ack_where(f->type))) return mqtt_protocol_error(reason);
-	if (in.n == 0) return SL_OK;
-	int rc = mqtt_props_read(&in, ack_where(f->type), &out->props, reason);
-	if (rc) return rc;
-	return in.n == 0 ? SL_OK : mqtt_malformed(reason);
+	return take_reason(&in, version, ack_where(f->type), &out->reason, &out->props, reason);
 }
 
 /* --- DISCONNECT, AUTH ---------------------------------------------------------------------------------------- */
@@ -192,19 +198,8 @@ int mqtt_decode_bye(const struct mqtt_frame *f, enum mqtt_version version, enum 
 		    struct mqtt_bye *out, enum mqtt_reason *reason) {
 	struct sl_slice in = f->body;
 	enum mqtt_where where = bye_where(f->type, sender);
-	uint8_t code;
 	if (f->flags != 0) return mqtt_malformed(reason); /* [MQTT-3.14.1-1, MQTT-3.15.1-1] */
-	out->reason = MQTT_RC_SUCCESS;
-	mqtt_props_init(&out->props);
-	if (in.n == 0) return SL_OK;
-	if (version != MQTT_V5) return mqtt_malformed(reason);
-	if (!mqtt_take_u8(&in, &code)) return mqtt_malformed(reason);
-	out->reason = (enum mqtt_reason)code;
-	if (!mqtt_reason_allowed(out->reason, where)) return mqtt_protocol_error(reason);
-	if (in.n == 0) return SL_OK;
-	int rc = mqtt_props_read(&in, where, &out->props, reason);
-	if (rc) return rc;
-	return in.n == 0 ? SL_OK : mqtt_malformed(reason);
+	return take_reason(&in, version, where, &out->reason, &out->props, reason);
 }
 
 /* --- any packet ---------------------------------------------------------------------------------------------- */
