@@ -20,6 +20,7 @@
 
 #include <librdkafka/rdkafka.h>
 
+#include "buf.h"
 #include "err.h"
 #include "field.h"
 #include "tls_client.h"

@@ -24,7 +24,7 @@ static void test_load__a_sound_configuration_has_no_complaints(void **state) {
 static void test_load__an_unknown_type_names_the_types(void **state) {
 	(void)state;
 	SAYS(rig_check("connectors:\n  db: {type: sqlit, path: a.db}\n%s", ""), "test.yaml:2", "connectors.db.type",
-	     "did you mean `sqlite`", "sqlite, file, null");
+	     "did you mean `sqlite`", "file, null");
 }
 
 static void test_load__a_missing_required_option_is_named(void **state) {

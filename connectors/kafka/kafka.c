@@ -1,0 +1,165 @@
+/* kafka.c: rows into topics of Apache Kafka and of what speaks its protocol. The kind; the work is in kafka_producer.h. */
+#include "kafka_producer.h"
+#include "mem.h"
+
+struct kafka_conn {
+	struct kafka_conf conf; /* first: filled by the framework */
+	struct kafka_producer producer;
+};
+
+static const char *const compressions[] = {"connection", "none", "gzip", "snappy", "lz4", "zstd", NULL};
+
+static const struct conf_field action_fields[] = {
+    {.name = "topic",
+     .type = CONF_TEMPLATE,
+     .at = offsetof(struct kafka_action, templates.topic),
+     .flags = CONF_REQUIRED | CONF_NONEMPTY,
+     .example = "hot.${device}",
+     .doc = "The topic. A row whose topic is NULL or no valid name is rejected."},
+    {.name = "key",
+     .type = CONF_TEMPLATE,
+     .at = offsetof(struct kafka_action, templates.key),
+     .example = "${device}",
+     .doc = "The key: rows with equal keys go to one partition and stay in order. Without it, or NULL: no key."},
+    {.name = "value",
+     .type = CONF_TEMPLATE,
+     .at = offsetof(struct kafka_action, templates.value),
+     .def = "${.}",
+     .doc = "The value. NULL is a real null: a tombstone."},
+    {.name = "headers",
+     .type = CONF_TEMPLATE_MAP,
+     .at = offsetof(struct kafka_action, templates.headers),
+     .flags = CONF_TEMPLATE_OK,
+     .max = 1000,
+     .example = "{rule: hot_rooms, unit: \"${unit}\"}",
+     .doc = "Headers; NULL is a null header. Or one template that gives an object, or a list of {key, value}."},
+    {.name = "timestamp",
+     .type = CONF_TEMPLATE,
+     .at = offsetof(struct kafka_action, templates.timestamp),
+     .example = "${ts}",
+     .doc = "Milliseconds since 1970, or an RFC 3339 time. Without it, or NULL: when the message came."},
+    {.name = "partition",
+     .type = CONF_TEMPLATE,
+     .at = offsetof(struct kafka_action, templates.partition),
+     .doc = "The partition's number. Without it, or NULL: by the key."},
+    {.name = "compression",
+     .type = CONF_ENUM,
+     .at = offsetof(struct kafka_action, compression),
+     .def = "connection",
+     .names = compressions,
+     .doc = "For this topic instead of the connection's. Where several actions write to one topic, the first counts."},
+    CONF_END};
+
+static int kafka_conn_check(struct sl_conn *conn, struct sl_err *err) {
+	const struct kafka_conn *c = sl_conn_impl(conn);
+	return kafka_conf_check(&c->conf, sl_conn_name(conn), err);
+}
+
+static int kafka_open(struct sl_conn *conn, struct sl_err *err) {
+	struct kafka_conn *c = sl_conn_impl(conn);
+	(void)err;
+	kafka_producer_init(&c->producer, conn, &c->conf);
+	return SL_OK;
+}
+
+static struct kafka_producer *producer_of(struct sl_conn *conn) {
+	struct kafka_conn *c = sl_conn_impl(conn);
+	return &c->producer;
+}
+
+static void on_connect(struct sl_conn *conn) { kafka_connect(producer_of(conn)); }
+static void on_probe(struct sl_conn *conn) { kafka_probe(producer_of(conn)); }
+static void on_close(struct sl_conn *conn) { kafka_close(producer_of(conn)); }
+static void on_fini(struct sl_conn *conn) { kafka_producer_fini(producer_of(conn)); }
+
+static int action_params(struct sl_conn_action *a, const struct sl_param **params, size_t *count, struct sl_err *err) {
+	struct kafka_action *k = sl_action_impl(a);
+	int r = kafka_plan_make(&k->templates, &k->plan, err);
+	*params = k->plan.params.at;
+	*count = k->plan.params.n;
+	return r;
+}
+
+static void action_fini(struct sl_conn_action *a) {
+	struct kafka_action *k = sl_action_impl(a);
+	kafka_plan_fini(&k->plan);
+}
+
+static void member(struct sl_buf *out, const char *name, const void *p, size_t n) {
+	struct sql_value v = p ? sql_string(slice_make(p, n)) : sql_null();
+	sl_buf_printf(out, "%s\"%s\":", out->p[out->n - 1] == '{' ? "" : ",", name);
+	sql_value_json(&v, out);
+}
+
+static void headers_json(const rd_kafka_headers_t *headers, struct sl_buf *out) {
+	const char *name;
+	const void *value;
+	size_t size;
+	sl_buf_append_str(out, ",\"headers\":[");
+	for (size_t i = 0; rd_kafka_header_get_all(headers, i, &name, &value, &size) == RD_KAFKA_RESP_ERR_NO_ERROR;
+	     i++) {
+		sl_buf_append_str(out, i ? ",{" : "{");
+		member(out, "key", name, strlen(name));
+		member(out, "value", value, size);
+		sl_buf_put(out, '}');
+	}
+	sl_buf_put(out, ']');
+}
+
+/* The record as JSON; bytes that are not UTF-8 as base64. */
+static int encode(struct sl_conn_action *a, const void *row, struct sl_buf *out, struct sl_err *err) {
+	const struct kafka_action *k = sl_action_impl(a);
+	struct sl_arena arena;
+	struct kafka_row record;
+	sl_arena_init(&arena, 1024);
+	int r = kafka_row_read(&k->plan, row, &arena, &record);
+	if (r != SL_OK)
+		(void)sl_err_set(err, r, "%s", record.why);
+	else {
+		sl_buf_put(out, '{');
+		member(out, "topic", record.topic.p, record.topic.n);
+		member(out, "key", record.key.p, record.key.n);
+		member(out, "value", record.value.p, record.value.n);
+		sl_buf_printf(out, ",\"timestamp\":%lld", (long long)record.timestamp);
+		if (record.partition != RD_KAFKA_PARTITION_UA)
+			sl_buf_printf(out, ",\"partition\":%d", record.partition);
+		if (record.headers) headers_json(record.headers, out);
+		sl_buf_put(out, '}');
+		if (record.headers) rd_kafka_headers_destroy(record.headers);
+	}
+	sl_arena_fini(&arena);
+	return r;
+}
+
+static int submit(struct sl_conn_action *a, struct sl_batch *b) {
+	return kafka_submit(producer_of(sl_action_conn(a)), a, b);
+}
+
+static void cancel(struct sl_conn_action *a, struct sl_batch *b) {
+	(void)b; /* librdkafka takes back all rows or none */
+	kafka_cancel(producer_of(sl_action_conn(a)));
+}
+
+extern const struct sl_connector_kind sl_connector_kafka; /* connector_tbl.h */
+const struct sl_connector_kind sl_connector_kafka = {
+    .name = "kafka",
+    .title = "Apache Kafka",
+    .summary = "Produces rows to topics; a delivery report per row decides.",
+    .abi = SL_CONNECTOR_ABI,
+    .flags = SL_KIND_SELF_BATCHING | SL_KIND_ORDERED_BY_KEY,
+    .conn_size = sizeof(struct kafka_conn),
+    .action_size = sizeof(struct kafka_action),
+    .conn_fields = kafka_conf_fields,
+    .action_fields = action_fields,
+    .conn_check = kafka_conn_check,
+    .action_params = action_params,
+    .open = kafka_open,
+    .connect = on_connect,
+    .probe = on_probe,
+    .close = on_close,
+    .fini = on_fini,
+    .action_fini = action_fini,
+    .encode = encode,
+    .submit = submit,
+    .cancel = cancel,
+};

@@ -1,0 +1,359 @@
+/* kafka_conf.c: options to librdkafka's properties; see kafka_conf.h. */
+#include "kafka_conf.h"
+
+#include <string.h>
+
+#include "buf.h"
+#include "conv.h"
+#include "log.h"
+#include "mem.h"
+
+#define CLIENT_TEXT_MAX 512 /* librdkafka's messages about its configuration */
+
+/* ---- What librdkafka says goes to our log. ------------------------------------------------------------------------- */
+
+/* Failures of a connection are reported as events as well, and told once in the connector's own line. */
+static void on_log(const rd_kafka_t *rk, int level, const char *facility, const char *text) {
+	const struct kafka_client *client = rd_kafka_opaque(rk);
+	const char *name = client ? client->name : "";
+	bool told = strcmp(facility, "FAIL") == 0 || strcmp(facility, "ERROR") == 0 || level > 4;
+	if (told)
+		log_debug(LOG_CONN, "librdkafka", "name=%s facility=%s text=%s", name, facility, text);
+	else
+		log_warn(LOG_CONN, "librdkafka", "name=%s facility=%s text=%s", name, facility, text);
+}
+
+bool kafka_library_before(int major, int minor, int patch) {
+	int v = rd_kafka_version(); /* 0xMMmmrrxx */
+	int wanted = major << 24 | minor << 16 | patch << 8;
+	return (v & ~0xff) < wanted;
+}
+
+/* ---- Properties by name. --------------------------------------------------------------------------------------------- */
+
+/* What an option of ours stands for, or what Sluice depends on. */
+static const struct {
+	const char *property, *option; /* option NULL: nobody may set it */
+} owned[] = {
+    {"bootstrap.servers", "brokers"},
+    {"metadata.broker.list", "brokers"},
+    {"client.id", "client_id"},
+    {"security.protocol", "sasl` and `tls"},
+    {"sasl.mechanism", "sasl.mechanism"},
+    {"sasl.mechanisms", "sasl.mechanism"},
+    {"sasl.username", "sasl.username"},
+    {"sasl.password", "sasl.password"},
+    {"sasl.oauthbearer.method", "sasl.token_url"},
+    {"sasl.oauthbearer.token.endpoint.url", "sasl.token_url"},
+    {"sasl.oauthbearer.client.id", "sasl.client_id"},
+    {"sasl.oauthbearer.client.secret", "sasl.client_secret"},
+    {"sasl.oauthbearer.scope", "sasl.scope"},
+    {"sasl.oauthbearer.extensions", "sasl.extensions"},
+    {"sasl.kerberos.service.name", "sasl.service"},
+    {"sasl.kerberos.principal", "sasl.principal"},
+    {"sasl.kerberos.keytab", "sasl.keytab"},
+    {"ssl.ca.location", "tls.ca"},
+    {"ssl.ca.pem", "tls.ca"},
+    {"ssl.certificate.location", "tls.cert"},
+    {"ssl.certificate.pem", "tls.cert"},
+    {"ssl.key.location", "tls.key"},
+    {"ssl.key.pem", "tls.key"},
+    {"ssl.key.password", "tls.key_password"},
+    {"enable.ssl.certificate.verification", "tls.verify"},
+    {"ssl.endpoint.identification.algorithm", "tls.verify"},
+    {"acks", "acks"},
+    {"request.required.acks", "acks"},
+    {"enable.idempotence", "idempotence"},
+    {"compression.codec", "compression"},
+    {"compression.type", "compression"},
+    {"compression.level", "compression_level"},
+    {"partitioner", "partitioner"},
+    {"linger.ms", "linger"},
+    {"queue.buffering.max.ms", "linger"},
+    {"message.max.bytes", "max_message"},
+    {"batch.size", "batch_bytes"},
+    {"queue.buffering.max.messages", "queue.rows"},
+    {"queue.buffering.max.kbytes", "queue.bytes"},
+    {"socket.connection.setup.timeout.ms", "connect_timeout"},
+    {"request.timeout.ms", "request_timeout"},
+    {"socket.timeout.ms", "request_timeout"},
+    {"allow.auto.create.topics", "allow_auto_topic_creation"},
+    {"message.timeout.ms", "timeout` and `retry` of an action"},
+    {"delivery.timeout.ms", "timeout` and `retry` of an action"},
+    {"message.send.max.retries", "retry` of an action"},
+    {"retries", "retry` of an action"},
+    {"transactional.id", NULL},
+    {"enable.gapless.guarantee", NULL},
+    {"delivery.report.only.error", NULL},
+    {"produce.offset.report", NULL},
+    {"enabled_events", NULL},
+    {"log.queue", NULL},
+    {"log_level", NULL},
+    {"enable.random.seed", NULL},
+};
+
+static int property_owned(const char *name, const char *prefix, struct sl_err *err) {
+	for (size_t i = 0; i < SL_ARRAY_LEN(owned); i++) {
+		if (strcmp(owned[i].property, name) != 0) continue;
+		if (owned[i].option)
+			return sl_err_set(err, SL_EINVAL, "%s.%s: use the option `%s` for that", prefix, name,
+					  owned[i].option);
+		return sl_err_set(err, SL_EINVAL, "%s.%s: Sluice sets this itself, for its deliveries depend on it",
+				  prefix, name);
+	}
+	return SL_OK;
+}
+
+static int property_unknown(const rd_kafka_conf_t *conf, const char *name, const char *prefix, struct sl_err *err) {
+	size_t count;
+	const char **pairs = rd_kafka_conf_dump((rd_kafka_conf_t *)(uintptr_t)conf, &count);
+	const char **names = SL_NEW_ARRAY(const char *, count / 2 + 1);
+	for (size_t i = 0; i + 1 < count; i += 2) names[i / 2] = pairs[i];
+	const char *near = slice_nearest(slice_from_str(name), names, count / 2);
+	int r = sl_err_set(err, SL_EINVAL, "%s.%s: librdkafka %s has no such property%s%s%s", prefix, name,
+			   rd_kafka_version_str(), near ? ", did you mean `" : "", near ? near : "", near ? "`?" : "");
+	sl_free(names);
+	rd_kafka_conf_dump_free(pairs, count);
+	return r;
+}
+
+static bool property_secret(const char *name) {
+	return strstr(name, "password") || strstr(name, "secret") || strstr(name, ".pem") || strstr(name, "config");
+}
+
+int kafka_properties_set(rd_kafka_conf_t *conf, const struct conf_map *properties, const char *prefix,
+			 struct sl_err *err) {
+	for (size_t i = 0; i < properties->len; i++) {
+		const char *name = properties->items[i].key, *value = properties->items[i].value;
+		char text[CLIENT_TEXT_MAX];
+		int r = property_owned(name, prefix, err);
+		if (r != SL_OK) return r;
+		switch (rd_kafka_conf_set(conf, name, value, text, sizeof text)) {
+		case RD_KAFKA_CONF_OK: break;
+		case RD_KAFKA_CONF_UNKNOWN: return property_unknown(conf, name, prefix, err);
+		case RD_KAFKA_CONF_INVALID:
+			return sl_err_set(err, SL_EINVAL, "%s.%s: %s", prefix, name,
+					  property_secret(name) ? "librdkafka does not take this value" : text);
+		}
+	}
+	return SL_OK;
+}
+
+/* ---- Options to properties. ------------------------------------------------------------------------------------------ */
+
+struct maker {
+	rd_kafka_conf_t *conf;
+	struct sl_err *err;
+	int status; /* of the first failure */
+};
+
+/* option: where the value comes from; a message names it and not the value, which may be secret. */
+static void put(struct maker *m, const char *property, const char *value, const char *option) {
+	char text[CLIENT_TEXT_MAX];
+	if (m->status != SL_OK || !value) return;
+	if (rd_kafka_conf_set(m->conf, property, value, text, sizeof text) == RD_KAFKA_CONF_OK) return;
+	m->status = sl_err_set(m->err, SL_EINVAL, "%s: librdkafka %s says: %s", option, rd_kafka_version_str(),
+			       property_secret(property) ? "the value is not usable" : text);
+}
+
+static void put_int(struct maker *m, const char *property, int64_t value, const char *option) {
+	char text[SL_FORMAT_I64_MAX];
+	sl_format_i64(value, text);
+	put(m, property, text, option);
+}
+
+static void put_bool(struct maker *m, const char *property, bool value, const char *option) {
+	put(m, property, value ? "true" : "false", option);
+}
+
+char *kafka_brokers_text(const struct kafka_conf *conf) {
+	struct sl_buf b = SL_BUF_INIT;
+	for (size_t i = 0; i < conf->brokers.len; i++) sl_buf_printf(&b, "%s%s", i ? "," : "", conf->brokers.items[i]);
+	(void)sl_buf_cstr(&b);
+	return sl_buf_steal(&b);
+}
+
+static void put_tls(struct maker *m, const struct tls_client_conf *tls) {
+	if (!tls->given) return;
+	const char *ca = tls->ca;
+	if (!ca && tls->verify) {
+		ca = tls_client_system_ca(m->err);
+		if (!ca) m->status = SL_ENOTFOUND;
+	}
+	put(m, "ssl.ca.location", ca, "tls.ca");
+	put(m, "ssl.certificate.location", tls->cert, "tls.cert");
+	put(m, "ssl.key.location", tls->key, "tls.key");
+	put(m, "ssl.key.password", tls->key_password, "tls.key_password");
+	put_bool(m, "enable.ssl.certificate.verification", tls->verify, "tls.verify");
+	put(m, "ssl.endpoint.identification.algorithm", tls->verify ? "https" : "none", "tls.verify");
+}
+
+static void put_sasl(struct maker *m, const struct kafka_sasl_conf *sasl) {
+	static const char *const words[] = {"PLAIN",       "SCRAM-SHA-256", "SCRAM-SHA-512",
+					    "OAUTHBEARER", "GSSAPI",        "OAUTHBEARER"};
+	if (!sasl->given) return;
+	put(m, "sasl.mechanism", words[sasl->mechanism], "sasl.mechanism");
+	switch ((enum kafka_mechanism)sasl->mechanism) {
+	case KAFKA_PLAIN:
+	case KAFKA_SCRAM_256:
+	case KAFKA_SCRAM_512:
+		put(m, "sasl.username", sasl->username, "sasl.username");
+		put(m, "sasl.password", sasl->password, "sasl.password");
+		break;
+	case KAFKA_OAUTHBEARER:
+		if (!sasl->token_url) break;
+		put(m, "sasl.oauthbearer.method", "oidc", "sasl.token_url");
+		put(m, "sasl.oauthbearer.token.endpoint.url", sasl->token_url, "sasl.token_url");
+		put(m, "sasl.oauthbearer.client.id", sasl->client_id, "sasl.client_id");
+		put(m, "sasl.oauthbearer.client.secret", sasl->client_secret, "sasl.client_secret");
+		put(m, "sasl.oauthbearer.scope", sasl->scope, "sasl.scope");
+		put(m, "sasl.oauthbearer.extensions", sasl->extensions, "sasl.extensions");
+		break;
+	case KAFKA_GSSAPI:
+		put(m, "sasl.kerberos.service.name", sasl->service, "sasl.service");
+		put(m, "sasl.kerberos.principal", sasl->principal, "sasl.principal");
+		put(m, "sasl.kerberos.keytab", sasl->keytab, "sasl.keytab");
+		break;
+	case KAFKA_AWS_MSK_IAM: break; /* tokens come by callback */
+	}
+}
+
+static void put_producer(struct maker *m, const struct kafka_conf *conf) {
+	static const char *const acks[] = {"all", "1", "0"};
+	static const char *const partitioners[] = {
+	    "murmur2_random", "murmur2", "consistent_random", "consistent", "fnv1a_random", "fnv1a", "random"};
+	put_bool(m, "enable.idempotence", conf->idempotence, "idempotence");
+	put(m, "acks", acks[conf->acks], "acks");
+	put(m, "compression.codec", kafka_compressions[conf->compression], "compression");
+	if (conf->compression_level != CONF_AUTO)
+		put_int(m, "compression.level", conf->compression_level, "compression_level");
+	put(m, "partitioner", partitioners[conf->partitioner], "partitioner");
+	put_int(m, "linger.ms", conf->linger_ms, "linger");
+	put_int(m, "message.max.bytes", conf->max_message, "max_message");
+	put_int(m, "batch.size", conf->batch_bytes, "batch_bytes");
+	put_int(m, "queue.buffering.max.messages", conf->queue.rows, "queue.rows");
+	put_int(m, "queue.buffering.max.kbytes", conf->queue.bytes / 1024, "queue.bytes");
+	/* A row is given up by us or not at all: librdkafka tries for ever, and our cancel() takes rows back. */
+	put_int(m, "message.timeout.ms", 0, "timeout");
+	put_int(m, "message.send.max.retries", INT32_MAX, "retry");
+	put_int(m, "request.timeout.ms", conf->request_timeout_ms, "request_timeout");
+	put_bool(m, "allow.auto.create.topics", conf->auto_create, "allow_auto_topic_creation");
+	/* A topic that is missing is told soon, and found soon once it is made. */
+	put_int(m, "topic.metadata.propagation.max.ms", 2000, "brokers");
+	put_int(m, "topic.metadata.refresh.interval.ms", 5000, "brokers");
+}
+
+static const char *protocol_of(const struct kafka_conf *conf) {
+	if (conf->sasl.given) return conf->tls.given ? "SASL_SSL" : "SASL_PLAINTEXT";
+	return conf->tls.given ? "SSL" : "PLAINTEXT";
+}
+
+int kafka_conf_make(const struct kafka_conf *conf, enum kafka_role role, struct kafka_client *client,
+		    rd_kafka_conf_t **out, struct sl_err *err) {
+	struct maker m = {.conf = rd_kafka_conf_new(), .err = err};
+	char *brokers = kafka_brokers_text(conf);
+	put(&m, "bootstrap.servers", brokers, "brokers");
+	sl_free(brokers);
+	put(&m, "client.id", conf->client_id, "client_id");
+	put(&m, "security.protocol", protocol_of(conf), "tls");
+	put_int(&m, "socket.connection.setup.timeout.ms", conf->connect_timeout_ms, "connect_timeout");
+	/* Not shorter than what a produce request may wait for its replicas, plus the way there and back. */
+	put_int(&m, "socket.timeout.ms", conf->request_timeout_ms + 1000, "request_timeout");
+	put_bool(&m, "log.connection.close", false, "brokers");
+	put_bool(&m, "socket.nagle.disable", true, "brokers");
+	put_int(&m, "reconnect.backoff.max.ms", 2000, "brokers");
+	put_tls(&m, &conf->tls);
+	put_sasl(&m, &conf->sasl);
+	if (role == KAFKA_PRODUCER) put_producer(&m, conf);
+	if (m.status == SL_OK) m.status = kafka_properties_set(m.conf, &conf->properties, "properties", err);
+	if (m.status != SL_OK) {
+		rd_kafka_conf_destroy(m.conf);
+		return m.status;
+	}
+	rd_kafka_conf_set_opaque(m.conf, client);
+	rd_kafka_conf_set_log_cb(m.conf, on_log);
+	*out = m.conf;
+	return SL_OK;
+}
+
+/* ---- Checks. ----------------------------------------------------------------------------------------------------------- */
+
+static int sasl_check(const struct kafka_sasl_conf *s, bool tls, struct sl_err *err) {
+	if (!s->given) return SL_OK;
+	switch ((enum kafka_mechanism)s->mechanism) {
+	case KAFKA_PLAIN:
+	case KAFKA_SCRAM_256:
+	case KAFKA_SCRAM_512:
+		if (!s->username || !s->password)
+			return sl_err_set(err, SL_EINVAL, "sasl: this mechanism needs `username` and `password`");
+		return SL_OK;
+	case KAFKA_OAUTHBEARER:
+		if (!s->token_file == !s->token_url)
+			return sl_err_set(err, SL_EINVAL,
+					  "sasl: oauthbearer needs `token_file`, or `token_url` with `client_id` and "
+					  "`client_secret`");
+		if (s->token_url && (!s->client_id || !s->client_secret))
+			return sl_err_set(err, SL_EINVAL, "sasl: `token_url` needs `client_id` and `client_secret`");
+		return SL_OK;
+	case KAFKA_GSSAPI: return SL_OK;
+	case KAFKA_AWS_MSK_IAM:
+		if (!s->region || !s->access_key || !s->secret_key)
+			return sl_err_set(err, SL_EINVAL,
+					  "sasl: aws-msk-iam needs `region`, `access_key` and `secret_key`");
+		if (!tls) return sl_err_set(err, SL_EINVAL, "sasl: aws-msk-iam works over TLS only; add `tls: {}`");
+		return SL_OK;
+	}
+	return SL_OK;
+}
+
+static int tls_check(const struct tls_client_conf *tls, struct sl_err *err) {
+	if (!tls->given) return SL_OK;
+	if (tls->server_name)
+		return sl_err_set(err, SL_EUNSUPPORTED,
+				  "tls.server_name: librdkafka checks the names that the brokers tell; leave it out");
+	if (tls->min_version != TLS_VERSION_1_2)
+		return sl_err_set(err, SL_EUNSUPPORTED,
+				  "tls.min_version: librdkafka takes the highest version that both sides speak, and "
+				  "no option changes that; leave it out");
+	int r = tls_client_check(tls, err);
+	return r == SL_OK ? SL_OK : sl_err_prefix(err, "tls");
+}
+
+static bool scram(const struct kafka_conf *conf) {
+	return conf->sasl.given && (conf->sasl.mechanism == KAFKA_SCRAM_256 || conf->sasl.mechanism == KAFKA_SCRAM_512);
+}
+
+int kafka_conf_check(const struct kafka_conf *conf, const char *name, struct sl_err *err) {
+	if (conf->idempotence && conf->acks != KAFKA_ACKS_ALL)
+		return sl_err_set(err, SL_EINVAL,
+				  "acks: idempotence needs `acks: all`; set `idempotence: false` if rows that the "
+				  "leader loses may be lost");
+	int r = sasl_check(&conf->sasl, conf->tls.given, err);
+	if (r == SL_OK) r = tls_check(&conf->tls, err);
+	struct kafka_client client = {.name = name, .conf = conf};
+	rd_kafka_conf_t *made = NULL;
+	if (r == SL_OK) r = kafka_conf_make(conf, KAFKA_PRODUCER, &client, &made, err);
+	if (r != SL_OK) return r;
+	rd_kafka_conf_destroy(made);
+	if (scram(conf) && kafka_library_before(2, 6, 1))
+		log_warn(LOG_CONF, "SCRAM works with Kafka up to 3.9 only: this librdkafka is older than 2.6.1",
+			 "name=%s librdkafka=%s do=%s", name, rd_kafka_version_str(),
+			 "for Kafka 4 use sasl.mechanism plain over TLS, or a newer librdkafka");
+	return SL_OK;
+}
+
+void kafka_login_advice(const struct kafka_conf *conf, const char *text, struct sl_buf *out) {
+	sl_buf_append_str(out, text);
+	if (!conf->sasl.given)
+		sl_buf_append_str(out, "; the brokers may want a login: see `sasl`");
+	else if (conf->sasl.username)
+		sl_buf_append_str(out, "; check sasl.username, sasl.password and sasl.mechanism");
+	else
+		sl_buf_append_str(out, "; check the options of `sasl`");
+	if (scram(conf) && kafka_library_before(2, 6, 1))
+		sl_buf_printf(
+		    out,
+		    ". With Kafka 4 the login fails even with the right password: librdkafka %s is older than "
+		    "2.6.1, which fixed SCRAM; use mechanism plain over TLS, or a newer librdkafka",
+		    rd_kafka_version_str());
+}

@@ -1,0 +1,134 @@
+/* kafka_keeper.c: see kafka_keeper.h. */
+#include "kafka_keeper.h"
+
+#include <pthread.h>
+#include <time.h>
+
+#include "buf.h"
+#include "mem.h"
+
+#define ASK_MS 300   /* one question; short, so that an end does not wait long */
+#define PAUSE_MS 100 /* between two that were refused at once */
+
+struct kafka_keeper {
+	struct sl_loop *loop;
+	void (*on_event)(void *arg, const struct kafka_keeper_event *e);
+	void *arg;
+	pthread_t thread;
+	pthread_mutex_t lock;
+	pthread_cond_t cond;
+	/* Under the lock. */
+	rd_kafka_t *watch, *end; /* what is asked for; NULL: nothing */
+	bool stop;
+};
+
+static void event_run(struct sl_post *post, struct sl_loop *l) {
+	struct kafka_keeper_event *e = sl_container_of(post, struct kafka_keeper_event, post);
+	(void)l;
+	e->on_event(e->arg, e);
+	sl_free(e->brokers);
+	sl_free(e);
+}
+
+static void tell(struct kafka_keeper *k, enum kafka_keeper_what what, rd_kafka_t *rk,
+		 const struct rd_kafka_metadata *brokers) {
+	struct kafka_keeper_event *e = SL_NEW(struct kafka_keeper_event);
+	struct sl_buf text = SL_BUF_INIT;
+	e->post.run = event_run;
+	e->what = what;
+	e->rk = rk;
+	e->arg = k->arg;
+	e->on_event = k->on_event;
+	e->broker_count = brokers ? brokers->broker_cnt : 0;
+	for (int i = 0; i < e->broker_count && i < 100; i++)
+		sl_buf_printf(&text, "%s%d %s:%d", i ? ", " : "", (int)brokers->brokers[i].id, brokers->brokers[i].host,
+			      brokers->brokers[i].port);
+	(void)sl_buf_cstr(&text);
+	e->brokers = sl_buf_steal(&text);
+	sl_loop_post(k->loop, &e->post);
+}
+
+/* @locks held, given back while asking */
+static void ask(struct kafka_keeper *k) {
+	rd_kafka_t *rk = k->watch;
+	const struct rd_kafka_metadata *brokers = NULL;
+	pthread_mutex_unlock(&k->lock);
+	bool up = rd_kafka_metadata(rk, 0, NULL, &brokers, ASK_MS) == RD_KAFKA_RESP_ERR_NO_ERROR;
+	pthread_mutex_lock(&k->lock);
+	if (up && k->watch == rk && !k->end) {
+		k->watch = NULL;
+		tell(k, KAFKA_KEEPER_UP, rk, brokers);
+	}
+	if (up) rd_kafka_metadata_destroy(brokers);
+	if (up || k->end || k->stop) return;
+	struct timespec until;
+	clock_gettime(CLOCK_REALTIME, &until);
+	until.tv_nsec += PAUSE_MS * 1000000L;
+	until.tv_sec += until.tv_nsec / 1000000000L;
+	until.tv_nsec %= 1000000000L;
+	(void)pthread_cond_timedwait(&k->cond, &k->lock, &until);
+}
+
+static void *keeper_run(void *arg) {
+	struct kafka_keeper *k = arg;
+	pthread_setname_np(pthread_self(), "kafka");
+	pthread_mutex_lock(&k->lock);
+	while (!k->stop || k->end) {
+		if (k->end) {
+			rd_kafka_t *rk = k->end;
+			if (k->watch == rk) k->watch = NULL;
+			pthread_mutex_unlock(&k->lock);
+			rd_kafka_destroy(rk);
+			pthread_mutex_lock(&k->lock);
+			k->end = NULL;
+			tell(k, KAFKA_KEEPER_ENDED, rk, NULL);
+		} else if (k->watch)
+			ask(k);
+		else
+			pthread_cond_wait(&k->cond, &k->lock);
+	}
+	pthread_mutex_unlock(&k->lock);
+	return NULL;
+}
+
+struct kafka_keeper *kafka_keeper_new(struct sl_loop *loop,
+				      void (*on_event)(void *arg, const struct kafka_keeper_event *e), void *arg) {
+	struct kafka_keeper *k = SL_NEW(struct kafka_keeper);
+	k->loop = loop;
+	k->on_event = on_event;
+	k->arg = arg;
+	pthread_mutex_init(&k->lock, NULL);
+	pthread_cond_init(&k->cond, NULL);
+	if (pthread_create(&k->thread, NULL, keeper_run, k) == 0) return k;
+	pthread_cond_destroy(&k->cond);
+	pthread_mutex_destroy(&k->lock);
+	sl_free(k);
+	return NULL;
+}
+
+void kafka_keeper_watch(struct kafka_keeper *k, rd_kafka_t *rk) {
+	pthread_mutex_lock(&k->lock);
+	k->watch = rk;
+	pthread_cond_signal(&k->cond);
+	pthread_mutex_unlock(&k->lock);
+}
+
+void kafka_keeper_end(struct kafka_keeper *k, rd_kafka_t *rk) {
+	pthread_mutex_lock(&k->lock);
+	sl_assert(!k->end); /* one at a time: the next client begins when the last has ended */
+	k->end = rk;
+	pthread_cond_signal(&k->cond);
+	pthread_mutex_unlock(&k->lock);
+}
+
+void kafka_keeper_free(struct kafka_keeper *k) {
+	if (!k) return;
+	pthread_mutex_lock(&k->lock);
+	k->stop = true;
+	pthread_cond_signal(&k->cond);
+	pthread_mutex_unlock(&k->lock);
+	pthread_join(k->thread, NULL);
+	pthread_cond_destroy(&k->cond);
+	pthread_mutex_destroy(&k->lock);
+	sl_free(k);
+}

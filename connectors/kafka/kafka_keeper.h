@@ -1,0 +1,38 @@
+/* kafka_keeper.h: the one thread of a Kafka connection that may block, for the two calls of librdkafka that do: asking the
+ * brokers who they are, and ending a client.
+ *
+ *     kafka_keeper_watch(k, rk)   asks again and again until a broker answers; then one KAFKA_KEEPER_UP
+ *     kafka_keeper_end(k, rk)     ends the client; then KAFKA_KEEPER_ENDED. The watch of it, if any, ends first
+ *
+ * What happened arrives as a letter on the connection's loop. Asking for the brokers is what every client does anyway: it
+ * needs no right and makes no topic.
+ *
+ * Thread: the loop calls; on_event is called on the loop. kafka_keeper_free() waits for the thread, so everything must have
+ * ended first. */
+#ifndef KAFKA_KEEPER_H
+#define KAFKA_KEEPER_H
+
+#include <librdkafka/rdkafka.h>
+
+#include "loop.h"
+
+enum kafka_keeper_what { KAFKA_KEEPER_UP, KAFKA_KEEPER_ENDED };
+struct kafka_keeper_event {
+	struct sl_post post;
+	enum kafka_keeper_what what;
+	rd_kafka_t *rk; /* ENDED: to compare only */
+	char *brokers;  /* UP: "1 host:9092, 2 other:9092"; owned by the event */
+	int broker_count;
+	void *arg;
+	void (*on_event)(void *arg, const struct kafka_keeper_event *e);
+};
+
+struct kafka_keeper;
+/* NULL when the system has no thread left. */
+struct kafka_keeper *kafka_keeper_new(struct sl_loop *loop,
+				      void (*on_event)(void *arg, const struct kafka_keeper_event *e), void *arg);
+void kafka_keeper_watch(struct kafka_keeper *k, rd_kafka_t *rk);
+void kafka_keeper_end(struct kafka_keeper *k, rd_kafka_t *rk);
+void kafka_keeper_free(struct kafka_keeper *k); /* NULL is fine */
+
+#endif

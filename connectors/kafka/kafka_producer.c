@@ -1,0 +1,301 @@
+/* kafka_producer.c: the client's life: connecting, losing the brokers, beginning anew, closing. See kafka_producer.h. */
+#include "kafka_producer.h"
+
+#include <sys/eventfd.h>
+#include <unistd.h>
+
+#include "kafka_auth.h"
+#include "kafka_errors.h"
+#include "log.h"
+#include "mem.h"
+
+#define TOPICS_MAX 1000
+#define SUSPECT_MS 1500    /* all brokers are gone: so long for one to answer before we say so */
+#define PURGE_AGAIN_MS 200 /* rows on their way into a request escape a purge */
+#define STALLED_MS 2000    /* a cancelled batch is left alone while other rows are reported */
+#define EVENTS_PER_TICK 64
+
+static void on_timer(struct sl_timer *t);
+static void on_stalled(struct sl_timer *t);
+static void on_ready(struct sl_watch *w, uint32_t events);
+static void on_keeper(void *arg, const struct kafka_keeper_event *e);
+
+void kafka_producer_init(struct kafka_producer *p, struct sl_conn *conn, const struct kafka_conf *conf) {
+	p->conn = conn;
+	p->conf = conf;
+	p->client = (struct kafka_client){.name = sl_conn_name(conn), .conf = conf, .owner = p};
+	p->event_fd = -1;
+	sl_list_init(&p->batches);
+	sl_timer_init(&p->timer, on_timer);
+	sl_timer_init(&p->stalled, on_stalled);
+	sl_watch_init(&p->watch, on_ready);
+	kafka_topics_init(&p->topics, TOPICS_MAX);
+}
+
+void kafka_producer_fini(struct kafka_producer *p) {
+	if (!p->conn) return; /* open never was */
+	sl_assert(!p->rk && !p->keeper);
+	kafka_topics_clear(&p->topics);
+	kafka_batches_free(p);
+	if (p->event_fd >= 0) close(p->event_fd);
+	sl_free(p->error);
+	sl_free(p->brokers);
+}
+
+static void text_set(char **at, const char *text) {
+	char *copy = text ? sl_strdup(text) : NULL;
+	sl_free(*at);
+	*at = copy;
+}
+
+/* ---- A client begins. -------------------------------------------------------------------------------------------------- */
+
+static int event_fd_open(struct kafka_producer *p) {
+	if (p->event_fd < 0) p->event_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
+	if (p->event_fd < 0) return SL_ESYSTEM;
+	int r = p->watched ? SL_OK : sl_watch_add(sl_conn_loop(p->conn), &p->watch, p->event_fd);
+	p->watched = p->watched || r == SL_OK;
+	return r;
+}
+
+static int client_begin(struct kafka_producer *p, struct sl_err *err) {
+	static const uint64_t one = 1;
+	rd_kafka_conf_t *conf;
+	char text[512];
+	if (event_fd_open(p) != SL_OK)
+		return sl_err_set(err, SL_ESYSTEM, "the system has no file descriptor left; raise its limit");
+	if (!p->keeper) p->keeper = kafka_keeper_new(sl_conn_loop(p->conn), on_keeper, p);
+	if (!p->keeper) return sl_err_set(err, SL_ESYSTEM, "the system has no thread left; raise its limit");
+	int r = kafka_conf_make(p->conf, KAFKA_PRODUCER, &p->client, &conf, err);
+	if (r != SL_OK) return r;
+	rd_kafka_conf_set_events(conf,
+				 RD_KAFKA_EVENT_DR | RD_KAFKA_EVENT_ERROR | RD_KAFKA_EVENT_OAUTHBEARER_TOKEN_REFRESH);
+	p->rk = rd_kafka_new(RD_KAFKA_PRODUCER, conf, text, sizeof text);
+	if (!p->rk) {
+		rd_kafka_conf_destroy(conf);
+		return sl_err_set(err, SL_EINVAL, "librdkafka: %s", text);
+	}
+	p->queue = rd_kafka_queue_get_main(p->rk);
+	rd_kafka_queue_io_event_enable(p->queue, p->event_fd, &one, sizeof one);
+	p->state = KAFKA_RUNNING;
+	return SL_OK;
+}
+
+/* ---- Up and down. -------------------------------------------------------------------------------------------------------- */
+
+static void down(struct kafka_producer *p, const char *why) {
+	p->up = p->wanted = p->suspect = p->probe = false;
+	if (p->state == KAFKA_RUNNING) {
+		sl_timer_cancel(&p->timer);
+		kafka_keeper_watch(p->keeper, p->rk); /* it comes back by itself */
+	}
+	if (!p->closing) sl_conn_down(p->conn, SL_ECLOSED, "%s", why);
+}
+
+static void no_answer(struct kafka_producer *p) {
+	if (p->error) {
+		down(p, p->error);
+		return;
+	}
+	char *brokers = kafka_brokers_text(p->conf);
+	char *why = sl_asprintf("no broker of %s answers", brokers);
+	down(p, why);
+	sl_free(why);
+	sl_free(brokers);
+}
+
+static void up(struct kafka_producer *p) {
+	bool was = p->up;
+	if (p->probe) sl_probe_done(p->conn, SL_OK, NULL);
+	p->up = true;
+	p->wanted = p->suspect = p->probe = false;
+	sl_timer_cancel(&p->timer);
+	text_set(&p->error, NULL);
+	if (!was) sl_conn_up(p->conn);
+}
+
+void kafka_delivered(struct kafka_producer *p) {
+	if (p->state == KAFKA_RUNNING && (!p->up || p->suspect)) up(p);
+}
+
+/* The brokers are asked; who asked waits for so long. */
+static void ask(struct kafka_producer *p, uint64_t ms) {
+	kafka_keeper_watch(p->keeper, p->rk);
+	sl_timer_set(sl_conn_loop(p->conn), &p->timer, ms);
+}
+
+void kafka_connect(struct kafka_producer *p) {
+	struct sl_err err = SL_ERR_INIT;
+	if (p->closing) return;
+	p->wanted = true;
+	if (p->state == KAFKA_ENDING) return; /* goes on when that is over */
+	if (p->state == KAFKA_STOPPED && client_begin(p, &err) != SL_OK) {
+		down(p, sl_err_text(&err));
+		sl_err_fini(&err);
+		return;
+	}
+	ask(p, (uint64_t)p->conf->connect_timeout_ms + 500);
+}
+
+void kafka_probe(struct kafka_producer *p) {
+	if (p->state != KAFKA_RUNNING) {
+		sl_probe_done(p->conn, SL_OK, NULL); /* what is going on will be told */
+		return;
+	}
+	p->probe = true;
+	ask(p, (uint64_t)p->conf->connect_timeout_ms + 500);
+}
+
+static void on_timer(struct sl_timer *t) {
+	struct kafka_producer *p = sl_container_of(t, struct kafka_producer, timer);
+	if (p->state == KAFKA_ENDING) {
+		rd_kafka_purge(p->rk,
+			       RD_KAFKA_PURGE_F_QUEUE | RD_KAFKA_PURGE_F_INFLIGHT | RD_KAFKA_PURGE_F_NON_BLOCKING);
+		sl_timer_set(sl_conn_loop(p->conn), &p->timer, PURGE_AGAIN_MS);
+		return;
+	}
+	if (p->wanted || p->suspect || p->probe) no_answer(p);
+}
+
+/* ---- A client ends. ------------------------------------------------------------------------------------------------------ */
+
+/* All rows are back. */
+static void client_end(struct kafka_producer *p) {
+	sl_timer_cancel(&p->timer);
+	sl_timer_cancel(&p->stalled);
+	kafka_topics_clear(&p->topics);
+	rd_kafka_queue_io_event_enable(p->queue, -1, NULL, 0);
+	rd_kafka_queue_destroy(p->queue);
+	p->queue = NULL;
+	p->ending = true;
+	kafka_keeper_end(p->keeper, p->rk);
+}
+
+static void client_ended(struct kafka_producer *p) {
+	p->rk = NULL;
+	p->ending = false;
+	p->state = KAFKA_STOPPED;
+	if (!p->closing) {
+		if (p->wanted) kafka_connect(p);
+		return;
+	}
+	kafka_keeper_free(p->keeper);
+	p->keeper = NULL;
+	if (p->watched) sl_watch_remove(sl_conn_loop(p->conn), &p->watch);
+	p->watched = false;
+	sl_conn_closed(p->conn);
+}
+
+static void take_back(struct kafka_producer *p) {
+	p->state = KAFKA_ENDING;
+	if (p->rows_out == 0) {
+		client_end(p);
+		return;
+	}
+	rd_kafka_purge(p->rk, RD_KAFKA_PURGE_F_QUEUE | RD_KAFKA_PURGE_F_INFLIGHT | RD_KAFKA_PURGE_F_NON_BLOCKING);
+	sl_timer_set(sl_conn_loop(p->conn), &p->timer, PURGE_AGAIN_MS);
+}
+
+void kafka_begin_anew(struct kafka_producer *p, const char *why) {
+	if (p->state != KAFKA_RUNNING) return;
+	if (p->probe) sl_probe_done(p->conn, SL_OK, NULL);
+	p->state = KAFKA_ENDING; /* down() must not ask for this one's brokers */
+	down(p, why);
+	take_back(p);
+}
+
+void kafka_close(struct kafka_producer *p) {
+	p->closing = true;
+	p->wanted = false;
+	sl_timer_cancel(&p->stalled);
+	if (p->state == KAFKA_ENDING) return; /* client_ended() goes on */
+	sl_timer_cancel(&p->timer);
+	if (p->state == KAFKA_RUNNING) {
+		take_back(p);
+		return;
+	}
+	client_ended(p);
+}
+
+/* ---- A batch without an answer. ------------------------------------------------------------------------------------------ */
+
+static void stalled_check(struct kafka_producer *p) {
+	uint64_t now = sl_loop_now_ms(sl_conn_loop(p->conn));
+	if (p->state != KAFKA_RUNNING || sl_list_empty(&p->batches)) return;
+	if (now - p->report_ms < STALLED_MS) { /* slow, and not stuck */
+		sl_timer_set(sl_conn_loop(p->conn), &p->stalled, STALLED_MS);
+		return;
+	}
+	kafka_begin_anew(p, p->error ? p->error : "the brokers do not confirm what was sent; rows are sent again");
+}
+
+static void on_stalled(struct sl_timer *t) { stalled_check(sl_container_of(t, struct kafka_producer, stalled)); }
+
+void kafka_cancel(struct kafka_producer *p) { stalled_check(p); }
+
+/* ---- Events. --------------------------------------------------------------------------------------------------------------- */
+
+static void on_error(struct kafka_producer *p, rd_kafka_event_t *ev) {
+	rd_kafka_resp_err_t code = rd_kafka_event_error(ev);
+	const char *text = rd_kafka_event_error_string(ev);
+	char fatal[512];
+	if (rd_kafka_event_error_is_fatal(ev) || code == RD_KAFKA_RESP_ERR__FATAL) {
+		(void)rd_kafka_fatal_error(p->rk, fatal, sizeof fatal);
+		kafka_begin_anew(p, fatal);
+		return;
+	}
+	log_debug(LOG_CONN, "librdkafka", "name=%s error=%s text=%s", p->client.name, rd_kafka_err2name(code), text);
+	if (code == RD_KAFKA_RESP_ERR__ALL_BROKERS_DOWN) {
+		if (p->wanted)
+			no_answer(p);
+		else if (p->up && !p->suspect) {
+			p->suspect = true;
+			ask(p, SUSPECT_MS);
+		}
+		return;
+	}
+	struct sl_buf said = SL_BUF_INIT;
+	if (code == RD_KAFKA_RESP_ERR__AUTHENTICATION)
+		kafka_login_advice(p->conf, text, &said);
+	else
+		sl_buf_append_str(&said, text);
+	text_set(&p->error, sl_buf_cstr(&said));
+	sl_buf_fini(&said);
+	if (code == RD_KAFKA_RESP_ERR__AUTHENTICATION && p->wanted) no_answer(p);
+}
+
+static void on_event(struct kafka_producer *p, rd_kafka_event_t *ev) {
+	switch (rd_kafka_event_type(ev)) {
+	case RD_KAFKA_EVENT_DR: kafka_report(p, ev); break;
+	case RD_KAFKA_EVENT_ERROR: on_error(p, ev); break;
+	case RD_KAFKA_EVENT_OAUTHBEARER_TOKEN_REFRESH: kafka_auth_refresh(p->conf, p->rk); break;
+	}
+	rd_kafka_event_destroy(ev); /* before its client may end */
+	if (p->state == KAFKA_ENDING && p->rows_out == 0 && !p->ending) client_end(p);
+}
+
+static void on_ready(struct sl_watch *w, uint32_t events) {
+	struct kafka_producer *p = sl_container_of(w, struct kafka_producer, watch);
+	uint64_t count;
+	(void)events;
+	ssize_t got = read(p->event_fd, &count, sizeof count); /* before the queue is emptied: no wake-up is lost */
+	(void)got;
+	for (int i = 0; i < EVENTS_PER_TICK && p->queue; i++) {
+		rd_kafka_event_t *ev = rd_kafka_queue_poll(p->queue, 0);
+		if (!ev) return;
+		on_event(p, ev);
+	}
+	if (p->queue) sl_watch_again(sl_conn_loop(p->conn), w);
+}
+
+static void on_keeper(void *arg, const struct kafka_keeper_event *e) {
+	struct kafka_producer *p = arg;
+	switch (e->what) {
+	case KAFKA_KEEPER_UP:
+		if (p->state != KAFKA_RUNNING || e->rk != p->rk) return;
+		text_set(&p->brokers, e->brokers);
+		up(p);
+		return;
+	case KAFKA_KEEPER_ENDED: client_ended(p); return;
+	}
+}

@@ -1,0 +1,96 @@
+/* kafka_producer.h: one librdkafka producer for all actions of a connection: its life, and the batches that are with it.
+ *
+ *     submit ── rows, not copied ──> librdkafka ── requests ──> brokers
+ *       ^                                │
+ *       └──── delivery reports: eventfd ─┘      a report per row; when all of a batch are in, the batch is done
+ *
+ * States. STOPPED: no client. RUNNING: a client, which connects and connects again by itself; whether the connection is *up* is
+ * what the brokers last said. ENDING: all rows are taken back (purged; each is reported), then the client ends on the keeper's
+ * thread, and the connection begins anew. That happens when a batch is cancelled and nothing moves, when librdkafka calls an
+ * error fatal, and at the close.
+ *
+ * While brokers are away, rows stay with librdkafka up to `timeout`: it delivers them when the brokers are back, without
+ * duplicates. It never gives one up by itself (message.timeout.ms is 0).
+ *
+ * Thread: the connection's loop; the keeper's thread sees nothing of this. Memory: row slots are kept from batch to batch. */
+#ifndef KAFKA_PRODUCER_H
+#define KAFKA_PRODUCER_H
+
+#include "connector.h"
+#include "kafka_conf.h"
+#include "kafka_keeper.h"
+#include "kafka_row.h"
+#include "kafka_topics.h"
+
+enum kafka_state { KAFKA_STOPPED, KAFKA_RUNNING, KAFKA_ENDING };
+
+struct kafka_producer {
+	struct sl_conn *conn;
+	const struct kafka_conf *conf;
+	struct kafka_client client;
+	struct kafka_keeper *keeper;
+
+	enum kafka_state state;
+	rd_kafka_t *rk; /* RUNNING, ENDING; the keeper's once `ending` */
+	rd_kafka_queue_t *queue;
+	int event_fd; /* -1: none yet */
+	struct sl_watch watch;
+	bool watched;
+	struct kafka_topics topics;
+
+	bool up;                     /* what the framework was told last */
+	bool wanted;                 /* connect() waits for an answer */
+	bool suspect;                /* all brokers gone: do they answer? */
+	bool ending;                 /* the keeper has the client */
+	bool closing, closed, probe; /* probe: one waits for an answer */
+	struct sl_timer timer;       /* wanted, suspect, probe: no answer; ENDING: purge again */
+	struct sl_timer stalled;     /* a batch was cancelled: does anything move? */
+	char *error;                 /* the last that librdkafka said of its connections */
+	char *brokers;               /* as they introduced themselves */
+
+	struct sl_list batches; /* kafka_batch.link */
+	struct kafka_batch *pool;
+	int64_t rows_out, bytes_out;
+	uint64_t report_ms; /* when the last report came */
+	bool full;          /* a batch was not taken for lack of room */
+};
+
+struct kafka_action {
+	struct kafka_templates templates;
+	int compression; /* 0: the connection's, else the codec's number + 1 */
+	struct kafka_plan plan;
+};
+
+/* What is with librdkafka of each row. */
+struct kafka_slot {
+	struct kafka_batch *batch;
+	struct kafka_topic *topic;
+};
+struct kafka_batch {
+	struct sl_batch *b;
+	struct sl_list link;
+	struct kafka_batch *next; /* pool */
+	struct kafka_slot *slot;
+	uint32_t cap, left; /* rows without a report */
+	struct sl_arena arena;
+	char *not_ready;   /* advice; owned */
+	bool not_ready_on; /* some row waits for what not_ready says */
+};
+
+/* kafka_producer.c */
+void kafka_producer_init(struct kafka_producer *p, struct sl_conn *conn, const struct kafka_conf *conf);
+void kafka_producer_fini(struct kafka_producer *p);
+void kafka_connect(struct kafka_producer *p);
+void kafka_probe(struct kafka_producer *p);
+void kafka_close(struct kafka_producer *p);
+/* Takes all rows back and begins anew; why is told to the framework. */
+void kafka_begin_anew(struct kafka_producer *p, const char *why);
+void kafka_delivered(struct kafka_producer *p); /* the brokers took something: they are up */
+
+/* kafka_batch.c */
+int kafka_submit(struct kafka_producer *p, struct sl_conn_action *a, struct sl_batch *b);
+void kafka_cancel(struct kafka_producer *p);
+void kafka_report(struct kafka_producer *p, rd_kafka_event_t *ev); /* RD_KAFKA_EVENT_DR */
+void kafka_batches_free(struct kafka_producer *p);
+
+#endif

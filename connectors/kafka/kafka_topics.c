@@ -1,0 +1,71 @@
+/* kafka_topics.c: see kafka_topics.h. */
+#include "kafka_topics.h"
+
+void kafka_topics_init(struct kafka_topics *t, size_t max) {
+	*t = (struct kafka_topics){.max = max};
+	sl_list_init(&t->used);
+}
+
+static void topic_drop(struct kafka_topics *t, struct kafka_topic *topic) {
+	kafka_topic_map_remove(&t->map, kafka_topic_map_find(&t->map, topic->hash, topic->name));
+	sl_list_remove(&topic->used);
+	rd_kafka_topic_destroy(topic->rkt);
+	sl_free((char *)(uintptr_t)topic->name.p);
+	sl_free(topic);
+}
+
+static bool make_room(struct kafka_topics *t) {
+	if (t->map.len < t->max) return true;
+	SL_LIST_FOREACH(it, &t->used) {
+		struct kafka_topic *topic = SL_LIST_ENTRY(it, struct kafka_topic, used);
+		if (topic->out > 0) continue;
+		topic_drop(t, topic);
+		return true;
+	}
+	return false;
+}
+
+static rd_kafka_topic_t *handle_new(rd_kafka_t *rk, const char *name, const char *compression) {
+	char text[200];
+	rd_kafka_topic_conf_t *conf = NULL;
+	if (compression) {
+		conf = rd_kafka_default_topic_conf_dup(rk);
+		(void)rd_kafka_topic_conf_set(conf, "compression.codec", compression, text, sizeof text);
+	}
+	rd_kafka_topic_t *rkt = rd_kafka_topic_new(rk, name, conf); /* takes conf over when it succeeds */
+	if (!rkt && conf) rd_kafka_topic_conf_destroy(conf);
+	return rkt;
+}
+
+struct kafka_topic *kafka_topics_get(struct kafka_topics *t, rd_kafka_t *rk, struct sl_slice name,
+				     const char *compression) {
+	uint64_t hash = sl_hash(name);
+	struct kafka_topic_slot *slot = kafka_topic_map_find(&t->map, hash, name);
+	if (slot) {
+		sl_list_remove(&slot->topic->used);
+		sl_list_push_back(&t->used, &slot->topic->used);
+		return slot->topic;
+	}
+	bool there;
+	if (!make_room(t)) return NULL;
+	char *text = slice_dup(name);
+	rd_kafka_topic_t *rkt = handle_new(rk, text, compression);
+	if (!rkt) { /* only an unusable name, which the caller has excluded, or no memory */
+		sl_free(text);
+		return NULL;
+	}
+	struct kafka_topic *topic = SL_NEW(struct kafka_topic);
+	topic->rkt = rkt;
+	topic->hash = hash;
+	topic->name = slice_make(text, name.n);
+	sl_list_push_back(&t->used, &topic->used);
+	slot = kafka_topic_map_put(&t->map, hash, name, &there);
+	slot->topic = topic;
+	return topic;
+}
+
+void kafka_topics_clear(struct kafka_topics *t) {
+	if (!t->used.next) return;
+	SL_LIST_FOREACH_SAFE(it, &t->used) topic_drop(t, SL_LIST_ENTRY(it, struct kafka_topic, used));
+	kafka_topic_map_fini(&t->map);
+}

@@ -1,0 +1,46 @@
+/* kafka_topics.h: topic handles of one librdkafka client, by name, bounded.
+ *
+ * Topic names may be made of what devices send, so there may be any number of them. At most `max` are kept; where another one
+ * is wanted, the one that was used longest ago and has no rows out gives way. When all have, there is none to be had for now.
+ *
+ * Lifetime: handles of one client; kafka_topics_clear() before that client ends. Thread: the connection's loop. */
+#ifndef KAFKA_TOPICS_H
+#define KAFKA_TOPICS_H
+
+#include <librdkafka/rdkafka.h>
+
+#include "list.h"
+#include "slice.h"
+
+struct kafka_topic {
+	struct sl_list used; /* kafka_topics.used: last used last */
+	rd_kafka_topic_t *rkt;
+	uint32_t out; /* rows that are with librdkafka */
+	uint64_t hash;
+	struct sl_slice name; /* owned */
+};
+struct kafka_topic_slot {
+	uint64_t hash;
+	bool used;
+	struct kafka_topic *topic;
+};
+#define HMAP_NAME kafka_topic_map
+#define HMAP_SLOT struct kafka_topic_slot
+#define HMAP_KEY struct sl_slice
+#define HMAP_EQUAL(slot, key) slice_equal((slot)->topic->name, key)
+#include "hmap.h"
+
+struct kafka_topics {
+	struct kafka_topic_map map;
+	struct sl_list used;
+	size_t max;
+};
+
+void kafka_topics_init(struct kafka_topics *t, size_t max);
+/* name: a valid one. compression: a codec's name, or NULL for the connection's; counts when the handle is made. NULL: all are in
+ * use. */
+struct kafka_topic *kafka_topics_get(struct kafka_topics *t, rd_kafka_t *rk, struct sl_slice name,
+				     const char *compression);
+void kafka_topics_clear(struct kafka_topics *t); /* lets go of all, rows out or not; may be used again */
+
+#endif
