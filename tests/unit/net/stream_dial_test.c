@@ -203,7 +203,7 @@ static void test_dial__cancel_at_any_time_is_silent(void **state) {
 static void test_dial__unix_socket(void **state) {
 	(void)state;
 	struct dialler d;
-	char *path = sl_asprintf("/tmp/sluice_dial_%d.sock", (int)getpid());
+	char *path = sl_asprintf("%s/sluice_dial_%d.sock", P_tmpdir, (int)getpid());
 	struct sockaddr_un at = {.sun_family = AF_UNIX};
 	memcpy(at.sun_path, path, strlen(path));
 	dial(&d, path, 0, 5000);

@@ -14,7 +14,7 @@
 #include "mem.h"
 
 void pki_new(struct pki *p) {
-	*p = (struct pki){.dir = "/tmp/sluice_pki_XXXXXX"};
+	*p = (struct pki){.dir = P_tmpdir "/sluice_pki_XXXXXX"};
 	sl_assert(mkdtemp(p->dir));
 }
 
