@@ -490,12 +490,12 @@ static void halt_all(struct connectors *cs) {
 
 static void stop_deadline(struct sl_timer *t) { halt_all(sl_container_of(t, struct connectors, stop_timer)); }
 
-/* Nothing to deliver, or no more time; then nothing out; then connections closed; then the end. */
+/* Nothing to deliver, nothing that can be delivered, or no more time; then nothing out; then connections closed; then the end. */
 static void drain_step(struct connectors *cs) {
 	bool idle = true, halted = true, out = false, closed = true;
 	SL_LIST_FOREACH(it, &cs->pipelines) {
 		struct sl_pipeline *p = SL_LIST_ENTRY(it, struct sl_pipeline, link);
-		idle = idle && pipeline_idle(p);
+		idle = idle && (pipeline_idle(p) || pipeline_stuck(p));
 		halted = halted && p->halted;
 		out = out || !sl_list_empty(&p->out) || pipeline_sync_busy(p);
 	}

@@ -195,6 +195,7 @@ void pipeline_free(struct sl_pipeline *p);
 void pipeline_wake(struct sl_pipeline *p); /* run at the end of this tick */
 void pipeline_run(struct sl_pipeline *p);
 bool pipeline_idle(const struct sl_pipeline *p);     /* nothing queued anywhere the loop can see */
+bool pipeline_stuck(const struct sl_pipeline *p);    /* its rows wait for a table or the like; they fit the log */
 void pipeline_halt(struct sl_pipeline *p);           /* submits no more; cancels what is out */
 void pipeline_batch_back(struct pipeline_batch *bt); /* L: the kind is done with it */
 

@@ -128,6 +128,12 @@ bool pipeline_idle(const struct sl_pipeline *p) {
 	       sl_list_empty(&p->out) && !pipeline_sync_busy(p) && !p->unsynced;
 }
 
+/* A stop need not wait for what somebody must create first. Without a log these rows would be lost, so there it does. */
+bool pipeline_stuck(const struct sl_pipeline *p) {
+	return p->not_ready && p->log && !p->held.head && !p->incoming.head && sl_list_empty(&p->out) &&
+	       !pipeline_sync_busy(p) && !p->unsynced;
+}
+
 /* ---- Sort. ---------------------------------------------------------------------------------------------------------- */
 
 /* The line whose first chunk came earlier; -1 when there is nothing. */

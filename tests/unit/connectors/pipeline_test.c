@@ -7,6 +7,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "clock.h"
 #include "test_db.h"
 
 /* No table: the action is not ready and rows pile up, until table_make(). */
@@ -155,6 +156,29 @@ static void test_pipeline__rows_staged_after_the_stop_are_kept(void **state) {
 	rig_stop(r, 1000);
 	rig_stage(r, 0, 50, 10, rig_row);
 	rig_free(r);
+	r = rig_new_in(1, data);
+	rig_load(r, WAITING, dir);
+	assert_int_equal(rig_settle(r, 0).delivered, 50);
+	rig_free(r);
+	rig_rmdir(dir);
+	sl_free(data);
+	sl_free(dir);
+}
+
+static bool tried_twice(const struct sl_action_counts *n) { return n->batches >= 2; }
+
+static void test_pipeline__a_stop_does_not_wait_for_a_table_that_is_missing(void **state) {
+	(void)state;
+	char *dir = rig_tmpdir(), *data = sl_asprintf("%s/data", dir);
+	struct rig *r = rig_new_in(1, data);
+	rig_load(r, WAITING "    buffer: {durability: memory}\n", dir);
+	rig_stage(r, 0, 50, 10, rig_row);
+	assert_true(rig_until(r, 0, tried_twice));
+	uint64_t from = sl_clock_mono_ms();
+	rig_stop(r, 60000);
+	assert_in_range(sl_clock_mono_ms() - from, 0, 20000);
+	rig_free(r);
+	table_make(dir);
 	r = rig_new_in(1, data);
 	rig_load(r, WAITING, dir);
 	assert_int_equal(rig_settle(r, 0).delivered, 50);
@@ -328,6 +352,7 @@ int main(void) {
 	    cmocka_unit_test(test_pipeline__rows_of_qos_0_never_hold_and_go_oldest_first),
 	    cmocka_unit_test(test_pipeline__a_restart_delivers_what_was_queued),
 	    cmocka_unit_test(test_pipeline__rows_staged_after_the_stop_are_kept),
+	    cmocka_unit_test(test_pipeline__a_stop_does_not_wait_for_a_table_that_is_missing),
 	    cmocka_unit_test(test_pipeline__recovered_rows_follow_their_columns_names),
 	    cmocka_unit_test(test_pipeline__recovered_rows_without_a_known_column_are_dead_letters),
 	    cmocka_unit_test(test_pipeline__the_log_of_a_removed_action_is_kept),
