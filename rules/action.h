@@ -80,7 +80,7 @@ struct action_cause {
 	const struct rule *rule;
 	const struct rules_event *ev;
 	struct sl_ticket *ticket; /* or NULL */
-	struct sl_origin from;    /* rules_origin(): what dead letters say of the event */
+	struct sl_origin from;    /* what dead letters say of the event; serial is 0 until the first row is delivered */
 };
 
 /* SL_OK, or a negative status with the reason in sql_vm_error(). */

@@ -85,11 +85,21 @@ static void run_failed(struct rules_worker *rw, const struct rule_plan_candidate
 	rule_failed(rw, c->rule, ev->at_ms, ev->topic, rule_failure_client(ev), reason);
 }
 
-static void run_produced(struct rules_worker *rw, const struct rule_plan_candidate *c,
-			 const struct action_cause *cause) {
+/* What is kept of the event for dead letters. */
+static struct sl_origin origin_of(struct rules_worker *rw, const struct rules_event *ev) {
+	return (struct sl_origin){.serial = ++rw->serial,
+				  .topic = ev->topic,
+				  .clientid = rule_failure_client(ev),
+				  .payload = ev->payload,
+				  .at_ms = ev->at_ms,
+				  .qos = ev->qos};
+}
+
+static void run_produced(struct rules_worker *rw, const struct rule_plan_candidate *c, struct action_cause *cause) {
 	c->cell->produced++;
 	c->cell->rows += rw->rows_made;
 	sl_metric_inc(rw->metrics, METRIC_RULE_PRODUCED);
+	if (rw->rows_len && cause->from.serial == 0) cause->from = origin_of(rw, cause->ev);
 	for (size_t i = 0; i < rw->rows_len; i++) rule_action_deliver(&rw->rows[i], cause);
 }
 
@@ -155,7 +165,7 @@ static enum sql_outcome run(struct plan_walk *w, const struct rule_plan_candidat
 	return sql_run(rw->vm, c->program, &w->in, on_row, &w->cause);
 }
 
-/* Remembers what the run of candidate i gave, in case the next one does the same. Of one row only: more of them are gone. */
+/* Remembers what the run of candidate i gave, for the next one does the same. Of one row only: more of them are gone. */
 static void keep_outcome(struct plan_walk *w, uint32_t i, enum sql_outcome outcome) {
 	struct rules_worker *rw = w->rw;
 	bool one_row = outcome == SQL_PRODUCED && rw->rows_made == 1;
@@ -188,7 +198,7 @@ static void visit(struct plan_walk *w, uint32_t i) {
 		w->next = i + 1;
 	} else {
 		outcome = run(w, c);
-		keep_outcome(w, i, outcome);
+		if (i + 1 < w->plan->count && c[1].again) keep_outcome(w, i, outcome);
 	}
 	if (sl_unlikely(c->shadow) && rule_shadow_ran(w->rw, c, outcome, &w->state)) return;
 	if (outcome == SQL_FILTERED) return;
@@ -257,15 +267,6 @@ static inline void look_ahead(const struct plan_walk *w, uint32_t i) {
 	if (a) sl_stage_expect(w->rw->stages[a->slot], qos, true);
 }
 
-struct sl_origin rules_origin(struct rules_worker *rw, const struct rules_event *ev) {
-	return (struct sl_origin){.serial = ++rw->serial,
-				  .topic = ev->topic,
-				  .clientid = rule_failure_client(ev),
-				  .payload = ev->payload,
-				  .at_ms = ev->at_ms,
-				  .qos = ev->qos};
-}
-
 void rules_plan_run(struct rules_worker *rw, struct rule_plan *plan, const struct rules_event *ev,
 		    struct sl_ticket *ticket) {
 	struct event_view view = {
@@ -273,7 +274,7 @@ void rules_plan_run(struct rules_worker *rw, struct rule_plan *plan, const struc
 	struct plan_walk w = {
 	    .rw = rw,
 	    .plan = plan,
-	    .cause = {.rw = rw, .ev = ev, .ticket = ticket, .from = rules_origin(rw, ev)},
+	    .cause = {.rw = rw, .ev = ev, .ticket = ticket},
 	    .in = {.event = &view, .payload = ev->payload, .extract = rule_pass_extract, .now_ms = ev->at_ms}};
 	w.state = rule_memory_state(&rw->rules->state, NULL, ev->clientid);
 	w.in.state = &w.state;

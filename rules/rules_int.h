@@ -90,8 +90,6 @@ struct rule_plan *rules_plan_find(struct rules_worker *rw, struct sl_slice topic
 void rules_plan_keep(struct rules_worker *rw, struct sl_slice topic, uint64_t topic_hash, struct rule_plan *plan);
 /* A sql_row_fn: evaluates the rule's actions of the row into rw->rows. arg: struct action_cause. */
 int rules_row_add(void *arg, struct sql_vm *vm, const struct sql_out *row);
-/* What is kept of the event for dead letters. */
-struct sl_origin rules_origin(struct rules_worker *rw, const struct rules_event *ev);
 /* Runs the rules of the plan. rules_plan_publish() then lets out what they republish. */
 void rules_plan_run(struct rules_worker *rw, struct rule_plan *plan, const struct rules_event *ev,
 		    struct sl_ticket *ticket);
