@@ -180,7 +180,7 @@ suite() {
 			# Downloads come first: inside there is no way out. A server that is missing fails its tests.
 			run servers 1200 tests/servers/fetch.sh || true
 			SLUICE_BIN=$PWD/build/dev/sluice SLUICE_FAST_BIN=$PWD/build/release/sluice \
-				run connectors 1200 tests/servers/inside.sh python3 tests/harness/suite.py connectors \
+				run connectors 1800 tests/servers/inside.sh python3 tests/harness/suite.py connectors \
 				--counts "$RESULTS/connectors.counts" || [ -s $RESULTS/connectors.counts ]
 		else without connectors "dev or release"
 		fi ;;

@@ -3,6 +3,7 @@ import collections
 import re
 import socket
 import struct
+import subprocess
 import time
 
 from .base import Server, TestCa, fetched, run
@@ -201,8 +202,10 @@ class Kafka(Server):
 
     def records(self, topic, *options):
         """All records of a topic, by partition and offset; key and value are bytes or None, headers "a=1,b=2"."""
-        out = run("kcat", "-b", f"127.0.0.1:{self.port}", "-C", "-e", "-q", "-t", topic, *options, "-f",
-                  r"%p %o %T %K %S\n%k\n%s\n%h\n", encoding="latin-1", timeout=300)
+        # As bytes: text would lose the difference between line ends.
+        done = subprocess.run(["kcat", "-b", f"127.0.0.1:{self.port}", "-C", "-e", "-q", "-t", topic, *options, "-f",
+                               r"%p %o %T %K %S\n%k\n%s\n%h\n"], capture_output=True, timeout=300, check=True)
+        out = done.stdout.decode("latin-1")
         found, at = [], 0
         while at < len(out):
             end = out.index("\n", at)
