@@ -18,6 +18,7 @@
 #include "mem.h"
 #include "schema.h"
 #include "spill.h"
+#include "statement.h"
 #include "yaml.h"
 
 enum { BUSY_WAIT_MS = 100 };
@@ -37,9 +38,7 @@ struct sqlite_action {
 	struct conf_map columns;
 	bool create;
 
-	struct sl_param *params;
-	size_t param_count;
-	char **paths;
+	struct sl_param_list params;
 	char *statement, *create_text; /* create_text NULL with `sql` */
 	sqlite3_stmt *stmt;
 	uint64_t generation;
@@ -124,14 +123,6 @@ static void quote_name(struct sl_buf *b, const char *name) {
 	sl_buf_put(b, '"');
 }
 
-static void param_add(struct sqlite_action *s, struct sl_slice name, struct sl_slice text, char *path) {
-	size_t n = s->param_count++;
-	s->params = sl_realloc_array(s->params, s->param_count, sizeof *s->params);
-	s->paths = sl_realloc_array(s->paths, s->param_count, sizeof *s->paths);
-	s->params[n] = (struct sl_param){.name = name, .text = text, .target = SQL_TO_VALUE, .path = path};
-	s->paths[n] = path;
-}
-
 static void table_statement(struct sqlite_action *s) {
 	struct sl_buf insert = SL_BUF_INIT, create = SL_BUF_INIT;
 	sl_buf_append_str(&insert, "INSERT INTO ");
@@ -144,8 +135,8 @@ static void table_statement(struct sqlite_action *s) {
 		sl_buf_append_str(&create, i ? ", " : " (");
 		quote_name(&insert, pair->key);
 		quote_name(&create, pair->key);
-		param_add(s, slice_from_str(pair->key), slice_from_str(pair->value),
-			  yaml_path_key("columns", pair->key));
+		sl_params_add(&s->params, slice_from_str(pair->key), slice_from_str(pair->value),
+			      yaml_path_key("columns", pair->key));
 	}
 	sl_buf_append_str(&insert, ") VALUES (");
 	for (size_t i = 0; i < s->columns.len; i++) sl_buf_append_str(&insert, i ? ", ?" : "?");
@@ -155,73 +146,22 @@ static void table_statement(struct sqlite_action *s) {
 	s->create_text = sl_buf_steal(&create);
 }
 
-/* The length of the ${...} at p, or 0 when it does not end. Strings inside are stepped over. */
-static size_t placeholder_length(const char *p) {
-	size_t i = 2, depth = 1;
-	char quote = 0;
-	for (; p[i]; i++) {
-		if (quote)
-			quote = p[i] == quote ? 0 : quote;
-		else if (p[i] == '\'' || p[i] == '"')
-			quote = p[i];
-		else if (p[i] == '{')
-			depth++;
-		else if (p[i] == '}' && --depth == 0)
-			return i + 1;
-	}
-	return 0;
-}
-
-struct place {
-	uint32_t line, column;
-};
-static void place_step(struct place *at, char c) {
-	at->line += c == '\n';
-	at->column = c == '\n' ? 1 : at->column + 1;
-}
-
 /* ?, ?1, $t, :t, @t: SQLite's own parameters, which would shift ours, and nobody would give them a value. */
 static bool own_parameter(const char *p) {
 	return *p == '?' || ((*p == '$' || *p == ':' || *p == '@') && (isalpha((unsigned char)p[1]) || p[1] == '_'));
 }
 
+static void mark(struct sl_buf *out, size_t number) {
+	(void)number;
+	sl_buf_put(out, '?');
+}
+
+static const struct sl_statement_dialect dialect = {
+    .database = "SQLite", .flags = SL_STATEMENT_BACKTICKS, .mark = mark, .own_parameter = own_parameter};
+
 static int sql_statement(struct sqlite_action *s, struct sl_err *err) {
 	struct sl_buf out = SL_BUF_INIT;
-	struct place at = {1, 1};
-	char quote = 0;
-	int r = SL_OK;
-	for (const char *p = s->sql; *p && r == SL_OK;) {
-		size_t n = 1;
-		if (p[0] == '$' && p[1] == '{') {
-			n = placeholder_length(p);
-			if (n == 0)
-				r = sl_err_set(err, SL_ESYNTAX, "sql: `${` at %u:%u has no `}`", at.line, at.column);
-			else if (quote)
-				r = sl_err_set(err, SL_ESYNTAX,
-					       "sql: %.*s at %u:%u stands in quotes; write it without them, it is "
-					       "bound as a value",
-					       (int)n, p, at.line, at.column);
-			if (r != SL_OK) break;
-			param_add(s, slice_trim(slice_make(p + 2, n - 3)), slice_make(p, n), sl_strdup("sql"));
-			s->params[s->param_count - 1].line = at.line;
-			s->params[s->param_count - 1].column = at.column;
-			sl_buf_put(&out, '?');
-		} else {
-			if (quote)
-				quote = *p == quote ? 0 : quote;
-			else if (*p == '\'' || *p == '"' || *p == '`')
-				quote = *p;
-			else if (p[0] == '-' && p[1] == '-')
-				quote = '\n'; /* a comment ends as a text does */
-			else if (own_parameter(p))
-				r = sl_err_set(err, SL_ESYNTAX,
-					       "sql: `%c` at %u:%u is a parameter of SQLite's own; values are written "
-					       "${name}",
-					       *p, at.line, at.column);
-			sl_buf_put(&out, *p);
-		}
-		for (; n > 0; n--) place_step(&at, *p++);
-	}
+	int r = sl_statement_scan(s->sql, &dialect, &s->params, &out, err);
 	s->statement = sl_buf_steal(&out);
 	return r;
 }
@@ -233,17 +173,15 @@ static int action_params(struct sl_conn_action *a, const struct sl_param **param
 		r = sql_statement(s, err);
 	else
 		table_statement(s);
-	*params = s->params;
-	*count = s->param_count;
+	*params = s->params.at;
+	*count = s->params.n;
 	return r;
 }
 
 static void action_fini(struct sl_conn_action *a) {
 	struct sqlite_action *s = sl_action_impl(a);
 	/* The statement belongs to the connection's thread and is ended with the handle. */
-	for (size_t i = 0; i < s->param_count; i++) sl_free(s->paths[i]);
-	sl_free(s->paths);
-	sl_free(s->params);
+	sl_params_fini(&s->params);
 	sl_free(s->statement);
 	sl_free(s->create_text);
 }
@@ -344,7 +282,7 @@ static int value_bind(sqlite3_stmt *stmt, int at, const struct sql_value *v) {
 
 /* Rows until the first that fails. */
 static int rows_insert(struct sqlite_action *s, const struct sl_batch *b) {
-	uint16_t n = (uint16_t)s->param_count;
+	uint16_t n = (uint16_t)s->params.n;
 	int r = SQLITE_OK;
 	for (uint32_t row = 0; row < b->count; row++) {
 		for (uint16_t i = 0; i < n && r == SQLITE_OK; i++) {
@@ -440,7 +378,7 @@ static int sqlite_encode(struct sl_conn_action *a, const void *row, struct sl_bu
 	const struct sqlite_action *s = sl_action_impl(a);
 	(void)err;
 	sl_buf_append_str(out, s->statement);
-	for (size_t i = 0; i < s->param_count; i++) {
+	for (size_t i = 0; i < s->params.n; i++) {
 		struct sql_value v = sql_row_get(row, (uint16_t)i);
 		sl_buf_append_str(out, i ? ", " : " -- ");
 		sql_value_json(&v, out);
