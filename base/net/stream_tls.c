@@ -2,7 +2,6 @@
  * writes into the output buffer of the stream below; nothing else is copied or kept. */
 #include "stream_tls.h"
 
-#include <arpa/inet.h>
 #include <openssl/err.h>
 #include <openssl/ssl.h>
 #include <openssl/x509v3.h>
@@ -272,33 +271,6 @@ static const struct sl_stream_ops tls_ops = {.flush = tls_flush, .resume = tls_r
 static const struct sl_stream_events above_events = {above_read, above_drained, above_closed};
 static const struct sl_stream_events below_events = {below_read, below_drained, below_closed};
 
-static int is_address(const char *host) {
-	unsigned char a[16];
-	return inet_pton(AF_INET, host, a) == 1 || inet_pton(AF_INET6, host, a) == 1;
-}
-
-/* Whom we want to talk to: the name asked for, and checked. */
-static int set_peer(SSL *ssl, const struct tls_client *client, const char *host, struct sl_err *err) {
-	const char *name = client->server_name ? client->server_name : host;
-	int ok = 1;
-	if (name[0] == '/') {
-		if (client->verify)
-			return sl_err_set(
-			    err, SL_EINVAL,
-			    "%s is no host name, so the server's certificate cannot be checked against it; "
-			    "give `server_name:` under `tls:`",
-			    name);
-	} else if (is_address(name)) { /* not asked for: SNI is for names only */
-		ok = X509_VERIFY_PARAM_set1_ip_asc(SSL_get0_param(ssl), name);
-	} else {
-		SSL_set_hostflags(ssl, X509_CHECK_FLAG_NO_PARTIAL_WILDCARDS);
-		ok = SSL_set1_host(ssl, name) && SSL_set_tlsext_host_name(ssl, name);
-	}
-	if (ok != 1) return sl_err_set(err, SL_EINVAL, "'%s' is not the name of a host", name);
-	SSL_set_verify(ssl, client->verify ? SSL_VERIFY_PEER : SSL_VERIFY_NONE, client->verify ? on_verify : NULL);
-	return SL_OK;
-}
-
 /* What both sides need. On failure the fd is still the caller's and nothing is left. */
 static int open_below(struct sl_stream_tls *t, struct sl_loop *l, const struct sl_stream_tls_setup *setup, SSL *ssl,
 		      struct sl_err *err) {
@@ -325,7 +297,8 @@ int sl_stream_tls_connect(struct sl_stream_tls *t, struct sl_loop *l, const stru
 			  struct tls_client *client, const char *host, struct sl_err *err) {
 	SSL *ssl = SSL_new(client->ctx);
 	if (!ssl) return sl_err_set(err, SL_ESYSTEM, "OpenSSL has no memory for a connection");
-	int rc = set_peer(ssl, client, host, err);
+	int rc = tls_client_peer(client, ssl, host, err);
+	if (rc == SL_OK && client->verify) SSL_set_verify(ssl, SSL_VERIFY_PEER, on_verify);
 	if (rc == SL_OK) rc = open_below(t, l, setup, ssl, err);
 	if (rc != SL_OK) {
 		SSL_free(ssl);

@@ -1,12 +1,14 @@
 /* tls_client.c: the options of a TLS client, the check of its files, and the SSL_CTX made of them. */
 #include "tls_client.h"
 
+#include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <openssl/err.h>
 #include <openssl/pem.h>
 #include <openssl/ssl.h>
 #include <openssl/x509.h>
+#include <openssl/x509v3.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -314,4 +316,32 @@ void tls_client_free(struct tls_client *client) {
 	sl_free(client->server_name);
 	sl_free(client->ca);
 	sl_free(client);
+}
+
+/* ---- one connection -------------------------------------------------------------------------------------- */
+
+static bool is_address(const char *host) {
+	unsigned char a[16];
+	return inet_pton(AF_INET, host, a) == 1 || inet_pton(AF_INET6, host, a) == 1;
+}
+
+int tls_client_peer(const struct tls_client *client, SSL *ssl, const char *host, struct sl_err *err) {
+	const char *name = client->server_name ? client->server_name : host;
+	int ok = 1;
+	if (name[0] == '/') {
+		if (client->verify)
+			return sl_err_set(
+			    err, SL_EINVAL,
+			    "%s is no host name, so the server's certificate cannot be checked against it; "
+			    "give `server_name:` under `tls:`",
+			    name);
+	} else if (is_address(name)) { /* not asked for: SNI is for names only */
+		ok = X509_VERIFY_PARAM_set1_ip_asc(SSL_get0_param(ssl), name);
+	} else {
+		SSL_set_hostflags(ssl, X509_CHECK_FLAG_NO_PARTIAL_WILDCARDS);
+		ok = SSL_set1_host(ssl, name) && SSL_set_tlsext_host_name(ssl, name);
+	}
+	if (ok != 1) return sl_err_set(err, SL_EINVAL, "'%s' is not the name of a host", name);
+	SSL_set_verify(ssl, client->verify ? SSL_VERIFY_PEER : SSL_VERIFY_NONE, NULL);
+	return SL_OK;
 }

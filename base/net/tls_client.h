@@ -26,6 +26,7 @@
 #include "field.h"
 
 struct ssl_ctx_st;
+struct ssl_st;
 
 enum tls_version { TLS_VERSION_1_2, TLS_VERSION_1_3 };
 
@@ -65,5 +66,9 @@ struct tls_client {
 int tls_client_new(const struct tls_client_conf *conf, struct tls_client **out, struct sl_err *err);
 struct tls_client *tls_client_ref(struct tls_client *client);
 void tls_client_free(struct tls_client *client); /* gives one reference back; NULL is fine */
+
+/* Tells a new SSL of client->ctx whom we want to talk to: the name to ask for (SNI, not for addresses) and to check. host
+ * is what is dialled; server_name goes before it. SL_EINVAL when it can be no name. */
+int tls_client_peer(const struct tls_client *client, struct ssl_st *ssl, const char *host, struct sl_err *err);
 
 #endif
