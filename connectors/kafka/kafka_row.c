@@ -162,7 +162,7 @@ static int fail(struct kafka_row *out, struct sl_arena *arena, const char *fmt, 
 static bool is_null(const struct sql_value *v) { return v->kind == SQL_NULL || v->kind == SQL_JSON_NULL; }
 
 static bool whole_number(const struct sql_value *v, int64_t *out) {
-	double d;
+	double d = 0;
 	switch (v->kind) {
 	case SQL_INT: *out = v->i; return true;
 	case SQL_STRING:
