@@ -1,7 +1,11 @@
 /* kafka_batch.c: rows to librdkafka, and what it reports of them. See kafka_producer.h.
  *
  * Rows of a batch go to librdkafka in their order, and it keeps the order of a partition, so rows with one key stay in order
- * whatever is sent again. A row that librdkafka does not take at once is decided at once. */
+ * whatever is sent again. A row that librdkafka does not take at once is decided at once.
+ *
+ * A request may hold rows of several batches, and brokers refuse requests, not rows. So when one is refused, its rows are only
+ * given back, and for as many rows as were out then we are careful: one batch at a time. The next refusal then concerns
+ * one batch alone, which the framework splits until the row that is to blame stands alone. */
 #include <inttypes.h>
 
 #include "kafka_errors.h"
@@ -27,6 +31,8 @@ static struct kafka_batch *batch_begin(struct kafka_producer *p, struct sl_batch
 	kb->next = NULL;
 	kb->left = 0;
 	kb->not_ready_on = false;
+	kb->alone = sl_list_empty(&p->batches);
+	if (!kb->alone) SL_LIST_ENTRY(p->batches.next, struct kafka_batch, link)->alone = false; /* later ones know */
 	b->priv = kb;
 	sl_list_push_back(&p->batches, &kb->link);
 	return kb;
@@ -80,6 +86,13 @@ static void row_failed(struct kafka_producer *p, struct kafka_batch *kb, uint32_
 	const char *text = rd_kafka_err2str(error->code);
 	enum sl_result result = e->result;
 	if (error->code == RD_KAFKA_RESP_ERR__UNKNOWN_PARTITION && !error->partition_given) result = SL_RESULT_RETRY;
+	if (result == SL_RESULT_GROUP_FAILED && !kb->alone) {
+		if (p->careful == 0)
+			log_debug(LOG_ACTION, "a request was refused; its rows go batch by batch",
+				  "action=%s reason=%s", sl_action_name(kb->b->action), text);
+		if (p->careful < p->rows_out + 1) p->careful = p->rows_out + 1;
+		result = SL_RESULT_LOST;
+	}
 	if (p->state == KAFKA_ENDING && result != SL_RESULT_REJECT && result != SL_RESULT_GROUP_FAILED)
 		result = SL_RESULT_LOST;
 	else if (e->then == KAFKA_NOT_READY && action->plan.topic_constant) {
@@ -165,7 +178,7 @@ static bool row_submit(struct kafka_producer *p, struct kafka_batch *kb, uint32_
 /* Is there room for the batch? One that is larger than the whole room goes alone. */
 static bool has_room(const struct kafka_producer *p, const struct sl_batch *b) {
 	if (p->rows_out == 0) return true;
-	if (p->rows_out + b->count > p->conf->queue.rows) return false;
+	if (p->careful > 0 || p->rows_out + b->count > p->conf->queue.rows) return false;
 	int64_t bytes = 0;
 	for (uint32_t i = 0; i < b->count; i++) bytes += sql_row_head(b->row[i])->size;
 	return p->bytes_out + bytes <= p->conf->queue.bytes;
@@ -221,6 +234,8 @@ static bool row_reported(struct kafka_producer *p, const rd_kafka_message_t *m) 
 					       .bytes = m->len + m->key_len,
 					       .partition_given = a->plan.partition.given});
 	}
+	if (p->careful > 0 && kb->b->result[i] != SL_RESULT_LOST && kb->b->result[i] != SL_RESULT_GROUP_FAILED)
+		p->careful--;
 	if (--kb->left == 0) batch_end(p, kb);
 	return stored;
 }
@@ -235,7 +250,7 @@ void kafka_report(struct kafka_producer *p, rd_kafka_event_t *ev) {
 		stored = row_reported(p, m) || stored;
 	}
 	if (stored) kafka_delivered(p);
-	if (p->full) {
+	if (p->full && (p->careful == 0 || p->rows_out == 0)) {
 		p->full = false;
 		sl_conn_writable(p->conn);
 	}

@@ -53,6 +53,7 @@ struct kafka_producer {
 	int64_t rows_out, bytes_out;
 	uint64_t report_ms; /* when the last report came */
 	bool full;          /* a batch was not taken for lack of room */
+	int64_t careful;    /* so many rows go one batch at a time, see kafka_batch.c */
 };
 
 struct kafka_action {
@@ -72,6 +73,7 @@ struct kafka_batch {
 	struct kafka_batch *next; /* pool */
 	struct kafka_slot *slot;
 	uint32_t cap, left; /* rows without a report */
+	bool alone;         /* no other batch was out meanwhile */
 	struct sl_arena arena;
 	char *not_ready;   /* advice; owned */
 	bool not_ready_on; /* some row waits for what not_ready says */

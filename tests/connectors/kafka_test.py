@@ -1,0 +1,427 @@
+"""The kafka connector against a real broker: what a rule sends is what a topic holds, and nothing is lost on the way."""
+import json
+import socket
+import threading
+import time
+import unittest
+
+from harness.broker import Broker, run_program, temp_folder, wait_until
+from harness.client import Client, Closed
+from harness.servers import Kafka, Net, TestCa, shared
+
+SELECT = 'SELECT payload FROM "in/#"'
+
+
+class KafkaTest(unittest.TestCase):
+    """One broker of ours per test, one rule `r`, one connector `lake`."""
+
+    def setUp(self):
+        self.kafka = shared(Kafka)
+        self.topic = "t-" + self._testMethodName.rsplit("__", maxsplit=1)[-1].replace("_", "-")[:60]
+
+    def config(self, action=None, sql=SELECT, **connector):
+        connector = {"type": "kafka", "brokers": f"127.0.0.1:{self.kafka.port}", "reconnect": {"max": "1s"}, **connector}
+        return {"connectors": {"lake": connector},
+                "rules": {"r": {"sql": sql, "actions": [
+                    {"connector": "lake", "topic": self.topic, "retry": {"first": "50ms", "max": "500ms"}, **(action or {})}]}}}
+
+    def broker(self, action=None, sql=SELECT, **connector):
+        return Broker(self.config(action, sql, **connector))
+
+    def publish(self, broker, *payloads, topic="in/a", client="dev"):
+        with Client(broker.port) as c:
+            c.connect(client)
+            for payload in payloads:
+                text = payload if isinstance(payload, bytes) else json.dumps(payload).encode()
+                c.publish(topic, text, qos=1)
+
+    def deliver(self, *payloads, action=None, sql=SELECT, partitions=1, topic_config=None, rejected=0, **connector):
+        """The records that a fresh topic holds after these messages."""
+        self.kafka.fresh_topic(self.topic, partitions, **(topic_config or {}))
+        with self.broker(action, sql, **connector) as b:
+            self.publish(b, *payloads)
+            n = b.wait_settled("r")
+            self.assertEqual((n["rejected"], n["delivered"]), (rejected, len(payloads) - rejected))
+            self.dead = self.dead_letters(b)
+        return self.kafka.records(self.topic)
+
+    def dead_letters(self, broker):
+        path = broker.folder / "data/dead/r.0.jsonl"
+        return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
+
+    def state(self, broker):
+        return next(c for c in broker.status()["connectors"] if c["name"] == "lake")
+
+    def wait_state(self, broker, state, timeout=30):
+        wait_until(lambda: self.state(broker)["state"] == state, timeout, lambda: f"not {state}: {self.state(broker)}\n{broker.log()}")
+        return self.state(broker).get("reason")
+
+
+class Records(KafkaTest):
+    def test_kafka__value_is_the_row_and_the_time_that_of_the_message(self):
+        before = int(time.time() * 1000)
+        records = self.deliver({"d": "x", "t": 21.50}, sql='SELECT payload.d AS device, payload.t AS t FROM "in/#"')
+        self.assertEqual(records[0].value, b'{"device":"x","t":21.5}')
+        self.assertIsNone(records[0].key)
+        self.assertLessEqual(before, records[0].timestamp)
+
+    def test_kafka__key_value_headers_timestamp_partition(self):
+        records = self.deliver(
+            {"k": "key1", "v": "text", "ts": 1700000000123, "p": 2, "h": 7},
+            {"k": "key2", "v": {"a": [1]}, "ts": "2024-01-01T08:00:00.250+08:00", "p": 0, "h": None}, partitions=3,
+            sql='SELECT payload.k AS k, payload.v AS v, payload.ts AS ts, payload.p AS p, payload.h AS h FROM "in/#"',
+            action={"key": "${k}", "value": "${v}", "timestamp": "${ts}", "partition": "${p}",
+                    "headers": {"fixed": "yes", "h": "${h}", "text": "<${k}>"}})
+        self.assertEqual([(r.partition, r.timestamp, r.key, r.value) for r in records],
+                         [(0, 1704067200250, b"key2", b'{"a":[1]}'), (2, 1700000000123, b"key1", b"text")])
+        self.assertEqual(records[1].headers, "fixed=yes,h=7,text=<key1>")
+        self.assertEqual(records[0].headers, "fixed=yes,h=NULL,text=<key2>")
+
+    def test_kafka__null_is_a_tombstone_and_empty_text_is_not(self):
+        records = self.deliver({"v": None}, {}, {"v": ""}, action={"key": "k", "value": "${v}"},
+                               sql='SELECT payload.v AS v FROM "in/#"')
+        self.assertEqual([r.value for r in records], [None, None, b""])
+
+    def test_kafka__headers_from_one_template(self):
+        records = self.deliver(
+            {"h": {"a": "1", "b": {"c": 2}, "n": None, "e": "q\"\u00e9"}}, {"h": [{"key": "x", "value": "1"}, {"key": "x", "value": 2}]}, {},
+            {"h": "no headers"}, rejected=1, sql='SELECT payload.h AS h FROM "in/#"', action={"headers": "${h}"})
+        self.assertEqual([r.headers for r in records], ['a=1,b={"c":2},n=NULL,e=q"\xc3\xa9', "x=1,x=2", ""])
+        self.assertIn("headers: ", self.dead[0]["reason"])
+
+    def test_kafka__topics_made_of_data(self):
+        for topic in ("hot.a", "hot.b"):
+            self.kafka.fresh_topic(topic)
+        with self.broker({"topic": "hot.${d}"}, sql='SELECT payload.d AS d FROM "in/#"') as b:
+            self.publish(b, {"d": "a"}, {"d": "b"}, {"d": "a"}, {"d": "a b"}, {"d": None}, {"d": "x" * 250})
+            n = b.wait_settled("r")
+            self.assertEqual((n["delivered"], n["rejected"]), (3, 3))
+            reasons = [d["reason"] for d in self.dead_letters(b)]
+        self.assertEqual((len(self.kafka.records("hot.a")), len(self.kafka.records("hot.b"))), (2, 1))
+        for reason, part in zip(reasons, ('"hot.a b" is no name of a topic', "${d} is NULL", "longer than 249 bytes")):
+            self.assertIn(part, reason)
+
+    def test_kafka__a_key_goes_where_java_clients_send_it(self):
+        # Java: (murmur2(key) & 0x7fffffff) % partitions; the hashes are those of Kafka's own test of Utils.murmur2().
+        hashes = {"21": -973932308, "foobar": -790332482, "a-little-bit-long-string": -985981536,
+                  "a-little-bit-longer-string": -1486304829, "lkjh234lh9fiuh90y23oiuhsafujhadof229phr9h19h89h8": -58897971,
+                  "abc": 479470107}
+        records = self.deliver(*({"k": k} for k in hashes), partitions=7, action={"key": "${k}"},
+                               sql='SELECT payload.k AS k FROM "in/#"')
+        self.assertEqual({r.key.decode(): r.partition for r in records},
+                         {k: (h & 0x7fffffff) % 7 for k, h in hashes.items()})
+
+    def test_kafka__every_compression(self):
+        for codec in ("none", "gzip", "snappy", "lz4", "zstd"):
+            with self.subTest(codec=codec):
+                records = self.deliver(*({"n": n, "pad": "x" * 500} for n in range(50)), compression=codec)
+                self.assertEqual([json.loads(r.value)["payload"]["n"] if isinstance(json.loads(r.value)["payload"], dict)
+                                  else json.loads(json.loads(r.value)["payload"])["n"] for r in records], list(range(50)))
+        records = self.deliver({"n": 1}, compression="lz4", action={"compression": "zstd"})
+        self.assertEqual(len(records), 1)
+
+    def test_kafka__acks_linger_partitioner_and_properties(self):
+        for options in ({"acks": "leader", "idempotence": False}, {"acks": "none", "idempotence": False},
+                        {"linger": "0", "partitioner": "fnv1a"}, {"client_id": "plant-7", "batch_bytes": "16KB"},
+                        {"properties": {"socket.keepalive.enable": "true", "max.in.flight": "1"}},
+                        {"queue": {"rows": 10, "bytes": "1MB"}}):
+            with self.subTest(**options):
+                self.assertEqual(len(self.deliver(*range(100), **options)), 100)
+
+
+class RowsOfDoom(KafkaTest):
+    def test_kafka__one_poison_row_in_ten_thousand(self):
+        """Larger than the topic takes: the broker refuses the whole request, halves find the row."""
+        self.kafka.fresh_topic(self.topic, 3, max_message_bytes=20000)
+        with self.broker({"key": "${n}", "value": "${v}"}, sql='SELECT payload.n AS n, payload.v AS v FROM "in/#"') as b:
+            self.publish(b, *({"n": n, "v": "x" * (30000 if n == 5000 else 20)} for n in range(10000)))
+            n = b.wait_settled("r", timeout=120)
+            self.assertEqual((n["delivered"], n["rejected"]), (9999, 1))
+            reason = self.dead_letters(b)[0]["reason"]
+        self.assertIn("max.message.bytes", reason)
+        keys = {r.key for r in self.kafka.records(self.topic)}
+        self.assertEqual((len(keys), b"5000" in keys), (9999, False))
+
+    def test_kafka__larger_than_max_message_never_leaves(self):
+        records = self.deliver({"v": "x" * 5000}, {"v": "y"}, rejected=1, max_message="1KB",
+                               sql='SELECT payload.v AS v FROM "in/#"', action={"value": "${v}"})
+        self.assertEqual([r.value for r in records], [b"y"])
+        self.assertIn("max_message is 1024", self.dead[0]["reason"])
+
+    def test_kafka__wrong_partition_and_time_are_told(self):
+        self.deliver({"p": 9}, {"p": "x"}, {"p": -1}, {"ts": "yesterday"}, {"ts": -5}, rejected=5,
+                     sql='SELECT payload.p AS p, payload.ts AS ts FROM "in/#"', action={"partition": "${p}", "timestamp": "${ts}"})
+        for dead, part in zip(sorted(d["reason"] for d in self.dead),
+                              ("Local: Unknown partition", 'partition: "x"', "partition: -1", 'timestamp: "yesterday"', "timestamp: -5")):
+            self.assertIn(part.split(":")[0], dead)
+
+    def test_kafka__compacted_topic_refuses_a_row_without_a_key(self):
+        records = self.deliver({"k": "a"}, {"k": None}, {"k": "b"}, rejected=1, topic_config={"cleanup_policy": "compact"},
+                               sql='SELECT payload.k AS k FROM "in/#"', action={"key": "${k}"})
+        self.assertEqual([r.key for r in records], [b"a", b"b"])
+        self.assertIn("`key`", self.dead[0]["reason"])
+
+    def test_kafka__hostile_values_are_stored_as_they_are(self):
+        values = ["'; DROP TABLE x; --", 'q"uo\\te', "$1 ${x} $${y}", "nul\0byte", "\u202e\ud7ff", "%s%n", "a=b,c=d\r"]
+        records = self.deliver(*({"v": v} for v in values), sql='SELECT payload.v AS v FROM "in/#"',
+                               action={"key": "${v}", "value": "${v}", "headers": {"h": "${v}"}})
+        self.assertEqual([(r.key.decode(), r.value.decode()) for r in records], [(v, v) for v in values])
+        raw = b"\xff\x00\xfe'\"\\"
+        records = self.deliver(raw, action={"value": "${payload}", "key": "${payload}"})
+        self.assertEqual((records[0].key, records[0].value), (raw, raw))
+
+
+class Topics(KafkaTest):
+    def test_kafka__missing_topic_waits_and_is_found(self):
+        self.kafka.delete_topic(self.topic)
+        with self.broker() as b:
+            self.publish(b, *range(20))
+            reason = self.wait_state(b, "degraded")
+            self.assertIn(self.topic, reason)
+            self.assertIn("create it", reason)
+            self.kafka.create_topic(self.topic)
+            n = b.wait_settled("r")
+            self.assertEqual((n["delivered"], n["rejected"]), (20, 0))
+            self.wait_state(b, "up")
+        self.assertEqual(len(self.kafka.records(self.topic)), 20)
+
+    def test_kafka__one_missing_topic_of_many_holds_up_nobody_else(self):
+        self.kafka.fresh_topic("dyn.there")
+        self.kafka.delete_topic("dyn.missing")
+        with self.broker({"topic": "dyn.${d}", "order_key": "${d}"}, sql='SELECT payload.d AS d FROM "in/#"') as b:
+            self.publish(b, {"d": "missing"}, *({"d": "there"} for _ in range(20)))
+            wait_until(lambda: b.action("r")["delivered"] == 20, 20, lambda: str(b.action("r")))
+            self.assertEqual(b.action("r")["queued"], 1)
+            b.wait_log("rows wait for a topic.*dyn.missing")
+            self.kafka.create_topic("dyn.missing")
+            self.assertEqual(b.wait_settled("r")["delivered"], 21)
+
+    def test_kafka__deleted_and_created_again(self):
+        self.kafka.fresh_topic(self.topic)
+        with self.broker() as b:
+            self.publish(b, 1)
+            b.wait_settled("r")
+            self.kafka.fresh_topic(self.topic)
+            self.publish(b, 2)
+            self.assertEqual(b.wait_settled("r")["delivered"], 2)
+        self.assertEqual(len(self.kafka.records(self.topic)), 1)
+
+
+class Security(KafkaTest):
+    def test_kafka__sasl_and_tls(self):
+        ca = TestCa.shared()
+        plain = {"mechanism": "plain", "username": "alice", "password": "pw1"}
+        scram = {"mechanism": "scram-sha-256", "username": "bob", "password": "pw2"}
+        mine = {"ca": ca.path("ca.pem"), "cert": ca.path("client.pem"), "key": ca.path("client.key")}
+        k = self.kafka
+        for port, options in ((k.sasl_port, {"sasl": plain}), (k.sasl_port, {"sasl": scram}),
+                              (k.tls_port, {"tls": {"ca": ca.path("ca.pem")}}), (k.tls_port, {"tls": mine}),
+                              (k.tls_port, {"tls": {"verify": False}}),
+                              (k.sasl_tls_port, {"sasl": scram, "tls": {"ca": ca.path("ca.pem")}})):
+            with self.subTest(port=port, **options):
+                self.assertEqual(len(self.deliver(1, 2, brokers=f"127.0.0.1:{port}", **options)), 2)
+
+    def test_kafka__what_is_wrong_is_said(self):
+        ca = TestCa.shared()
+        k = self.kafka
+        cases = (
+            (k.sasl_port, {"sasl": {"username": "alice", "password": "wrong-pw"}}, "check sasl.username, sasl.password"),
+            (k.sasl_port, {"sasl": {"mechanism": "scram-sha-256", "username": "bob", "password": "wrong-pw"}}, "With Kafka 4 the login fails"),
+            (k.tls_port, {"tls": {"ca": ca.path("other.pem")}}, "certificate"),
+            (k.port, {"tls": {"ca": ca.path("ca.pem")}}, "SSL"),
+            (1, {}, "refused"),
+        )
+        for port, options, part in cases:
+            with self.subTest(port=port, **options), self.broker(brokers=f"127.0.0.1:{port}", **options) as b:
+                self.publish(b, 1)
+                reason = self.wait_state(b, "down", 20)
+                self.assertIn(part, reason)
+                self.assertNotIn("wrong-pw", b.log())
+                self.assertNotIn("%3|", b.log())
+                self.assertEqual(b.action("r")["queued"], 1)
+
+    def test_kafka__secrets_are_shown_nowhere(self):
+        with self.broker(brokers=f"127.0.0.1:{self.kafka.sasl_port}", sasl={"username": "alice", "password": "pw1-secret"},
+                         properties={"ssl.keystore.password": "hidden"}) as b:
+            shown = json.dumps(b.status()) + b.log()
+        self.assertNotIn("pw1-secret", shown)
+        self.assertNotIn("hidden", shown)
+
+
+class Check(KafkaTest):
+    def check(self, action=None, **connector):
+        folder = temp_folder()
+        config = self.config(action, **connector)
+        config["node"] = {"data_dir": str(folder)}
+        (folder / "c.yaml").write_text(json.dumps(config))
+        done = run_program("check", "-c", str(folder / "c.yaml"))
+        return done.returncode, done.stderr + done.stdout
+
+    def test_check__says_what_is_wrong_and_what_to_do(self):
+        ca = TestCa.shared()
+        cases = (
+            ({"properties": {"soket.keepalive.enable": "true"}}, "did you mean `socket.keepalive.enable`?"),
+            ({"properties": {"linger.ms": "7"}}, "use the option `linger`"),
+            ({"properties": {"max.in.flight": "many"}}, "properties.max.in.flight: "),
+            ({"properties": {"transactional.id": "x"}}, "Sluice sets this itself"),
+            ({"properties": {"sasl.password": "geheim"}}, "use the option `sasl.password`"),
+            ({"acks": "leader"}, "idempotence: false"),
+            ({"sasl": {"mechanism": "scram-sha-512"}}, "needs `username` and `password`"),
+            ({"sasl": {"mechanism": "oauthbearer"}}, "token_file"),
+            ({"sasl": {"mechanism": "aws-msk-iam", "region": "x", "access_key": "a", "secret_key": "b"}}, "add `tls: {}`"),
+            ({"tls": {"ca": ca.path("ca.pem"), "server_name": "x"}}, "tls.server_name"),
+            ({"tls": {"ca": "/nowhere.pem"}}, "/nowhere.pem"),
+            ({"compression": "brotli"}, "`none`, `gzip`, `snappy`"),
+        )
+        for connector, part in cases:
+            with self.subTest(**connector):
+                code, text = self.check(**connector)
+                self.assertEqual(code, 1, text)
+                self.assertIn(part, text)
+                self.assertNotIn("geheim", text)
+        code, text = self.check(action={"topic": "a b"})
+        self.assertEqual(code, 1)
+        self.assertIn("cannot be in the name of a topic", text)
+
+    def test_check__scram_of_an_old_library_is_pointed_out(self):
+        code, text = self.check(sasl={"mechanism": "scram-sha-256", "username": "u", "password": "p"})
+        self.assertEqual(code, 0, text)
+        self.assertIn("older than 2.6.1", text)
+
+
+class Faults(KafkaTest):
+    """Whatever happens: at least once, and in order for each key."""
+
+    def begin(self, **connector):
+        self.kafka.fresh_topic(self.topic, 3)
+        self.b = self.broker({"key": "${c}", "value": "${n}", "timeout": "10s"},
+                             sql='SELECT clientid AS c, payload.n AS n FROM "in/#"', **connector)
+        self.addCleanup(self.b.stop, check=False)
+        self.sent, self.stopping = {}, threading.Event()
+        self.threads = [threading.Thread(target=self.send, args=(f"c{i}",)) for i in range(4)]
+        for t in self.threads:
+            t.start()
+
+    def send(self, name):
+        while not self.stopping.is_set():
+            try:
+                with Client(self.b.port) as c:
+                    c.connect(name)
+                    while not self.stopping.is_set():
+                        n = self.sent.get(name, 0) + 1
+                        c.publish("in/" + name, b'{"n":%d}' % n, qos=1)
+                        self.sent[name] = n
+                        time.sleep(0.002)
+            except (OSError, AssertionError, Closed):
+                time.sleep(0.1)
+
+    def finish(self, timeout=60):
+        self.stopping.set()
+        for t in self.threads:
+            t.join()
+        n = self.b.wait_settled("r", timeout=timeout)
+        self.assertEqual(n["rejected"], 0)
+        seen, twice = {}, 0
+        for r in self.kafka.records(self.topic):
+            seen.setdefault(r.key.decode(), []).append(int(r.value))
+        for name, last in self.sent.items():
+            numbers = seen[name]
+            self.assertLessEqual(set(range(1, last + 1)), set(numbers))
+            first = list(dict.fromkeys(numbers))
+            self.assertEqual(first, sorted(first), f"{name} is out of order")
+            twice += len(numbers) - len(first)
+        self.b.stop()
+        return sum(self.sent.values()), twice
+
+    def test_faults__server_killed_and_started_again(self):
+        self.begin()
+        time.sleep(1)
+        self.kafka.kill9()
+        self.wait_state(self.b, "down", 20)
+        time.sleep(1)
+        self.kafka.restart()
+        self.wait_state(self.b, "up", 20)
+        time.sleep(0.5)
+        self.assertEqual(self.finish()[1], 0, "idempotence: librdkafka keeps the rows, nothing comes twice")
+
+    def test_faults__packets_dropped_in_silence(self):
+        self.begin(request_timeout="3s")
+        time.sleep(0.5)
+        with Net.dropped(self.kafka.port):
+            time.sleep(7)
+        self.finish()
+
+    def test_faults__no_answer_for_longer_than_the_timeout(self):
+        self.begin(request_timeout="60s")
+        time.sleep(0.5)
+        with Net.dropped(self.kafka.port):
+            self.wait_state(self.b, "down", 30)
+        self.finish()
+
+    def test_faults__we_are_killed(self):
+        self.begin()
+        for _ in range(3):
+            time.sleep(0.7)
+            self.b.kill()
+            self.b.start()
+        time.sleep(0.3)
+        self.finish()
+
+    def test_faults__stops_while_the_server_is_away(self):
+        self.kafka.fresh_topic(self.topic)
+        with self.broker() as b:
+            self.publish(b, 1)
+            b.wait_settled("r")
+            self.kafka.kill9()
+            self.publish(b, *range(50))
+            began = time.monotonic()
+            b.stop()
+            self.assertLess(time.monotonic() - began, 25)
+            self.kafka.restart()
+            b.start()
+            self.assertEqual(b.wait_settled("r")["delivered"], 50)
+        self.assertEqual(len(self.kafka.records(self.topic)), 51)
+
+
+class Peers(KafkaTest):
+    """Peers that are no broker: nothing hangs, grows or is lost."""
+
+    def peer(self, serve):
+        listener = socket.create_server(("127.0.0.1", 0))
+        self.addCleanup(listener.close)
+
+        def accept():
+            while True:
+                try:
+                    s, _ = listener.accept()
+                except OSError:
+                    return
+                threading.Thread(target=serve, args=(s,), daemon=True).start()
+        threading.Thread(target=accept, daemon=True).start()
+        return listener.getsockname()[1]
+
+    def held(self, serve, part):
+        with self.broker(brokers=f"127.0.0.1:{self.peer(serve)}", connect_timeout="1s",
+                         properties={"api.version.request.timeout.ms": "1000"}) as b:
+            self.publish(b, *range(10))
+            reason = self.wait_state(b, "down", 20)
+            self.assertIn(part, reason)
+            time.sleep(2)
+            n = b.action("r")
+            self.assertEqual((n["queued"], n["rejected"]), (10, 0))
+
+    def test_peers__accepts_and_never_answers(self):
+        kept = []
+        self.held(kept.append, "127.0.0.1")
+
+    def test_peers__answers_garbage(self):
+        def serve(s):
+            try:
+                while s.recv(4096):
+                    s.sendall(b"HTTP/1.1 400 Bad Request\r\n\r\n" * 10)
+            except OSError:
+                pass
+        self.held(serve, "127.0.0.1")
+
+    def test_peers__closes_at_once(self):
+        self.held(lambda s: s.close(), "127.0.0.1")
