@@ -2,5 +2,6 @@
  * The order is that of messages and documents. */
 CONNECTOR_KIND(sqlite)
 CONNECTOR_KIND(kafka)
+CONNECTOR_KIND(postgres)
 CONNECTOR_KIND(file)
 CONNECTOR_KIND(null)

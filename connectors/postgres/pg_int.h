@@ -1,0 +1,247 @@
+/* pg_int.h: the objects of the postgres kind.
+ *
+ *     connector (pg_conn) --- place: one server, as configured      pg_conf.c
+ *        |
+ *        +- link 0..pool-1: one session of libpq, non-blocking      pg_link.c (connecting), pg_io.c (bytes)
+ *        |     +- job: the batch it is at                            pg_job.c, pg_copy.c, pg_rows.c
+ *        +- waiting: batches for which no link is free
+ *     action (pg_action) --- meta: what the server says of the table or statement   pg_meta.c
+ *
+ * The connector is up while one link is; the others are connected when there is work for them, and whatever link is free
+ * takes the next batch. When a link breaks, idle ones are dropped too (nobody knows whether they still live); when none
+ * is left the connector is down, and the framework has it connect again.
+ *
+ * Lifetime: links live in pg_conn until fini. A meta is counted: jobs hold the one they began with.
+ * Thread: everything on the connection's loop. Nothing blocks: host names are looked up on libuv's threads. */
+#ifndef PG_INT_H
+#define PG_INT_H
+
+#include <libpq-fe.h>
+
+#include "connector.h"
+#include "pg_type.h"
+#include "schema.h"
+#include "statement.h"
+#include "tls_client.h"
+
+enum pg_prepared { PG_PREPARED_AUTO, PG_PREPARED_ON, PG_PREPARED_OFF };
+enum pg_session {
+	PG_SESSION_AUTO,
+	PG_SESSION_ANY,
+	PG_SESSION_READ_WRITE,
+	PG_SESSION_READ_ONLY,
+	PG_SESSION_PRIMARY,
+	PG_SESSION_STANDBY,
+	PG_SESSION_PREFER_STANDBY
+};
+
+struct pg_conf {
+	char *url;
+	struct conf_list hosts;
+	char *database, *user, *password, *application_name;
+	struct conf_list search_path;
+	struct tls_client_conf tls;
+	int64_t pool, connect_timeout_ms, statement_timeout_ms, keepalive_ms, user_timeout_ms;
+	int session, prepared;
+};
+
+/* ---- Actions ---- */
+
+enum pg_conflict { PG_CONFLICT_ERROR, PG_CONFLICT_IGNORE, PG_CONFLICT_UPDATE };
+
+/* What the server says of an action's table or statement. */
+struct pg_meta {
+	uint32_t refs;
+	uint64_t epoch, serial;    /* pg_conn.epoch when it was read; its own number */
+	struct pg_target *targets; /* one a parameter */
+	Oid *oids;
+	size_t count;
+	char **names;      /* owned: what targets point to; 2 * count */
+	char *fingerprint; /* of the table's columns; NULL with `sql` */
+	char *statement;   /* one row: INSERT ... VALUES ($1, ...), or the user's */
+	bool copy;         /* COPY does it */
+	bool returns_rows;
+};
+void pg_meta_unref(struct pg_meta *m); /* NULL is fine */
+
+struct pg_action {
+	/* Settings. */
+	char *table, *sql;
+	struct conf_map columns;
+	json_t *on_conflict;
+	struct conf_list conflict_on;
+
+	struct sl_param_list params;
+	enum pg_conflict conflict;
+	char *relation;  /* "schema"."table", quoted */
+	char *statement; /* sql, with $1 for ${...} */
+	char *copy;      /* COPY ... FROM STDIN */
+	char *look;      /* the statement that gives the fingerprint */
+	char *read;      /* look, and those that give columns and keys */
+	char *shown;     /* for dry runs */
+	struct pg_meta *meta;
+	uint32_t failures; /* batches in a row with a row to blame */
+	bool no_copy;      /* the server cannot COPY into it */
+};
+/* pg_table.c: what is said to the server about a table action's table. */
+void pg_action_texts(struct pg_action *a);
+void pg_quote_name(struct sl_buf *b, struct sl_slice name);
+void pg_quote_text(struct sl_buf *b, struct sl_slice text);
+/* The meta out of the answers to `read`: fingerprint, columns, keys. SL_ENOTFOUND and err when the table, a column or a key is
+ * missing: what, and what to do. */
+int pg_meta_from_table(const struct pg_action *a, const PGresult *fingerprint, const PGresult *columns,
+		       const PGresult *keys, struct pg_meta **out, struct sl_err *err);
+struct pg_meta *pg_meta_from_statement(const struct pg_action *a, const PGresult *described);
+extern const struct sl_statement_dialect pg_dialect;
+
+/* ---- The connector ---- */
+
+struct pg_place {
+	char *host, *port; /* host NULL: libpq's own default */
+};
+
+enum pg_link_state {
+	PG_LINK_OFF,
+	PG_LINK_LOOKUP,
+	PG_LINK_CONNECTING,
+	PG_LINK_SETUP,
+	PG_LINK_IDLE,
+	PG_LINK_BUSY,
+	PG_LINK_PROBING
+};
+
+enum pg_step {
+	PG_STEP_READ,  /* asking for the meta */
+	PG_STEP_COPY,  /* COPY: asked, sending, ended */
+	PG_STEP_ROWS,  /* one statement a row, one transaction */
+	PG_STEP_SEARCH /* the same, each row behind a savepoint: who is to blame? */
+};
+
+struct pg_job {
+	struct pg_action *a;
+	struct sl_batch *b; /* NULL: none */
+	struct pg_meta *meta;
+	enum pg_step step;
+	uint32_t rounds;                   /* how often the meta was read */
+	uint32_t row;                      /* next to send */
+	uint32_t answer;                   /* next to be answered */
+	uint32_t before;                   /* answers that come before those of rows */
+	uint32_t answers;                  /* of these, so far */
+	uint32_t sent;                     /* rows that went out; those refused here do not */
+	uint32_t segment, in_segment;      /* SEARCH: syncs so far, answers since */
+	uint32_t bad_row;                  /* the row that failed; UINT32_MAX: none, or unknown */
+	bool copying;                      /* COPY: the server waits for data */
+	bool ended;                        /* all is sent: from now on the outcome is open until the answer */
+	bool stale;                        /* the table is not what the meta says */
+	bool committed;                    /* SEARCH */
+	char *sqlstate, *reason, *context; /* the first error; owned */
+	PGresult *held[3];                 /* answers of READ */
+};
+
+struct pg_lookup;
+struct pg_link {
+	struct pg_conn *c;
+	enum pg_link_state state;
+	PGconn *pq;
+	uint64_t life; /* another one whenever pq is */
+	struct sl_watch watch;
+	bool watching, flushing, want_read, setup_sent;
+	struct sl_timer timer;
+	/* Connecting: what is tried. */
+	struct pg_lookup *lookup;
+	size_t place;
+	bool second_round; /* prefer-standby: now anyone */
+	struct sl_list addresses;
+	struct sl_buf tried;
+	/* Connected. */
+	struct pg_job job;
+	uint64_t *prepared; /* serials of metas */
+	size_t prepared_n, prepared_cap;
+	struct sl_buf out, scratch;
+	const char **values; /* of one row */
+	int *lengths, *formats;
+	size_t values_cap;
+};
+
+struct pg_wait {
+	struct sl_list link;
+	struct pg_action *a;
+	struct sl_batch *b;
+};
+
+struct pg_conn {
+	struct pg_conf conf; /* first */
+	struct sl_conn *conn;
+	PQconninfoOption *url_options;
+	struct pg_place *places;
+	size_t place_count;
+	int session;
+	struct pg_link *links;
+	size_t link_count;
+	struct sl_list waiting;
+	struct sl_deferred work; /* hands out batches */
+	uint64_t epoch, serial;
+	uint64_t no_more_until_ms; /* the server refused another session */
+	bool up, closing, probing;
+	bool unnamed; /* nothing outlives a transaction: a pooler stands between */
+	char *server; /* "PostgreSQL 15.4 at db1:5432" */
+};
+
+/* pg_conf.c */
+extern const struct conf_field pg_conn_fields[], pg_action_fields[];
+int pg_conn_check(struct sl_conn *conn, struct sl_err *err);
+int pg_action_check(struct sl_conn_action *a, struct sl_err *err);
+int pg_places_open(struct pg_conn *c, struct sl_err *err);
+void pg_places_close(struct pg_conn *c);
+
+/* pg_link.c */
+void pg_link_init(struct pg_link *l, struct pg_conn *c);
+void pg_link_start(struct pg_link *l);
+void pg_link_refused(struct pg_link *l, const char *text); /* this address did not work: the next one */
+void pg_link_lost(struct pg_link *l, const char *text);    /* its job's rows are LOST */
+void pg_link_drop(struct pg_link *l);                      /* without a word; no job */
+void pg_link_fini(struct pg_link *l);
+void pg_link_free_now(struct pg_link *l); /* the job is done: idle, next */
+void pg_conn_down(struct pg_conn *c, const char *text);
+struct sl_slice pg_one_line(const char *text, struct sl_buf *out); /* libpq's messages have several */
+
+/* pg_io.c */
+void pg_link_ready(struct sl_watch *w, uint32_t events);
+void pg_io_watch(struct pg_link *l);
+void pg_io_unwatch(struct pg_link *l);
+void pg_io_pump(struct pg_link *l);  /* reads, answers, sends */
+bool pg_io_flush(struct pg_link *l); /* all that libpq holds has left; false: later, or the link is lost */
+void pg_setup_begin(struct pg_link *l);
+
+/* pg_job.c */
+void pg_job_begin(struct pg_link *l, struct pg_action *a, struct sl_batch *b);
+void pg_job_result(struct pg_link *l, PGresult *res); /* owns res */
+void pg_job_query_end(struct pg_link *l);
+void pg_job_send(struct pg_link *l); /* goes on sending, as far as the socket takes it */
+void pg_job_fill(struct pg_link *l, enum sl_result r, const char *reason); /* ends it: undecided rows get r */
+void pg_job_failed(struct pg_link *l);                   /* no row is to blame for job.sqlstate, or none can be named */
+void pg_job_reread(struct pg_link *l);                   /* the meta, and begins again */
+void pg_job_note(struct pg_job *j, const PGresult *res); /* keeps the first error */
+void pg_job_note_clear(struct pg_job *j);
+void pg_job_row_failed(struct pg_link *l, uint32_t row); /* job.reason is its fault; the others come again */
+char *pg_error_text(const PGresult *res);                /* heap */
+/* Our settings: "SELECT set_config(...)", for the transaction (behind a pooler) or the session. Heap. */
+char *pg_local_settings(const struct pg_conn *c, bool local);
+
+/* pg_copy.c, pg_rows.c */
+void pg_copy_begin(struct pg_link *l);
+void pg_copy_send(struct pg_link *l);
+void pg_copy_result(struct pg_link *l, PGresult *res);
+void pg_copy_query_end(struct pg_link *l);
+uint32_t pg_copy_line(const char *context); /* the line that COPY complains of; 0: it does not say */
+void pg_rows_begin(struct pg_link *l);
+void pg_rows_send(struct pg_link *l);
+void pg_rows_result(struct pg_link *l, PGresult *res);
+/* pg_search.c */
+void pg_search_begin(struct pg_link *l);
+void pg_search_send(struct pg_link *l);
+void pg_search_result(struct pg_link *l, PGresult *res);
+/* pg_rows.c: the row's values into l->values, l->lengths, l->formats. False: it was refused. */
+bool pg_row_bind(struct pg_link *l, uint32_t row);
+
+#endif

@@ -1,0 +1,328 @@
+/* pg_job.c: a batch on a session: reading what the server says of the table first, then the way that fits, and what an error
+ * means. See pg_int.h.
+ *
+ *     READ --> COPY --> done                       a table without on_conflict, all types in binary form
+ *      ^  \--> ROWS --> done                       everything else
+ *      |         \---> SEARCH --> done             rows failed again and again: who is to blame? (pg_search.c)
+ *      +-- the table has changed
+ *
+ * The first batches with a bad row give that row back as rejected, and the others as lost, which brings them again at once
+ * (COPY and a pipeline name the row). Where bad rows are many that would take a round for each: then SEARCH finds all of
+ * them in one. */
+#include "log.h"
+#include "mem.h"
+#include "pg_error.h"
+#include "pg_int.h"
+
+#define ROUNDS_MAX 3
+#define FAILURES_BEFORE_SEARCH 2
+#define THROTTLE_MS 1000
+
+/* ---- Errors. ---- */
+
+/* The server's sentence, what it says of the key, and the code. Not its other details: they quote the whole row. */
+char *pg_error_text(const PGresult *res) {
+	const char *message = PQresultErrorField(res, PG_DIAG_MESSAGE_PRIMARY);
+	const char *detail = PQresultErrorField(res, PG_DIAG_MESSAGE_DETAIL);
+	const char *column = PQresultErrorField(res, PG_DIAG_COLUMN_NAME);
+	const char *state = PQresultErrorField(res, PG_DIAG_SQLSTATE);
+	struct sl_buf out = SL_BUF_INIT;
+	(void)pg_one_line(message ? message : PQresultErrorMessage(res), &out);
+	if (column && !strstr(sl_buf_cstr(&out), column)) sl_buf_printf(&out, ", column \"%s\"", column);
+	if (detail && strncmp(detail, "Key ", 4) == 0) {
+		sl_buf_append_str(&out, ": ");
+		(void)pg_one_line(detail, &out);
+	}
+	if (state) sl_buf_printf(&out, " (SQLSTATE %s)", state);
+	return sl_buf_steal(&out);
+}
+
+void pg_job_note(struct pg_job *j, const PGresult *res) {
+	const char *state = PQresultErrorField(res, PG_DIAG_SQLSTATE);
+	const char *context = PQresultErrorField(res, PG_DIAG_CONTEXT);
+	if (j->sqlstate) return;
+	j->sqlstate = sl_strdup(state ? state : "08006"); /* libpq's own errors have none: the connection */
+	j->reason = pg_error_text(res);
+	j->context = context ? sl_strdup(context) : NULL;
+}
+
+void pg_job_note_clear(struct pg_job *j) {
+	sl_free(j->sqlstate);
+	sl_free(j->reason);
+	sl_free(j->context);
+	j->sqlstate = j->reason = j->context = NULL;
+}
+
+static const char *advice_for(const char *sqlstate) {
+	static const char *const advice[][2] = {
+	    {"42P01", "; create the table, or correct the action"},
+	    {"42703", "; add the column, or correct the action"},
+	    {"42501", "; grant it to the connector's user"},
+	    {"42883", "; is the function there, and do its types fit? A cast such as ${x}::text says which is meant"},
+	    {"42P18", "; say its type by a cast such as ${x}::text"},
+	    {"42P08", "; say its type by a cast such as ${x}::text"},
+	    {"42P10", "; create a unique index on these columns, or correct the action"},
+	    {"42601", "; correct `sql`"},
+	    {"3F", "; create the schema, or correct the action"},
+	};
+	for (size_t i = 0; i < SL_ARRAY_LEN(advice); i++)
+		if (strncmp(sqlstate, advice[i][0], strlen(advice[i][0])) == 0) return advice[i][1];
+	return "";
+}
+
+/* ---- The end of a job. ---- */
+
+static void job_clear(struct pg_job *j) {
+	for (size_t i = 0; i < SL_ARRAY_LEN(j->held); i++) PQclear(j->held[i]);
+	pg_meta_unref(j->meta);
+	pg_job_note_clear(j);
+	*j = (struct pg_job){0};
+}
+
+void pg_job_fill(struct pg_link *l, enum sl_result r, const char *reason) {
+	struct sl_batch *b = l->job.b;
+	sl_batch_fill(b, r, reason);
+	job_clear(&l->job);
+	sl_batch_done(b);
+	if (l->state == PG_LINK_BUSY)
+		pg_link_free_now(l);
+	else
+		sl_loop_defer(sl_conn_loop(l->c->conn), &l->c->work);
+}
+
+static void meta_forget(struct pg_action *a) {
+	pg_meta_unref(a->meta);
+	a->meta = NULL;
+}
+
+static void not_ready(struct pg_link *l, const char *text) {
+	struct pg_job *j = &l->job;
+	meta_forget(j->a);
+	sl_batch_not_ready(j->b, "%s%s", text, j->sqlstate ? advice_for(j->sqlstate) : "");
+	pg_job_fill(l, SL_RESULT_LOST, NULL);
+}
+
+/* The text is the job's, which ends before it is used up. */
+static void leave(struct pg_link *l) {
+	char *text = sl_strdup(l->job.reason);
+	if (strcmp(l->job.sqlstate, "25006") == 0)
+		pg_conn_down(l->c, text); /* other sessions are with the same server */
+	else
+		pg_link_lost(l, text);
+	sl_free(text);
+}
+
+void pg_job_failed(struct pg_link *l) {
+	struct pg_job *j = &l->job;
+	enum sl_result result;
+	enum pg_consequence then = pg_error_find(j->sqlstate, &result);
+	bool reading = j->step == PG_STEP_READ;
+	if (strcmp(j->sqlstate, "26000") == 0) l->c->unnamed = true;
+	switch (then) {
+	case PG_THEN_ROW: /* of a batch: it cannot be told which; of a statement as it stands: none */
+		if (reading)
+			not_ready(l, j->reason);
+		else {
+			char *reason = sl_strdup(j->reason);
+			pg_job_fill(l, SL_RESULT_GROUP_FAILED, reason);
+			sl_free(reason);
+		}
+		break;
+	case PG_THEN_NOT_READY: not_ready(l, j->reason); break;
+	case PG_THEN_RELOAD:
+		if (reading)
+			not_ready(l, j->reason);
+		else
+			pg_job_reread(l);
+		break;
+	case PG_THEN_LEAVE: leave(l); break;
+	case PG_THEN_NOTHING: {
+		char *reason = sl_strdup(j->reason);
+		j->b->wait_ms = THROTTLE_MS;
+		pg_job_fill(l, result, reason);
+		sl_free(reason);
+		break;
+	}
+	}
+}
+
+void pg_job_row_failed(struct pg_link *l, uint32_t row) {
+	struct pg_job *j = &l->job;
+	enum sl_result result;
+	if (pg_error_find(j->sqlstate, &result) != PG_THEN_ROW) {
+		pg_job_failed(l);
+		return;
+	}
+	if (row == UINT32_MAX || ++j->a->failures > FAILURES_BEFORE_SEARCH) {
+		pg_search_begin(l);
+		return;
+	}
+	j->b->result[row] = SL_RESULT_REJECT;
+	sl_batch_reason(j->b, row, "%s", j->reason);
+	pg_job_fill(l, SL_RESULT_LOST, NULL);
+}
+
+/* ---- Reading about the table. ---- */
+
+char *pg_local_settings(const struct pg_conn *c, bool local) {
+	struct sl_buf b = SL_BUF_INIT, path = SL_BUF_INIT;
+	const char *scope = local ? "true" : "false";
+	int64_t ms = c->conf.statement_timeout_ms == CONF_UNLIMITED ? 0 : c->conf.statement_timeout_ms;
+	sl_buf_printf(&b, "SELECT pg_catalog.set_config('statement_timeout', '%lld', %s)", (long long)ms, scope);
+	for (size_t i = 0; i < c->conf.search_path.len; i++) {
+		if (i) sl_buf_append_str(&path, ", ");
+		pg_quote_name(&path, slice_from_str(c->conf.search_path.items[i]));
+	}
+	if (path.n) {
+		sl_buf_append_str(&b, ", pg_catalog.set_config('search_path',");
+		pg_quote_text(&b, sl_buf_slice(&path));
+		sl_buf_printf(&b, ", %s)", scope);
+	}
+	sl_buf_fini(&path);
+	return sl_buf_steal(&b);
+}
+
+/* False: the session is gone. */
+static bool sent(struct pg_link *l, int ok) {
+	if (!ok) pg_link_lost(l, PQerrorMessage(l->pq));
+	return ok;
+}
+
+static void read_begin(struct pg_link *l) {
+	struct pg_job *j = &l->job;
+	char *settings = l->c->unnamed ? pg_local_settings(l->c, true) : NULL;
+	bool ok;
+	j->step = PG_STEP_READ;
+	j->answers = 0;
+	j->before = settings != NULL;
+	if (j->a->table) {
+		char *text = sl_asprintf("%s%s%s", settings ? settings : "", settings ? "; " : "", j->a->read);
+		ok = sent(l, PQsendQuery(l->pq, text));
+		sl_free(text);
+	} else
+		ok = sent(l, PQenterPipelineMode(l->pq) &&
+				 (!settings || PQsendQueryParams(l->pq, settings, 0, NULL, NULL, NULL, NULL, 0)) &&
+				 PQsendPrepare(l->pq, "", j->a->statement, 0, NULL) &&
+				 PQsendDescribePrepared(l->pq, "") && PQpipelineSync(l->pq));
+	sl_free(settings);
+	if (ok) (void)pg_io_flush(l);
+}
+
+static void run(struct pg_link *l) {
+	struct pg_job *j = &l->job;
+	j->row = j->answer = j->answers = j->sent = j->segment = j->in_segment = 0;
+	j->copying = j->ended = j->stale = j->committed = false;
+	j->bad_row = UINT32_MAX;
+	if (j->meta->copy && !j->a->no_copy)
+		pg_copy_begin(l);
+	else
+		pg_rows_begin(l);
+}
+
+static void read_done(struct pg_link *l) {
+	struct pg_job *j = &l->job;
+	struct sl_err err = SL_ERR_INIT;
+	struct pg_meta *m = NULL;
+	int r = SL_OK;
+	if (j->sqlstate) {
+		pg_job_failed(l);
+		return;
+	}
+	if (!j->a->table && j->held[0])
+		m = pg_meta_from_statement(j->a, j->held[0]);
+	else if (j->held[0] && j->held[1] && j->held[2])
+		r = pg_meta_from_table(j->a, j->held[0], j->held[1], j->held[2], &m, &err);
+	if (m) {
+		m->epoch = l->c->epoch;
+		m->serial = ++l->c->serial;
+		meta_forget(j->a);
+		j->a->meta = m;
+		m->refs++;
+		pg_meta_unref(j->meta);
+		j->meta = m;
+		run(l);
+	} else if (r != SL_OK)
+		not_ready(l, sl_err_text(&err));
+	else
+		pg_link_lost(l, "the server's answer about the table or statement makes no sense");
+	sl_err_fini(&err);
+}
+
+static void hold(struct pg_job *j, size_t i, PGresult *res) {
+	PQclear(j->held[i]);
+	j->held[i] = res;
+}
+
+static void read_result(struct pg_link *l, PGresult *res) {
+	struct pg_job *j = &l->job;
+	switch (PQresultStatus(res)) {
+	case PGRES_PIPELINE_SYNC:
+		PQclear(res);
+		if (sent(l, PQexitPipelineMode(l->pq))) read_done(l);
+		return;
+	case PGRES_TUPLES_OK:
+		if (j->answers++ < j->before || j->answers - j->before > SL_ARRAY_LEN(j->held))
+			PQclear(res);
+		else
+			hold(j, j->answers - j->before - 1, res);
+		return;
+	case PGRES_COMMAND_OK: hold(j, 0, res); return; /* prepared, then described: the last counts */
+	case PGRES_FATAL_ERROR: pg_job_note(j, res); break;
+	default: break; /* libpq's enum: others do not concern us */
+	}
+	PQclear(res);
+}
+
+void pg_job_reread(struct pg_link *l) {
+	struct pg_job *j = &l->job;
+	meta_forget(j->a);
+	if (++j->rounds <= ROUNDS_MAX) {
+		pg_job_note_clear(j);
+		read_begin(l);
+		return;
+	}
+	char *reason = sl_strdup(j->reason ? j->reason : "the table changes all the time");
+	pg_job_fill(l, SL_RESULT_RETRY, reason);
+	sl_free(reason);
+}
+
+/* ---- The steps. ---- */
+
+void pg_job_begin(struct pg_link *l, struct pg_action *a, struct sl_batch *b) {
+	struct pg_job *j = &l->job;
+	*j = (struct pg_job){.a = a, .b = b};
+	l->state = PG_LINK_BUSY;
+	if (a->meta && a->meta->epoch == l->c->epoch) {
+		j->meta = a->meta;
+		j->meta->refs++;
+		run(l);
+	} else
+		read_begin(l);
+}
+
+void pg_job_result(struct pg_link *l, PGresult *res) {
+	switch (l->job.step) {
+	case PG_STEP_READ: read_result(l, res); break;
+	case PG_STEP_COPY: pg_copy_result(l, res); break;
+	case PG_STEP_ROWS: pg_rows_result(l, res); break;
+	case PG_STEP_SEARCH: pg_search_result(l, res); break;
+	}
+}
+
+void pg_job_query_end(struct pg_link *l) {
+	switch (l->job.step) {
+	case PG_STEP_READ: read_done(l); break;
+	case PG_STEP_COPY: pg_copy_query_end(l); break;
+	case PG_STEP_ROWS:
+	case PG_STEP_SEARCH: break; /* pipelines end with a sync */
+	}
+}
+
+void pg_job_send(struct pg_link *l) {
+	switch (l->job.step) {
+	case PG_STEP_READ: break;
+	case PG_STEP_COPY: pg_copy_send(l); break;
+	case PG_STEP_ROWS: pg_rows_send(l); break;
+	case PG_STEP_SEARCH: pg_search_send(l); break;
+	}
+}
