@@ -35,6 +35,7 @@ static const struct {
     {"principal", "aws_principal", "username"},
     {"accountid", "aws_accountid", NULL},
     {"traceid", "aws_traceid", NULL},
+    {"msgid", "id", NULL},
     {"get_user_properties", "aws_user_properties", NULL},
     {"get_mqtt_property", "aws_mqtt_properties", NULL},
 };

@@ -77,6 +77,11 @@ static const struct sql_fn table[] = {
     MESSAGE_ROW("traceid", "", fn_bound, "traceid()", "A UUID that names this message.",
 		"for what did not come by MQTT", "traceid()", "traceid=0c7e2b9e-6d0b-4f9c-8a5e-2f1d3c4b5a69",
 		"{\"x\":\"0c7e2b9e-6d0b-4f9c-8a5e-2f1d3c4b5a69\"}"),
+    MESSAGE_ROW(
+	"msgid", "", fn_bound, "msgid()",
+	"What AWS IoT has not: the message's identifier. No other message of any broker has it; it is the same in "
+	"all rows and actions, also when a row is sent again.",
+	"for an event that is no message's", "length(msgid())", "{}", "{\"x\":32}"),
     MESSAGE_ROW("sourceip", "", fn_bound, "sourceip()",
 		"The publisher's address; empty for a message that a rule made.", NULL, "sourceip()",
 		"sourceip=192.0.2.7", "{\"x\":\"192.0.2.7\"}"),

@@ -76,9 +76,13 @@ static const struct sql_fn table[] = {
     {.name = "msgid",
      .args = "",
      .usage = "msgid()",
-     .doc = "The identifier of the message.",
-     .example = "strlen(msgid()) > 0",
-     .gives = "true"},
+     .doc = "The message's identifier, 32 hexadecimal digits. No other message of any broker has it; it is the same "
+	    "in all rules, rows and actions. It stands in the row: one that is sent again, even after a restart, has "
+	    "the same, so make it the key where rows land. What its publisher sends again is another message; QoS 2, "
+	    "or an identifier in the payload, ends that.",
+     .example = "SELECT msgid() = id AS same, strlen(msgid()) AS digits FROM 't'",
+     .on = "{}",
+     .gives = "{\"same\":true,\"digits\":32}"},
     COLUMN(peerhost, "The publisher's address.", "peerhost=192.0.2.7", "{\"x\":\"192.0.2.7\"}"),
     COLUMN(clientip, "The same as peerhost().", "peerhost=192.0.2.7", "{\"x\":\"192.0.2.7\"}"),
     {.name = "flags",
