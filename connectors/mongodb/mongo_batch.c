@@ -1,0 +1,131 @@
+/* mongo_batch.c: a batch as commands: one for each collection that its rows name, split where a command would exceed what a
+ * server takes.
+ *
+ * Inserts go unordered: each document is on its own, so the server goes on after one that it refuses. Updates and deletes go
+ * ordered: rows of one key must change a document one after the other, and after one that is refused the rest comes again. */
+#include "mem.h"
+#include "mongodb_int.h"
+
+enum {
+	COMMAND_MAX = 15 * 1024 * 1024, /* a command may be as large as a document, and a little more */
+	KEEP_MAX = 4 * 1024 * 1024,     /* of the buffer, between batches */
+};
+
+struct maker {
+	struct mongo_link *l;
+	struct sl_batch *b;
+	struct mongo_action *s;
+	struct sl_slice collection;
+	bool ordered;
+	size_t at, list; /* where the command and its list begin */
+	size_t n;        /* rows in it */
+};
+
+static void command_begin(struct maker *m) {
+	static const struct {
+		const char *verb, *list;
+	} words[] = {[MONGO_INSERT] = {"insert", "documents"},
+		     [MONGO_UPDATE_ONE] = {"update", "updates"},
+		     [MONGO_UPSERT] = {"update", "updates"},
+		     [MONGO_REPLACE] = {"update", "updates"},
+		     [MONGO_DELETE] = {"delete", "deletes"}};
+	struct sl_buf *out = &m->l->command;
+	sl_buf_clear(out);
+	m->n = 0;
+	m->at = mongo_doc_begin(out);
+	mongo_put_text(out, slice_from_str(words[m->s->operation].verb), m->collection);
+	mongo_put_bool(out, SL_SLICE_LIT("ordered"), m->ordered);
+	m->list = mongo_inner_begin(out, slice_from_str(words[m->s->operation].list), true);
+}
+
+/* Sends what is there. False: no further command makes sense now. */
+static bool command_send(struct maker *m) {
+	struct mongo_link *l = m->l;
+	bson_t command, reply;
+	bson_error_t error = {0};
+	if (m->n == 0) return true;
+	mongo_doc_end(&l->command, m->list);
+	mongo_doc_end(&l->command, m->at);
+	if (!bson_init_static(&command, (const uint8_t *)l->command.p, l->command.n)) return false; /* never */
+	bool ok = mongoc_client_write_command_with_opts(l->client, l->c->database, &command, NULL, &reply, &error);
+	bool go_on = mongo_reply_apply(l, m->b, m->n, m->ordered, ok, &reply, &error);
+	bson_destroy(&reply);
+	return go_on;
+}
+
+/* Puts row i into the command; sends that first when it is full. */
+static bool row_add(struct maker *m, uint32_t i) {
+	struct mongo_link *l = m->l;
+	for (;;) {
+		char text[12];
+		size_t at = l->command.n;
+		int r = mongo_row_write(&l->e, m->s, l->ids, mongo_index((uint32_t)m->n, text), m->b->row[i]);
+		if (r != SL_OK) {
+			l->command.n = at;
+			m->b->result[i] = SL_RESULT_REJECT;
+			sl_batch_reason(m->b, i, "%s", sl_err_text(&l->e.err));
+			return true;
+		}
+		if (m->n == 0 || l->command.n - m->at <= COMMAND_MAX) break;
+		l->command.n = at;
+		if (!command_send(m)) return false;
+		command_begin(m);
+	}
+	l->rows[m->n++] = i;
+	return true;
+}
+
+/* All rows of one collection, from the first on that is not decided. */
+static bool collection_run(struct maker *m, uint32_t from, struct sl_slice collection, uint8_t *taken) {
+	char *name = sl_memdup0(collection.p, collection.n); /* it may live in a buffer that rows use */
+	m->collection = slice_from_str(name);
+	command_begin(m);
+	bool go_on = true;
+	for (uint32_t i = from; i < m->b->count && go_on; i++) {
+		struct sl_slice other;
+		if (taken[i]) continue;
+		if (i > from && !m->s->collection_fixed &&
+		    (mongo_row_collection(&m->l->e, m->s, m->b->row[i], &other) != SL_OK ||
+		     !slice_equal(other, m->collection)))
+			continue;
+		taken[i] = 1;
+		go_on = row_add(m, i);
+	}
+	if (go_on) go_on = command_send(m);
+	sl_free(name);
+	return go_on;
+}
+
+static void rows_run(struct maker *m) {
+	struct sl_batch *b = m->b;
+	uint8_t *taken = SL_NEW_ARRAY(uint8_t, b->count);
+	for (uint32_t i = 0; i < b->count; i++) {
+		struct sl_slice collection;
+		if (taken[i]) continue;
+		if (mongo_row_collection(&m->l->e, m->s, b->row[i], &collection) != SL_OK) {
+			taken[i] = 1;
+			b->result[i] = SL_RESULT_REJECT;
+			sl_batch_reason(b, i, "%s", sl_err_text(&m->l->e.err));
+		} else if (!collection_run(m, i, collection, taken))
+			break;
+	}
+	sl_free(taken);
+}
+
+void mongo_batch_run(struct mongo_link *l, struct sl_batch *b) {
+	struct maker m = {.l = l, .b = b, .s = sl_action_impl(b->action)};
+	bson_error_t error = {0};
+	m.ordered = m.s->operation != MONGO_INSERT;
+	if (l->rows_cap < b->count) {
+		l->rows = sl_realloc_array(l->rows, b->count, sizeof *l->rows);
+		l->rows_cap = b->count;
+	}
+	if (!mongo_link_open(l, &error)) {
+		char *why = mongo_link_why(l, &error);
+		sl_conn_down(l->c->conn, SL_EIO, "%s", why);
+		sl_free(why);
+	} else if (mongo_series_ensure(l, b))
+		rows_run(&m);
+	sl_batch_fill(b, SL_RESULT_LOST, NULL); /* what no answer spoke of */
+	if (l->command.cap > KEEP_MAX) sl_buf_fini(&l->command);
+}

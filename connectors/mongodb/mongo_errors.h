@@ -1,0 +1,25 @@
+/* mongo_errors.h: what a server's error code means for rows, as a table that is code and document.
+ * Lifetime: constant. Thread: any. */
+#ifndef MONGO_ERRORS_H
+#define MONGO_ERRORS_H
+
+#include "connector_errors.h"
+
+enum mongo_scope {
+	SCOPE_ROW,  /* this row, or these rows: the class's result */
+	SCOPE_WAIT, /* no row is to blame: the action is not ready, rows wait */
+	SCOPE_DOWN  /* nor the action: the connection is down, rows wait */
+};
+struct mongo_error {
+	int code;
+	enum mongo_scope scope;
+	struct sl_error_class class;
+};
+enum { MONGO_DUPLICATE_KEY = 11000, MONGO_NAMESPACE_EXISTS = 48 };
+
+/* NULL for a code that is not listed. */
+const struct mongo_error *mongo_error_find(int code);
+bool mongo_error_is_duplicate(int code);
+void mongo_errors_print(struct sl_buf *out);
+
+#endif

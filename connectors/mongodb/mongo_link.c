@@ -1,0 +1,109 @@
+/* mongo_link.c: one thread's client: made, tried, described; and why a call failed, in words. */
+#include <sys/eventfd.h>
+#include <unistd.h>
+
+#include "log.h"
+#include "mem.h"
+#include "mongo_errors.h"
+#include "mongodb_int.h"
+
+int mongo_link_init(struct mongo_link *l, struct mongo_conn *c) {
+	*l = (struct mongo_link){.c = c, .wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)};
+	if (l->wake_fd < 0) return SL_ESYSTEM;
+	l->ids = bson_context_new(BSON_CONTEXT_NONE);
+	mongo_encoder_init(&l->e, &l->command);
+	return SL_OK;
+}
+
+/* Without the farewell that destroying sends (endSessions): it could wait for a server that is gone, and sessions end by
+ * themselves. */
+static void client_end(struct mongo_link *l) {
+	if (!l->client) return;
+	mongoc_client_reset(l->client);
+	mongoc_client_destroy(l->client);
+	l->client = NULL;
+}
+
+void mongo_link_fini(struct mongo_link *l) {
+	client_end(l);
+	if (l->ids) bson_context_destroy(l->ids);
+	if (l->wake_fd >= 0) close(l->wake_fd);
+	mongo_encoder_fini(&l->e);
+	sl_buf_fini(&l->command);
+	sl_free(l->rows);
+	*l = (struct mongo_link){.wake_fd = -1};
+}
+
+/* A mongodb+srv URI asks the name server here; that is why it happens on this thread. A client that has seen a server die
+ * avoids it for some seconds; so each attempt to connect begins with a fresh one. */
+bool mongo_link_open(struct mongo_link *l, bson_error_t *error) {
+	uint32_t generation = atomic_load(&l->c->generation);
+	if (l->client && l->generation == generation) return true;
+	client_end(l);
+	l->client = mongoc_client_new_from_uri_with_error(l->c->uri, error);
+	l->generation = generation;
+	if (!l->client) return false;
+	(void)mongoc_client_set_error_api(l->client, MONGOC_ERROR_API_VERSION_2);
+	mongoc_client_set_stream_initiator(l->client, mongo_stream_open, l);
+	return true;
+}
+
+/* ---- In words. --------------------------------------------------------------------------------------------------------- */
+
+static bool is_login(const bson_error_t *error) {
+	return error->domain == MONGOC_ERROR_CLIENT && error->code == MONGOC_ERROR_CLIENT_AUTHENTICATE;
+}
+
+char *mongo_link_why(const struct mongo_link *l, const bson_error_t *error) {
+	const struct mongo_error *known =
+	    error->domain == MONGOC_ERROR_SERVER ? mongo_error_find((int)error->code) : NULL;
+	if (atomic_load(&l->cancelled))
+		return sl_strdup("no answer within the action's `timeout`, or the program is ending");
+	if (is_login(error))
+		return sl_asprintf("the login was refused; check user, password and authSource in `url` (%s)",
+				   error->message);
+	if (known) return sl_asprintf("%s (%s, code %u)", known->class.meaning, error->message, error->code);
+	if (error->domain == MONGOC_ERROR_SERVER_SELECTION)
+		return sl_asprintf("no server that takes writes was found; check `url` and that it runs: %s",
+				   error->message);
+	return sl_strdup(error->message[0] ? error->message : "the connection broke off");
+}
+
+/* ---- A round trip. ----------------------------------------------------------------------------------------------------- */
+
+static void keep(char **at, const char *text) {
+	sl_free(*at);
+	*at = text ? sl_strdup(text) : NULL;
+}
+
+static void describe(struct mongo_link *l) {
+	struct mongo_conn *c = l->c;
+	bson_t reply, *command = BCON_NEW("buildInfo", BCON_INT32(1));
+	bson_iter_t it;
+	/* Not everybody may ask, and nothing depends on it. */
+	bool told = mongoc_client_command_simple(l->client, "admin", command, NULL, &reply, NULL);
+	mongoc_server_description_t *server = mongoc_client_select_server(l->client, true, NULL, NULL);
+	pthread_mutex_lock(&c->lock);
+	keep(&c->version, told && bson_iter_init_find(&it, &reply, "version") && BSON_ITER_HOLDS_UTF8(&it)
+			      ? bson_iter_utf8(&it, NULL)
+			      : NULL);
+	keep(&c->topology, server ? mongoc_server_description_type(server) : NULL);
+	keep(&c->host, server ? mongoc_server_description_host(server)->host_and_port : NULL);
+	log_debug(LOG_CONN, "mongodb server", "name=%s host=%s kind=%s version=%s", sl_conn_name(c->conn),
+		  c->host ? c->host : "", c->topology ? c->topology : "", c->version ? c->version : "");
+	pthread_mutex_unlock(&c->lock);
+	if (server) mongoc_server_description_destroy(server);
+	bson_destroy(&reply);
+	bson_destroy(command);
+}
+
+bool mongo_link_ping(struct mongo_link *l, bool describe_too, char **why) {
+	bson_error_t error = {0};
+	bson_t *command = BCON_NEW("ping", BCON_INT32(1));
+	bool ok = mongo_link_open(l, &error) &&
+		  mongoc_client_command_simple(l->client, l->c->database, command, NULL, NULL, &error);
+	if (ok && describe_too) describe(l);
+	*why = ok ? NULL : mongo_link_why(l, &error);
+	bson_destroy(command);
+	return ok;
+}

@@ -1,0 +1,209 @@
+/* mongo_reply.c: what the answer to a command means for its rows.
+ *
+ * Rows are told by the positions in writeErrors alone: what the counters (n, nModified) say differs between servers. */
+#include "log.h"
+#include "mem.h"
+#include "mongo_errors.h"
+#include "mongodb_int.h"
+
+struct reply {
+	struct mongo_link *l;
+	struct sl_batch *b;
+	size_t n; /* rows of the command: l->rows[0..n) */
+	const struct mongo_action *s;
+	bool ordered, down, stop;
+};
+
+static const char *text_at(const bson_iter_t *document, const char *name) {
+	bson_iter_t it;
+	return bson_iter_recurse(document, &it) && bson_iter_find(&it, name) && BSON_ITER_HOLDS_UTF8(&it)
+		   ? bson_iter_utf8(&it, NULL)
+		   : "";
+}
+
+static int64_t number_at(const bson_iter_t *document, const char *name, int64_t otherwise) {
+	bson_iter_t it;
+	return bson_iter_recurse(document, &it) && bson_iter_find(&it, name) && BSON_ITER_HOLDS_NUMBER(&it)
+		   ? bson_iter_as_int64(&it)
+		   : otherwise;
+}
+
+static void link_down(struct reply *r, const char *why, int64_t code) {
+	r->stop = true;
+	if (r->down) return;
+	r->down = true;
+	if (code)
+		sl_conn_down(r->l->c->conn, SL_EIO, "%s (code %lld)", why, (long long)code);
+	else
+		sl_conn_down(r->l->c->conn, SL_EIO, "%s", why);
+}
+
+static void not_ready(struct reply *r, const struct mongo_error *known, const char *said) {
+	r->stop = true;
+	sl_batch_not_ready(r->b, "%s (the server says: %s, code %d)", known->class.meaning, said, known->code);
+}
+
+/* ---- One row. ------------------------------------------------------------------------------------------------------------ */
+
+/* Is it the _id that is there already? Old servers name the index in their text only, some servers not at all. */
+static bool about_id(const bson_iter_t *item, const char *said) {
+	bson_iter_t it, pattern;
+	if (bson_iter_recurse(item, &it) && bson_iter_find(&it, "keyPattern") && BSON_ITER_HOLDS_DOCUMENT(&it) &&
+	    bson_iter_recurse(&it, &pattern) && bson_iter_next(&pattern))
+		return strcmp(bson_iter_key(&pattern), "_id") == 0;
+	const char *index = strstr(said, "index: ");
+	return !index || strncmp(index + 7, "_id_", 4) == 0 || strstr(index, "$_id_");
+}
+
+static void row_error(struct reply *r, const bson_iter_t *item) {
+	int64_t at = number_at(item, "index", -1), code = number_at(item, "code", 0);
+	const char *said = text_at(item, "errmsg");
+	if (at < 0 || at >= (int64_t)r->n) return;
+	uint32_t i = r->l->rows[at];
+	const struct mongo_error *known = mongo_error_find((int)code);
+	if (known && known->scope == SCOPE_DOWN) {
+		r->b->result[i] = SL_RESULT_LOST;
+		link_down(r, known->class.meaning, code);
+		return;
+	}
+	if (known && known->scope == SCOPE_WAIT) {
+		r->b->result[i] = SL_RESULT_LOST;
+		not_ready(r, known, said);
+		return;
+	}
+	if (mongo_error_is_duplicate((int)code) && r->s->done_twice && about_id(item, said)) {
+		r->b->result[i] = SL_RESULT_DONE;
+		return;
+	}
+	r->b->result[i] = (uint8_t)(known ? known->class.result : SL_RESULT_REJECT);
+	sl_batch_reason(r->b, i, "%s (code %lld)",
+			said[0] ? said
+			: known ? known->class.meaning
+				: "refused",
+			(long long)code);
+}
+
+/* ---- A command that was carried out. -------------------------------------------------------------------------------------- */
+
+/* Rows of an ordered command behind the first error were not tried. -1: all were. */
+static int64_t first_error(struct reply *r, const bson_t *reply) {
+	bson_iter_t it, list;
+	int64_t first = -1;
+	if (!bson_iter_init_find(&it, reply, "writeErrors") || !BSON_ITER_HOLDS_ARRAY(&it) ||
+	    !bson_iter_recurse(&it, &list))
+		return -1;
+	while (bson_iter_next(&list)) {
+		if (!BSON_ITER_HOLDS_DOCUMENT(&list)) continue;
+		int64_t at = number_at(&list, "index", -1);
+		if (at >= 0 && (first < 0 || at < first)) first = at;
+		row_error(r, &list);
+	}
+	return first;
+}
+
+/* Stored, but not as safely as was asked for: so again, unless a unique _id says that it is there. */
+static void concern_error(struct reply *r, const bson_iter_t *document) {
+	int64_t code = number_at(document, "code", 64);
+	const char *said = text_at(document, "errmsg");
+	const struct mongo_error *known = mongo_error_find((int)code);
+	for (size_t k = 0; k < r->n; k++) {
+		uint32_t i = r->l->rows[k];
+		if (r->b->result[i] != SL_RESULT_DONE) continue;
+		r->b->result[i] = SL_RESULT_TIMEOUT;
+		sl_batch_reason(r->b, i, "write concern: %s (code %lld)", said, (long long)code);
+	}
+	if (known && known->scope == SCOPE_DOWN) link_down(r, known->class.meaning, code);
+	log_warn(LOG_ACTION, "write concern not met", "action=%s code=%lld text=%s", sl_action_name(r->b->action),
+		 (long long)code, said);
+}
+
+static void carried_out(struct reply *r, const bson_t *reply) {
+	bson_iter_t it;
+	int64_t first = first_error(r, reply), tried = r->ordered && first >= 0 ? first : (int64_t)r->n;
+	for (int64_t k = 0; k < tried; k++) {
+		uint32_t i = r->l->rows[k];
+		if (r->b->result[i] == SL_RESULT_PENDING) r->b->result[i] = SL_RESULT_DONE;
+	}
+	if (bson_iter_init_find(&it, reply, "writeConcernError") && BSON_ITER_HOLDS_DOCUMENT(&it))
+		concern_error(r, &it);
+	if (r->ordered && first >= 0) r->stop = true;
+}
+
+/* ---- A command that was not. ------------------------------------------------------------------------------------------------ */
+
+static void rows_set(struct reply *r, enum sl_result result, const char *reason) {
+	for (size_t k = 0; k < r->n; k++) {
+		uint32_t i = r->l->rows[k];
+		if (r->b->result[i] != SL_RESULT_PENDING) continue;
+		r->b->result[i] = (uint8_t)result;
+		if (reason) sl_batch_reason(r->b, i, "%s", reason);
+	}
+}
+
+static bool reply_says_retry(const bson_t *reply) {
+	bson_iter_t it, label;
+	if (!bson_iter_init_find(&it, reply, "errorLabels") || !BSON_ITER_HOLDS_ARRAY(&it) ||
+	    !bson_iter_recurse(&it, &label))
+		return false;
+	while (bson_iter_next(&label))
+		if (BSON_ITER_HOLDS_UTF8(&label) && strcmp(bson_iter_utf8(&label, NULL), "RetryableWriteError") == 0)
+			return true;
+	return false;
+}
+
+/* The library refused it before it was sent: some row is to blame. */
+static bool refused_here(const bson_error_t *error) {
+	return error->domain == MONGOC_ERROR_BSON || error->domain == MONGOC_ERROR_BSON_INVALID ||
+	       (error->domain == MONGOC_ERROR_COMMAND && error->code == MONGOC_ERROR_COMMAND_INVALID_ARG) ||
+	       (error->domain == MONGOC_ERROR_CLIENT && error->code == MONGOC_ERROR_CLIENT_TOO_BIG);
+}
+
+/* One of the rows is to blame. Where order counts, the rest of the batch is split along with them. */
+static void group_failed(struct reply *r, const char *why) {
+	rows_set(r, SL_RESULT_GROUP_FAILED, why);
+	if (!r->ordered) return;
+	sl_batch_fill(r->b, SL_RESULT_GROUP_FAILED, why);
+	r->stop = true;
+}
+
+static void failed(struct reply *r, const bson_t *reply, const bson_error_t *error) {
+	bool by_server = error->domain == MONGOC_ERROR_SERVER;
+	const struct mongo_error *known = by_server ? mongo_error_find((int)error->code) : NULL;
+	bool fleeting = by_server && !known && reply_says_retry(reply);
+	if ((by_server && !known && !fleeting) || refused_here(error)) {
+		char *why = sl_asprintf("%s (code %u)", error->message, error->code);
+		group_failed(r, why);
+		sl_free(why);
+		return;
+	}
+	if (known && known->scope == SCOPE_WAIT) {
+		not_ready(r, known, error->message);
+		return;
+	}
+	char *why = mongo_link_why(r->l, error);
+	if (known && known->scope == SCOPE_ROW && known->class.result == SL_RESULT_REJECT)
+		group_failed(r, why);
+	else if (known && known->scope == SCOPE_ROW) {
+		rows_set(r, known->class.result, why);
+		r->stop = r->ordered;
+	} else {
+		/* Nobody knows whether it was carried out. */
+		rows_set(r, atomic_load(&r->l->cancelled) ? SL_RESULT_TIMEOUT : SL_RESULT_LOST,
+			 atomic_load(&r->l->cancelled) ? why : NULL);
+		link_down(r, why, 0);
+	}
+	sl_free(why);
+}
+
+bool mongo_reply_apply(struct mongo_link *l, struct sl_batch *b, size_t n, bool ordered, bool ok, const bson_t *reply,
+		       const bson_error_t *error) {
+	struct reply r = {.l = l, .b = b, .n = n, .s = sl_action_impl(b->action), .ordered = ordered};
+	bson_iter_t it;
+	/* A missing confirmation makes the call fail, though the command was carried out. */
+	bool done = bson_iter_init_find(&it, reply, "ok") && bson_iter_as_bool(&it);
+	if (ok || done)
+		carried_out(&r, reply);
+	else
+		failed(&r, reply, error);
+	return !r.stop;
+}

@@ -1,0 +1,333 @@
+/* mongo_stream.c: the sockets under libmongoc are ours: a blocking face (mongoc_stream_t) on a non-blocking socket, with our
+ * one TLS setup on top. What that buys: a wait can be ended from outside (link->wake_fd), TLS is what `tls:` says for every
+ * connector, and every address of a host is tried.
+ * Thread: the link's own. */
+#include <errno.h>
+#include <netdb.h>
+#include <netinet/tcp.h>
+#include <openssl/err.h>
+#include <openssl/ssl.h>
+#include <poll.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include "clock.h"
+#include "mem.h"
+#include "mongodb_int.h"
+#include "tls_error.h"
+
+enum { STREAM_TYPE = 90, POLL_MAX = 256 }; /* the type only has to be nobody else's */
+
+struct stream {
+	mongoc_stream_t face; /* first */
+	struct mongo_link *l;
+	int fd;
+	SSL *ssl;
+	int error;        /* errno of the last failure */
+	const char *host; /* during the handshake */
+	char *distrust;   /* why its certificate was refused */
+};
+
+static struct stream *of(mongoc_stream_t *face) { return (struct stream *)face; }
+static int64_t now_ms(void) { return (int64_t)sl_clock_mono_ms(); }
+
+/* A time that is over: 0 tries once; below 0 there is no limit. */
+static int64_t until(int32_t timeout_ms) { return timeout_ms <= 0 ? timeout_ms : now_ms() + timeout_ms; }
+
+/* Waits for the socket. 0, or errno. */
+static int fd_wait(struct mongo_link *l, int fd, short events, int64_t deadline) {
+	for (;;) {
+		struct pollfd p[2] = {{.fd = fd, .events = events}, {.fd = l->wake_fd, .events = POLLIN}};
+		int64_t left = deadline < 0 ? -1 : deadline == 0 ? 0 : deadline - now_ms();
+		if (deadline > 0 && left < 0) left = 0;
+		int n = poll(p, 2, left > INT32_MAX ? INT32_MAX : (int)left);
+		if (n < 0 && errno == EINTR) continue;
+		if (n < 0) return errno;
+		if (p[1].revents || atomic_load_explicit(&l->cancelled, memory_order_relaxed)) return ECANCELED;
+		if (n > 0) return 0;
+		return deadline == 0 ? EAGAIN : ETIMEDOUT;
+	}
+}
+
+/* ---- Reading and writing. ------------------------------------------------------------------------------------------- */
+
+/* errno for what SSL said, or 0 with *events to wait for. */
+static int ssl_events(struct stream *s, int r, short *events) {
+	int saved = errno;
+	switch (SSL_get_error(s->ssl, r)) {
+	case SSL_ERROR_WANT_READ: *events = POLLIN; return 0;
+	case SSL_ERROR_WANT_WRITE: *events = POLLOUT; return 0;
+	case SSL_ERROR_ZERO_RETURN: return ECONNRESET;
+	case SSL_ERROR_SYSCALL: ERR_clear_error(); return saved ? saved : ECONNRESET;
+	default: ERR_clear_error(); return EPROTO;
+	}
+}
+
+/* One attempt: bytes moved, or -1 with *events to wait for, or with s->error. */
+static ssize_t move(struct stream *s, bool out, void *p, size_t n, short *events) {
+	*events = 0;
+	s->error = 0;
+	errno = 0;
+	if (s->ssl) {
+		int size = n > INT32_MAX ? INT32_MAX : (int)n;
+		int r = out ? SSL_write(s->ssl, p, size) : SSL_read(s->ssl, p, size);
+		if (r > 0) return r;
+		s->error = ssl_events(s, r, events);
+		return -1;
+	}
+	ssize_t r = out ? send(s->fd, p, n, MSG_NOSIGNAL) : recv(s->fd, p, n, 0);
+	if (r > 0 || (r == 0 && n == 0)) return r;
+	if (r == 0)
+		s->error = ECONNRESET;
+	else if (errno == EAGAIN || errno == EINTR)
+		*events = out ? POLLOUT : POLLIN;
+	else
+		s->error = errno;
+	return -1;
+}
+
+/* Until `enough` bytes have moved, or nothing more does within the time. */
+static ssize_t transfer(struct stream *s, bool out, mongoc_iovec_t *iov, size_t count, size_t enough,
+			int32_t timeout_ms) {
+	int64_t deadline = until(timeout_ms);
+	size_t done = 0, i = 0, at = 0;
+	while (i < count) {
+		if (at == iov[i].iov_len) {
+			i++;
+			at = 0;
+			continue;
+		}
+		short events;
+		ssize_t n = move(s, out, (char *)iov[i].iov_base + at, iov[i].iov_len - at, &events);
+		if (n > 0) {
+			done += (size_t)n;
+			at += (size_t)n;
+			if (!out && enough > 0 && done >= enough && at < iov[i].iov_len) break;
+			continue;
+		}
+		if (events && (!out && enough == 0) && done > 0) break;
+		if (events && done >= enough && enough > 0 && !out) break;
+		if (events) s->error = fd_wait(s->l, s->fd, events, deadline);
+		if (s->error == EAGAIN && done > 0) break;
+		if (s->error) {
+			errno = s->error;
+			return -1;
+		}
+	}
+	s->error = 0;
+	return (ssize_t)done;
+}
+
+static ssize_t stream_readv(mongoc_stream_t *face, mongoc_iovec_t *iov, size_t count, size_t min, int32_t timeout_ms) {
+	return transfer(of(face), false, iov, count, min, timeout_ms);
+}
+
+static ssize_t stream_writev(mongoc_stream_t *face, mongoc_iovec_t *iov, size_t count, int32_t timeout_ms) {
+	return transfer(of(face), true, iov, count, SIZE_MAX, timeout_ms);
+}
+
+static ssize_t stream_poll(mongoc_stream_poll_t *streams, size_t n, int32_t timeout_ms) {
+	struct pollfd p[POLL_MAX + 1];
+	if (n == 0 || n > POLL_MAX) return -1;
+	struct mongo_link *l = of(streams[0].stream)->l;
+	ssize_t ready = 0;
+	for (size_t i = 0; i < n; i++) {
+		struct stream *s = of(streams[i].stream);
+		p[i] = (struct pollfd){.fd = s->fd, .events = (short)streams[i].events};
+		streams[i].revents = 0;
+		if (s->ssl && (streams[i].events & POLLIN) && SSL_pending(s->ssl) > 0) {
+			streams[i].revents = POLLIN;
+			ready++;
+		}
+	}
+	p[n] = (struct pollfd){.fd = l->wake_fd, .events = POLLIN};
+	if (poll(p, n + 1, ready ? 0 : timeout_ms) < 0) return errno == EINTR ? ready : -1;
+	if (p[n].revents) return -1;
+	for (size_t i = 0; i < n; i++) {
+		ready += p[i].revents && !streams[i].revents;
+		streams[i].revents |= p[i].revents;
+	}
+	return ready;
+}
+
+static bool stream_check_closed(mongoc_stream_t *face) {
+	char c;
+	ssize_t n = recv(of(face)->fd, &c, 1, MSG_PEEK | MSG_DONTWAIT);
+	return n == 0 || (n < 0 && errno != EAGAIN && errno != EINTR);
+}
+
+static bool stream_timed_out(mongoc_stream_t *face) { return of(face)->error == ETIMEDOUT; }
+static bool stream_should_retry(mongoc_stream_t *face) { return of(face)->error == EAGAIN; }
+static int stream_flush(mongoc_stream_t *face) {
+	(void)face;
+	return 0;
+}
+static int stream_setsockopt(mongoc_stream_t *face, int level, int name, void *value, mongoc_socklen_t n) {
+	return setsockopt(of(face)->fd, level, name, value, n);
+}
+
+static int stream_close(mongoc_stream_t *face) {
+	struct stream *s = of(face);
+	SSL_free(s->ssl); /* without a goodbye: nobody waits for one, and it would have to be sent */
+	s->ssl = NULL;
+	if (s->fd >= 0) close(s->fd);
+	s->fd = -1;
+	return 0;
+}
+
+static void stream_destroy(mongoc_stream_t *face) {
+	(void)stream_close(face);
+	sl_free(of(face));
+}
+
+/* ---- Opening. ----------------------------------------------------------------------------------------------------------- */
+
+static const char *what(int error) {
+	return error == ETIMEDOUT   ? "no answer in time"
+	       : error == ECANCELED ? "given up, for it took too long or the program ends"
+				    : strerror(error);
+}
+
+static int address_connect(struct mongo_link *l, const struct sockaddr *address, socklen_t size, int64_t deadline,
+			   int *error) {
+	int one = 1, fd = socket(address->sa_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	socklen_t n = sizeof *error;
+	if (fd < 0) {
+		*error = errno;
+		return -1;
+	}
+	*error = connect(fd, address, size) == 0 ? 0 : errno;
+	if (*error == EINPROGRESS || *error == EINTR) {
+		*error = fd_wait(l, fd, POLLOUT, deadline);
+		if (*error == 0) (void)getsockopt(fd, SOL_SOCKET, SO_ERROR, error, &n);
+	}
+	if (*error) {
+		close(fd);
+		return -1;
+	}
+	if (address->sa_family != AF_UNIX) {
+		(void)setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
+		(void)setsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &one, sizeof one);
+	}
+	return fd;
+}
+
+static int unix_connect(struct mongo_link *l, const char *path, int64_t deadline, int *error) {
+	struct sockaddr_un address = {.sun_family = AF_UNIX};
+	if (strlen(path) >= sizeof address.sun_path) {
+		*error = ENAMETOOLONG;
+		return -1;
+	}
+	memcpy(address.sun_path, path, strlen(path));
+	return address_connect(l, (const struct sockaddr *)&address, sizeof address, deadline, error);
+}
+
+/* Every address of the host, until one answers. */
+static int host_connect(struct mongo_link *l, const mongoc_host_list_t *host, int64_t deadline, bson_error_t *why) {
+	struct addrinfo hints = {.ai_family = host->family == AF_UNIX ? AF_UNSPEC : host->family,
+				 .ai_socktype = SOCK_STREAM},
+			*list = NULL;
+	char *port = sl_asprintf("%u", host->port);
+	int error = 0, fd = -1;
+	if (host->family == AF_UNIX)
+		fd = unix_connect(l, host->host, deadline, &error);
+	else {
+		int r = getaddrinfo(host->host, port, &hints, &list);
+		if (r != 0)
+			bson_set_error(why, MONGOC_ERROR_STREAM, MONGOC_ERROR_STREAM_NAME_RESOLUTION,
+				       "the name %s is not found: %s", host->host, gai_strerror(r));
+		for (const struct addrinfo *a = list; a && fd < 0 && error != ECANCELED; a = a->ai_next)
+			fd = address_connect(l, a->ai_addr, a->ai_addrlen, deadline, &error);
+		if (list) freeaddrinfo(list);
+	}
+	if (fd < 0 && error)
+		bson_set_error(why, MONGOC_ERROR_STREAM, MONGOC_ERROR_STREAM_CONNECT, "%s: %s", host->host_and_port,
+			       what(error));
+	sl_free(port);
+	return fd;
+}
+
+static int on_verify(int ok, X509_STORE_CTX *store) {
+	if (ok) return 1;
+	SSL *ssl = X509_STORE_CTX_get_ex_data(store, SSL_get_ex_data_X509_STORE_CTX_idx());
+	struct stream *s = SSL_get_app_data(ssl);
+	const struct tls_client *client = s->l->c->tls_client;
+	if (!s->distrust)
+		s->distrust =
+		    tls_error_of_certificate(store, client->server_name ? client->server_name : s->host, client);
+	return 0;
+}
+
+static void tls_why(struct stream *s, const char *host, int error, bson_error_t *why) {
+	int status;
+	unsigned long code = ERR_peek_last_error();
+	char *text = s->distrust ? s->distrust
+		     : error     ? sl_strdup(what(error))
+				 : tls_error_of_code(code, true, &status);
+	bson_set_error(why, MONGOC_ERROR_STREAM, MONGOC_ERROR_STREAM_CONNECT, "%s: TLS: %s", host, text);
+	sl_free(text);
+	s->distrust = NULL;
+	ERR_clear_error();
+}
+
+static bool tls_handshake(struct stream *s, const char *host, int64_t deadline, bson_error_t *why) {
+	for (;;) {
+		int error = 0;
+		ERR_clear_error();
+		errno = 0;
+		int r = SSL_connect(s->ssl);
+		if (r == 1) return true;
+		int saved = errno, kind = SSL_get_error(s->ssl, r);
+		if (kind == SSL_ERROR_WANT_READ || kind == SSL_ERROR_WANT_WRITE) {
+			error = fd_wait(s->l, s->fd, kind == SSL_ERROR_WANT_READ ? POLLIN : POLLOUT, deadline);
+			if (error == 0) continue;
+		} else if (kind == SSL_ERROR_SYSCALL)
+			error = saved ? saved : ECONNRESET;
+		tls_why(s, host, error, why);
+		return false;
+	}
+}
+
+static bool tls_start(struct stream *s, const mongoc_host_list_t *host, int64_t deadline, bson_error_t *why) {
+	const struct tls_client *client = s->l->c->tls_client;
+	struct sl_err err = SL_ERR_INIT;
+	s->ssl = SSL_new(client->ctx);
+	s->host = host->host;
+	bool ok =
+	    s->ssl && SSL_set_fd(s->ssl, s->fd) == 1 && tls_client_peer(client, s->ssl, host->host, &err) == SL_OK;
+	if (ok) {
+		SSL_set_app_data(s->ssl, s);
+		if (client->verify) SSL_set_verify(s->ssl, SSL_VERIFY_PEER, on_verify);
+		ok = tls_handshake(s, host->host_and_port, deadline, why);
+	} else
+		bson_set_error(why, MONGOC_ERROR_STREAM, MONGOC_ERROR_STREAM_CONNECT, "%s: TLS: %s",
+			       host->host_and_port, sl_err_text(&err));
+	sl_err_fini(&err);
+	return ok;
+}
+
+mongoc_stream_t *mongo_stream_open(const mongoc_uri_t *uri, const mongoc_host_list_t *host, void *arg,
+				   bson_error_t *error) {
+	struct mongo_link *l = arg;
+	int64_t deadline = now_ms() + mongoc_uri_get_option_as_int32(uri, MONGOC_URI_CONNECTTIMEOUTMS, 5000);
+	int fd = host_connect(l, host, deadline, error);
+	if (fd < 0) return NULL;
+	struct stream *s = SL_NEW(struct stream);
+	*s = (struct stream){.face = {.type = STREAM_TYPE,
+				      .destroy = stream_destroy,
+				      .close = stream_close,
+				      .flush = stream_flush,
+				      .writev = stream_writev,
+				      .readv = stream_readv,
+				      .setsockopt = stream_setsockopt,
+				      .check_closed = stream_check_closed,
+				      .poll = stream_poll,
+				      .failed = stream_destroy,
+				      .timed_out = stream_timed_out,
+				      .should_retry = stream_should_retry},
+			     .l = l,
+			     .fd = fd};
+	if (!l->c->tls_client || tls_start(s, host, deadline, error)) return &s->face;
+	stream_destroy(&s->face);
+	return NULL;
+}

@@ -1,0 +1,110 @@
+/* mongodb.c: the mongodb kind: the table of its calls. What they do stands in the files named in mongodb_int.h. */
+#include "log.h"
+#include "mem.h"
+#include "mongodb_int.h"
+
+/* The library writes to standard error otherwise, at every level. What matters comes back as an error of a call. */
+static void on_log(mongoc_log_level_t level, const char *domain, const char *message, void *arg) {
+	(void)arg;
+	if (level <= MONGOC_LOG_LEVEL_ERROR)
+		log_warn(LOG_CONN, "mongodb library", "domain=%s text=%s", domain, message);
+	else
+		log_debug(LOG_CONN, "mongodb library", "domain=%s text=%s", domain, message);
+}
+
+static void library_end(void) { mongoc_cleanup(); }
+
+static void library_begin(void) {
+	mongoc_log_set_handler(on_log, NULL);
+	mongoc_init();
+	(void)atexit(library_end); /* it can be begun once in a process only, so not with the last connection */
+}
+
+static void library_use(void) {
+	static pthread_once_t once = PTHREAD_ONCE_INIT;
+	pthread_once(&once, library_begin);
+}
+
+static int conn_check(struct sl_conn *conn, struct sl_err *err) {
+	library_use();
+	return mongo_conn_check(conn, err);
+}
+
+static int mongodb_open(struct sl_conn *conn, struct sl_err *err) {
+	struct mongo_conn *c = sl_conn_impl(conn);
+	struct tls_client_conf tls;
+	library_use();
+	c->conn = conn;
+	pthread_mutex_init(&c->lock, NULL);
+	int r = mongo_uri_make(c, &c->uri, err);
+	if (r == SL_OK) r = mongo_uri_tls(c, c->uri, &tls, err);
+	if (r == SL_OK && tls.given) r = tls_client_new(&tls, &c->tls_client, err);
+	if (r != SL_OK) return r;
+	c->threads = mongo_pool_new(c, (size_t)c->pool);
+	sl_conn_set_ways(conn, (uint32_t)c->pool);
+	return SL_OK;
+}
+
+static void mongodb_connect(struct sl_conn *conn) {
+	const struct mongo_conn *c = sl_conn_impl(conn);
+	mongo_pool_call(c->threads, true);
+}
+
+static void mongodb_probe(struct sl_conn *conn) {
+	const struct mongo_conn *c = sl_conn_impl(conn);
+	mongo_pool_call(c->threads, false);
+}
+
+static void mongodb_close(struct sl_conn *conn) {
+	const struct mongo_conn *c = sl_conn_impl(conn);
+	if (c->threads)
+		mongo_pool_close(c->threads);
+	else
+		sl_conn_closed(conn);
+}
+
+static void mongodb_fini(struct sl_conn *conn) {
+	struct mongo_conn *c = sl_conn_impl(conn);
+	mongo_pool_free(c->threads);
+	if (c->uri) mongoc_uri_destroy(c->uri);
+	tls_client_free(c->tls_client);
+	if (c->conn) pthread_mutex_destroy(&c->lock);
+	sl_free(c->topology);
+	sl_free(c->version);
+	sl_free(c->host);
+}
+
+static int mongodb_submit(struct sl_conn_action *a, struct sl_batch *b) {
+	const struct mongo_conn *c = sl_conn_impl(sl_action_conn(a));
+	mongo_pool_submit(c->threads, b);
+	return SL_OK;
+}
+
+static void mongodb_cancel(struct sl_conn_action *a, struct sl_batch *b) {
+	const struct mongo_conn *c = sl_conn_impl(sl_action_conn(a));
+	mongo_pool_cancel(c->threads, b);
+}
+
+extern const struct sl_connector_kind sl_connector_mongodb; /* connector_tbl.h */
+const struct sl_connector_kind sl_connector_mongodb = {
+    .name = "mongodb",
+    .title = "MongoDB",
+    .summary = "Inserts, updates, replaces and deletes documents in batches, each with its own result.",
+    .abi = SL_CONNECTOR_ABI,
+    .conn_size = sizeof(struct mongo_conn),
+    .action_size = sizeof(struct mongo_action),
+    .conn_fields = mongo_conn_fields,
+    .action_fields = mongo_action_fields,
+    .conn_check = conn_check,
+    .action_check = mongo_action_check,
+    .action_params = mongo_action_params,
+    .open = mongodb_open,
+    .connect = mongodb_connect,
+    .probe = mongodb_probe,
+    .close = mongodb_close,
+    .fini = mongodb_fini,
+    .action_fini = mongo_action_fini,
+    .encode = mongo_encode_row,
+    .submit = mongodb_submit,
+    .cancel = mongodb_cancel,
+};
