@@ -28,6 +28,7 @@
 	PG_ERROR("40003", TIMEOUT, NOTHING, "the server does not know whether it was stored")                          \
 	PG_ERROR("42", LOST, NOT_READY, "no such table, column or function, no right to it, or wrong SQL")             \
 	PG_ERROR("42804", LOST, RELOAD, "types do not fit the table (any more); it is read again")                     \
+	PG_ERROR("42P05", LOST, RELOAD, "a statement of this name is prepared already; it gets another one")           \
 	PG_ERROR("44", REJECT, ROW, "a view's check option")                                                           \
 	PG_ERROR("53", THROTTLED, NOTHING, "the server is out of memory, disk or connections; again after a pause")    \
 	PG_ERROR("54", REJECT, ROW, "larger than the server can store")                                                \

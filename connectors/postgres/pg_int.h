@@ -224,6 +224,7 @@ void pg_job_reread(struct pg_link *l);                   /* the meta, and begins
 void pg_job_note(struct pg_job *j, const PGresult *res); /* keeps the first error */
 void pg_job_note_clear(struct pg_job *j);
 void pg_job_row_failed(struct pg_link *l, uint32_t row); /* job.reason is its fault; the others come again */
+const char *pg_error_state(const PGresult *res);         /* its SQLSTATE, or NULL */
 char *pg_error_text(const PGresult *res);                /* heap */
 /* Our settings: "SELECT set_config(...)", for the transaction (behind a pooler) or the session. Heap. */
 char *pg_local_settings(const struct pg_conn *c, bool local);

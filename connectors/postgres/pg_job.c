@@ -37,8 +37,17 @@ char *pg_error_text(const PGresult *res) {
 	return sl_buf_steal(&out);
 }
 
-void pg_job_note(struct pg_job *j, const PGresult *res) {
+/* A row that a policy forbids has the code of a missing right; it is that row's fault, as with a view's check option. */
+const char *pg_error_state(const PGresult *res) {
 	const char *state = PQresultErrorField(res, PG_DIAG_SQLSTATE);
+	const char *function = PQresultErrorField(res, PG_DIAG_SOURCE_FUNCTION);
+	return state && strcmp(state, "42501") == 0 && function && strcmp(function, "ExecWithCheckOptions") == 0
+		   ? "44000"
+		   : state;
+}
+
+void pg_job_note(struct pg_job *j, const PGresult *res) {
+	const char *state = pg_error_state(res);
 	const char *context = PQresultErrorField(res, PG_DIAG_CONTEXT);
 	if (j->sqlstate) return;
 	j->sqlstate = sl_strdup(state ? state : "08006"); /* libpq's own errors have none: the connection */

@@ -131,12 +131,15 @@ static void rows_done(struct pg_link *l) {
 		pg_job_row_failed(l, j->bad_row);
 		return;
 	}
-	if (!l->c->unnamed && !is_prepared(l, j->meta->serial)) {
-		SL_GROW(l->prepared, l->prepared_n, l->prepared_cap);
-		l->prepared[l->prepared_n++] = j->meta->serial;
-	}
 	j->a->failures = 0;
 	pg_job_fill(l, SL_RESULT_DONE, NULL);
+}
+
+/* A statement stays prepared even when its transaction fails. */
+static void prepared(struct pg_link *l) {
+	if (l->c->unnamed || is_prepared(l, l->job.meta->serial)) return;
+	SL_GROW(l->prepared, l->prepared_n, l->prepared_cap);
+	l->prepared[l->prepared_n++] = l->job.meta->serial;
 }
 
 void pg_rows_result(struct pg_link *l, PGresult *res) {
@@ -147,6 +150,7 @@ void pg_rows_result(struct pg_link *l, PGresult *res) {
 	else if (status != PGRES_SINGLE_TUPLE) {
 		bool early = j->answers < j->before;
 		j->answers += early;
+		if (early && j->answers == j->before && status == PGRES_COMMAND_OK) prepared(l);
 		uint32_t row = early ? UINT32_MAX : next_row(j);
 		if (status == PGRES_FATAL_ERROR && !j->sqlstate) {
 			pg_job_note(j, res);

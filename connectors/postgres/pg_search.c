@@ -78,7 +78,7 @@ static uint32_t next_row(struct pg_job *j) {
 static void row_failed(struct pg_link *l, uint32_t row, const PGresult *res) {
 	struct pg_job *j = &l->job;
 	enum sl_result result;
-	enum pg_consequence then = pg_error_find(PQresultErrorField(res, PG_DIAG_SQLSTATE), &result);
+	enum pg_consequence then = pg_error_find(pg_error_state(res), &result);
 	char *reason = pg_error_text(res);
 	if (result == SL_RESULT_THROTTLED) j->b->wait_ms = THROTTLE_MS;
 	if (then != PG_THEN_ROW && then != PG_THEN_NOTHING) pg_job_note(j, res);
