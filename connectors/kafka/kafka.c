@@ -80,6 +80,13 @@ static int action_params(struct sl_conn_action *a, const struct sl_param **param
 	return r;
 }
 
+static int action_open(struct sl_conn_action *a, struct sl_err *err) {
+	struct kafka_action *k = sl_action_impl(a);
+	(void)err;
+	sl_list_init(&k->out);
+	return SL_OK;
+}
+
 static void action_fini(struct sl_conn_action *a) {
 	struct kafka_action *k = sl_action_impl(a);
 	kafka_plan_fini(&k->plan);
@@ -158,6 +165,7 @@ const struct sl_connector_kind sl_connector_kafka = {
     .probe = on_probe,
     .close = on_close,
     .fini = on_fini,
+    .action_open = action_open,
     .action_fini = action_fini,
     .encode = encode,
     .submit = submit,

@@ -10,9 +10,8 @@
 #include "mem.h"
 
 #define TOPICS_MAX 1000
-#define SUSPECT_MS 1500    /* all brokers are gone: so long for one to answer before we say so */
-#define PURGE_AGAIN_MS 200 /* rows on their way into a request escape a purge */
-#define STALLED_MS 2000    /* a cancelled batch is left alone while other rows are reported */
+#define SUSPECT_MS 1500 /* all brokers are gone: so long for one to answer before we say so */
+#define STALLED_MS 2000 /* a cancelled batch is left alone while other rows are reported */
 #define EVENTS_PER_TICK 64
 
 static void on_timer(struct sl_timer *t);
@@ -40,6 +39,7 @@ void kafka_producer_fini(struct kafka_producer *p) {
 	if (p->event_fd >= 0) close(p->event_fd);
 	sl_free(p->error);
 	sl_free(p->brokers);
+	sl_free(p->anew);
 }
 
 static void text_set(char **at, const char *text) {
@@ -148,37 +148,28 @@ void kafka_probe(struct kafka_producer *p) {
 
 static void on_timer(struct sl_timer *t) {
 	struct kafka_producer *p = sl_container_of(t, struct kafka_producer, timer);
-	if (p->state == KAFKA_ENDING) {
-		rd_kafka_purge(p->rk,
-			       RD_KAFKA_PURGE_F_QUEUE | RD_KAFKA_PURGE_F_INFLIGHT | RD_KAFKA_PURGE_F_NON_BLOCKING);
-		sl_timer_set(sl_conn_loop(p->conn), &p->timer, PURGE_AGAIN_MS);
-		return;
-	}
 	if (p->wanted || p->suspect || p->probe) no_answer(p);
 }
 
 /* ---- A client ends. ------------------------------------------------------------------------------------------------------ */
 
-/* All rows are back. */
 static void client_end(struct kafka_producer *p) {
+	p->state = KAFKA_ENDING;
 	sl_timer_cancel(&p->timer);
 	sl_timer_cancel(&p->stalled);
+	/* What is reported already counts. */
+	for (rd_kafka_event_t *ev; (ev = rd_kafka_queue_poll(p->queue, 0));) {
+		if (rd_kafka_event_type(ev) == RD_KAFKA_EVENT_DR) kafka_report(p, ev);
+		rd_kafka_event_destroy(ev);
+	}
 	kafka_topics_clear(&p->topics);
 	rd_kafka_queue_io_event_enable(p->queue, -1, NULL, 0);
 	rd_kafka_queue_destroy(p->queue);
 	p->queue = NULL;
-	p->ending = true;
 	kafka_keeper_end(p->keeper, p->rk);
 }
 
-static void client_ended(struct kafka_producer *p) {
-	p->rk = NULL;
-	p->ending = false;
-	p->state = KAFKA_STOPPED;
-	if (!p->closing) {
-		if (p->wanted) kafka_connect(p);
-		return;
-	}
+static void closed(struct kafka_producer *p) {
 	kafka_keeper_free(p->keeper);
 	p->keeper = NULL;
 	if (p->watched) sl_watch_remove(sl_conn_loop(p->conn), &p->watch);
@@ -186,35 +177,52 @@ static void client_ended(struct kafka_producer *p) {
 	sl_conn_closed(p->conn);
 }
 
-static void take_back(struct kafka_producer *p) {
-	p->state = KAFKA_ENDING;
-	if (p->rows_out == 0) {
-		client_end(p);
-		return;
-	}
-	rd_kafka_purge(p->rk, RD_KAFKA_PURGE_F_QUEUE | RD_KAFKA_PURGE_F_INFLIGHT | RD_KAFKA_PURGE_F_NON_BLOCKING);
-	sl_timer_set(sl_conn_loop(p->conn), &p->timer, PURGE_AGAIN_MS);
+static void client_ended(struct kafka_producer *p) {
+	struct sl_err err = SL_ERR_INIT;
+	p->rk = NULL;
+	p->state = KAFKA_STOPPED;
+	kafka_rows_back(p);
+	if (p->closing)
+		closed(p);
+	else if (p->quietly && client_begin(p, &err) == SL_OK)
+		sl_conn_writable(p->conn);
+	else if (p->quietly)
+		down(p, sl_err_text(&err));
+	else if (p->wanted)
+		kafka_connect(p);
+	p->quietly = false;
+	sl_err_fini(&err);
 }
 
-void kafka_begin_anew(struct kafka_producer *p, const char *why) {
+static void anew_now(struct kafka_producer *p) {
+	char *why = p->anew;
+	p->anew = NULL;
+	if (p->state == KAFKA_RUNNING) {
+		if (p->probe) sl_probe_done(p->conn, SL_OK, NULL);
+		p->probe = false;
+		p->state = KAFKA_ENDING; /* down() must not ask for this one's brokers */
+		if (!p->quietly) down(p, why);
+		client_end(p);
+	}
+	sl_free(why);
+}
+
+void kafka_begin_anew(struct kafka_producer *p, const char *why, bool quietly) {
 	if (p->state != KAFKA_RUNNING) return;
-	if (p->probe) sl_probe_done(p->conn, SL_OK, NULL);
-	p->state = KAFKA_ENDING; /* down() must not ask for this one's brokers */
-	down(p, why);
-	take_back(p);
+	p->quietly = quietly && (!p->anew || p->quietly);
+	text_set(&p->anew, why);
 }
 
 void kafka_close(struct kafka_producer *p) {
 	p->closing = true;
 	p->wanted = false;
-	sl_timer_cancel(&p->stalled);
-	if (p->state == KAFKA_ENDING) return; /* client_ended() goes on */
 	sl_timer_cancel(&p->timer);
-	if (p->state == KAFKA_RUNNING) {
-		take_back(p);
-		return;
+	sl_timer_cancel(&p->stalled);
+	switch (p->state) {
+	case KAFKA_RUNNING: client_end(p); break;
+	case KAFKA_ENDING: break; /* client_ended() goes on */
+	case KAFKA_STOPPED: closed(p); break;
 	}
-	client_ended(p);
 }
 
 /* ---- A batch without an answer. ------------------------------------------------------------------------------------------ */
@@ -226,7 +234,9 @@ static void stalled_check(struct kafka_producer *p) {
 		sl_timer_set(sl_conn_loop(p->conn), &p->stalled, STALLED_MS);
 		return;
 	}
-	kafka_begin_anew(p, p->error ? p->error : "the brokers do not confirm what was sent; rows are sent again");
+	kafka_begin_anew(p, p->error ? p->error : "the brokers do not confirm what was sent; rows are sent again",
+			 false);
+	anew_now(p);
 }
 
 static void on_stalled(struct sl_timer *t) { stalled_check(sl_container_of(t, struct kafka_producer, stalled)); }
@@ -241,7 +251,7 @@ static void on_error(struct kafka_producer *p, rd_kafka_event_t *ev) {
 	char fatal[512];
 	if (rd_kafka_event_error_is_fatal(ev) || code == RD_KAFKA_RESP_ERR__FATAL) {
 		(void)rd_kafka_fatal_error(p->rk, fatal, sizeof fatal);
-		kafka_begin_anew(p, fatal);
+		kafka_begin_anew(p, fatal, false);
 		return;
 	}
 	log_debug(LOG_CONN, "librdkafka", "name=%s error=%s text=%s", p->client.name, rd_kafka_err2name(code), text);
@@ -271,7 +281,7 @@ static void on_event(struct kafka_producer *p, rd_kafka_event_t *ev) {
 	case RD_KAFKA_EVENT_OAUTHBEARER_TOKEN_REFRESH: kafka_auth_refresh(p->conf, p->rk); break;
 	}
 	rd_kafka_event_destroy(ev); /* before its client may end */
-	if (p->state == KAFKA_ENDING && p->rows_out == 0 && !p->ending) client_end(p);
+	if (p->anew) anew_now(p);
 }
 
 static void on_ready(struct sl_watch *w, uint32_t events) {

@@ -5,9 +5,10 @@
  *       └──── delivery reports: eventfd ─┘      a report per row; when all of a batch are in, the batch is done
  *
  * States. STOPPED: no client. RUNNING: a client, which connects and connects again by itself; whether the connection is *up* is
- * what the brokers last said. ENDING: all rows are taken back (purged; each is reported), then the client ends on the keeper's
- * thread, and the connection begins anew. That happens when a batch is cancelled and nothing moves, when librdkafka calls an
- * error fatal, and at the close.
+ * what the brokers last said. ENDING: the client ends on the keeper's thread; rows that were not reported by then are given
+ * back, in their order, and the connection begins anew. That happens when a batch is cancelled and nothing moves, when librdkafka
+ * calls an error fatal, when a broker refuses a request for one of its rows, and at the close. (A purge would take rows back,
+ * too, but not all at one moment: what escapes it would overtake what did not.)
  *
  * While brokers are away, rows stay with librdkafka up to `timeout`: it delivers them when the brokers are back, without
  * duplicates. It never gives one up by itself (message.timeout.ms is 0).
@@ -31,27 +32,29 @@ struct kafka_producer {
 	struct kafka_keeper *keeper;
 
 	enum kafka_state state;
-	rd_kafka_t *rk; /* RUNNING, ENDING; the keeper's once `ending` */
+	rd_kafka_t *rk; /* RUNNING; the keeper's while ENDING */
 	rd_kafka_queue_t *queue;
 	int event_fd; /* -1: none yet */
 	struct sl_watch watch;
 	bool watched;
 	struct kafka_topics topics;
 
-	bool up;                     /* what the framework was told last */
-	bool wanted;                 /* connect() waits for an answer */
-	bool suspect;                /* all brokers gone: do they answer? */
-	bool ending;                 /* the keeper has the client */
-	bool closing, closed, probe; /* probe: one waits for an answer */
-	struct sl_timer timer;       /* wanted, suspect, probe: no answer; ENDING: purge again */
-	struct sl_timer stalled;     /* a batch was cancelled: does anything move? */
-	char *error;                 /* the last that librdkafka said of its connections */
-	char *brokers;               /* as they introduced themselves */
+	bool up;                 /* what the framework was told last */
+	bool wanted;             /* connect() waits for an answer */
+	bool suspect;            /* all brokers gone: do they answer? */
+	bool closing, probe;     /* probe: one waits for an answer */
+	char *anew;              /* begin anew, and why; at the end of this event */
+	bool quietly;            /* anew without a word to the framework */
+	struct sl_timer timer;   /* wanted, suspect, probe: no answer */
+	struct sl_timer stalled; /* a batch was cancelled: does anything move? */
+	char *error;             /* the last that librdkafka said of its connections */
+	char *brokers;           /* as they introduced themselves */
 
 	struct sl_list batches; /* kafka_batch.link */
 	struct kafka_batch *pool;
 	int64_t rows_out, bytes_out;
 	uint64_t report_ms; /* when the last report came */
+	bool isolated;      /* the one row that is out may be refused, so nothing goes with it */
 	bool full;          /* a batch was not taken for lack of room */
 	int64_t careful;    /* so many rows go one batch at a time, see kafka_batch.c */
 };
@@ -60,6 +63,7 @@ struct kafka_action {
 	struct kafka_templates templates;
 	int compression; /* 0: the connection's, else the codec's number + 1 */
 	struct kafka_plan plan;
+	struct sl_list out; /* kafka_batch.out, in the order in which they were submitted */
 };
 
 /* What is with librdkafka of each row. */
@@ -69,11 +73,11 @@ struct kafka_slot {
 };
 struct kafka_batch {
 	struct sl_batch *b;
-	struct sl_list link;
+	struct sl_list link, out;
 	struct kafka_batch *next; /* pool */
 	struct kafka_slot *slot;
-	uint32_t cap, left; /* rows without a report */
-	bool alone;         /* no other batch was out meanwhile */
+	uint32_t cap, sent, left; /* rows that librdkafka took; those without a report */
+	bool alone;               /* no other batch was out meanwhile */
 	struct sl_arena arena;
 	char *not_ready;   /* advice; owned */
 	bool not_ready_on; /* some row waits for what not_ready says */
@@ -85,14 +89,16 @@ void kafka_producer_fini(struct kafka_producer *p);
 void kafka_connect(struct kafka_producer *p);
 void kafka_probe(struct kafka_producer *p);
 void kafka_close(struct kafka_producer *p);
-/* Takes all rows back and begins anew; why is told to the framework. */
-void kafka_begin_anew(struct kafka_producer *p, const char *why);
+/* Takes all rows back and begins anew, once the event at hand is over; why is told to the framework, unless quietly. */
+void kafka_begin_anew(struct kafka_producer *p, const char *why, bool quietly);
 void kafka_delivered(struct kafka_producer *p); /* the brokers took something: they are up */
 
 /* kafka_batch.c */
 int kafka_submit(struct kafka_producer *p, struct sl_conn_action *a, struct sl_batch *b);
 void kafka_cancel(struct kafka_producer *p);
 void kafka_report(struct kafka_producer *p, rd_kafka_event_t *ev); /* RD_KAFKA_EVENT_DR */
+/* The client is gone: rows that it had are given back. */
+void kafka_rows_back(struct kafka_producer *p);
 void kafka_batches_free(struct kafka_producer *p);
 
 #endif

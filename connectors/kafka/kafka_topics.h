@@ -16,6 +16,9 @@ struct kafka_topic {
 	struct sl_list used; /* kafka_topics.used: last used last */
 	rd_kafka_topic_t *rkt;
 	uint32_t out; /* rows that are with librdkafka */
+	/* What the broker refused here: rows like it go alone, so that no other suffers. */
+	size_t refused_bytes; /* 0: nothing */
+	bool refused_keyless;
 	uint64_t hash;
 	struct sl_slice name; /* owned */
 };
