@@ -7,8 +7,7 @@ we are killed ourselves. Afterwards the far side must hold everything that was a
     at  43 s   the server is killed once more; 4 s later it starts again
     at  50 s   the last message is published; from here on there is no traffic
 
-A kind takes part by a Sink: how the server is reached, what the rule's action is, and what the far side holds in the order
-in which it came. DRILL_MESSAGES and DRILL_RATE change the size; the times stay.
+A kind takes part by its Sink (sinks.py). DRILL_MESSAGES and DRILL_RATE change the size; the times stay.
 """
 import json
 import os
@@ -17,9 +16,8 @@ import sys
 import time
 from pathlib import Path
 
-from harness.broker import BIN, Broker, temp_folder, wait_until
+from harness.broker import BIN, Broker, temp_folder
 from harness.scrape import Scraper, settle
-from harness.servers import Net
 
 FAST = os.path.abspath(os.environ.get("SLUICE_FAST_BIN") or BIN)
 MESSAGES = int(os.environ.get("DRILL_MESSAGES", 500_000))
@@ -29,43 +27,6 @@ LAST_S = 50.0
 STEPS = ((8, "kill"), (12, "restart"), (17, "own"), (20, "cut"), (40, "mend"), (43, "kill"), (47, "restart"))
 # Seconds whose latencies count as normal, and as those of an outage: after the moment itself, before the recovery.
 NORMAL, OUTAGES = ((2, 8),), ((9, 12), (21, 40), (44, 47))
-
-
-class Sink:
-    """What the drill must know of a kind. `server` is one of harness.servers, or anything with kill9 and restart."""
-    server = None
-    sql = 'SELECT payload.c AS c, payload.n AS n FROM "load/#"'
-
-    def set_up(self):
-        """Starts the server; empties the far side."""
-
-    def ports(self):
-        """What the silent network drops."""
-        return [self.server.port]
-
-    def connector(self):
-        raise NotImplementedError
-
-    def action(self):
-        raise NotImplementedError
-
-    def arrivals(self):
-        """(client, number) pairs in the order in which the far side got them, repetitions included."""
-        raise NotImplementedError
-
-    # What happens to the server, for those whose server is no process of ours.
-
-    def kill(self):
-        self.server.kill9()
-
-    def restart(self):
-        self.server.restart()
-
-    def cut(self):
-        Net.drop(*self.ports())
-
-    def mend(self):
-        Net.restore()
 
 
 def settings(sink):
@@ -105,9 +66,10 @@ class Drill:
     def run(self):
         self.sink.set_up()
         rate = min(RATE, int(MESSAGES / LAST_S))
-        with Broker(settings(self.sink), program=FAST, folder=temp_folder()) as broker:
+        with Broker(settings(self.sink), program=FAST, folder=temp_folder()) as broker, \
+                Broker(program=FAST, folder=temp_folder()) as control:
             with Scraper(broker, every_s=0.25) as scraper:
-                self._publish(broker, scraper, rate)
+                self._publish(broker, control, scraper, rate)
                 began = time.monotonic()
                 self.status = settle(broker, 120)
                 self.recovered_s = time.monotonic() - began
@@ -115,9 +77,9 @@ class Drill:
         self.arrivals = list(self.sink.arrivals())
         return self
 
-    def _publish(self, broker, scraper, rate):
-        command = [sys.executable, str(Path(__file__).with_name("drill_load.py")), str(broker.port), str(CLIENTS), str(MESSAGES),
-                   str(rate)]
+    def _publish(self, broker, control, scraper, rate):
+        command = [sys.executable, str(Path(__file__).with_name("drill_load.py")),
+                   *(str(n) for n in (broker.port, control.port, CLIENTS, MESSAGES, rate))]
         with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as load:
             try:
                 began = json.loads(load.stdout.readline())["began"]
@@ -158,15 +120,22 @@ class Drill:
         # What the rule made since the start, and what the log gave back at the start, is what the action got.
         test.assertEqual(rule["produced"] + action["recovered"] + action["replayed"], action["received"])
 
-    def _check_latencies(self, test):
+    def latencies(self):
+        """{what: (normal, in an outage)}: the p99 of a typical second, in ms."""
         began = self.report["began"]
+        return {what: tuple(typical_p99(self.report[what], began, w) for w in (NORMAL, OUTAGES))
+                for what in ("publish", "ping", "control")}
+
+    def _check_latencies(self, test):
+        """Twice the normal value at most; where an idle broker beside it got slower too, the machine did."""
+        found = self.latencies()
+        machine = max(1.0, found["control"][1] / found["control"][0])
         for what in ("publish", "ping"):
-            normal = typical_p99(self.report[what], began, NORMAL)
-            outage = typical_p99(self.report[what], began, OUTAGES)
-            test.assertLessEqual(outage, 2 * normal, f"{what} at p99: {outage} ms in an outage, {normal} ms otherwise")
+            normal, outage = found[what]
+            test.assertLessEqual(outage, 2 * normal * machine, f"{what} at p99, normal and in an outage: {found}")
 
     def __str__(self):
-        began, share = self.report["began"], self.report["share"]
-        latencies = ", ".join(f"{what} p99 {typical_p99(self.report[what], began, NORMAL)} -> "
-                              f"{typical_p99(self.report[what], began, OUTAGES)} ms" for what in ("publish", "ping"))
-        return f"{share * CLIENTS} messages, {len(self.arrivals) - share * CLIENTS} twice, drained in {self.recovered_s:.1f} s, {latencies}"
+        share = self.report["share"]
+        latencies = ", ".join(f"{what} {normal} -> {outage} ms" for what, (normal, outage) in self.latencies().items())
+        return f"{share * CLIENTS} messages, {len(self.arrivals) - share * CLIENTS} of them more than once, drained in " \
+               f"{self.recovered_s:.1f} s, p99: {latencies}"

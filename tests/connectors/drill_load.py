@@ -1,11 +1,12 @@
 """Publishers at a steady rate that never give up, in a process of their own so that nothing else holds them up.
 
-    python3 drill_load.py PORT CLIENTS COUNT RATE [PAD]
+    python3 drill_load.py PORT CONTROL_PORT CLIENTS COUNT RATE [PAD]
 
 CLIENTS clients (drill0, drill1, ...) publish COUNT messages together with QoS 1, RATE a second, on load/<client>, with the
 payload {"c": client, "n": 0, 1, ..., "p": "..."}. What is not acknowledged is sent again after a new connection, in
-order. One more client pings 200 times a second. Prints a line of JSON when it begins ({"began": monotonic time}) and one
-at the end: per second of the monotonic clock the latencies of publishes and pings at p50 and p99 in ms.
+order. One more client pings 200 times a second, and another one pings a broker at CONTROL_PORT that has nothing to do: what
+its pings take is the machine's doing. Prints a line of JSON when it begins ({"began": monotonic time}) and one
+at the end: per second of the monotonic clock the latencies of publishes, pings and control pings at p50 and p99 in ms.
 """
 import json
 import select
@@ -150,12 +151,12 @@ class Pinger(Connection):
 
 
 def main():
-    port, clients, count, rate = (int(a) for a in sys.argv[1:5])
-    pad = b"x" * int(sys.argv[5] if len(sys.argv) > 5 else 200)
-    publish, ping = Latencies(), Latencies()
+    port, control_port, clients, count, rate = (int(a) for a in sys.argv[1:6])
+    pad = b"x" * int(sys.argv[6] if len(sys.argv) > 6 else 200)
+    publish, ping, control = Latencies(), Latencies(), Latencies()
     share = count // clients
     publishers = [Publisher(port, i, share, rate / clients, pad, publish) for i in range(clients)]
-    everybody = [*publishers, Pinger(port, ping)]
+    everybody = [*publishers, Pinger(port, ping), Pinger(control_port, control)]
     for one in everybody:
         one.open(time.monotonic())
     began = time.monotonic() + 0.1
@@ -175,7 +176,7 @@ def main():
                 one.readable(now)
     print(json.dumps({"ended": time.monotonic(), "acked": sum(p.acked for p in publishers), "share": share,
                       "connects": [p.connects for p in publishers], "publish": publish.summary(),
-                      "ping": ping.summary()}), flush=True)
+                      "ping": ping.summary(), "control": control.summary()}), flush=True)
 
 
 if __name__ == "__main__":

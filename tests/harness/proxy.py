@@ -25,6 +25,7 @@ class Proxy:
         self.server_port = server_port
         self.kind, self.after, self.delay_s, self.data = "forward", 0, 0.0, b""
         self.connections = self.requested = self.answered = 0
+        self.broken = self.left = 0  # faults that met a connection; connections that the client ended by itself
         self._open, self._lock = set(), threading.Lock()
         self._listener = socket.create_server(("127.0.0.1", port), backlog=128)
         self.port = self._listener.getsockname()[1]
@@ -45,7 +46,9 @@ class Proxy:
     def end_connections(self):
         """Resets what is open."""
         with self._lock:
-            for s in list(self._open):
+            for s in self._open:  # first all: the end of one side ends the other
+                _abort(s)
+            for s in self._open:
                 _reset(s)
 
     def open_connections(self):
@@ -104,7 +107,8 @@ class Proxy:
 
     def _alone(self, client):
         """No server behind it: the first bytes of the client set the fault off, and it goes on until the client leaves."""
-        while client.recv(1 << 16):
+        while self._from_client(client):
+            self.broken += 1
             if self.kind == "close":
                 return
             if self.kind == "reset":
@@ -113,9 +117,18 @@ class Proxy:
             if self.kind == "garbage":
                 client.sendall(self.data)
 
+    def _from_client(self, client):
+        """What it sends next; nothing when it is gone."""
+        try:
+            data = client.recv(1 << 18)
+        except OSError:
+            data = b""
+        self.left += not data and not _aborted(client)
+        return data
+
     def _requests(self, client, server):
         with contextlib.suppress(OSError):
-            while data := client.recv(1 << 18):
+            while data := self._from_client(client):
                 self.requested += len(data)
                 if self.kind != "silence" or self.after:
                     server.sendall(data)
@@ -141,6 +154,7 @@ class Proxy:
 
     def _break(self, client):
         """True when the connection is over."""
+        self.broken += 1
         if self.kind == "garbage":
             client.sendall(self.data)
         elif self.kind == "reset":
@@ -154,11 +168,21 @@ ABORT = struct.pack("ii", 1, 0)
 def _end(s):
     """FIN, unless the connection is to be reset: closing it does that."""
     with contextlib.suppress(OSError):
-        s.shutdown(socket.SHUT_RD if s.getsockopt(socket.SOL_SOCKET, socket.SO_LINGER, 8) == ABORT else socket.SHUT_RDWR)
+        s.shutdown(socket.SHUT_RD if _aborted(s) else socket.SHUT_RDWR)
+
+
+def _aborted(s):
+    return s.getsockopt(socket.SOL_SOCKET, socket.SO_LINGER, 8) == ABORT
+
+
+def _abort(s):
+    """It will end with RST instead of FIN: what the other side has not read is lost to it."""
+    with contextlib.suppress(OSError):
+        s.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, ABORT)
 
 
 def _reset(s):
-    """RST instead of FIN: what the other side has not read is lost to it. Wakes the threads, one of which closes it."""
+    """Wakes the threads, one of which closes it."""
+    _abort(s)
     with contextlib.suppress(OSError):
-        s.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, ABORT)
         s.shutdown(socket.SHUT_RD)

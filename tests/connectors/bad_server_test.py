@@ -1,0 +1,118 @@
+"""A server that breaks off at every byte of its answers, answers garbage, or says nothing any more: no hang, no crash, no
+leak (the sanitizers of the dev build look), and nothing lost.
+
+Between the connector and the real server stands a proxy. For every number of bytes, from none on, it lets so many bytes
+of each connection's answers pass and then breaks it; one message is published for each. When a number is so large that
+everything gets through, all breaking points have been met: those of the greeting, of logging in, of looking at the
+table, and of a batch's answers.
+"""
+import json
+import time
+import unittest
+
+import sinks
+from harness.broker import SLOW, Broker, wait_until
+from harness.client import Client, Closed
+from harness.proxy import Proxy
+from harness.scrape import settle, status_errors
+
+GARBAGE = (b"\xff" * 64, b"\0" * 64, b"HTTP/1.1 400 Bad Request\r\nConnection: close\r\n\r\n", bytes(range(256)))
+
+
+class Breaker:
+    """A broker behind a proxy that breaks connections; messages are numbered as in the drill, from one client."""
+
+    def __init__(self, test, sink):
+        self.test, self.sink, self.published = test, sink, 0
+        sink.set_up()
+        server, port = sink.proxied()
+        self.proxy = test.enterContext(Proxy(server, port))
+        self.proxy.fault("close")
+        self.broker = Broker({
+            "connectors": {"far": {**sink.connector(self.proxy.port), **sink.hurried_connector,
+                                   "reconnect": {"first": "1ms", "max": "20ms"}}},
+            "rules": {"drill": {"sql": sink.sql, "actions": [{"connector": "far", **sink.action(), **sink.hurried_action}]}},
+        })
+        test.addCleanup(self.broker.stop, check=False)
+        self.client = Client(self.broker.port)
+        self.client.connect("drill0")
+        test.addCleanup(self.client.close)
+
+    def publish(self):
+        try:
+            self.client.publish("load/0", json.dumps({"c": 0, "n": self.published}), qos=1)
+        except (Closed, OSError) as e:
+            code = self.broker.process.poll()
+            raise AssertionError(f"the broker does not take a message: {e}; its exit code: {code}\n{self.broker.log()[-3000:]}") from e
+        self.published += 1
+
+    def queued(self):
+        return self.broker.action("drill")["queued"]
+
+    def one(self, kind, after, **options):
+        """Breaks at this byte; True when everything got through instead. A connection that was not closed by the fault must
+        be given up by the connector."""
+        hangs = kind in ("garbage", "silence")
+        self.proxy.fault(kind, after=after, **options)
+        self.proxy.end_connections()
+        broken, left = self.proxy.broken, self.proxy.left
+        self.publish()
+        through = []
+
+        def met():
+            if self.proxy.broken > broken and (not hangs or self.proxy.left > left):
+                return True
+            through[:] = [self.queued() == 0]
+            return through[0]
+        wait_until(met, 30 * SLOW, lambda: f"stuck when {kind} comes after {after} bytes: {self.broker.log()[-2000:]}")
+        return through == [True]
+
+    def every_byte(self, kind, step=1, limit=20000, **options):
+        """How many bytes it took until everything got through."""
+        after = 0
+        while after < limit and not self.one(kind, after, **options):
+            after += step
+        assert after < 20000, "it never gets through"
+        return after
+
+    def finish(self):
+        """An honest server again: everything is there, in order, and the counters add up."""
+        self.proxy.fault("forward")
+        self.proxy.end_connections()
+        status = settle(self.broker, 60 * SLOW)
+        self.test.assertEqual(status_errors(status), [])
+        (action,) = status["actions"]
+        self.test.assertEqual((action["queued"], action["rejected"]), (0, 0), self.broker.log()[-2000:])
+        seen = list(dict.fromkeys(number for _, number in self.sink.arrivals()))
+        self.test.assertEqual(seen, list(range(self.published)))
+        self.broker.stop()
+
+
+class BadServer(unittest.TestCase):
+    def breaks(self, sink, step=1):
+        began, breaker = time.monotonic(), Breaker(self, sink)
+        length = breaker.every_byte("close", step)
+        breaker.every_byte("reset", 7 * step)
+        print(f" {type(sink).__name__}: {length} bytes, {time.monotonic() - began:.0f} s", end="", flush=True)
+        breaker.finish()
+
+    def babbles(self, sink, step):
+        breaker = Breaker(self, sink)
+        for data in GARBAGE:
+            breaker.every_byte("garbage", step, sink.garbage_until, data=data)
+        breaker.finish()
+
+    def falls_silent(self, sink, step):
+        breaker = Breaker(self, sink)
+        breaker.every_byte("silence", step)
+        breaker.finish()
+
+
+def add(name, sink, break_step, garbage_step, silence_step):
+    for what, step in (("breaks", break_step), ("babbles", garbage_step), ("falls_silent", silence_step)):
+        def test(self, what=what, step=step):
+            getattr(self, what)(sink(), step)
+        setattr(BadServer, f"test_{name}__server_{what}", test)
+
+
+add("kafka", sinks.ToKafka, 1, 97, 397)

@@ -1,0 +1,107 @@
+"""What the drill and the bad servers must know of each kind: one Sink a kind.
+
+A message is {"c": client, "n": number}; the rule selects both, the action stores both, and arrivals() tells what the far
+side holds, in the order in which it came.
+"""
+import sqlite3
+
+from harness.broker import temp_folder
+from harness.servers import Kafka, Net, shared
+
+
+class Sink:
+    """`server` is one of harness.servers, or anything with kill9 and restart."""
+    server = None
+    sql = 'SELECT payload.c AS c, payload.n AS n FROM "load/#"'
+    # Options with which the kind notices a server that says nothing, and comes back, soon.
+    hurried_connector, hurried_action = {}, {"timeout": "500ms", "retry": {"first": "1ms", "max": "20ms"}}
+    # Garbage in the middle of an answer is tried up to this byte of a connection.
+    garbage_until = 20000
+
+    def set_up(self):
+        """Starts the server; empties the far side."""
+
+    def connector(self, port=None):
+        """The connector's options; `port` is that of a proxy."""
+        raise NotImplementedError
+
+    def action(self):
+        raise NotImplementedError
+
+    def arrivals(self):
+        """(client, number) pairs, repetitions included."""
+        raise NotImplementedError
+
+    def proxied(self):
+        """(port of the server behind a proxy, port at which the proxy must be; 0: any)."""
+        return self.server.port, 0
+
+    # What happens to the server, for those whose server is no process of ours.
+
+    def kill(self):
+        self.server.kill9()
+
+    def restart(self):
+        self.server.restart()
+
+    def cut(self):
+        Net.drop(self.server.port)
+
+    def mend(self):
+        Net.restore()
+
+
+class ToSqlite(Sink):
+    """No server: somebody else's lock is its outage."""
+
+    def set_up(self):
+        self.path = temp_folder() / "far.db"
+        self.lock = None
+
+    def connector(self, port=None):
+        return {"type": "sqlite", "path": str(self.path), "busy_timeout": "100ms"}
+
+    def action(self):
+        return {"table": "readings", "columns": {"c": "${c}", "n": "${n}"}}
+
+    def kill(self):
+        self.lock = sqlite3.connect(self.path, timeout=30, isolation_level=None)
+        self.lock.execute("BEGIN EXCLUSIVE")
+
+    def restart(self):
+        self.lock.execute("ROLLBACK")
+        self.lock.close()
+
+    cut, mend = kill, restart
+
+    def arrivals(self):
+        with sqlite3.connect(self.path) as db:
+            yield from db.execute("SELECT c, n FROM readings ORDER BY rowid")
+
+
+class ToKafka(Sink):
+    # librdkafka 2.0.2 dies of nonsense inside of a list of brokers and topics whose length is right; kcat does too. What
+    # comes before that list, and an answer that is nonsense from its first byte, it takes well.
+    garbage_until = 400
+    hurried_connector = {"connect_timeout": "1s", "request_timeout": "1s",
+                         "properties": {"reconnect.backoff.ms": "1", "reconnect.backoff.max.ms": "10", "retry.backoff.ms": "1"}}
+
+    def set_up(self):
+        self.server = shared(Kafka)
+        self.server.warm_up()
+        self.server.fresh_topic("drill", 4)
+
+    def connector(self, port=None):
+        return {"type": "kafka", "brokers": f"127.0.0.1:{port or self.server.port}"}
+
+    def action(self):
+        return {"topic": "drill", "key": "${clientid}", "value": "${c} ${n}"}
+
+    def proxied(self):
+        return self.server.behind_proxy_port, self.server.proxied_port
+
+    def arrivals(self):
+        """All of a client is in one partition, by its key."""
+        for record in self.server.records("drill"):
+            client, number = record.value.split()
+            yield int(client), int(number)
