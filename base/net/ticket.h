@@ -11,6 +11,9 @@
 
 struct sl_ticket {
 	uint32_t pending;
+	/* Rows that are kept in memory only count as safe when they are decided: for waiters who could send again what they
+	 * wait for, long after they came (sources.h). */
+	bool decided;
 	void (*done)(struct sl_ticket *t);
 };
 
