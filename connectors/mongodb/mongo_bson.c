@@ -183,8 +183,9 @@ int mongo_fail(struct mongo_encoder *e, int status, struct sl_slice key, const c
 	va_start(ap, fmt);
 	(void)sl_err_setv(&e->err, status, fmt, ap);
 	va_end(ap);
-	if (e->path.n + key.n > 0)
-		sl_err_prefix(&e->err, "field %.*s%.*s", SL_SLICE_ARG(sl_buf_slice(&e->path)), SL_SLICE_ARG(key));
+	struct sl_slice path = sl_buf_slice(&e->path);
+	if (key.n == 0 && path.n > 0) path.n--; /* its dot */
+	if (path.n + key.n > 0) sl_err_prefix(&e->err, "field %.*s%.*s", SL_SLICE_ARG(path), SL_SLICE_ARG(key));
 	return status;
 }
 

@@ -149,16 +149,16 @@ int mongo_conn_check(struct sl_conn *conn, struct sl_err *err) {
 static const char *const operation_names[] = {"insert", "update", "upsert", "replace", "delete", NULL};
 static const char *const duplicate_names[] = {"auto", "done", "reject", NULL};
 static const char *const large_names[] = {"decimal128", "double", "string", NULL};
-static const char *const absent_names[] = {"null", "omit", NULL};
+static const char *const absent_names[] = {"keep", "omit", NULL};
 static const char *const granularity_names[] = {"seconds", "minutes", "hours", NULL};
 
 static const struct conf_field series_fields[] = {
     {.name = "time",
      .type = CONF_STRING,
      .at = offsetof(struct mongo_series_conf, time),
-     .flags = CONF_REQUIRED | CONF_NONEMPTY,
+     .flags = CONF_NONEMPTY,
      .example = "ts",
-     .doc = "The field with the time; it is stored as a date without further ado."},
+     .doc = "The field with the time, always needed; it is stored as a date without further ado."},
     {.name = "meta",
      .type = CONF_STRING,
      .at = offsetof(struct mongo_series_conf, meta),
@@ -244,9 +244,9 @@ const struct conf_field mongo_action_fields[] = {
     {.name = "absent",
      .type = CONF_ENUM,
      .at = A(absent),
-     .def = "null",
+     .def = "keep",
      .names = absent_names,
-     .doc = "A field of the template whose value is not there: store null, or leave it out."},
+     .doc = "A field of the template whose value is not there: store null (`keep`), or leave the field out."},
     {.name = "extended_json",
      .type = CONF_BOOL,
      .at = A(extended_json),
@@ -308,6 +308,8 @@ int mongo_action_check(struct sl_conn_action *a, struct sl_err *err) {
 			    s->types_conf.items[i].key, s->types_conf.items[i].value);
 	if (s->series.given && s->operation != MONGO_INSERT)
 		return sl_err_set(err, SL_EINVAL, "`timeseries`: such a collection takes inserts only");
+	if (s->series.given && !s->series.time)
+		return sl_err_set(err, SL_EINVAL, "`timeseries` needs `time`, the field with the time: {time: ts}");
 	if (s->series.given && strstr(s->collection, "${"))
 		return sl_err_set(err, SL_EINVAL,
 				  "`timeseries` needs one collection; write `collection` without ${...}");

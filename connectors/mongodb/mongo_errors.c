@@ -1,6 +1,8 @@
 /* mongo_errors.c: see mongo_errors.h. The numbers are MongoDB's (error_codes.yml); FerretDB and others use the same. */
 #include "mongo_errors.h"
 
+#include "mem.h"
+
 #define ROW(number, what, text)                                                                                        \
 	{                                                                                                              \
 		.code = (number), .scope = SCOPE_ROW, .class = {                                                       \
@@ -108,7 +110,13 @@ const struct mongo_error *mongo_error_find(int code) {
 bool mongo_error_is_duplicate(int code) { return code == MONGO_DUPLICATE_KEY || code == 11001 || code == 12582; }
 
 void mongo_errors_print(struct sl_buf *out) {
+	static const char *const waits[] = {
+	    [SCOPE_ROW] = "", [SCOPE_WAIT] = "; the action waits", [SCOPE_DOWN] = "; the connection is down"};
 	struct sl_error_class rows[ERRORS];
-	for (size_t i = 0; i < ERRORS; i++) rows[i] = errors[i].class;
+	for (size_t i = 0; i < ERRORS; i++) {
+		rows[i] = errors[i].class;
+		rows[i].meaning = sl_asprintf("%s%s", errors[i].class.meaning, waits[errors[i].scope]);
+	}
 	sl_errors_print("code", rows, ERRORS, out);
+	for (size_t i = 0; i < ERRORS; i++) sl_free((void *)(uintptr_t)rows[i].meaning);
 }

@@ -104,16 +104,22 @@ static int compression(const struct mongo_conn *c, mongoc_uri_t *uri, struct sl_
 	return ok ? SL_OK : sl_err_set(err, SL_EINVAL, "`compressors`: zstd, snappy and zlib are known");
 }
 
+/* The library's words may quote an option; those that could be about a secret are left out. */
+static int not_a_uri(const bson_error_t *why, struct sl_err *err) {
+	bool tell = why->message[0] && !strcasestr(why->message, "passw") && !strpbrk(why->message, "@\"");
+	return sl_err_set(
+	    err, SL_EINVAL,
+	    "`url` is no MongoDB URI (mongodb://user:password@host:27017/?authSource=admin, or "
+	    "mongodb+srv://...; characters such as @ : / %% in a password are written %%40 %%3A %%2F %%25)%s%s",
+	    tell ? ": " : "", tell ? why->message : "");
+}
+
 int mongo_uri_make(const struct mongo_conn *c, mongoc_uri_t **out, struct sl_err *err) {
 	bson_error_t why = {0};
 	struct tls_client_conf tls;
 	mongoc_uri_t *uri = mongoc_uri_new_with_error(c->url, &why);
 	*out = NULL;
-	if (!uri) /* the text quotes at most one option; the password never */
-		return sl_err_set(
-		    err, SL_EINVAL,
-		    "`url` is no MongoDB URI (mongodb://user:password@host:27017/?authSource=admin, or "
-		    "mongodb+srv://...); characters such as @ : / %% in a password are written %%40 %%3A %%2F %%25");
+	if (!uri) return not_a_uri(&why, err);
 	limit(uri, MONGOC_URI_SOCKETTIMEOUTMS, c->timeout_ms);
 	limit(uri, MONGOC_URI_CONNECTTIMEOUTMS, c->connect_timeout_ms);
 	limit(uri, MONGOC_URI_SERVERSELECTIONTIMEOUTMS, c->selection_timeout_ms);

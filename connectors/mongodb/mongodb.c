@@ -3,13 +3,12 @@
 #include "mem.h"
 #include "mongodb_int.h"
 
-/* The library writes to standard error otherwise, at every level. What matters comes back as an error of a call. */
+/* The library writes to standard error otherwise, at every level. What matters comes back as an error of a call as well, and is
+ * reported there. */
 static void on_log(mongoc_log_level_t level, const char *domain, const char *message, void *arg) {
+	(void)level;
 	(void)arg;
-	if (level <= MONGOC_LOG_LEVEL_ERROR)
-		log_warn(LOG_CONN, "mongodb library", "domain=%s text=%s", domain, message);
-	else
-		log_debug(LOG_CONN, "mongodb library", "domain=%s text=%s", domain, message);
+	log_debug(LOG_CONN, "mongodb library", "domain=%s text=%s", domain, message);
 }
 
 static void library_end(void) { mongoc_cleanup(); }
