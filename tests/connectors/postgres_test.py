@@ -325,5 +325,241 @@ class Statements(PostgresTest):
             self.assertNotIn("cret", done.stderr + done.stdout)
 
 
+class Connecting(PostgresTest):
+    def setUp(self):
+        super().setUp()
+        self.table("id int, v text")
+
+    def stored(self, **connector):
+        self.pg.execute("TRUNCATE t")
+        self.deliver([{"id": i, "v": "x"} for i in range(100)], **connector)
+        self.assertEqual(len(self.rows()), 100)
+
+    def refused(self, said, **connector):
+        with self.broker(connect_timeout="2s", **connector) as b:
+            reason = self.wait_state(b, "down")
+            self.assertIn(said, reason)
+            self.assertNotIn("hunter", b.log() + json.dumps(b.status()))
+            return reason
+
+    def test_connect__options_beside_the_url(self):
+        self.stored(url=None, hosts="127.0.0.1:15432", database="test", user="scramuser", password="pw", application_name="mine")
+        self.stored(url=f"host=localhost port={self.pg.port} dbname=test user=test", pool=1)
+
+    def test_connect__pgbouncer_in_transaction_mode(self):
+        bouncer = shared(PgBouncer)
+        self.stored(url=bouncer.url())
+        for action in ({"sql": "INSERT INTO t(id, v) VALUES (${id}, ${v})"},
+                       {"table": "t", "columns": COLUMNS, "on_conflict": "ignore"}):
+            self.pg.execute("TRUNCATE t")
+            payloads = [{"id": i, "v": str(i)} for i in range(3000)]
+            with self.broker({**action, "batch": {"rows": 50}, "order": "none"}, url=bouncer.url()) as b:
+                self.publish(b, payloads)
+                b.wait_settled("r")
+            self.assertEqual(self.rows(), [[str(i), str(i)] for i in range(3000)])
+        with self.broker(url=bouncer.url(), prepared="on", action={"sql": "INSERT INTO t(id, v) VALUES (${id}, ${v})", "batch": {"rows": 5}, "order": "none"}) as b:
+            self.publish(b, [{"id": i, "v": "x"} for i in range(500)])  # told wrong, it finds out
+            self.assertEqual(b.wait_settled("r")["delivered"], 500)
+
+    def test_connect__tls(self):
+        ca = TestCa.shared()
+        tls = {"ca": ca.path("ca.pem")}
+        local = f"postgresql://%s@localhost:{self.pg.port}/test"
+        self.stored(url=local % "tlsonly", tls=tls)
+        self.stored(url=self.pg.url("tlsonly"), tls=tls)
+        self.stored(url=local % "tlsuser", tls={**tls, "cert": ca.path("client.pem"), "key": ca.path("client.key")})
+        self.stored(url=self.pg.url("tlsonly", sslmode="verify-full", sslrootcert=ca.path("ca.pem")))
+        self.stored(url=self.pg.url("tlsonly"), tls={"verify": False})
+        self.refused("not signed by the authority", url=local % "tlsonly", tls={"ca": ca.path("other.pem")})
+        self.refused("tls.server_name", url=local % "tlsonly", tls={**tls, "server_name": "elsewhere.example"})
+        self.refused("certificate", url=local % "tlsuser", tls=tls)
+        self.refused("pg_hba.conf", url=self.pg.url("tlsonly", sslmode="disable"))
+
+    def test_connect__large_answers_over_tls(self):
+        columns = ", ".join(f"column_with_a_long_name_{i} text" for i in range(1000))
+        self.table(f"id int, v text, {columns}")
+        self.stored(url=self.pg.url("tlsonly"), tls={"ca": TestCa.shared().path("ca.pem")})
+
+    def test_connect__what_is_wrong_is_said_plainly(self):
+        self.refused("check `user` and `password`", url=self.pg.url("scramuser", "hunter2"))
+        self.refused("give `password`", url=self.pg.url("scramuser"))
+        self.refused('database "nowhere" does not exist', url=self.pg.url(database="nowhere"))
+        self.refused("Is the server running", url="postgresql://test@127.0.0.1:1/test")
+        self.refused("there is no host nowhere.invalid", url="postgresql://test:hunter2@nowhere.invalid/test")
+        reason = self.refused("127.0.0.1", url=f"postgresql://test@127.0.0.1:1,nowhere.invalid:5432,127.0.0.1:2/test")
+        self.assertEqual(reason.count(";") >= 2, True, reason)
+
+    def test_connect__several_hosts(self):
+        with Fake(lambda conn: conn.hang()) as silent:
+            self.stored(url=None, hosts=["127.0.0.1:1", f"127.0.0.1:{silent.port}", f"localhost:{self.pg.port}"], user="test", database="test",
+                        connect_timeout="300ms", pool=2)
+        self.pg.execute("ALTER ROLE scramuser SET default_transaction_read_only = on")
+        try:
+            self.refused("session is read-only", url=f"postgresql://scramuser:pw@127.0.0.1:{self.pg.port},127.0.0.1:{self.pg.port}/test")
+        finally:
+            self.pg.execute("ALTER ROLE scramuser RESET ALL")
+
+    def test_connect__a_server_that_becomes_read_only_is_left(self):
+        sql = ("WITH s AS (SELECT set_config('default_transaction_read_only', CASE WHEN ${id}::int = 1 THEN 'on' ELSE 'off' END, false)) "
+               "INSERT INTO t SELECT ${id}::int, 'x' FROM s")
+        with self.broker({"sql": sql}, pool=1, prepared="off") as b:
+            self.publish(b, [{"id": 1}])
+            b.wait_settled("r")
+            self.publish(b, [{"id": 2}])
+            b.wait_log("down.*read-only transaction")
+            self.assertEqual(b.wait_settled("r")["delivered"], 2)
+
+    def test_connect__too_many_sessions(self):
+        holders = []
+        try:
+            with self.broker(pool=8, url=self.pg.url("scramuser", "pw"), action={"table": "t", "columns": COLUMNS, "order": "none", "batch": {"rows": 10}}) as b:
+                self.wait_state(b, "up")
+                self.pg.execute("ALTER ROLE scramuser CONNECTION LIMIT 2")
+                self.publish(b, [{"id": i, "v": "x"} for i in range(500)])
+                self.assertEqual(b.wait_settled("r")["delivered"], 500)
+        finally:
+            self.pg.execute("ALTER ROLE scramuser CONNECTION LIMIT -1")
+            for s in holders:
+                s.close()
+
+    def test_connect__server_comes_up_late_and_goes_away(self):
+        with self.broker() as b:
+            self.wait_state(b, "up")
+            for round_ in range(3):
+                self.pg.kill9()
+                if round_ == 0:
+                    self.wait_state(b, "down")
+                self.publish(b, [{"id": round_ * 1000 + i, "v": "x"} for i in range(500)])
+                self.pg.restart()
+                b.wait_settled("r")
+            self.wait_state(b, "up")
+        self.assertEqual(self.pg.value("SELECT count(DISTINCT id) FROM t"), "1500")
+
+    def test_connect__killed_while_rows_flow(self):
+        with self.broker({"table": "t", "columns": COLUMNS, "batch": {"rows": 20}}) as b:
+            publisher = threading.Thread(target=self.publish, args=(b, [{"id": i, "v": "x"} for i in range(6000)]))
+            publisher.start()
+            for _ in range(3):
+                time.sleep(0.3)
+                self.pg.kill9()
+                self.pg.restart()
+                time.sleep(0.2)
+                self.pg.execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'sluice'")
+            publisher.join()
+            b.wait_settled("r")
+        self.assertEqual(self.pg.value("SELECT count(DISTINCT id) FROM t"), "6000")
+
+    def test_timeout__a_locked_table(self):
+        for connector, action, said in (({"statement_timeout": "300ms"}, {}, "retried"),
+                                        ({"statement_timeout": "300ms", "url": shared(PgBouncer).url()}, {}, "retried"),
+                                        ({"statement_timeout": "unlimited"}, {"timeout": "500ms"}, "down")):
+            with self.subTest(connector=connector):
+                self.pg.execute("TRUNCATE t")
+                with self.broker({"table": "t", "columns": COLUMNS, **action}, **connector) as b:
+                    self.wait_state(b, "up")
+                    locker = threading.Thread(target=self.pg.execute, args=("BEGIN; LOCK TABLE t; SELECT pg_sleep(2); COMMIT",))
+                    locker.start()
+                    wait_until(lambda: self.pg.value("SELECT count(*) FROM pg_locks WHERE relation = 't'::regclass AND mode = 'AccessExclusiveLock'") != "0")
+                    self.publish(b, [{"id": i, "v": "x"} for i in range(10)])
+                    if said == "down":
+                        b.wait_log("down.*no answer within the action's timeout")
+                    locker.join()
+                    n = b.wait_settled("r")
+                    self.assertEqual(n["delivered"], 10)
+                    self.assertGreater(n["retried"] if said == "retried" else n["batches"], 1)
+                self.assertEqual(self.pg.value("SELECT count(DISTINCT id) FROM t"), "10")
+
+
+class Faults(PostgresTest):
+    """A peer that breaks off, lies, or is silent: no hang, no crash, nothing lost."""
+    ACTIONS = ({"table": "t", "columns": COLUMNS}, {"sql": "INSERT INTO t(id, v) VALUES (${id}, ${v})"})
+
+    def setUp(self):
+        super().setUp()
+        self.table("id int, v text")
+
+    def every_offset(self, kind, action, step):
+        with Proxy(self.pg.port) as proxy:
+            url = f"postgresql://test@127.0.0.1:{proxy.port}/test"
+            with self.broker({**action, "timeout": "1s"}, url=url, pool=1, connect_timeout="500ms", reconnect={"first": "1ms", "max": "5ms"}) as b:
+                self.wait_state(b, "up")
+                self.publish(b, [{"id": 0, "v": "x"}])
+                b.wait_settled("r")
+                whole, sent = proxy.answered, 1
+                self.assertGreater(whole, 500)
+                for after in range(0, whole + 1, step):
+                    proxy.fault(kind, after)
+                    proxy.end_connections()
+                    self.publish(b, [{"id": sent, "v": "x"}])
+                    sent += 1
+                    proxy.connections = 0
+                    wait_until(lambda: proxy.connections > 0 or b.action("r")["queued"] == 0, 20)
+                    proxy.fault("forward")
+                    proxy.end_connections()
+                self.assertEqual(b.wait_settled("r")["delivered"], sent)
+                rss = b.rss_kb()
+        self.assertEqual(self.pg.value("SELECT count(DISTINCT id) FROM t"), str(sent))
+        return rss
+
+    def test_fault__closed_at_every_byte_of_the_answers(self):
+        for action in self.ACTIONS:
+            with self.subTest(action=action):
+                self.every_offset("close", action, 7)
+                self.pg.execute("TRUNCATE t")
+                self.every_offset("reset", action, 31)
+                self.pg.execute("TRUNCATE t")
+
+    def test_fault__garbage_and_silence_in_the_answers(self):
+        for action in self.ACTIONS:
+            for kind in ("garbage", "silence"):
+                with self.subTest(action=action, kind=kind):
+                    self.pg.execute("TRUNCATE t")
+                    self.every_offset(kind, action, 97)
+
+    def test_fault__a_peer_that_never_answers(self):
+        with Fake(lambda conn: conn.hang()) as fake:
+            with self.broker(url=f"postgresql://test@127.0.0.1:{fake.port}/test", connect_timeout="300ms") as b:
+                self.publish(b, [{"id": 1, "v": "x"}])
+                self.assertIn("did not answer within connect_timeout", self.wait_state(b, "down"))
+
+    def test_fault__a_server_that_hangs_at_work_and_at_rest(self):
+        with Proxy(self.pg.port) as proxy:
+            url = f"postgresql://test@127.0.0.1:{proxy.port}/test"
+            with self.broker({"table": "t", "columns": COLUMNS, "timeout": "400ms"}, url=url, connect_timeout="300ms", probe="200ms") as b:
+                self.wait_state(b, "up")
+                proxy.fault("silence")
+                self.assertIn("probe", self.wait_state(b, "down"))
+                proxy.fault("forward")
+                proxy.end_connections()
+                self.wait_state(b, "up")
+                proxy.fault("silence")
+                self.publish(b, [{"id": i, "v": "x"} for i in range(100)])
+                self.wait_state(b, "down")
+                proxy.fault("forward")
+                proxy.end_connections()
+                self.assertEqual(b.wait_settled("r")["delivered"], 100)
+        self.assertEqual(self.pg.value("SELECT count(DISTINCT id) FROM t"), "100")
+
+    def test_fault__packets_disappear(self):
+        with self.broker({"table": "t", "columns": COLUMNS, "timeout": "1s"}, connect_timeout="500ms") as b:
+            self.wait_state(b, "up")
+            for direction in ("requests", "answers", "both"):
+                with Net.dropped(self.pg.port, direction=direction):
+                    self.publish(b, [{"id": i, "v": direction} for i in range(50)])
+                    self.wait_state(b, "down")
+                b.wait_settled("r")
+        self.assertEqual(self.pg.value("SELECT count(DISTINCT (id, v)) FROM t"), "150")
+
+    def test_fault__stopping_with_a_silent_server_takes_no_time(self):
+        with Proxy(self.pg.port) as proxy:
+            b = self.broker(url=f"postgresql://test@127.0.0.1:{proxy.port}/test")
+            self.wait_state(b, "up")
+            proxy.fault("silence")
+            self.publish(b, [{"id": 1, "v": "x"}])
+            began = time.monotonic()
+            b.stop()
+            self.assertLess(time.monotonic() - began, 15)
+
+
 if __name__ == "__main__":
     unittest.main()
