@@ -17,9 +17,16 @@
 #include "sql_row.h"
 #include "ticket.h"
 
-#define CHUNK_BYTES_MAX (512 * SL_KB) /* a worker begins another chunk above this */
+#define CHUNK_BYTES_MAX (128 * SL_KB) /* a worker begins another chunk above this */
 
 struct sl_pipeline;
+
+/* The names of a row's values. A reload may change them while rows are on their way; a pipeline keeps all it ever had. */
+struct row_format {
+	struct row_format *next;
+	struct spill_names names;
+	char *bytes;
+};
 
 /* Who waits for a chunk to be safe; goes back to the worker as soon as it is. */
 struct sl_tickets {
@@ -33,9 +40,11 @@ struct sl_chunk {
 	struct sl_chunk *next; /* letter, line, pool */
 	struct sl_list in_mem; /* pipeline's chunks in memory, in order of arrival */
 	struct sl_pipeline *p;
-	struct sl_tickets *tickets; /* NULL when nobody waits (any more) */
+	const struct row_format *format; /* of its rows */
+	struct sl_tickets *tickets;      /* NULL when nobody waits (any more) */
 	size_t worker;
 	bool qos;      /* of QoS 1 and 2 messages */
+	bool decided;  /* who waits for it waits until its rows are in the log or decided (ticket.decided) */
 	bool must_log; /* whatever the action's durability: rows that were in a dead-letter file */
 	uint32_t rows, undecided;
 	uint64_t origin;                  /* serial of the last origin in it; 0: none */

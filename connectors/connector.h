@@ -58,6 +58,7 @@ enum sl_result {
 
 struct sl_conn;
 struct sl_conn_action;
+struct sl_source_kind;
 
 /* One value that an action wants of each row: a name, and the template that makes it. */
 struct sl_param {
@@ -116,6 +117,8 @@ struct sl_connector_kind {
 	int (*submit)(struct sl_conn_action *a, struct sl_batch *b);
 	/* The deadline passed: finish the batch as soon as it safely can, undecided rows TIMEOUT. May be NULL, may come twice. */
 	void (*cancel)(struct sl_conn_action *a, struct sl_batch *b);
+
+	const struct sl_source_kind *source; /* the way back, see source.h; NULL: this kind is only written to */
 };
 
 void *sl_conn_impl(struct sl_conn *c);

@@ -9,6 +9,7 @@
 #include "hash.h"
 #include "log.h"
 #include "replay.h"
+#include "source_int.h"
 
 #define TURNS_MAX 64 /* rounds in one tick before other events get their turn */
 
@@ -87,6 +88,7 @@ int connectors_new(const struct connectors_opts *opts, struct connectors **out, 
 	sl_list_init(&cs->dirty);
 	cs->done_tail = &cs->done;
 	cs->replay = replay_new(cs);
+	cs->sources = sources_new(cs);
 	pthread_mutex_init(&cs->lock, NULL);
 	pthread_cond_init(&cs->cond, NULL);
 	cs->hook_stage.run = stage_hook;
@@ -105,12 +107,20 @@ int connectors_start(struct connectors *cs, struct sl_err *err) {
 	return r;
 }
 
+static void old_actions_free(struct connectors *cs) {
+	for (struct sl_conn_action *a = cs->old_actions, *next; a; a = next) {
+		next = a->next_old;
+		action_free(a);
+	}
+	cs->old_actions = NULL;
+}
+
 static void end_free(struct worker_end *end) {
 	for (struct sl_chunk *c = end->chunks, *next; c; c = next) {
 		next = c->next;
 		connectors_chunk_free(c);
 	}
-	for (struct sl_chunk *c = end->spare, *next; c; c = next) {
+	for (struct sl_chunk *c = end->back, *next; c; c = next) {
 		next = c->next;
 		connectors_chunk_free(c);
 	}
@@ -131,12 +141,14 @@ void connectors_free(struct connectors *cs) {
 	for (size_t i = 0; i < cs->worker_count; i++) sl_stages_flush(cs, i);
 	replay_stop(cs->replay);
 	while (sl_loop_run_rest(cs->loop)) continue;
+	sources_free(cs->sources);
 	for (struct sl_list *it; (it = sl_list_pop_front(&cs->pipelines));) {
 		struct sl_pipeline *p = SL_LIST_ENTRY(it, struct sl_pipeline, link);
 		sl_list_remove(&p->dirty);
 		sl_timer_cancel(&p->timer);
 		pipeline_free(p);
 	}
+	old_actions_free(cs);
 	for (struct sl_list *it; (it = sl_list_pop_front(&cs->conns));)
 		conn_free(SL_LIST_ENTRY(it, struct sl_conn, link));
 	replay_free(cs->replay);
@@ -246,12 +258,14 @@ static void running_fill(struct connectors *cs, struct running_map *running) {
 	}
 }
 
-static struct sl_pipeline *pipeline_equal(struct connectors *cs, const struct running_map *running,
-					  const struct sl_conn_action *wanted) {
+/* The pipeline that this action goes on with, as it is or changed; NULL: a new one. */
+static struct sl_pipeline *pipeline_running(struct connectors *cs, const struct running_map *running,
+					    const struct sl_conn_action *wanted, bool *changes) {
 	struct running_slot *slot = running_map_find(running, sl_hash(slice_from_str(wanted->name)), wanted->name);
-	struct sl_conn *conn = conn_equal(cs, wanted->conn);
-	if (!slot || !conn || slot->p->action->conn != conn) return NULL;
-	return json_equal(slot->p->action->tree, wanted->tree) ? slot->p : NULL;
+	if (!slot) return NULL;
+	const struct sl_conn_action *runs = pipeline_intake(slot->p);
+	*changes = runs->conn != conn_equal(cs, wanted->conn) || !json_equal(runs->tree, wanted->tree);
+	return !*changes || pipeline_can_change(slot->p, wanted) ? slot->p : NULL;
 }
 
 /* Opens what is new; the lists are not touched yet, but for new ones at their ends. */
@@ -268,18 +282,21 @@ static int commit_open(struct connectors *cs, struct commit *c) {
 		conn->opened = r == SL_OK;
 		if (r != SL_OK) sl_err_prefix(c->err, "connector %s", conn->name);
 	}
+	if (r == SL_OK) r = sources_open(set, c->err);
 	for (size_t i = 0; i < set->spec_count && r == SL_OK; i++) {
 		struct sl_action_spec *spec = set->specs[i];
 		struct sl_conn_action *a = spec->action;
-		spec->p = pipeline_equal(cs, &running, a);
+		spec->p = pipeline_running(cs, &running, a, &spec->changes);
 		spec->kept = spec->p != NULL;
-		if (spec->kept) continue;
+		if (spec->kept && !spec->changes) continue;
 		struct sl_conn *same = conn_equal(cs, a->conn);
 		if (same) a->conn = same;
 		const struct sl_connector_kind *kind = a->conn->kind;
 		r = kind->action_open ? kind->action_open(a, c->err) : SL_OK;
+		if (spec->kept) continue; /* the change itself cannot fail */
 		if (r == SL_OK) r = pipeline_new(cs, a, &spec->p, c->err);
 		if (r == SL_OK) spec->action = NULL;
+		spec->running = a;
 	}
 	running_map_fini(&running);
 	pipeline_leftovers_free(cs);
@@ -342,11 +359,16 @@ static void commit_switch(struct connectors *cs, struct connectors_set *set) {
 		p->retiring = true;
 	}
 	conns_switch(cs, set);
+	sources_switch(cs, set);
 	for (size_t i = 0; i < set->spec_count; i++) {
 		struct sl_action_spec *spec = set->specs[i];
 		spec->p->retiring = false;
-		if (spec->kept)
-			on_error_swap(spec->p->action, spec->action);
+		if (spec->kept && spec->changes) {
+			spec->running = spec->action;
+			spec->action = NULL;
+			pipeline_change(spec->p, (struct sl_conn_action *)(uintptr_t)spec->running);
+		} else if (spec->kept)
+			on_error_swap(pipeline_intake(spec->p), spec->action);
 		else
 			sl_list_push_back(&cs->pipelines, &spec->p->link);
 		pipeline_wake(spec->p);
@@ -389,11 +411,13 @@ static void fence_at_loop(struct sl_post *post, struct sl_loop *l) {
 		sl_free(f->left);
 		SL_LIST_FOREACH(it, &cs->pipelines) {
 			struct sl_pipeline *p = SL_LIST_ENTRY(it, struct sl_pipeline, link);
+			pipeline_stages_leave(p, f->commit);
 			if (!p->retiring || p->retired_by > f->commit) continue;
 			p->retired = true;
 			pipeline_wake(p);
 		}
 		cs->reaping = true;
+		sources_begin(cs);
 	}
 	sl_free(f);
 }
@@ -425,16 +449,21 @@ void connectors_commit_done(struct connectors *cs) {
 }
 
 static bool conn_used(const struct connectors *cs, const struct sl_conn *c) {
-	SL_LIST_FOREACH(it, &cs->pipelines)
-	if (SL_LIST_ENTRY(it, struct sl_pipeline, link)->action->conn == c) return true;
-	return false;
+	SL_LIST_FOREACH(it, &cs->pipelines) {
+		const struct sl_pipeline *p = SL_LIST_ENTRY(it, struct sl_pipeline, link);
+		if (p->action->conn == c || pipeline_intake(p)->conn == c) return true;
+	}
+	return sources_use(cs, c);
 }
 
 static void reap(struct connectors *cs) {
 	if (cs->pins) return; /* whoever lets go brings us back */
 	cs->reaping = false;
+	old_actions_free(cs);
+	sources_reap(cs);
 	SL_LIST_FOREACH_SAFE(it, &cs->pipelines) {
 		struct sl_pipeline *p = SL_LIST_ENTRY(it, struct sl_pipeline, link);
+		pipeline_stages_forget(p, false);
 		if (!p->retired || !pipeline_idle(p)) continue; /* its next run brings us back */
 		log_info(LOG_ACTION, "replaced action has delivered everything and ends",
 			 "action=%s delivered=%" PRIu64, p->action->name, p->count.delivered);
@@ -500,7 +529,7 @@ static void drain_step(struct connectors *cs) {
 		out = out || !sl_list_empty(&p->out) || pipeline_sync_busy(p);
 	}
 	if (idle && !halted) halt_all(cs);
-	if (!(idle || halted) || out || cs->done) return;
+	if (!(idle || halted) || out || cs->done || !sources_close(cs)) return;
 	SL_LIST_FOREACH(it, &cs->conns) {
 		struct sl_conn *c = SL_LIST_ENTRY(it, struct sl_conn, link);
 		conn_close(c);
@@ -512,6 +541,7 @@ static void drain_step(struct connectors *cs) {
 static void drain_begin(struct connectors *cs, void *arg) {
 	cs->draining = true;
 	replay_stop(cs->replay);
+	sources_stop(cs);
 	sl_timer_init(&cs->stop_timer, stop_deadline);
 	sl_timer_set(cs->loop, &cs->stop_timer, *(uint64_t *)arg);
 	SL_LIST_FOREACH(it, &cs->pipelines) {

@@ -69,8 +69,9 @@ void thread_worker_free(struct thread_worker *tw); /* joins: after THREAD_CLOSE 
 
 struct sl_conn_action {
 	struct sl_conn *conn;
-	struct sl_pipeline *p; /* NULL until committed */
-	char *rule, *name;     /* name: "rule.0" */
+	struct sl_pipeline *p;           /* NULL until committed */
+	struct sl_conn_action *next_old; /* connectors.old_actions */
+	char *rule, *name;               /* name: "rule.0" */
 	uint32_t index;
 	json_t *tree;
 	struct action_conf conf;
@@ -131,14 +132,21 @@ struct pipeline_counters {
 
 struct sl_stage {                 /* W; what a status page counts is in the first cache line */
 	struct sl_chunk *open[2]; /* by qos */
-	struct chunk_line full;
 	uint64_t received, posted; /* rows */
 	struct sl_stage *next_dirty;
 	bool dirty;
-	uint32_t payload_max; /* bytes of a message's payload that an origin gets */
 	struct sl_pipeline *p;
 	struct worker_end *end;
+	const struct row_format *format;
 } __attribute__((aligned(64)));
+
+/* Workers' ends for rows of a former format; counted until no worker stages there any more and no page reads them. */
+struct old_stages {
+	struct old_stages *next;
+	struct sl_stage *at;
+	uint64_t replaced_by; /* the commit that did */
+	bool left;            /* by all workers */
+};
 
 struct sl_pipeline {
 	struct connectors *cs;
@@ -147,9 +155,20 @@ struct sl_pipeline {
 	struct sl_stage *stages; /* one a worker */
 	struct {
 		_Atomic bool holding; /* read by W */
+		_Atomic int durability;
+		_Atomic uint32_t payload_max; /* bytes of a message's payload that an origin gets */
 	} shared;
 
-	/* L. */
+	/* L. A reload that changed the action, or its connection's settings: `next` takes over once nothing is out; until then
+	 * rows are taken in its name, and only batches that are out are still of `action`. */
+	struct sl_conn_action *next;
+	struct row_format *format; /* of rows that are taken in, and of the log's next record */
+	bool
+	    format_changes; /* what is in memory has another one: new rows go to the log only, until `next` takes over */
+	bool intake_waits;  /* and there is no log to put them */
+	struct old_stages *old_stages;
+	uint64_t past_received, past_posted; /* of those that are gone */
+
 	struct sl_list dirty; /* connectors.dirty */
 	uint64_t change;      /* which of connectors.changes was the last here: a copy from before it is old */
 	struct chunk_line incoming, held;
@@ -185,6 +204,7 @@ struct sl_pipeline {
 	char *log_dir;
 	struct sl_tickets *unsynced, *syncing;
 	struct pipeline_sync *sync;
+	bool sync_wanted; /* sync: tick; false while the last one of former settings runs */
 	bool sync_failed;
 	struct dead_letter *dead_file;
 };
@@ -192,7 +212,8 @@ struct sl_pipeline {
 /* pipeline.c */
 int pipeline_new(struct connectors *cs, struct sl_conn_action *a, struct sl_pipeline **out, struct sl_err *err); /* M */
 void pipeline_free(struct sl_pipeline *p);
-void pipeline_wake(struct sl_pipeline *p); /* run at the end of this tick */
+uint32_t pipeline_depth(const struct sl_conn *c); /* batches of a way that may be out */
+void pipeline_wake(struct sl_pipeline *p);        /* run at the end of this tick */
 void pipeline_run(struct sl_pipeline *p);
 bool pipeline_idle(const struct sl_pipeline *p);     /* nothing queued anywhere the loop can see */
 bool pipeline_stuck(const struct sl_pipeline *p);    /* its rows wait for a table or the like; they fit the log */
@@ -207,11 +228,30 @@ void pipeline_refill(struct sl_pipeline *p);                        /* reads bac
 void pipeline_chunk_end(struct sl_pipeline *p, struct sl_chunk *c); /* all rows decided */
 void pipeline_confirm(struct sl_pipeline *p, struct sl_chunk *c);
 void pipeline_sync(struct sl_pipeline *p); /* sync: tick; in pipeline_log.c */
-/* Values of rows that were logged under other names move to where their names are now; false when none is known. */
-bool pipeline_chunk_remap(struct sl_pipeline *p, struct sl_chunk *c, const struct spill_names *old);
+/* Values of rows that were logged under other names move to where their names are in `a`; false when none is known. */
+bool pipeline_chunk_remap(const struct sl_conn_action *a, struct sl_chunk *c, const struct spill_names *old);
+/* None of the old names is known any more: no place for any value, so all rows are dead letters. */
+void pipeline_chunk_dead(struct sl_pipeline *p, struct sl_chunk *c, const struct spill_names *old);
+int pipeline_log_memory(struct sl_pipeline *p); /* all that is in memory gets into the log as well */
+
+/* pipeline_change.c: a running pipeline gets other settings, or another connection. */
+struct row_format *pipeline_format_new(struct sl_pipeline *p, const struct sl_conn_action *a); /* p's */
+struct sl_stage *pipeline_stages_new(struct sl_pipeline *p);
+bool pipeline_can_change(const struct sl_pipeline *p, const struct sl_conn_action *to);
+void pipeline_change(struct sl_pipeline *p, struct sl_conn_action *to); /* in a commit; owns `to` from then on */
+void pipeline_change_finish(struct sl_pipeline *p);                     /* no batch is out */
+void pipeline_stages_leave(struct sl_pipeline *p, uint64_t commit);     /* no worker stages into older ones */
+void pipeline_stages_forget(struct sl_pipeline *p, bool all);           /* no page reads them */
+static inline struct sl_conn_action *pipeline_intake(const struct sl_pipeline *p) {
+	return p->next ? p->next : p->action;
+}
 
 /* pipeline_log.c */
+struct spill_opts pipeline_log_opts(const struct sl_conn_action *a, const char *dir, struct sl_slice *names);
 void pipeline_save(struct sl_pipeline *p); /* shutdown, no batch out: what is only in memory goes to the log */
+void pipeline_left_mark(struct sl_pipeline *p, bool logged_too);
+void pipeline_left_compact(struct sl_pipeline *p,
+			   struct sl_chunk *c); /* leaves what is marked, and what was never sorted */
 struct pipeline_sync *pipeline_sync_new(void);
 void pipeline_log_sync_now(const struct sl_pipeline *p); /* with sync: tick; blocks */
 bool pipeline_sync_busy(const struct sl_pipeline *p);
@@ -246,16 +286,22 @@ struct log_slot {
 
 /* ---- The service: connectors.c ------------------------------------------------------------------------------------- */
 
+struct chunk_sum {
+	uint64_t n, bytes;
+};
+
 struct worker_end {
 	/* W. */
 	struct sl_stage *dirty;
-	struct sl_chunk *chunks; /* pool */
-	size_t chunk_n, chunk_bytes;
+	struct sl_chunk *chunks;   /* to be used again */
+	struct chunk_sum again;    /* that ever were */
 	struct sl_tickets *tickets; /* pool */
+	/* From L to W. */
+	_Atomic(struct sl_chunk *) back __attribute__((aligned(64)));
+	_Atomic uint64_t again_n, again_bytes; /* from W to L: `again` */
 	/* L: what goes back. */
 	struct sl_tickets *confirmed, **confirmed_tail;
-	struct sl_chunk *spare;
-	size_t spare_n;
+	struct chunk_sum spared; /* that ever were put in `back` */
 } __attribute__((aligned(64)));
 
 struct connectors {
@@ -272,6 +318,7 @@ struct connectors {
 
 	/* L, once started. M changes the lists only in a call to the loop. */
 	struct sl_list conns, pipelines, dirty;
+	struct sl_conn_action *old_actions; /* replaced; freed when no page reads them */
 	struct log_map logs;
 	char **leftovers; /* during a commit: folders that earlier settings left, sorted */
 	size_t leftover_count, leftover_cap;
@@ -279,6 +326,7 @@ struct connectors {
 	struct sl_hook hook_stage, hook_flush;
 	struct sl_timer stop_timer;
 	struct replay *replay;
+	struct sources *sources; /* source_int.h */
 	struct sl_post kick;
 	bool kicked, draining, stopped;
 	uint64_t changes; /* of any pipeline's numbers */
@@ -305,9 +353,11 @@ void connectors_orphans_warn(struct connectors *cs); /* L: logs of actions that 
 struct sl_action_spec {
 	const struct sl_param *params;
 	size_t param_count;
-	struct sl_conn_action *action; /* moved to the pipeline by commit, unless an equal one runs */
+	struct sl_conn_action *action;        /* moved to the pipeline by commit, unless an equal one runs */
+	const struct sl_conn_action *running; /* where it was moved */
 	struct sl_pipeline *p;
-	bool kept;
+	bool kept;    /* p ran before */
+	bool changes; /* and gets this action */
 };
 struct connectors_set {
 	struct connectors *cs;
@@ -315,6 +365,7 @@ struct connectors_set {
 	size_t conn_count;
 	struct sl_action_spec **specs;
 	size_t spec_count, spec_cap;
+	struct sources_set *sources; /* NULL: not prepared */
 };
 
 const struct sl_connector_kind *connector_kind_find(const char *name);

@@ -4,6 +4,7 @@
 #include "connectors_int.h"
 #include "hash.h"
 #include "schema.h"
+#include "source_int.h"
 
 #define NAMES_MAX 1000
 
@@ -143,6 +144,7 @@ int connectors_prepare(struct connectors *cs, const json_t *tree, struct conf_at
 
 void connectors_set_free(struct connectors_set *set) {
 	if (!set) return;
+	sources_set_free(set->sources);
 	for (size_t i = 0; i < set->spec_count; i++) {
 		action_free(set->specs[i]->action);
 		sl_free(set->specs[i]);
@@ -232,7 +234,7 @@ int connectors_prepare_action(struct connectors_set *set, const char *rule, uint
 }
 
 static const struct sl_conn_action *spec_action(const struct sl_action_spec *spec) {
-	return spec->action ? spec->action : spec->p->action;
+	return spec->action ? spec->action : spec->running;
 }
 
 const struct sl_param *sl_action_spec_params(const struct sl_action_spec *spec, size_t *count) {

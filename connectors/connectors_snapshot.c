@@ -12,18 +12,25 @@ enum { AHEAD = 16 };
 /* ---- One action's numbers. Parked. -------------------------------------------------------------------------------------- */
 
 /* Every place where a row can be is looked at by itself. */
-static void ends_take(const struct sl_stage *stages, size_t workers, struct pipeline_numbers *out) {
-	out->received = out->staged = out->posted = 0;
+static void ends_add(const struct sl_stage *stages, size_t workers, struct pipeline_numbers *out) {
 	for (size_t i = 0; i < workers; i++) {
 		const struct sl_stage *st = &stages[i];
-		for (const struct sl_chunk *c = st->full.head; c; c = c->next) out->staged += c->rows;
 		for (int qos = 0; qos < 2; qos++) out->staged += st->open[qos] ? st->open[qos]->rows : 0;
 		out->received += st->received;
 		out->posted += st->posted;
 	}
 }
 
+static void ends_take(const struct sl_stage *stages, const struct old_stages *old, size_t workers,
+		      struct pipeline_numbers *out) {
+	out->received = out->staged = out->posted = 0;
+	ends_add(stages, workers, out);
+	for (; sl_unlikely(old); old = old->next) ends_add(old->at, workers, out);
+}
+
 static void numbers_take(const struct sl_pipeline *p, struct pipeline_numbers *out) {
+	out->past_received = p->past_received;
+	out->past_posted = p->past_posted;
 	out->taken = p->taken;
 	out->mem_rows = p->mem_rows;
 	out->mem_bytes = p->mem_bytes;
@@ -37,7 +44,7 @@ static void numbers_take(const struct sl_pipeline *p, struct pipeline_numbers *o
 
 struct sl_action_counts pipeline_numbers_sum(const struct pipeline_numbers *n) {
 	const struct pipeline_counters *c = &n->count;
-	return (struct sl_action_counts){.received = n->received + c->recovered + c->replayed,
+	return (struct sl_action_counts){.received = n->received + n->past_received + c->recovered + c->replayed,
 					 .recovered = c->recovered,
 					 .replayed = c->replayed,
 					 .delivered = c->delivered,
@@ -45,8 +52,8 @@ struct sl_action_counts pipeline_numbers_sum(const struct pipeline_numbers *n) {
 					 .dropped_overflow = c->dropped_overflow,
 					 .dropped_expired = c->dropped_expired,
 					 .dropped_shutdown = c->dropped_shutdown,
-					 .queued = n->staged + (n->posted - n->taken) + n->incoming_rows +
-						   n->held_rows + n->mem_rows + n->log.unread_rows,
+					 .queued = n->staged + (n->posted + n->past_posted - n->taken) +
+						   n->incoming_rows + n->held_rows + n->mem_rows + n->log.unread_rows,
 					 .queued_bytes = n->mem_bytes + n->held_bytes + n->log.unread_bytes,
 					 .disk_bytes = n->log.disk_bytes,
 					 .retried = c->retried,
@@ -56,7 +63,7 @@ struct sl_action_counts pipeline_numbers_sum(const struct pipeline_numbers *n) {
 
 void sl_pipeline_counts(const struct sl_pipeline *p, struct sl_action_counts *out) {
 	struct pipeline_numbers n = {.received = 0};
-	ends_take(p->stages, p->cs->worker_count, &n);
+	ends_take(p->stages, p->old_stages, p->cs->worker_count, &n);
 	numbers_take(p, &n);
 	*out = pipeline_numbers_sum(&n);
 }
@@ -81,6 +88,9 @@ static uint64_t oldest_ms(const struct sl_pipeline *p) {
 /* What belongs to the connector loop. */
 static void action_take(struct action_copy *a) {
 	const struct sl_pipeline *p = a->p;
+	a->action = p->action;
+	a->stages = p->stages;
+	a->old = p->old_stages;
 	numbers_take(p, &a->n);
 	a->oldest_ms = oldest_ms(p);
 	a->retiring = p->retiring;
@@ -90,7 +100,6 @@ static void action_take(struct action_copy *a) {
 
 static void action_list(struct action_copy *a, const struct sl_pipeline *p) {
 	a->p = p;
-	a->stages = p->stages;
 	action_take(a);
 }
 
@@ -130,10 +139,12 @@ static void action_ask(const struct action_copy *a, size_t workers) {
 
 void connectors_snapshot_take(struct connectors_snapshot *s) {
 	size_t workers = s->from->worker_count;
+	sources_copy_take(s->from, &s->sources);
 	for (size_t i = 0; i < s->action_count; i++) {
 		if (i + AHEAD < s->action_count) action_ask(&s->actions[i + AHEAD], workers);
-		ends_take(s->actions[i].stages, workers, &s->actions[i].n);
-		if (s->actions[i].p->change > s->changes) action_take(&s->actions[i]);
+		struct action_copy *a = &s->actions[i];
+		if (a->p->change > s->changes) action_take(a);
+		ends_take(a->stages, a->old, workers, &a->n);
 	}
 	for (size_t i = 0; i < s->conn_count; i++) {
 		struct conn_copy *copy = &s->conns[i];
@@ -157,6 +168,7 @@ void connectors_snapshot_free(struct connectors_snapshot *s) {
 	for (size_t i = 0; i < s->conn_count; i++) sl_free(s->conns[i].text);
 	sl_free(s->conns);
 	sl_free(s->actions);
+	sources_copy_fini(&s->sources);
 	s->unpin.run = unpin_run;
 	sl_loop_post(s->from->loop, &s->unpin);
 }

@@ -2,12 +2,13 @@
 #ifndef CONNECTORS_SNAPSHOT_INT_H
 #define CONNECTORS_SNAPSHOT_INT_H
 
-#include "connectors_int.h"
+#include "source_int.h"
 #include "spill.h"
 
 /* What counts in a pipeline, as it stands there: sums are made later. */
 struct pipeline_numbers {
 	uint64_t received, staged, posted; /* of the workers' ends */
+	uint64_t past_received, past_posted;
 	uint64_t taken, mem_rows, mem_bytes, flight_rows, held_rows, held_bytes, incoming_rows;
 	struct spill_stat log;
 	struct pipeline_counters count;
@@ -17,7 +18,9 @@ struct sl_action_counts pipeline_numbers_sum(const struct pipeline_numbers *n);
 /* What never changes while a pipeline or a connection lives (names, kind, settings) is read through the pointer. */
 struct action_copy {
 	const struct sl_pipeline *p;
+	const struct sl_conn_action *action;
 	const struct sl_stage *stages;
+	const struct old_stages *old;
 	bool retiring, holding, not_ready;
 	uint64_t oldest_ms;
 	struct pipeline_numbers n;
@@ -35,6 +38,7 @@ struct connectors_snapshot {
 	struct connectors *from;
 	struct action_copy *actions;
 	struct conn_copy *conns;
+	struct sources_copy sources;
 	size_t action_count, action_cap, conn_count, conn_cap;
 	uint64_t changes; /* connectors.changes when it was listed */
 	bool listed;

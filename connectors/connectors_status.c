@@ -15,11 +15,10 @@ static void set_u64(json_t *o, const char *key, uint64_t v) {
 
 static json_t *action_status(const struct action_copy *a) {
 	const struct sl_action_counts n = pipeline_numbers_sum(&a->n);
-	const struct sl_pipeline *p = a->p;
 	json_t *o = json_object(), *dropped = json_object(), *cut = json_object();
-	json_object_set_new(o, "rule", json_string(p->action->rule));
-	set_u64(o, "index", p->action->index);
-	json_object_set_new(o, "connector", json_string(p->action->conn->name));
+	json_object_set_new(o, "rule", json_string(a->action->rule));
+	set_u64(o, "index", a->action->index);
+	json_object_set_new(o, "connector", json_string(a->action->conn->name));
 	json_object_set_new(o, "state",
 			    json_string(a->retiring    ? "retiring"
 					: a->holding   ? "hold"
@@ -44,7 +43,7 @@ static json_t *action_status(const struct action_copy *a) {
 	set_u64(o, "batches", n.batches);
 	for (size_t i = 0; i < CUT_CAUSES; i++) set_u64(cut, cut_names[i], a->n.count.cut[i]);
 	json_object_set_new(o, "batch_cut", cut);
-	json_object_set_new(o, "dead_letter", json_string(dead_letter_path(p->dead_file)));
+	json_object_set_new(o, "dead_letter", json_string(dead_letter_path(a->p->dead_file)));
 	return o;
 }
 
@@ -80,6 +79,7 @@ void connectors_status(const struct connectors_snapshot *s, json_t *out) {
 	for (size_t i = 0; i < s->action_count; i++) json_array_append_new(actions, action_status(&s->actions[i]));
 	json_object_set_new(out, "connectors", conns);
 	json_object_set_new(out, "actions", actions);
+	connectors_sources_status(s, out);
 }
 
 /* ---- Prometheus. ------------------------------------------------------------------------------------------------------------- */
@@ -91,11 +91,10 @@ struct labels {
 
 /* rule, action, connector, and one more that the caller may fill. */
 static void labels_make(struct labels *l, const struct action_copy *a) {
-	const struct sl_pipeline *p = a->p;
-	snprintf(l->index, sizeof l->index, "%u", p->action->index);
-	l->at[0] = (struct sl_prom_label){"rule", slice_from_str(p->action->rule)};
+	snprintf(l->index, sizeof l->index, "%u", a->action->index);
+	l->at[0] = (struct sl_prom_label){"rule", slice_from_str(a->action->rule)};
 	l->at[1] = (struct sl_prom_label){"action", slice_from_str(l->index)};
-	l->at[2] = (struct sl_prom_label){"connector", slice_from_str(p->action->conn->name)};
+	l->at[2] = (struct sl_prom_label){"connector", slice_from_str(a->action->conn->name)};
 	/* A replaced action may still stand beside its successor. */
 	l->at[3] = (struct sl_prom_label){"retiring", slice_from_str(a->retiring ? "yes" : "no")};
 }
@@ -201,6 +200,7 @@ void connectors_prometheus(const struct connectors_snapshot *s, struct sl_buf *o
 		latency_write(out, NULL, &s->actions[i], &l);
 	}
 	states_write(s, out);
+	connectors_sources_prometheus(s, out);
 }
 
 /* ---- The reference. ---------------------------------------------------------------------------------------------------------- */
@@ -217,4 +217,5 @@ void connectors_describe(struct sl_buf *out) {
 		sl_buf_append_str(out, "\nAction:\n\n");
 		schema_doc_markdown(k->action_fields, out);
 	}
+	connectors_sources_describe(out);
 }

@@ -18,12 +18,13 @@
 #include "retry.h"
 
 #define MARK_EVERY_MS 20
+#define CHANGE_GRACE_MS 5000   /* so long may what is out keep other settings waiting, where the kind can cancel */
 #define DEPTH_BLOCKING 2       /* one at work, one in the thread's hand */
 #define DEPTH_SELF_BATCHING 16 /* the client library queues itself */
 
 static void timer_fire(struct sl_timer *t) { pipeline_wake(sl_container_of(t, struct sl_pipeline, timer)); }
 
-static uint32_t depth_for(const struct sl_conn *c) {
+uint32_t pipeline_depth(const struct sl_conn *c) {
 	if (c->blocking) return DEPTH_BLOCKING;
 	return c->kind->flags & SL_KIND_ORDERED_BY_KEY ? DEPTH_SELF_BATCHING : 1;
 }
@@ -40,20 +41,17 @@ int pipeline_new(struct connectors *cs, struct sl_conn_action *a, struct sl_pipe
 	sl_timer_init(&p->timer, timer_fire);
 	p->way_count = a->conn->ways ? a->conn->ways : 1;
 	p->way = SL_NEW_ARRAY(struct sl_way, p->way_count);
-	p->depth = depth_for(a->conn);
-	p->stages = aligned_alloc(64, sizeof(struct sl_stage) * (cs->worker_count ? cs->worker_count : 1));
-	sl_assert(p->stages);
-	memset(p->stages, 0, sizeof(struct sl_stage) * (cs->worker_count ? cs->worker_count : 1));
-	for (size_t i = 0; i < cs->worker_count; i++) {
-		p->stages[i].p = p;
-		p->stages[i].end = &cs->ends[i];
-		p->stages[i].payload_max = (uint32_t)a->conf.dead_letter.payload;
-	}
+	p->depth = pipeline_depth(a->conn);
+	p->format = pipeline_format_new(p, a);
+	p->stages = pipeline_stages_new(p);
+	p->shared.durability = a->conf.buffer.durability;
+	p->shared.payload_max = (uint32_t)a->conf.dead_letter.payload;
 	int r = pipeline_log_open(p, err);
 	char *file = pipeline_file_name(a);
 	p->dead_file = dead_letter_new(cs->data_dir, file);
 	sl_free(file);
-	if (r == SL_OK && a->conf.buffer.sync == SYNC_TICK && p->log) p->sync = pipeline_sync_new();
+	p->sync_wanted = a->conf.buffer.sync == SYNC_TICK && p->log;
+	if (p->sync_wanted) p->sync = pipeline_sync_new();
 	if (r != SL_OK) {
 		p->action = NULL; /* stays the caller's */
 		pipeline_free(p);
@@ -104,15 +102,20 @@ void pipeline_free(struct sl_pipeline *p) {
 		next = t->next;
 		connectors_tickets_free(t);
 	}
-	for (size_t i = 0; i < p->cs->worker_count; i++)
-		for (int qos = 0; qos < 2; qos++) connectors_chunk_free(p->stages[i].open[qos]);
+	pipeline_stages_forget(p, true);
+	for (struct row_format *f = p->format, *next; f; f = next) {
+		next = f->next;
+		sl_free((void *)(uintptr_t)f->names.at);
+		sl_free(f->bytes);
+		sl_free(f);
+	}
+	action_free(p->next);
 	action_free(p->action);
 	dead_letter_free(p->dead_file);
 	sl_free(p->sync);
 	sl_free(p->log_dir);
 	sl_free(p->dead);
 	sl_free(p->way);
-	free(p->stages);
 	sl_free(p);
 }
 
@@ -361,6 +364,8 @@ static void deadlines_check(struct sl_pipeline *p, uint64_t *wait_ms) {
 	if (!cancel || p->action->conn->thread) return;
 	SL_LIST_FOREACH_SAFE(it, &p->out) {
 		struct pipeline_batch *bt = SL_LIST_ENTRY(it, struct pipeline_batch, out);
+		if (p->next && bt->deadline_ms > p->now_ms + CHANGE_GRACE_MS)
+			bt->deadline_ms = p->now_ms + CHANGE_GRACE_MS;
 		if (p->now_ms >= bt->deadline_ms || p->halted) {
 			bt->deadline_ms = p->now_ms + (uint64_t)p->action->conf.timeout_ms;
 			cancel(p->action, &bt->b);
@@ -396,11 +401,12 @@ void pipeline_run(struct sl_pipeline *p) {
 	uint64_t wait_ms = UINT64_MAX;
 	p->now_ms = sl_loop_now_ms(p->cs->loop);
 	p->change = ++p->cs->changes;
+	if (p->next && sl_list_empty(&p->out)) pipeline_change_finish(p);
 	pipeline_take(p);
 	pipeline_refill(p);
 	pipeline_dead_retry(p);
 	lanes_release(p);
-	if (conn_is_up(p->action->conn) && !p->halted && p->now_ms >= p->pause_until_ms)
+	if (conn_is_up(p->action->conn) && !p->halted && !p->next && p->now_ms >= p->pause_until_ms)
 		for (uint32_t i = 0; i < p->way_count; i++) way_run(p, &p->way[i], &wait_ms);
 	deadlines_check(p, &wait_ms);
 	mark_check(p, &wait_ms);

@@ -52,19 +52,19 @@ void pipeline_log_forget(struct sl_pipeline *p) {
 	if (slot && slot->p == p) log_map_remove(&p->cs->logs, slot);
 }
 
-static struct spill_opts log_opts(const struct sl_pipeline *p, const char *dir, struct sl_slice *names) {
-	const struct buffer_conf *conf = &p->action->conf.buffer;
+struct spill_opts pipeline_log_opts(const struct sl_conn_action *a, const char *dir, struct sl_slice *names) {
+	const struct buffer_conf *conf = &a->conf.buffer;
 	uint64_t segment = (uint64_t)conf->segment;
 	if (conf->disk != CONF_UNLIMITED && segment > (uint64_t)conf->disk / SEGMENTS_MIN)
 		segment = (uint64_t)conf->disk / SEGMENTS_MIN;
-	for (size_t i = 0; i < p->action->param_count; i++) {
-		names[i] = p->action->params[i].name;
+	for (size_t i = 0; i < a->param_count; i++) {
+		names[i] = a->params[i].name;
 		if (names[i].n > UINT16_MAX) names[i].n = UINT16_MAX;
 	}
 	return (struct spill_opts){.dir = dir,
 				   .segment_bytes = segment,
 				   .columns = names,
-				   .column_count = p->action->param_count,
+				   .column_count = a->param_count,
 				   .sync = conf->sync == SYNC_TICK};
 }
 
@@ -83,7 +83,7 @@ static int log_move(struct sl_pipeline *p, struct spill *from) {
 			continue;
 		}
 		if (r != SL_OK) break;
-		if (old && !pipeline_chunk_remap(p, c, old)) {
+		if (old && !pipeline_chunk_remap(p->action, c, old)) {
 			r = SL_ETYPE;
 			break;
 		}
@@ -101,7 +101,7 @@ static int log_move(struct sl_pipeline *p, struct spill *from) {
 
 static void log_adopt(struct sl_pipeline *p, const char *dir) {
 	struct sl_slice *names = SL_NEW_ARRAY(struct sl_slice, p->action->param_count + 1);
-	struct spill_opts opts = log_opts(p, dir, names);
+	struct spill_opts opts = pipeline_log_opts(p->action, dir, names);
 	struct spill *from;
 	struct sl_err err = SL_ERR_INIT;
 	int r = spill_open(&opts, &from, &err);
@@ -175,7 +175,7 @@ int pipeline_log_open(struct sl_pipeline *p, struct sl_err *err) {
 		dir = sl_asprintf("%s/%s~%u", parent, name, i);
 	}
 	struct sl_slice *names = SL_NEW_ARRAY(struct sl_slice, p->action->param_count + 1);
-	struct spill_opts opts = log_opts(p, dir, names);
+	struct spill_opts opts = pipeline_log_opts(p->action, dir, names);
 	int r = spill_mkdirs(parent); /* the log's own folder is made with its first row */
 	if (r != SL_OK)
 		sl_err_set(err, r, "cannot make the folder %s: %s; check node.data_dir and its rights", parent,
@@ -282,14 +282,20 @@ uint64_t pipeline_sync_due(const struct sl_pipeline *p) {
 
 /* ---- Saving at the end. ------------------------------------------------------------------------------------------------ */
 
-static void row_mark(struct row_ref *ref) {
-	if (spill_ref_logged(&ref->chunk->ref)) return;
+static void row_mark(struct row_ref *ref, bool logged_too) {
+	if (!logged_too && spill_ref_logged(&ref->chunk->ref)) return;
 	/* Nobody else reads the row any more: no batch is out. */
 	((struct sql_row_head *)(uintptr_t)ref->row)->flags |= ROW_LEFT;
 }
 
-static void queue_mark(struct row_queue *q) {
-	for (size_t i = 0; i < q->n; i++) row_mark(row_queue_at(q, i));
+static void queue_mark(struct row_queue *q, bool logged_too) {
+	for (size_t i = 0; i < q->n; i++) row_mark(row_queue_at(q, i), logged_too);
+}
+
+void pipeline_left_mark(struct sl_pipeline *p, bool logged_too) {
+	for (uint32_t i = 0; i < p->way_count; i++) queue_mark(&p->way[i].q, logged_too);
+	for (size_t i = 0; i <= LANES && p->lane; i++) queue_mark(&p->lane[i].parked, logged_too);
+	for (size_t i = 0; i < p->dead_n; i++) row_mark(&p->dead[i].ref, logged_too);
 }
 
 static char *piece_move(char *to, const char *from) {
@@ -323,6 +329,18 @@ static void chunk_compact(struct sl_chunk *c, const char *unsorted) {
 	c->buf.n = (size_t)(to - c->buf.p);
 }
 
+/* For all chunks in memory, in their order: lines have the same. */
+static const char *chunk_unsorted(struct sl_pipeline *p, const struct sl_chunk *c) {
+	struct chunk_line *line = &p->line[c->qos];
+	if (line->head != c) return NULL;
+	const char *unsorted = p->cursor[c->qos];
+	chunk_line_pop(line);
+	if (line->head) p->cursor[c->qos] = chunk_rows(line->head);
+	return unsorted;
+}
+
+void pipeline_left_compact(struct sl_pipeline *p, struct sl_chunk *c) { chunk_compact(c, chunk_unsorted(p, c)); }
+
 static void chunk_save(struct sl_pipeline *p, struct sl_chunk *c) {
 	struct spill_head *head = (struct spill_head *)(void *)c->buf.p;
 	struct spill_ref *none = NULL;
@@ -337,18 +355,11 @@ static void chunk_save(struct sl_pipeline *p, struct sl_chunk *c) {
 }
 
 void pipeline_save(struct sl_pipeline *p) {
-	for (uint32_t i = 0; i < p->way_count; i++) queue_mark(&p->way[i].q);
-	for (size_t i = 0; i <= LANES && p->lane; i++) queue_mark(&p->lane[i].parked);
-	for (size_t i = 0; i < p->dead_n; i++) row_mark(&p->dead[i].ref);
+	if (p->next) pipeline_change_finish(p);
+	pipeline_left_mark(p, false);
 	SL_LIST_FOREACH(it, &p->in_mem) {
 		struct sl_chunk *c = SL_LIST_ENTRY(it, struct sl_chunk, in_mem);
-		struct chunk_line *line = &p->line[c->qos];
-		const char *unsorted = NULL;
-		if (line->head == c) { /* lines have the same order as in_mem */
-			unsorted = p->cursor[c->qos];
-			chunk_line_pop(line);
-			if (line->head) p->cursor[c->qos] = chunk_rows(line->head);
-		}
+		const char *unsorted = chunk_unsorted(p, c);
 		/* What is in the log comes back with the rest of its chunk. */
 		if (spill_ref_logged(&c->ref)) continue;
 		chunk_compact(c, unsorted);

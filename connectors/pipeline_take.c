@@ -15,7 +15,7 @@
 
 static bool chunk_must_log(const struct sl_pipeline *p, const struct sl_chunk *c) {
 	if (c->must_log) return true;
-	switch ((enum action_durability)p->action->conf.buffer.durability) {
+	switch ((enum action_durability)pipeline_intake(p)->conf.buffer.durability) {
 	case DURABILITY_QOS: return c->qos;
 	case DURABILITY_DISK: return true;
 	case DURABILITY_MEMORY: return false;
@@ -27,7 +27,7 @@ void pipeline_confirm(struct sl_pipeline *p, struct sl_chunk *c) {
 	struct sl_tickets *t = c->tickets;
 	if (!t) return;
 	c->tickets = NULL;
-	if (p->sync && spill_ref_logged(&c->ref)) {
+	if (p->sync_wanted && spill_ref_logged(&c->ref)) {
 		t->next = p->unsynced;
 		p->unsynced = t;
 		return;
@@ -106,10 +106,11 @@ static bool drop_first(struct sl_pipeline *p, bool qos) {
 
 static bool log_has_room(const struct sl_pipeline *p, uint64_t bytes) {
 	if (!p->log) return false;
-	if (p->action->conf.buffer.disk == CONF_UNLIMITED) return true;
+	int64_t disk = pipeline_intake(p)->conf.buffer.disk;
+	if (disk == CONF_UNLIMITED) return true;
 	struct spill_stat stat;
 	spill_stat(p->log, &stat);
-	return stat.disk_bytes + bytes <= (uint64_t)p->action->conf.buffer.disk;
+	return stat.disk_bytes + bytes <= (uint64_t)disk;
 }
 
 /* One chunk; keep: it stays in memory too. */
@@ -129,7 +130,7 @@ static int log_append(struct sl_pipeline *p, struct sl_chunk *c, bool keep) {
 }
 
 /* Rows in memory that are not in the log get there, in order, before any later row goes to the log alone. */
-static int log_memory(struct sl_pipeline *p) {
+int pipeline_log_memory(struct sl_pipeline *p) {
 	int r = SL_OK;
 	SL_LIST_FOREACH_SAFE(it, &p->in_mem) {
 		struct sl_chunk *c = SL_LIST_ENTRY(it, struct sl_chunk, in_mem);
@@ -192,7 +193,7 @@ static enum overflow_answer overflow_for(struct sl_pipeline *p, const struct sl_
 		bool helps = !chunk_must_log(p, c) && !log_unread(p);
 		return helps && drop_first(p, false) ? OVERFLOW_TRY_AGAIN : OVERFLOW_DROPPED;
 	}
-	switch ((enum action_overflow)p->action->conf.buffer.overflow) {
+	switch ((enum action_overflow)pipeline_intake(p)->conf.buffer.overflow) {
 	case OVERFLOW_HOLD: return OVERFLOW_WAIT;
 	case OVERFLOW_DROP_NEW: return OVERFLOW_DROPPED;
 	case OVERFLOW_DROP_OLDEST: return drop_oldest(p) ? OVERFLOW_TRY_AGAIN : OVERFLOW_DROPPED;
@@ -202,7 +203,7 @@ static enum overflow_answer overflow_for(struct sl_pipeline *p, const struct sl_
 
 /* In the log only: read back later. */
 static void chunk_leave(struct sl_pipeline *p, struct sl_chunk *c) {
-	if (p->sync && c->tickets) { /* they wait for the disk */
+	if (p->sync_wanted && c->tickets) { /* they wait for the disk */
 		c->tickets->next = p->unsynced;
 		p->unsynced = c->tickets;
 		c->tickets = NULL;
@@ -212,16 +213,16 @@ static void chunk_leave(struct sl_pipeline *p, struct sl_chunk *c) {
 }
 
 static int take_try(struct sl_pipeline *p, struct sl_chunk *c) {
-	uint64_t mark = (uint64_t)p->action->conf.buffer.memory;
+	uint64_t mark = (uint64_t)pipeline_intake(p)->conf.buffer.memory;
 	bool unread = log_unread(p), fits = p->mem_bytes == 0 || p->mem_bytes + chunk_bytes(c) <= mark;
-	bool keep = !unread && fits;
+	bool keep = !unread && fits && !p->format_changes;
 	int r = SL_OK;
-	if (!keep && !unread && p->log) r = log_memory(p);
+	if (!keep && !unread && p->log) r = pipeline_log_memory(p);
 	if (r == SL_OK && (!keep || chunk_must_log(p, c))) r = log_append(p, c, keep);
 	if (r != SL_OK) return r;
 	if (keep) {
 		pipeline_chunk_enter(p, c);
-		pipeline_confirm(p, c);
+		if (!c->decided || spill_ref_logged(&c->ref)) pipeline_confirm(p, c);
 	} else
 		chunk_leave(p, c);
 	return SL_OK;
@@ -230,6 +231,7 @@ static int take_try(struct sl_pipeline *p, struct sl_chunk *c) {
 /* An action without a log keeps them as it keeps others. Counted only once it has them. */
 int pipeline_take_replayed(struct sl_pipeline *p, struct sl_chunk *c) {
 	uint32_t rows = c->rows;
+	if (p->intake_waits) return SL_ELIMIT;
 	c->must_log = p->log != NULL;
 	p->now_ms = sl_loop_now_ms(p->cs->loop);
 	p->change = ++p->cs->changes;
@@ -240,8 +242,18 @@ int pipeline_take_replayed(struct sl_pipeline *p, struct sl_chunk *c) {
 	return SL_OK;
 }
 
+/* Rows that were staged, or held, under other names. False: they have ended. */
+static bool chunk_convert(struct sl_pipeline *p, struct sl_chunk *c) {
+	const struct row_format *was = c->format;
+	c->format = p->format;
+	if (pipeline_chunk_remap(pipeline_intake(p), c, &was->names)) return true;
+	pipeline_chunk_dead(p, c, &was->names);
+	return false;
+}
+
 /* Finds a place for a chunk, or its end. False: it must be held; *status says why. */
 static bool take_one(struct sl_pipeline *p, struct sl_chunk *c, int *status) {
+	if (sl_unlikely(c->format != p->format) && !chunk_convert(p, c)) return true;
 	for (;;) {
 		*status = take_try(p, c);
 		if (*status == SL_OK) return true;
@@ -275,6 +287,7 @@ static void held_retry(struct sl_pipeline *p) {
 }
 
 void pipeline_take(struct sl_pipeline *p) {
+	if (p->intake_waits) return;
 	if (p->held.head && p->now_ms >= p->hold_due_ms) held_retry(p);
 	for (struct sl_chunk *c; (c = chunk_line_pop(&p->incoming));) {
 		int status = SL_OK;
@@ -293,13 +306,13 @@ void pipeline_take(struct sl_pipeline *p) {
 /* ---- Back from the log. ----------------------------------------------------------------------------------------------- */
 
 /* Rows that were logged under other column names: values move to where their names are now. */
-bool pipeline_chunk_remap(struct sl_pipeline *p, struct sl_chunk *c, const struct spill_names *old) {
-	size_t n = p->action->param_count, found = 0;
+bool pipeline_chunk_remap(const struct sl_conn_action *a, struct sl_chunk *c, const struct spill_names *old) {
+	size_t n = a->param_count, found = 0;
 	uint16_t *from = SL_NEW_ARRAY(uint16_t, n + 1);
 	for (size_t i = 0; i < n; i++) {
 		from[i] = UINT16_MAX;
 		for (size_t j = 0; j < old->count && j < UINT16_MAX; j++)
-			if (slice_equal(old->at[j], p->action->params[i].name)) from[i] = (uint16_t)j;
+			if (slice_equal(old->at[j], a->params[i].name)) from[i] = (uint16_t)j;
 		found += from[i] != UINT16_MAX;
 	}
 	if (found > 0 || n == 0) {
@@ -324,8 +337,7 @@ bool pipeline_chunk_remap(struct sl_pipeline *p, struct sl_chunk *c, const struc
 	return found > 0 || n == 0;
 }
 
-/* None of the old names is known any more: no place for any value. */
-static void chunk_dead(struct sl_pipeline *p, struct sl_chunk *c, const struct spill_names *old) {
+void pipeline_chunk_dead(struct sl_pipeline *p, struct sl_chunk *c, const struct spill_names *old) {
 	struct sl_buf reason = SL_BUF_INIT;
 	sl_buf_append_str(&reason, "row was logged when the action's columns were others (");
 	for (size_t i = 0; i < old->count; i++)
@@ -347,7 +359,7 @@ static void chunk_dead(struct sl_pipeline *p, struct sl_chunk *c, const struct s
 
 void pipeline_refill(struct sl_pipeline *p) {
 	uint64_t mark = (uint64_t)p->action->conf.buffer.memory, budget = REFILL_BYTES;
-	if (!p->log || p->mem_bytes > mark / 2) return;
+	if (!p->log || p->format_changes || p->mem_bytes > mark / 2) return;
 	while (p->mem_bytes <= mark * 3 / 4) {
 		if (budget == 0) {
 			pipeline_wake(p);
@@ -365,8 +377,8 @@ void pipeline_refill(struct sl_pipeline *p) {
 		}
 		uint64_t bytes = chunk_bytes(c);
 		c->at_ms = sql_row_head(chunk_row_at(chunk_rows(c)))->at_ms;
-		if (old && !pipeline_chunk_remap(p, c, old))
-			chunk_dead(p, c, old);
+		if (old && !pipeline_chunk_remap(p->action, c, old))
+			pipeline_chunk_dead(p, c, old);
 		else
 			pipeline_chunk_enter(p, c);
 		budget -= bytes < budget ? bytes : budget;

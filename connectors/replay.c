@@ -122,9 +122,9 @@ static bool portion_read(struct replay *r) {
 static struct sl_pipeline *pipeline_of(const struct connectors *cs, const struct dead_line *l, struct sl_err *err) {
 	SL_LIST_FOREACH(it, &cs->pipelines) {
 		struct sl_pipeline *p = SL_LIST_ENTRY(it, struct sl_pipeline, link);
-		if (p->retiring || p->action->index != l->action || !slice_equal_str(l->rule, p->action->rule))
-			continue;
-		if (l->connector.n == 0 || slice_equal_str(l->connector, p->action->conn->name)) return p;
+		const struct sl_conn_action *a = pipeline_intake(p);
+		if (p->retiring || a->index != l->action || !slice_equal_str(l->rule, a->rule)) continue;
+		if (l->connector.n == 0 || slice_equal_str(l->connector, a->conn->name)) return p;
 	}
 	sl_err_set(err, SL_ENOTFOUND, "rule %.*s has no action %u with connector %.*s any more", SL_SLICE_ARG(l->rule),
 		   l->action, SL_SLICE_ARG(l->connector));
@@ -154,14 +154,15 @@ static enum line_answer line_take(struct replay *r, struct portion *po, struct s
 	struct sl_pipeline *p = pipeline_of(r->cs, &l, err);
 	if (!p) return LINE_STAYS;
 	if (po->p && po->p != p) return LINE_NEXT;
-	char *old = replay_too_old(p->action, l.at_ms, sl_loop_wall_ms(r->cs->loop));
+	char *old = replay_too_old(pipeline_intake(p), l.at_ms, sl_loop_wall_ms(r->cs->loop));
 	if (old) sl_err_set(err, SL_EINVAL, "%s", old);
 	sl_free(old);
 	if (err->status != SL_OK) return LINE_STAYS;
 	struct sl_chunk *c = po->chunk ? po->chunk : connectors_chunk_new(p, 0, true);
 	size_t before = c->buf.n;
 	sl_origin_write(&c->buf, &from, UINT32_MAX);
-	int rc = dead_line_row(&l, p->action->params, p->action->param_count, &r->arena, &c->buf, err);
+	const struct sl_conn_action *a = pipeline_intake(p);
+	int rc = dead_line_row(&l, a->params, a->param_count, &r->arena, &c->buf, err);
 	if (rc != SL_OK)
 		c->buf.n = before;
 	else {

@@ -87,6 +87,9 @@ int spill_read(struct spill *s, struct sl_buf *out, struct spill_ref *ref, uint3
 	       const struct spill_names **columns);
 
 void spill_done(struct spill *s, struct spill_ref *ref); /* the record's rows are all decided; zeroes *ref */
+/* From the next record on rows have these columns (names are copied), segments this size, and are synced or not: the active
+ * segment ends. */
+void spill_change(struct spill *s, const struct spill_opts *opts);
 /* Gives back what done records still occupy in the active segment, if all of its are. True when something was freed. */
 bool spill_trim(struct spill *s);
 bool spill_mark_due(const struct spill *s); /* has the mark moved since it was written? */

@@ -197,6 +197,24 @@ static void segment_seal(struct spill *s) {
 	}
 }
 
+void spill_change(struct spill *s, const struct spill_opts *opts) {
+	struct spill_names names = {.at = opts->columns, .count = opts->column_count};
+	s->segment_bytes = opts->segment_bytes;
+	s->sync = opts->sync;
+	if (spill_names_equal(&s->names, &names)) return;
+	segment_seal(s);
+	char *bytes;
+	struct sl_slice *copy = spill_names_copy(opts->columns, opts->column_count, &bytes);
+	sl_free((void *)(uintptr_t)s->names.at);
+	sl_free(s->name_bytes);
+	s->names = (struct spill_names){.at = copy, .count = opts->column_count};
+	s->name_bytes = bytes;
+	SL_LIST_FOREACH(it, &s->segments) {
+		struct spill_segment *g = SL_LIST_ENTRY(it, struct spill_segment, link);
+		g->same_columns = spill_names_equal(&g->names, &s->names);
+	}
+}
+
 static void head_fill(void *record, size_t size, uint64_t seq) {
 	struct spill_head *h = record;
 	h->bytes = (uint32_t)(size - sizeof *h);

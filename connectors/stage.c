@@ -1,26 +1,26 @@
 /* stage.c: the worker's end: rows into chunks, chunks to the connector loop, tickets and spare chunks back.
  *
  * In steady state nothing is allocated here: chunks and ticket lists go round. */
-#include "connectors_int.h"
+#include "source_int.h"
 
-#define SPARE_MAX 512                 /* chunks in a worker's pool: a hundred actions have as many open */
-#define SPARE_ALL_MAX (8 * SL_MB)     /* and their bytes */
-#define SPARE_BYTES_MAX (256 * SL_KB) /* a larger one is not kept */
-#define SPARE_SEND 16                 /* spare chunks that are worth a letter of their own */
+#define SPARE_MAX 512                         /* chunks of a worker that lie idle: a hundred actions have as many open */
+#define SPARE_ALL_MAX (8 * SL_MB)             /* and their bytes */
+#define SPARE_BYTES_MAX (2 * CHUNK_BYTES_MAX) /* a larger one is not kept: it held an unusual row */
 
-static struct sl_chunk *chunk_make(struct sl_pipeline *p, size_t worker, bool qos) {
+static struct sl_chunk *chunk_make(struct sl_pipeline *p, const struct row_format *format, size_t worker, bool qos) {
 	struct sl_chunk *c = SL_NEW(struct sl_chunk);
 	sl_list_init(&c->in_mem);
 	sl_list_init(&c->ref.link);
 	sl_buf_add(&c->buf, sizeof(struct spill_head));
 	c->p = p;
+	c->format = format;
 	c->worker = worker;
 	c->qos = qos;
 	return c;
 }
 
 struct sl_chunk *connectors_chunk_new(struct sl_pipeline *p, size_t worker, bool qos) {
-	return chunk_make(p, worker, qos);
+	return chunk_make(p, p->format, worker, qos);
 }
 
 void connectors_tickets_free(struct sl_tickets *t) {
@@ -45,23 +45,33 @@ bool sl_stage_holding(const struct sl_stage *st) {
 	return atomic_load_explicit(&st->p->shared.holding, memory_order_relaxed);
 }
 
+/* One that came back, or NULL. All that have come since the last were used up are taken at once. */
+static struct sl_chunk *chunk_again(struct worker_end *end) {
+	struct sl_chunk *c = end->chunks;
+	if (!c) c = atomic_exchange_explicit(&end->back, NULL, memory_order_acquire);
+	if (!c) return NULL;
+	end->chunks = c->next;
+	atomic_store_explicit(&end->again_n, ++end->again.n, memory_order_relaxed);
+	end->again.bytes += c->buf.cap;
+	atomic_store_explicit(&end->again_bytes, end->again.bytes, memory_order_relaxed);
+	return c;
+}
+
 static struct sl_chunk *stage_open(struct sl_stage *st, bool qos) {
 	struct worker_end *end = st->end;
-	struct sl_chunk *c = end->chunks;
+	struct sl_chunk *c = chunk_again(end);
 	size_t worker = (size_t)(end - st->p->cs->ends);
 	if (c) {
-		end->chunks = c->next;
-		end->chunk_n--;
-		end->chunk_bytes -= c->buf.cap;
 		c->next = NULL;
 		c->p = st->p;
+		c->format = st->format;
 		c->qos = qos;
 		c->rows = c->undecided = 0;
 		c->origin = 0;
 		c->found = NULL;
 		c->buf.n = sizeof(struct spill_head);
 	} else
-		c = chunk_make(st->p, worker, qos);
+		c = chunk_make(st->p, st->format, worker, qos);
 	st->open[qos] = c;
 	if (!st->dirty) {
 		st->dirty = true;
@@ -93,7 +103,8 @@ static void chunk_ticket(struct sl_stage *st, struct sl_chunk *c, struct sl_tick
 
 /* Who must wait: by the action's durability; and everybody while the action holds, for that is how it holds. */
 static bool ticket_wanted(const struct sl_stage *st, bool qos) {
-	switch ((enum action_durability)st->p->action->conf.buffer.durability) {
+	int durability = atomic_load_explicit(&st->p->shared.durability, memory_order_relaxed);
+	switch ((enum action_durability)durability) {
 	case DURABILITY_QOS:
 		if (qos) return true;
 		break;
@@ -103,6 +114,18 @@ static bool ticket_wanted(const struct sl_stage *st, bool qos) {
 	return qos && sl_stage_holding(st);
 }
 
+/* Chunks of rows that must be decided are their own: nobody else waits that long. */
+static struct sl_chunk *stage_chunk(struct sl_stage *st, bool qos, bool decided) {
+	struct sl_chunk *c = st->open[qos];
+	if (c && sl_unlikely(c->decided != decided)) {
+		chunk_line_push(&st->full, c);
+		c = NULL;
+	}
+	if (!c) c = stage_open(st, qos);
+	c->decided = decided;
+	return c;
+}
+
 void sl_stage_expect(const struct sl_stage *st, bool qos, bool very_soon) {
 	const struct sl_chunk *c = st->open[qos];
 	if (!c) return;
@@ -110,26 +133,6 @@ void sl_stage_expect(const struct sl_stage *st, bool qos, bool very_soon) {
 		__builtin_prefetch(c->buf.p + c->buf.n, 1);
 	else
 		__builtin_prefetch(&c->buf, 1);
-}
-
-void sl_stage_row(struct sl_stage *st, const struct sql_value *values, uint16_t count, uint64_t order,
-		  const struct sl_origin *from, struct sl_ticket *ticket) {
-	bool qos = from->qos > 0;
-	struct sl_chunk *c = st->open[qos];
-	if (!c) c = stage_open(st, qos);
-	if (c->rows == 0) c->at_ms = from->at_ms;
-	if (c->origin != from->serial) {
-		sl_origin_write(&c->buf, from, st->payload_max);
-		c->origin = from->serial;
-	}
-	sql_row_write(&c->buf, values, count, qos ? SQL_ROW_QOS1 : 0, order, from->at_ms);
-	c->rows++;
-	st->received++;
-	if (ticket && ticket_wanted(st, qos)) chunk_ticket(st, c, ticket);
-	if (c->buf.n > CHUNK_BYTES_MAX) {
-		chunk_line_push(&st->full, c);
-		st->open[qos] = NULL;
-	}
 }
 
 /* On the connector loop: a letter is a list of chunks; its first one carries it. */
@@ -144,17 +147,40 @@ static void letter_run(struct sl_post *post, struct sl_loop *l) {
 	}
 }
 
+/* Not only at the end of the tick: the connector loop reads what is still in a cache, and the chunk is soon back. */
+static sl_noinline void stage_send_full(struct sl_stage *st, bool qos) {
+	struct sl_chunk *c = st->open[qos];
+	st->open[qos] = NULL;
+	st->posted += c->rows;
+	c->post.run = letter_run;
+	sl_loop_post(st->p->cs->loop, &c->post);
+}
+
+void sl_stage_row(struct sl_stage *st, const struct sql_value *values, uint16_t count, uint64_t order,
+		  const struct sl_origin *from, struct sl_ticket *ticket) {
+	bool qos = from->qos > 0;
+	bool decided = ticket && ticket->decided;
+	struct sl_chunk *c = stage_chunk(st, qos, decided);
+	if (c->rows == 0) c->at_ms = from->at_ms;
+	if (c->origin != from->serial) {
+		sl_origin_write(&c->buf, from, atomic_load_explicit(&st->p->shared.payload_max, memory_order_relaxed));
+		c->origin = from->serial;
+	}
+	sql_row_write(&c->buf, values, count, qos ? SQL_ROW_QOS1 : 0, order, from->at_ms);
+	c->rows++;
+	st->received++;
+	if (ticket && (decided || ticket_wanted(st, qos))) chunk_ticket(st, c, ticket);
+	if (sl_unlikely(c->buf.n > CHUNK_BYTES_MAX)) stage_send_full(st, qos);
+}
+
 void sl_stages_flush(struct connectors *cs, size_t worker) {
 	struct worker_end *end = &cs->ends[worker];
 	struct chunk_line letter = {0};
+	sources_flush(cs, worker);
 	while (end->dirty) {
 		struct sl_stage *st = end->dirty;
 		end->dirty = st->next_dirty;
 		st->dirty = false;
-		for (struct sl_chunk *c; (c = chunk_line_pop(&st->full));) {
-			st->posted += c->rows;
-			chunk_line_push(&letter, c);
-		}
 		for (int qos = 0; qos < 2; qos++) {
 			struct sl_chunk *c = st->open[qos];
 			if (!c) continue;
@@ -175,7 +201,6 @@ struct back_letter {
 	struct connectors *cs;
 	size_t worker;
 	struct sl_tickets *tickets;
-	struct sl_chunk *chunks;
 };
 
 static void tickets_lower(struct sl_tickets *t) {
@@ -196,45 +221,37 @@ static void back_run(struct sl_post *post, struct sl_loop *l) {
 		t->next = end->tickets;
 		end->tickets = t;
 	}
-	for (struct sl_chunk *c = letter->chunks, *next; c; c = next) {
-		next = c->next;
-		if (end->chunk_n >= SPARE_MAX || end->chunk_bytes + c->buf.cap > SPARE_ALL_MAX) {
-			connectors_chunk_free(c);
-			continue;
-		}
-		c->next = end->chunks;
-		end->chunks = c;
-		end->chunk_n++;
-		end->chunk_bytes += c->buf.cap;
-	}
 	sl_free(letter);
 }
 
+/* How much of what went back lies idle is known by what the worker took again; it may be a little less. */
 void connectors_chunk_spare(struct connectors *cs, struct sl_chunk *c) {
 	struct worker_end *end = &cs->ends[c->worker];
-	if (end->spare_n >= SPARE_MAX || c->buf.cap > SPARE_BYTES_MAX || c->must_log) {
+	uint64_t n = end->spared.n - atomic_load_explicit(&end->again_n, memory_order_relaxed),
+		 bytes = end->spared.bytes - atomic_load_explicit(&end->again_bytes, memory_order_relaxed);
+	if (n >= SPARE_MAX || bytes + c->buf.cap > SPARE_ALL_MAX || c->buf.cap > SPARE_BYTES_MAX || c->must_log) {
 		connectors_chunk_free(c);
 		return;
 	}
-	c->next = end->spare;
-	end->spare = c;
-	end->spare_n++;
+	end->spared.n++;
+	end->spared.bytes += c->buf.cap;
+	c->next = atomic_load_explicit(&end->back, memory_order_relaxed);
+	while (!atomic_compare_exchange_weak_explicit(&end->back, &c->next, c, memory_order_release,
+						      memory_order_relaxed))
+		continue;
 }
 
 void connectors_ends_send(struct connectors *cs) {
 	for (size_t i = 0; i < cs->worker_count; i++) {
 		struct worker_end *end = &cs->ends[i];
-		if (!end->confirmed && (end->spare_n < SPARE_SEND || cs->draining)) continue;
+		if (!end->confirmed) continue;
 		struct back_letter *letter = SL_NEW(struct back_letter);
 		letter->post.run = back_run;
 		letter->cs = cs;
 		letter->worker = i;
 		letter->tickets = end->confirmed;
-		letter->chunks = end->spare;
 		end->confirmed = NULL;
 		end->confirmed_tail = &end->confirmed;
-		end->spare = NULL;
-		end->spare_n = 0;
 		sl_loop_post(cs->workers[i], &letter->post);
 	}
 }

@@ -1,0 +1,175 @@
+/* A reload that changes an action, or only its connection's settings: rows, counters and log go on with the new ones. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "rig.h"
+#include "test_db.h"
+
+#define ACTION(more)                                                                                                   \
+	"actions: [{connector: db, table: x, columns: {a: \"${device}\", b: \"${n}\", c: \"${t}\"}" more "}]\n"
+#define GOOD "connectors: {db: {type: sqlite, path: %s/a.db}}\n"
+#define WRONG "connectors: {db: {type: sqlite, path: /dev/null/%.0s/a.db, reconnect: {first: 5ms, max: 5ms}}}\n"
+
+static int64_t disorder(const char *dir) {
+	return db_int(dir, "SELECT count(*) FROM (SELECT b, lag(b) OVER (PARTITION BY a ORDER BY rowid) AS was FROM x) "
+			   "WHERE was >= b");
+}
+
+static void test_change__rows_that_a_wrong_connection_kept_waiting_go_over_the_right_one(void **state) {
+	(void)state;
+	struct rig *r = rig_new(1);
+	rig_load(r, WRONG ACTION(""), r->dir);
+	struct sl_pipeline *before = r->p[0];
+	rig_stage(r, 0, 1000, 100, rig_row);
+	assert_true(rig_confirms(r, 1000));
+	assert_int_equal(rig_counts(r, 0).delivered, 0);
+	rig_load(r, GOOD ACTION(""), r->dir);
+	assert_ptr_equal(before, r->p[0]);
+	struct sl_action_counts n = rig_settle(r, 0);
+	assert_int_equal(n.received, 1000);
+	assert_int_equal(n.delivered, 1000);
+	assert_int_equal(db_int(r->dir, "SELECT count(DISTINCT b) FROM x"), 1000);
+	assert_int_equal(disorder(r->dir), 0);
+	rig_free(r);
+}
+
+static void test_change__waiting_rows_and_new_ones_are_in_order_under_other_settings(void **state) {
+	(void)state;
+	struct rig *r = rig_new(1);
+	rig_load(r, WRONG ACTION(", buffer: {memory: 64KB}"), r->dir);
+	rig_stage(r, 0, 5000, 50, rig_row);
+	rig_load(r, WRONG ACTION(", batch: {rows: 7}, buffer: {memory: 64KB}"), r->dir);
+	rig_stage(r, 0, 1000, 100, rig_row);
+	rig_load(r, GOOD ACTION(", batch: {rows: 70}, buffer: {sync: tick}"), r->dir);
+	rig_stage(r, 0, 1000, 100, rig_row);
+	struct sl_action_counts n = rig_settle(r, 0);
+	assert_int_equal(n.received, 7000);
+	assert_int_equal(n.delivered, 7000);
+	assert_int_equal(db_int(r->dir, "SELECT count(*) FROM x"), 7000);
+	assert_int_equal(disorder(r->dir), 0);
+	assert_true(rig_confirms(r, 7000));
+	rig_free(r);
+}
+
+/* In memory, in the log, and still to come from the worker: all under the old names. */
+static void test_change__waiting_rows_follow_their_columns_names(void **state) {
+	(void)state;
+	for (int disk = 0; disk < 2; disk++) {
+		const char *buffer = disk ? "{memory: 64KB}" : "{disk: 0, durability: memory}";
+		struct rig *r = rig_new(1);
+		rig_load(r, WRONG ACTION(", buffer: %s"), r->dir, buffer);
+		rig_stage_on(r, 0, 0, 10, 5, false, rig_row);
+		rig_stage(r, 0, 3000, 100, rig_row);
+		rig_load(
+		    r,
+		    GOOD
+		    "actions: [{connector: db, table: y, columns: {fresh: \"${q}\", b: \"${n}\", a: \"${device}\"}, "
+		    "buffer: %s}]\n",
+		    r->dir, buffer);
+		rig_stage(r, 0, 100, 100, rig_row); /* the rig's rows are (device, n, t), whatever they are called */
+		struct sl_action_counts n = rig_settle(r, 0);
+		assert_int_equal(n.received, 3110);
+		assert_int_equal(n.delivered, 3110);
+		assert_int_equal(db_int(r->dir, "SELECT count(*) FROM y WHERE fresh IS NULL AND a LIKE 'd%' AND "
+						"typeof(b) = 'integer'"),
+				 3010);
+		assert_int_equal(db_int(r->dir, "SELECT count(*) FROM y WHERE fresh LIKE 'd%' AND b >= 3010"), 100);
+		assert_int_equal(db_int(r->dir, "SELECT max(rowid) FROM y WHERE fresh IS NULL"), 3010);
+		rig_free(r);
+	}
+}
+
+static void test_change__rows_without_a_known_name_are_dead_letters(void **state) {
+	(void)state;
+	struct rig *r = rig_new(1);
+	rig_load(r, WRONG ACTION(""), r->dir);
+	rig_stage(r, 0, 20, 10, rig_row);
+	rig_load(r, GOOD "actions: [{connector: db, table: z, columns: {p: \"${q}\", q: \"${q}\", r: \"${q}\"}}]\n",
+		 r->dir);
+	rig_stage(r, 0, 20, 10, rig_row);
+	struct sl_action_counts n = rig_settle(r, 0);
+	assert_int_equal(n.delivered, 20);
+	assert_int_equal(n.rejected, 20);
+	rig_free(r);
+}
+
+/* Batches are out while everything changes, several times before they are back. */
+static void test_change__batches_that_are_out_are_neither_lost_nor_overtaken(void **state) {
+	(void)state;
+	for (int blocking = 0; blocking < 2; blocking++) {
+		struct rig *r = rig_new(2);
+		const char *conn =
+		    "connectors: {n: {type: 'null', delay: %dms, ways: %d, blocking: %s, fail_every: 97}}\n"
+		    "actions: [{connector: n, columns: {%s: x, b: x, c: x}, trace: %s/trace, "
+		    "retry: {first: 1ms, max: 2ms}, batch: {rows: %d}}]\n";
+		uint64_t staged = 0;
+		for (int i = 0; i < 40; i++) {
+			rig_load(r, conn, 1 + i % 3, 1 + i % 4, blocking ? "true" : "false", i % 5 == 4 ? "z" : "a",
+				 r->dir, 5 + i % 7);
+			rig_stage_on(r, (size_t)(i % 2), 0, 60, 20, i % 3 != 0, rig_row);
+			staged += 60;
+			assert_int_equal(rig_counts(r, 0).received, staged);
+		}
+		struct sl_action_counts n = rig_settle(r, 0);
+		assert_int_equal(n.delivered + n.rejected, staged);
+		assert_int_equal(n.rejected, 0);
+		rig_free(r);
+	}
+}
+
+static void test_change__a_stop_in_the_middle_keeps_all_rows(void **state) {
+	(void)state;
+	char *dir = rig_tmpdir(), *data = sl_asprintf("%s/data", dir);
+	struct rig *r = rig_new_in(1, data);
+	const char *slow =
+	    "connectors: {n: {type: 'null', delay: 300ms}}\n"
+	    "actions: [{connector: n, columns: {%s: x, b: x, c: x}, batch: {rows: 10}, timeout: 10ms}]\n";
+	rig_load(r, slow, "a");
+	rig_stage(r, 0, 100, 10, rig_row);
+	rig_load(r, slow, "z");
+	rig_stage(r, 0, 100, 10, rig_row);
+	assert_true(rig_confirms(r, 200));
+	uint64_t delivered = rig_counts(r, 0).delivered;
+	rig_stop(r, 1);
+	rig_free(r);
+	r = rig_new_in(1, data);
+	rig_load(r, "connectors: {n: {type: 'null'}}\nactions: [{connector: n, columns: {z: x, b: x, c: x}}]\n%s", "");
+	struct sl_action_counts n = rig_settle(r, 0);
+	assert_true(n.recovered + delivered >= 180 && n.recovered <= 200);
+	assert_int_equal(n.delivered, n.recovered);
+	rig_free(r);
+	rig_rmdir(dir);
+	sl_free(data);
+	sl_free(dir);
+}
+
+static void test_change__another_connector_gets_nothing_that_was_meant_for_the_first(void **state) {
+	(void)state;
+	struct rig *r = rig_new(1);
+	rig_load(r, WRONG ACTION(""), r->dir);
+	rig_stage(r, 0, 10, 10, rig_row);
+	struct sl_pipeline *before = r->p[0];
+	rig_load(r,
+		 "connectors: {db: {type: sqlite, path: /dev/null/a.db}, other: {type: sqlite, path: %s/a.db}}\n"
+		 "actions: [{connector: other, table: x, columns: {a: \"${device}\", b: \"${n}\", c: \"${t}\"}}]\n",
+		 r->dir);
+	assert_ptr_not_equal(before, r->p[0]);
+	rig_stage(r, 0, 5, 5, rig_row);
+	assert_int_equal(rig_settle(r, 0).delivered, 5);
+	rig_free(r);
+}
+
+int main(void) {
+	const struct CMUnitTest tests[] = {
+	    cmocka_unit_test(test_change__rows_that_a_wrong_connection_kept_waiting_go_over_the_right_one),
+	    cmocka_unit_test(test_change__waiting_rows_and_new_ones_are_in_order_under_other_settings),
+	    cmocka_unit_test(test_change__waiting_rows_follow_their_columns_names),
+	    cmocka_unit_test(test_change__rows_without_a_known_name_are_dead_letters),
+	    cmocka_unit_test(test_change__batches_that_are_out_are_neither_lost_nor_overtaken),
+	    cmocka_unit_test(test_change__a_stop_in_the_middle_keeps_all_rows),
+	    cmocka_unit_test(test_change__another_connector_gets_nothing_that_was_meant_for_the_first),
+	};
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
