@@ -3,8 +3,8 @@
  * In steady state nothing is allocated here: chunks and ticket lists go round. */
 #include "source_int.h"
 
-#define SPARE_MAX 512                         /* chunks of a worker that lie idle: a hundred actions have as many open */
-#define SPARE_ALL_MAX (8 * SL_MB)             /* and their bytes */
+#define SPARE_MAX 512             /* chunks of a worker that lie idle: a hundred actions have as many open */
+#define SPARE_ALL_MAX (8 * SL_MB) /* and their bytes */
 #define SPARE_BYTES_MAX (2 * CHUNK_BYTES_MAX) /* a larger one is not kept: it held an unusual row */
 
 static struct sl_chunk *chunk_make(struct sl_pipeline *p, const struct row_format *format, size_t worker, bool qos) {
@@ -114,18 +114,6 @@ static bool ticket_wanted(const struct sl_stage *st, bool qos) {
 	return qos && sl_stage_holding(st);
 }
 
-/* Chunks of rows that must be decided are their own: nobody else waits that long. */
-static struct sl_chunk *stage_chunk(struct sl_stage *st, bool qos, bool decided) {
-	struct sl_chunk *c = st->open[qos];
-	if (c && sl_unlikely(c->decided != decided)) {
-		chunk_line_push(&st->full, c);
-		c = NULL;
-	}
-	if (!c) c = stage_open(st, qos);
-	c->decided = decided;
-	return c;
-}
-
 void sl_stage_expect(const struct sl_stage *st, bool qos, bool very_soon) {
 	const struct sl_chunk *c = st->open[qos];
 	if (!c) return;
@@ -154,6 +142,18 @@ static sl_noinline void stage_send_full(struct sl_stage *st, bool qos) {
 	st->posted += c->rows;
 	c->post.run = letter_run;
 	sl_loop_post(st->p->cs->loop, &c->post);
+}
+
+/* Chunks of rows that must be decided are their own: nobody else waits that long. */
+static struct sl_chunk *stage_chunk(struct sl_stage *st, bool qos, bool decided) {
+	struct sl_chunk *c = st->open[qos];
+	if (c && sl_unlikely(c->decided != decided)) {
+		stage_send_full(st, qos);
+		c = NULL;
+	}
+	if (!c) c = stage_open(st, qos);
+	c->decided = decided;
+	return c;
 }
 
 void sl_stage_row(struct sl_stage *st, const struct sql_value *values, uint16_t count, uint64_t order,
@@ -236,8 +236,8 @@ void connectors_chunk_spare(struct connectors *cs, struct sl_chunk *c) {
 	end->spared.n++;
 	end->spared.bytes += c->buf.cap;
 	c->next = atomic_load_explicit(&end->back, memory_order_relaxed);
-	while (!atomic_compare_exchange_weak_explicit(&end->back, &c->next, c, memory_order_release,
-						      memory_order_relaxed))
+	while (
+	    !atomic_compare_exchange_weak_explicit(&end->back, &c->next, c, memory_order_release, memory_order_relaxed))
 		continue;
 }
 

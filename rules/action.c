@@ -5,6 +5,7 @@
 #include "mem.h"
 #include "rule_failure.h"
 #include "rules_int.h"
+#include "source_columns.h"
 
 static void action_connector_fini(struct action_connector *a) {
 	for (uint16_t i = 0; i < a->param_count; i++) sql_template_free(a->params[i]);
@@ -40,7 +41,9 @@ static int action_connector_eval(const struct rule_action *action, const struct 
 	int rc = sql_template_eval(vm, a->order_key, row, &key);
 	if (rc != SL_OK) return rc;
 	struct sl_slice text = key.kind == SQL_STRING ? sql_value_text(&key) : SL_SLICE_EMPTY;
-	out->connector.order = sl_hash_stable(text);
+	/* What a source brings keeps the order of its partition, unless the rule knows better. */
+	bool of_source = text.n == 0 && cause->ev->kind == EVENT_SOURCE_MESSAGE && cause->ev->about->item;
+	out->connector.order = of_source ? source_order(cause->ev->about) : sl_hash_stable(text);
 	return SL_OK;
 }
 

@@ -1,6 +1,7 @@
 /* event_kind.c: see event_kind.h. */
 #include "event_kind.h"
 
+#include "source_from.h"
 #include "topic.h"
 
 struct kind_row {
@@ -32,10 +33,16 @@ struct sl_slice event_kind_topic(enum rules_event_kind kind) {
 	return slice_from_str(kinds[kind].topic);
 }
 
-bool event_from(struct sl_slice from) { return slice_starts_with(from, SL_SLICE_LIT("$events/")); }
+bool event_from(struct sl_slice from) { return slice_starts_with(from, SL_SLICE_LIT("$events/")) || source_from(from); }
 
 uint32_t event_kinds(struct sl_slice from) {
 	uint32_t mask = 0;
+	if (source_from(from)) {
+		struct sl_err err = SL_ERR_INIT;
+		bool fine = source_from_check(from, &err) == SL_OK;
+		sl_err_fini(&err);
+		return fine ? EVENT(SOURCE_MESSAGE) : 0;
+	}
 	if (!topic_filter_valid(from)) return 0;
 	struct sl_slice filter = event_filter(from);
 	for (int k = 1; k < EVENT_AWS_FIRST; k++)
@@ -51,6 +58,10 @@ struct sl_slice event_filter(struct sl_slice from) {
 
 void event_kinds_unknown(struct sl_slice from, struct sl_err *err) {
 	const char *topics[EVENT_AWS_FIRST];
+	if (source_from(from)) {
+		(void)source_from_check(from, err);
+		return;
+	}
 	for (int k = 1; k < EVENT_AWS_FIRST; k++) {
 		topics[k - 1] = kinds[k].topic;
 		if (!slice_equal_str(from, kinds[k].name)) continue;

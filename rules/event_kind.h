@@ -3,6 +3,7 @@
  *     $events/client/connected    one kind          $events/client_connected    the same, by its old name
  *     $events/client/+            those it covers   $events/#                   all
  *     $aws/events/presence/#      messages about clients that come and go (event_aws.h)
+ *     $sources/kafka:orders       what a source brings (source_from.h)
  *
  * Thread: any; there is no state. */
 #ifndef EVENT_KIND_H

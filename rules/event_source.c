@@ -7,6 +7,8 @@
 #include "hash.h"
 #include "mem.h"
 #include "rng.h"
+#include "source_columns.h"
+#include "source_from.h"
 #include "topic.h"
 
 enum event_column_id {
@@ -61,6 +63,14 @@ enum event_column_id {
 	COLUMN_STATE,
 	COLUMN_PREVIOUS,
 	COLUMN_SINCE,
+	COLUMN_SOURCE,
+	COLUMN_KEY,
+	COLUMN_PARTITION,
+	COLUMN_OFFSET,
+	COLUMN_TS,
+	COLUMN_TS_TYPE,
+	COLUMN_HEADERS,
+	COLUMN_HEADERS_LIST,
 	COLUMNS
 };
 
@@ -117,7 +127,8 @@ enum {
 	ABOUT_CONNECTIONS = ABOUT_CONNECTS | EVENT(CLIENT_DISCONNECTED),
 	ABOUT_SUBSCRIPTIONS = EVENT(SESSION_SUBSCRIBED) | EVENT(SESSION_UNSUBSCRIBED),
 	ABOUT_CLIENTS = ABOUT_CONNECTIONS | ABOUT_SUBSCRIPTIONS | ABOUT_MESSAGES | EVENT(CLIENT_AUTHN),
-	ABOUT_ALL = ABOUT_CLIENTS | EVENT(CONNECTOR_STATUS),
+	ABOUT_ALL = ABOUT_CLIENTS | EVENT(CONNECTOR_STATUS) | EVENT(SOURCE_MESSAGE),
+	WITH_PAYLOAD = ABOUT_MESSAGES | EVENT(SOURCE_MESSAGE),
 };
 
 #define COLUMN(column, sql_kind, column_id, of, text) \
@@ -126,7 +137,7 @@ static const struct event_column_row {
 	struct sql_column c;
 	uint32_t kinds;
 } event_columns[] = {
-	COLUMN("id", SQL_STRING, ID, ABOUT_MESSAGES, "The message's name, the same in all events about it.")
+	COLUMN("id", SQL_STRING, ID, WITH_PAYLOAD, "The message's name, the same in all events about it; of a source's message the same whenever the server sends it again.")
 	COLUMN("from_clientid", SQL_STRING, FROM_CLIENTID, ABOUT_RECEIVERS, "The publisher's client id; of a republished message, the rule's id.")
 	COLUMN("from_username", SQL_STRING, FROM_USERNAME, ABOUT_RECEIVERS, "The publisher's user name, if it has one. NULL too when no rule read such events at the time of the publish.")
 	COLUMN("reason", SQL_STRING, REASON, EVENT(CLIENT_DISCONNECTED) | EVENT(MESSAGE_DROPPED) | EVENT(DELIVERY_DROPPED) | EVENT(CONNECTOR_STATUS), "Why, in a word: see above. Of a connector a sentence; NULL when it is up.")
@@ -134,11 +145,20 @@ static const struct event_column_row {
 	COLUMN("clientid", SQL_STRING, CLIENTID, ABOUT_CLIENTS, "The client's id; of a delivery the receiver's, of a message without subscribers the publisher's.")
 	COLUMN("username", SQL_STRING, USERNAME, ABOUT_CLIENTS, "The user name of the same client, if it has one; NULL for a receiver that is not connected.")
 	COLUMN("mountpoint", SQL_STRING, MOUNTPOINT, EVENT(CLIENT_CONNECTED), "Always NULL: there are no mount points.")
-	COLUMN("payload", SQL_STRING, PAYLOAD, ABOUT_MESSAGES, "The message's payload as text; payload.a.b reads it as JSON.")
+	COLUMN("source", SQL_STRING, SOURCE, EVENT(SOURCE_MESSAGE), "The source's name.")
+	COLUMN("key", SQL_STRING, KEY, EVENT(SOURCE_MESSAGE), "The message's key; NULL without one.")
+	COLUMN("value", SQL_STRING, PAYLOAD, EVENT(SOURCE_MESSAGE), "The message's value as text; value.a.b reads it as JSON. NULL is a tombstone.")
+	COLUMN("payload", SQL_STRING, PAYLOAD, WITH_PAYLOAD, "The message's payload as text; payload.a.b reads it as JSON. Of a source the same as `value`, and left out of `*`.")
+	COLUMN("partition", SQL_INT, PARTITION, EVENT(SOURCE_MESSAGE), "The partition that it comes from.")
+	COLUMN("offset", SQL_INT, OFFSET, EVENT(SOURCE_MESSAGE), "Its place in the partition.")
+	COLUMN("ts", SQL_INT, TS, EVENT(SOURCE_MESSAGE), "The message's own time, in ms since 1970.")
+	COLUMN("ts_type", SQL_STRING, TS_TYPE, EVENT(SOURCE_MESSAGE), "create or append: whether `ts` is the producer's or the log's.")
+	COLUMN("headers", SQL_MAP, HEADERS, EVENT(SOURCE_MESSAGE), "Headers by name; of equal names the last counts.")
+	COLUMN("headers_list", SQL_LIST, HEADERS_LIST, EVENT(SOURCE_MESSAGE), "All headers in their order, [{key, value}, ...]; `headers: \"${headers_list}\"` of a kafka action takes it as it is.")
 	COLUMN("peerhost", SQL_STRING, PEERHOST, ABOUT_MESSAGES | ABOUT_SUBSCRIPTIONS, "The client's address.")
 	COLUMN("peername", SQL_STRING, PEERNAME, ABOUT_CLIENTS, "The client's address and port.")
 	COLUMN("sockname", SQL_STRING, SOCKNAME, ABOUT_CONNECTIONS, "The address and port that it connected to.")
-	COLUMN("topic", SQL_STRING, TOPIC, ABOUT_MESSAGES | ABOUT_SUBSCRIPTIONS, "The message's topic; the topic filter, with $share/ where there is one.")
+	COLUMN("topic", SQL_STRING, TOPIC, WITH_PAYLOAD | ABOUT_SUBSCRIPTIONS, "The message's topic; the topic filter, with $share/ where there is one; of a source the topic or stream there.")
 	COLUMN("qos", SQL_INT, QOS, ABOUT_MESSAGES | ABOUT_SUBSCRIPTIONS, "0, 1 or 2: of the message as the receiver gets it; what the subscription was granted. NULL when unsubscribed.")
 	COLUMN("flags", SQL_MAP, FLAGS, ABOUT_MESSAGES, "flags.dup and flags.retain, booleans.")
 	COLUMN("pub_props", SQL_MAP, PUB_PROPS, ABOUT_MESSAGES, "The message's MQTT 5 properties, as in a message.")
@@ -160,7 +180,7 @@ static const struct event_column_row {
 	COLUMN("disconnected_at", SQL_INT, DISCONNECTED_AT, EVENT(CLIENT_DISCONNECTED), "When the connection ended, in ms since 1970.")
 	COLUMN("client_attrs", SQL_MAP, CLIENT_ATTRS, EVENT(CLIENT_CONNECTED) | EVENT(CLIENT_DISCONNECTED) | EVENT(CLIENT_AUTHN) | ABOUT_SUBSCRIPTIONS, "Attributes of the client; empty in this build.")
 	COLUMN("connector", SQL_STRING, CONNECTOR, EVENT(CONNECTOR_STATUS), "The connector's name.")
-	COLUMN("kind", SQL_STRING, KIND, EVENT(CONNECTOR_STATUS), "Its type: sqlite, file, ...")
+	COLUMN("kind", SQL_STRING, KIND, EVENT(CONNECTOR_STATUS) | EVENT(SOURCE_MESSAGE), "The connector's type: sqlite, kafka, ...")
 	COLUMN("state", SQL_STRING, STATE, EVENT(CONNECTOR_STATUS), "connecting, up, degraded (an action of it is not ready), down or stopped.")
 	COLUMN("previous", SQL_STRING, PREVIOUS, EVENT(CONNECTOR_STATUS), "The state before.")
 	COLUMN("since", SQL_INT, SINCE, EVENT(CONNECTOR_STATUS), "When the state changed, in ms since 1970.")
@@ -180,7 +200,7 @@ bool event_column(size_t i, const struct sql_column **column, uint32_t *kinds) {
 }
 
 bool event_has_payload(enum rules_event_kind kind) {
-	return kind == EVENT_MESSAGE_PUBLISH || kind >= EVENT_AWS_FIRST || (ABOUT_MESSAGES >> kind & 1);
+	return kind == EVENT_MESSAGE_PUBLISH || kind >= EVENT_AWS_FIRST || (WITH_PAYLOAD >> kind & 1);
 }
 
 /* Text, or NULL when it is empty: a client without a user name has none. */
@@ -188,9 +208,12 @@ static struct sql_value text_or_null(struct sl_slice s) { return s.n ? sql_strin
 
 /* The number of a message is this process's alone; its hash, whose key no other process has, makes it everybody's. A
  * message without one gets 128 random bits. */
-static struct sql_value message_id(struct event_view *view) {
+static struct sql_value message_id(struct event_view *view, struct sl_arena *arena) {
 	if (!view->id_made) {
 		static const char digits[] = "0123456789ABCDEF";
+		const struct rules_about *about = view->ev->about;
+		view->id_made = about && about->item && source_id(about, arena, view->id);
+		if (view->id_made) return sql_string(slice_make(view->id, EVENT_ID_BYTES));
 		uint64_t number = view->ev->number;
 		uint64_t bits[2] = {number, sl_hash(slice_make((const char *)&number, sizeof number))};
 		if (number == 0) bits[0] = sl_rng_next(), bits[1] = sl_rng_next();
@@ -244,10 +267,25 @@ static struct sql_value given_get(const struct event_view *view, uint16_t id) {
 		for (uint32_t k = 0; k < given->n; k++)
 			if (slice_equal(given->at[k].key, name)) return given->at[k].value;
 	}
+	if (id == COLUMN_PAYLOAD && view->ev->kind == EVENT_SOURCE_MESSAGE) return source_text(view->ev->payload);
 	if (id == COLUMN_TIMESTAMP) return sql_int(view->now_ms);
 	if (id == COLUMN_NODE) return text_or_null(view->node);
 	if (id == COLUMN_EVENT) return sql_string(event_kind_name((enum rules_event_kind)view->ev->kind));
 	return sql_null();
+}
+
+/* ---- what sources bring ---- */
+
+static struct sql_value source_get(const struct rules_about *about, enum event_column_id id, struct sl_arena *arena) {
+	const struct sl_source_item *item = about->item;
+	if (id == COLUMN_SOURCE) return sql_string(about->source);
+	if (id == COLUMN_KEY) return source_text(item->key);
+	if (id == COLUMN_PARTITION) return source_number(item->partition);
+	if (id == COLUMN_OFFSET) return source_number(item->offset);
+	if (id == COLUMN_TS) return source_number(item->ts_ms);
+	if (id == COLUMN_TS_TYPE) return item->ts_type ? sql_string(slice_from_str(item->ts_type)) : sql_null();
+	if (id == COLUMN_HEADERS) return source_headers(item, arena);
+	return source_headers_list(item, arena);
 }
 
 /* ---- the getter ---- */
@@ -257,13 +295,15 @@ static struct sql_value column_get(struct event_view *view, enum event_column_id
 	const struct rules_about *about = ev->about;
 	bool is_message = ev->kind == EVENT_MESSAGE_PUBLISH;
 	switch (id) {
-	case COLUMN_ID: return message_id(view);
+	case COLUMN_ID: return message_id(view, arena);
 	case COLUMN_CLIENTID: return text_or_null(is_message ? ev->clientid : about->clientid);
 	case COLUMN_USERNAME: return text_or_null(is_message ? ev->username : about->username);
-	case COLUMN_PAYLOAD: return sql_string(ev->payload);
+	case COLUMN_PAYLOAD: return about && about->item ? source_text(about->item->value) : sql_string(ev->payload);
 	case COLUMN_PEERHOST: return host_of(is_message ? ev->peer : about->peer);
 	case COLUMN_PEERNAME: return text_or_null(is_message ? ev->peer : about->peer);
-	case COLUMN_TOPIC: return sql_string(is_message || !about->filter.n ? ev->topic : about->filter);
+	case COLUMN_TOPIC:
+		if (!is_message && about->item) return sql_string(about->item->topic);
+		return sql_string(is_message || !about->filter.n ? ev->topic : about->filter);
 	case COLUMN_QOS:
 		if (ev->kind == EVENT_SESSION_UNSUBSCRIBED) return sql_null();
 		return sql_int(ev->kind == EVENT_SESSION_SUBSCRIBED ? about->qos : ev->qos);
@@ -278,7 +318,7 @@ static struct sql_value column_get(struct event_view *view, enum event_column_id
 	case COLUMN_AWS_PRINCIPAL: return event_context_principal(ev);
 	case COLUMN_AWS_ACCOUNTID: return text_or_null(ev->accountid.n ? ev->accountid : view->account);
 	case COLUMN_AWS_TRACEID: {
-		struct sql_value name = message_id(view);
+		struct sql_value name = message_id(view, arena);
 		return event_context_traceid(ev, &name, arena);
 	}
 	case COLUMN_AWS_SOURCEIP: {
@@ -316,6 +356,14 @@ static struct sql_value column_get(struct event_view *view, enum event_column_id
 	case COLUMN_STATE: return text_or_null(about->state);
 	case COLUMN_PREVIOUS: return text_or_null(about->previous);
 	case COLUMN_SINCE: return time_or_null(about->since_ms);
+	case COLUMN_SOURCE:
+	case COLUMN_KEY:
+	case COLUMN_PARTITION:
+	case COLUMN_OFFSET:
+	case COLUMN_TS:
+	case COLUMN_TS_TYPE:
+	case COLUMN_HEADERS:
+	case COLUMN_HEADERS_LIST: return source_get(about, id, arena);
 	case COLUMNS: break;
 	}
 	return sql_null();
@@ -379,7 +427,7 @@ static const struct sql_source *source_make(struct event_sources *s, struct sl_s
 		if (event_columns[i].kinds & kinds) columns[source->column_count++] = event_columns[i].c;
 	source->name = slice_dup(name);
 	source->columns = columns;
-	source->payload_column = kinds & ABOUT_MESSAGES ? COLUMN_PAYLOAD : UINT16_MAX;
+	source->payload_column = kinds & WITH_PAYLOAD ? COLUMN_PAYLOAD : UINT16_MAX;
 	source->get = event_get;
 	SL_GROW(s->made, s->len, s->cap);
 	s->made[s->len++] = source;
@@ -392,7 +440,7 @@ static const struct sql_source *find_event(struct event_sources *s, struct sl_sl
 			   SL_SLICE_ARG(from));
 		return NULL;
 	}
-	if (s->dialect == SQL_AWS) {
+	if (s->dialect == SQL_AWS && !source_from(from)) {
 		sl_err_set(err, SL_EUNSUPPORTED,
 			   "'%.*s' is read in the standard dialect; in this one write '$aws/events/presence/#' or "
 			   "'$aws/events/subscriptions/#'",
@@ -414,15 +462,12 @@ static bool aws_event_never(struct sl_slice from) {
 }
 
 const struct sql_source *event_source_find(void *arg, struct sl_slice from, struct sl_err *err) {
-	static const char *const other_kinds[] = {"$sources/", "$bridges/"};
 	if (event_from(from)) return find_event(arg, from, err);
-	for (size_t i = 0; i < SL_ARRAY_LEN(other_kinds); i++) {
-		if (!slice_starts_with(from, slice_from_str(other_kinds[i]))) continue;
-		sl_err_set(
-		    err, SL_EUNSUPPORTED,
-		    "'%.*s' is a source, not a topic: connectors of this build only write; publish what they should "
-		    "read, and write a topic filter, for example FROM \"sensors/#\"",
-		    SL_SLICE_ARG(from));
+	if (slice_starts_with(from, SL_SLICE_LIT("$bridges/"))) {
+		sl_err_set(err, SL_EUNSUPPORTED,
+			   "'%.*s' is what EMQX called a source before; write '$sources/TYPE:NAME', where NAME stands "
+			   "under `sources:`, or a topic filter for what comes by MQTT",
+			   SL_SLICE_ARG(from));
 		return NULL;
 	}
 	if (aws_event_never(from)) {

@@ -28,6 +28,8 @@ EVENT_KIND(MESSAGE_DROPPED, "message.dropped", "$events/message/dropped", "$even
 EVENT_KIND(DELIVERY_DROPPED, "delivery.dropped", "$events/message/delivery_dropped", "$events/delivery_dropped",
 	   "A message was not sent to one of its subscribers.")
 EVENT_KIND(CONNECTOR_STATUS, "connector.status", "$events/connector/status", "", "A connector's state has changed.")
+EVENT_KIND(SOURCE_MESSAGE, "source.message", "$sources/TYPE:NAME", "",
+	   "A source (`sources:`) has brought a message; see source_from.h for patterns.")
 #endif
 
 #ifdef EVENT_AWS

@@ -8,6 +8,7 @@
 #include "mem.h"
 #include "rule_conf_int.h"
 #include "schema.h"
+#include "source_from.h"
 #include "utf8.h"
 
 struct rule_options {
@@ -202,6 +203,22 @@ static void check_paths(struct rule_load *load, const struct rule *r, const char
 					       "a path into the payload is too deep or has too long a name"));
 }
 
+/* A rule on a source that nobody configured would wait for ever. */
+static void check_sources(struct rule_load *load, const struct rule *r, const char *path, const char *option) {
+	size_t count;
+	const struct sl_slice *from = sql_program_from(r->program, &count);
+	for (size_t i = 0; i < count && load->connectors; i++) {
+		struct sl_err err = SL_ERR_INIT;
+		if (source_from(from[i]) && source_from_exists(from[i], load->connectors, &err) != SL_OK) {
+			char *sql_path = yaml_path_key(path, option);
+			rule_load_failed(load, conf_report_add(load->report, (struct conf_at){load->doc, sql_path},
+							       CONF_AT_VALUE, err.status, "%s", sl_err_text(&err)));
+			sl_free(sql_path);
+		}
+		sl_err_fini(&err);
+	}
+}
+
 /* Rows of windows come at another time than messages: there is nothing to compare them with. */
 static void load_shadow(struct rule_load *load, const struct rule_options *options, const char *path,
 			const struct ruleset *set) {
@@ -220,6 +237,7 @@ static void load_shadow(struct rule_load *load, const struct rule_options *optio
 		rule_load_failed(load, conf_report_add(load->report, at, CONF_AT_KEY, SL_ELIMIT,
 						       "at most %d rules have a shadow at a time", RULE_SHADOWS_MAX));
 	check_paths(load, shadow, shadow_path);
+	check_sources(load, shadow, path, "shadow");
 	shadow->is_shadow = true;
 	shadow->description = sl_strdup("");
 	load->rule->shadow_rule = shadow;
@@ -255,6 +273,7 @@ static int load_rule(const char *id, const json_t *tree, struct conf_at at, stru
 	load_actions(&load, options.actions, at.path);
 	if (load.rule) {
 		check_paths(&load, load.rule, at.path);
+		check_sources(&load, load.rule, at.path, "sql");
 		load_shadow(&load, &options, at.path, set);
 		load.rule->enabled = options.enabled;
 		load.rule->description = sl_strdup(options.description ? options.description : "");

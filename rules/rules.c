@@ -26,6 +26,7 @@ struct rules *rules_new(const struct rules_opts *opts) {
 	if (r->connectors) {
 		connectors_on_reject(r->connectors, reject_row, r);
 		connectors_on_state(r->connectors, rules_connector_state, r);
+		connectors_on_source(r->connectors, rules_source_batch, r);
 	}
 	rule_state_init(&r->state, opts->state_bytes_max);
 	r->set = ruleset_new();

@@ -26,6 +26,7 @@
 
 struct rules_worker;
 struct sql_map;
+struct sl_source_item;
 
 enum rules_event_kind {
 #define EVENT_KIND(id, event, topic, old, doc) EVENT_##id,
@@ -63,6 +64,9 @@ struct rules_about {
 	/* connectors */
 	struct sl_slice connector, connector_kind, state, previous;
 	int64_t since_ms;
+	/* sources */
+	const struct sl_source_item *item;
+	struct sl_slice source; /* its name; connector_kind is its type */
 	/* tools: the columns by their names, in place of all of this */
 	const struct sql_map *given;
 };

@@ -6,6 +6,7 @@
 #include "rule_memory.h"
 #include "rule_plan.h"
 #include "rules.h"
+#include "sources.h"
 #include "sql_share.h"
 #include "topic_cache.h"
 
@@ -106,5 +107,8 @@ void rules_events_fini(struct rules_worker *rw);
 void rules_connector_state(void *arg, const struct sl_connector_change *change);
 void rules_connector_early(struct rules *r);
 void rules_connector_fini(struct rules *r);
+
+/* rules_source.c: a connectors_source_fn. */
+bool rules_source_batch(void *arg, size_t worker, const struct sl_source_batch *b);
 
 #endif

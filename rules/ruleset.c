@@ -4,6 +4,7 @@
 #include "event_kind.h"
 #include "hash.h"
 #include "mem.h"
+#include "source_from.h"
 
 struct id_slot {
 	uint64_t hash;
@@ -82,12 +83,11 @@ static struct id_slot *id_find(const struct ruleset *set, struct sl_slice id) {
 }
 
 /* In the aws dialect "a/#" does not match "a": it is what "a/+/#" is elsewhere. */
-static struct sl_slice rule_filter(const struct rule *r, struct sl_slice from, struct sl_buf *made) {
+static struct sl_slice rule_filter(const struct rule *r, struct sl_slice from, struct sl_arena *made) {
+	if (source_from(from)) return source_from_filter(from, made);
 	struct sl_slice filter = event_filter(from);
 	if (r->dialect != SQL_AWS || filter.n < 2 || memcmp(filter.p + filter.n - 2, "/#", 2) != 0) return filter;
-	sl_buf_clear(made);
-	sl_buf_printf(made, "%.*s+/#", (int)filter.n - 1, filter.p);
-	return sl_buf_slice(made);
+	return sl_arena_printf(made, "%.*s+/#", (int)filter.n - 1, filter.p);
 }
 
 /* What FROM covers, by the topics that events and messages have, and the way in for those who name the rule. */
@@ -96,9 +96,11 @@ static void index_rule(struct ruleset *set, uint32_t number) {
 	size_t count;
 	const struct sl_slice *from = sql_program_from(r->program, &count);
 	struct sl_slice *filters = SL_NEW_ARRAY(struct sl_slice, count + 1);
-	struct sl_buf own = SL_BUF_INIT, made = SL_BUF_INIT;
+	struct sl_buf own = SL_BUF_INIT;
+	struct sl_arena made;
+	sl_arena_init(&made, 256);
 	for (size_t i = 0; i < count; i++) {
-		filters[i] = rule_filter(r, from[i], &made); /* at most one is made: aws has one filter */
+		filters[i] = rule_filter(r, from[i], &made);
 		bool event = event_from(from[i]);
 		set->kinds |= event ? event_kinds(from[i]) : event_aws_kinds(from[i]);
 		set->messages |= !event && from[i].n > 0;
@@ -109,7 +111,7 @@ static void index_rule(struct ruleset *set, uint32_t number) {
 	filters[0] = sl_buf_slice(&own);
 	rule_index_add(set->index, number, filters, 1);
 	sl_buf_fini(&own);
-	sl_buf_fini(&made);
+	sl_arena_fini(&made);
 	sl_free(filters);
 }
 

@@ -377,11 +377,18 @@ static void add_column(struct sql_unit *u, const struct sql_column *c, uint32_t 
 	link_previous(u);
 }
 
+/* Of a column that stands there under two names, the first is enough. */
+static bool another_name(const struct sql_source *s, uint16_t i) {
+	for (uint16_t k = 0; k < i; k++)
+		if (s->columns[k].id == s->columns[i].id) return true;
+	return false;
+}
+
 static void add_star(struct sql_unit *u, uint32_t at) {
 	const struct sql_source *s = u->p->source;
 	bool own_metadata = false;
 	for (uint16_t i = 0; i < s->column_count; i++) {
-		if (s->columns[i].hidden) continue;
+		if (s->columns[i].hidden || another_name(s, i)) continue;
 		add_column(u, &s->columns[i], at);
 		own_metadata |= strcmp(s->columns[i].name, "metadata") == 0;
 	}

@@ -5,6 +5,7 @@
 #include <stdio.h>
 
 #include "mem.h"
+#include "sources.h"
 
 /* The main thread waits here until every worker has changed over. */
 struct changed_over {
@@ -40,6 +41,9 @@ int load_rules(struct loaded *loaded, struct connectors *cs, struct rules *rules
 	struct conf_at connectors_at = {.doc = conf->doc, .path = "connectors"};
 	struct conf_at rules_at = {.doc = conf->doc, .path = "rules"};
 	int rc = connectors_prepare(cs, conf->connectors, connectors_at, report, &loaded->set);
+	int sources_rc = connectors_prepare_sources(loaded->set, conf->sources,
+						    (struct conf_at){.doc = conf->doc, .path = "sources"}, report);
+	if (rc == SL_OK) rc = sources_rc;
 	int rules_rc = rules_prepare(rules, conf->rules, rules_at, loaded->set, report, &loaded->rules);
 	return rc != SL_OK ? rc : rules_rc;
 }

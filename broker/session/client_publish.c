@@ -140,6 +140,7 @@ bool client_topic_reserved(struct sl_slice topic) {
 	static const struct sl_slice reserved[] = {
 	    {"$SYS/", sizeof "$SYS/" - 1},
 	    {"$events/", sizeof "$events/" - 1},
+	    {"$sources/", sizeof "$sources/" - 1},
 	    {"$aws/events/", sizeof "$aws/events/" - 1},
 	};
 	if (sl_likely(topic.n == 0 || topic.p[0] != '$')) return false;

@@ -141,6 +141,7 @@ int broker_conf_load(const char *path, struct broker_conf **out, struct conf_rep
 	keep_first(&first, check_listeners(conf, root, report));
 	keep_first(&first, check_auth(conf, root, report));
 	keep_first(&first, check_named(conf, &conf->connectors, "connectors", report));
+	keep_first(&first, check_named(conf, &conf->sources, "sources", report));
 	keep_first(&first, check_named(conf, &conf->rules, "rules", report));
 	if (conf->admin.bind) split_bind(conf->admin.bind, &conf->admin.host, &conf->admin.port, NULL);
 	*out = conf;
@@ -159,6 +160,7 @@ void broker_conf_free(struct broker_conf *conf) {
 json_t *broker_conf_show(const struct broker_conf *conf) {
 	json_t *tree = conf_show(broker_conf_fields, conf);
 	json_object_del(tree, "connectors");
+	json_object_del(tree, "sources");
 	json_object_del(tree, "rules");
 	json_object_del(tree, "tests");
 	return tree;

@@ -85,7 +85,7 @@ struct broker_conf {
 		char *bind, *host;
 		uint16_t port;
 	} admin;
-	json_t *connectors, *rules; /* objects by name; NULL when absent */
+	json_t *connectors, *sources, *rules; /* objects by name; NULL when absent */
 	json_t *tests;              /* not the broker's: `sluice test` */
 };
 
