@@ -6,7 +6,8 @@
 	PG_ERROR("08", LOST, LEAVE, "the connection failed; connected again")                                          \
 	PG_ERROR("08P01", LOST, RELOAD, "the server could not read what was sent; the table's types are read again")   \
 	PG_ERROR("09", REJECT, ROW, "a trigger failed")                                                                \
-	PG_ERROR("0A", LOST, NOT_READY, "the server cannot do this (`COPY` it cannot do is replaced by `INSERT`)")     \
+	PG_ERROR("0A", LOST, NOT_READY,                                                                                \
+		 "the server cannot do this; rows wait (`COPY` that it cannot do is replaced by `INSERT`)")            \
 	PG_ERROR("20", REJECT, ROW, "no case matched")                                                                 \
 	PG_ERROR("21", REJECT, ROW, "more rows than the statement allows")                                             \
 	PG_ERROR("22", REJECT, ROW, "a value does not fit: type, range, length, encoding")                             \
@@ -23,10 +24,11 @@
 	PG_ERROR("38", REJECT, ROW, "a function of the database failed")                                               \
 	PG_ERROR("39", REJECT, ROW, "a function of the database failed")                                               \
 	PG_ERROR("3D", LOST, LEAVE, "there is no such database")                                                       \
-	PG_ERROR("3F", LOST, NOT_READY, "there is no such schema")                                                     \
+	PG_ERROR("3F", LOST, NOT_READY, "there is no such schema; rows wait")                                          \
 	PG_ERROR("40", RETRY, NOTHING, "deadlock or serialization failure")                                            \
 	PG_ERROR("40003", TIMEOUT, NOTHING, "the server does not know whether it was stored")                          \
-	PG_ERROR("42", LOST, NOT_READY, "no such table, column or function, no right to it, or wrong SQL")             \
+	PG_ERROR("42", LOST, NOT_READY,                                                                                \
+		 "no such table, column or function, no right to it, or wrong SQL; rows wait until that is mended")    \
 	PG_ERROR("42804", LOST, RELOAD, "types do not fit the table (any more); it is read again")                     \
 	PG_ERROR("42P05", LOST, RELOAD, "a statement of this name is prepared already; it gets another one")           \
 	PG_ERROR("44", REJECT, ROW, "a view's check option")                                                           \

@@ -298,7 +298,7 @@ static int array_put(const struct pg_target *t, const struct sql_value *v, struc
 	if (r != SL_OK) return r;
 	struct sl_buf at = {.p = out->p + start + 4, .cap = 20};
 	sl_buf_put_u32be(&at, count > 0);
-	sl_buf_put_u32be(&at, 1);
+	sl_buf_put_u32be(&at, count > 0); /* there may be nulls */
 	sl_buf_put_u32be(&at, t->element_oid);
 	if (count > 0) {
 		sl_buf_put_u32be(&at, count);
