@@ -1,11 +1,13 @@
 """The kafka connector against a real broker: what a rule sends is what a topic holds, and nothing is lost on the way."""
 import json
+import os
 import socket
+import subprocess
 import threading
 import time
 import unittest
 
-from harness.broker import Broker, run_program, temp_folder, wait_until
+from harness.broker import BIN, ROOT, Broker, run_program, temp_folder, wait_until
 from harness.client import Client, Closed
 from harness.servers import Kafka, Net, TestCa, shared
 
@@ -433,3 +435,65 @@ class Peers(KafkaTest):
 
     def test_peers__closes_at_once(self):
         self.held(lambda s: s.close(), "127.0.0.1")
+
+
+# What an expression gives, and what key, value and header become: text for "NULL", else bytes. TYPES.md is printed from it.
+KINDS = (
+    ("absent", "payload.absent", None),
+    ("null of JSON", "payload.nothing", None),
+    ("boolean", "payload.yes", b"true"),
+    ("integer", "payload.n + 0", b"9007199254740993"),
+    ("integer beyond 64 bits, as it stood", "payload.big", b"123456789012345678901234567890"),
+    ("float", "payload.f * 2", b"0.3"),
+    ("number as it stood", "payload.f", b"0.150"),
+    ("text", "payload.s", "h\u00e9llo \"q\"".encode()),
+    ("empty text", "payload.empty", b""),
+    ("binary", "payload", None),
+    ("array", "payload.list", b'[1,"a",null]'),
+    ("object", "payload.object", b'{"b":{"c":1.0}}'),
+    ("the whole row", ".", None),
+)
+MESSAGE = (b'{"nothing":null,"yes":true,"n":9007199254740993,"big":123456789012345678901234567890,"f":0.150,'
+           b'"s":"h\xc3\xa9llo \\"q\\"","empty":"","list":[1, "a", null],"object":{"b": {"c": 1.0}}}')
+TYPES_MD = ROOT / "connectors/kafka/TYPES.md"
+
+
+class Matrix(KafkaTest):
+    def test_matrix__every_kind_of_value(self):
+        """Every cell of TYPES.md, on the real broker."""
+        lines = ["# What a value becomes in Kafka", "",
+                 "Printed by a test that sends every cell to a real broker. Key, value and header take a value in the same way.", "",
+                 "| value | for example | value | key | header |", "| --- | --- | --- | --- | --- |"]
+        for kind, expression, expected in KINDS:
+            whole = expression == "."
+            message = b"\xff\x00'" if kind == "binary" else MESSAGE
+            records = self.deliver(message, sql=f'SELECT {"payload.n AS x" if whole else expression + " AS x"} FROM "in/#"',
+                                   action={"key": "${.}" if whole else "${x}", "value": "${.}" if whole else "${x}",
+                                           "headers": {"h": "${.}" if whole else "${x}"}})
+            if kind == "binary":
+                expected = message
+            if whole:
+                expected = b'{"x":9007199254740993}'
+            r = records[0]
+            self.assertEqual((r.key, r.value), (expected, expected), kind)
+            if kind != "binary":  # kcat prints headers up to a NUL
+                self.assertEqual(r.headers.encode("latin-1"), b"h=" + (b"NULL" if expected is None else expected), kind)
+            shown = "null" if expected is None else "its bytes" if kind == "binary" else \
+                "empty" if expected == b"" else f"`{expected.decode()}`"
+            null = expected is None
+            lines.append(f"| {kind} | `${{{'.' if whole else expression}}}` | {shown + (', a tombstone' if null else '')} | "
+                         f"{'no key' if null else shown} | {shown} |")
+        text = "\n".join(lines) + "\n"
+        if os.environ.get("DESCRIBE_WRITE"):
+            TYPES_MD.write_text(text)
+        self.assertEqual(TYPES_MD.read_text(), text)
+
+
+class Example(KafkaTest):
+    def test_example__prints_what_it_promises(self):
+        self.kafka.fresh_topic("example.hot")
+        self.kafka.fresh_topic("example.state", cleanup_policy="compact")
+        done = subprocess.run([str(ROOT / "examples/kafka/run.sh")], capture_output=True, text=True, timeout=120, check=False,
+                              env={**os.environ, "KAFKA_BROKERS": f"127.0.0.1:{self.kafka.port}", "SLUICE_BIN": BIN})
+        self.assertEqual(done.returncode, 0, done.stdout + done.stderr)
+        self.assertIn("as expected", done.stdout)

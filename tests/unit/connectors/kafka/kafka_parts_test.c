@@ -1,0 +1,346 @@
+/* The parts of the kafka kind that need no broker: settings to properties, rows to records, the partitioner, the error table. */
+#include <stdarg.h>
+#include <stddef.h>
+#include <setjmp.h>
+#include <stdint.h>
+#include <cmocka.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "kafka_conf.h"
+#include "kafka_errors.h"
+#include "kafka_row.h"
+#include "mem.h"
+#include "schema.h"
+#include "sql_row.h"
+
+/* ---- Settings. ---- */
+
+static void conf_load(struct kafka_conf *conf, const char *json) {
+	struct conf_report report = CONF_REPORT_INIT;
+	json_t *tree = json_loads(json, 0, NULL);
+	assert_non_null(tree);
+	*conf = (struct kafka_conf){0};
+	if (conf_apply(kafka_conf_fields, tree, (struct conf_at){NULL, ""}, conf, &report) != SL_OK)
+		fail_msg("%s", conf_report_format(&report));
+	json_decref(tree);
+}
+
+/* pairs: property, value, ..., NULL */
+static void makes(const char *json, enum kafka_role role, const char *const *pairs) {
+	struct kafka_conf conf;
+	struct sl_err err = SL_ERR_INIT;
+	conf_load(&conf, json);
+	struct kafka_client client = {.name = "k", .conf = &conf};
+	rd_kafka_conf_t *made;
+	if (kafka_conf_make(&conf, role, &client, &made, &err) != SL_OK) fail_msg("%s", sl_err_text(&err));
+	for (; *pairs; pairs += 2) {
+		char value[256];
+		size_t size = sizeof value;
+		if (rd_kafka_conf_get(made, pairs[0], value, &size) != RD_KAFKA_CONF_OK) fail_msg("no %s", pairs[0]);
+		if (strcmp(value, pairs[1]) != 0) fail_msg("%s is %s, not %s", pairs[0], value, pairs[1]);
+	}
+	rd_kafka_conf_destroy(made);
+	conf_fini(kafka_conf_fields, &conf);
+}
+#define MAKES(json, role, ...) makes((json), (role), (const char *const[]){__VA_ARGS__, NULL})
+
+static void test_conf__defaults_are_safe(void **state) {
+	(void)state;
+	MAKES("{\"brokers\": \"a:1,b:2\"}", KAFKA_PRODUCER, "bootstrap.servers", "a:1,b:2", "enable.idempotence",
+	      "true", "acks", "-1", "message.timeout.ms", "0", "partitioner", "murmur2_random", "security.protocol",
+	      "plaintext", "client.id", "sluice", "compression.codec", "none", "queue.buffering.max.messages", "100000",
+	      "queue.buffering.max.kbytes", "65536", "allow.auto.create.topics", "false", "linger.ms", "5");
+}
+
+static void test_conf__options_become_properties(void **state) {
+	(void)state;
+	MAKES("{\"brokers\": [\"a:1\", \"b:2\"], \"acks\": \"leader\", \"idempotence\": false, \"compression\": "
+	      "\"zstd\", "
+	      "\"compression_level\": 3, \"linger\": \"20ms\", \"max_message\": \"64KB\", \"request_timeout\": \"7s\", "
+	      "\"allow_auto_topic_creation\": true, \"properties\": {\"statistics.interval.ms\": \"1000\"}}",
+	      KAFKA_PRODUCER, "bootstrap.servers", "a:1,b:2", "enable.idempotence", "false", "acks", "1",
+	      "compression.codec", "zstd", "compression.level", "3", "linger.ms", "20", "message.max.bytes", "65536",
+	      "request.timeout.ms", "7000", "allow.auto.create.topics", "true", "statistics.interval.ms", "1000");
+}
+
+static void test_conf__logins(void **state) {
+	(void)state;
+	MAKES("{\"brokers\": \"a:1\", \"sasl\": {\"mechanism\": \"scram-sha-512\", \"username\": \"u\", \"password\": "
+	      "\"p\"}}",
+	      KAFKA_CONSUMER, "security.protocol", "sasl_plaintext", "sasl.mechanism", "SCRAM-SHA-512", "sasl.username",
+	      "u", "sasl.password", "p");
+	MAKES("{\"brokers\": \"a:1\", \"tls\": {\"verify\": false}}", KAFKA_CONSUMER, "security.protocol", "ssl",
+	      "enable.ssl.certificate.verification", "false", "ssl.endpoint.identification.algorithm", "none");
+	MAKES("{\"brokers\": \"a:1\", \"tls\": {\"ca\": \"x.pem\"}, \"sasl\": {\"username\": \"u\", \"password\": "
+	      "\"p\"}}",
+	      KAFKA_CONSUMER, "security.protocol", "sasl_ssl", "ssl.ca.location", "x.pem",
+	      "ssl.endpoint.identification.algorithm", "https", "sasl.mechanism", "PLAIN");
+}
+
+static void property_fails(const char *name, const char *value, const char *part) {
+	struct sl_err err = SL_ERR_INIT;
+	struct conf_pair pair = {.key = (char *)(uintptr_t)name, .value = (char *)(uintptr_t)value};
+	struct conf_map map = {.items = &pair, .len = 1};
+	rd_kafka_conf_t *conf = rd_kafka_conf_new();
+	assert_int_not_equal(kafka_properties_set(conf, &map, "properties", &err), SL_OK);
+	if (!strstr(sl_err_text(&err), part)) fail_msg("\"%s\" is not in: %s", part, sl_err_text(&err));
+	assert_null(strstr(sl_err_text(&err), "SECRET"));
+	rd_kafka_conf_destroy(conf);
+	sl_err_fini(&err);
+}
+
+static void test_properties__mistakes_are_answered(void **state) {
+	(void)state;
+	property_fails("fetch.wait.max.mss", "1", "did you mean `fetch.wait.max.ms`?");
+	property_fails("nothing.like.it.at.all.anywhere", "1", "has no such property");
+	property_fails("socket.keepalive.enable", "perhaps", "properties.socket.keepalive.enable: ");
+	property_fails("bootstrap.servers", "SECRET:1", "use the option `brokers`");
+	property_fails("delivery.report.only.error", "true", "Sluice sets this itself");
+	property_fails("sasl.oauthbearer.method", "SECRET", "use the option `sasl.token_url`");
+}
+
+/* ---- Rows. ---- */
+
+struct fixture {
+	struct kafka_plan plan;
+	struct sl_buf row;
+	struct sl_arena arena;
+	struct kafka_row out;
+};
+
+static void fixture_init(struct fixture *f, const struct kafka_templates *t) {
+	struct sl_err err = SL_ERR_INIT;
+	*f = (struct fixture){.row = SL_BUF_INIT};
+	sl_arena_init(&f->arena, 1024);
+	if (kafka_plan_make(t, &f->plan, &err) != SL_OK) fail_msg("%s", sl_err_text(&err));
+}
+
+static int read_row(struct fixture *f, const struct sql_value *values, uint16_t n) {
+	sl_buf_clear(&f->row);
+	sql_row_write(&f->row, values, n, 0, 0, 1700000000000);
+	sl_arena_reset(&f->arena);
+	return kafka_row_read(&f->plan, f->row.p, &f->arena, &f->out);
+}
+
+static void fixture_fini(struct fixture *f) {
+	kafka_plan_fini(&f->plan);
+	sl_buf_fini(&f->row);
+	sl_arena_fini(&f->arena);
+}
+
+static void assert_bytes(struct kafka_bytes b, const char *text) {
+	if (!text)
+		assert_null(b.p);
+	else {
+		assert_non_null(b.p);
+		assert_int_equal(b.n, strlen(text));
+		assert_memory_equal(b.p, text, b.n);
+	}
+}
+
+static struct sql_value text(const char *s) { return sql_string(slice_from_str(s)); }
+static struct sql_value of_kind(enum sql_kind kind, const char *s) {
+	struct sql_value v = text(s);
+	v.kind = kind;
+	return v;
+}
+
+static void test_row__every_kind_has_its_bytes(void **state) {
+	(void)state;
+	struct fixture f;
+	fixture_init(&f,
+		     &(struct kafka_templates){.topic = (char *)(uintptr_t) "t", .value = (char *)(uintptr_t) "${v}"});
+	const struct {
+		struct sql_value v;
+		const char *bytes;
+	} cases[] = {
+	    {sql_null(), NULL},
+	    {of_kind(SQL_JSON_NULL, ""), NULL},
+	    {text(""), ""},
+	    {text("abc"), "abc"},
+	    {of_kind(SQL_BYTES, "\xff\x01"), "\xff\x01"},
+	    {sql_bool(true), "true"},
+	    {sql_bool(false), "false"},
+	    {sql_int(INT64_MIN), "-9223372036854775808"},
+	    {sql_double(0.1), "0.1"},
+	    {sql_double(25), "25.0"},
+	    {of_kind(SQL_NUMBER_TEXT, "18446744073709551616"), "18446744073709551616"},
+	    {of_kind(SQL_JSON, "{\"a\":1}"), "{\"a\":1}"},
+	};
+	for (size_t i = 0; i < SL_ARRAY_LEN(cases); i++) {
+		assert_int_equal(read_row(&f, &cases[i].v, 1), SL_OK);
+		assert_bytes(f.out.value, cases[i].bytes);
+		assert_null(f.out.key.p);
+		assert_int_equal(f.out.timestamp, 1700000000000);
+		assert_int_equal(f.out.partition, RD_KAFKA_PARTITION_UA);
+	}
+	fixture_fini(&f);
+}
+
+static void test_row__topic_names_are_judged(void **state) {
+	(void)state;
+	struct fixture f;
+	const struct kafka_templates t = {.topic = (char *)(uintptr_t) "hot.${d}_${e}",
+					  .value = (char *)(uintptr_t) "x"};
+	fixture_init(&f, &t);
+	struct sql_value good[] = {text("a-1"), sql_int(7)};
+	assert_int_equal(read_row(&f, good, 2), SL_OK);
+	assert_true(slice_equal_str(f.out.topic, "hot.a-1_7"));
+	struct sql_value null[] = {text("a"), sql_null()};
+	assert_int_equal(read_row(&f, null, 2), SL_EINVAL);
+	assert_string_equal(f.out.why, "topic: ${e} is NULL");
+	struct sql_value bad[] = {text("a/b"), sql_int(7)};
+	assert_int_equal(read_row(&f, bad, 2), SL_EINVAL);
+	assert_non_null(strstr(f.out.why, "\"hot.a/b_7\" is no name of a topic"));
+	fixture_fini(&f);
+	assert_true(kafka_topic_valid(SL_SLICE_LIT("a.b_c-D9")));
+	assert_false(kafka_topic_valid(SL_SLICE_LIT("")));
+	assert_false(kafka_topic_valid(SL_SLICE_LIT("..")));
+	assert_false(kafka_topic_valid(slice_make("a\0b", 3)));
+}
+
+static void test_row__times(void **state) {
+	(void)state;
+	struct fixture f;
+	const struct kafka_templates t = {.topic = (char *)(uintptr_t) "t",
+					  .value = (char *)(uintptr_t) "x",
+					  .timestamp = (char *)(uintptr_t) "${ts}"};
+	fixture_init(&f, &t);
+	const struct {
+		struct sql_value v;
+		int64_t ms; /* 0: refused */
+	} cases[] = {
+	    {sql_null(), 1700000000000},
+	    {sql_int(1), 1},
+	    {sql_double(1.7e12), 1700000000000},
+	    {text("1700000000001"), 1700000000001},
+	    {of_kind(SQL_NUMBER_TEXT, "1.7e12"), 1700000000000},
+	    {text("1970-01-01T00:00:01.5Z"), 1500},
+	    {text("2024-01-01T08:00:00+08:00"), 1704067200000},
+	    {sql_int(0), 0},
+	    {sql_int(-1), 0},
+	    {sql_double(1.5), 0},
+	    {text("now"), 0},
+	    {sql_bool(true), 0},
+	    {of_kind(SQL_NUMBER_TEXT, "1e400"), 0},
+	};
+	for (size_t i = 0; i < SL_ARRAY_LEN(cases); i++) {
+		int r = read_row(&f, &cases[i].v, 1);
+		assert_int_equal(r, cases[i].ms ? SL_OK : SL_EINVAL);
+		if (r == SL_OK) assert_int_equal(f.out.timestamp, cases[i].ms);
+	}
+	fixture_fini(&f);
+}
+
+static void headers_are(struct fixture *f, struct sql_value v, const char *expected) {
+	const char *name;
+	const void *value;
+	size_t size;
+	struct sl_buf shown = SL_BUF_INIT;
+	assert_int_equal(read_row(f, &v, 1), SL_OK);
+	for (size_t i = 0; f->out.headers && rd_kafka_header_get_all(f->out.headers, i, &name, &value, &size) == 0; i++)
+		sl_buf_printf(&shown, "%s=%.*s;", name, value ? (int)size : 4, value ? (const char *)value : "NULL");
+	assert_string_equal(sl_buf_cstr(&shown), expected);
+	sl_buf_fini(&shown);
+	if (f->out.headers) rd_kafka_headers_destroy(f->out.headers);
+}
+
+static void test_row__headers_from_one_value(void **state) {
+	(void)state;
+	struct fixture f;
+	struct conf_pair pair = {.value = (char *)(uintptr_t) "${h}"};
+	fixture_init(&f, &(struct kafka_templates){.topic = (char *)(uintptr_t) "t",
+						   .value = (char *)(uintptr_t) "x",
+						   .headers = {.items = &pair, .len = 1}});
+	headers_are(&f, sql_null(), "");
+	headers_are(&f, of_kind(SQL_JSON, "{}"), "");
+	headers_are(&f, of_kind(SQL_JSON, "{\"a\":\"x\\ny\",\"b\":1.50,\"c\":null,\"d\":[1, 2]}"),
+		    "a=x\ny;b=1.50;c=NULL;d=[1,2];");
+	headers_are(&f,
+		    of_kind(SQL_JSON, "[{\"key\":\"a\",\"value\":\"1\"},{\"value\":2,\"key\":\"a\"},{\"key\":\"n\"}]"),
+		    "a=1;a=2;n=NULL;");
+	headers_are(&f, text("{\"as\":\"text\"}"), "as=text;");
+	const char *bad[] = {"[1]", "[{\"value\":1}]", "7", "{\"a\":", "{\"a\":1"};
+	for (size_t i = 0; i < SL_ARRAY_LEN(bad); i++) {
+		struct sql_value v = text(bad[i]);
+		assert_int_equal(read_row(&f, &v, 1), SL_EINVAL);
+		assert_null(f.out.headers);
+	}
+	fixture_fini(&f);
+}
+
+/* ---- The partitioner: the vectors of Kafka's own test of Utils.murmur2(). ---- */
+
+static void test_partitioner__is_that_of_java_clients(void **state) {
+	(void)state;
+	static const struct {
+		const char *key;
+		int32_t hash;
+	} vectors[] = {{"21", -973932308},
+		       {"foobar", -790332482},
+		       {"a-little-bit-long-string", -985981536},
+		       {"a-little-bit-longer-string", -1486304829},
+		       {"lkjh234lh9fiuh90y23oiuhsafujhadof229phr9h19h89h8", -58897971},
+		       {"abc", 479470107}};
+	for (size_t i = 0; i < SL_ARRAY_LEN(vectors); i++)
+		for (int32_t n = 1; n < 100; n += 7)
+			assert_int_equal(rd_kafka_msg_partitioner_murmur2(NULL, vectors[i].key, strlen(vectors[i].key),
+									  n, NULL, NULL),
+					 (vectors[i].hash & 0x7fffffff) % n);
+}
+
+/* ---- The error table. ---- */
+
+static void test_errors__the_readme_has_the_table(void **state) {
+	(void)state;
+	struct sl_buf table = SL_BUF_INIT, readme = SL_BUF_INIT;
+	kafka_errors_print(&table);
+	FILE *f = fopen(README_MD, "rb");
+	assert_non_null(f);
+	char chunk[4096];
+	for (size_t n; (n = fread(chunk, 1, sizeof chunk, f)) > 0;) sl_buf_append(&readme, chunk, n);
+	fclose(f);
+	struct sl_slice before = SL_SLICE_LIT("<!-- errors: printed by a test -->\n\n"), all = sl_buf_slice(&readme);
+	ptrdiff_t at = slice_find(all, before);
+	assert_true(at >= 0);
+	struct sl_slice rest = slice_from(all, (size_t)at + before.n);
+	ptrdiff_t end = slice_find(rest, SL_SLICE_LIT("\n\n"));
+	assert_true(end >= 0);
+	struct sl_slice stands = slice_sub(rest, 0, (size_t)end + 1);
+	if (!slice_equal(stands, sl_buf_slice(&table)) && getenv("DESCRIBE_WRITE")) {
+		f = fopen(README_MD, "wb");
+		assert_non_null(f);
+		fwrite(all.p, 1, (size_t)at + before.n, f);
+		fwrite(table.p, 1, table.n, f);
+		fwrite(rest.p + end + 1, 1, rest.n - (size_t)end - 1, f);
+		fclose(f);
+	} else
+		assert_true(slice_equal(stands, sl_buf_slice(&table)));
+	sl_buf_fini(&table);
+	sl_buf_fini(&readme);
+}
+
+static void test_errors__what_nobody_has_thought_of_is_tried_again(void **state) {
+	(void)state;
+	assert_int_equal(kafka_error_find((rd_kafka_resp_err_t)12345)->result, SL_RESULT_RETRY);
+	assert_int_equal(kafka_error_find(RD_KAFKA_RESP_ERR_NO_ERROR)->result, SL_RESULT_DONE);
+}
+
+int main(void) {
+	const struct CMUnitTest tests[] = {
+	    cmocka_unit_test(test_conf__defaults_are_safe),
+	    cmocka_unit_test(test_conf__options_become_properties),
+	    cmocka_unit_test(test_conf__logins),
+	    cmocka_unit_test(test_properties__mistakes_are_answered),
+	    cmocka_unit_test(test_row__every_kind_has_its_bytes),
+	    cmocka_unit_test(test_row__topic_names_are_judged),
+	    cmocka_unit_test(test_row__times),
+	    cmocka_unit_test(test_row__headers_from_one_value),
+	    cmocka_unit_test(test_partitioner__is_that_of_java_clients),
+	    cmocka_unit_test(test_errors__the_readme_has_the_table),
+	    cmocka_unit_test(test_errors__what_nobody_has_thought_of_is_tried_again),
+	};
+	return cmocka_run_group_tests_name("kafka_parts", tests, NULL, NULL);
+}
