@@ -316,6 +316,7 @@ static int members_walk(struct mongo_encoder *e, const struct jpath_hit *object,
 	struct jpath_hit key, value;
 	struct seen seen;
 	seen.n = 0;
+	seen.serial = 0;
 	uint32_t i = 0;
 	int r = jscan_begin(&it, object);
 	while (r == SL_OK && (r = jscan_next(&it, &key, &value)) == 1) {
