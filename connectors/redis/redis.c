@@ -1,0 +1,94 @@
+/* redis.c: rows into Redis, as commands. The kind; the work is in redis_client.h (connections, batches) and redis_plan.h (commands).
+ *
+ *     {connector: cache, command: [HSET, "room:${device}", t, "${t}"]}
+ *     {connector: cache, stream: {key: "readings:${device}", maxlen: 10000}}
+ *
+ * Works on the connector loop with sockets of our own. Several batches are out on one connection, and Redis answers in order; rows
+ * of one order key share a connection. */
+#include "mem.h"
+#include "redis_client.h"
+
+struct redis_conn {
+	struct redis_conf conf; /* first: filled by the framework */
+	struct redis_client client;
+};
+
+struct redis_action {
+	struct redis_action_conf conf; /* first */
+	struct redis_plan plan;
+};
+
+static struct redis_client *client_of(struct sl_conn *conn) {
+	struct redis_conn *c = sl_conn_impl(conn);
+	return &c->client;
+}
+
+static int conn_check(struct sl_conn *conn, struct sl_err *err) {
+	const struct redis_conn *c = sl_conn_impl(conn);
+	return redis_conf_check(&c->conf, err);
+}
+
+static int on_open(struct sl_conn *conn, struct sl_err *err) {
+	struct redis_conn *c = sl_conn_impl(conn);
+	return redis_client_open(&c->client, conn, &c->conf, err);
+}
+
+static void on_connect(struct sl_conn *conn) { redis_client_connect(client_of(conn)); }
+static void on_probe(struct sl_conn *conn) { redis_client_probe(client_of(conn)); }
+static void on_close(struct sl_conn *conn) { redis_client_close(client_of(conn)); }
+static void on_fini(struct sl_conn *conn) { redis_client_fini(client_of(conn)); }
+
+static int action_params(struct sl_conn_action *a, const struct sl_param **params, size_t *count, struct sl_err *err) {
+	struct redis_action *r = sl_action_impl(a);
+	int status = redis_plan_make(&r->conf, &r->plan, err);
+	*params = r->plan.params.at;
+	*count = r->plan.params.n;
+	return status;
+}
+
+static void action_fini(struct sl_conn_action *a) {
+	struct redis_action *r = sl_action_impl(a);
+	redis_plan_fini(&r->plan);
+}
+
+static int encode(struct sl_conn_action *a, const void *row, struct sl_buf *out, struct sl_err *err) {
+	const struct redis_action *r = sl_action_impl(a);
+	struct sl_buf why = SL_BUF_INIT;
+	int status = redis_encode_shown(&r->plan, row, out, &why);
+	if (status != SL_OK) (void)sl_err_set(err, status, "%s", sl_buf_cstr(&why));
+	sl_buf_fini(&why);
+	return status;
+}
+
+static int submit(struct sl_conn_action *a, struct sl_batch *b) {
+	const struct redis_action *r = sl_action_impl(a);
+	return redis_batch_submit(client_of(sl_action_conn(a)), &r->plan, b);
+}
+
+static void cancel(struct sl_conn_action *a, struct sl_batch *b) {
+	redis_batch_cancel(client_of(sl_action_conn(a)), b);
+}
+
+extern const struct sl_connector_kind sl_connector_redis; /* connector_tbl.h */
+const struct sl_connector_kind sl_connector_redis = {
+    .name = "redis",
+    .title = "Redis",
+    .summary = "Runs commands for each row: hashes, lists, streams, whatever Redis has; single, Sentinel, Cluster.",
+    .abi = SL_CONNECTOR_ABI,
+    .flags = SL_KIND_ORDERED_BY_KEY,
+    .conn_size = sizeof(struct redis_conn),
+    .action_size = sizeof(struct redis_action),
+    .conn_fields = redis_conf_fields,
+    .action_fields = redis_action_fields,
+    .conn_check = conn_check,
+    .action_params = action_params,
+    .open = on_open,
+    .connect = on_connect,
+    .probe = on_probe,
+    .close = on_close,
+    .fini = on_fini,
+    .action_fini = action_fini,
+    .encode = encode,
+    .submit = submit,
+    .cancel = cancel,
+};

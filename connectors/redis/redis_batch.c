@@ -1,0 +1,299 @@
+/* redis_batch.c: what becomes of each row, by the replies; see redis_batch.h. */
+#include "redis_batch.h"
+
+#include "mem.h"
+
+enum { THROTTLE_MS = 1000 };
+
+/* ---- Jobs. ---- */
+
+static struct redis_job *job_new(struct redis_client *c, const struct redis_plan *plan, struct sl_batch *b) {
+	struct redis_job *j = c->job_pool;
+	if (j)
+		c->job_pool = j->next;
+	else
+		j = SL_NEW(struct redis_job);
+	j->c = c;
+	j->plan = plan;
+	j->b = b;
+	j->hold = 1;
+	j->cancelled = false;
+	j->denied_n = 0;
+	sl_list_init(&j->parts);
+	if (j->left_cap < b->count) {
+		j->left_cap = b->count;
+		j->left = sl_realloc_array(j->left, b->count, sizeof *j->left);
+	}
+	memset(j->left, 0, b->count * sizeof *j->left);
+	sl_list_push_back(&c->jobs, &j->link);
+	b->priv = j;
+	return j;
+}
+
+/* Keys that the user may not touch. When the server took other rows, these are to blame; when it took none, the rights are. */
+static void denied_decide(struct redis_job *j) {
+	struct sl_batch *b = j->b;
+	bool others = false;
+	for (uint32_t i = 0; i < b->count && !others; i++) others = b->result[i] == SL_RESULT_DONE;
+	if (!others && !j->not_ready) j->not_ready = sl_strdup(b->reason[j->denied[0]]);
+	for (uint32_t i = 0; i < j->denied_n && others; i++) b->result[j->denied[i]] = SL_RESULT_REJECT;
+}
+
+static void job_end(struct redis_job *j) {
+	struct redis_client *c = j->c;
+	struct sl_batch *b = j->b;
+	if (j->denied_n) denied_decide(j);
+	if (j->not_ready) sl_batch_not_ready(b, "%s", j->not_ready);
+	sl_free(j->not_ready);
+	j->not_ready = NULL;
+	sl_list_remove(&j->link);
+	j->next = c->job_pool;
+	c->job_pool = j;
+	b->priv = NULL;
+	sl_batch_done(b);
+	if (c->conf->mode == REDIS_CLUSTER && sl_list_empty(&c->jobs)) redis_cluster_idle(c);
+}
+
+void redis_job_hold(struct redis_job *j) { j->hold++; }
+void redis_job_release(struct redis_job *j) {
+	if (--j->hold == 0 && sl_list_empty(&j->parts)) job_end(j);
+}
+
+/* Which of two results counts for a row some of whose commands failed: the one further down. */
+static unsigned weight(enum sl_result r) {
+	switch (r) {
+	case SL_RESULT_PENDING:
+	case SL_RESULT_DONE: return 0;
+	case SL_RESULT_RETRY: return 1;
+	case SL_RESULT_THROTTLED: return 2;
+	case SL_RESULT_TIMEOUT: return 3;
+	case SL_RESULT_LOST: return 4;
+	case SL_RESULT_GROUP_FAILED: return 5; /* never */
+	case SL_RESULT_REJECT: return 6;
+	}
+	return 0;
+}
+
+void redis_row_settle(struct redis_job *j, uint32_t row, enum sl_result result, char *why) {
+	struct sl_batch *b = j->b;
+	if (weight(result) > weight((enum sl_result)b->result[row])) {
+		b->result[row] = (uint8_t)result;
+		if (why) sl_batch_reason(b, row, "%s", why);
+	}
+	sl_free(why);
+	if (--j->left[row] == 0 && b->result[row] == SL_RESULT_PENDING) b->result[row] = SL_RESULT_DONE;
+}
+
+int redis_batch_submit(struct redis_client *c, const struct redis_plan *plan, struct sl_batch *b) {
+	if (c->state != REDIS_UP) {
+		sl_batch_fill(b, SL_RESULT_LOST, NULL);
+		sl_batch_done(b);
+		return SL_OK;
+	}
+	if (c->cluster && c->cluster->draining) return SL_EAGAIN;
+	struct redis_job *j = job_new(c, plan, b);
+	for (uint32_t i = 0; i < b->count; i++) redis_row_route(j, i);
+	redis_job_release(j);
+	return SL_OK;
+}
+
+void redis_batch_cancel(struct redis_client *c, struct sl_batch *b) {
+	static const char late[] = "no answer within the action's `timeout`";
+	struct redis_job *j = b->priv;
+	if (!j) return;
+	redis_job_hold(j);
+	j->cancelled = true;
+	while (!sl_list_empty(&j->parts)) {
+		struct redis_part *p = SL_LIST_ENTRY(j->parts.next, struct redis_part, of_job);
+		if (c->conf->mode != REDIS_CLUSTER)
+			redis_client_down(c, SL_EIO, late);
+		else if (p->sent)
+			redis_link_fail(&p->node->link, SL_EIO, late);
+		else {
+			sl_list_remove(&p->waits);
+			redis_part_lost(&p->q, SL_EIO, late);
+		}
+	}
+	redis_job_release(j);
+}
+
+void redis_pools_free(struct redis_client *c) {
+	for (struct redis_job *j = c->job_pool, *next; j; j = next) {
+		next = j->next;
+		sl_free(j->left);
+		sl_free(j->denied);
+		sl_free(j);
+	}
+	for (struct redis_part *p = c->part_pool, *next; p; p = next) {
+		next = p->next;
+		sl_free(p->unit);
+		sl_free(p);
+	}
+	c->job_pool = NULL;
+	c->part_pool = NULL;
+}
+
+/* ---- A reply. ---- */
+
+/* "command 2 (HSET): WRONGTYPE ...; advice". Heap. */
+static char *error_text(const struct redis_job *j, const struct redis_unit *u, size_t command,
+			const struct redis_error *e, struct sl_slice text) {
+	struct sl_buf out = SL_BUF_INIT;
+	if (j->plan->commands > 1)
+		sl_buf_printf(&out, "command %zu (%s): ", u->first + command + 1,
+			      j->plan->command[u->first + command].name);
+	redis_error_show(e, text, &out);
+	if (j->plan->commands > 1 && e->result == SL_RESULT_REJECT)
+		sl_buf_append_str(&out, "; Redis does not undo the row's other commands");
+	return sl_buf_steal(&out);
+}
+
+static void denied_add(struct redis_job *j, uint32_t row) {
+	if (j->denied_n && j->denied[j->denied_n - 1] == row) return;
+	SL_GROW(j->denied, j->denied_n, j->denied_cap);
+	j->denied[j->denied_n++] = row;
+}
+
+static void result_take(struct redis_part *p, enum sl_result result, char *why) {
+	if (weight(result) <= weight(p->result)) {
+		sl_free(why);
+		return;
+	}
+	p->result = result;
+	sl_free(p->why);
+	p->why = why;
+}
+
+/* The command follows its slot. False: it cannot. */
+static bool sent_on(struct redis_part *p, const struct redis_unit *u, size_t command, struct sl_slice text,
+		    bool asking) {
+	struct redis_job *j = p->job;
+	if (j->c->conf->mode != REDIS_CLUSTER || u->hops >= REDIS_HOPS_MAX) return false;
+	struct redis_node *to = redis_cluster_target(p->node, slice_from(text, asking ? 4 : 6));
+	if (!to) return false;
+	if (!asking) redis_cluster_moved(j->c, to);
+	if (j->plan->transaction) {
+		p->to = to;
+		p->asking = asking;
+		return true;
+	}
+	struct redis_unit again = {.row = u->row,
+				   .first = (uint16_t)(u->first + command),
+				   .count = 1,
+				   .hops = (uint8_t)(u->hops + 1),
+				   .asking = asking};
+	j->left[u->row]++;
+	redis_unit_send(j, to, &again);
+	return true;
+}
+
+static void trouble(struct redis_client *c, const struct redis_node *n, const char *text) {
+	if (!c->trouble) c->trouble = sl_asprintf("%s:%u: %s", n->host, n->port, text);
+}
+
+static void error_take(struct redis_part *p, const struct redis_unit *u, size_t command, struct sl_slice text) {
+	struct redis_job *j = p->job;
+	const struct redis_error *e = redis_error_find(text);
+	if (e->result == SL_RESULT_DONE) return;
+	bool moved = e->effect == REDIS_MOVED || e->effect == REDIS_ASK;
+	if (moved && sent_on(p, u, command, text, e->effect == REDIS_ASK)) return;
+	char *why = error_text(j, u, command, e, text);
+	enum sl_result result = e->result;
+	switch (e->effect) {
+	case REDIS_OF_ROW:
+		if (result == SL_RESULT_THROTTLED) j->b->wait_ms = THROTTLE_MS;
+		break;
+	case REDIS_NOT_KEY: denied_add(j, u->row); break;
+	case REDIS_NOT_READY:
+		if (!j->not_ready) j->not_ready = sl_strdup(why);
+		break;
+	case REDIS_RECONNECT: trouble(j->c, p->node, why); break;
+	case REDIS_MOVED:
+	case REDIS_ASK:
+		if (j->c->conf->mode == REDIS_CLUSTER)
+			result = SL_RESULT_RETRY; /* from node to node: the cluster has to settle first */
+		break;
+	}
+	result_take(p, result, why);
+}
+
+static void unit_end(struct redis_part *p) {
+	struct redis_job *j = p->job;
+	struct redis_unit u = p->unit[p->at++];
+	char *why = p->why;
+	p->reply = 0;
+	p->why = NULL;
+	if (p->to) {
+		u.hops++;
+		u.asking = p->asking;
+		sl_free(why);
+		redis_unit_send(j, p->to, &u);
+	} else
+		redis_row_settle(j, u.row, p->result, why);
+	p->to = NULL;
+	p->result = SL_RESULT_DONE;
+}
+
+/* A transaction's: OK for MULTI, QUEUED for each command, then what EXEC says. */
+static void transaction_reply(struct redis_part *p, const struct redis_unit *u, uint32_t at,
+			      const struct redis_reply *reply) {
+	bool exec = at == (uint32_t)u->count + 1;
+	if (exec && reply->kind == REDIS_LIST) {
+		for (uint32_t i = 0; i < reply->n && i < u->count; i++)
+			if (reply->items[i].kind == REDIS_ERROR) error_take(p, u, i, reply->items[i].text);
+	} else if (exec && reply->kind == REDIS_NIL)
+		result_take(p, SL_RESULT_RETRY, sl_strdup("the server gave up the transaction"));
+	else if (reply->kind == REDIS_ERROR && !(exec && (p->to || p->result != SL_RESULT_DONE)))
+		error_take(p, u, exec || at == 0 ? 0 : at - 1, reply->text);
+}
+
+static void unit_reply(struct redis_part *p, const struct redis_reply *reply) {
+	const struct redis_job *j = p->job;
+	const struct redis_unit u = p->unit[p->at];
+	uint32_t at = p->reply++;
+	uint32_t replies = (uint32_t)(u.count + (j->plan->transaction ? 2 : 0) + u.asking);
+	if (u.asking && at == 0) return; /* what ASKING says shows in the next one */
+	at -= u.asking;
+	if (j->plan->transaction)
+		transaction_reply(p, &u, at, reply);
+	else if (sl_unlikely(reply->kind == REDIS_ERROR))
+		error_take(p, &u, at, reply->text);
+	if (p->reply == replies) unit_end(p);
+}
+
+/* Replies showed that this connection is of no use: only now, when nobody is at work on a part any more. */
+static void trouble_end(struct redis_client *c, struct redis_node *n) {
+	char *text = c->trouble;
+	if (!text) return;
+	c->trouble = NULL;
+	if (c->conf->mode == REDIS_CLUSTER)
+		redis_link_fail(&n->link, SL_EIO, text);
+	else
+		redis_client_down(c, SL_EIO, text);
+	sl_free(text);
+}
+
+void redis_part_reply(struct redis_request *q, const struct redis_reply *reply) {
+	struct redis_part *p = sl_container_of(q, struct redis_part, q);
+	struct redis_job *j = p->job;
+	struct redis_client *c = j->c;
+	struct redis_node *n = p->node;
+	redis_job_hold(j);
+	unit_reply(p, reply);
+	if (p->at == p->units) redis_part_free(p);
+	redis_job_release(j);
+	if (sl_unlikely(c->trouble != NULL)) trouble_end(c, n);
+}
+
+void redis_part_lost(struct redis_request *q, int status, const char *text) {
+	struct redis_part *p = sl_container_of(q, struct redis_part, q);
+	struct redis_job *j = p->job;
+	enum sl_result result = j->cancelled ? SL_RESULT_TIMEOUT : SL_RESULT_LOST;
+	(void)status;
+	/* Never sent: in a cluster only the rows of this node wait, and others go on. */
+	if (!p->sent && !j->cancelled && j->c->state == REDIS_UP) result = SL_RESULT_RETRY;
+	redis_job_hold(j);
+	for (; p->at < p->units; p->at++) redis_row_settle(j, p->unit[p->at].row, result, sl_strdup(text));
+	redis_part_free(p);
+	redis_job_release(j);
+}

@@ -1,0 +1,71 @@
+/* redis_batch.h: batches on their way: what the files redis_batch.c (what becomes of rows) and redis_send.c (where they go) share.
+ *
+ *     job    a batch; ends when every part is answered or lost
+ *     part   what of it goes over one node's link: a request with as many replies as its units bring
+ *     unit   commands of one row that go together; between MULTI and EXEC in a transaction
+ *
+ * Thread: the loop's own. */
+#ifndef REDIS_BATCH_H
+#define REDIS_BATCH_H
+
+#include "redis_client.h"
+#include "redis_errors.h"
+
+enum { REDIS_HOPS_MAX = 16 };
+
+struct redis_unit {
+	uint32_t row;
+	uint16_t first, count; /* commands */
+	uint8_t hops;          /* how often it was sent on */
+	bool asking;           /* ASKING goes before it */
+};
+
+struct redis_part {
+	struct redis_request q;
+	struct sl_list waits; /* node.waiting, until the link is ready */
+	struct sl_list of_job;
+	struct redis_part *next; /* pool */
+	struct redis_job *job;
+	struct redis_node *node;
+	struct redis_unit *unit;
+	uint32_t units, cap;
+	bool sent;
+
+	/* The unit whose replies come now. */
+	uint32_t at, reply;
+	enum sl_result result; /* the worst so far; DONE: nothing went wrong */
+	struct redis_node *to; /* a transaction goes on there as a whole */
+	bool asking;
+	char *why;
+};
+
+struct redis_job {
+	struct sl_list link; /* client.jobs */
+	struct redis_job *next;
+	struct redis_client *c;
+	const struct redis_plan *plan;
+	struct sl_batch *b;
+	struct sl_list parts;
+	uint16_t *left; /* units of each row that are not answered */
+	uint32_t left_cap;
+	uint32_t hold; /* does not end while somebody works on it */
+	bool cancelled;
+	char *not_ready;  /* why the action cannot work; NULL */
+	uint32_t *denied; /* rows whose key the user may not touch */
+	uint32_t denied_n, denied_cap;
+};
+
+/* One unit of the row is through. why: heap, taken over; NULL. */
+void redis_row_settle(struct redis_job *j, uint32_t row, enum sl_result result, char *why);
+/* Sends a unit to a node, now or when its link is ready. */
+void redis_unit_send(struct redis_job *j, struct redis_node *n, const struct redis_unit *u);
+void redis_job_hold(struct redis_job *j);
+void redis_job_release(struct redis_job *j); /* it may end now */
+/* Where the row's commands go. */
+void redis_row_route(struct redis_job *j, uint32_t row);
+
+void redis_part_reply(struct redis_request *q, const struct redis_reply *reply);
+void redis_part_lost(struct redis_request *q, int status, const char *text);
+void redis_part_free(struct redis_part *p);
+
+#endif

@@ -1,0 +1,121 @@
+/* redis_client.h: one configured connection: its nodes (servers, each with a link), who is master or has which slot, and the batches
+ * that are out.
+ *
+ *     single     `pool` nodes with the same address; rows of one order key share a node
+ *     sentinel   the same, the address being what most sentinels say (redis_sentinel.c)
+ *     cluster    a node for each master; a key's slot says which (redis_cluster.c)
+ *
+ * A batch becomes a job; what of it goes over one node's link is a part; a part is a list of units: commands of one row that go
+ * together (redis_batch.c).
+ *
+ * Thread: the loop's own. Never blocks. */
+#ifndef REDIS_CLIENT_H
+#define REDIS_CLIENT_H
+
+#include "connector.h"
+#include "redis_link.h"
+#include "redis_plan.h"
+#include "redis_slots.h"
+
+enum redis_state { REDIS_DOWN, REDIS_CONNECTING, REDIS_UP };
+
+struct redis_client;
+struct redis_job;
+
+struct redis_node {
+	struct redis_link link;
+	struct redis_client *c;
+	char *host;
+	uint16_t port;
+	struct sl_list waiting; /* redis_part: to be sent when the link is ready */
+	struct sl_timer again;  /* cluster: to be dialled again */
+	uint32_t slots;         /* cluster: how many it has */
+	char *why;              /* the last failure; NULL */
+};
+
+struct redis_sentinel {
+	struct redis_link link;
+	struct redis_client *c;
+	const struct redis_address *address;
+	struct redis_request q;
+	bool asked, answered, failed;
+	char *host, *why;
+	uint16_t port;
+	uint64_t asked_ms;
+};
+
+struct redis_cluster {
+	uint16_t slot[REDIS_SLOTS]; /* number of the node, from 1; 0: nobody */
+	uint16_t next[REDIS_SLOTS]; /* what the last answer says, to be in force when no job is out */
+	bool draining;              /* no batch is taken until that is so */
+	bool fresh;                 /* next is to be taken over */
+	struct redis_request q;
+	struct redis_node *asked; /* who is asked for the slots; NULL: nobody */
+	size_t seed;
+	uint64_t asked_ms;
+	struct redis_client *c;
+	struct sl_deferred apply;
+};
+
+struct redis_client {
+	struct sl_conn *conn;
+	const struct redis_conf *conf;
+	struct redis_target target;
+	struct tls_client *tls;
+	struct redis_dock dock;
+	enum redis_state state;
+	bool closing, closed, probing;
+	struct redis_node **node;
+	size_t nodes, node_cap;
+	struct sl_list jobs;
+	struct redis_request probe, role;
+	bool role_asked;
+	struct sl_timer probe_timer, check_timer;
+	struct redis_sentinel *sentinel; /* as many as servers */
+	struct redis_cluster *cluster;
+	struct sl_buf scratch, why;
+	char *trouble; /* the connection is to end with this text, when the replies at hand are read */
+	struct redis_job *job_pool;
+	struct redis_part *part_pool;
+};
+
+int redis_client_open(struct redis_client *c, struct sl_conn *conn, const struct redis_conf *conf, struct sl_err *err);
+void redis_client_connect(struct redis_client *c);
+void redis_client_probe(struct redis_client *c);
+void redis_client_close(struct redis_client *c);
+void redis_client_fini(struct redis_client *c);
+
+/* ---- Between the files of the client. ---- */
+
+void redis_client_up(struct redis_client *c);
+/* Ends all links, and with them what is out; tells the framework. Nothing when it is down. */
+void redis_client_down(struct redis_client *c, int status, const char *text);
+struct redis_node *redis_node_add(struct redis_client *c, const char *host, uint16_t port);
+void redis_node_open(struct redis_node *n);
+void redis_nodes_drop(struct redis_client *c);
+void redis_node_free(struct redis_node *n);
+
+void redis_sentinels_ask(struct redis_client *c);   /* ends in nodes that are opened, or in redis_client_down() */
+void redis_sentinels_check(struct redis_client *c); /* whether the master is still the same */
+void redis_sentinels_close(struct redis_client *c);
+
+struct redis_cluster *redis_cluster_new(struct redis_client *c);
+void redis_cluster_free(struct redis_cluster *k); /* NULL is fine */
+void redis_cluster_connect(struct redis_client *c);
+void redis_cluster_node_ready(struct redis_node *n);
+void redis_cluster_node_down(struct redis_node *n);
+void redis_cluster_refresh(struct redis_client *c, struct redis_node *from); /* from NULL: any node */
+void redis_cluster_moved(struct redis_client *c, struct redis_node *to);     /* the table is not true any more */
+void redis_cluster_idle(struct redis_client *c);                             /* no job is out */
+/* Who has it; NULL: nobody. */
+struct redis_node *redis_cluster_node(struct redis_client *c, uint16_t slot);
+/* "3999 10.0.0.1:6381", the rest of a MOVED or ASK that `from` sent. NULL: it says nothing of use. */
+struct redis_node *redis_cluster_target(struct redis_node *from, struct sl_slice text);
+
+int redis_batch_submit(struct redis_client *c, const struct redis_plan *plan, struct sl_batch *b);
+void redis_batch_cancel(struct redis_client *c, struct sl_batch *b);
+void redis_parts_send(struct redis_node *n); /* the node is ready: what waits goes out */
+void redis_parts_lose(struct redis_node *n, const char *text);
+void redis_pools_free(struct redis_client *c);
+
+#endif

@@ -1,0 +1,162 @@
+/* redis_commands.c: see redis_commands.h. */
+#include "redis_commands.h"
+
+#define WAITS "it waits for data and would hold up the rows behind it"
+#define LISTENS "it turns the connection into one that only listens"
+#define OURS "the connector sends it itself where it is needed"
+#define ADMIN "it manages the server, which is no work for a rule"
+#define GROUPS "use `transaction: true`, which sends it around the commands of a row"
+
+static const struct redis_command_info table[] = {
+    /* Hashes, streams, strings: pairs. */
+    {"HSET", 1, REDIS_PAIRS, NULL},
+    {"HMSET", 1, REDIS_PAIRS, NULL},
+    {"XADD", 1, REDIS_PAIRS, NULL},
+    {"MSET", 1, REDIS_PAIRS, NULL},
+    {"MSETNX", 1, REDIS_PAIRS, NULL},
+    {"ZADD", 1, REDIS_PAIRS, NULL},
+    {"GEOADD", 1, REDIS_ITEMS, NULL},
+
+    /* Elements. */
+    {"LPUSH", 1, REDIS_ITEMS, NULL},
+    {"RPUSH", 1, REDIS_ITEMS, NULL},
+    {"LPUSHX", 1, REDIS_ITEMS, NULL},
+    {"RPUSHX", 1, REDIS_ITEMS, NULL},
+    {"SADD", 1, REDIS_ITEMS, NULL},
+    {"SREM", 1, REDIS_ITEMS, NULL},
+    {"ZREM", 1, REDIS_ITEMS, NULL},
+    {"HDEL", 1, REDIS_ITEMS, NULL},
+    {"XDEL", 1, REDIS_ITEMS, NULL},
+    {"PFADD", 1, REDIS_ITEMS, NULL},
+    {"DEL", 1, REDIS_ITEMS, NULL},
+    {"UNLINK", 1, REDIS_ITEMS, NULL},
+    {"TOUCH", 1, REDIS_ITEMS, NULL},
+    {"EVAL", REDIS_KEY_BY_COUNT, REDIS_ITEMS, NULL},
+    {"EVALSHA", REDIS_KEY_BY_COUNT, REDIS_ITEMS, NULL},
+    {"FCALL", REDIS_KEY_BY_COUNT, REDIS_ITEMS, NULL},
+
+    /* Where the key is not the first argument. */
+    {"BITOP", 2, REDIS_ONE, NULL},
+    {"XGROUP", 2, REDIS_ONE, NULL},
+    {"PUBLISH", REDIS_NO_KEY, REDIS_ONE, NULL},
+    {"PING", REDIS_NO_KEY, REDIS_ONE, NULL},
+    {"ECHO", REDIS_NO_KEY, REDIS_ONE, NULL},
+
+    {"BLPOP", 1, REDIS_ONE, WAITS},
+    {"BRPOP", 1, REDIS_ONE, WAITS},
+    {"BLMOVE", 1, REDIS_ONE, WAITS},
+    {"BLMPOP", 1, REDIS_ONE, WAITS},
+    {"BRPOPLPUSH", 1, REDIS_ONE, WAITS},
+    {"BZPOPMIN", 1, REDIS_ONE, WAITS},
+    {"BZPOPMAX", 1, REDIS_ONE, WAITS},
+    {"BZMPOP", 1, REDIS_ONE, WAITS},
+    {"XREAD", 1, REDIS_ONE, WAITS},
+    {"XREADGROUP", 1, REDIS_ONE, WAITS},
+    {"WAIT", 0, REDIS_ONE, WAITS},
+    {"WAITAOF", 0, REDIS_ONE, WAITS},
+    {"SUBSCRIBE", 0, REDIS_ONE, LISTENS},
+    {"PSUBSCRIBE", 0, REDIS_ONE, LISTENS},
+    {"SSUBSCRIBE", 0, REDIS_ONE, LISTENS},
+    {"UNSUBSCRIBE", 0, REDIS_ONE, LISTENS},
+    {"PUNSUBSCRIBE", 0, REDIS_ONE, LISTENS},
+    {"SUNSUBSCRIBE", 0, REDIS_ONE, LISTENS},
+    {"MONITOR", 0, REDIS_ONE, LISTENS},
+    {"SYNC", 0, REDIS_ONE, LISTENS},
+    {"PSYNC", 0, REDIS_ONE, LISTENS},
+    {"REPLCONF", 0, REDIS_ONE, LISTENS},
+    {"MULTI", 0, REDIS_ONE, GROUPS},
+    {"EXEC", 0, REDIS_ONE, GROUPS},
+    {"DISCARD", 0, REDIS_ONE, GROUPS},
+    {"WATCH", 1, REDIS_ONE, GROUPS},
+    {"UNWATCH", 0, REDIS_ONE, GROUPS},
+    {"AUTH", 0, REDIS_ONE, OURS},
+    {"HELLO", 0, REDIS_ONE, OURS},
+    {"SELECT", 0, REDIS_ONE, OURS},
+    {"ASKING", 0, REDIS_ONE, OURS},
+    {"CLIENT", 0, REDIS_ONE, OURS},
+    {"QUIT", 0, REDIS_ONE, OURS},
+    {"RESET", 0, REDIS_ONE, OURS},
+    {"READONLY", 0, REDIS_ONE, OURS},
+    {"READWRITE", 0, REDIS_ONE, OURS},
+    {"ACL", 0, REDIS_ONE, ADMIN},
+    {"BGREWRITEAOF", 0, REDIS_ONE, ADMIN},
+    {"BGSAVE", 0, REDIS_ONE, ADMIN},
+    {"CLUSTER", 0, REDIS_ONE, ADMIN},
+    {"COMMAND", 0, REDIS_ONE, ADMIN},
+    {"CONFIG", 0, REDIS_ONE, ADMIN},
+    {"DEBUG", 0, REDIS_ONE, ADMIN},
+    {"FAILOVER", 0, REDIS_ONE, ADMIN},
+    {"FLUSHALL", 0, REDIS_ONE, ADMIN},
+    {"FLUSHDB", 0, REDIS_ONE, ADMIN},
+    {"FUNCTION", 0, REDIS_ONE, ADMIN},
+    {"KEYS", 0, REDIS_ONE, ADMIN},
+    {"LATENCY", 0, REDIS_ONE, ADMIN},
+    {"MEMORY", 0, REDIS_ONE, ADMIN},
+    {"MIGRATE", 0, REDIS_ONE, ADMIN},
+    {"MODULE", 0, REDIS_ONE, ADMIN},
+    {"REPLICAOF", 0, REDIS_ONE, ADMIN},
+    {"SAVE", 0, REDIS_ONE, ADMIN},
+    {"SCRIPT", 0, REDIS_ONE, ADMIN},
+    {"SENTINEL", 0, REDIS_ONE, ADMIN},
+    {"SHUTDOWN", 0, REDIS_ONE, ADMIN},
+    {"SLAVEOF", 0, REDIS_ONE, ADMIN},
+    {"SLOWLOG", 0, REDIS_ONE, ADMIN},
+    {"SWAPDB", 0, REDIS_ONE, ADMIN},
+};
+
+const struct redis_command_info *redis_command_find(struct sl_slice name) {
+	static const struct redis_command_info other = {"", 1, REDIS_ONE, NULL};
+	for (size_t i = 0; i < SL_ARRAY_LEN(table); i++)
+		if (slice_equal_nocase(name, slice_from_str(table[i].name))) return &table[i];
+	return &other;
+}
+
+static const char *many_text(enum redis_many many) {
+	switch (many) {
+	case REDIS_ONE: return "JSON text, one argument";
+	case REDIS_ITEMS: return "an array: one argument an element; an object: JSON text";
+	case REDIS_PAIRS: return "an object: name, value, name, value; an array: one argument an element";
+	}
+	return "";
+}
+
+static const char *key_text(uint8_t key) {
+	static const char *const numbers[] = {"none", "the first argument", "the second argument"};
+	return key == REDIS_KEY_BY_COUNT ? "the third argument, when the second is not 0" : numbers[key];
+}
+
+static bool same(const struct redis_command_info *a, const struct redis_command_info *b) {
+	return a->refused == b->refused && (a->refused || (a->key == b->key && a->many == b->many));
+}
+
+/* Commands of which the same holds share a line. */
+static void names_print(size_t from, struct sl_buf *out) {
+	sl_buf_append_str(out, "|");
+	for (size_t i = from; i < SL_ARRAY_LEN(table); i++)
+		if (same(&table[i], &table[from])) sl_buf_printf(out, " `%s`", table[i].name);
+}
+
+static bool printed_before(size_t at) {
+	for (size_t i = 0; i < at; i++)
+		if (same(&table[i], &table[at])) return true;
+	return false;
+}
+
+void redis_commands_print(struct sl_buf *out) {
+	sl_buf_append_str(out, "| command | its key | a value that is an object or array |\n| --- | --- | --- |\n");
+	for (size_t i = 0; i < SL_ARRAY_LEN(table); i++) {
+		if (table[i].refused || printed_before(i)) continue;
+		names_print(i, out);
+		sl_buf_printf(out, " | %s | %s |\n", key_text(table[i].key), many_text(table[i].many));
+	}
+	sl_buf_printf(out, "| any other | %s | %s |\n", key_text(1), many_text(REDIS_ONE));
+}
+
+void redis_commands_refused_print(struct sl_buf *out) {
+	sl_buf_append_str(out, "| refused | why |\n| --- | --- |\n");
+	for (size_t i = 0; i < SL_ARRAY_LEN(table); i++) {
+		if (!table[i].refused || printed_before(i)) continue;
+		names_print(i, out);
+		sl_buf_printf(out, " | %s |\n", table[i].refused);
+	}
+}

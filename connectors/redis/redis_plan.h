@@ -1,0 +1,81 @@
+/* redis_plan.h: an action's commands, compiled: what is the same for every row stands ready as RESP, what differs is a value of
+ * the row.
+ *
+ *     command: [HSET, "room:${device}", t, "${t}"]
+ *     *4 $4 HSET | value 0 | $1 t | value 1
+ *
+ * A value is one argument, whatever bytes it has: nothing in it is ever a command. Where a command takes many (redis_commands.h),
+ * one that is an object or array, alone in its element, becomes many arguments; the list that map_to_redis_hset_args() makes does
+ * so everywhere.
+ *
+ * Lifetime: the plan owns what it shows. Encoding writes to the caller's buffer. Thread: a plan any, once made.
+ * Never blocks. Errors: SL_EINVAL, SL_ELIMIT with a text that names the option; of a row, why it cannot be sent. */
+#ifndef REDIS_PLAN_H
+#define REDIS_PLAN_H
+
+#include "redis_commands.h"
+#include "statement.h"
+
+struct redis_stream_conf {
+	bool given; /* first: see CONF_GIVEN */
+	char *key, *id;
+	int64_t maxlen;
+	bool approximate;
+	struct conf_map fields;
+};
+
+struct redis_action_conf {
+	struct conf_list command;
+	json_t *commands;
+	bool transaction;
+	struct redis_stream_conf stream;
+	int64_t ttl_ms; /* 0: none */
+	char *key;
+};
+extern const struct conf_field redis_action_fields[];
+
+struct redis_piece {
+	struct sl_slice fixed; /* whole arguments as RESP; of a FIELD its name */
+	int32_t param;         /* what follows; -1: nothing */
+	bool field;            /* name and value are left out when the value is NULL */
+	bool key;              /* a NULL is refused */
+	bool many;             /* an object or array may become many arguments */
+};
+
+struct redis_command {
+	const struct redis_command_info *info;
+	char *name;
+	char *head; /* "*4\r\n": with as many arguments as nearly every row has */
+	struct redis_piece *piece;
+	size_t pieces, head_n;
+	uint32_t args;
+	uint32_t least; /* without any of the fields that may be left out, when there must be one; else 0 */
+};
+
+struct redis_plan {
+	struct redis_command *command;
+	size_t commands;
+	struct sl_param_list params;
+	char **owned; /* texts that params and pieces point into */
+	size_t owned_n;
+	int32_t key; /* the value of the option `key`; -1 */
+	bool transaction;
+};
+
+enum { REDIS_COMMANDS_MAX = 64, REDIS_WORDS_MAX = 1000 };
+
+/* plan must be zeroed; to be ended with redis_plan_fini() in any case. */
+int redis_plan_make(const struct redis_action_conf *conf, struct redis_plan *plan, struct sl_err *err);
+void redis_plan_fini(struct redis_plan *plan);
+
+/* Appends commands [first, first + n) of the plan for this row. On failure nothing is appended, and why says what is wrong. */
+int redis_encode(const struct redis_plan *plan, const void *row, size_t first, size_t n, struct sl_buf *out,
+		 struct sl_buf *why);
+/* The same as people write it, a line a command: HSET "room:a" "t" "21.5". */
+int redis_encode_shown(const struct redis_plan *plan, const void *row, struct sl_buf *out, struct sl_buf *why);
+
+/* What decides which node of a cluster command i of the plan goes to; `resp` is the encoded command. *is_key is false for a
+ * channel or the like, which any node takes. */
+struct sl_slice redis_key_of(const struct redis_command *c, const char *resp, bool *is_key);
+
+#endif
