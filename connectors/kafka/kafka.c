@@ -1,6 +1,10 @@
 /* kafka.c: rows into topics of Apache Kafka and of what speaks its protocol. The kind; the work is in kafka_producer.h. */
 #include "kafka_producer.h"
+#include "kafka_source.h"
 #include "mem.h"
+
+/* The client fills its requests better with more at hand; `queue` is the bound that counts. */
+enum { BATCHES_OUT = 64 };
 
 struct kafka_conn {
 	struct kafka_conf conf; /* first: filled by the framework */
@@ -58,6 +62,7 @@ static int kafka_conn_check(struct sl_conn *conn, struct sl_err *err) {
 static int kafka_open(struct sl_conn *conn, struct sl_err *err) {
 	struct kafka_conn *c = sl_conn_impl(conn);
 	(void)err;
+	sl_conn_set_depth(conn, BATCHES_OUT);
 	kafka_producer_init(&c->producer, conn, &c->conf);
 	return SL_OK;
 }
@@ -170,4 +175,5 @@ const struct sl_connector_kind sl_connector_kafka = {
     .encode = encode,
     .submit = submit,
     .cancel = cancel,
+    .source = &kafka_source_kind,
 };

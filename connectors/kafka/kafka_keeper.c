@@ -19,6 +19,7 @@ struct kafka_keeper {
 	pthread_cond_t cond;
 	/* Under the lock. */
 	rd_kafka_t *watch, *end; /* what is asked for; NULL: nothing */
+	struct kafka_keeper_job *jobs, **jobs_tail;
 	bool stop;
 };
 
@@ -60,7 +61,7 @@ static void ask(struct kafka_keeper *k) {
 		tell(k, KAFKA_KEEPER_UP, rk, brokers);
 	}
 	if (up) rd_kafka_metadata_destroy(brokers);
-	if (up || k->end || k->stop) return;
+	if (up || k->end || k->jobs || k->stop) return;
 	struct timespec until;
 	clock_gettime(CLOCK_REALTIME, &until);
 	until.tv_nsec += PAUSE_MS * 1000000L;
@@ -69,11 +70,29 @@ static void ask(struct kafka_keeper *k) {
 	(void)pthread_cond_timedwait(&k->cond, &k->lock, &until);
 }
 
+static void job_done(struct sl_post *post, struct sl_loop *l) {
+	struct kafka_keeper_job *job = sl_container_of(post, struct kafka_keeper_job, post);
+	(void)l;
+	job->done(job);
+}
+
+/* @locks held, given back while it works */
+static void job_run(struct kafka_keeper *k) {
+	struct kafka_keeper_job *job = k->jobs;
+	k->jobs = job->next;
+	if (!k->jobs) k->jobs_tail = &k->jobs;
+	pthread_mutex_unlock(&k->lock);
+	job->work(job);
+	job->post.run = job_done;
+	sl_loop_post(k->loop, &job->post);
+	pthread_mutex_lock(&k->lock);
+}
+
 static void *keeper_run(void *arg) {
 	struct kafka_keeper *k = arg;
 	pthread_setname_np(pthread_self(), "kafka");
 	pthread_mutex_lock(&k->lock);
-	while (!k->stop || k->end) {
+	while (!k->stop || k->end || k->jobs) {
 		if (k->end) {
 			rd_kafka_t *rk = k->end;
 			if (k->watch == rk) k->watch = NULL;
@@ -82,7 +101,9 @@ static void *keeper_run(void *arg) {
 			pthread_mutex_lock(&k->lock);
 			k->end = NULL;
 			tell(k, KAFKA_KEEPER_ENDED, rk, NULL);
-		} else if (k->watch)
+		} else if (k->jobs)
+			job_run(k);
+		else if (k->watch)
 			ask(k);
 		else
 			pthread_cond_wait(&k->cond, &k->lock);
@@ -97,6 +118,7 @@ struct kafka_keeper *kafka_keeper_new(struct sl_loop *loop,
 	k->loop = loop;
 	k->on_event = on_event;
 	k->arg = arg;
+	k->jobs_tail = &k->jobs;
 	pthread_mutex_init(&k->lock, NULL);
 	pthread_cond_init(&k->cond, NULL);
 	if (pthread_create(&k->thread, NULL, keeper_run, k) == 0) return k;
@@ -117,6 +139,15 @@ void kafka_keeper_end(struct kafka_keeper *k, rd_kafka_t *rk) {
 	pthread_mutex_lock(&k->lock);
 	sl_assert(!k->end); /* one at a time: the next client begins when the last has ended */
 	k->end = rk;
+	pthread_cond_signal(&k->cond);
+	pthread_mutex_unlock(&k->lock);
+}
+
+void kafka_keeper_run(struct kafka_keeper *k, struct kafka_keeper_job *job) {
+	job->next = NULL;
+	pthread_mutex_lock(&k->lock);
+	*k->jobs_tail = job;
+	k->jobs_tail = &job->next;
 	pthread_cond_signal(&k->cond);
 	pthread_mutex_unlock(&k->lock);
 }

@@ -4,6 +4,8 @@
  *     kafka_keeper_watch(k, rk)   asks again and again until a broker answers; then one KAFKA_KEEPER_UP
  *     kafka_keeper_end(k, rk)     ends the client; then KAFKA_KEEPER_ENDED. The watch of it, if any, ends first
  *
+ *     kafka_keeper_run(k, job)    anything else that blocks: work() on the thread, then done() on the loop
+ *
  * What happened arrives as a letter on the connection's loop. Asking for the brokers is what every client does anyway: it
  * needs no right and makes no topic.
  *
@@ -33,6 +35,14 @@ struct kafka_keeper *kafka_keeper_new(struct sl_loop *loop,
 				      void (*on_event)(void *arg, const struct kafka_keeper_event *e), void *arg);
 void kafka_keeper_watch(struct kafka_keeper *k, rd_kafka_t *rk);
 void kafka_keeper_end(struct kafka_keeper *k, rd_kafka_t *rk);
+/* The caller's until done(), which may free it. In their order; a watch waits meanwhile. */
+struct kafka_keeper_job {
+	struct sl_post post;
+	struct kafka_keeper_job *next;
+	void (*work)(struct kafka_keeper_job *job); /* @thread the keeper's */
+	void (*done)(struct kafka_keeper_job *job); /* @thread the loop */
+};
+void kafka_keeper_run(struct kafka_keeper *k, struct kafka_keeper_job *job);
 void kafka_keeper_free(struct kafka_keeper *k); /* NULL is fine */
 
 #endif

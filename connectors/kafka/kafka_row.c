@@ -11,8 +11,8 @@
 
 /* ---- Templates. ------------------------------------------------------------------------------------------------------- */
 
-static struct kafka_part part_add(struct kafka_plan *plan, const char *name, struct sl_slice text, char *path) {
-	struct kafka_part part = {.given = true, .text = text};
+static struct kafka_piece part_add(struct kafka_plan *plan, const char *name, struct sl_slice text, char *path) {
+	struct kafka_piece part = {.given = true, .text = text};
 	part.constant = slice_find(text, SL_SLICE_LIT("${")) < 0;
 	if (part.constant) {
 		sl_free(path);
@@ -23,14 +23,14 @@ static struct kafka_part part_add(struct kafka_plan *plan, const char *name, str
 	return part;
 }
 
-static struct kafka_part option_part(struct kafka_plan *plan, const char *name, const char *text) {
-	if (!text) return (struct kafka_part){0};
+static struct kafka_piece option_part(struct kafka_plan *plan, const char *name, const char *text) {
+	if (!text) return (struct kafka_piece){0};
 	return part_add(plan, name, slice_from_str(text), sl_strdup(name));
 }
 
 static void topic_piece(struct kafka_plan *plan, struct sl_slice text) {
 	if (text.n == 0) return;
-	struct kafka_part *pieces = sl_realloc_array(plan->topic, plan->topic_pieces + 1, sizeof *pieces);
+	struct kafka_piece *pieces = sl_realloc_array(plan->topic, plan->topic_pieces + 1, sizeof *pieces);
 	plan->topic = pieces;
 	pieces[plan->topic_pieces++] = part_add(plan, "topic", text, sl_strdup("topic"));
 }
@@ -63,7 +63,7 @@ static int topic_split(struct kafka_plan *plan, const char *text, struct sl_err 
 	topic_piece(plan, slice_make(literal, (size_t)(p - literal)));
 	plan->topic_constant = plan->topic_pieces == 1 && plan->topic[0].constant;
 	for (size_t i = 0; i < plan->topic_pieces; i++) {
-		const struct kafka_part *piece = &plan->topic[i];
+		const struct kafka_piece *piece = &plan->topic[i];
 		if (!piece->constant) continue;
 		if (plan->topic_constant ? kafka_topic_valid(piece->text) : topic_chars(piece->text)) continue;
 		return sl_err_set(
@@ -138,12 +138,12 @@ static struct kafka_bytes bytes_of(const struct sql_value *v, struct sl_arena *a
 	return (struct kafka_bytes){NULL, 0};
 }
 
-static struct sql_value part_value(const struct kafka_part *part, const void *row) {
+static struct sql_value part_value(const struct kafka_piece *part, const void *row) {
 	if (!part->given) return sql_null();
 	return part->constant ? sql_string(part->text) : sql_row_get(row, part->at);
 }
 
-static struct kafka_bytes part_bytes(const struct kafka_part *part, const void *row, struct sl_arena *arena) {
+static struct kafka_bytes part_bytes(const struct kafka_piece *part, const void *row, struct sl_arena *arena) {
 	struct sql_value v = part_value(part, row);
 	return bytes_of(&v, arena);
 }
@@ -200,7 +200,7 @@ static int read_topic(const struct kafka_plan *plan, const void *row, struct sl_
 	char *name = sl_arena_alloc(arena, TOPIC_MAX + 1);
 	size_t n = 0;
 	for (size_t i = 0; i < plan->topic_pieces; i++) {
-		const struct kafka_part *piece = &plan->topic[i];
+		const struct kafka_piece *piece = &plan->topic[i];
 		struct kafka_bytes b = part_bytes(piece, row, arena);
 		if (!b.p) return fail(out, arena, "topic: %.*s is NULL", SL_SLICE_ARG(piece->text));
 		if (b.n > TOPIC_MAX - n) return fail(out, arena, "topic: the name is longer than %d bytes", TOPIC_MAX);

@@ -27,24 +27,24 @@ struct kafka_templates {
 };
 
 /* A template: constant text, or the at-th value of the row. */
-struct kafka_part {
+struct kafka_piece {
 	bool given, constant;
 	uint16_t at;
 	struct sl_slice text; /* of a constant */
 };
 struct kafka_header {
 	struct sl_slice name;
-	struct kafka_part value;
+	struct kafka_piece value;
 };
 struct kafka_plan {
 	struct sl_param_list params;
-	struct kafka_part value, key, partition, timestamp;
-	struct kafka_part *topic; /* pieces, joined */
+	struct kafka_piece value, key, partition, timestamp;
+	struct kafka_piece *topic; /* pieces, joined */
 	size_t topic_pieces;
 	bool topic_constant; /* one piece, constant */
 	struct kafka_header *headers;
 	size_t header_count;
-	struct kafka_part all_headers;
+	struct kafka_piece all_headers;
 };
 
 int kafka_plan_make(const struct kafka_templates *t, struct kafka_plan *plan, struct sl_err *err);

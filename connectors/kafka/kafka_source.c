@@ -1,0 +1,456 @@
+/* kafka_source.c: the consumer's life, and its messages. See kafka_source.h. */
+#include "kafka_source.h"
+
+#include <sys/eventfd.h>
+#include <unistd.h>
+
+#include "kafka_auth.h"
+#include "log.h"
+#include "mem.h"
+
+#define MESSAGES_PER_TICK 512
+#define TICK_MS 1000 /* a poll keeps the membership, and finds what no wake-up told of */
+#define CLOSING_TICK_MS 20
+#define CLOSING_MS 5000 /* to leave the group; then without saying goodbye */
+#define ANEW_MS 2000
+
+static void on_ready(struct sl_watch *w, uint32_t events);
+static void on_tick(struct sl_timer *t);
+static void on_keeper(void *arg, const struct kafka_keeper_event *e);
+
+static struct kafka_source *of(const struct sl_source *s) { return sl_source_impl(s); }
+
+void kafka_source_text(char **at, const char *text) {
+	char *copy = text ? sl_strdup(text) : NULL;
+	sl_free(*at);
+	*at = copy;
+}
+
+/* ---- The state. --------------------------------------------------------------------------------------------------------- */
+
+void kafka_source_state(struct kafka_source *k) {
+	if (k->phase != KAFKA_SOURCE_RUNNING) return;
+	if (k->down)
+		sl_source_state(k->s, SL_SOURCE_DOWN, "%s", k->down);
+	else if (k->missing)
+		sl_source_state(k->s, SL_SOURCE_DEGRADED, "%s", k->missing);
+	else if (!k->joined)
+		sl_source_state(k->s, SL_SOURCE_CONNECTING, "%s", k->brokers_up ? "joins the group" : "connects");
+	else if (k->part_n == 0)
+		sl_source_state(k->s, SL_SOURCE_UP,
+				"no partition: other members of the group have them all, or no "
+				"topic is there yet");
+	else
+		sl_source_state(k->s, SL_SOURCE_UP, NULL);
+}
+
+static void is_down(struct kafka_source *k, const char *why) {
+	kafka_source_text(&k->down, why);
+	k->brokers_up = false;
+	if (k->phase == KAFKA_SOURCE_RUNNING) kafka_keeper_watch(k->keeper, k->rk);
+	kafka_source_state(k);
+}
+
+static void is_up(struct kafka_source *k) {
+	if (!k->down && k->brokers_up) return;
+	k->brokers_up = true;
+	kafka_source_text(&k->down, NULL);
+	kafka_source_text(&k->error, NULL);
+	kafka_source_state(k);
+}
+
+/* ---- A client begins. ----------------------------------------------------------------------------------------------------- */
+
+static void on_error(rd_kafka_t *rk, int code, const char *text, void *opaque);
+
+static void on_token(rd_kafka_t *rk, const char *config, void *opaque) {
+	const struct kafka_client *client = opaque;
+	(void)config;
+	kafka_auth_refresh(client->conf, rk);
+}
+
+static int event_fd_open(struct kafka_source *k) {
+	if (k->event_fd < 0) k->event_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
+	if (k->event_fd < 0) return SL_ESYSTEM;
+	int r = k->watched ? SL_OK : sl_watch_add(sl_source_loop(k->s), &k->watch, k->event_fd);
+	k->watched = k->watched || r == SL_OK;
+	return r;
+}
+
+static void queue_wakes(struct kafka_source *k, rd_kafka_queue_t *queue) {
+	static const uint64_t one = 1;
+	rd_kafka_queue_io_event_enable(queue, k->event_fd, &one, sizeof one);
+}
+
+static int client_begin(struct kafka_source *k, struct sl_err *err) {
+	rd_kafka_conf_t *conf;
+	char text[512];
+	if (event_fd_open(k) != SL_OK)
+		return sl_err_set(err, SL_ESYSTEM, "the system has no file descriptor left; raise its limit");
+	if (!k->keeper) k->keeper = kafka_keeper_new(sl_source_loop(k->s), on_keeper, k);
+	if (!k->keeper) return sl_err_set(err, SL_ESYSTEM, "the system has no thread left; raise its limit");
+	int r = kafka_source_conf_make(k, &conf, err);
+	if (r != SL_OK) return r;
+	rd_kafka_conf_set_rebalance_cb(conf, kafka_source_rebalance);
+	rd_kafka_conf_set_error_cb(conf, on_error);
+	rd_kafka_conf_set_oauthbearer_token_refresh_cb(conf, on_token);
+	k->rk = rd_kafka_new(RD_KAFKA_CONSUMER, conf, text, sizeof text);
+	if (!k->rk) {
+		rd_kafka_conf_destroy(conf);
+		return sl_err_set(err, SL_EINVAL, "librdkafka: %s", text);
+	}
+	rd_kafka_poll_set_consumer(k->rk);
+	k->queue = rd_kafka_queue_get_consumer(k->rk);
+	queue_wakes(k, k->queue);
+	k->phase = KAFKA_SOURCE_RUNNING;
+	rd_kafka_topic_partition_list_t *topics = kafka_source_topics(k);
+	rd_kafka_resp_err_t e = rd_kafka_subscribe(k->rk, topics);
+	rd_kafka_topic_partition_list_destroy(topics);
+	if (e) return sl_err_set(err, SL_EINVAL, "cannot subscribe: %s", rd_kafka_err2str(e));
+	return SL_OK;
+}
+
+static void begin(struct kafka_source *k) {
+	struct sl_err err = SL_ERR_INIT;
+	kafka_source_text(&k->down, NULL);
+	kafka_source_text(&k->missing, NULL);
+	int r = client_begin(k, &err);
+	sl_timer_set(sl_source_loop(k->s), &k->tick, r == SL_OK ? TICK_MS : ANEW_MS);
+	if (r == SL_OK) {
+		kafka_keeper_watch(k->keeper, k->rk);
+		kafka_source_state(k);
+	} else
+		sl_source_state(k->s, SL_SOURCE_DOWN, "%s", sl_err_text(&err));
+	sl_err_fini(&err);
+}
+
+/* ---- A client ends. --------------------------------------------------------------------------------------------------------- */
+
+struct client_end {
+	struct kafka_keeper_job job;
+	struct kafka_source *k;
+	rd_kafka_t *rk;
+};
+
+/* It has left the group, or will not any more. */
+static void end_work(struct kafka_keeper_job *job) {
+	rd_kafka_destroy_flags(sl_container_of(job, struct client_end, job)->rk, RD_KAFKA_DESTROY_F_NO_CONSUMER_CLOSE);
+}
+
+static void source_ended(struct kafka_source *k) {
+	kafka_keeper_free(k->keeper);
+	k->keeper = NULL;
+	sl_timer_cancel(&k->tick);
+	if (k->watched) sl_watch_remove(sl_source_loop(k->s), &k->watch);
+	k->watched = false;
+	sl_source_closed(k->s);
+}
+
+static void end_done(struct kafka_keeper_job *job) {
+	struct client_end *end = sl_container_of(job, struct client_end, job);
+	struct kafka_source *k = end->k;
+	sl_free(end);
+	k->ending = false;
+	k->phase = KAFKA_SOURCE_STOPPED;
+	if (k->anew)
+		sl_timer_set(sl_source_loop(k->s), &k->tick, ANEW_MS);
+	else
+		source_ended(k);
+}
+
+static void queue_end(rd_kafka_queue_t **queue) {
+	if (!*queue) return;
+	rd_kafka_queue_io_event_enable(*queue, -1, NULL, 0);
+	rd_kafka_queue_destroy(*queue);
+	*queue = NULL;
+}
+
+static void client_end(struct kafka_source *k) {
+	struct client_end *end = SL_NEW(struct client_end);
+	end->job = (struct kafka_keeper_job){.work = end_work, .done = end_done};
+	end->k = k;
+	end->rk = k->rk;
+	sl_timer_cancel(&k->tick);
+	kafka_source_group_end(k);
+	queue_end(&k->close_queue);
+	queue_end(&k->queue);
+	k->rk = NULL;
+	k->ending = true;
+	kafka_keeper_run(k->keeper, &end->job);
+}
+
+/* From here on rebalances, the last among them, come by a queue of their own. */
+static void leave(struct kafka_source *k) {
+	k->phase = KAFKA_SOURCE_CLOSING;
+	k->closing_ms = sl_loop_now_ms(sl_source_loop(k->s));
+	k->close_queue = rd_kafka_queue_new(k->rk);
+	queue_wakes(k, k->close_queue);
+	rd_kafka_error_t *e = rd_kafka_consumer_close_queue(k->rk, k->close_queue);
+	sl_timer_set(sl_source_loop(k->s), &k->tick, CLOSING_TICK_MS);
+	if (!e) return;
+	rd_kafka_error_destroy(e);
+	client_end(k);
+}
+
+static void closing_step(struct kafka_source *k) {
+	if (k->ending || !k->close_queue) return;
+	uint64_t since = sl_loop_now_ms(sl_source_loop(k->s)) - k->closing_ms;
+	while (rd_kafka_queue_poll_callback(k->close_queue, 0) > 0) continue;
+	if (rd_kafka_consumer_closed(k->rk) || since > CLOSING_MS)
+		client_end(k);
+	else
+		sl_timer_set(sl_source_loop(k->s), &k->tick, CLOSING_TICK_MS);
+}
+
+static void close_source(struct sl_source *s) {
+	struct kafka_source *k = of(s);
+	k->anew = false;
+	if (k->phase == KAFKA_SOURCE_RUNNING)
+		leave(k);
+	else if (k->phase == KAFKA_SOURCE_STOPPED)
+		source_ended(k);
+}
+
+/* ---- What librdkafka says. ---------------------------------------------------------------------------------------------------- */
+
+static void on_error(rd_kafka_t *rk, int code, const char *text, void *opaque) {
+	struct kafka_source *k = ((struct kafka_client *)opaque)->owner;
+	char fatal[512];
+	if (rk != k->rk || k->phase != KAFKA_SOURCE_RUNNING) return;
+	log_debug(LOG_CONN, "librdkafka", "source=%s error=%s text=%s", sl_source_name(k->s),
+		  rd_kafka_err2name((rd_kafka_resp_err_t)code), text);
+	if (code == RD_KAFKA_RESP_ERR__FATAL) {
+		(void)rd_kafka_fatal_error(rk, fatal, sizeof fatal);
+		is_down(k, fatal);
+		k->anew = true;
+		return;
+	}
+	if (code == RD_KAFKA_RESP_ERR__ALL_BROKERS_DOWN) {
+		is_down(k, k->error ? k->error : "no broker answers");
+		return;
+	}
+	struct sl_buf said = SL_BUF_INIT;
+	if (code == RD_KAFKA_RESP_ERR__AUTHENTICATION)
+		kafka_login_advice(k->conn, text, &said);
+	else
+		sl_buf_append_str(&said, text);
+	kafka_source_text(&k->error, sl_buf_cstr(&said));
+	sl_buf_fini(&said);
+	if (code == RD_KAFKA_RESP_ERR__AUTHENTICATION) is_down(k, k->error);
+}
+
+/* An error in place of a message. */
+static void message_error(struct kafka_source *k, const rd_kafka_message_t *m) {
+	const char *text = rd_kafka_message_errstr(m);
+	switch ((int)m->err) {
+	case RD_KAFKA_RESP_ERR__PARTITION_EOF: return;
+	case RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART:
+	case RD_KAFKA_RESP_ERR__UNKNOWN_TOPIC:
+	case RD_KAFKA_RESP_ERR_TOPIC_AUTHORIZATION_FAILED:
+		kafka_source_text(&k->missing, text);
+		kafka_source_state(k);
+		return;
+	case RD_KAFKA_RESP_ERR_GROUP_AUTHORIZATION_FAILED: is_down(k, text); return;
+	}
+	kafka_source_text(&k->error, text);
+	log_debug(LOG_CONN, "librdkafka", "source=%s error=%s text=%s", sl_source_name(k->s), rd_kafka_err2name(m->err),
+		  text);
+}
+
+static void on_keeper(void *arg, const struct kafka_keeper_event *e) {
+	struct kafka_source *k = arg;
+	if (e->what == KAFKA_KEEPER_UP && k->phase == KAFKA_SOURCE_RUNNING && e->rk == k->rk) is_up(k);
+}
+
+/* ---- Messages. ----------------------------------------------------------------------------------------------------------------- */
+
+static uint32_t headers_read(struct kafka_source *k, const rd_kafka_message_t *m) {
+	rd_kafka_headers_t *headers;
+	const char *name;
+	const void *value;
+	size_t size, n = 0;
+	if (rd_kafka_message_headers(m, &headers) != RD_KAFKA_RESP_ERR_NO_ERROR) return 0;
+	while (rd_kafka_header_get_all(headers, n, &name, &value, &size) == RD_KAFKA_RESP_ERR_NO_ERROR) {
+		SL_GROW(k->headers, n, k->header_cap);
+		k->headers[n++] =
+		    (struct sl_source_header){slice_from_str(name), value ? slice_make(value, size) : SL_SLICE_EMPTY};
+		if (!value) k->headers[n - 1].value.p = NULL;
+	}
+	return (uint32_t)n;
+}
+
+static struct sl_slice bytes_or_none(const void *p, size_t n) {
+	return p ? slice_make(p, n) : (struct sl_slice){.p = NULL};
+}
+
+static void message_take(struct kafka_source *k, const rd_kafka_message_t *m) {
+	const char *topic = rd_kafka_topic_name(m->rkt);
+	struct sl_source_part *part = kafka_source_part(k, topic, m->partition);
+	struct kafka_source_part *p = part ? sl_source_part_impl(part) : NULL;
+	/* Of a partition that is on its way out; and what was taken before a pause may come twice. */
+	if (!p || p->revoking || m->offset < p->next) return;
+	rd_kafka_timestamp_type_t type;
+	int64_t ts = rd_kafka_message_timestamp(m, &type);
+	sl_buf_clear(&k->id);
+	sl_buf_printf(&k->id, "%s-%d-%lld", topic, m->partition, (long long)m->offset);
+	struct sl_source_item item = {
+	    .key = bytes_or_none(m->key, m->key_len),
+	    .value = bytes_or_none(m->payload, m->len),
+	    .header_count = headers_read(k, m),
+	    .partition = m->partition,
+	    .offset = m->offset,
+	    .ts_ms = ts,
+	    .ts_type = type == RD_KAFKA_TIMESTAMP_CREATE_TIME       ? "create"
+		       : type == RD_KAFKA_TIMESTAMP_LOG_APPEND_TIME ? "append"
+								    : NULL,
+	    .topic = slice_from_str(topic),
+	    .id = sl_buf_slice(&k->id),
+	};
+	item.headers = k->headers;
+	p->next = m->offset + 1;
+	tracker_add(&p->tracker, m->offset);
+	sl_source_take(part, &item, (uint64_t)m->offset);
+}
+
+/* False: the queue is empty. While paused what comes are rebalances, errors, and a few messages that were on their way. */
+static bool poll_some(struct kafka_source *k) {
+	int i;
+	for (i = 0; i < MESSAGES_PER_TICK && k->phase == KAFKA_SOURCE_RUNNING; i++) {
+		rd_kafka_message_t *m = rd_kafka_consumer_poll(k->rk, 0);
+		if (!m) break;
+		if (m->err) {
+			message_error(k, m);
+		} else {
+			if (sl_unlikely(k->down || !k->brokers_up)) is_up(k);
+			message_take(k, m);
+		}
+		rd_kafka_message_destroy(m);
+	}
+	sl_source_flush(k->s);
+	if (k->anew && k->phase == KAFKA_SOURCE_RUNNING) leave(k);
+	return i == MESSAGES_PER_TICK;
+}
+
+static void on_ready(struct sl_watch *w, uint32_t events) {
+	struct kafka_source *k = sl_container_of(w, struct kafka_source, watch);
+	uint64_t count;
+	(void)events;
+	ssize_t got = read(k->event_fd, &count, sizeof count); /* before the queue is emptied: no wake-up is lost */
+	(void)got;
+	if (k->phase == KAFKA_SOURCE_CLOSING)
+		closing_step(k);
+	else if (k->phase == KAFKA_SOURCE_RUNNING && poll_some(k))
+		sl_watch_again(sl_source_loop(k->s), w);
+}
+
+static void on_tick(struct sl_timer *t) {
+	struct kafka_source *k = sl_container_of(t, struct kafka_source, tick);
+	switch (k->phase) {
+	case KAFKA_SOURCE_STOPPED:
+		k->anew = false;
+		begin(k);
+		return;
+	case KAFKA_SOURCE_CLOSING: closing_step(k); return;
+	case KAFKA_SOURCE_RUNNING:
+		sl_timer_set(sl_source_loop(k->s), t, TICK_MS);
+		if (poll_some(k)) sl_watch_again(sl_source_loop(k->s), &k->watch);
+		return;
+	}
+}
+
+/* ---- The kind. ------------------------------------------------------------------------------------------------------------------- */
+
+static int check(struct sl_source *s, struct sl_err *err) {
+	struct kafka_source *k = of(s);
+	k->s = s;
+	k->event_fd = -1;
+	k->conn = sl_source_conn_impl(s); /* its settings are its first member */
+	k->client = (struct kafka_client){.name = sl_source_name(s), .conf = k->conn, .owner = k};
+	return kafka_source_check(k, sl_source_name(s), err);
+}
+
+static int open_source(struct sl_source *s, struct sl_err *err) {
+	struct kafka_source *k = of(s);
+	(void)err;
+	sl_timer_init(&k->tick, on_tick);
+	sl_timer_init(&k->change_timer, NULL);
+	sl_watch_init(&k->watch, on_ready);
+	return SL_OK;
+}
+
+static void start(struct sl_source *s) {
+	struct kafka_source *k = of(s);
+	k->conn = sl_source_conn_impl(s); /* that which runs, which is equal */
+	k->client.conf = k->conn;
+	begin(k);
+}
+
+static void pause_source(struct sl_source *s) {
+	struct kafka_source *k = of(s);
+	k->paused = true;
+	if (k->phase == KAFKA_SOURCE_RUNNING) kafka_source_pause_all(k, true);
+}
+
+static void resume_source(struct sl_source *s) {
+	struct kafka_source *k = of(s);
+	k->paused = false;
+	if (k->phase == KAFKA_SOURCE_RUNNING) kafka_source_pause_all(k, false);
+}
+
+static void done(struct sl_source_part *part, uint64_t mark) {
+	struct kafka_source_part *p = sl_source_part_impl(part);
+	if (tracker_done(&p->tracker, (int64_t)mark)) p->moved = true;
+}
+
+static void settled(struct sl_source *s) {
+	struct kafka_source *k = of(s);
+	if (!k->rk) return;
+	kafka_source_store(k);
+	kafka_source_change_on(k);
+}
+
+static void fini(struct sl_source *s) {
+	struct kafka_source *k = of(s);
+	sl_assert(!k->rk && !k->keeper);
+	if (k->s) kafka_source_group_end(k);
+	if (k->s && k->event_fd >= 0) close(k->event_fd);
+	sl_free(k->parts);
+	sl_free(k->headers);
+	sl_buf_fini(&k->id);
+	sl_free(k->down);
+	sl_free(k->missing);
+	sl_free(k->error);
+}
+
+/* By what librdkafka has heard from the brokers lately. */
+static int64_t lag(const struct sl_source *s) {
+	const struct kafka_source *k = of(s);
+	int64_t sum = 0;
+	if (!k->rk || k->part_n == 0) return -1;
+	for (size_t i = 0; i < k->part_n; i++) {
+		const struct kafka_source_part *p = sl_source_part_impl(k->parts[i]);
+		int64_t low, high;
+		if (p->next < 0 || rd_kafka_get_watermark_offsets(k->rk, p->topic, p->partition, &low, &high)) continue;
+		if (high > p->next) sum += high - p->next;
+	}
+	return sum;
+}
+
+const struct sl_source_kind kafka_source_kind = {
+    .alias = "kafka_consumer",
+    .summary =
+	"Reads topics as a member of a consumer group; a message counts as read when its rows are durable or decided.",
+    .source_size = sizeof(struct kafka_source),
+    .part_size = sizeof(struct kafka_source_part),
+    .fields = kafka_source_fields,
+    .check = check,
+    .open = open_source,
+    .start = start,
+    .pause = pause_source,
+    .resume = resume_source,
+    .done = done,
+    .settled = settled,
+    .close = close_source,
+    .fini = fini,
+    .lag = lag,
+};

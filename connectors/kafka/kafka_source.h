@@ -1,0 +1,121 @@
+/* kafka_source.h: messages of topics into rules: a consumer group member on the connections' loop.
+ *
+ *     rd_kafka_consumer_poll() ──> sl_source_take()                    an eventfd says that there is something
+ *     sl_source_kind.done()    ──> tracker of the partition            whose mark, when it moves, is stored; librdkafka
+ *                                                                      commits what is stored, and on the way out of a group
+ * States. STOPPED: no client. RUNNING: a client, which connects and joins again by itself. CLOSING: it leaves the group, then
+ * ends on the keeper's thread; a client that librdkafka calls spent begins anew after that.
+ *
+ * Rebalance (kafka_source_group.c). Partitions that come: where the group has no offset for them and `start` says latest or a
+ * time, the keeper's thread looks the offsets up, and they are stored at once: a group that has received nothing yet goes on where
+ * it joined, also after a restart. Partitions that go: they take nothing more, what is under way has some time to get
+ * through, then the mark is stored and they are given back; what is left is forgotten, and whoever gets the partition receives it again.
+ *
+ * Thread: the loop; the keeper's thread sees a struct kafka_lookup only. */
+#ifndef KAFKA_SOURCE_H
+#define KAFKA_SOURCE_H
+
+#include "kafka_conf.h"
+#include "kafka_keeper.h"
+#include "source.h"
+#include "source_tracker.h"
+
+enum kafka_start { KAFKA_EARLIEST, KAFKA_LATEST, KAFKA_AT_TIME };
+enum kafka_source_phase { KAFKA_SOURCE_STOPPED, KAFKA_SOURCE_RUNNING, KAFKA_SOURCE_CLOSING };
+
+struct kafka_source_conf {
+	struct conf_list topics;
+	char *pattern, *group, *start;
+	int isolation;
+	int64_t commit_interval_ms, session_timeout_ms;
+	struct conf_map properties;
+};
+extern const struct conf_field kafka_source_fields[];
+
+/* A partition that is ours; the source's part. */
+struct kafka_source_part {
+	struct source_tracker tracker;
+	char *topic;
+	int32_t partition;
+	int64_t next;  /* offset behind the last that was taken; -1: none yet */
+	bool moved;    /* the mark has, since it was stored */
+	bool revoking; /* nothing more is taken */
+};
+
+/* Partitions that came or go, until that is done; one at a time. */
+struct kafka_change {
+	rd_kafka_topic_partition_list_t *list; /* NULL: none */
+	bool revoked;
+	uint64_t number; /* grows: answers to earlier ones are late */
+};
+
+struct kafka_source {
+	struct kafka_source_conf conf; /* first: filled by the framework */
+	enum kafka_start start;
+	int64_t start_ms;
+	struct sl_source *s;
+	const struct kafka_conf *conn;
+	struct kafka_client client;
+	struct kafka_keeper *keeper;
+
+	enum kafka_source_phase phase;
+	rd_kafka_t *rk;
+	rd_kafka_queue_t *queue, *close_queue;
+	int event_fd; /* -1: none yet */
+	struct sl_watch watch;
+	bool watched, ending, anew, paused;
+	struct sl_timer tick; /* a poll now and then keeps the membership; in CLOSING: is it closed? */
+	struct sl_timer change_timer;
+	uint64_t closing_ms; /* since when */
+	struct kafka_change change;
+	struct kafka_lookup *lookup; /* with the keeper */
+
+	struct sl_source_part **parts;
+	size_t part_n, part_cap, part_last;
+	struct sl_source_header *headers; /* room */
+	size_t header_cap;
+	struct sl_buf id;
+
+	bool joined, brokers_up;
+	char *down, *missing, *error; /* why it is down; what is not there; the last that librdkafka said */
+};
+
+extern const struct sl_source_kind kafka_source_kind;
+
+/* kafka_source_conf.c */
+int kafka_source_check(struct kafka_source *k, const char *name, struct sl_err *err);
+/* The client's configuration; its callbacks are the caller's. */
+int kafka_source_conf_make(struct kafka_source *k, rd_kafka_conf_t **out, struct sl_err *err);
+/* What to subscribe to. A new list. */
+rd_kafka_topic_partition_list_t *kafka_source_topics(const struct kafka_source *k);
+
+/* kafka_source_group.c */
+void kafka_source_rebalance(rd_kafka_t *rk, rd_kafka_resp_err_t code, rd_kafka_topic_partition_list_t *list,
+			    void *opaque); /* librdkafka's callback */
+struct sl_source_part *kafka_source_part(struct kafka_source *k, const char *topic, int32_t partition);
+void kafka_source_store(struct kafka_source *k);     /* marks that have moved */
+void kafka_source_change_on(struct kafka_source *k); /* something got through: is the wait over? */
+void kafka_source_group_end(struct kafka_source *k); /* the client is gone: parts end, whatever is under way */
+void kafka_source_pause_all(struct kafka_source *k, bool pause);
+
+/* kafka_source_start.c: where a group that has no offset begins. done() is called on the loop. */
+struct kafka_lookup {
+	struct kafka_keeper_job job;
+	struct kafka_source *source; /* NULL: nobody waits any more */
+	rd_kafka_t *rk;
+	rd_kafka_topic_partition_list_t
+	    *list; /* in: partitions; out: with offsets, and in `opaque` whether they are news */
+	enum kafka_start start;
+	int64_t start_ms;
+	uint64_t number; /* of the change */
+	rd_kafka_resp_err_t status;
+	void (*done)(struct kafka_lookup *lookup);
+};
+void kafka_lookup_begin(struct kafka_source *k, void (*done)(struct kafka_lookup *lookup));
+void kafka_lookup_free(struct kafka_lookup *lookup);
+
+/* kafka_source.c */
+void kafka_source_state(struct kafka_source *k); /* tells the framework */
+void kafka_source_text(char **at, const char *text);
+
+#endif

@@ -1,0 +1,67 @@
+/* kafka_source_start.c: offsets where a group begins, looked up on the keeper's thread. See kafka_source.h. */
+#include "kafka_source.h"
+#include "mem.h"
+
+#define ASK_MS 2000 /* one question; a stop waits for it */
+
+/* The partitions the group knows nothing of. */
+static rd_kafka_resp_err_t news(struct kafka_lookup *l, rd_kafka_topic_partition_list_t *out) {
+	rd_kafka_resp_err_t e = rd_kafka_committed(l->rk, l->list, ASK_MS);
+	for (int i = 0; i < l->list->cnt && !e; i++) {
+		rd_kafka_topic_partition_t *p = &l->list->elems[i];
+		p->opaque = NULL;
+		e = p->err;
+		if (p->offset == RD_KAFKA_OFFSET_INVALID)
+			rd_kafka_topic_partition_list_add(out, p->topic, p->partition)->offset = l->start_ms;
+	}
+	return e;
+}
+
+static rd_kafka_resp_err_t at_end(struct kafka_lookup *l, rd_kafka_topic_partition_t *p) {
+	int64_t low, high;
+	rd_kafka_resp_err_t e = rd_kafka_query_watermark_offsets(l->rk, p->topic, p->partition, &low, &high, ASK_MS);
+	if (!e) p->offset = high;
+	return e;
+}
+
+static void lookup_work(struct kafka_keeper_job *job) {
+	struct kafka_lookup *l = sl_container_of(job, struct kafka_lookup, job);
+	rd_kafka_topic_partition_list_t *list = rd_kafka_topic_partition_list_new(l->list->cnt);
+	l->status = news(l, list);
+	if (!l->status && list->cnt && l->start == KAFKA_AT_TIME)
+		l->status = rd_kafka_offsets_for_times(l->rk, list, ASK_MS);
+	for (int i = 0; i < list->cnt && !l->status; i++) {
+		rd_kafka_topic_partition_t *p = &list->elems[i];
+		/* Nothing is as young as that time: what comes is. */
+		if (l->start == KAFKA_LATEST || p->offset < 0) l->status = at_end(l, p);
+		rd_kafka_topic_partition_t *to = rd_kafka_topic_partition_list_find(l->list, p->topic, p->partition);
+		if (l->status || !to) continue;
+		to->offset = p->offset;
+		to->opaque = l; /* any pointer: it is news */
+	}
+	rd_kafka_topic_partition_list_destroy(list);
+}
+
+static void lookup_done(struct kafka_keeper_job *job) {
+	struct kafka_lookup *l = sl_container_of(job, struct kafka_lookup, job);
+	l->done(l);
+}
+
+void kafka_lookup_begin(struct kafka_source *k, void (*done)(struct kafka_lookup *lookup)) {
+	struct kafka_lookup *l = SL_NEW(struct kafka_lookup);
+	l->job = (struct kafka_keeper_job){.work = lookup_work, .done = lookup_done};
+	l->source = k;
+	l->rk = k->rk;
+	l->list = rd_kafka_topic_partition_list_copy(k->change.list);
+	l->start = k->start;
+	l->start_ms = k->start_ms;
+	l->number = k->change.number;
+	l->done = done;
+	k->lookup = l;
+	kafka_keeper_run(k->keeper, &l->job);
+}
+
+void kafka_lookup_free(struct kafka_lookup *l) {
+	rd_kafka_topic_partition_list_destroy(l->list);
+	sl_free(l);
+}
