@@ -267,7 +267,8 @@ static struct sql_value given_get(const struct event_view *view, uint16_t id) {
 		for (uint32_t k = 0; k < given->n; k++)
 			if (slice_equal(given->at[k].key, name)) return given->at[k].value;
 	}
-	if (id == COLUMN_PAYLOAD && view->ev->kind == EVENT_SOURCE_MESSAGE) return source_text(view->ev->payload);
+	if (id == COLUMN_PAYLOAD && view->ev->kind == EVENT_SOURCE_MESSAGE)
+		return slice_equal_str(view->ev->payload, "null") ? sql_null() : sql_string(view->ev->payload);
 	if (id == COLUMN_TIMESTAMP) return sql_int(view->now_ms);
 	if (id == COLUMN_NODE) return text_or_null(view->node);
 	if (id == COLUMN_EVENT) return sql_string(event_kind_name((enum rules_event_kind)view->ev->kind));

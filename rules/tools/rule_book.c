@@ -5,12 +5,21 @@
 #include "rule_conf.h"
 #include "rule_try.h"
 #include "schema.h"
+#include "sources.h"
+#include "yaml.h"
 
 int rule_book_fill(struct rule_book *book, const struct yaml_doc *doc, const json_t *connectors, const json_t *rules,
 		   struct conf_report *report) {
 	struct ruleset *all = ruleset_new();
 	conf_expand_stand_in("0"); /* reads as a number too, where a port is wanted */
 	int rc = connectors_prepare(NULL, connectors, (struct conf_at){doc, "connectors"}, report, &book->connectors);
+	/* Of a whole configuration; rules that stand alone may name any source. */
+	const json_t *sources = doc ? json_object_get(yaml_doc_root(doc), "sources") : NULL;
+	if (sources) {
+		int sources_rc =
+		    connectors_prepare_sources(book->connectors, sources, (struct conf_at){doc, "sources"}, report);
+		if (rc == SL_OK) rc = sources_rc;
+	}
 	int rules_rc = rule_conf_load(rules, (struct conf_at){doc, "rules"}, book->connectors, report, all);
 	conf_expand_stand_in(NULL);
 	if (rc == SL_OK) rc = rules_rc;

@@ -26,7 +26,7 @@ const char sql_help[] =
     "  --username TEXT     the publisher's user name (default: none)\n"
     "  --user-property KEY=VALUE  an MQTT 5 user property; may be given again\n"
     "  --timestamp MS      when it arrives, in ms since 1970 (default: now)\n"
-    "  --event NAME        an event instead of a message: $events/client/connected, ...\n"
+    "  --event NAME        an event instead of a message: $events/client/connected, ..., or $sources/kafka:NAME\n"
     "  --columns JSON      its columns, as an object; those that are not named are NULL\n"
     "  --dialect NAME      standard or aws (default: standard)\n"
     "  --sql-version V     of the aws dialect: 2016-03-23 (default), 2015-10-08 or beta\n"

@@ -5,6 +5,7 @@
 
 #include "event_kind.h"
 #include "event_source.h"
+#include "source_from.h"
 
 static struct sql_value nested(struct try_event *e, const json_t *v) {
 	char *text = json_dumps(v, JSON_COMPACT | JSON_ENCODE_ANY);
@@ -43,6 +44,10 @@ static int check_column(const struct try_event *e, struct sl_slice name, struct 
 			  near ? "; did you mean " : "", near ? near : "");
 }
 
+static bool is_payload(struct sl_slice column) {
+	return slice_equal_str(column, "payload") || slice_equal_str(column, "value");
+}
+
 static int columns_read(struct try_event *e, struct sl_slice text, struct sl_err *err) {
 	json_error_t why;
 	const char *key;
@@ -57,7 +62,11 @@ static int columns_read(struct try_event *e, struct sl_slice text, struct sl_err
 	json_object_foreach(tree, key, item) {
 		struct sl_slice name = sl_arena_dup(&e->arena, slice_from_str(key));
 		if (rc == SL_OK) rc = check_column(e, name, err);
-		if (rc == SL_OK) e->given.at[e->given.n++] = (struct sql_map_member){name, value_of(e, item)};
+		if (rc != SL_OK) continue;
+		struct sql_value value = value_of(e, item);
+		/* What stands in a payload is text, whoever writes it as a tree. */
+		if (is_payload(name) && value.kind == SQL_JSON) value = sql_string(slice_make(value.p, value.n));
+		e->given.at[e->given.n++] = (struct sql_map_member){name, value};
 	}
 	json_decref(tree);
 	return rc;
@@ -71,11 +80,13 @@ int try_event_make(struct try_event *e, struct sl_slice name, struct sl_slice co
 		event_kinds_unknown(name, err);
 		return SL_ENOTFOUND;
 	}
-	if (kinds & (kinds - 1))
+	if (kinds & (kinds - 1) || (source_from(name) && source_from_is_pattern(name)))
 		return sl_err_set(err, SL_EINVAL, "'%.*s' is several events; name the one that happens",
 				  SL_SLICE_ARG(name));
 	e->kind = (uint8_t)__builtin_ctz(kinds);
 	e->about.given = &e->given;
+	e->topic =
+	    source_from(name) ? source_from_filter(name, &e->arena) : event_kind_topic((enum rules_event_kind)e->kind);
 	return columns.n ? columns_read(e, columns, err) : SL_OK;
 }
 
@@ -87,10 +98,11 @@ void try_event_fini(struct try_event *e) {
 void try_event_apply(const struct try_event *e, struct rules_event *ev) {
 	ev->kind = e->kind;
 	ev->about = &e->about;
-	ev->topic = event_kind_topic((enum rules_event_kind)e->kind);
+	ev->topic = e->topic;
 	ev->topic_hash = 0;
-	ev->payload = SL_SLICE_LIT("null");
+	/* A source's message has the payload that a message would have. */
+	if (e->kind != EVENT_SOURCE_MESSAGE || ev->payload.n == 0) ev->payload = SL_SLICE_LIT("null");
 	for (uint32_t i = 0; i < e->given.n && event_has_payload((enum rules_event_kind)e->kind); i++)
-		if (slice_equal_str(e->given.at[i].key, "payload") && e->given.at[i].value.kind == SQL_STRING)
+		if (is_payload(e->given.at[i].key) && e->given.at[i].value.kind == SQL_STRING)
 			ev->payload = sql_value_text(&e->given.at[i].value);
 }

@@ -2,6 +2,8 @@
  *
  *     try_event_make(&e, "$events/client/connected", "{\"clientid\":\"c1\",\"conn_props\":{...}}", &err)
  *
+ * A source's message is named by its source, "$sources/kafka:orders"; its payload may also be the message's own.
+ *
  * A column that is not said is NULL; timestamp, node and event are known by themselves. Columns of other events, and what is
  * no column, are refused.
  *
@@ -17,6 +19,7 @@ struct try_event {
 	uint8_t kind; /* enum rules_event_kind; 0: none was made */
 	struct rules_about about;
 	struct sql_map given;
+	struct sl_slice topic; /* in the index of rules */
 	struct sl_arena arena;
 	bool made; /* the arena is there */
 };
