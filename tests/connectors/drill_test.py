@@ -14,6 +14,15 @@ class Outage(unittest.TestCase):
     def test_drill__kafka(self):
         self.drill(sinks.ToKafka())
 
+    def test_drill__mongodb(self):
+        self.drill(sinks.ToFerretDB())
+
+    def test_drill__postgres(self):
+        self.drill(sinks.ToPostgres())
+
+    def test_drill__redis(self):
+        self.drill(sinks.ToRedis())
+
     def test_drill__sqlite(self):
         self.drill(sinks.ToSqlite())
 

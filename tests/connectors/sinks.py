@@ -6,7 +6,7 @@ side holds, in the order in which it came.
 import sqlite3
 
 from harness.broker import temp_folder
-from harness.servers import Kafka, Net, shared
+from harness.servers import FerretDB, Kafka, MongoJava, Net, Postgres, Redis, shared
 
 
 class Sink:
@@ -105,3 +105,75 @@ class ToKafka(Sink):
         for record in self.server.records("drill"):
             client, number = record.value.split()
             yield int(client), int(number)
+
+
+class ToPostgres(Sink):
+    """By `table`: COPY."""
+    hurried_connector = {"connect_timeout": "500ms", "pool": 1}
+
+    def set_up(self):
+        self.server = shared(Postgres)
+        self.server.execute("DROP TABLE IF EXISTS drill; CREATE TABLE drill (arrived bigserial, c int NOT NULL, n int NOT NULL)")
+
+    def connector(self, port=None):
+        return {"type": "postgres", "url": f"postgresql://test@127.0.0.1:{port or self.server.port}/test"}
+
+    def action(self):
+        return {"table": "drill", "columns": {"c": "${c}", "n": "${n}"}}
+
+    def arrivals(self):
+        for client, number in self.server.query("SELECT c, n FROM drill ORDER BY arrived"):
+            yield int(client), int(number)
+
+
+class ToPostgresBySql(ToPostgres):
+    def action(self):
+        return {"sql": "INSERT INTO drill (c, n) VALUES (${c}, ${n})"}
+
+
+class ToRedis(Sink):
+    hurried_connector = {"connect_timeout": "500ms", "pool": 1}
+
+    def set_up(self):
+        self.server = shared(Redis)
+        self.server.execute("DEL", "drill")
+
+    def connector(self, port=None):
+        return {"type": "redis", "url": f"redis://alice:pw1@127.0.0.1:{port or self.server.port}"}
+
+    def action(self):
+        return {"command": ["XADD", "drill", "*", "c", "${c}", "n", "${n}"]}
+
+    def arrivals(self):
+        with self.server.client() as client:
+            start = b"-"
+            while entries := client.command("XRANGE", "drill", start, "+", "COUNT", 10000):
+                for _, fields in entries:
+                    yield int(fields[1]), int(fields[3])
+                start = b"(" + entries[-1][0]
+
+
+class ToFerretDB(Sink):
+    """Documents come back in the order in which they were stored: without an index on anything but _id, which counts up."""
+    hurried_connector = {"connect_timeout": "500ms", "server_selection_timeout": "500ms", "timeout": "500ms", "pool": 1}
+    kind = FerretDB
+
+    def set_up(self):
+        self.server = shared(self.kind)
+        with self.server.client() as c:
+            c.drop("test", "drill")
+
+    def connector(self, port=None):
+        url = self.server.url().replace(str(self.server.port), str(port or self.server.port))
+        return {"type": "mongodb", "url": url, "database": "test"}
+
+    def action(self):
+        return {"collection": "drill", "document": {"c": "${c}", "n": "${n}"}}
+
+    def arrivals(self):
+        for document in self.server.find("test", "drill"):
+            yield document["c"], document["n"]
+
+
+class ToMongoJava(ToFerretDB):
+    kind = MongoJava
