@@ -91,7 +91,9 @@ void pg_quote_text(struct sl_buf *b, struct sl_slice text);
  * missing: what, and what to do. */
 int pg_meta_from_table(const struct pg_action *a, const PGresult *fingerprint, const PGresult *columns,
 		       const PGresult *keys, struct pg_meta **out, struct sl_err *err);
-struct pg_meta *pg_meta_from_statement(const struct pg_action *a, const PGresult *described);
+/* The query about the types of parameters that not every server has, or NULL; and the meta out of both. */
+char *pg_types_query(const PGresult *described);
+struct pg_meta *pg_meta_from_statement(const struct pg_action *a, const PGresult *described, const PGresult *types);
 extern const struct sl_statement_dialect pg_dialect;
 
 /* ---- The connector ---- */

@@ -81,8 +81,15 @@ static const char *advice_for(const char *sqlstate) {
 
 /* ---- The end of a job. ---- */
 
+static void held_clear(struct pg_job *j) {
+	for (size_t i = 0; i < SL_ARRAY_LEN(j->held); i++) {
+		PQclear(j->held[i]);
+		j->held[i] = NULL;
+	}
+}
+
 static void job_clear(struct pg_job *j) {
-	for (size_t i = 0; i < SL_ARRAY_LEN(j->held); i++) PQclear(j->held[i]);
+	held_clear(j);
 	pg_meta_unref(j->meta);
 	pg_job_note_clear(j);
 	*j = (struct pg_job){0};
@@ -203,6 +210,7 @@ static void read_begin(struct pg_link *l) {
 	bool ok;
 	j->step = PG_STEP_READ;
 	j->answers = 0;
+	held_clear(j);
 	j->before = settings != NULL;
 	if (j->a->table) {
 		char *text = sl_asprintf("%s%s%s", settings ? settings : "", settings ? "; " : "", j->a->read);
@@ -228,6 +236,20 @@ static void run(struct pg_link *l) {
 		pg_rows_begin(l);
 }
 
+/* Parameters of types that are no server's own: what are these? True when the question is on its way. */
+static bool types_asked(struct pg_link *l) {
+	struct pg_job *j = &l->job;
+	if (j->a->table || j->sqlstate || !j->held[0] || j->held[1]) return false;
+	char *text = pg_types_query(j->held[0]);
+	if (!text) return false;
+	j->before = 0;
+	j->answers = 1; /* the answer is held[1] */
+	int ok = PQsendQuery(l->pq, text);
+	sl_free(text);
+	if (sent(l, ok)) (void)pg_io_flush(l);
+	return true;
+}
+
 static void read_done(struct pg_link *l) {
 	struct pg_job *j = &l->job;
 	struct sl_err err = SL_ERR_INIT;
@@ -237,8 +259,9 @@ static void read_done(struct pg_link *l) {
 		pg_job_failed(l);
 		return;
 	}
+	if (types_asked(l)) return;
 	if (!j->a->table && j->held[0])
-		m = pg_meta_from_statement(j->a, j->held[0]);
+		m = pg_meta_from_statement(j->a, j->held[0], j->held[1]);
 	else if (j->held[0] && j->held[1] && j->held[2])
 		r = pg_meta_from_table(j->a, j->held[0], j->held[1], j->held[2], &m, &err);
 	if (m) {

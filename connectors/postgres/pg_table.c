@@ -267,7 +267,36 @@ int pg_meta_from_table(const struct pg_action *a, const PGresult *fingerprint, c
 	return r;
 }
 
-struct pg_meta *pg_meta_from_statement(const struct pg_action *a, const PGresult *described) {
+char *pg_types_query(const PGresult *described) {
+	struct sl_buf b = SL_BUF_INIT;
+	bool is_array, any = false;
+	sl_buf_append_str(
+	    &b, "SELECT NULL, t.oid, pg_catalog.format_type(t.oid, NULL), t.typtype, t.typelem, e.typtype, "
+		"t.typbasetype FROM pg_catalog.pg_type t LEFT JOIN pg_catalog.pg_type e ON e.oid = t.typelem AND "
+		"e.typarray = t.oid WHERE t.oid IN (");
+	for (int i = 0; i < PQnparams(described); i++) {
+		if (pg_type_find(PQparamtype(described, i), &is_array)) continue;
+		sl_buf_printf(&b, "%s%u", any ? ", " : "", PQparamtype(described, i));
+		any = true;
+	}
+	sl_buf_put(&b, ')');
+	if (any) return sl_buf_steal(&b);
+	sl_buf_fini(&b);
+	return NULL;
+}
+
+/* A type that not every server has: what this one says of it. */
+static void target_from_types(struct pg_target *t, const PGresult *types, char **name) {
+	for (int i = 0; i < PQntuples(types); i++) {
+		if (number_at(types, i, COLUMN_TYPE) != t->oid) continue;
+		target_from_column(t, types, i);
+		*name = sl_strdup(PQgetvalue(types, i, COLUMN_TYPE_NAME));
+		return;
+	}
+	*name = sl_asprintf("type %u", t->oid);
+}
+
+struct pg_meta *pg_meta_from_statement(const struct pg_action *a, const PGresult *described, const PGresult *types) {
 	struct pg_meta *m = meta_new(a->params.n);
 	for (size_t i = 0; i < m->count; i++) {
 		struct pg_target *t = &m->targets[i];
@@ -276,8 +305,11 @@ struct pg_meta *pg_meta_from_statement(const struct pg_action *a, const PGresult
 		target_form(t, t->oid);
 		const struct pg_type *known = pg_type_find(t->oid, &is_array);
 		t->name = m->names[2 * i] = sl_asprintf("parameter %.*s", SL_SLICE_ARG(a->params.at[i].text));
-		t->type = m->names[2 * i + 1] =
-		    known ? sl_asprintf("%s%s", known->name, is_array ? "[]" : "") : sl_asprintf("type %u", t->oid);
+		if (known)
+			m->names[2 * i + 1] = sl_asprintf("%s%s", known->name, is_array ? "[]" : "");
+		else
+			target_from_types(t, types, &m->names[2 * i + 1]);
+		t->type = m->names[2 * i + 1];
 	}
 	m->statement = sl_strdup(a->statement);
 	m->returns_rows = PQnfields(described) > 0;

@@ -1,12 +1,12 @@
 """The postgres connector against real servers: what a rule sends is what a table holds, and nothing is lost on the way."""
 import json
-import socket
+import os
 import threading
 import time
 import unittest
 
 from harness import packet as m
-from harness.broker import Broker, run_program, temp_folder, wait_until
+from harness.broker import ROOT, Broker, run_program, wait_until
 from harness.client import Client
 from harness.fake import Fake
 from harness.proxy import Proxy
@@ -559,6 +559,85 @@ class Faults(PostgresTest):
             began = time.monotonic()
             b.stop()
             self.assertLess(time.monotonic() - began, 15)
+
+
+class Matrix(PostgresTest):
+    """connectors/postgres/TYPES.md: every kind of value into every type of column, by COPY and as a bound parameter.
+    DESCRIBE_WRITE=1 writes the page anew."""
+    PAGE = ROOT / "connectors/postgres/TYPES.md"
+    TYPES = ["smallint", "integer", "bigint", "real", "double precision", "numeric", "numeric(6,2)", "boolean", "text", "varchar(8)",
+             "char(8)", "json", "jsonb", "bytea", "uuid", "timestamptz", "timestamp", "date", "time", "interval", "inet", "cidr", "mood", "small",
+             "point", "integer[]", "double precision[]", "text[]", "jsonb[]", "timestamptz[]", "mood[]"]
+    NOTES = {"mood": "enum (`CREATE TYPE mood AS ENUM ('warm', 'cold')`)", "mood[]": "enum[]", "small": "domain (over `integer`, below 100)",
+             "point": "any other type (here `point`)"}
+    # What stands in the message, and how the column of the page is called.
+    VALUES = [("absent", None), ("null", "null"), ("true", "true"), ("42", "42"), ("9007199254740993", "9007199254740993"), ("21.5", "21.5"),
+              ("0.1000000000000000055511151231257827", "0.1000000000000000055511151231257827"), ('"12.5"', '"12.5"'), ('"warm"', '"warm"'),
+              ('"2026-01-31T12:00:00Z"', '"2026-01-31T12:00:00Z"'), ("1769860800000", "1769860800000"),
+              ('"0190163d-8694-739b-aea5-966c26f8ad91"', '"0190163d-8694-739b-aea5-966c26f8ad91"'), ('"10.0.0.7"', '"10.0.0.7"'),
+              ('{"a":1}', '{"a":1}'), ("[1,2]", "[1,2]"), ("bytes ff 00", b"\xff\x00")]
+
+    def fill(self, way):
+        """{(type, value): stored text, or None for a dead letter}, and the reasons."""
+        sql = ("CREATE TYPE mood AS ENUM ('warm', 'cold'); CREATE DOMAIN small AS int CHECK (VALUE < 100);"
+               + "".join(f"CREATE TABLE m{i} (k int, v {kind});" for i, kind in enumerate(self.TYPES)))
+        self.pg.execute("DROP SCHEMA IF EXISTS matrix CASCADE; CREATE SCHEMA matrix; SET search_path = matrix; " + sql)
+        actions = [{"connector": "db", "retry": {"first": "10ms", "max": "50ms"},
+                    **({"table": f"m{i}", "columns": {"k": "${k}", "v": "${v}"}} if way == "table" else
+                       {"sql": f"INSERT INTO m{i} (k, v) VALUES (${{k}}, ${{v}})"})} for i in range(len(self.TYPES))]
+        rules = {"r": {"sql": 'SELECT payload.k AS k, payload.v AS v FROM "json/#"', "actions": actions},
+                 "b": {"sql": f'SELECT {len(self.VALUES) - 1} AS k, hexstr2bin(payload.v) AS v FROM "bytes/#"', "actions": actions}}
+        with Broker({"connectors": {"db": {"type": "postgres", "url": self.pg.url(), "search_path": "matrix"}}, "rules": rules}) as b:
+            for k, (_, value) in enumerate(self.VALUES[:-1]):
+                self.publish(b, [b'{"k":%d%s}' % (k, b"" if value is None else b',"v":' + value.encode())], topic="json/x")
+            self.publish(b, [{"v": self.VALUES[-1][1].hex()}], topic="bytes/x")
+            cells, reasons = {}, {}
+            for i, kind in enumerate(self.TYPES):
+                for rule in rules:
+                    b.wait_settled(rule, i)
+                    path = b.folder / f"data/dead/{rule}.{i}.jsonl"
+                    for line in path.read_text().splitlines() if path.exists() else []:
+                        letter = json.loads(line)
+                        k = letter["row"]["k"] if "row" in letter else letter["values"]["k"]
+                        cells[kind, k], reasons[kind, k] = None, letter["reason"]
+                shown = "encode(v, 'hex')" if kind == "bytea" else "v::text"
+                for k, v in self.pg.query(f"SELECT k, {shown} FROM matrix.m{i}"):
+                    cells[kind, int(k)] = "NULL" if v is None else v
+        return cells, reasons
+
+    def page(self, cells):
+        def shown(cell):
+            return "refused" if cell is None else "NULL" if cell == "NULL" else "`" + cell.replace("|", "\\|") + "`" if cell.strip() else "empty"
+        head = ["# What goes into which column", "",
+                "Each cell was written to a real server, by `COPY` and as a bound parameter with the same result; a test prints this page.",
+                "Numbers are as they stand in the payload. Refused: the row is a dead letter that names the column, its type and the value.", ""]
+        out = []
+        for part in (range(0, 8), range(8, len(self.VALUES))):
+            names = [f"`{self.VALUES[k][0]}`" if self.VALUES[k][0] not in ("absent", "bytes ff 00") else self.VALUES[k][0] for k in part]
+            out += ["| column | " + " | ".join(names) + " |", "| --- |" + " --- |" * len(names)]
+            for kind in self.TYPES:
+                out.append(f"| {self.NOTES.get(kind) or '`' + kind + '`'} | " + " | ".join(shown(cells[kind, k]) for k in part) + " |")
+            out.append("")
+        tail = ["- A whole number goes into a float only if the float can hold it; decimals round to the nearest float, as they do everywhere.",
+                "- `numeric` takes every digit; with a scale the server rounds to it. `NaN` and `Infinity` as text are taken where the type has them.",
+                "- Milliseconds since 1970, or RFC 3339 text, make a timestamp; without a zone it is UTC. Fractions are rounded to microseconds.",
+                "- Text that is a JSON object or array goes into `json` and `jsonb` as that document (a whole payload does), other text as a JSON string;",
+                "  `null` of a document is JSON's null there, and NULL everywhere else. What is absent is NULL.",
+                "- Text must be UTF-8 without NUL characters; `bytea` takes any bytes. What is longer than `varchar(n)` is rejected by the server.",
+                "- Lists go into arrays of one dimension, each element by the same rules.",
+                "- Other types get the value as text for their own input function, by `INSERT` instead of `COPY`.", ""]
+        return "\n".join(head + out + tail)
+
+    def test_matrix__every_kind_into_every_type(self):
+        copied, why = self.fill("table")
+        bound, why_bound = self.fill("sql")
+        self.assertEqual({k: v for k, v in copied.items() if bound.get(k, "-") != v}, {},
+                         {k: (bound.get(k), why.get(k), why_bound.get(k)) for k, v in copied.items() if bound.get(k, "-") != v})
+        self.assertEqual(len(copied), len(self.TYPES) * len(self.VALUES))
+        page = self.page(copied)
+        if os.environ.get("DESCRIBE_WRITE"):
+            self.PAGE.write_text(page, encoding="utf-8")
+        self.assertEqual(self.PAGE.read_text(encoding="utf-8"), page)
 
 
 if __name__ == "__main__":
