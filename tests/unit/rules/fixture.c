@@ -116,39 +116,51 @@ void fixture_publish(struct fixture *f, const char *topic, const char *payload) 
 	rules_eval(f->worker, &ev, NULL);
 }
 
-/* The rule's part of the status; the caller owns *status. */
-static json_t *rule_status(struct fixture *f, const char *rule, json_t **status) {
-	size_t i;
-	json_t *item;
-	*status = json_object();
+json_t *fixture_status(struct fixture *f) {
+	json_t *status = json_object();
 	struct rules_snapshot *s = rules_snapshot_new(f->rules);
 	assert_true(rules_snapshot_take(s));
 	while (rules_snapshot_failures_next(s)) rules_snapshot_failures_take(s);
-	rules_status(s, *status);
+	rules_status(s, status);
 	rules_snapshot_free(s);
-	json_array_foreach(json_object_get(*status, "rules"), i, item) {
+	return status;
+}
+
+static json_t *rule_status(const json_t *status, const char *rule) {
+	size_t i;
+	json_t *item;
+	json_array_foreach(json_object_get(status, "rules"), i, item) {
 		if (strcmp(json_string_value(json_object_get(item, "id")), rule) == 0) return item;
 	}
 	fail_msg("no rule %s in the status", rule);
 	return NULL;
 }
 
-int64_t fixture_count(struct fixture *f, const char *rule, int action, const char *name) {
-	json_t *status, *at = rule_status(f, rule, &status);
+int64_t fixture_status_count(const json_t *status, const char *rule, int action, const char *name) {
+	json_t *at = rule_status(status, rule);
 	if (action >= 0) at = json_array_get(json_object_get(at, "actions"), (size_t)action);
 	at = json_object_get(at, name);
 	assert_true(json_is_integer(at));
-	int64_t n = json_integer_value(at);
+	return json_integer_value(at);
+}
+
+const char *fixture_status_failure(const json_t *status, const char *rule) {
+	json_t *at = json_array_get(json_object_get(rule_status(status, rule), "failures"), 0);
+	const char *text = json_string_value(json_object_get(at, "reason"));
+	return text ? text : "";
+}
+
+int64_t fixture_count(struct fixture *f, const char *rule, int action, const char *name) {
+	json_t *status = fixture_status(f);
+	int64_t n = fixture_status_count(status, rule, action, name);
 	json_decref(status);
 	return n;
 }
 
 const char *fixture_failure(struct fixture *f, const char *rule) {
 	static char reason[512];
-	json_t *status, *at = rule_status(f, rule, &status);
-	at = json_array_get(json_object_get(at, "failures"), 0);
-	const char *text = json_string_value(json_object_get(at, "reason"));
-	(void)snprintf(reason, sizeof reason, "%s", text ? text : "");
+	json_t *status = fixture_status(f);
+	(void)snprintf(reason, sizeof reason, "%s", fixture_status_failure(status, rule));
 	json_decref(status);
 	return reason;
 }

@@ -37,6 +37,11 @@ char *fixture_errors(const char *yaml);
 void fixture_publish(struct fixture *f, const char *topic, const char *payload);
 struct rules_event fixture_event(const char *topic, const char *payload);
 
+/* The status of all rules, owned, and what stands in it: for a test that asks for much of it. */
+json_t *fixture_status(struct fixture *f);
+int64_t fixture_status_count(const json_t *status, const char *rule, int action, const char *name);
+const char *fixture_status_failure(const json_t *status, const char *rule);
+
 /* A number of the status: rule's own (action < 0), or of one of its actions. */
 int64_t fixture_count(struct fixture *f, const char *rule, int action, const char *name);
 /* The reason of the newest failure, "" when there is none. Borrowed until the next call. */
