@@ -134,6 +134,8 @@ struct sl_loop *sl_conn_loop(struct sl_conn *c);
  * each with rows of other order keys (default 1). */
 void sl_conn_set_blocking(struct sl_conn *c, bool blocking);
 void sl_conn_set_ways(struct sl_conn *c, uint32_t n);
+/* From open() only, for a kind that is ORDERED_BY_KEY: up to n batches of each way may be out (default 16). */
+void sl_conn_set_depth(struct sl_conn *c, uint32_t n);
 
 /* What a kind reports. Loop's thread, or the connection's own thread for BLOCKING kinds. text is copied. */
 void sl_conn_up(struct sl_conn *c);

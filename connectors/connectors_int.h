@@ -29,6 +29,7 @@ struct sl_conn {
 	struct conn_conf conf;
 	uint64_t fingerprint; /* of its settings, secrets resolved */
 	bool blocking;
+	uint32_t depth; /* batches of a way that may be out; 0: the usual */
 	uint32_t ways;
 	struct connectors *cs;
 	struct sl_list link; /* connectors.conns */

@@ -40,6 +40,7 @@ struct sl_loop *sl_conn_loop(struct sl_conn *c) {
 }
 void sl_conn_set_blocking(struct sl_conn *c, bool blocking) { c->blocking = blocking; }
 void sl_conn_set_ways(struct sl_conn *c, uint32_t n) { c->ways = n ? n : 1; }
+void sl_conn_set_depth(struct sl_conn *c, uint32_t n) { c->depth = n; }
 
 static void state_set(struct sl_conn *c, enum conn_state state, const char *text) {
 	enum conn_state before = c->state;

@@ -26,6 +26,7 @@ static void timer_fire(struct sl_timer *t) { pipeline_wake(sl_container_of(t, st
 
 uint32_t pipeline_depth(const struct sl_conn *c) {
 	if (c->blocking) return DEPTH_BLOCKING;
+	if (c->depth) return c->depth;
 	return c->kind->flags & SL_KIND_ORDERED_BY_KEY ? DEPTH_SELF_BATCHING : 1;
 }
 
