@@ -1,4 +1,5 @@
 """The kafka connector against a real broker: what a rule sends is what a topic holds, and nothing is lost on the way."""
+import base64
 import json
 import os
 import socket
@@ -247,6 +248,22 @@ class Security(KafkaTest):
                 self.assertNotIn("wrong-pw", b.log())
                 self.assertNotIn("%3|", b.log())
                 self.assertEqual(b.action("r")["queued"], 1)
+
+    def test_kafka__token_from_a_file(self):
+        path = temp_folder() / "token"
+
+        def token(seconds):
+            parts = ({"alg": "none"}, {"sub": "me", "iat": time.time() - 10, "exp": time.time() + seconds})
+            path.write_text(".".join(base64.urlsafe_b64encode(json.dumps(p).encode()).decode().rstrip("=") for p in parts) + ".\n")
+        options = {"brokers": f"127.0.0.1:{self.kafka.sasl_port}", "sasl": {"mechanism": "oauthbearer", "token_file": str(path)}}
+        token(600)
+        self.assertEqual(len(self.deliver(1, 2, **options)), 2)
+        token(-5)
+        with self.broker(**options) as b:
+            self.publish(b, 1)
+            self.assertIn("has run out", self.wait_state(b, "down", 20))
+            token(600)
+            self.assertEqual(b.wait_settled("r")["delivered"], 1)
 
     def test_kafka__secrets_are_shown_nowhere(self):
         with self.broker(brokers=f"127.0.0.1:{self.kafka.sasl_port}", sasl={"username": "alice", "password": "pw1-secret"},

@@ -8,10 +8,12 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "kafka_auth.h"
 #include "kafka_conf.h"
 #include "kafka_errors.h"
 #include "kafka_row.h"
 #include "mem.h"
+#include "sql_base64.h"
 #include "schema.h"
 #include "sql_row.h"
 
@@ -291,6 +293,71 @@ static void test_partitioner__is_that_of_java_clients(void **state) {
 					 (vectors[i].hash & 0x7fffffff) % n);
 }
 
+/* ---- Tokens. ---- */
+
+/* The expected URLs were made by another program, by the public description of the algorithm. */
+static void test_token__iam_signature(void **state) {
+	(void)state;
+	static const char *const session[] = {NULL, "TOKEN/+="};
+	static const char *const urls[] = {
+	    "https://kafka.eu-central-1.amazonaws.com/"
+	    "?Action=kafka-cluster%3AConnect&X-Amz-Algorithm=AWS4-HMAC-SHA256&X-Amz-Credential=AKIDEXAMPLE%2F20260131%"
+	    "2Feu-"
+	    "central-1%2Fkafka-cluster%2Faws4_request&X-Amz-Date=20260131T120000Z&X-Amz-Expires=900&X-Amz-"
+	    "SignedHeaders="
+	    "host&X-Amz-Signature=487e32d34d82fdda02299b3510ddc99c1dcc27f8b2453d17486965568877c548&User-Agent=sluice",
+	    "https://kafka.eu-central-1.amazonaws.com/"
+	    "?Action=kafka-cluster%3AConnect&X-Amz-Algorithm=AWS4-HMAC-SHA256&X-Amz-Credential=AKIDEXAMPLE%2F20260131%"
+	    "2Feu-"
+	    "central-1%2Fkafka-cluster%2Faws4_request&X-Amz-Date=20260131T120000Z&X-Amz-Expires=900&X-Amz-Security-"
+	    "Token="
+	    "TOKEN%2F%2B%3D&X-Amz-SignedHeaders=host&X-Amz-Signature="
+	    "7e572d9a5f7b6954a1ed1d3d5f3c94872d6fe1fef634e8cf2db172694b821177&User-Agent=sluice"};
+	for (size_t i = 0; i < 2; i++) {
+		struct kafka_sasl_conf sasl = {.region = (char *)(uintptr_t) "eu-central-1",
+					       .access_key = (char *)(uintptr_t) "AKIDEXAMPLE",
+					       .secret_key =
+						   (char *)(uintptr_t) "wJalrXUtnFEMI/K7MDENG+bPxRfiCYEXAMPLEKEY",
+					       .session_token = (char *)(uintptr_t)session[i]};
+		struct kafka_token token;
+		struct sl_buf url = SL_BUF_INIT;
+		kafka_token_sign(&sasl, 1769860800999, &token);
+		assert_int_equal(
+		    sql_base64_decode(sl_buf_slice(&token.text), SQL_BASE64_URLSAFE | SQL_BASE64_NO_PADDING, &url),
+		    SL_OK);
+		assert_string_equal(sl_buf_cstr(&url), urls[i]);
+		assert_int_equal(token.until_ms, 1769860800999 + 900000);
+		assert_string_equal(token.principal, "AKIDEXAMPLE");
+		kafka_token_fini(&token);
+		sl_buf_fini(&url);
+	}
+}
+
+static int token_of(const char *claims, struct kafka_token *out) {
+	struct sl_buf b = SL_BUF_INIT;
+	sl_buf_append_str(&b, "eyJhbGciOiJub25lIn0.");
+	sql_base64_encode(slice_from_str(claims), SQL_BASE64_URLSAFE | SQL_BASE64_NO_PADDING, &b);
+	sl_buf_append_str(&b, ".c2ln\n");
+	int r = kafka_token_read(sl_buf_slice(&b), out, NULL);
+	sl_buf_fini(&b);
+	return r;
+}
+
+static void test_token__claims_of_a_web_token(void **state) {
+	(void)state;
+	struct kafka_token t;
+	assert_int_equal(token_of("{\"sub\":\"me\",\"exp\":1769860800}", &t), SL_OK);
+	assert_string_equal(t.principal, "me");
+	assert_int_equal(t.until_ms, 1769860800000);
+	assert_int_equal(t.text.p[t.text.n - 1], 'n'); /* the line break is not part of it */
+	kafka_token_fini(&t);
+	const char *bad[] = {
+	    "{\"sub\":\"me\"}", "{\"exp\":\"soon\"}", "{\"exp\":-1}", "{\"exp\":1e300}", "[]", "{", ""};
+	for (size_t i = 0; i < SL_ARRAY_LEN(bad); i++) assert_int_not_equal(token_of(bad[i], &t), SL_OK);
+	assert_int_not_equal(kafka_token_read(SL_SLICE_LIT("a.b"), &t, NULL), SL_OK);
+	assert_int_not_equal(kafka_token_read(SL_SLICE_EMPTY, &t, NULL), SL_OK);
+}
+
 /* ---- The error table. ---- */
 
 static void test_errors__the_readme_has_the_table(void **state) {
@@ -339,6 +406,8 @@ int main(void) {
 	    cmocka_unit_test(test_row__times),
 	    cmocka_unit_test(test_row__headers_from_one_value),
 	    cmocka_unit_test(test_partitioner__is_that_of_java_clients),
+	    cmocka_unit_test(test_token__iam_signature),
+	    cmocka_unit_test(test_token__claims_of_a_web_token),
 	    cmocka_unit_test(test_errors__the_readme_has_the_table),
 	    cmocka_unit_test(test_errors__what_nobody_has_thought_of_is_tried_again),
 	};
