@@ -1,6 +1,20 @@
 /* buffer.c: see buffer.h. */
 #include "buffer.h"
 
+/* The worker's own chunks have one. Those that come from a file get it here. */
+const struct row_at *chunk_index(struct sl_chunk *c) {
+	if (sl_unlikely(c->index.n != c->rows * sizeof(struct row_at))) {
+		const char *row = chunk_rows(c);
+		sl_buf_clear(&c->index);
+		for (uint32_t i = 0; i < c->rows; i++) {
+			row = chunk_row_at(row);
+			chunk_index_add(c, (size_t)(row - c->buf.p), sql_row_head(row)->size);
+			row += sql_row_head(row)->size;
+		}
+	}
+	return (const struct row_at *)(const void *)c->index.p;
+}
+
 /* Rows are looked up in their order, if at all: each time a few steps on. */
 bool chunk_origin(struct sl_chunk *c, const void *row, struct sl_origin *out) {
 	if (!c->found || c->found > (const char *)row) {

@@ -35,6 +35,11 @@ struct sl_tickets {
 	struct sl_ticket **at;
 };
 
+/* Where a row stands in its chunk. */
+struct row_at {
+	uint32_t at, size;
+};
+
 struct sl_chunk {
 	struct sl_post post;   /* the first chunk of a letter carries it */
 	struct sl_chunk *next; /* letter, line, pool */
@@ -54,7 +59,15 @@ struct sl_chunk {
 	uint64_t arrival;                 /* order of arrival */
 	struct spill_ref ref;
 	struct sl_buf buf; /* struct spill_head, rows with their origins (origin.h) */
+	struct sl_buf index; /* struct row_at of each row, or empty: see chunk_index() */
 };
+
+/* Where the rows stand, in their order: who sorts them does not wait for the memory of each. Who moves rows clears c->index. */
+const struct row_at *chunk_index(struct sl_chunk *c);
+static inline void chunk_index_add(struct sl_chunk *c, size_t at, size_t size) {
+	struct row_at row = {(uint32_t)at, (uint32_t)size};
+	memcpy(sl_buf_add(&c->index, sizeof row), &row, sizeof row);
+}
 
 static inline const char *chunk_rows(const struct sl_chunk *c) { return c->buf.p + sizeof(struct spill_head); }
 /* The first row at p or behind it; there is one. */

@@ -20,7 +20,9 @@
  * in order) and may block; the sl_*_done calls may be made from there. open, action_open, the checks and fini always
  * run on the loop or at start and never block.
  *
- * Life: open -> connect -> [submit ...] -> close -> (sl_conn_closed) -> fini. connect is called again after any failure. */
+ * Life: open -> connect -> [submit ...] -> close -> (sl_conn_closed) -> fini. connect is called again after any failure: one
+ * that the kind reported, a probe without an answer, or rows to which no server answered while the connection seemed up
+ * (`stalled_after`, see README.md: batches that are out are cancelled first). So connect drops whatever stands and begins anew. */
 #ifndef CONNECTOR_H
 #define CONNECTOR_H
 
@@ -117,6 +119,12 @@ struct sl_connector_kind {
 	int (*submit)(struct sl_conn_action *a, struct sl_batch *b);
 	/* The deadline passed: finish the batch as soon as it safely can, undecided rows TIMEOUT. May be NULL, may come twice. */
 	void (*cancel)(struct sl_conn_action *a, struct sl_batch *b);
+
+	/* For status pages and `sluice connector test`: members of the kind's own (server, version, nodes, its client library's
+	 * queue), no secrets, nothing that is counted anyway. Called while the connection's loop stands still, from open to
+	 * close, connected or not; the thread of a BLOCKING connection may be at work, so guard what it changes. It must not
+	 * call anything of sl_conn_*, and not wait. May be NULL. */
+	void (*describe)(struct sl_conn *c, json_t *out);
 
 	const struct sl_source_kind *source; /* the way back, see source.h; NULL: this kind is only written to */
 };

@@ -374,6 +374,7 @@ static void commit_switch(struct connectors *cs, struct connectors_set *set) {
 		pipeline_wake(spec->p);
 	}
 	if (cs->commits == 1) connectors_orphans_warn(cs);
+	connectors_watch_begin(cs);
 	replay_begin(cs->replay);
 }
 
@@ -456,6 +457,13 @@ static bool conn_used(const struct connectors *cs, const struct sl_conn *c) {
 	return sources_use(cs, c);
 }
 
+/* A histogram never goes back. */
+static void latency_keep(const struct sl_pipeline *p) {
+	struct sl_conn *c = p->action->conn;
+	for (size_t i = 0; i <= LATENCY_BUCKETS; i++) c->past_latency[i] += p->count.latency[i];
+	c->past_latency_sum_ms += p->count.latency_sum_ms;
+}
+
 static void reap(struct connectors *cs) {
 	if (cs->pins) return; /* whoever lets go brings us back */
 	cs->reaping = false;
@@ -468,6 +476,8 @@ static void reap(struct connectors *cs) {
 		log_info(LOG_ACTION, "replaced action has delivered everything and ends",
 			 "action=%s delivered=%" PRIu64, p->action->name, p->count.delivered);
 		char *dir = p->log_dir;
+		pipeline_goes_on(p);
+		latency_keep(p);
 		pipeline_log_forget(p);
 		p->log_dir = NULL;
 		sl_timer_cancel(&p->timer);

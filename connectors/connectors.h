@@ -7,7 +7,7 @@
  *              the worker (its tickets), sorts rows into lanes, cuts batches, submits, takes results, retries, splits, ends
  *
  * Counting: for every action, at every quiet point (the workers and connectors_loop() parked):
- *     received = delivered + rejected + dropped{overflow, expired, shutdown} + queued
+ *     received = delivered + rejected + dropped{overflow, expired, shutdown, damaged} + queued
  * (queued counts all that is not decided: staged and on its way, in memory, on disk, in flight, waiting for retry).
  *
  * Load, in the order of calls (all of it again on SIGHUP; a failure before commit changes nothing):
@@ -79,7 +79,7 @@ struct sl_reject {
 typedef int (*connectors_reject_fn)(void *arg, const struct sl_reject *r);
 void connectors_on_reject(struct connectors *cs, connectors_reject_fn fn, void *arg);
 
-/* A connection has another state: connecting, up, degraded, down, stopped. Borrowed for the call; text: why, or NULL. */
+/* A connection has another state: connecting, up, degraded, stalled, down, stopped. Borrowed for the call; text: why, or NULL. */
 struct sl_connector_change {
 	const char *name, *kind, *state, *previous, *text;
 	int64_t at_ms;
@@ -155,7 +155,7 @@ struct connectors_snapshot *connectors_snapshot_new(struct connectors *cs) sl_wa
 void connectors_snapshot_take(struct connectors_snapshot *s); /* parked; may be called again */
 void connectors_snapshot_free(struct connectors_snapshot *s); /* NULL is fine */
 
-/* Sets members "connectors" and "actions" of out (docs: connectors/README.md). */
+/* Sets members "connectors" and "actions" of out (docs: connectors/README.md). Parks the connector loop for a moment. */
 void connectors_status(const struct connectors_snapshot *s, json_t *out);
 /* Before commit: sets member "connectors" of out to what a status page would say of them, but for their states. */
 void connectors_definitions(const struct connectors_set *set, json_t *out);
@@ -165,7 +165,7 @@ void connectors_prometheus(const struct connectors_snapshot *s, struct sl_buf *o
 struct sl_action_counts {
 	/* recovered: read back from the log at start; replayed: given back from the dead letters; both part of received */
 	uint64_t received, recovered, replayed;
-	uint64_t delivered, rejected, dropped_overflow, dropped_expired, dropped_shutdown;
+	uint64_t delivered, rejected, dropped_overflow, dropped_expired, dropped_shutdown, dropped_damaged;
 	uint64_t queued; /* counted, not derived */
 	uint64_t queued_bytes, disk_bytes;
 	uint64_t retried, maybe_duplicate, batches;

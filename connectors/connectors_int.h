@@ -21,7 +21,16 @@
 
 /* ---- Connections: instance.c -------------------------------------------------------------------------------------- */
 
-enum conn_state { CONN_STOPPED, CONN_CONNECTING, CONN_UP, CONN_DEGRADED, CONN_DOWN };
+enum conn_state { CONN_STOPPED, CONN_CONNECTING, CONN_UP, CONN_DEGRADED, CONN_STALLED, CONN_DOWN };
+
+/* What real traffic said last: connectors_watch.c. Wall times; 0: never. */
+struct health {
+	int64_t success_ms, error_ms;
+	char *error; /* NULL: none */
+};
+void health_good(struct health *h, int64_t wall_ms);
+void health_bad(struct health *h, int64_t wall_ms, const char *text);
+void health_fini(struct health *h);
 
 struct sl_conn {
 	const struct sl_connector_kind *kind;
@@ -43,6 +52,15 @@ struct sl_conn {
 	struct sl_timer timer; /* next connect, next probe */
 	bool traffic, probing, retired, closing, closed, opened;
 	struct thread_worker *thread;
+	struct health health;
+	uint64_t answer_ms;     /* monotonic: the server said something about a row, or to a probe */
+	uint32_t stalled;       /* actions */
+	uint32_t fresh_stalled; /* of one look */
+	uint64_t fresh_rows;
+	char *stall_text;
+	bool give_up;
+	uint32_t out;                                                    /* batches */
+	uint64_t past_latency[LATENCY_BUCKETS + 1], past_latency_sum_ms; /* of actions that have ended */
 	void *impl;
 };
 
@@ -50,8 +68,10 @@ struct sl_conn *conn_new(struct connectors *cs, const char *name);       /* M; c
 void conn_start(struct sl_conn *c);                                      /* L */
 void conn_close(struct sl_conn *c);                                      /* L: ends in conn->closed */
 void conn_action_ready(struct sl_conn *c, bool ready, const char *text); /* L: one action more or less is not ready */
+void conn_stalled(struct sl_conn *c, int more); /* L: so many actions more or less are stalled */
+void conn_give_up(struct sl_conn *c);           /* L: no answer, though it is up: connect again */
 static inline bool conn_is_up(const struct sl_conn *c) {
-	return (c->state == CONN_UP || c->state == CONN_DEGRADED) && !c->closing;
+	return (c->state == CONN_UP || c->state == CONN_DEGRADED || c->state == CONN_STALLED) && !c->closing;
 }
 const char *conn_state_name(enum conn_state s);
 void conn_free(struct sl_conn *c); /* after closed, or never started */
@@ -127,12 +147,13 @@ enum batch_cut { CUT_ROWS, CUT_BYTES, CUT_LINGER, CUT_FLUSH, CUT_SPLIT, CUT_CAUS
 
 struct pipeline_counters {
 	uint64_t recovered, replayed, delivered, rejected, dropped_overflow, dropped_expired, dropped_shutdown;
+	uint64_t dropped_damaged, dead_lettered, on_error; /* the last two: what became of the rejected */
 	uint64_t retried, maybe_duplicate, batches, cut[CUT_CAUSES];
 	uint64_t latency[LATENCY_BUCKETS + 1], latency_sum_ms;
 };
 
-struct sl_stage {                 /* W; what a status page counts is in the first cache line */
-	struct sl_chunk *open[2]; /* by qos */
+struct sl_stage {                  /* W; what a status page counts is in the first cache line */
+	struct sl_chunk *open[2];  /* by qos */
 	uint64_t received, posted; /* rows */
 	struct sl_stage *next_dirty;
 	bool dirty;
@@ -169,6 +190,11 @@ struct sl_pipeline {
 	bool intake_waits;  /* and there is no log to put them */
 	struct old_stages *old_stages;
 	uint64_t past_received, past_posted; /* of those that are gone */
+
+	struct health health;
+	struct drop_notes *notes;
+	uint64_t progress_ms; /* a row was decided, or the first one came; monotonic */
+	bool stalled;         /* no progress for too long */
 
 	struct sl_list dirty; /* connectors.dirty */
 	uint64_t change;      /* which of connectors.changes was the last here: a copy from before it is old */
@@ -265,6 +291,16 @@ void pipeline_leftovers_list(struct connectors *cs);                   /* before
 void pipeline_leftovers_free(struct connectors *cs);
 void pipeline_chunk_enter(struct sl_pipeline *p, struct sl_chunk *c); /* into memory */
 
+/* connectors_watch.c */
+enum note_reason { NOTE_REJECTED, NOTE_OVERFLOW, NOTE_EXPIRED, NOTE_SHUTDOWN, NOTE_DAMAGED, NOTE_REASONS };
+/* Rows are given up: a log line now, or in the next summary. why may be NULL. */
+void pipeline_note(struct sl_pipeline *p, enum note_reason reason, uint64_t rows, struct sl_slice topic,
+		   const char *why);
+struct sl_slice pipeline_row_topic(struct sl_chunk *c, const void *row); /* of its message, empty when not known */
+void pipeline_notes_free(struct sl_pipeline *p);
+void pipeline_goes_on(struct sl_pipeline *p); /* it was stalled, perhaps */
+void connectors_watch_begin(struct connectors *cs);
+
 /* pipeline_done.c */
 void pipeline_park(struct sl_pipeline *p, unsigned lane, struct row_ref ref);
 enum row_end { ROW_DELIVERED, ROW_REJECTED, ROW_OVERFLOW, ROW_EXPIRED, ROW_SHUTDOWN };
@@ -294,8 +330,8 @@ struct chunk_sum {
 struct worker_end {
 	/* W. */
 	struct sl_stage *dirty;
-	struct sl_chunk *chunks;   /* to be used again */
-	struct chunk_sum again;    /* that ever were */
+	struct sl_chunk *chunks;    /* to be used again */
+	struct chunk_sum again;     /* that ever were */
 	struct sl_tickets *tickets; /* pool */
 	/* From L to W. */
 	_Atomic(struct sl_chunk *) back __attribute__((aligned(64)));
@@ -325,7 +361,8 @@ struct connectors {
 	size_t leftover_count, leftover_cap;
 	struct pipeline_batch *done, **done_tail; /* came back on the loop's own thread */
 	struct sl_hook hook_stage, hook_flush;
-	struct sl_timer stop_timer;
+	struct sl_timer stop_timer, watch_timer;
+	uint64_t watch_ms;
 	struct replay *replay;
 	struct sources *sources; /* source_int.h */
 	struct sl_post kick;

@@ -52,6 +52,7 @@ struct sl_action_counts pipeline_numbers_sum(const struct pipeline_numbers *n) {
 					 .dropped_overflow = c->dropped_overflow,
 					 .dropped_expired = c->dropped_expired,
 					 .dropped_shutdown = c->dropped_shutdown,
+					 .dropped_damaged = c->dropped_damaged,
 					 .queued = n->staged + (n->posted + n->past_posted - n->taken) +
 						   n->incoming_rows + n->held_rows + n->mem_rows + n->log.unread_rows,
 					 .queued_bytes = n->mem_bytes + n->held_bytes + n->log.unread_bytes,
@@ -85,6 +86,14 @@ static uint64_t oldest_ms(const struct sl_pipeline *p) {
 	return age > 0 ? (uint64_t)age : 0;
 }
 
+static void health_copy(struct health *to, const struct health *from) {
+	to->success_ms = from->success_ms;
+	to->error_ms = from->error_ms;
+	if (to->error == NULL && from->error == NULL) return;
+	sl_free(to->error);
+	to->error = from->error ? sl_strdup(from->error) : NULL;
+}
+
 /* What belongs to the connector loop. */
 static void action_take(struct action_copy *a) {
 	const struct sl_pipeline *p = a->p;
@@ -96,6 +105,8 @@ static void action_take(struct action_copy *a) {
 	a->retiring = p->retiring;
 	a->holding = p->held.head != NULL;
 	a->not_ready = p->not_ready;
+	a->stalled = p->stalled;
+	health_copy(&a->health, &p->health);
 }
 
 static void action_list(struct action_copy *a, const struct sl_pipeline *p) {
@@ -153,6 +164,11 @@ void connectors_snapshot_take(struct connectors_snapshot *s) {
 		copy->retired = copy->c->retired;
 		sl_free(copy->text);
 		copy->text = copy->c->text ? sl_strdup(copy->c->text) : NULL;
+		health_copy(&copy->health, &copy->c->health);
+		copy->out = copy->c->out;
+		copy->stalled = copy->c->stalled;
+		memcpy(copy->past_latency, copy->c->past_latency, sizeof copy->past_latency);
+		copy->past_latency_sum_ms = copy->c->past_latency_sum_ms;
 	}
 }
 
@@ -165,7 +181,11 @@ static void unpin_run(struct sl_post *post, struct sl_loop *l) {
 
 void connectors_snapshot_free(struct connectors_snapshot *s) {
 	if (!s) return;
-	for (size_t i = 0; i < s->conn_count; i++) sl_free(s->conns[i].text);
+	for (size_t i = 0; i < s->conn_count; i++) {
+		sl_free(s->conns[i].text);
+		health_fini(&s->conns[i].health);
+	}
+	for (size_t i = 0; i < s->action_count; i++) health_fini(&s->actions[i].health);
 	sl_free(s->conns);
 	sl_free(s->actions);
 	sources_copy_fini(&s->sources);

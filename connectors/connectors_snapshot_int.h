@@ -21,7 +21,8 @@ struct action_copy {
 	const struct sl_conn_action *action;
 	const struct sl_stage *stages;
 	const struct old_stages *old;
-	bool retiring, holding, not_ready;
+	bool retiring, holding, not_ready, stalled;
+	struct health health; /* a copy */
 	uint64_t oldest_ms;
 	struct pipeline_numbers n;
 };
@@ -31,7 +32,12 @@ struct conn_copy {
 	int64_t since_ms;
 	enum conn_state state;
 	bool retired;
+	struct health health; /* a copy */
+	uint32_t out, stalled;
+	uint64_t past_latency[LATENCY_BUCKETS + 1], past_latency_sum_ms;
 };
+
+extern const char *const batch_cut_names[CUT_CAUSES];
 
 struct connectors_snapshot {
 	struct sl_post unpin;

@@ -1,16 +1,31 @@
-/* connectors_status.c: numbers and states for people and for Prometheus. Written from a copy
- * (connectors_snapshot.c) while the loops go on. */
-#include <stdio.h>
-
+/* connectors_status.c: numbers and states for people. Written from a copy (connectors_snapshot.c) while the loops go on; what
+ * kinds add of themselves is asked for with the connector loop alone standing still. */
 #include "connectors_snapshot_int.h"
-#include "metrics.h"
 #include "schema.h"
 #include "schema_doc.h"
 
-static const char *const cut_names[CUT_CAUSES] = {"rows", "bytes", "linger", "flush", "split"};
+const char *const batch_cut_names[CUT_CAUSES] = {"rows", "bytes", "linger", "flush", "split"};
 
 static void set_u64(json_t *o, const char *key, uint64_t v) {
 	json_object_set_new(o, key, json_integer((json_int_t)v));
+}
+
+/* What traffic said last; members that have nothing to say are not there. */
+static void health_status(json_t *o, const struct health *h) {
+	if (h->success_ms) json_object_set_new(o, "last_success_ms", json_integer((json_int_t)h->success_ms));
+	if (!h->error) return;
+	json_object_set_new(o, "last_error", json_string(h->error));
+	json_object_set_new(o, "last_error_ms", json_integer((json_int_t)h->error_ms));
+}
+
+/* buckets[i]: rows that took at most 2^i ms and more than the bound before; the last: longer. */
+static json_t *latency_status(const struct pipeline_counters *c) {
+	json_t *o = json_object(), *buckets = json_array();
+	for (size_t i = 0; i <= LATENCY_BUCKETS; i++)
+		json_array_append_new(buckets, json_integer((json_int_t)c->latency[i]));
+	set_u64(o, "sum_ms", c->latency_sum_ms);
+	json_object_set_new(o, "buckets", buckets);
+	return o;
 }
 
 static json_t *action_status(const struct action_copy *a) {
@@ -22,6 +37,7 @@ static json_t *action_status(const struct action_copy *a) {
 	json_object_set_new(o, "state",
 			    json_string(a->retiring    ? "retiring"
 					: a->holding   ? "hold"
+					: a->stalled   ? "stalled"
 					: a->not_ready ? "not ready"
 						       : "running"));
 	set_u64(o, "received", n.received);
@@ -29,9 +45,12 @@ static json_t *action_status(const struct action_copy *a) {
 	set_u64(o, "replayed", n.replayed);
 	set_u64(o, "delivered", n.delivered);
 	set_u64(o, "rejected", n.rejected);
+	set_u64(o, "dead_lettered", a->n.count.dead_lettered);
+	set_u64(o, "on_error", a->n.count.on_error);
 	set_u64(dropped, "overflow", n.dropped_overflow);
 	set_u64(dropped, "expired", n.dropped_expired);
 	set_u64(dropped, "shutdown", n.dropped_shutdown);
+	set_u64(dropped, "damaged", n.dropped_damaged);
 	json_object_set_new(o, "dropped", dropped);
 	set_u64(o, "queued", n.queued);
 	set_u64(o, "in_flight", a->n.flight_rows);
@@ -41,8 +60,10 @@ static json_t *action_status(const struct action_copy *a) {
 	set_u64(o, "retried", n.retried);
 	set_u64(o, "maybe_duplicate", n.maybe_duplicate);
 	set_u64(o, "batches", n.batches);
-	for (size_t i = 0; i < CUT_CAUSES; i++) set_u64(cut, cut_names[i], a->n.count.cut[i]);
+	for (size_t i = 0; i < CUT_CAUSES; i++) set_u64(cut, batch_cut_names[i], a->n.count.cut[i]);
 	json_object_set_new(o, "batch_cut", cut);
+	json_object_set_new(o, "latency", latency_status(&a->n.count));
+	health_status(o, &a->health);
 	json_object_set_new(o, "dead_letter", json_string(dead_letter_path(a->p->dead_file)));
 	return o;
 }
@@ -62,8 +83,28 @@ static json_t *conn_status(const struct conn_copy *copy) {
 	json_object_set_new(o, "state", json_string(conn_state_name(copy->state)));
 	json_object_set_new(o, "since_ms", json_integer((json_int_t)copy->since_ms));
 	if (copy->text) json_object_set_new(o, "reason", json_string(copy->text));
+	set_u64(o, "batches_out", copy->out);
+	set_u64(o, "actions_stalled", copy->stalled);
+	health_status(o, &copy->health);
 	if (copy->retired) json_object_set_new(o, "retiring", json_true());
 	return o;
+}
+
+/* Kinds' own members: the loop stands still. */
+struct describing {
+	const struct connectors_snapshot *s;
+	json_t *conns;
+};
+
+static void describe_run(void *arg) {
+	const struct describing *d = arg;
+	for (size_t i = 0; i < d->s->conn_count; i++) {
+		const struct sl_conn *c = d->s->conns[i].c;
+		if (!c->kind->describe || !c->opened || c->closed) continue;
+		json_t *about = json_object();
+		c->kind->describe((struct sl_conn *)(uintptr_t)c, about);
+		json_object_set_new(json_array_get(d->conns, i), "about", about);
+	}
 }
 
 void connectors_definitions(const struct connectors_set *set, json_t *out) {
@@ -77,130 +118,11 @@ void connectors_status(const struct connectors_snapshot *s, json_t *out) {
 	json_t *conns = json_array(), *actions = json_array();
 	for (size_t i = 0; i < s->conn_count; i++) json_array_append_new(conns, conn_status(&s->conns[i]));
 	for (size_t i = 0; i < s->action_count; i++) json_array_append_new(actions, action_status(&s->actions[i]));
+	struct describing d = {s, conns};
+	sl_loops_park(&s->from->loop, 1, describe_run, &d);
 	json_object_set_new(out, "connectors", conns);
 	json_object_set_new(out, "actions", actions);
 	connectors_sources_status(s, out);
-}
-
-/* ---- Prometheus. ------------------------------------------------------------------------------------------------------------- */
-
-struct labels {
-	struct sl_prom_label at[5];
-	char index[16];
-};
-
-/* rule, action, connector, and one more that the caller may fill. */
-static void labels_make(struct labels *l, const struct action_copy *a) {
-	snprintf(l->index, sizeof l->index, "%u", a->action->index);
-	l->at[0] = (struct sl_prom_label){"rule", slice_from_str(a->action->rule)};
-	l->at[1] = (struct sl_prom_label){"action", slice_from_str(l->index)};
-	l->at[2] = (struct sl_prom_label){"connector", slice_from_str(a->action->conn->name)};
-	/* A replaced action may still stand beside its successor. */
-	l->at[3] = (struct sl_prom_label){"retiring", slice_from_str(a->retiring ? "yes" : "no")};
-}
-
-static void family(const struct connectors_snapshot *s, struct sl_buf *out, const char *name, enum sl_metric_kind kind,
-		   const char *help,
-		   void (*write)(struct sl_buf *out, const char *name, const struct action_copy *a, struct labels *l)) {
-	sl_prom_family(out, name, kind, help);
-	for (size_t i = 0; i < s->action_count; i++) {
-		struct labels l;
-		labels_make(&l, &s->actions[i]);
-		write(out, name, &s->actions[i], &l);
-	}
-}
-
-static void value_with(struct sl_buf *out, const char *name, struct labels *l, const char *label, const char *text,
-		       uint64_t v) {
-	l->at[4] = (struct sl_prom_label){label, slice_from_str(text)};
-	sl_prom_value(out, name, l->at, 5, v);
-}
-
-static void rows_write(struct sl_buf *out, const char *name, const struct action_copy *a, struct labels *l) {
-	const struct sl_action_counts n = pipeline_numbers_sum(&a->n);
-	value_with(out, name, l, "result", "received", n.received);
-	value_with(out, name, l, "result", "recovered", n.recovered);
-	value_with(out, name, l, "result", "replayed", n.replayed);
-	value_with(out, name, l, "result", "delivered", n.delivered);
-	value_with(out, name, l, "result", "rejected", n.rejected);
-	value_with(out, name, l, "result", "dropped_overflow", n.dropped_overflow);
-	value_with(out, name, l, "result", "dropped_expired", n.dropped_expired);
-	value_with(out, name, l, "result", "dropped_shutdown", n.dropped_shutdown);
-	value_with(out, name, l, "result", "retried", n.retried);
-	value_with(out, name, l, "result", "maybe_duplicate", n.maybe_duplicate);
-}
-
-static void queued_write(struct sl_buf *out, const char *name, const struct action_copy *a, struct labels *l) {
-	sl_prom_value(out, name, l->at, 4, pipeline_numbers_sum(&a->n).queued);
-}
-
-static void bytes_write(struct sl_buf *out, const char *name, const struct action_copy *a, struct labels *l) {
-	const struct sl_action_counts n = pipeline_numbers_sum(&a->n);
-	value_with(out, name, l, "place", "queued", n.queued_bytes);
-	value_with(out, name, l, "place", "disk", n.disk_bytes);
-}
-
-static void oldest_write(struct sl_buf *out, const char *name, const struct action_copy *a, struct labels *l) {
-	sl_prom_value_double(out, name, l->at, 4, (double)a->oldest_ms / 1000);
-}
-
-static void batches_write(struct sl_buf *out, const char *name, const struct action_copy *a, struct labels *l) {
-	for (size_t i = 0; i < CUT_CAUSES; i++) value_with(out, name, l, "cut", cut_names[i], a->n.count.cut[i]);
-}
-
-/* A histogram is three series of one name. An action that has delivered nothing has none: it would be most of the page. */
-static void latency_write(struct sl_buf *out, const char *name, const struct action_copy *a, struct labels *l) {
-	uint64_t total = 0;
-	if (a->n.count.delivered == 0) return;
-	for (size_t i = 0; i <= LATENCY_BUCKETS; i++) {
-		char le[32] = "+Inf";
-		total += a->n.count.latency[i];
-		if (i < LATENCY_BUCKETS) snprintf(le, sizeof le, "%g", (double)((uint64_t)1 << i) / 1000);
-		value_with(out, "sluice_action_latency_seconds_bucket", l, "le", le, total);
-	}
-	sl_prom_value(out, "sluice_action_latency_seconds_count", l->at, 4, total);
-	sl_prom_value_double(out, "sluice_action_latency_seconds_sum", l->at, 4,
-			     (double)a->n.count.latency_sum_ms / 1000);
-	(void)name;
-}
-
-static void states_write(const struct connectors_snapshot *s, struct sl_buf *out) {
-	sl_prom_family(out, "sluice_connector_state", SL_METRIC_GAUGE, "1 for the state a connector is in.");
-	for (size_t i = 0; i < s->conn_count; i++) {
-		const struct conn_copy *copy = &s->conns[i];
-		const struct sl_conn *c = copy->c;
-		if (copy->retired) continue;
-		for (int state = CONN_STOPPED; state <= CONN_DOWN; state++) {
-			struct sl_prom_label l[] = {{"connector", slice_from_str(c->name)},
-						    {"type", slice_from_str(c->kind->name)},
-						    {"state", slice_from_str(conn_state_name((enum conn_state)state))}};
-			sl_prom_value(out, "sluice_connector_state", l, SL_ARRAY_LEN(l), (int)copy->state == state);
-		}
-	}
-}
-
-void connectors_prometheus(const struct connectors_snapshot *s, struct sl_buf *out) {
-	family(s, out, "sluice_action_rows_total", SL_METRIC_COUNTER,
-	       "Rows of an action: received = delivered + rejected + dropped + queued; recovered and replayed are part "
-	       "of received.",
-	       rows_write);
-	family(s, out, "sluice_action_queued_rows", SL_METRIC_GAUGE, "Rows not decided yet, wherever they are.",
-	       queued_write);
-	family(s, out, "sluice_action_bytes", SL_METRIC_GAUGE, "Bytes of rows not decided, and of the log on disk.",
-	       bytes_write);
-	family(s, out, "sluice_action_oldest_seconds", SL_METRIC_GAUGE, "Age of the oldest row in memory.",
-	       oldest_write);
-	family(s, out, "sluice_action_batches_total", SL_METRIC_COUNTER, "Batches sent, by what made them leave.",
-	       batches_write);
-	sl_buf_append_str(out, "# HELP sluice_action_latency_seconds From the message's arrival to its delivery.\n"
-			       "# TYPE sluice_action_latency_seconds histogram\n");
-	for (size_t i = 0; i < s->action_count; i++) {
-		struct labels l;
-		labels_make(&l, &s->actions[i]);
-		latency_write(out, NULL, &s->actions[i], &l);
-	}
-	states_write(s, out);
-	connectors_sources_prometheus(s, out);
 }
 
 /* ---- The reference. ---------------------------------------------------------------------------------------------------------- */

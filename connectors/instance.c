@@ -28,6 +28,7 @@ const char *conn_state_name(enum conn_state s) {
 	case CONN_CONNECTING: return "connecting";
 	case CONN_UP: return "up";
 	case CONN_DEGRADED: return "degraded";
+	case CONN_STALLED: return "stalled";
 	case CONN_DOWN: return "down";
 	}
 	return "unknown";
@@ -52,6 +53,7 @@ static void state_set(struct sl_conn *c, enum conn_state state, const char *text
 	c->since_ms = sl_loop_wall_ms(c->cs->loop);
 	switch (state) {
 	case CONN_UP: log_always(LOG_INFO, LOG_CONN, "up", "name=%s type=%s", c->name, c->kind->name); break;
+	case CONN_STALLED: break; /* said by connectors_watch.c, with more */
 	case CONN_DEGRADED:
 		log_always(LOG_WARN, LOG_CONN, "degraded", "name=%s reason=%s", c->name, text ? text : "");
 		break;
@@ -68,12 +70,23 @@ static void state_set(struct sl_conn *c, enum conn_state state, const char *text
 										   .at_ms = c->since_ms});
 }
 
+/* It is up; what its actions say comes on top. text NULL: the reason stays what it was. */
+static void state_working(struct sl_conn *c, const char *text) {
+	enum conn_state state = c->stalled ? CONN_STALLED : c->not_ready ? CONN_DEGRADED : CONN_UP;
+	if (state == CONN_STALLED && !text) text = c->stall_text;
+	if (state == CONN_DEGRADED && !text)
+		text = c->state == CONN_DEGRADED && c->text ? c->text : "an action is not ready";
+	state_set(c, state, state == CONN_UP ? NULL : text);
+}
+
 static void pipelines_wake(struct sl_conn *c) {
 	SL_LIST_FOREACH(it, &c->cs->pipelines) {
 		struct sl_pipeline *p = SL_LIST_ENTRY(it, struct sl_pipeline, link);
 		if (p->action->conn == c) pipeline_wake(p);
 	}
 }
+
+static void on_down(struct sl_conn *c, const char *text);
 
 static void connect_now(struct sl_conn *c) {
 	if (c->state != CONN_DOWN) state_set(c, CONN_CONNECTING, NULL);
@@ -85,6 +98,10 @@ static void connect_now(struct sl_conn *c) {
 
 static void probe_now(struct sl_conn *c) {
 	bool wanted = !c->traffic && !c->probing;
+	if (c->probing && !c->traffic && c->out == 0) {
+		on_down(c, "no answer to a probe");
+		return;
+	}
 	c->traffic = false;
 	sl_timer_set(c->cs->loop, &c->timer, (uint64_t)c->conf.probe_ms);
 	if (!wanted || !c->kind->probe) return;
@@ -132,7 +149,7 @@ static void on_up(struct sl_conn *c) {
 	c->probing = c->traffic = false;
 	if (c->closing) return;
 	/* Whether an action is still not ready shows with its next batch. */
-	state_set(c, c->not_ready ? CONN_DEGRADED : CONN_UP, c->not_ready ? "an action is not ready" : NULL);
+	state_working(c, NULL);
 	sl_timer_set(c->cs->loop, &c->timer, (uint64_t)c->conf.probe_ms);
 	pipelines_wake(c);
 }
@@ -142,6 +159,7 @@ static void on_down(struct sl_conn *c, const char *text) {
 	if (c->closing) return;
 	if (conn_is_up(c) && now - c->up_at_ms >= UP_RESET_MS) c->attempts = 0;
 	state_set(c, CONN_DOWN, text);
+	if (text) health_bad(&c->health, c->since_ms, text);
 	c->probing = false;
 	c->attempts++;
 	sl_timer_set(
@@ -174,11 +192,25 @@ static void on_closed(struct sl_conn *c) {
 
 void conn_action_ready(struct sl_conn *c, bool ready, const char *text) {
 	c->not_ready += ready ? (uint32_t)-1 : 1;
+	if (conn_is_up(c)) state_working(c, ready || c->stalled ? NULL : text);
+}
+
+void conn_stalled(struct sl_conn *c, int more) {
+	c->stalled = (uint32_t)((int)c->stalled + more);
+	if (more < 0 && c->stalled == 0) log_always(LOG_INFO, LOG_CONN, "no longer stalled", "name=%s", c->name);
+	if (conn_is_up(c)) state_working(c, NULL);
+}
+
+/* The kind drops what it has when connect() is called; what is out comes back by then. */
+void conn_give_up(struct sl_conn *c) {
 	if (!conn_is_up(c)) return;
-	if (c->not_ready == 0)
-		state_set(c, CONN_UP, NULL);
-	else if (!ready)
-		state_set(c, CONN_DEGRADED, text);
+	SL_LIST_FOREACH(it, &c->cs->pipelines) {
+		struct sl_pipeline *p = SL_LIST_ENTRY(it, struct sl_pipeline, link);
+		if (p->action->conn != c || c->thread || !c->kind->cancel) continue;
+		SL_LIST_FOREACH_SAFE(b, &p->out)
+		c->kind->cancel(p->action, &SL_LIST_ENTRY(b, struct pipeline_batch, out)->b);
+	}
+	on_down(c, "it is connected, yet gives no answer to rows that wait; connecting again");
 }
 
 void conn_free(struct sl_conn *c) {
@@ -192,6 +224,8 @@ void conn_free(struct sl_conn *c) {
 	conf_fini(conn_conf_fields, &c->conf);
 	sl_list_remove(&c->link);
 	sl_free(c->impl);
+	health_fini(&c->health);
+	sl_free(c->stall_text);
 	sl_free(c->text);
 	sl_free(c->name);
 	sl_free(c);
@@ -207,7 +241,11 @@ static void event_apply(struct sl_conn *c, enum event_what what, int status, con
 	case EVENT_WRITABLE: pipelines_wake(c); break;
 	case EVENT_PROBED:
 		c->probing = false;
-		if (status != SL_OK && conn_is_up(c)) on_down(c, text);
+		if (status == SL_OK) {
+			c->answer_ms = sl_loop_now_ms(c->cs->loop);
+			health_good(&c->health, sl_loop_wall_ms(c->cs->loop));
+		} else if (conn_is_up(c))
+			on_down(c, text);
 		break;
 	}
 }

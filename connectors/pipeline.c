@@ -110,6 +110,8 @@ void pipeline_free(struct sl_pipeline *p) {
 		sl_free(f->bytes);
 		sl_free(f);
 	}
+	pipeline_notes_free(p);
+	health_fini(&p->health);
 	action_free(p->next);
 	action_free(p->action);
 	dead_letter_free(p->dead_file);
@@ -166,16 +168,15 @@ static void way_fill(struct sl_pipeline *p, struct sl_way *way) {
 		int q = line_next(p);
 		if (q < 0) return;
 		struct sl_chunk *c = p->line[q].head;
-		const char *row = p->cursor[q];
+		const struct row_at *index = chunk_index(c);
 		uint32_t left = p->cursor_left[q];
 		while (left > 0 && way->q.n < (uint64_t)conf->rows && way->q.bytes < (uint64_t)conf->bytes) {
-			row = chunk_row_at(row);
-			uint32_t size = sql_row_head(row)->size;
-			row_queue_push(&way_of(p, row)->q, (struct row_ref){.row = row, .chunk = c, .size = size});
-			row += size;
+			struct row_at at = index[c->rows - left];
+			const char *row = c->buf.p + at.at;
+			row_queue_push(&way_of(p, row)->q, (struct row_ref){.row = row, .chunk = c, .size = at.size});
+			p->cursor[q] = row + at.size;
 			left--;
 		}
-		p->cursor[q] = row;
 		p->cursor_left[q] = left;
 		if (left > 0) continue;
 		chunk_line_pop(&p->line[q]);
@@ -266,6 +267,7 @@ static struct pipeline_batch *batch_cut(struct sl_pipeline *p, struct sl_way *wa
 	while (n-- > 0 && (bt->b.count == 0 || bt->bytes < bytes_max)) {
 		struct row_ref ref = row_queue_pop(&way->q);
 		if (p->action->conf.retry.ttl_ms != CONF_UNLIMITED && row_expired(p, ref.row)) {
+			pipeline_note(p, NOTE_EXPIRED, 1, pipeline_row_topic(ref.chunk, ref.row), NULL);
 			pipeline_rows_end(p, ref.chunk, 1, ROW_EXPIRED);
 			continue;
 		}
@@ -302,6 +304,7 @@ static bool batch_submit(struct pipeline_batch *bt) {
 	bt->deadline_ms = p->now_ms + (uint64_t)p->action->conf.timeout_ms;
 	way->after_fence = false;
 	way->out++;
+	p->action->conn->out++;
 	p->flight_rows += bt->b.count;
 	sl_list_push_back(&p->out, &bt->out);
 	if (p->action->conn->thread) {
@@ -311,6 +314,7 @@ static bool batch_submit(struct pipeline_batch *bt) {
 	if (p->action->conn->kind->submit(p->action, &bt->b) == SL_OK) return true;
 	sl_list_remove(&bt->out);
 	way->out--;
+	p->action->conn->out--;
 	way->splits = 0;
 	p->flight_rows -= bt->b.count;
 	p->count.batches--;
@@ -323,6 +327,7 @@ static bool batch_submit(struct pipeline_batch *bt) {
 void pipeline_batch_back(struct pipeline_batch *bt) {
 	struct sl_pipeline *p = bt->p;
 	sl_list_remove(&bt->out);
+	p->action->conn->out--;
 	p->now_ms = sl_loop_now_ms(p->cs->loop);
 	pipeline_batch_results(bt);
 	if (bt->reasons)

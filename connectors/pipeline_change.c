@@ -132,7 +132,9 @@ void pipeline_change_finish(struct sl_pipeline *p) {
 	p->action = p->next;
 	p->next = NULL;
 	if (p->not_ready) conn_action_ready(old->conn, true, NULL);
-	p->not_ready = false;
+	if (p->stalled) conn_stalled(old->conn, -1);
+	p->stalled = p->not_ready = false;
+	p->progress_ms = p->now_ms;
 	p->not_ready_tries = 0;
 	p->pause_until_ms = 0;
 	rows_again(p);

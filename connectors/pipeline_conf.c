@@ -163,6 +163,16 @@ const struct conf_field action_conf_fields[] = {
      .max = 86400000,
      .flags = CONF_ADVANCED,
      .doc = "A batch without an answer for this long is cancelled, where the kind can."},
+    {.name = "stalled_after",
+     .type = CONF_DURATION,
+     .at = offsetof(struct action_conf, stalled_after_ms),
+     .def = "30s",
+     .min = 10,
+     .max = 86400000,
+     .flags = CONF_ADVANCED,
+     .doc =
+	 "Rows wait and none is delivered or given up for this long: the action shows `stalled`, and a connection that "
+	 "is up but answers nothing connects again."},
     {.name = "on_error",
      .type = CONF_TREE,
      .at = offsetof(struct action_conf, on_error),

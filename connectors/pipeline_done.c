@@ -36,6 +36,8 @@ void pipeline_rows_end(struct sl_pipeline *p, struct sl_chunk *c, uint32_t n, en
 	case ROW_EXPIRED: p->count.dropped_expired += n; break;
 	case ROW_SHUTDOWN: p->count.dropped_shutdown += n; break;
 	}
+	p->progress_ms = p->now_ms;
+	if (sl_unlikely(p->stalled)) pipeline_goes_on(p);
 	p->mem_rows -= n;
 	c->undecided -= n;
 	if (c->undecided == 0) pipeline_chunk_end(p, c);
@@ -61,9 +63,12 @@ static int dead_write(struct sl_pipeline *p, struct row_ref ref, const char *rea
 			      .on_error = a->on_error};
 	if (a->on_error && p->cs->on_reject) {
 		int rc = p->cs->on_reject(p->cs->on_reject_arg, &r);
+		p->count.on_error += rc == SL_OK;
 		if (rc != SL_EINVAL) return rc;
 	}
-	return dead_letter_write(p->dead_file, &r, a->conf.order == ORDER_KEY);
+	int rc = dead_letter_write(p->dead_file, &r, a->conf.order == ORDER_KEY);
+	p->count.dead_lettered += rc == SL_OK;
+	return rc;
 }
 
 static void dead_later(struct sl_pipeline *p, struct row_ref ref, const char *reason) {
@@ -79,8 +84,7 @@ void pipeline_reject(struct sl_pipeline *p, struct row_ref ref, const char *reas
 	}
 	int r = dead_write(p, ref, reason);
 	if (r == SL_OK) {
-		log_warn(LOG_ACTION, "row rejected", "action=%s reason=%s dead_letter=%s", p->action->name, reason,
-			 p->action->on_error ? "on_error" : dead_letter_path(p->dead_file));
+		pipeline_note(p, NOTE_REJECTED, 1, pipeline_row_topic(ref.chunk, ref.row), reason);
 		pipeline_rows_end(p, ref.chunk, 1, ROW_REJECTED);
 		return;
 	}
@@ -238,6 +242,7 @@ static void action_ready_check(struct pipeline_batch *bt) {
 		p->not_ready = true;
 		p->pause_until_ms =
 		    p->now_ms + retry_pause_ms((uint64_t)conf->first_ms, (uint64_t)conf->max_ms, ++p->not_ready_tries);
+		health_bad(&p->health, sl_loop_wall_ms(p->cs->loop), bt->b.not_ready);
 	} else if (p->not_ready && !bt->fenced && results_count(bt, SL_RESULT_LOST) == 0) {
 		p->not_ready = false;
 		p->not_ready_tries = 0;
@@ -255,6 +260,27 @@ static void batch_pause(struct pipeline_batch *bt, uint32_t lost) {
 	if (until > p->pause_until_ms) p->pause_until_ms = until;
 }
 
+/* What the batch says of its action and its connection. */
+static void batch_health(const struct pipeline_batch *bt) {
+	struct sl_pipeline *p = bt->p;
+	struct sl_conn *c = p->action->conn;
+	int64_t wall_ms = sl_loop_wall_ms(p->cs->loop);
+	bool good = false, answered = false;
+	const char *error = NULL;
+	for (uint32_t i = 0; i < bt->b.count; i++) {
+		uint8_t r = bt->b.result[i];
+		good = good || r == SL_RESULT_DONE;
+		answered = answered || (r != SL_RESULT_TIMEOUT && r != SL_RESULT_LOST && r != SL_RESULT_PENDING);
+		if (r != SL_RESULT_DONE && !error) error = bt->b.reason[i];
+	}
+	if (answered) c->answer_ms = p->now_ms;
+	if (good) health_good(&p->health, wall_ms);
+	if (good) health_good(&c->health, wall_ms);
+	if (!error) return;
+	health_bad(&p->health, wall_ms, error);
+	health_bad(&c->health, wall_ms, error);
+}
+
 void pipeline_batch_results(struct pipeline_batch *bt) {
 	struct sl_pipeline *p = bt->p;
 	struct sl_way *way = bt->way;
@@ -262,9 +288,13 @@ void pipeline_batch_results(struct pipeline_batch *bt) {
 	way->out--;
 	action_ready_check(bt);
 	if (batch_is_all_done(bt)) {
-		p->action->conn->traffic = true;
+		struct sl_conn *c = p->action->conn;
+		c->traffic = true;
+		c->answer_ms = p->now_ms;
+		p->health.success_ms = c->health.success_ms = sl_loop_wall_ms(p->cs->loop);
 		batch_all_done(bt);
 	} else {
+		batch_health(bt);
 		uint32_t refused = bt->b.count > 1 ? results_count(bt, SL_RESULT_GROUP_FAILED) : 0;
 		uint32_t lost = results_count(bt, SL_RESULT_LOST) + results_count(bt, SL_RESULT_PENDING);
 		uint32_t others = lost + results_count(bt, SL_RESULT_THROTTLED) + results_count(bt, SL_RESULT_RETRY) +

@@ -327,6 +327,7 @@ static void chunk_compact(struct sl_chunk *c, const char *unsorted) {
 	}
 	c->rows = left;
 	c->buf.n = (size_t)(to - c->buf.p);
+	sl_buf_clear(&c->index);
 }
 
 /* For all chunks in memory, in their order: lines have the same. */
@@ -350,8 +351,8 @@ static void chunk_save(struct sl_pipeline *p, struct sl_chunk *c) {
 	head->rows = c->rows;
 	if (c->rows == 0 || (p->log && spill_append(p->log, &record, &size, &none, 1, &status) == 1)) return;
 	p->count.dropped_shutdown += c->rows;
-	log_warn(LOG_ACTION, "rows dropped at shutdown", "action=%s err=%s", p->action->name,
-		 p->log ? sl_status_text(status) : "buffer.disk is 0");
+	pipeline_note(p, NOTE_SHUTDOWN, c->rows, pipeline_row_topic(c, chunk_row_at(chunk_rows(c))),
+		      p->log ? sl_status_text(status) : "buffer.disk is 0");
 }
 
 void pipeline_save(struct sl_pipeline *p) {

@@ -39,6 +39,7 @@ void pipeline_confirm(struct sl_pipeline *p, struct sl_chunk *c) {
 }
 
 void pipeline_chunk_enter(struct sl_pipeline *p, struct sl_chunk *c) {
+	if (p->mem_rows == 0) p->progress_ms = p->now_ms;
 	c->undecided = c->rows;
 	c->arrived_ms = p->now_ms;
 	c->arrival = ++p->arrivals;
@@ -64,9 +65,9 @@ void pipeline_chunk_end(struct sl_pipeline *p, struct sl_chunk *c) {
 /* A chunk that never entered memory, or left it without being delivered. */
 static void chunk_drop_new(struct sl_pipeline *p, struct sl_chunk *c) {
 	p->count.dropped_overflow += c->rows;
+	pipeline_note(p, NOTE_OVERFLOW, c->rows, pipeline_row_topic(c, chunk_row_at(chunk_rows(c))), NULL);
 	pipeline_confirm(p, c);
 	connectors_chunk_spare(p->cs, c);
-	log_warn(LOG_ACTION, "rows dropped: no room in memory or on disk", "action=%s", p->action->name);
 }
 
 /* The first chunk of a line none of whose rows is sorted yet: the first, or the one behind it. */
@@ -94,12 +95,16 @@ static bool drop_first(struct sl_pipeline *p, bool qos) {
 	for (uint32_t i = 0; i < p->way_count; i++) {
 		struct row_queue *q = &p->way[i].q;
 		if (q->n == 0 || row_queue_at(q, 0)->chunk->qos != qos) continue;
-		pipeline_rows_end(p, row_queue_pop(q).chunk, 1, ROW_OVERFLOW);
+		struct row_ref ref = row_queue_pop(q);
+		pipeline_note(p, NOTE_OVERFLOW, 1, pipeline_row_topic(ref.chunk, ref.row), NULL);
+		pipeline_rows_end(p, ref.chunk, 1, ROW_OVERFLOW);
 		return true;
 	}
 	struct sl_chunk *c = line_take_untouched(p, qos);
-	if (c) pipeline_rows_end(p, c, c->rows, ROW_OVERFLOW);
-	return c != NULL;
+	if (!c) return false;
+	pipeline_note(p, NOTE_OVERFLOW, c->rows, pipeline_row_topic(c, chunk_row_at(chunk_rows(c))), NULL);
+	pipeline_rows_end(p, c, c->rows, ROW_OVERFLOW);
+	return true;
 }
 
 /* ---- The log. -------------------------------------------------------------------------------------------------------- */
@@ -141,11 +146,7 @@ int pipeline_log_memory(struct sl_pipeline *p) {
 	return r;
 }
 
-static bool log_unread(const struct sl_pipeline *p) {
-	struct spill_stat stat = {0};
-	if (p->log) spill_stat(p->log, &stat);
-	return stat.unread_rows > 0;
-}
+static bool log_unread(const struct sl_pipeline *p) { return p->log && spill_unread_rows(p->log) > 0; }
 
 /* ---- Intake. --------------------------------------------------------------------------------------------------------- */
 
@@ -172,6 +173,11 @@ static void held_push(struct sl_pipeline *p, struct sl_chunk *c) {
 	chunk_line_push(&p->held, c);
 }
 
+static void rows_damaged(struct sl_pipeline *p, uint32_t rows) {
+	p->count.dropped_damaged += rows;
+	pipeline_note(p, NOTE_DAMAGED, rows, SL_SLICE_EMPTY, NULL);
+}
+
 static bool drop_oldest(struct sl_pipeline *p) {
 	if (drop_first(p, false) || drop_first(p, true)) return true;
 	if (!p->log) return false;
@@ -180,7 +186,11 @@ static bool drop_oldest(struct sl_pipeline *p) {
 	uint32_t rows = 0;
 	int r = spill_read(p->log, &scratch, &ref, &rows, NULL);
 	if (r == SL_OK) spill_done(p->log, &ref);
-	if (r != SL_ENOTFOUND) p->count.dropped_overflow += rows;
+	if (r == SL_OK) {
+		p->count.dropped_overflow += rows;
+		pipeline_note(p, NOTE_OVERFLOW, rows, SL_SLICE_EMPTY, NULL);
+	} else if (r == SL_ECORRUPT)
+		rows_damaged(p, rows);
 	sl_buf_fini(&scratch);
 	return r != SL_ENOTFOUND;
 }
@@ -331,6 +341,7 @@ bool pipeline_chunk_remap(const struct sl_conn_action *a, struct sl_chunk *c, co
 		}
 		sl_buf_fini(&c->buf);
 		c->buf = mapped;
+		sl_buf_clear(&c->index);
 		sl_free(values);
 	}
 	sl_free(from);
@@ -369,7 +380,7 @@ void pipeline_refill(struct sl_pipeline *p) {
 		const struct spill_names *old = NULL;
 		int r = spill_read(p->log, &c->buf, &c->ref, &c->rows, &old);
 		if (r != SL_OK) {
-			if (r == SL_ECORRUPT) p->count.rejected += c->rows;
+			if (r == SL_ECORRUPT) rows_damaged(p, c->rows);
 			c->rows = 0;
 			connectors_chunk_free(c);
 			if (r == SL_ENOTFOUND) return;

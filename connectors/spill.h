@@ -97,6 +97,7 @@ void spill_mark_write(struct spill *s);
 void spill_stat(const struct spill *s, struct spill_stat *out);
 /* A descriptor of the active segment for fdatasync() elsewhere, to be closed by the caller; -1 when there is none. */
 int spill_sync_fd(const struct spill *s);
+uint64_t spill_unread_rows(const struct spill *s);
 
 /* Undone rows in a folder of this form, reading only: for logs that nobody owns any more. -SL_E when it can't be read. */
 int spill_count(const char *dir, uint64_t *rows);

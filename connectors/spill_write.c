@@ -324,6 +324,8 @@ void spill_stat(const struct spill *s, struct spill_stat *out) {
 	}
 }
 
+uint64_t spill_unread_rows(const struct spill *s) { return s->unread_rows; }
+
 int spill_sync_fd(const struct spill *s) { return s->active ? fcntl(s->active->fd, F_DUPFD_CLOEXEC, 0) : -1; }
 
 /* ---- The mark. ------------------------------------------------------------------------------------------------------ */

@@ -33,6 +33,7 @@ void connectors_chunk_free(struct sl_chunk *c) {
 	if (!c) return;
 	connectors_tickets_free(c->tickets);
 	sl_buf_fini(&c->buf);
+	sl_buf_fini(&c->index);
 	sl_free(c);
 }
 
@@ -45,6 +46,8 @@ bool sl_stage_holding(const struct sl_stage *st) {
 	return atomic_load_explicit(&st->p->shared.holding, memory_order_relaxed);
 }
 
+static size_t chunk_memory(const struct sl_chunk *c) { return c->buf.cap + c->index.cap; }
+
 /* One that came back, or NULL. All that have come since the last were used up are taken at once. */
 static struct sl_chunk *chunk_again(struct worker_end *end) {
 	struct sl_chunk *c = end->chunks;
@@ -52,7 +55,7 @@ static struct sl_chunk *chunk_again(struct worker_end *end) {
 	if (!c) return NULL;
 	end->chunks = c->next;
 	atomic_store_explicit(&end->again_n, ++end->again.n, memory_order_relaxed);
-	end->again.bytes += c->buf.cap;
+	end->again.bytes += chunk_memory(c);
 	atomic_store_explicit(&end->again_bytes, end->again.bytes, memory_order_relaxed);
 	return c;
 }
@@ -70,6 +73,7 @@ static struct sl_chunk *stage_open(struct sl_stage *st, bool qos) {
 		c->origin = 0;
 		c->found = NULL;
 		c->buf.n = sizeof(struct spill_head);
+		sl_buf_clear(&c->index);
 	} else
 		c = chunk_make(st->p, st->format, worker, qos);
 	st->open[qos] = c;
@@ -166,7 +170,9 @@ void sl_stage_row(struct sl_stage *st, const struct sql_value *values, uint16_t 
 		sl_origin_write(&c->buf, from, atomic_load_explicit(&st->p->shared.payload_max, memory_order_relaxed));
 		c->origin = from->serial;
 	}
+	size_t at = c->buf.n;
 	sql_row_write(&c->buf, values, count, qos ? SQL_ROW_QOS1 : 0, order, from->at_ms);
+	chunk_index_add(c, at, c->buf.n - at);
 	c->rows++;
 	st->received++;
 	if (ticket && (decided || ticket_wanted(st, qos))) chunk_ticket(st, c, ticket);
@@ -229,12 +235,12 @@ void connectors_chunk_spare(struct connectors *cs, struct sl_chunk *c) {
 	struct worker_end *end = &cs->ends[c->worker];
 	uint64_t n = end->spared.n - atomic_load_explicit(&end->again_n, memory_order_relaxed),
 		 bytes = end->spared.bytes - atomic_load_explicit(&end->again_bytes, memory_order_relaxed);
-	if (n >= SPARE_MAX || bytes + c->buf.cap > SPARE_ALL_MAX || c->buf.cap > SPARE_BYTES_MAX || c->must_log) {
+	if (n >= SPARE_MAX || bytes + chunk_memory(c) > SPARE_ALL_MAX || c->buf.cap > SPARE_BYTES_MAX || c->must_log) {
 		connectors_chunk_free(c);
 		return;
 	}
 	end->spared.n++;
-	end->spared.bytes += c->buf.cap;
+	end->spared.bytes += chunk_memory(c);
 	c->next = atomic_load_explicit(&end->back, memory_order_relaxed);
 	while (
 	    !atomic_compare_exchange_weak_explicit(&end->back, &c->next, c, memory_order_release, memory_order_relaxed))

@@ -124,7 +124,7 @@ static void expect_status(const struct connectors_snapshot *s) {
 	struct sl_buf text = SL_BUF_INIT;
 	connectors_prometheus(s, &text);
 	const char *page = sl_buf_cstr(&text);
-	assert_non_null(strstr(page, "sluice_action_rows_total{rule=\"r\",action=\"0\",connector=\"n\",retiring=\"no\","
+	assert_non_null(strstr(page, "sluice_action_rows_total{rule=\"r\",action=\"0\",connector=\"n\","
 				     "result=\"delivered\"} 10\n"));
 	assert_non_null(strstr(page, "sluice_connector_state{connector=\"n\",type=\"null\",state=\"up\"} 1\n"));
 	sl_buf_fini(&text);

@@ -281,7 +281,8 @@ static void test_origin__follows_rows_to_other_columns(void **state) {
 
 static void test_origin__is_found_for_rows_in_any_order(void **state) {
 	(void)state;
-	struct sl_chunk *c = connectors_chunk_new(NULL, 0, true);
+	struct sl_pipeline p = {.cs = NULL};
+	struct sl_chunk *c = connectors_chunk_new(&p, 0, true);
 	struct sl_origin found;
 	const char *rows[6];
 	for (int i = 0; i < 6; i++) {

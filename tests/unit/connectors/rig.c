@@ -282,7 +282,7 @@ static struct look look_at(struct rig *r, size_t a) {
 struct sl_action_counts rig_counts(struct rig *r, size_t a) {
 	struct sl_action_counts n = look_at(r, a).n;
 	assert_int_equal(n.received, n.delivered + n.rejected + n.dropped_overflow + n.dropped_expired +
-					 n.dropped_shutdown + n.queued);
+					 n.dropped_shutdown + n.dropped_damaged + n.queued);
 	return n;
 }
 

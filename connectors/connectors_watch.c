@@ -1,0 +1,220 @@
+/* connectors_watch.c: how it goes: actions that make no progress, connections that give no answer, rows that are given up.
+ *
+ * An action is stalled when rows wait and none was decided for `stalled_after`, whatever its connection says of itself. One
+ * WARN line a connection names how many, the first of them and why; the connection shows `stalled`. When it is up, yet no
+ * server has answered for as long as a batch may take, it is given up and connects again.
+ *
+ * Rows that are given up are named once with all that is known, and then in one line a minute for each action and reason.
+ * Thread: the connector loop. */
+#include <inttypes.h>
+
+#include "connectors_int.h"
+#include "log.h"
+
+#define WATCH_MS 1000
+#define NOTE_EVERY_MS 60000
+#define ERROR_MAX 500
+
+/* ---- Rows that are given up. ------------------------------------------------------------------------------------------- */
+
+static const struct {
+	const char *name, *what, *advice;
+} reasons[NOTE_REASONS] = {
+    [NOTE_REJECTED] = {"rejected", "row rejected", "see the dead letter; `sluice replay` gives it back"},
+    [NOTE_OVERFLOW] = {"overflow", "rows dropped: no room in memory or on disk",
+		       "see why the connector does not keep up, or raise buffer.memory and buffer.disk"},
+    [NOTE_EXPIRED] = {"expired", "rows dropped: older than retry.ttl",
+		      "see why the connector does not keep up, or raise retry.ttl"},
+    [NOTE_SHUTDOWN] = {"shutdown", "rows dropped at shutdown", "give them room: buffer.disk"},
+    [NOTE_DAMAGED] = {"damaged", "rows dropped: their log is damaged", "check the disk"},
+};
+
+struct drop_note {
+	uint64_t rows, quiet_until_ms;
+	struct sl_buf first, last, why; /* topics; the last reason */
+};
+struct drop_notes {
+	struct drop_note at[NOTE_REASONS];
+};
+
+static void note_say(const struct sl_pipeline *p, enum note_reason reason, uint64_t rows, struct sl_slice first,
+		     struct sl_slice last, const char *why) {
+	const struct sl_conn_action *a = p->action;
+	log_warn(LOG_ACTION, reasons[reason].what,
+		 "action=%s rule=%s connector=%s rows=%" PRIu64
+		 " first_topic=%.*s last_topic=%.*s reason=%s dead_letter=%s do=%s",
+		 a->name, a->rule, a->conn->name, rows, SL_SLICE_ARG(first), SL_SLICE_ARG(last),
+		 why ? why : reasons[reason].name,
+		 reason != NOTE_REJECTED ? ""
+		 : a->on_error           ? "on_error"
+					 : dead_letter_path(p->dead_file),
+		 reasons[reason].advice);
+}
+
+void pipeline_note(struct sl_pipeline *p, enum note_reason reason, uint64_t rows, struct sl_slice topic,
+		   const char *why) {
+	if (!p->notes) p->notes = SL_NEW(struct drop_notes);
+	struct drop_note *n = &p->notes->at[reason];
+	if (n->rows == 0 && p->now_ms >= n->quiet_until_ms) {
+		n->quiet_until_ms = p->now_ms + NOTE_EVERY_MS;
+		note_say(p, reason, rows, topic, topic, why);
+		return;
+	}
+	if (n->rows == 0) {
+		sl_buf_clear(&n->first);
+		sl_buf_append_slice(&n->first, topic);
+	}
+	n->rows += rows;
+	sl_buf_clear(&n->last);
+	sl_buf_append_slice(&n->last, topic);
+	sl_buf_clear(&n->why);
+	if (why) sl_buf_append_str(&n->why, why);
+}
+
+struct sl_slice pipeline_row_topic(struct sl_chunk *c, const void *row) {
+	struct sl_origin from;
+	return chunk_origin(c, row, &from) ? from.topic : SL_SLICE_EMPTY;
+}
+
+static void notes_look(struct sl_pipeline *p, bool now) {
+	for (size_t i = 0; p->notes && i < NOTE_REASONS; i++) {
+		struct drop_note *n = &p->notes->at[i];
+		if (n->rows == 0 || (!now && p->now_ms < n->quiet_until_ms)) continue;
+		note_say(p, (enum note_reason)i, n->rows, sl_buf_slice(&n->first), sl_buf_slice(&n->last),
+			 n->why.n ? sl_buf_cstr(&n->why) : NULL);
+		n->rows = 0;
+		n->quiet_until_ms = p->now_ms + NOTE_EVERY_MS;
+	}
+}
+
+void pipeline_notes_free(struct sl_pipeline *p) {
+	if (!p->notes) return;
+	if (p->action) notes_look(p, true);
+	for (size_t i = 0; i < NOTE_REASONS; i++) {
+		sl_buf_fini(&p->notes->at[i].first);
+		sl_buf_fini(&p->notes->at[i].last);
+		sl_buf_fini(&p->notes->at[i].why);
+	}
+	sl_free(p->notes);
+	p->notes = NULL;
+}
+
+/* ---- What traffic says. ------------------------------------------------------------------------------------------------ */
+
+void health_good(struct health *h, int64_t wall_ms) { h->success_ms = wall_ms; }
+
+void health_bad(struct health *h, int64_t wall_ms, const char *text) {
+	struct sl_slice cut = slice_from_str(text);
+	if (cut.n > ERROR_MAX) cut.n = ERROR_MAX;
+	h->error_ms = wall_ms;
+	if (h->error && slice_equal_str(cut, h->error)) return;
+	sl_free(h->error);
+	h->error = sl_memdup0(cut.p, cut.n);
+}
+
+void health_fini(struct health *h) {
+	sl_free(h->error);
+	h->error = NULL;
+}
+
+/* ---- No progress. -------------------------------------------------------------------------------------------------------- */
+
+static bool rows_wait(const struct sl_pipeline *p) {
+	return p->mem_rows > 0 || p->held.head || (p->log && spill_unread_rows(p->log) > 0);
+}
+
+/* What its rows wait for. Heap. */
+static char *stall_reason(const struct sl_pipeline *p, uint64_t now_ms) {
+	const struct sl_conn *c = p->action->conn;
+	if (!conn_is_up(c))
+		return sl_asprintf("the connection is %s%s%s", conn_state_name(c->state), c->text ? ": " : "",
+				   c->text ? c->text : "");
+	if (p->not_ready && p->health.error) return sl_asprintf("the action is not ready: %s", p->health.error);
+	if (p->dead_n > 0) return sl_asprintf("the dead letter %s cannot be written", dead_letter_path(p->dead_file));
+	if (!sl_list_empty(&p->out))
+		return sl_asprintf("%" PRIu64 " rows are sent and not answered; the last answer came %" PRIu64 " s ago",
+				   p->flight_rows, (now_ms - c->answer_ms) / 1000);
+	if (p->health.error) return sl_asprintf("rows are tried again: %s", p->health.error);
+	return sl_strdup("the connection takes no rows");
+}
+
+static void stall_begin(struct sl_pipeline *p, uint64_t now_ms) {
+	struct sl_conn *c = p->action->conn;
+	char *reason = stall_reason(p, now_ms);
+	p->stalled = true;
+	if (c->fresh_stalled++ == 0) {
+		sl_free(c->stall_text);
+		c->stall_text = sl_asprintf("action %s makes no progress: %s", p->action->name, reason);
+	}
+	c->fresh_rows += p->mem_rows + p->held_rows + (p->log ? spill_unread_rows(p->log) : 0);
+	sl_free(reason);
+}
+
+void pipeline_goes_on(struct sl_pipeline *p) {
+	if (!p->stalled) return;
+	p->stalled = false;
+	conn_stalled(p->action->conn, -1);
+}
+
+static bool row_ready(const struct sl_pipeline *p) {
+	if (p->now_ms < p->pause_until_ms) return false;
+	for (uint32_t i = 0; i < p->way_count; i++)
+		if (p->way[i].q.n > 0) return true;
+	return false;
+}
+
+/* The server, not the kind, must have answered: a batch that was cancelled is no answer. */
+static bool answer_missing(const struct sl_pipeline *p, uint64_t now_ms) {
+	const struct sl_conn *c = p->action->conn;
+	if (!conn_is_up(c) || p->not_ready || (sl_list_empty(&p->out) && !row_ready(p))) return false;
+	uint64_t since = c->answer_ms > c->up_at_ms ? c->answer_ms : c->up_at_ms;
+	uint64_t patience = (uint64_t)p->action->conf.stalled_after_ms;
+	if (patience < (uint64_t)p->action->conf.timeout_ms) patience = (uint64_t)p->action->conf.timeout_ms;
+	return now_ms - since >= patience;
+}
+
+static void pipeline_watch(struct sl_pipeline *p, uint64_t now_ms) {
+	p->now_ms = now_ms;
+	notes_look(p, false);
+	if (!rows_wait(p)) {
+		p->progress_ms = now_ms;
+		pipeline_goes_on(p);
+		return;
+	}
+	const struct action_conf *conf = &p->action->conf;
+	if (now_ms - p->progress_ms < (uint64_t)conf->stalled_after_ms + (uint64_t)conf->batch.linger_ms) return;
+	if (!p->stalled) stall_begin(p, now_ms);
+	if (answer_missing(p, now_ms)) p->action->conn->give_up = true;
+}
+
+static void conn_watch(struct sl_conn *c) {
+	if (c->fresh_stalled) {
+		log_always(LOG_WARN, LOG_CONN, "stalled", "name=%s actions=%u rows=%" PRIu64 " reason=%s", c->name,
+			   c->fresh_stalled, c->fresh_rows, c->stall_text);
+		conn_stalled(c, (int)c->fresh_stalled);
+		c->fresh_stalled = 0;
+		c->fresh_rows = 0;
+	}
+	if (c->give_up) conn_give_up(c);
+	c->give_up = false;
+}
+
+static void watch_fire(struct sl_timer *t) {
+	struct connectors *cs = sl_container_of(t, struct connectors, watch_timer);
+	uint64_t now_ms = sl_loop_now_ms(cs->loop);
+	if (cs->draining) return;
+	SL_LIST_FOREACH(it, &cs->pipelines) pipeline_watch(SL_LIST_ENTRY(it, struct sl_pipeline, link), now_ms);
+	SL_LIST_FOREACH(it, &cs->conns) conn_watch(SL_LIST_ENTRY(it, struct sl_conn, link));
+	if (!sl_list_empty(&cs->pipelines)) sl_timer_set(cs->loop, t, cs->watch_ms);
+}
+
+void connectors_watch_begin(struct connectors *cs) {
+	cs->watch_ms = WATCH_MS;
+	SL_LIST_FOREACH(it, &cs->pipelines) {
+		const struct sl_pipeline *p = SL_LIST_ENTRY(it, struct sl_pipeline, link);
+		uint64_t quarter = (uint64_t)pipeline_intake(p)->conf.stalled_after_ms / 4 + 1;
+		if (quarter < cs->watch_ms) cs->watch_ms = quarter;
+	}
+	if (!cs->watch_timer.fire) sl_timer_init(&cs->watch_timer, watch_fire);
+	sl_timer_set(cs->loop, &cs->watch_timer, cs->watch_ms);
+}

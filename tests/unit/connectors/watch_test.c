@@ -1,0 +1,150 @@
+/* Actions that make no progress, connections that give no answer, and what is said of both. */
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "clock.h"
+#include "rig.h"
+#include "test_db.h"
+
+struct seen {
+	char states[4096];
+};
+
+static void on_state(void *arg, const struct sl_connector_change *change) {
+	struct seen *seen = arg;
+	size_t n = strlen(seen->states);
+	(void)snprintf(seen->states + n, sizeof seen->states - n, "%s>%s(%s) ", change->previous, change->state,
+		       change->text ? change->text : "");
+}
+
+static void take_run(void *arg) { connectors_snapshot_take(arg); }
+
+static json_t *status_of(struct rig *r) {
+	struct sl_loop *loops[] = {r->workers[0], connectors_loop(r->cs)};
+	struct connectors_snapshot *s = connectors_snapshot_new(r->cs);
+	sl_loops_park(loops, 2, take_run, s);
+	json_t *out = json_object();
+	connectors_status(s, out);
+	connectors_snapshot_free(s);
+	return out;
+}
+
+static json_t *first(const json_t *status, const char *what) {
+	return json_array_get(json_object_get(status, what), 0);
+}
+
+static const char *text(const json_t *o, const char *name) {
+	const char *s = json_string_value(json_object_get(o, name));
+	return s ? s : "";
+}
+
+/* Until the first of `what` ("actions", "connectors") is in this state. */
+static json_t *status_when(struct rig *r, const char *what, const char *state) {
+	for (int i = 0; i < 4000; i++) {
+		json_t *status = status_of(r);
+		if (strcmp(text(first(status, what), "state"), state) == 0) return status;
+		json_decref(status);
+		usleep(2000);
+	}
+	fail_msg("never %s", state);
+	return NULL;
+}
+
+static void test_watch__an_action_without_its_table_is_stalled_until_the_table_is_there(void **state) {
+	(void)state;
+	struct seen seen = {""};
+	struct rig *r = rig_new(1);
+	connectors_on_state(r->cs, on_state, &seen);
+	rig_load(r,
+		 "connectors: {db: {type: sqlite, path: %s/a.db}}\n"
+		 "actions: [{connector: db, table: x, create: false, columns: {a: x, b: x, c: x}, stalled_after: 50ms, "
+		 "retry: {first: 5ms, max: 20ms}}]\n",
+		 r->dir);
+	rig_stage(r, 0, 10, 0, rig_row);
+	json_t *status = status_when(r, "actions", "stalled");
+	assert_non_null(strstr(text(first(status, "actions"), "last_error"), "x"));
+	assert_true(json_integer_value(json_object_get(first(status, "actions"), "last_error_ms")) > 0);
+	json_decref(status);
+	status = status_when(r, "connectors", "stalled");
+	assert_non_null(strstr(text(first(status, "connectors"), "reason"), "action r.0 makes no progress: "
+									    "the action is not ready"));
+	assert_int_equal(json_integer_value(json_object_get(first(status, "connectors"), "actions_stalled")), 1);
+	json_decref(status);
+	db_exec(r->dir, "CREATE TABLE x(a, b, c)");
+	rig_settle(r, 0);
+	json_decref(status_when(r, "actions", "running"));
+	status = status_when(r, "connectors", "up");
+	assert_true(json_integer_value(json_object_get(first(status, "connectors"), "last_success_ms")) > 0);
+	json_decref(status);
+	rig_stop(r, 100);
+	assert_non_null(strstr(seen.states, ">stalled(action r.0 makes no progress"));
+	rig_free(r);
+}
+
+static void test_watch__a_connection_without_answers_connects_again(void **state) {
+	(void)state;
+	struct seen seen = {""};
+	struct rig *r = rig_new(1);
+	connectors_on_state(r->cs, on_state, &seen);
+	rig_load(r,
+		 "connectors: {n: {type: 'null', delay: 1h, reconnect: {first: 1ms, max: 1ms}}}\n"
+		 "actions: [{connector: n, columns: {a: x, b: x, c: x}, stalled_after: 40ms, timeout: 60ms, "
+		 "retry: {first: 1ms, max: 2ms}}]\n%s",
+		 "");
+	rig_stage(r, 0, 10, 0, rig_row);
+	for (int i = 0; i < 5000 && !strstr(seen.states, "stalled>down(it is connected, yet gives no answer"); i++)
+		usleep(2000);
+	json_decref(status_when(r, "actions", "stalled"));
+	assert_int_equal(rig_counts(r, 0).queued, 10);
+	/* What is waiting goes on when the server is itself again. */
+	rig_load(r,
+		 "connectors: {n: {type: 'null'}}\n"
+		 "actions: [{connector: n, columns: {a: x, b: x, c: x}}]\n%s",
+		 "");
+	assert_int_equal(rig_settle(r, 0).delivered, 10);
+	json_decref(status_when(r, "actions", "running"));
+	rig_stop(r, 100);
+	assert_non_null(strstr(seen.states, "stalled>down(it is connected, yet gives no answer"));
+	rig_free(r);
+}
+
+static void test_watch__a_connection_that_is_down_does_not_hide_what_stands_still(void **state) {
+	(void)state;
+	struct rig *r = rig_new(1);
+	rig_load(r,
+		 "connectors: {n: {type: 'null', connect_fails: 1000000, reconnect: {first: 5ms, max: 5ms}}}\n"
+		 "actions: [{connector: n, columns: {a: x, b: x, c: x}, stalled_after: 20ms}]\n%s",
+		 "");
+	rig_stage(r, 0, 10, 0, rig_row);
+	json_t *status = status_when(r, "actions", "stalled");
+	assert_string_equal(text(first(status, "connectors"), "state"), "down");
+	assert_true(*text(first(status, "connectors"), "last_error"));
+	json_decref(status);
+	rig_free(r);
+}
+
+static void test_watch__slow_is_not_stalled(void **state) {
+	(void)state;
+	struct rig *r = rig_new(1);
+	rig_load(r,
+		 "connectors: {n: {type: 'null', delay: 20ms}}\n"
+		 "actions: [{connector: n, columns: {a: x, b: x, c: x}, stalled_after: 5s, batch: {rows: 10}}]\n%s",
+		 "");
+	rig_stage(r, 0, 200, 0, rig_row);
+	json_t *status = status_of(r);
+	assert_string_equal(text(first(status, "actions"), "state"), "running");
+	json_decref(status);
+	assert_int_equal(rig_settle(r, 0).delivered, 200);
+	rig_free(r);
+}
+
+int main(void) {
+	const struct CMUnitTest tests[] = {
+	    cmocka_unit_test(test_watch__an_action_without_its_table_is_stalled_until_the_table_is_there),
+	    cmocka_unit_test(test_watch__a_connection_without_answers_connects_again),
+	    cmocka_unit_test(test_watch__a_connection_that_is_down_does_not_hide_what_stands_still),
+	    cmocka_unit_test(test_watch__slow_is_not_stalled),
+	};
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
