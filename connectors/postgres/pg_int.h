@@ -184,7 +184,7 @@ struct pg_conn {
 	struct sl_deferred work; /* hands out batches */
 	uint64_t epoch, serial;
 	uint64_t no_more_until_ms; /* the server refused another session */
-	bool up, closing, probing;
+	bool up, probing;
 	bool unnamed; /* nothing outlives a transaction: a pooler stands between */
 	char *server; /* "PostgreSQL 15.4 at db1:5432" */
 };
@@ -204,6 +204,7 @@ void pg_link_lost(struct pg_link *l, const char *text);    /* its job's rows are
 void pg_link_drop(struct pg_link *l);                      /* without a word; no job */
 void pg_link_fini(struct pg_link *l);
 void pg_link_free_now(struct pg_link *l); /* the job is done: idle, next */
+void pg_conn_drop(struct pg_conn *c);     /* all sessions; rows are LOST */
 void pg_conn_down(struct pg_conn *c, const char *text);
 struct sl_slice pg_one_line(const char *text, struct sl_buf *out); /* libpq's messages have several */
 

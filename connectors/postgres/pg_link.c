@@ -346,12 +346,8 @@ void pg_link_drop(struct pg_link *l) {
 	l->state = PG_LINK_OFF;
 }
 
-void pg_conn_down(struct pg_conn *c, const char *text) {
+void pg_conn_drop(struct pg_conn *c) {
 	c->up = false;
-	if (c->probing) {
-		c->probing = false;
-		sl_probe_done(c->conn, SL_EIO, text);
-	}
 	for (size_t i = 0; i < c->link_count; i++) {
 		struct pg_link *l = &c->links[i];
 		pg_link_drop(l);
@@ -363,7 +359,15 @@ void pg_conn_down(struct pg_conn *c, const char *text) {
 		sl_batch_done(w->b);
 		sl_free(w);
 	}
-	if (!c->closing) sl_conn_down(c->conn, SL_EIO, "%s", text);
+}
+
+void pg_conn_down(struct pg_conn *c, const char *text) {
+	if (c->probing) {
+		c->probing = false;
+		sl_probe_done(c->conn, SL_EIO, text);
+	}
+	pg_conn_drop(c);
+	sl_conn_down(c->conn, SL_EIO, "%s", text);
 }
 
 void pg_link_lost(struct pg_link *l, const char *text) {

@@ -108,7 +108,9 @@ static int pg_open(struct sl_conn *conn, struct sl_err *err) {
 
 static void pg_connect(struct sl_conn *conn) {
 	struct pg_conn *c = sl_conn_impl(conn);
-	if (!link_in(c, PG_LINK_IDLE) && links_coming(c) == 0) pg_link_start(&c->links[0]);
+	pg_conn_drop(c); /* whatever stands did not do */
+	c->probing = false;
+	pg_link_start(&c->links[0]);
 }
 
 static void pg_probe(struct sl_conn *conn) {
@@ -129,8 +131,7 @@ static void pg_probe(struct sl_conn *conn) {
 
 static void pg_close(struct sl_conn *conn) {
 	struct pg_conn *c = sl_conn_impl(conn);
-	c->closing = true;
-	pg_conn_down(c, "closed");
+	pg_conn_drop(c);
 	sl_deferred_cancel(&c->work);
 	sl_conn_closed(conn);
 }

@@ -1,12 +1,13 @@
 """The postgres connector against real servers: what a rule sends is what a table holds, and nothing is lost on the way."""
 import json
 import os
+import subprocess
 import threading
 import time
 import unittest
 
 from harness import packet as m
-from harness.broker import ROOT, Broker, run_program, wait_until
+from harness.broker import BIN, ROOT, Broker, run_program, wait_until
 from harness.client import Client
 from harness.fake import Fake
 from harness.proxy import Proxy
@@ -638,6 +639,15 @@ class Matrix(PostgresTest):
         if os.environ.get("DESCRIBE_WRITE"):
             self.PAGE.write_text(page, encoding="utf-8")
         self.assertEqual(self.PAGE.read_text(encoding="utf-8"), page)
+
+
+class Examples(PostgresTest):
+    def test_example__prints_what_is_expected(self):
+        env = {**os.environ, "SLUICE_BIN": os.path.abspath(BIN)}
+        for url in (self.pg.url(), ""):
+            done = subprocess.run([str(ROOT / "examples/postgres/run.sh")], capture_output=True, text=True, timeout=120, check=False,
+                                  env={**env, "POSTGRES_URL": url})
+            self.assertEqual((done.returncode, done.stdout[-12:]), (0, "as expected\n"), done.stdout + done.stderr)
 
 
 if __name__ == "__main__":
