@@ -75,6 +75,7 @@ int connectors_new(const struct connectors_opts *opts, struct connectors **out, 
 	}
 	cs->data_dir = sl_strdup(opts->data_dir ? opts->data_dir : ".");
 	cs->worker_count = opts->worker_count;
+	cs->mem_max = opts->memory;
 	cs->workers = SL_NEW_ARRAY(struct sl_loop *, opts->worker_count + 1);
 	cs->ends = aligned_alloc(64, sizeof(struct worker_end) * (opts->worker_count + 1));
 	sl_assert(cs->ends);
@@ -282,7 +283,6 @@ static int commit_open(struct connectors *cs, struct commit *c) {
 		conn->opened = r == SL_OK;
 		if (r != SL_OK) sl_err_prefix(c->err, "connector %s", conn->name);
 	}
-	if (r == SL_OK) r = sources_open(set, c->err);
 	for (size_t i = 0; i < set->spec_count && r == SL_OK; i++) {
 		struct sl_action_spec *spec = set->specs[i];
 		struct sl_conn_action *a = spec->action;
@@ -375,6 +375,7 @@ static void commit_switch(struct connectors *cs, struct connectors_set *set) {
 	}
 	if (cs->commits == 1) connectors_orphans_warn(cs);
 	connectors_watch_begin(cs);
+	connectors_disk_check(cs);
 	replay_begin(cs->replay);
 }
 

@@ -45,6 +45,7 @@ struct connectors_opts {
 	const char *data_dir;           /* logs in actions/, dead letters in dead/; copied */
 	struct sl_loop *const *workers; /* confirmations go back to these; copied */
 	size_t worker_count;
+	uint64_t memory; /* for rows of all actions together; 0: no bound but each action's own */
 };
 /* Makes the service with its own loop; starts nothing and touches no file. */
 int connectors_new(const struct connectors_opts *opts, struct connectors **out, struct sl_err *err);
@@ -110,6 +111,15 @@ const json_t *sl_action_spec_on_error(const struct sl_action_spec *spec);
 /* What sl_reject.on_error shall be. The caller keeps it alive until release(on_error) is called (on the connector loop, or
  * by whoever frees the set). A spec without it sends rejected rows to the dead-letter file. */
 void sl_action_spec_on_error_set(struct sl_action_spec *spec, void *on_error, void (*release)(void *on_error));
+
+/* What rows of all actions of a set may take at most, by each action's own settings. */
+struct connectors_budget {
+	size_t actions;
+	uint64_t memory, disk;
+	bool disk_unlimited; /* an action has no bound */
+};
+void connectors_budget(const struct connectors_set *set, struct connectors_budget *out);
+int connectors_disk_free(const char *data_dir, uint64_t *bytes); /* SL_ESYSTEM: it is not there, say */
 
 /* For dry runs, before commit: the kind's name, and what it would send of one row (sql_row.h) with the values of the params:
  * bytes are appended. SL_EUNSUPPORTED: the kind has none to show. */

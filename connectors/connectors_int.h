@@ -300,6 +300,7 @@ struct sl_slice pipeline_row_topic(struct sl_chunk *c, const void *row); /* of i
 void pipeline_notes_free(struct sl_pipeline *p);
 void pipeline_goes_on(struct sl_pipeline *p); /* it was stalled, perhaps */
 void connectors_watch_begin(struct connectors *cs);
+void connectors_disk_check(struct connectors *cs); /* connectors_budget.c */
 
 /* pipeline_done.c */
 void pipeline_park(struct sl_pipeline *p, unsigned lane, struct row_ref ref);
@@ -363,6 +364,8 @@ struct connectors {
 	struct sl_hook hook_stage, hook_flush;
 	struct sl_timer stop_timer, watch_timer;
 	uint64_t watch_ms;
+	uint64_t mem_max, mem_bytes; /* of rows in memory, all actions; max 0: no bound */
+	uint64_t disk_told;          /* the sum of budgets that was compared with the disk */
 	struct replay *replay;
 	struct sources *sources; /* source_int.h */
 	struct sl_post kick;
@@ -376,6 +379,15 @@ struct connectors {
 	pthread_mutex_t lock;
 	pthread_cond_t cond;
 };
+
+static inline void pipeline_mem_add(struct sl_pipeline *p, uint64_t bytes) {
+	p->mem_bytes += bytes;
+	p->cs->mem_bytes += bytes;
+}
+static inline void pipeline_mem_sub(struct sl_pipeline *p, uint64_t bytes) {
+	p->mem_bytes -= bytes;
+	p->cs->mem_bytes -= bytes;
+}
 
 void connectors_call(struct connectors *cs, void (*fn)(struct connectors *cs, void *arg),
 		     void *arg);                                        /* M: on L, waits */

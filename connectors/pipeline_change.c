@@ -114,7 +114,8 @@ static void rows_again(struct sl_pipeline *p) {
 	SL_LIST_FOREACH(it, &p->in_mem) pipeline_left_compact(p, SL_LIST_ENTRY(it, struct sl_chunk, in_mem));
 	sl_list_splice_back(&chunks, &p->in_mem);
 	queues_clear(p);
-	p->mem_rows = p->mem_bytes = 0;
+	p->mem_rows = 0;
+	pipeline_mem_sub(p, p->mem_bytes);
 	for (struct sl_list *it; (it = sl_list_pop_front(&chunks));) {
 		struct sl_chunk *c = SL_LIST_ENTRY(it, struct sl_chunk, in_mem);
 		const struct row_format *was = c->format;

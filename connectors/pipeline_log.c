@@ -374,5 +374,6 @@ void pipeline_save(struct sl_pipeline *p) {
 	p->log = NULL;
 	for (struct sl_list *it; (it = sl_list_pop_front(&p->in_mem));)
 		connectors_chunk_free(SL_LIST_ENTRY(it, struct sl_chunk, in_mem));
-	p->mem_rows = p->mem_bytes = p->held_rows = p->held_bytes = p->incoming_rows = 0;
+	pipeline_mem_sub(p, p->mem_bytes);
+	p->mem_rows = p->held_rows = p->held_bytes = p->incoming_rows = 0;
 }

@@ -44,7 +44,7 @@ void pipeline_chunk_enter(struct sl_pipeline *p, struct sl_chunk *c) {
 	c->arrived_ms = p->now_ms;
 	c->arrival = ++p->arrivals;
 	p->mem_rows += c->rows;
-	p->mem_bytes += chunk_bytes(c);
+	pipeline_mem_add(p, chunk_bytes(c));
 	sl_list_push_back(&p->in_mem, &c->in_mem);
 	struct chunk_line *line = &p->line[c->qos];
 	if (!line->head) {
@@ -56,7 +56,7 @@ void pipeline_chunk_enter(struct sl_pipeline *p, struct sl_chunk *c) {
 
 void pipeline_chunk_end(struct sl_pipeline *p, struct sl_chunk *c) {
 	if (spill_ref_logged(&c->ref)) spill_done(p->log, &c->ref);
-	p->mem_bytes -= chunk_bytes(c);
+	pipeline_mem_sub(p, chunk_bytes(c));
 	sl_list_remove(&c->in_mem);
 	pipeline_confirm(p, c);
 	connectors_chunk_spare(p->cs, c);
@@ -222,9 +222,15 @@ static void chunk_leave(struct sl_pipeline *p, struct sl_chunk *c) {
 	connectors_chunk_spare(p->cs, c);
 }
 
+/* Above it rows are in the logs, but for a chunk of each action, so that it goes on. */
+static bool process_has_room(const struct connectors *cs, uint64_t bytes) {
+	return cs->mem_max == 0 || cs->mem_bytes + bytes <= cs->mem_max;
+}
+
 static int take_try(struct sl_pipeline *p, struct sl_chunk *c) {
 	uint64_t mark = (uint64_t)pipeline_intake(p)->conf.buffer.memory;
 	bool unread = log_unread(p), fits = p->mem_bytes == 0 || p->mem_bytes + chunk_bytes(c) <= mark;
+	if (sl_unlikely(!process_has_room(p->cs, chunk_bytes(c)))) fits = p->mem_bytes == 0 && !p->log;
 	bool keep = !unread && fits && !p->format_changes;
 	int r = SL_OK;
 	if (!keep && !unread && p->log) r = pipeline_log_memory(p);
@@ -356,7 +362,7 @@ void pipeline_chunk_dead(struct sl_pipeline *p, struct sl_chunk *c, const struct
 	sl_buf_append_str(&reason, "), none of which it has now");
 	c->undecided = c->rows;
 	p->mem_rows += c->rows;
-	p->mem_bytes += chunk_bytes(c);
+	pipeline_mem_add(p, chunk_bytes(c));
 	sl_list_push_back(&p->in_mem, &c->in_mem);
 	const char *row = chunk_rows(c);
 	for (uint32_t i = c->rows; i > 0; i--) {
@@ -371,7 +377,7 @@ void pipeline_chunk_dead(struct sl_pipeline *p, struct sl_chunk *c, const struct
 void pipeline_refill(struct sl_pipeline *p) {
 	uint64_t mark = (uint64_t)p->action->conf.buffer.memory, budget = REFILL_BYTES;
 	if (!p->log || p->format_changes || p->mem_bytes > mark / 2) return;
-	while (p->mem_bytes <= mark * 3 / 4) {
+	while (p->mem_bytes <= mark * 3 / 4 && (p->mem_bytes == 0 || process_has_room(p->cs, CHUNK_BYTES_MAX))) {
 		if (budget == 0) {
 			pipeline_wake(p);
 			return;

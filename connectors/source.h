@@ -15,12 +15,12 @@
  * (offsets to store, entries to acknowledge) the kind does in done() and settled(). Messages of one part may get through in
  * any order; source_tracker.h finds the mark below which all are.
  *
- * Life: check -> open -> start -> [take, done ...] -> close -> (sl_source_closed) -> fini. Messages that get through after close() or
+ * Life: check -> start -> [take, done ...] -> close -> (sl_source_closed) -> fini. Messages that get through after close() or
  * sl_source_part_end() are forgotten: the server gives them again.
  *
- * Threads: every call is made on the connections' loop, and none may block; check, open and fini also before it runs. The
+ * Threads: every call is made on the connections' loop, and none may block; check and fini also before it runs. The
  * settings of the connector (sl_source_conn_impl) outlive its sources.
- * Errors: check and open say what is wrong in err; later failures are states (sl_source_state). */
+ * Errors: check says what is wrong in err; later failures are states (sl_source_state). */
 #ifndef SOURCE_H
 #define SOURCE_H
 
@@ -65,15 +65,15 @@ struct sl_source_kind {
 	const char *summary; /* for the reference */
 	size_t source_size, part_size;
 	const struct conf_field *fields; /* settings at the head of the source's own part; ends with CONF_END */
-	int (*check)(struct sl_source *s, struct sl_err *err); /* cross-field checks, pure. May be NULL */
-	int (*open)(struct sl_source *s, struct sl_err *err);  /* no network, no files */
-	void (*start)(struct sl_source *s);                    /* connects, and goes on doing so by itself */
-	void (*pause)(struct sl_source *s);                    /* takes nothing more; stays what it is to the server */
+	/* Cross-field checks, and what must be there for fini(); no network, no files. May be NULL */
+	int (*check)(struct sl_source *s, struct sl_err *err);
+	void (*start)(struct sl_source *s); /* connects, and goes on doing so by itself */
+	void (*pause)(struct sl_source *s); /* takes nothing more; stays what it is to the server */
 	void (*resume)(struct sl_source *s);
 	void (*done)(struct sl_source_part *part, uint64_t mark); /* a message is through */
 	void (*settled)(struct sl_source *s);                     /* those were all for now */
 	void (*close)(struct sl_source *s); /* also of one that never started; ends in sl_source_closed() */
-	void (*fini)(struct sl_source *s);  /* frees what check and open made; also when open never was. May be NULL */
+	void (*fini)(struct sl_source *s);  /* frees what check made; also when that never was. May be NULL */
 	int64_t (*lag)(
 	    const struct sl_source *s); /* messages on the server behind what was taken; -1: not known. May be NULL */
 };

@@ -38,7 +38,7 @@ struct sl_source {
 	enum sl_source_state state;
 	char *text; /* NULL */
 	int64_t since_ms;
-	bool opened, started, retired, closing, closed, paused;
+	bool started, retired, closing, closed, paused;
 	struct sl_timer closed_timer; /* tells of `closed` outside of the kind's call */
 	size_t next_worker, parts;
 	struct source_line *lines; /* by worker */
@@ -76,8 +76,7 @@ struct sources_set {
 struct sources *sources_new(struct connectors *cs);
 void sources_free(struct sources *ss); /* no loop runs any more */
 
-/* A commit (connectors.c): open may fail, and is undone by freeing the set. */
-int sources_open(struct connectors_set *set, struct sl_err *err);
+/* A commit (connectors.c). */
 /* Behind the connections, which have changed over. */
 void sources_switch(struct connectors *cs, struct connectors_set *set);
 void sources_begin(struct connectors *cs); /* the rules that go with the set are in force */

@@ -85,18 +85,6 @@ static struct sl_source *source_equal(const struct connectors *cs, const struct 
 	return NULL;
 }
 
-int sources_open(struct connectors_set *set, struct sl_err *err) {
-	struct sources_set *wanted = set->sources;
-	for (size_t i = 0; wanted && i < wanted->count; i++) {
-		struct sl_source *s = wanted->at[i];
-		if (s->opened) continue;
-		int r = s->kind->open ? s->kind->open(s, err) : SL_OK;
-		if (r != SL_OK) return sl_err_prefix(err, "source %s", s->name);
-		s->opened = true;
-	}
-	return SL_OK;
-}
-
 static struct sl_conn *conn_in_force(const struct connectors *cs, const char *name) {
 	SL_LIST_FOREACH(it, &cs->conns) {
 		struct sl_conn *c = SL_LIST_ENTRY(it, struct sl_conn, link);

@@ -1,4 +1,5 @@
 /* cmd_check.c: `sluice check`: every layer looks at the file as it would at a start, and nothing is started. */
+#include <inttypes.h>
 #include <stdio.h>
 
 #include "app_commands.h"
@@ -23,7 +24,38 @@ static int check_auth(const struct broker_conf *conf) {
 	return rc == SL_OK ? EXIT_FINE : EXIT_INPUT;
 }
 
-static int check(const char *file) {
+static void print_size(uint64_t bytes) {
+	if (bytes % SL_GB == 0 && bytes)
+		printf("%" PRIu64 " GB", bytes / SL_GB);
+	else
+		printf("%" PRIu64 " MB", bytes / SL_MB);
+}
+
+/* What waiting rows may take in the worst case. */
+static void print_budget(const struct loaded *loaded) {
+	struct connectors_budget b;
+	uint64_t all = (uint64_t)loaded->conf->node.buffer_memory, room = 0;
+	connectors_budget(loaded->set, &b);
+	printf("rows that wait, at most: memory ");
+	print_size(b.memory < all ? b.memory : all);
+	printf(" (%zu action%s ", b.actions, b.actions == 1 ? "" : "s");
+	print_size(b.memory);
+	printf(", node.buffer_memory ");
+	print_size(all);
+	printf("); disk ");
+	if (b.disk_unlimited) printf("without bound, and ");
+	print_size(b.disk);
+	printf(" in %s", loaded->conf->node.data_dir);
+	if (connectors_disk_free(loaded->conf->node.data_dir, &room) == SL_OK ||
+	    connectors_disk_free(".", &room) == SL_OK) {
+		printf(", which has ");
+		print_size(room);
+		printf(" free%s", b.disk > room ? ": less than that" : "");
+	}
+	printf("\n");
+}
+
+static int check(const char *file, bool verbose) {
 	struct conf_report report = CONF_REPORT_INIT;
 	struct loaded loaded = {0};
 	struct rules_opts opts = {.node = "check"};
@@ -38,6 +70,7 @@ static int check(const char *file) {
 		size_t count = json_object_size(loaded.conf->rules);
 		printf("%s: fine: %zu connector%s, %zu rule%s\n", file, connectors, connectors == 1 ? "" : "s", count,
 		       count == 1 ? "" : "s");
+		if (verbose) print_budget(&loaded);
 	}
 	load_fini(&loaded);
 	rules_free(rules);
@@ -47,8 +80,8 @@ static int check(const char *file) {
 
 int cmd_check(int argc, char **argv) {
 	struct run_options opts;
-	int code =
-	    run_options_parse(argc, argv, "Checks a configuration with all its rules and starts nothing.", &opts);
+	int code = run_options_parse(argc, argv, "Checks a configuration with all its rules and starts nothing.",
+				     "also says how much memory and disk waiting rows may take", &opts);
 	if (code != EXIT_FINE) return code < 0 ? EXIT_FINE : code;
-	return check(opts.file);
+	return check(opts.file, opts.verbose);
 }

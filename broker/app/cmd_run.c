@@ -21,7 +21,7 @@ int cmd_run(int argc, char **argv) {
 	int code = run_options_parse(argc, argv,
 				     "Runs the broker. SIGTERM and SIGINT drain and stop it; SIGHUP reloads rules, "
 				     "connectors and auth.",
-				     &opts);
+				     NULL, &opts);
 	if (code != EXIT_FINE) return code < 0 ? EXIT_FINE : code;
 	sigset_t set;
 	block_signals(&set);

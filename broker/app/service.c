@@ -170,8 +170,10 @@ static int make_services(struct service *s, struct sl_err *err) {
 	sl_free(binds);
 	if (rc != SL_OK) return rc;
 	uint32_t n = broker_workers(s->broker);
-	struct connectors_opts copts = {
-	    .data_dir = conf->node.data_dir, .workers = broker_loops(s->broker), .worker_count = n};
+	struct connectors_opts copts = {.data_dir = conf->node.data_dir,
+					.workers = broker_loops(s->broker),
+					.worker_count = n,
+					.memory = (uint64_t)conf->node.buffer_memory};
 	rc = connectors_new(&copts, &s->connectors, err);
 	if (rc != SL_OK) return rc;
 	struct rules_opts ropts = {.host = broker_rules_host(s->broker),

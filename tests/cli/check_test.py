@@ -45,6 +45,14 @@ class Check(unittest.TestCase):
         done = run_program("check", "-c", "conf/sluice.yaml", cwd=ROOT)
         self.assertEqual(done.returncode, 0, done.stderr)
 
+    def test_check__says_what_waiting_rows_may_take(self):
+        path = temp_folder() / "a.yaml"
+        path.write_text(GOOD)
+        done = run_program("check", "-v", "-c", str(path), cwd=path.parent)
+        self.assertEqual(done.returncode, 0, done.stderr)
+        self.assertIn("rows that wait, at most: memory 64 MB (1 action 64 MB, node.buffer_memory 256 MB); disk 1 GB in ./data,",
+                      done.stdout)
+
     def test_check__starts_nothing(self):
         folder = temp_folder()
         (folder / "a.yaml").write_text(GOOD)

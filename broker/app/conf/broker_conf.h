@@ -50,6 +50,7 @@ struct broker_conf {
 	struct {
 		char *name, *data_dir, *account_id;
 		int64_t workers; /* CONF_AUTO: one per core */
+		int64_t buffer_memory;
 	} node;
 	struct {
 		int level;  /* enum log_level */

@@ -42,6 +42,15 @@ static const struct conf_field node_fields[] = {
      .min = 1,
      .max = 64,
      .doc = "Event loops that serve clients; `auto` is one for each core."},
+    {.name = "buffer_memory",
+     .type = CONF_SIZE,
+     .at = AT(node.buffer_memory),
+     .def = "256MB",
+     .min = 1048576,
+     .max = (int64_t)(1024 * SL_GB),
+     .doc =
+	 "Memory for waiting rows of all actions together, beside `buffer.memory` of each. Above it rows wait in the "
+	 "logs on disk."},
     {.name = "account_id",
      .type = CONF_STRING,
      .flags = CONF_EXPAND,

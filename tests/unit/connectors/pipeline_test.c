@@ -61,6 +61,30 @@ static void test_pipeline__with_durability_memory_only_overflow_goes_to_disk(voi
 	rig_free(r);
 }
 
+/* Two actions, each with room of its own, share less: rows go to the logs, and come back in order. */
+static void test_pipeline__memory_of_all_actions_together_is_bounded(void **state) {
+	(void)state;
+	rig_memory = 1 * SL_MB;
+	struct rig *r = rig_new(1);
+	rig_memory = 0;
+	rig_load(r,
+		 WAITING "  - {connector: db, table: x, create: false, columns: {a: \"${device}\", b: \"${n}\", c: "
+			 "\"${t}\"}, retry: {first: 5ms, max: 20ms}, buffer: {durability: memory}}\n",
+		 r->dir);
+	rig_stage(r, 0, 20000, 100, rig_row);
+	rig_stage(r, 1, 20000, 100, rig_row);
+	assert_true(rig_until(r, 1, much_on_disk));
+	for (size_t i = 0; i < 2; i++) {
+		struct sl_action_counts n = rig_counts(r, i);
+		assert_int_equal(n.queued, 20000);
+	}
+	table_make(r->dir);
+	assert_int_equal(rig_settle(r, 0).delivered, 20000);
+	assert_int_equal(rig_settle(r, 1).delivered, 20000);
+	assert_int_equal(db_int(r->dir, "SELECT count(DISTINCT b) FROM x"), 40000);
+	rig_free(r);
+}
+
 static void test_pipeline__hold_makes_publishers_wait_and_loses_nothing(void **state) {
 	(void)state;
 	struct rig *r = rig_new(1);
@@ -345,6 +369,7 @@ int main(void) {
 	const struct CMUnitTest tests[] = {
 	    cmocka_unit_test(test_pipeline__rows_above_the_memory_mark_wait_on_disk_in_order),
 	    cmocka_unit_test(test_pipeline__with_durability_memory_only_overflow_goes_to_disk),
+	    cmocka_unit_test(test_pipeline__memory_of_all_actions_together_is_bounded),
 	    cmocka_unit_test(test_pipeline__hold_makes_publishers_wait_and_loses_nothing),
 	    cmocka_unit_test(test_pipeline__drop_new_keeps_the_first_rows),
 	    cmocka_unit_test(test_pipeline__drop_oldest_keeps_the_last_rows),

@@ -13,6 +13,8 @@
 #define WAIT_MS 20000
 #define VALUES_MAX 16
 
+uint64_t rig_memory;
+
 char *rig_tmpdir(void) {
 	const char *base = getenv("TMPDIR");
 	char *dir = sl_asprintf("%s/sluice-test-XXXXXX", base ? base : "/tmp");
@@ -157,7 +159,8 @@ struct rig *rig_new_in(size_t workers, const char *dir) {
 		assert_int_equal(sl_loop_new("worker", (int)i, &r->workers[i], NULL), SL_OK);
 		assert_int_equal(sl_loop_start(r->workers[i], NULL), SL_OK);
 	}
-	struct connectors_opts opts = {.data_dir = dir, .workers = r->workers, .worker_count = workers};
+	struct connectors_opts opts = {
+	    .data_dir = dir, .workers = r->workers, .worker_count = workers, .memory = rig_memory};
 	assert_int_equal(connectors_new(&opts, &r->cs, NULL), SL_OK);
 	assert_int_equal(connectors_start(r->cs, NULL), SL_OK);
 	return r;

@@ -44,6 +44,7 @@ struct rig {
 /* Fills values[] (param order) for the serial-th row; returns the order hash. */
 typedef uint64_t (*rig_row_fn)(uint64_t serial, struct sql_value *values, char *text, size_t text_size);
 
+extern uint64_t rig_memory; /* connectors_opts.memory of rigs that are made; 0 */
 struct rig *rig_new(size_t workers);
 struct rig *rig_new_in(size_t workers, const char *dir); /* dir stays the caller's and is not removed */
 /* (Re)loads; actions are rule "r", index as listed. Fails the test on a mistake. */
