@@ -91,9 +91,8 @@ void redis_client_up(struct redis_client *c) {
 	sl_conn_up(c->conn);
 }
 
-void redis_client_down(struct redis_client *c, int status, const char *text) {
-	if (c->state == REDIS_DOWN) return;
-	char *copy = sl_strdup(text); /* it may live in a link that ends now */
+/* Ends all links, and with them what is out. */
+static void all_end(struct redis_client *c, const char *text) {
 	c->state = REDIS_DOWN;
 	c->probing = c->role_asked = false;
 	sl_free(c->trouble);
@@ -104,14 +103,21 @@ void redis_client_down(struct redis_client *c, int status, const char *text) {
 	for (size_t i = 0; i < c->nodes; i++) {
 		sl_timer_cancel(&c->node[i]->again);
 		redis_link_close(&c->node[i]->link);
-		redis_parts_lose(c->node[i], copy);
+		redis_parts_lose(c->node[i], text);
 	}
+}
+
+void redis_client_down(struct redis_client *c, int status, const char *text) {
+	if (c->state == REDIS_DOWN) return;
+	char *copy = sl_strdup(text); /* it may live in a link that ends now */
+	all_end(c, copy);
 	if (!c->closing) sl_conn_down(c->conn, status, "%s", copy);
 	sl_free(copy);
 }
 
 void redis_client_connect(struct redis_client *c) {
-	if (c->state != REDIS_DOWN || c->closing) return;
+	if (c->closing || c->state == REDIS_CONNECTING) return;
+	if (c->state == REDIS_UP) all_end(c, "connecting anew");
 	c->state = REDIS_CONNECTING;
 	sl_timer_set(c->dock.loop, &c->check_timer, (c->target.servers + 2) * (uint64_t)c->conf->connect_timeout_ms);
 	switch ((enum redis_mode)c->conf->mode) {
