@@ -45,14 +45,53 @@ static void not_ready(struct reply *r, const struct mongo_error *known, const ch
 
 /* ---- One row. ------------------------------------------------------------------------------------------------------------ */
 
-/* Is it the _id that is there already? Old servers name the index in their text only, some servers not at all. */
-static bool about_id(const bson_iter_t *item, const char *said) {
+/* Which index has the key already? Servers of today name it, old ones in their text only, some not at all. */
+enum index { INDEX_ID, INDEX_OTHER, INDEX_UNKNOWN };
+static enum index index_of(const bson_iter_t *item, const char *said) {
 	bson_iter_t it, pattern;
 	if (bson_iter_recurse(item, &it) && bson_iter_find(&it, "keyPattern") && BSON_ITER_HOLDS_DOCUMENT(&it) &&
 	    bson_iter_recurse(&it, &pattern) && bson_iter_next(&pattern))
-		return strcmp(bson_iter_key(&pattern), "_id") == 0;
-	const char *index = strstr(said, "index: ");
-	return !index || strncmp(index + 7, "_id_", 4) == 0 || strstr(index, "$_id_");
+		return strcmp(bson_iter_key(&pattern), "_id") == 0 ? INDEX_ID : INDEX_OTHER;
+	const char *name = strstr(said, "index: ");
+	if (!name) return INDEX_UNKNOWN;
+	return strncmp(name + 7, "_id_", 4) == 0 || strstr(name, "$_id_") ? INDEX_ID : INDEX_OTHER;
+}
+
+/* Then it is asked for the _id of row `at` of the command. */
+static bool id_is_there(struct reply *r, int64_t at) {
+	bson_t command, find = BSON_INITIALIZER, filter, reply;
+	bson_iter_t it, id;
+	const char *collection = NULL;
+	char *path = sl_asprintf("documents.%lld._id", (long long)at);
+	bool there = false;
+	if (bson_init_static(&command, (const uint8_t *)r->l->command.p, r->l->command.n) &&
+	    bson_iter_init_find(&it, &command, "insert"))
+		collection = bson_iter_utf8(&it, NULL);
+	if (collection && bson_iter_init(&it, &command) && bson_iter_find_descendant(&it, path, &id)) {
+		BSON_APPEND_UTF8(&find, "find", collection);
+		BSON_APPEND_DOCUMENT_BEGIN(&find, "filter", &filter);
+		BSON_APPEND_DOCUMENT_BEGIN(&filter, "_id", &command);
+		(void)bson_append_iter(&command, "$eq", 3, &id);
+		(void)bson_append_document_end(&filter, &command);
+		(void)bson_append_document_end(&find, &filter);
+		BSON_APPEND_INT32(&find, "limit", 1);
+		BSON_APPEND_BOOL(&find, "singleBatch", true);
+		there = mongoc_client_command_simple(r->l->client, r->l->c->database, &find, NULL, &reply, NULL) &&
+			bson_iter_init(&it, &reply) && bson_iter_find_descendant(&it, "cursor.firstBatch.0", &id);
+		bson_destroy(&reply);
+	}
+	bson_destroy(&find);
+	sl_free(path);
+	return there;
+}
+
+static bool stored_before(struct reply *r, const bson_iter_t *item, int64_t at, const char *said) {
+	switch (index_of(item, said)) {
+	case INDEX_ID: return true;
+	case INDEX_OTHER: return false;
+	case INDEX_UNKNOWN: break;
+	}
+	return id_is_there(r, at);
 }
 
 static void row_error(struct reply *r, const bson_iter_t *item) {
@@ -71,7 +110,8 @@ static void row_error(struct reply *r, const bson_iter_t *item) {
 		not_ready(r, known, said);
 		return;
 	}
-	if (mongo_error_is_duplicate((int)code) && r->s->done_twice && about_id(item, said)) {
+	if (mongo_error_is_duplicate((int)code) && r->s->done_twice && r->s->operation == MONGO_INSERT &&
+	    stored_before(r, item, at, said)) {
 		r->b->result[i] = SL_RESULT_DONE;
 		return;
 	}
@@ -117,16 +157,25 @@ static void concern_error(struct reply *r, const bson_iter_t *document) {
 		 (long long)code, said);
 }
 
+/* More successes than rows before the first error: this server goes on behind an error, whatever was asked. */
+static bool went_on(const struct reply *r, const bson_t *reply, int64_t first) {
+	bson_iter_t it;
+	return !r->s->many && bson_iter_init_find(&it, reply, "n") && BSON_ITER_HOLDS_NUMBER(&it) &&
+	       bson_iter_as_int64(&it) > first;
+}
+
 static void carried_out(struct reply *r, const bson_t *reply) {
 	bson_iter_t it;
-	int64_t first = first_error(r, reply), tried = r->ordered && first >= 0 ? first : (int64_t)r->n;
+	int64_t first = first_error(r, reply);
+	bool stopped = r->ordered && first >= 0 && !went_on(r, reply, first);
+	int64_t tried = stopped ? first : (int64_t)r->n;
 	for (int64_t k = 0; k < tried; k++) {
 		uint32_t i = r->l->rows[k];
 		if (r->b->result[i] == SL_RESULT_PENDING) r->b->result[i] = SL_RESULT_DONE;
 	}
 	if (bson_iter_init_find(&it, reply, "writeConcernError") && BSON_ITER_HOLDS_DOCUMENT(&it))
 		concern_error(r, &it);
-	if (r->ordered && first >= 0) r->stop = true;
+	if (stopped) r->stop = true;
 }
 
 /* ---- A command that was not. ------------------------------------------------------------------------------------------------ */

@@ -98,5 +98,222 @@ class Writing(MongoTest):
                 self.assertEqual(found.get("q"), "2.5" if document is text else None)
 
 
+    def test_insert__collections_by_name(self):
+        with self.server.client() as c:
+            for name in ("c_a", "c_b"):
+                c.drop("iot", name)
+        self.deliver([{"id": "ab"[i % 2], "v": i} for i in range(60)] + [{"id": "$x", "v": 1}, {"id": "", "v": 1}],
+                     {"collection": "c_${id}"}, rejected=1)
+        self.assertIn("collection: this row's name", self.letters[0]["reason"])
+        self.assertEqual([d["v"] for d in self.server.find("iot", "c_a", sort={"v": 1})], list(range(0, 60, 2)))
+        self.assertEqual([d["v"] for d in self.server.find("iot", "c_b", sort={"v": 1})], list(range(1, 60, 2)))
+
+    def test_insert__absent_fields(self):
+        document = {"v": "${v}", "t": "${t}"}
+        self.deliver([{"id": 1, "t": 2}], {"document": document})
+        self.deliver([{"id": 1, "t": 3, "v": None}, {"id": 1, "t": 4}], {"document": document, "absent": "omit"})
+        found = self.documents(sort={"t": 1})
+        self.assertEqual([{k: v for k, v in d.items() if k != "_id"} for d in found],
+                         [{"v": None, "t": 2}, {"v": None, "t": 3}, {"t": 4}])
+
+    def test_update__upsert_replace_delete(self):
+        twice = [{"id": "a", "v": 1}, {"id": "b", "v": 2}, {"id": "a", "v": 3}]
+        self.deliver(twice, {"operation": "update", "id": "${id}", "update": {"$set": {"v": "${v}"}}})
+        self.assertEqual(self.documents(), [])
+        self.deliver(twice, {"operation": "upsert", "id": "${id}", "update": {"$set": {"v": "${v}"}, "$inc": {"n": 1}}})
+        self.assertEqual(self.documents(sort={"_id": 1}), [{"_id": "a", "v": 3, "n": 2}, {"_id": "b", "v": 2, "n": 1}])
+        self.deliver([{"id": "a", "v": 9}], {"operation": "upsert", "id": "${id}", "document": {"w": "${v}"}})
+        self.assertEqual(self.documents({"_id": "a"}), [{"_id": "a", "v": 3, "n": 2, "w": 9}])
+        self.deliver([{"id": "a", "v": 7}, {"id": "z", "v": 8}],
+                     {"operation": "replace", "filter": {"_id": "${id}"}, "document": {"v": "${v}"}})
+        self.assertEqual(self.documents(sort={"_id": 1}), [{"_id": "a", "v": 7}, {"_id": "b", "v": 2, "n": 1}, {"_id": "z", "v": 8}])
+        self.deliver([{"v": 5}], {"operation": "delete", "filter": {"v": {"$gt": "${v}"}}, "many": True})
+        self.assertEqual(self.documents(), [{"_id": "b", "v": 2, "n": 1}])
+
+
+class Refused(MongoTest):
+    """What the server refuses is a dead letter with its reason; everything else is stored."""
+
+    def unique(self, field="v"):
+        with self.server.client() as c:
+            c.command("iot", {"createIndexes": "c", "indexes": [{"key": {field: 1}, "name": field + "_1", "unique": True}]})
+
+    def test_poison__one_row_in_ten_thousand(self):
+        self.unique()
+        payloads = [{"id": i, "v": i} for i in range(10_000)]
+        payloads[5000] = {"id": 5000, "v": 17}
+        self.deliver(payloads, rejected=1)
+        self.assertIn("(code 11000)", self.letters[0]["reason"])
+        self.assertEqual(self.letters[0]["row"]["document"]["id"], 5000)
+        self.assertEqual(len(self.documents()), 9_999)
+
+    def test_poison__a_value_of_the_wrong_type(self):
+        payloads = [{"id": i, "v": 1} for i in range(1000)]
+        payloads[10] = {"id": "seven", "v": {"a": 1}}
+        self.deliver(payloads, {"types": {"id": "int64"}}, rejected=1)
+        self.assertEqual(self.letters[0]["reason"], "field id: this text cannot be stored as int64")
+
+    def test_poison__a_document_of_more_than_16_mb(self):
+        wide = {"id": 1, "v": [0] * 300_000}  # 0.9 MB of JSON, and three times 7 MB of BSON
+        document = {"id": "${id}", "a": "${v}", "b": "${v}", "c": "${v}"}
+        types = {name: "decimal128" for name in "abc"}
+        self.deliver([{"id": 0, "v": None}, wide, {"id": 2, "v": None}], {"document": document, "types": types}, rejected=1)
+        self.assertIn("MongoDB", self.letters[0]["reason"])
+        self.assertEqual([d["id"] for d in self.documents(sort={"id": 1})], [0, 2])
+
+    def test_duplicates__of_an_id(self):
+        payloads = [{"id": 1, "v": 1}, {"id": 2, "v": 2}, {"id": 1, "v": 3}]
+        self.deliver(payloads, {"id": "${id}"}, rejected=1)
+        self.assertIn("11000", self.letters[0]["reason"])
+        self.deliver(payloads, {"id": "${id}", "duplicates": "done"})
+        self.assertEqual([d["v"] for d in self.documents(sort={"_id": 1})], [1, 2])
+
+    def test_duplicates__of_another_index_are_always_refused(self):
+        self.unique()
+        self.deliver([{"id": 1, "v": 1}, {"id": 2, "v": 1}], {"id": "${id}", "duplicates": "done"}, rejected=1)
+
+    def test_timeseries__a_server_that_has_none(self):
+        with self.broker({"timeseries": {"time": "t", "meta": "id"}}) as b:
+            self.publish(b, [{"id": 1, "v": 1, "t": 1}])
+            reason = self.wait_state(b, "degraded")
+            self.assertIn("the time-series collection c cannot be made", reason)
+            self.assertEqual(b.action("r")["queued"], 1)
+
+
+class Ordered(MongoTest):
+    """FerretDB does not survive some hundred upserts in one command."""
+    server_kind = MongoJava
+
+    def test_update__rows_of_a_key_in_their_order(self):
+        self.deliver([{"id": i % 7, "v": i} for i in range(600)],
+                     {"operation": "upsert", "id": "${id}", "update": {"$set": {"v": "${v}"}, "$push": {"all": "${v}"}}})
+        for d in self.documents():
+            self.assertEqual(d["all"], list(range(d["_id"], 600, 7)))
+
+    def test_poison__an_update_that_fails_among_others(self):
+        payloads = [{"id": i % 50, "v": 1} for i in range(600)]
+        payloads[377] = {"id": 3, "v": "text"}
+        self.deliver(payloads, {"operation": "upsert", "id": "${id}", "update": {"$inc": {"n": "${v}"}}}, rejected=1)
+        self.assertEqual(sum(d["n"] for d in self.documents()), 599, self.letters)
+
+
+HOSTILE = ["it's \"quoted\" \\ and `ticked`", "\x00nul\x00", "'; db.dropDatabase(); //", "$where", "{\"$gt\": \"\"}", "$1 ${v} %s",
+           "\u202e\U0001f600", "a" * 60000, "ISODate(2023-11-14T22:13:20.000Z) "]
+
+
+class Hostile(MongoTest):
+    """Whatever a value looks like, it is a value."""
+    server_kind = MongoJava
+
+    def test_text__comes_back_as_it_was(self):
+        for action in ({}, {"document": {"id": "${id}", "v": "${v}"}}, {"document": '{"id": ${id}, "v": "${v}"}'},
+                       {"operation": "upsert", "filter": {"id": "${id}"}, "update": {"$set": {"v": "${v}"}}}):
+            with self.subTest(action=action):
+                self.setUp()
+                self.deliver([{"id": i, "v": text} for i, text in enumerate(HOSTILE)], action)
+                self.assertEqual([d["v"] for d in self.documents(sort={"id": 1})], HOSTILE)
+
+    def test_objects__are_compared_with_not_obeyed(self):
+        self.deliver([{"id": i, "v": f"secret {i}"} for i in range(5)])
+        for condition in ({"$gt": ""}, {"$ne": None}, {"$exists": True}):
+            self.deliver([{"id": condition}], {"operation": "delete", "filter": {"id": "${id}"}, "many": True})
+        self.assertEqual(len(self.documents()), 5)
+
+    def test_objects__cannot_be_operators(self):
+        self.deliver([{"id": 1, "v": 1}])
+        self.deliver([{"id": 1, "v": {"$set": {"admin": True}}}], {"operation": "replace", "filter": {"id": "${id}"},
+                                                                  "document": "${v}"}, rejected=1)
+        self.assertIn("field $set: this name begins with $", self.letters[0]["reason"])
+        self.assertEqual(self.documents()[0]["v"], 1)
+
+    def test_names__with_dollars_and_dots(self):
+        odd = {"$set": {"a.b": 1}, "a.b": 2, "": 3}
+        self.deliver([{"id": 1, "v": odd}])
+        self.assertEqual(self.documents()[0]["v"], odd)
+
+    def test_bytes__that_are_no_text(self):
+        sql = 'SELECT payload AS v, topic FROM "in/#"'
+        self.deliver([b"\xff\x00\xfe", b"plain"], {"document": {"v": "${v}"}}, sql=sql)
+        self.assertEqual(sorted(str(d["v"]) for d in self.documents()), sorted([str(b"\xff\x00\xfe"), "plain"]))
+
+
+class HostileNames(MongoTest):
+    def test_names__that_the_server_refuses(self):
+        self.deliver([{"id": 1, "v": {"$set": 1}}, {"id": 2, "v": {"a.b": 1}}, {"id": 3, "v": {"ok": 1}}], rejected=2)
+        self.assertEqual([d["id"] for d in self.documents()], [3])
+        self.assertIn("(code 2)", self.letters[0]["reason"])
+
+
+class Logins(MongoTest):
+    def broken(self, *said, **connector):
+        with self.broker(**connector) as b:
+            reason = self.wait_state(b, "down")
+            for text in said:
+                self.assertIn(text, reason)
+            self.assertNotIn("pw", b.log())
+            return reason
+
+    def test_login__by_scram(self):
+        for mechanism in ("SCRAM-SHA-1", "SCRAM-SHA-256"):
+            self.deliver([{"id": 1}], url=self.server.url(authMechanism=mechanism))
+
+    def test_login__refused(self):
+        self.broken("the login was refused; check user, password and authSource",
+                    url=self.server.url().replace("u:pw@", "u:xpwx@"))
+
+    def test_tls__in_the_url_and_as_options(self):
+        ca = TestCa.shared()
+        self.deliver([{"id": 1}], url=self.server.url(tls=True))
+        plain = self.server.url(tls=True).split("?")[0]
+        self.deliver([{"id": 2}], url=plain, tls={"ca": ca.path("ca.pem"), "cert": ca.path("client.pem"), "key": ca.path("client.key")})
+        self.assertEqual(len(self.documents()), 2)
+        self.broken("TLS: ", url=plain, tls={"ca": ca.path("other.pem")})
+        self.broken("TLS: ", url=plain, tls={"ca": ca.path("ca.pem"), "server_name": "elsewhere.example"})
+
+    def test_down__says_where_and_what(self):
+        self.broken("no server that takes writes was found", "127.0.0.1:1", url="mongodb://127.0.0.1:1/",
+                    server_selection_timeout="300ms")
+        self.broken("the name no.such.host.invalid is not found", url="mongodb://no.such.host.invalid/",
+                    server_selection_timeout="300ms")
+
+
+class Outages(MongoTest):
+    hurried = {"server_selection_timeout": "500ms", "timeout": "1s", "connect_timeout": "500ms"}
+
+    def test_kill__nothing_is_lost(self):
+        with self.broker({"id": "${id}", "duplicates": "done"}, **self.hurried) as b:
+            self.publish(b, [{"id": i} for i in range(1000)])
+            self.server.kill9()
+            self.publish(b, [{"id": i} for i in range(1000, 2000)])
+            self.wait_state(b, "down")
+            self.server.restart()
+            b.wait_settled("r")
+        self.assertEqual([d["_id"] for d in self.documents(sort={"_id": 1})], list(range(2000)))
+
+    def test_silence__is_noticed_and_overcome(self):
+        with self.broker({"id": "${id}", "duplicates": "done"}, **self.hurried) as b:
+            self.publish(b, [{"id": i} for i in range(100)])
+            b.wait_settled("r")
+            with Net.dropped(self.server.port):
+                self.publish(b, [{"id": i} for i in range(100, 200)])
+                self.wait_state(b, "down", 10)
+            b.wait_settled("r")
+        self.assertEqual(len(self.documents()), 200)
+
+    def test_stop__does_not_wait_for_a_server_that_hangs(self):
+        b = self.broker({"id": "${id}"}, **{**self.hurried, "timeout": "60s"})
+        self.publish(b, [{"id": 0}])
+        b.wait_settled("r")
+        self.server.pause()
+        try:
+            self.publish(b, [{"id": 1}])
+            time.sleep(0.3)
+            began = time.monotonic()
+            b.stop()
+            self.assertLess(time.monotonic() - began, 15)
+        finally:
+            self.server.resume()
+
+
 if __name__ == "__main__":
     unittest.main()
