@@ -353,6 +353,7 @@ static void on_tick(struct sl_timer *t) {
 	case KAFKA_SOURCE_CLOSING: closing_step(k); return;
 	case KAFKA_SOURCE_RUNNING:
 		sl_timer_set(sl_source_loop(k->s), t, TICK_MS);
+		if (k->paused && !k->down) kafka_ends_ask(k);
 		if (poll_some(k)) sl_watch_again(sl_source_loop(k->s), &k->watch);
 		return;
 	}
@@ -364,18 +365,12 @@ static int check(struct sl_source *s, struct sl_err *err) {
 	struct kafka_source *k = of(s);
 	k->s = s;
 	k->event_fd = -1;
-	k->conn = sl_source_conn_impl(s); /* its settings are its first member */
-	k->client = (struct kafka_client){.name = sl_source_name(s), .conf = k->conn, .owner = k};
-	return kafka_source_check(k, sl_source_name(s), err);
-}
-
-static int open_source(struct sl_source *s, struct sl_err *err) {
-	struct kafka_source *k = of(s);
-	(void)err;
 	sl_timer_init(&k->tick, on_tick);
 	sl_timer_init(&k->change_timer, NULL);
 	sl_watch_init(&k->watch, on_ready);
-	return SL_OK;
+	k->conn = sl_source_conn_impl(s); /* its settings are its first member */
+	k->client = (struct kafka_client){.name = sl_source_name(s), .conf = k->conn, .owner = k};
+	return kafka_source_check(k, sl_source_name(s), err);
 }
 
 static void start(struct sl_source *s) {
@@ -430,7 +425,9 @@ static int64_t lag(const struct sl_source *s) {
 	for (size_t i = 0; i < k->part_n; i++) {
 		const struct kafka_source_part *p = sl_source_part_impl(k->parts[i]);
 		int64_t low, high;
-		if (p->next < 0 || rd_kafka_get_watermark_offsets(k->rk, p->topic, p->partition, &low, &high)) continue;
+		if (p->next < 0) continue;
+		if (rd_kafka_get_watermark_offsets(k->rk, p->topic, p->partition, &low, &high) || high < p->end)
+			high = p->end;
 		if (high > p->next) sum += high - p->next;
 	}
 	return sum;
@@ -444,7 +441,6 @@ const struct sl_source_kind kafka_source_kind = {
     .part_size = sizeof(struct kafka_source_part),
     .fields = kafka_source_fields,
     .check = check,
-    .open = open_source,
     .start = start,
     .pause = pause_source,
     .resume = resume_source,

@@ -38,6 +38,7 @@ struct kafka_source_part {
 	char *topic;
 	int32_t partition;
 	int64_t next;  /* offset behind the last that was taken; -1: none yet */
+	int64_t end;   /* of the partition, when it was asked for; what is fetched tells it too */
 	bool moved;    /* the mark has, since it was stored */
 	bool revoking; /* nothing more is taken */
 };
@@ -69,6 +70,8 @@ struct kafka_source {
 	uint64_t closing_ms; /* since when */
 	struct kafka_change change;
 	struct kafka_lookup *lookup; /* with the keeper */
+	struct kafka_ends *ends;     /* the same */
+	uint64_t ends_ms;
 
 	struct sl_source_part **parts;
 	size_t part_n, part_cap, part_last;
@@ -113,6 +116,8 @@ struct kafka_lookup {
 };
 void kafka_lookup_begin(struct kafka_source *k, void (*done)(struct kafka_lookup *lookup));
 void kafka_lookup_free(struct kafka_lookup *lookup);
+/* A paused consumer hears nothing of what its partitions get: asks for their ends. */
+void kafka_ends_ask(struct kafka_source *k);
 
 /* kafka_source.c */
 void kafka_source_state(struct kafka_source *k); /* tells the framework */

@@ -89,7 +89,7 @@ static int start_check(struct kafka_source *k, struct sl_err *err) {
 		k->start = KAFKA_EARLIEST;
 	else if (slice_equal_str(text, "latest"))
 		k->start = KAFKA_LATEST;
-	else if (slice_to_i64(text, &k->start_ms) && k->start_ms >= 0)
+	else if (slice_to_i64(text, &k->start_ms) == SL_OK && k->start_ms >= 0)
 		k->start = KAFKA_AT_TIME;
 	else if (sql_rfc3339_ms(text, &k->start_ms) && k->start_ms >= 0)
 		k->start = KAFKA_AT_TIME;

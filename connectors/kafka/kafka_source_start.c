@@ -3,6 +3,7 @@
 #include "mem.h"
 
 #define ASK_MS 2000 /* one question; a stop waits for it */
+#define ENDS_MS 3000
 
 /* The partitions the group knows nothing of. */
 static rd_kafka_resp_err_t news(struct kafka_lookup *l, rd_kafka_topic_partition_list_t *out) {
@@ -64,4 +65,48 @@ void kafka_lookup_begin(struct kafka_source *k, void (*done)(struct kafka_lookup
 void kafka_lookup_free(struct kafka_lookup *l) {
 	rd_kafka_topic_partition_list_destroy(l->list);
 	sl_free(l);
+}
+
+/* ---- Where partitions end. ------------------------------------------------------------------------------------------------ */
+
+struct kafka_ends {
+	struct kafka_keeper_job job;
+	struct kafka_source *source;
+	rd_kafka_t *rk;
+	rd_kafka_topic_partition_list_t *list;
+	rd_kafka_resp_err_t status;
+};
+
+static void ends_work(struct kafka_keeper_job *job) {
+	struct kafka_ends *e = sl_container_of(job, struct kafka_ends, job);
+	e->status = rd_kafka_offsets_for_times(e->rk, e->list, ASK_MS);
+}
+
+static void ends_done(struct kafka_keeper_job *job) {
+	struct kafka_ends *e = sl_container_of(job, struct kafka_ends, job);
+	struct kafka_source *k = e->source;
+	for (int i = 0; i < e->list->cnt && !e->status && e->rk == k->rk; i++) {
+		const rd_kafka_topic_partition_t *p = &e->list->elems[i];
+		struct sl_source_part *part = kafka_source_part(k, p->topic, p->partition);
+		if (part && !p->err) ((struct kafka_source_part *)sl_source_part_impl(part))->end = p->offset;
+	}
+	k->ends = NULL;
+	rd_kafka_topic_partition_list_destroy(e->list);
+	sl_free(e);
+}
+
+void kafka_ends_ask(struct kafka_source *k) {
+	uint64_t now = sl_loop_now_ms(sl_source_loop(k->s));
+	if (k->ends || k->part_n == 0 || now - k->ends_ms < ENDS_MS) return;
+	k->ends_ms = now;
+	k->ends = SL_NEW(struct kafka_ends);
+	k->ends->job = (struct kafka_keeper_job){.work = ends_work, .done = ends_done};
+	k->ends->source = k;
+	k->ends->rk = k->rk;
+	k->ends->list = rd_kafka_topic_partition_list_new((int)k->part_n);
+	for (size_t i = 0; i < k->part_n; i++) {
+		const struct kafka_source_part *p = sl_source_part_impl(k->parts[i]);
+		rd_kafka_topic_partition_list_add(k->ends->list, p->topic, p->partition)->offset = RD_KAFKA_OFFSET_END;
+	}
+	kafka_keeper_run(k->keeper, &k->ends->job);
 }

@@ -1,0 +1,377 @@
+"""The way back: topics of a real Kafka into rules, and the promise that what is committed is durable or delivered."""
+import json
+import os
+import shutil
+import sqlite3
+import time
+import unittest
+
+from harness.broker import Broker, run_program, temp_folder, wait_until
+from harness.client import Client
+from harness.servers import Kafka, shared
+from harness.servers.base import run
+
+COLUMNS = 'SELECT key AS k, value.n AS n, topic AS t, partition AS p, offset AS o FROM "$sources/kafka:in"'
+
+
+class SourceTest(unittest.TestCase):
+    def setUp(self):
+        self.kafka = shared(Kafka)
+        self.name = "s-" + self._testMethodName.rsplit("__", maxsplit=1)[-1].replace("_", "-")[:40]
+        self.folder = temp_folder()
+        self.db = self.folder / "far.db"
+
+    def tearDown(self):
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+    def config(self, sql=COLUMNS, action=None, connector=None, actions=None, **source):
+        action = {"connector": "far", "table": "got", "columns": {"k": "${k}", "n": "${n}", "t": "${t}", "p": "${p}", "o": "${o}"},
+                  "retry": {"first": "20ms", "max": "200ms"}, **(action or {})}
+        return {
+            "connectors": {"lake": {"type": "kafka", "brokers": f"127.0.0.1:{self.kafka.port}", **(connector or {})},
+                           "far": {"type": "sqlite", "path": str(self.db), "busy_timeout": "50ms"}},
+            "sources": {"in": {"connector": "lake", "topics": [self.name], "group": self.name, "start": "earliest",
+                               "commit_interval": "200ms", "session_timeout": "6s", **source}},
+            "rules": {"r": {"sql": sql, "actions": actions if actions is not None else [action]}},
+        }
+
+    def produce(self, *numbers, topic=None, key="k", partition=None):
+        where = ["-p", str(partition)] if partition is not None else []
+        self.kafka.produce(topic or self.name, *(json.dumps({"n": n}) for n in numbers), key=key, options=where)
+
+    def source(self, b, name="in"):
+        return next((s for s in b.status()["sources"] if s["name"] == name), {})
+
+    def wait_source(self, b, timeout=40, name="in", **wanted):
+        last = {}
+
+        def look():
+            last.update(self.source(b, name))
+            return last and all(v(last[k]) if callable(v) else last[k] == v for k, v in wanted.items())
+        wait_until(look, timeout, lambda: f"not {wanted}: {last}\n{b.log()[-3000:]}")
+        return last
+
+    def got(self, columns="n"):
+        if not self.db.exists():
+            return []
+        with sqlite3.connect(self.db, timeout=10) as db:
+            try:
+                return list(db.execute(f"SELECT {columns} FROM got ORDER BY rowid"))
+            except sqlite3.OperationalError:
+                return []
+
+    def numbers(self):
+        return [n for (n,) in self.got()]
+
+    def wait_numbers(self, count, timeout=60):
+        wait_until(lambda: len(set(self.numbers())) >= count, timeout, lambda: f"{len(set(self.numbers()))} of {count}")
+
+    def committed(self):
+        return sum(max(0, o) for o in self.kafka.committed(self.name, self.name))
+
+
+class Messages(SourceTest):
+    def test_kafka_source__columns_of_a_message(self):
+        self.kafka.fresh_topic(self.name, 2)
+        sql = 'SELECT *, payload.n AS pn, value.n AS vn FROM "$sources/kafka_consumer:in"'
+        with Broker(self.config(sql=sql, actions=[{"republish": {"topic": "out/${key}", "payload": "${.}", "qos": 1}}],
+                                start="latest")) as b, Client(b.port) as c:
+            self.wait_source(b, state="up", parts=2)
+            c.connect("reader")
+            c.subscribe("out/#", qos=1)
+            before = int(time.time() * 1000)
+            self.kafka.produce(self.name, '{"n": 7}', key="k1", options=["-p", "1", "-H", "a=1", "-H", "a=2", "-H", "b=x"])
+            row = json.loads(c.recv().payload)
+            self.wait_source(b, received=1, acknowledged=1, pending=0)
+        self.assertEqual((row["key"], row["value"], row["topic"], row["partition"], row["offset"], row["source"], row["kind"]),
+                         ("k1", '{"n": 7}', self.name, 1, 0, "in", "kafka"))
+        self.assertEqual((row["pn"], row["vn"]), (7, 7))
+        self.assertNotIn("payload", row)
+        self.assertEqual(row["headers"], {"a": "2", "b": "x"})
+        self.assertEqual(row["headers_list"], [{"key": "a", "value": "1"}, {"key": "a", "value": "2"}, {"key": "b", "value": "x"}])
+        self.assertEqual((row["ts_type"], row["event"], len(row["id"])), ("create", "source.message", 32))
+        self.assertTrue(before - 60000 <= row["ts"] <= row["timestamp"] + 1000)
+
+    def test_kafka_source__tombstones_empty_values_and_what_is_no_json(self):
+        self.kafka.fresh_topic(self.name)
+        for value, flags in (("", ["-Z"]), ("text", []), ('{"n":1}', [])):
+            run("kcat", "-b", f"127.0.0.1:{self.kafka.port}", "-P", "-t", self.name, "-K", ":", *flags, input=f"k:{value}\n")
+        sql = 'SELECT value IS NULL AS gone, value AS v FROM "$sources/kafka:in"'
+        with Broker(self.config(sql=sql, action={"columns": {"gone": "${gone}", "v": "${v}"}})) as b:
+            self.wait_source(b, acknowledged=3)
+            b.wait_settled("r")
+        self.assertEqual(self.got("gone, v"), [(1, None), (0, "text"), (0, '{"n":1}')])
+
+    def test_kafka_source__a_rule_that_fails_does_not_block_what_follows(self):
+        self.kafka.fresh_topic(self.name)
+        self.kafka.produce(self.name, '{"n": 1}', "no json", '{"n": 2}', key="k")
+        with Broker(self.config()) as b:
+            self.wait_source(b, acknowledged=3, pending=0)
+            b.wait_settled("r")
+            rule = b.rule("r")
+        self.assertEqual(self.numbers(), [1, 2])
+        self.assertEqual((rule["matched"], rule["failed"], rule["produced"]), (3, 1, 2))
+        self.assertEqual(rule["failures"][0]["topic"], "$sources/kafka:in")
+        self.assertEqual(self.committed(), 3)
+
+    def test_kafka_source__order_of_a_partition_and_patterns_of_sources(self):
+        self.kafka.fresh_topic(self.name, 4)
+        for p in range(4):
+            self.produce(*range(p * 1000, p * 1000 + 1000), key=f"k{p}", partition=p)
+        sql = COLUMNS.replace("$sources/kafka:in", "$sources/#")
+        with Broker(self.config(sql=sql)) as b:
+            self.wait_source(b, acknowledged=4000)
+            b.wait_settled("r")
+        by_partition = {}
+        for n, p in self.got("n, p"):
+            by_partition.setdefault(p, []).append(n)
+        self.assertEqual(by_partition, {p: list(range(p * 1000, p * 1000 + 1000)) for p in range(4)})
+
+    def test_kafka_source__one_message_through_both_worlds(self):
+        """Into MQTT, there a rule again, back to Kafka: each way counts its own."""
+        self.kafka.fresh_topic(self.name)
+        self.kafka.fresh_topic(self.name + ".back")
+        config = self.config(actions=[{"republish": {"topic": "mqtt/${n}", "payload": "${.}", "qos": 1}}])
+        config["rules"]["back"] = {"sql": 'SELECT payload.n AS n FROM "mqtt/+"',
+                                   "actions": [{"connector": "lake", "topic": self.name + ".back", "value": "${n}"}]}
+        self.produce(*range(50))
+        with Broker(config) as b:
+            self.wait_source(b, acknowledged=50)
+            b.wait_settled("back")
+        self.assertEqual([int(r.value) for r in self.kafka.records(self.name + ".back")], list(range(50)))
+
+
+class Begin(SourceTest):
+    def test_kafka_source__latest_holds_from_the_moment_of_joining(self):
+        """A group that has received nothing goes on where it joined, also when it was away meanwhile."""
+        self.kafka.fresh_topic(self.name)
+        self.produce(1, 2, 3)
+        with Broker(self.config(start="latest")) as b:
+            self.wait_source(b, state="up", parts=1)
+            wait_until(lambda: self.committed() == 3, 10, "the place was not stored")
+            b.stop()
+            self.produce(4, 5)
+            b.start()
+            self.wait_numbers(2)
+            b.wait_settled("r")
+        self.assertEqual(self.numbers(), [4, 5])
+
+    def test_kafka_source__start_at_a_time(self):
+        self.kafka.fresh_topic(self.name)
+        self.produce(1, 2)
+        time.sleep(1.1)
+        stamp = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
+        time.sleep(1.1)
+        self.produce(3, 4)
+        with Broker(self.config(start=stamp)) as b:
+            self.wait_numbers(2)
+            self.wait_source(b, acknowledged=2)
+        self.assertEqual(self.numbers(), [3, 4])
+
+    def test_kafka_source__topics_that_come_later_by_name_and_by_pattern(self):
+        for topic in (".a", ".b", "-other"):
+            self.kafka.delete_topic(self.name + topic)
+        with Broker(self.config(topics=[self.name + ".a"], pattern=f"^{self.name}[.].$")) as b:
+            self.wait_source(b, state=lambda s: s in ("up", "degraded"))
+            for topic in (".a", ".b", "-other"):
+                self.kafka.create_topic(self.name + topic)
+                self.produce(topic, topic=self.name + topic)
+            wait_until(lambda: len(self.got()) == 2, 40, lambda: b.log()[-3000:])
+            self.wait_source(b, state="up", parts=2)
+        self.assertEqual(sorted(t for (t,) in self.got("t")), [self.name + ".a", self.name + ".b"])
+
+
+class Promises(SourceTest):
+    def test_kafka_source__our_own_kill_loses_nothing(self):
+        self.kafka.fresh_topic(self.name, 3)
+        for p in range(3):
+            self.produce(*range(p * 5000, p * 5000 + 5000), partition=p)
+        with Broker(self.config(max_pending={"messages": 500}, action={"batch": {"rows": 50}})) as b:
+            for least in (1500, 6000):
+                self.wait_numbers(least)
+                b.kill()
+                b.start()
+            self.wait_numbers(15000, 120)
+            b.wait_settled("r")
+        self.assertEqual(set(self.numbers()), set(range(15000)))
+
+    def test_kafka_source__rows_in_memory_count_when_they_are_delivered(self):
+        self.kafka.fresh_topic(self.name)
+        with Broker(self.config(action={"buffer": {"durability": "memory"}})) as b:
+            self.produce(0)
+            self.wait_source(b, acknowledged=1)
+            lock = sqlite3.connect(self.db, timeout=30, isolation_level=None)
+            lock.execute("BEGIN EXCLUSIVE")
+            self.produce(*range(1, 101))
+            self.wait_source(b, received=101)
+            time.sleep(1)
+            n = self.source(b)
+            self.assertEqual((n["acknowledged"], n["pending"], self.committed()), (1, 100, 1))
+            b.kill()  # what is in memory only dies with us, and comes again
+            lock.execute("ROLLBACK")
+            lock.close()
+            b.start()
+            self.wait_numbers(101)
+            self.wait_source(b, pending=0, acknowledged=100)
+            wait_until(lambda: self.committed() == 101, 10, "not committed")
+
+    def test_kafka_source__a_slow_action_pauses_the_consumer(self):
+        self.kafka.fresh_topic(self.name, 2)
+        self.produce("first")
+        bounded = {"messages": 2000, "bytes": "1MB"}
+        with Broker(self.config(max_pending=bounded, action={"buffer": {"memory": "1MB", "disk": "2MB"}})) as b:
+            self.wait_source(b, acknowledged=1)
+            lock = sqlite3.connect(self.db, timeout=30, isolation_level=None)
+            lock.execute("BEGIN EXCLUSIVE")
+            before = b.rss_kb()
+            for p in range(2):
+                self.kafka.produce(self.name, *(json.dumps({"n": p * 20000 + n, "pad": "x" * 500}) for n in range(20000)),
+                                   options=["-p", str(p)])
+            n = self.wait_source(b, paused=True)
+            time.sleep(7)  # longer than the session: the membership must hold
+            n = self.source(b)
+            self.assertTrue(n["paused"], n)
+            self.assertLess(n["pending"], 2000 + 1000)
+            self.assertGreater(n["lag"], 10000)
+            self.assertLess(b.rss_kb() - before, 60000 if "release" in b.program else 250000)
+            page = b.get("/metrics")[1]
+            self.assertIn('sluice_source_paused{source="in",connector="lake"} 1', page)
+            lock.execute("ROLLBACK")
+            lock.close()
+            self.wait_numbers(40001, 120)
+            n = self.wait_source(b, paused=False, pending=0)
+            self.assertEqual(n["received"], n["acknowledged"] + n["forgotten"])
+            self.assertNotIn("partitions went", b.log())
+            wait_until(lambda: self.committed() == 40001, 10, "not committed")
+        self.assertEqual(len(self.numbers()), 40001)
+
+    def test_kafka_source__kafka_killed_and_back(self):
+        self.kafka.fresh_topic(self.name, 2)
+        with Broker(self.config()) as b:
+            self.produce(*range(1000), partition=0)
+            self.wait_numbers(1000)
+            self.kafka.kill9()
+            try:
+                reason = self.wait_source(b, state="down")["reason"]
+                self.assertTrue(reason)
+            finally:
+                self.kafka.restart()
+            self.produce(*range(1000, 2000), partition=1)
+            self.wait_numbers(2000, 90)
+            self.wait_source(b, 60, state="up", pending=0)
+        self.assertEqual(set(self.numbers()), set(range(2000)))
+
+    def test_kafka_source__two_brokers_share_the_partitions(self):
+        self.kafka.fresh_topic(self.name, 4)
+        other = self.folder / "other"
+        other.mkdir()
+        with Broker(self.config()) as first:
+            self.wait_source(first, parts=4, state="up")
+            for p in range(4):
+                self.produce(*range(p * 1000, p * 1000 + 500), partition=p)
+            with Broker(self.config(), folder=other) as second:
+                self.wait_source(second, parts=2, state="up")
+                self.wait_source(first, parts=2, state="up")
+                for p in range(4):
+                    self.produce(*range(p * 1000 + 500, p * 1000 + 800), partition=p)
+                self.wait_numbers(3200)
+                self.assertGreater(self.source(second)["received"], 0)
+            self.wait_source(first, parts=4, state="up")
+            for p in range(4):
+                self.produce(*range(p * 1000 + 800, p * 1000 + 1000), partition=p)
+            self.wait_numbers(4000)
+            first.wait_settled("r")
+        self.assertEqual(set(self.numbers()), {p * 1000 + n for p in range(4) for n in range(1000)})
+        # Both left in order: what was through was committed, and came once.
+        self.assertEqual(len(self.numbers()), 4000)
+
+
+class Settings(SourceTest):
+    def test_kafka_source__reload_leaves_equal_ones_alone(self):
+        self.kafka.fresh_topic(self.name)
+        self.kafka.fresh_topic(self.name + ".2")
+        with Broker(self.config()) as b:
+            self.produce(1)
+            self.wait_numbers(1)
+            at = self.wait_source(b, acknowledged=1)["since_ms"]
+            more = self.config(sql=COLUMNS.replace("$sources/kafka:in", "$sources/kafka:+"))
+            more["sources"]["two"] = {**more["sources"]["in"], "topics": [self.name + ".2"], "group": self.name + "2"}
+            b.write_config(more)
+            b.reload()
+            self.wait_source(b, name="two", state="up")
+            self.produce(2, topic=self.name + ".2")
+            self.wait_numbers(2)
+            self.assertEqual(self.source(b)["since_ms"], at)
+            b.config["sources"] = {"two": {**more["sources"]["two"], "commit_interval": "300ms"}}
+            b.config["rules"] = self.config(sql=COLUMNS.replace("kafka:in", "kafka:two"))["rules"]
+            b.write_config({})
+            b.reload()
+            wait_until(lambda: [s["name"] for s in b.status()["sources"]] == ["two"], 20, lambda: str(b.status()["sources"]))
+            self.produce(3, topic=self.name + ".2")
+            self.wait_numbers(3)
+        self.assertEqual(sorted(self.numbers()), [1, 2, 3])
+
+    def test_kafka_source__wrong_login_says_what_to_do(self):
+        self.kafka.fresh_topic(self.name)
+        login = {"brokers": f"127.0.0.1:{self.kafka.sasl_port}", "sasl": {"mechanism": "plain", "username": "alice", "password": "wrong"}}
+        with Broker(self.config(connector=login)) as b:
+            reason = self.wait_source(b, state="down")["reason"]
+            self.assertIn("sasl.password", reason)
+            login["sasl"]["password"] = "pw1"
+            b.write_config(self.config(connector=login))
+            b.reload()
+            self.produce(1)
+            self.wait_numbers(1)
+            self.assertNotIn("wrong", json.dumps(b.status()))
+
+    def check(self, **changes):
+        path = self.folder / "c.yaml"
+        config = {"auth": {"anonymous": True}, **self.config(), **changes}
+        path.write_text(json.dumps(config))
+        done = run_program("check", "-c", str(path))
+        return done.returncode, done.stderr
+
+    def test_kafka_source__mistakes_are_found_before_a_start(self):
+        self.assertEqual(self.check()[0], 0, self.check()[1])
+        good = self.config()["sources"]["in"]
+        for source, part in (({"connector": "lak"}, "did you mean `lake`"), ({"connector": "far"}, "can only be written to"),
+                             ({"topics": []}, "has 0 entries"), ({"start": "noon"}, "none of earliest"), ({"pattern": "("}, "no regular expression"),
+                             ({"topics": ["^a"]}, "write it as `pattern`"), ({"topic": "a"}, "topics"),
+                             ({"properties": {"group.id": "x"}}, "use the option `group`"),
+                             ({"properties": {"fetch.mim.bytes": "x"}}, "fetch.min.bytes"),
+                             ({"properties": {"enable.auto.commit": "true"}}, "sets this itself")):
+            with self.subTest(**source):
+                code, said = self.check(sources={"in": {**good, **source}})
+                self.assertEqual(code, 1)
+                self.assertIn(part, said)
+        code, said = self.check(sources={"inn": good})
+        self.assertEqual(code, 1)
+        self.assertIn("no such source; did you mean 'inn'?", said)
+        code, said = self.check(sources={"a/b": good, "in": good})
+        self.assertIn("the name of a source stands in FROM", said)
+
+    def test_kafka_source__clients_may_not_pretend_to_be_one(self):
+        self.kafka.fresh_topic(self.name)
+        with Broker(self.config()) as b, Client(b.port, version=5) as c:
+            c.connect("liar")
+            self.assertEqual(c.publish("$sources/kafka:in", b'{"n": 1}', qos=1).code, 0x87)
+            self.produce(2)
+            self.wait_numbers(1)
+        self.assertEqual(self.numbers(), [2])
+
+
+class Pages(SourceTest):
+    def test_kafka_source__metrics_add_up(self):
+        self.kafka.fresh_topic(self.name)
+        self.produce(*range(100))
+        with Broker(self.config()) as b:
+            self.wait_source(b, acknowledged=100)
+            page = b.get("/metrics")[1].splitlines()
+        of = 'source="in",connector="lake"'
+        for line in (f"sluice_source_received_total{{{of}}} 100", f"sluice_source_acknowledged_total{{{of}}} 100",
+                     f"sluice_source_pending{{{of}}} 0", f'sluice_source_state{{{of},state="up"}} 1', f"sluice_source_lag{{{of}}} 0"):
+            self.assertIn(line, page)
+
+
+if os.environ.get("SLUICE_INSIDE") and __name__ == "__main__":
+    unittest.main()
