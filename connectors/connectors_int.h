@@ -68,6 +68,7 @@ struct sl_conn *conn_new(struct connectors *cs, const char *name);       /* M; c
 void conn_start(struct sl_conn *c);                                      /* L */
 void conn_close(struct sl_conn *c);                                      /* L: ends in conn->closed */
 void conn_action_ready(struct sl_conn *c, bool ready, const char *text); /* L: one action more or less is not ready */
+void conn_probe(struct sl_conn *c);                                      /* L: ends in EVENT_PROBED */
 void conn_stalled(struct sl_conn *c, int more); /* L: so many actions more or less are stalled */
 void conn_give_up(struct sl_conn *c);           /* L: no answer, though it is up: connect again */
 static inline bool conn_is_up(const struct sl_conn *c) {

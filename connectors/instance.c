@@ -96,6 +96,14 @@ static void connect_now(struct sl_conn *c) {
 		c->kind->connect(c);
 }
 
+void conn_probe(struct sl_conn *c) {
+	c->probing = true;
+	if (c->thread)
+		thread_worker_call(c->thread, THREAD_PROBE);
+	else
+		c->kind->probe(c);
+}
+
 static void probe_now(struct sl_conn *c) {
 	bool wanted = !c->traffic && !c->probing;
 	if (c->probing && !c->traffic && c->out == 0) {
@@ -104,12 +112,7 @@ static void probe_now(struct sl_conn *c) {
 	}
 	c->traffic = false;
 	sl_timer_set(c->cs->loop, &c->timer, (uint64_t)c->conf.probe_ms);
-	if (!wanted || !c->kind->probe) return;
-	c->probing = true;
-	if (c->thread)
-		thread_worker_call(c->thread, THREAD_PROBE);
-	else
-		c->kind->probe(c);
+	if (wanted && c->kind->probe) conn_probe(c);
 }
 
 static void timer_fire(struct sl_timer *t) {
