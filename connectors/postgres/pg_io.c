@@ -188,10 +188,8 @@ static void setup_result(struct pg_link *l, PGresult *res) {
 	if (!l->setup_sent && PQresultStatus(res) == PGRES_TUPLES_OK && PQntuples(res) == 1 && PQnfields(res) == 2) {
 		int64_t pid = 0;
 		(void)slice_to_i64(slice_from_str(PQgetvalue(res, 0, 0)), &pid);
-		if (pid != PQbackendPID(l->pq) && c->conf.prepared == PG_PREPARED_AUTO && !c->unnamed) {
-			c->unnamed = true;
-			log_debug(LOG_CONN, "a pooler stands between", "name=%s", sl_conn_name(c->conn));
-		}
+		c->pooler = pid != PQbackendPID(l->pq);
+		if (c->pooler && c->conf.prepared == PG_PREPARED_AUTO) c->unnamed = true;
 		server_is(c, l, PQgetvalue(res, 0, 1));
 	}
 	PQclear(res);

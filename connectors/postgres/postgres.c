@@ -144,6 +144,23 @@ static void pg_fini(struct sl_conn *conn) {
 	sl_free(c->server);
 }
 
+/* The loop stands still meanwhile: see connector.h. */
+static void pg_describe(struct sl_conn *conn, json_t *out) {
+	const struct pg_conn *c = sl_conn_impl(conn);
+	size_t sessions = 0, busy = 0, waiting = 0;
+	for (size_t i = 0; i < c->link_count; i++) {
+		sessions += c->links[i].state >= PG_LINK_IDLE;
+		busy += c->links[i].state == PG_LINK_BUSY;
+	}
+	SL_LIST_FOREACH(it, &c->waiting) waiting++;
+	if (c->server) json_object_set_new(out, "server", json_string(c->server));
+	json_object_set_new(out, "sessions", json_integer((json_int_t)sessions));
+	json_object_set_new(out, "sessions_busy", json_integer((json_int_t)busy));
+	json_object_set_new(out, "batches_waiting", json_integer((json_int_t)waiting));
+	json_object_set_new(out, "pooler", json_boolean(c->pooler));
+	json_object_set_new(out, "libpq", json_integer(PQlibVersion()));
+}
+
 /* ---- Batches. ---- */
 
 static int pg_submit(struct sl_conn_action *action, struct sl_batch *b) {
@@ -210,4 +227,5 @@ const struct sl_connector_kind sl_connector_postgres = {
     .encode = pg_encode,
     .submit = pg_submit,
     .cancel = pg_cancel,
+    .describe = pg_describe,
 };

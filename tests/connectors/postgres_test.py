@@ -343,6 +343,14 @@ class Connecting(PostgresTest):
             self.assertNotIn("hunter", b.log() + json.dumps(b.status()))
             return reason
 
+    def test_connect__the_status_page_names_the_server(self):
+        for server, pooler in ((self.pg, False), (shared(PgBouncer), True)):
+            with self.broker(url=server.url()) as b:
+                self.wait_state(b, "up")
+                details = self.state(b)["about"]
+                self.assertRegex(details["server"], r"^PostgreSQL 1\d\.\d+ at 127.0.0.1:%d$" % server.port)
+                self.assertEqual((details["pooler"], details["sessions"]), (pooler, 1))
+
     def test_connect__options_beside_the_url(self):
         self.stored(url=None, hosts="127.0.0.1:15432", database="test", user="scramuser", password="pw", application_name="mine")
         self.stored(url=f"host=localhost port={self.pg.port} dbname=test user=test", pool=1)
