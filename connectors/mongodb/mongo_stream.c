@@ -1,6 +1,7 @@
 /* mongo_stream.c: the sockets under libmongoc are ours: a blocking face (mongoc_stream_t) on a non-blocking socket, with our
  * one TLS setup on top. What that buys: a wait can be ended from outside (link->wake_fd), TLS is what `tls:` says for every
- * connector, and every address of a host is tried.
+ * connector, every address of a host is tried, and what a broken or foreign server answers is looked at (mongo_message.h) before
+ * libmongoc reads it.
  * Thread: the link's own. */
 #include <errno.h>
 #include <netdb.h>
@@ -13,10 +14,12 @@
 
 #include "clock.h"
 #include "mem.h"
+#include "mongo_message.h"
 #include "mongodb_int.h"
 #include "tls_error.h"
 
 enum { STREAM_TYPE = 90, POLL_MAX = 256 }; /* the type only has to be nobody else's */
+enum { READ_STEP = 64 << 10, KEEP = 1 << 20 };
 
 struct stream {
 	mongoc_stream_t face; /* first */
@@ -26,6 +29,10 @@ struct stream {
 	int error;        /* errno of the last failure */
 	const char *host; /* during the handshake */
 	char *distrust;   /* why its certificate was refused */
+	/* The message that is coming in, or that libmongoc reads: it gets whole ones that were looked at, or nothing. */
+	struct sl_buf in;
+	size_t given;
+	bool whole;
 };
 
 static struct stream *of(mongoc_stream_t *face) { return (struct stream *)face; }
@@ -86,9 +93,67 @@ static ssize_t move(struct stream *s, bool out, void *p, size_t n, short *events
 	return -1;
 }
 
-/* Until `enough` bytes have moved, or nothing more does within the time. */
-static ssize_t transfer(struct stream *s, bool out, mongoc_iovec_t *iov, size_t count, size_t enough,
-			int32_t timeout_ms) {
+/* The next message, whole. 0, or errno; what came of it stays for the next call. */
+static int message_in(struct stream *s, int64_t deadline) {
+	if (s->whole && s->in.cap > KEEP) sl_buf_fini(&s->in);
+	if (s->whole) sl_buf_clear(&s->in);
+	s->whole = false;
+	s->given = 0;
+	for (;;) {
+		size_t need = s->in.n < 4 ? 4 : mongo_message_length((const uint8_t *)s->in.p);
+		if (need == 0) return EPROTO;
+		if (s->in.n >= 4 && s->in.n == need) break;
+		size_t step = need - s->in.n < READ_STEP ? need - s->in.n : READ_STEP;
+		sl_buf_grow(&s->in, step); /* as it comes: a length may be a lie */
+		short events;
+		ssize_t n = move(s, false, s->in.p + s->in.n, step, &events);
+		if (n > 0) {
+			s->in.n += (size_t)n;
+			continue;
+		}
+		int error = events ? fd_wait(s->l, s->fd, events, deadline) : s->error;
+		if (error) return error;
+	}
+	s->whole = true;
+	if (mongo_message_check((const uint8_t *)s->in.p, s->in.n)) return 0;
+	s->given = s->in.n;
+	return EPROTO;
+}
+
+static bool has_more(const struct stream *s) { return s->whole && s->given < s->in.n; }
+
+/* Until `min` bytes have come. */
+static ssize_t stream_readv(mongoc_stream_t *face, mongoc_iovec_t *iov, size_t count, size_t min, int32_t timeout_ms) {
+	struct stream *s = of(face);
+	int64_t deadline = until(timeout_ms);
+	size_t done = 0, i = 0, at = 0;
+	while (i < count) {
+		if (at == iov[i].iov_len) {
+			i++;
+			at = 0;
+			continue;
+		}
+		if (!has_more(s)) {
+			if (done > 0 && done >= min) break;
+			int error = message_in(s, deadline);
+			if (error == EAGAIN && done > 0) break;
+			if (error) {
+				errno = s->error = error;
+				return -1;
+			}
+		}
+		size_t n = iov[i].iov_len - at < s->in.n - s->given ? iov[i].iov_len - at : s->in.n - s->given;
+		memcpy((char *)iov[i].iov_base + at, s->in.p + s->given, n);
+		s->given += n;
+		at += n;
+		done += n;
+	}
+	s->error = 0;
+	return (ssize_t)done;
+}
+
+static ssize_t stream_writev(mongoc_stream_t *face, mongoc_iovec_t *iov, size_t count, int32_t timeout_ms) {
+	struct stream *s = of(face);
 	int64_t deadline = until(timeout_ms);
 	size_t done = 0, i = 0, at = 0;
 	while (i < count) {
@@ -98,15 +163,12 @@ static ssize_t transfer(struct stream *s, bool out, mongoc_iovec_t *iov, size_t 
 			continue;
 		}
 		short events;
-		ssize_t n = move(s, out, (char *)iov[i].iov_base + at, iov[i].iov_len - at, &events);
+		ssize_t n = move(s, true, (char *)iov[i].iov_base + at, iov[i].iov_len - at, &events);
 		if (n > 0) {
 			done += (size_t)n;
 			at += (size_t)n;
-			if (!out && enough > 0 && done >= enough && at < iov[i].iov_len) break;
 			continue;
 		}
-		if (events && (!out && enough == 0) && done > 0) break;
-		if (events && done >= enough && enough > 0 && !out) break;
 		if (events) s->error = fd_wait(s->l, s->fd, events, deadline);
 		if (s->error == EAGAIN && done > 0) break;
 		if (s->error) {
@@ -118,14 +180,6 @@ static ssize_t transfer(struct stream *s, bool out, mongoc_iovec_t *iov, size_t 
 	return (ssize_t)done;
 }
 
-static ssize_t stream_readv(mongoc_stream_t *face, mongoc_iovec_t *iov, size_t count, size_t min, int32_t timeout_ms) {
-	return transfer(of(face), false, iov, count, min, timeout_ms);
-}
-
-static ssize_t stream_writev(mongoc_stream_t *face, mongoc_iovec_t *iov, size_t count, int32_t timeout_ms) {
-	return transfer(of(face), true, iov, count, SIZE_MAX, timeout_ms);
-}
-
 static ssize_t stream_poll(mongoc_stream_poll_t *streams, size_t n, int32_t timeout_ms) {
 	struct pollfd p[POLL_MAX + 1];
 	if (n == 0 || n > POLL_MAX) return -1;
@@ -135,7 +189,7 @@ static ssize_t stream_poll(mongoc_stream_poll_t *streams, size_t n, int32_t time
 		struct stream *s = of(streams[i].stream);
 		p[i] = (struct pollfd){.fd = s->fd, .events = (short)streams[i].events};
 		streams[i].revents = 0;
-		if (s->ssl && (streams[i].events & POLLIN) && SSL_pending(s->ssl) > 0) {
+		if ((streams[i].events & POLLIN) && (has_more(s) || (s->ssl && SSL_pending(s->ssl) > 0))) {
 			streams[i].revents = POLLIN;
 			ready++;
 		}
@@ -177,6 +231,7 @@ static int stream_close(mongoc_stream_t *face) {
 
 static void stream_destroy(mongoc_stream_t *face) {
 	(void)stream_close(face);
+	sl_buf_fini(&of(face)->in);
 	sl_free(of(face));
 }
 
