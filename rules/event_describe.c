@@ -31,6 +31,16 @@ static const char reasons[] = "\nThe words of `reason`:\n\n"
 			      "\nThe QoS of an event, which a republish without `qos` takes over: 1, and of events "
 			      "about a message the message's.\n";
 
+static const char sources[] =
+    "\nSources (`sources:`, [options](../connectors/OPTIONS.md)) are named by the connector's type and the source's "
+    "name: "
+    "`$sources/kafka:orders`,\nin both dialects; `kafka_consumer` is taken for `kafka`. `$sources/kafka:+` is all of a "
+    "type, `$sources/+:orders` those of a name,\n`$sources/#` all. Neither clients nor rules can publish there. A "
+    "rule's "
+    "run that fails counts as a failure, and the message as read.\nWithout an `order_key` of its own an action keeps "
+    "the "
+    "rows of a partition in order. Messages in an open window (GROUP BY) count as\nread when they have gone in.\n";
+
 void event_describe(struct sl_buf *out) {
 	const struct sql_column *column;
 	uint32_t kinds;
@@ -40,6 +50,7 @@ void event_describe(struct sl_buf *out) {
 #include "event_tbl.h"
 #undef EVENT_KIND
 	sl_buf_append_str(out, reasons);
+	sl_buf_append_str(out, sources);
 	sl_buf_append_str(out, "\n## Columns of events\n\n| column | kind | meaning |\n| --- | --- | --- |\n");
 	for (size_t i = 0; event_column(i, &column, &kinds); i++)
 		sl_buf_printf(out, "| `%s` | %s | %s |\n", column->name, sql_kind_name(column->kind), column->doc);

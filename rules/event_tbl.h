@@ -29,7 +29,7 @@ EVENT_KIND(DELIVERY_DROPPED, "delivery.dropped", "$events/message/delivery_dropp
 	   "A message was not sent to one of its subscribers.")
 EVENT_KIND(CONNECTOR_STATUS, "connector.status", "$events/connector/status", "", "A connector's state has changed.")
 EVENT_KIND(SOURCE_MESSAGE, "source.message", "$sources/TYPE:NAME", "",
-	   "A source (`sources:`) has brought a message; see source_from.h for patterns.")
+	   "A source has brought a message; names and patterns stand below.")
 #endif
 
 #ifdef EVENT_AWS

@@ -8,6 +8,7 @@
 
 #include "connector.h"
 #include "mem.h"
+#include "null_source.h"
 #include "rng.h"
 #include "yaml.h"
 
@@ -302,4 +303,5 @@ const struct sl_connector_kind sl_connector_null = {
     .encode = null_encode,
     .submit = null_submit,
     .cancel = null_cancel,
+    .source = &null_source_kind,
 };

@@ -201,6 +201,7 @@ static const struct conf_field file_fields[] = {
     IGNORED(4, "auth"),
     IGNORED(5, "admin"),
     IGNORED(6, "state"),
+    IGNORED(7, "sources"),
     CONF_END};
 
 void rule_tests_describe(struct sl_buf *out) {

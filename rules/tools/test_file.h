@@ -62,7 +62,7 @@ struct rule_tests {
 
 	/* what they point into */
 	char *config;
-	json_t *connectors_tree, *rules_tree, *ignored[7];
+	json_t *connectors_tree, *rules_tree, *ignored[8];
 	struct conf_objects list;
 	struct yaml_doc *doc;
 };

@@ -16,6 +16,7 @@
 #include "hash.h"
 #include "log.h"
 #include "mem.h"
+#include "sources.h"
 
 enum { WORKERS = 2, TICK_MESSAGES = 50 };
 
@@ -43,6 +44,7 @@ struct flow {
 	struct sender senders[WORKERS];
 	_Atomic uint32_t published;
 	char *first_topic, *first_payload;
+	char *trace; /* folder: what an action has seen */
 };
 
 static int host_publish(void *broker, int worker, const struct rules_publish *m) {
@@ -72,6 +74,8 @@ static void load(struct flow *f, const char *yaml) {
 	json_t *root = yaml_doc_root(doc);
 	(void)connectors_prepare(f->cs, json_object_get(root, "connectors"), (struct conf_at){doc, "connectors"},
 				 &report, &set);
+	(void)connectors_prepare_sources(set, json_object_get(root, "sources"), (struct conf_at){doc, "sources"},
+					 &report);
 	(void)rules_prepare(f->rules, json_object_get(root, "rules"), (struct conf_at){doc, "rules"}, set, &report,
 			    &prepared);
 	if (report.len) fail_msg("%s", conf_report_format(&report));
@@ -305,12 +309,145 @@ static void test_flow__a_reload_in_the_stream_loses_no_row(void **state) {
 	flow_fini(&f);
 }
 
+/* ---- The way back: messages of sources. ---------------------------------------------------------------------------------- */
+
+#define SOURCE(options) "connectors:\n  c: {type: \"null\", %s}\nsources:\n  gen: {connector: c, " options "}\n"
+#define SOURCE_RULE                                                                                                    \
+	"rules:\n  r:\n    sql: SELECT value.part AS part, payload.n AS n FROM \"$sources/null:gen\"\n    actions:\n"  \
+	"      - {connector: c, columns: {p: \"${part}\", n: \"${n}\"}, trace: %s/trace%s}\n"
+
+static void flow_source(struct flow *f, const char *source, const char *connector, const char *action) {
+	struct sl_buf yaml = SL_BUF_INIT;
+	char dir[] = P_tmpdir "/source_test.XXXXXX";
+	assert_non_null(mkdtemp(dir));
+	sl_buf_printf(&yaml, source, connector);
+	sl_buf_printf(&yaml, SOURCE_RULE, dir, action);
+	flow_init(f, sl_buf_cstr(&yaml));
+	f->trace = sl_strdup(dir);
+	sl_buf_fini(&yaml);
+}
+
+static void flow_source_fini(struct flow *f) {
+	assert_int_equal(nftw(f->trace, remove_entry, 8, FTW_DEPTH | FTW_PHYS), 0);
+	sl_free(f->trace);
+	flow_fini(f);
+}
+
+/* One number of the source; what came, what is through and what is under way must agree. */
+static int64_t source_number(struct flow *f, const char *name) {
+	json_t *status = status_parked(f);
+	json_t *source = json_array_get(json_object_get(status, "sources"), 0);
+	assert_int_equal(number(source, "received"),
+			 number(source, "acknowledged") + number(source, "forgotten") + number(source, "pending"));
+	const json_t *v = json_object_get(source, name);
+	int64_t found = json_is_integer(v) ? json_integer_value(v) : json_is_true(v);
+	json_decref(status);
+	return found;
+}
+
+static bool source_reaches(struct flow *f, const char *name, int64_t least) {
+	for (int i = 0; i < 4000; i++) {
+		if (source_number(f, name) >= least) return true;
+		usleep(2500);
+	}
+	return false;
+}
+
+/* Of each part everything has come, what came first in order; how many rows came in all. */
+static size_t trace_check(const struct flow *f, size_t parts, long each) {
+	char *path = sl_asprintf("%s/trace", f->trace);
+	long *highest = SL_NEW_ARRAY(long, parts), part, n;
+	size_t rows = 0;
+	FILE *file = fopen(path, "r");
+	assert_non_null(file);
+	for (char line[256]; fgets(line, sizeof line, file); rows++) {
+		assert_int_equal(sscanf(line, "%ld %ld", &part, &n), 2);
+		assert_true(part >= 0 && part < (long)parts);
+		assert_true(n <= highest[part]); /* the next, or one that came before */
+		if (n == highest[part]) highest[part]++;
+	}
+	for (size_t i = 0; i < parts; i++) assert_int_equal(highest[i], each);
+	fclose(file);
+	sl_free(highest);
+	sl_free(path);
+	return rows;
+}
+
+static void test_source__every_message_in_order_and_through_once(void **state) {
+	(void)state;
+	struct flow f;
+	flow_source(&f, SOURCE("messages: 3000, parts: 4"), "delay: 1ms", "");
+	assert_true(source_reaches(&f, "acknowledged", 12000));
+	await_delivered(&f, 12000);
+	assert_int_equal(source_number(&f, "pending"), 0);
+	connectors_stop(f.cs, 5000);
+	assert_int_equal(trace_check(&f, 4, 3000), 12000);
+	flow_source_fini(&f);
+}
+
+static void test_source__parts_that_go_give_again_what_was_not_through(void **state) {
+	(void)state;
+	struct flow f;
+	flow_source(&f, SOURCE("messages: 2000, parts: 3, burst: 7, revoke_every: 500, max_pending: {messages: 900}"),
+		    "delay: 2ms, fail_every: 50, fail_result: retry",
+		    ", buffer: {durability: memory}, retry: {first: 1ms, max: 2ms}, order_key: \"${part}\"");
+	for (int i = 0; i < 4000 && source_number(&f, "pending") + source_number(&f, "acknowledged") < 6000; i++)
+		usleep(2500);
+	for (int i = 0; i < 4000 && source_number(&f, "pending") > 0; i++) usleep(2500);
+	assert_int_equal(source_number(&f, "pending"), 0);
+	connectors_stop(f.cs, 5000);
+	assert_true(trace_check(&f, 3, 2000) >= 6000);
+	flow_source_fini(&f);
+}
+
+static void test_source__too_much_under_way_pauses_it(void **state) {
+	(void)state;
+	struct flow f;
+	flow_source(&f, SOURCE("messages: 50000, burst: 5000, max_pending: {messages: 1000}"), "delay: 3s",
+		    ", buffer: {durability: memory}, batch: {rows: 10}, timeout: 60s");
+	assert_true(source_reaches(&f, "paused", 1));
+	usleep(100000);
+	assert_int_equal(source_number(&f, "pending"), 1000);
+	assert_int_equal(source_number(&f, "received"), 1000);
+	connectors_stop(f.cs, 100);
+	flow_source_fini(&f);
+}
+
+static void test_source__a_reload_changes_it_in_the_stream(void **state) {
+	(void)state;
+	struct flow f;
+	struct sl_buf yaml = SL_BUF_INIT;
+	flow_source(&f, SOURCE("messages: 100000, parts: 2"), "delay: 1ms", "");
+	for (int i = 0; i < 6; i++) {
+		sl_buf_clear(&yaml);
+		sl_buf_printf(&yaml, i % 2 ? SOURCE("messages: 500, parts: 2") : SOURCE("messages: 400, parts: 5"),
+			      i < 4 ? "delay: 1ms" : "delay: 2ms");
+		sl_buf_printf(&yaml, SOURCE_RULE, f.trace, "");
+		load(&f, sl_buf_cstr(&yaml));
+	}
+	sl_buf_fini(&yaml);
+	for (int i = 0; i < 4000; i++) {
+		json_t *status = status_parked(&f);
+		size_t left = json_array_size(json_object_get(status, "sources"));
+		json_decref(status);
+		if (left == 1) break;
+		usleep(2500);
+	}
+	assert_true(source_reaches(&f, "acknowledged", 1000));
+	connectors_stop(f.cs, 5000);
+	flow_source_fini(&f);
+}
+
 int main(void) {
 	const struct CMUnitTest tests[] = {
 	    cmocka_unit_test(test_flow__every_publisher_is_confirmed_and_every_row_delivered),
 	    cmocka_unit_test(test_flow__rows_in_memory_make_nobody_wait),
 	    cmocka_unit_test(test_flow__a_rejected_row_comes_back_as_a_message_that_no_rule_sees),
 	    cmocka_unit_test(test_flow__a_reload_in_the_stream_loses_no_row),
+	    cmocka_unit_test(test_source__every_message_in_order_and_through_once),
+	    cmocka_unit_test(test_source__parts_that_go_give_again_what_was_not_through),
+	    cmocka_unit_test(test_source__too_much_under_way_pauses_it),
+	    cmocka_unit_test(test_source__a_reload_changes_it_in_the_stream),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
