@@ -3,6 +3,7 @@
  * Data path:
  *     worker:  sl_stage_row() appends the row to this worker's chunk for the action (memory of the chunk, no lock)
  *     worker:  sl_stages_flush() at the end of the tick: one letter with all chunks of the tick to the connector loop
+ *              (a chunk that is full goes before: one lock for each 128 KB of rows)
  *     loop:    the pipeline takes the chunk: charges budgets, appends it to the log when it must survive, confirms it back to
  *              the worker (its tickets), sorts rows into lanes, cuts batches, submits, takes results, retries, splits, ends
  *
