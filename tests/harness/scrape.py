@@ -38,8 +38,29 @@ def status_errors(status):
     return [e for e in errors if e]
 
 
+def action_metrics_errors(page):
+    """Each action's rows on the /metrics page; a series that is not there is zero."""
+    rows, queued = {}, {}
+    for labels, value in re.findall(r"^sluice_action_rows_total\{(.*)\} (\d+)$", page, re.M):
+        key, result = re.fullmatch(r'(.*),result="(\w+)"', labels).groups()
+        rows.setdefault(key, {})[result] = int(value)
+    for labels, value in re.findall(r"^sluice_action_queued_rows\{(.*)\} (\d+)$", page, re.M):
+        queued[labels] = int(value)
+    errors = []
+    for key, n in rows.items():
+        lost = sum(v for k, v in n.items() if k.startswith("dropped_"))
+        rejected = n.get("rejected", 0)
+        if n.get("received", 0) != n.get("delivered", 0) + rejected + lost + queued.get(key, 0) or \
+                rejected != n.get("dead_lettered", 0) + n.get("on_error", 0):
+            errors.append(f"metrics page: action {key}: {n}, {queued.get(key)} queued do not add up")
+    return errors
+
+
 def metrics_errors(page):
-    """The totals over all rules on the /metrics page."""
+    """The totals over all rules on the /metrics page, and each action's."""
+    errors = action_metrics_errors(page)
+    if errors:
+        return errors
     values = {n: int(v) for n, v in re.findall(r"^sluice_rules_(\w+)_total (\d+)$", page, re.M)}
     if not values:
         return ["the metrics page has no sluice_rules_*_total"]

@@ -1,0 +1,123 @@
+"""/metrics as Prometheus reads it: promtool has nothing to say, names and labels are those of conf/metrics.md, and a page of
+thousands of actions stays small. SLUICE_RENEW=1 writes conf/metrics.md anew.
+"""
+import json
+import os
+import re
+import shutil
+import subprocess
+import unittest
+
+from harness.broker import ROOT, Broker, temp_folder, wait_until
+from harness.client import Client
+
+CONTRACT = ROOT / "conf/metrics.md"
+HEAD = """\
+# Metrics
+
+What `/metrics` on `admin.bind` says, in Prometheus' text format. Names, types and labels stay as they are; `tests/cli/metrics_test.py`
+compares this page with a running broker's. A series that has a label `retiring` belongs to an action that a reload has
+sent to another connector, or ended, while it still has rows. With more than 1,000 actions those of their series that are zero are left out.
+
+| name | type | labels | meaning |
+| --- | --- | --- | --- |
+"""
+
+CONNECTORS = {
+    "lite": {"type": "sqlite", "path": "./a.db"},
+    "gone": {"type": "null"},
+    "disk": {"type": "file", "dir": "./files"},
+    "lake": {"type": "kafka", "brokers": "127.0.0.1:1"},
+    "pg": {"type": "postgres", "url": "postgres://u:s3cret@127.0.0.1:1/db"},
+    "docs": {"type": "mongodb", "url": "mongodb://u:s3cret@127.0.0.1:1/", "database": "d"},
+    "cache": {"type": "redis", "url": "redis://u:s3cret@127.0.0.1:1"},
+}
+RULES = {
+    "every": {"sql": 'SELECT payload.a AS a FROM "t/#"', "actions": [
+        {"connector": "lite", "table": "x", "columns": {"a": "${a}"}},
+        {"connector": "gone", "columns": {"a": "${a}"}},
+        {"connector": "disk", "file": "x"},
+        {"connector": "lake", "topic": "x", "value": "${a}"},
+        {"connector": "pg", "table": "x", "columns": {"a": "${a}"}},
+        {"connector": "docs", "collection": "x", "document": {"a": "${a}"}},
+        {"connector": "cache", "command": ["SET", "a", "${a}"]},
+        {"republish": {"topic": "r/${a}", "payload": "${a}"}},
+    ]},
+    "shadowed": {"sql": 'SELECT payload.a AS a FROM "t/#"', "actions": [{"console": {}}],
+                 "shadow": 'SELECT payload.b AS a FROM "t/#"'},
+    "windows": {"sql": "SELECT count(*) AS n FROM 't/#' GROUP BY tumbling('1s')", "actions": [{"console": {}}]},
+}
+SAMPLE = re.compile(r'^([a-zA-Z_:][a-zA-Z0-9_:]*)(?:\{(.*)\})? (\S+)$')
+LABEL = re.compile(r'([a-zA-Z_][a-zA-Z0-9_]*)="((?:[^"\\]|\\.)*)"')
+
+
+def families(page):
+    """name -> [type, help, names of labels]"""
+    found, name = {}, None
+    for line in page.splitlines():
+        if line.startswith("# HELP "):
+            name, text = line[7:].split(" ", 1)
+            found[name] = ["", text, set()]
+        elif line.startswith("# TYPE "):
+            found[line.split()[2]][0] = line.split()[3]
+        else:
+            sample, labels, _ = SAMPLE.match(line).groups()
+            base = sample if sample in found else re.sub(r"_(bucket|sum|count)$", "", sample)
+            assert base == name, f"{line}: stands below {name}"
+            found[base][2] |= {k for k, _ in LABEL.findall(labels or "")} - {"retiring", "le"}
+    return found
+
+
+def printed(found):
+    rows = [f"| `{name}` | {kind} | {', '.join(sorted(labels)) or '-'} | {text} |"
+            for name, (kind, text, labels) in sorted(found.items())]
+    return HEAD + "\n".join(rows) + "\n"
+
+
+class Metrics(unittest.TestCase):
+    def page(self, broker):
+        code, page = broker.get("/metrics")
+        self.assertEqual(code, 200)
+        return page
+
+    def test_metrics__of_all_kinds_please_promtool_and_are_the_contract(self):
+        folder = temp_folder()
+        connectors = json.loads(json.dumps(CONNECTORS).replace("./", f"{folder}/"))
+        config = {"connectors": connectors, "rules": RULES, "sources": {"in": {"connector": "lake", "topics": ["x"]}}}
+        with Broker(config, folder=folder) as broker:
+            with Client(broker.port) as c:
+                c.connect("m")
+                for i in range(20):
+                    c.publish(f"t/{i}", b'{"a": %d}' % i, qos=1)
+            wait_until(lambda: all(a["received"] == 20 for a in broker.status()["actions"]))
+            wait_until(lambda: broker.action("every", 1)["delivered"] == 20)
+            page = self.page(broker)
+        if shutil.which("promtool"):
+            done = subprocess.run(["promtool", "check", "metrics"], input=page, text=True, capture_output=True, timeout=60)
+            self.assertEqual((done.returncode, done.stdout + done.stderr), (0, ""))
+        self.assertNotIn("s3cret", page)
+        found = families(page)
+        if os.environ.get("SLUICE_RENEW"):
+            CONTRACT.write_text(printed(found))
+        self.assertEqual(CONTRACT.read_text(), printed(found), "SLUICE_RENEW=1 writes conf/metrics.md anew")
+
+    def test_metrics__of_2000_actions_that_delivered_stay_small(self):
+        rules = {f"r{i}": {"sql": f'SELECT payload.a AS a FROM "t"',
+                           "actions": [{"connector": "gone", "columns": {"a": "${a}"}}]} for i in range(2000)}
+        config = {"connectors": {"gone": {"type": "null"}}, "rules": rules}
+        with Broker(config, folder=temp_folder()) as broker:
+            with Client(broker.port) as c:
+                c.connect("m")
+                c.publish("t", b'{"a": 1}', qos=1)
+            wait_until(lambda: all(a["delivered"] == 1 for a in broker.status()["actions"]))
+            page = self.page(broker)
+        lines = [line for line in page.splitlines() if line.startswith("sluice_action_")]
+        self.assertLess(len(lines), 2000 * 9)
+        self.assertLess(sum(map(len, lines)), 2000 * 900)
+        if shutil.which("promtool"):
+            done = subprocess.run(["promtool", "check", "metrics"], input=page, text=True, capture_output=True, timeout=60)
+            self.assertEqual(done.returncode, 0, done.stdout + done.stderr)
+
+
+if __name__ == "__main__":
+    unittest.main()

@@ -1,0 +1,96 @@
+"""Settings of connectors and actions that change while rows wait and messages flow: nothing is lost, everything adds up."""
+import random
+import sqlite3
+import unittest
+
+import load
+from harness.broker import Broker, temp_folder, wait_until
+from harness.scrape import Scraper
+
+
+class Change(unittest.TestCase):
+    def setUp(self):
+        self.folder = temp_folder()
+        self.db = self.folder / "archive.db"
+
+    def config(self, path=None, table="readings", columns=None, **action):
+        return {
+            "connectors": {"db": {"type": "sqlite", "path": str(path or self.db), "reconnect": {"first": "20ms", "max": "50ms"}}},
+            "rules": {"store": {
+                "sql": 'SELECT payload.id AS id, payload.v AS v FROM "load/#"',
+                "actions": [{"connector": "db", "table": table, "columns": columns or {"id": "${id}", "v": "${v}"}, **action}]}}}
+
+    def reload(self, broker, config):
+        broker.write_config(config)
+        before = len(broker.log())
+        broker.reload()
+        broker.wait_log(r" reloaded ", after=before)
+
+    def publish(self, broker, count, first=0):
+        p = load.Publisher(broker.port, "load/x", count, first=first)
+        p.start()
+        return p
+
+    def test_change__backlog_of_a_wrong_connection_drains_after_a_reload(self):
+        with Broker(self.config(path="/dev/null/a.db", stalled_after="300ms"), folder=self.folder) as broker:
+            with Scraper(broker) as scraper:
+                p = self.publish(broker, 3000)
+                p.finish(60)
+                self.assertEqual(len(p.acked), 3000)
+                wait_until(lambda: broker.action("store")["state"] == "stalled")
+                broker.wait_log(r"WARN  conn  stalled name=db actions=1 rows=3000 .*unable to open")
+                self.assertEqual(broker.action("store")["delivered"], 0)
+                self.reload(broker, self.config(stalled_after="300ms"))
+                action = broker.wait_settled("store")
+                self.assertEqual((action["received"], action["delivered"], action["state"]), (3000, 3000, "running"))
+            scraper.check()
+        self.assertEqual(load.ids(self.db), set(range(3000)))
+
+    def test_change__of_the_target_under_load_loses_nothing_and_keeps_the_order(self):
+        other = self.folder / "other.db"
+        with Broker(self.config(), folder=self.folder) as broker:
+            with Scraper(broker) as scraper:
+                p = self.publish(broker, 20000)
+                for i in range(6):
+                    wait_until(lambda: len(p.acked) >= 3000 * (i + 1) or p.error, timeout=60)
+                    self.reload(broker, self.config(path=other if i % 2 == 0 else self.db))
+                p.finish(120)
+                action = broker.wait_settled("store")
+                self.assertEqual(action["received"], action["delivered"])
+            scraper.check()
+        self.assertEqual(load.ids(self.db) | load.ids(other), set(range(20000)))
+        for db in (self.db, other):
+            rows = [id for id, in load.query(db, "SELECT id FROM readings ORDER BY rowid")]
+            self.assertEqual(rows, sorted(rows))
+
+    def test_change__of_columns_and_batches_under_load_and_kills_loses_nothing(self):
+        rng = random.Random(5)
+        shapes = [{"id": "${id}", "v": "${v}"}, {"v": "${v}", "id": "${id}"}, {"id": "${id}", "v": "${v}", "w": "${id * 2}"}]
+        with sqlite3.connect(self.db) as db:
+            db.execute("CREATE TABLE readings (id INTEGER, v INTEGER, w INTEGER)")
+        with Broker(self.config(), folder=self.folder) as broker:
+            with Scraper(broker) as scraper:
+                p = self.publish(broker, 20000)
+                for i in range(10):
+                    wait_until(lambda: len(p.acked) >= 1900 * (i + 1) or p.error, timeout=60)
+                    path = "/dev/null/a.db" if i % 3 == 1 else self.db
+                    config = self.config(path=path, columns=rng.choice(shapes),
+                                         batch={"rows": rng.choice((10, 100, 1000))},
+                                         buffer={"memory": rng.choice(("64KB", "64MB")), "sync": rng.choice(("none", "tick"))})
+                    if i % 4 == 3:
+                        broker.write_config(config)
+                        broker.kill()
+                        broker.start()
+                        scraper.restarted()
+                    else:
+                        self.reload(broker, config)
+                self.reload(broker, self.config())
+                p.finish(120)
+                broker.wait_settled("store")
+            scraper.check()
+        self.assertEqual(load.ids(self.db), set(range(20000)))
+        self.assertEqual(load.query(self.db, "SELECT count(*) FROM readings WHERE w IS NOT NULL AND w <> id * 2"), [(0,)])
+
+
+if __name__ == "__main__":
+    unittest.main()
