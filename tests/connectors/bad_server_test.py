@@ -48,6 +48,8 @@ class Breaker:
         self.published += 1
 
     def queued(self):
+        code = self.broker.process.poll()
+        assert code is None, f"the broker has ended with {code}: {self.broker.log()[-6000:]}"
         return self.broker.action("drill")["queued"]
 
     def one(self, kind, after, **options):

@@ -1,0 +1,123 @@
+/* mongo_message_test.c: what may reach libmongoc, and what must not. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <cmocka.h>
+#include <string.h>
+
+#include "mongo_message.h"
+
+/* {ok: 1} with a nested {a: "b"}: every length in it can lie. */
+static const uint8_t doc[] = {0x22, 0, 0,  0, 0x01, 'o', 'k',  0,   0, 0, 0, 0, 0, 0,   0xf0, 0x3f, 0x03,
+			      'd',  0, 14, 0, 0,    0,   0x02, 'a', 0, 2, 0, 0, 0, 'b', 0,    0,    0};
+
+struct message {
+	uint8_t p[256];
+	size_t n;
+};
+
+static void put32(struct message *m, size_t at, uint32_t v) {
+	for (int i = 0; i < 4; i++) m->p[at + (size_t)i] = (uint8_t)(v >> 8 * i);
+}
+
+static void add(struct message *m, const void *p, size_t n) {
+	memcpy(m->p + m->n, p, n);
+	m->n += n;
+	put32(m, 0, (uint32_t)m->n);
+}
+
+static struct message with_head(uint32_t op, size_t head) {
+	struct message m = {.n = head};
+	put32(&m, 12, op);
+	return m;
+}
+
+static struct message op_msg(void) {
+	struct message m = with_head(2013, 20);
+	add(&m, "\0", 1);
+	add(&m, doc, sizeof doc);
+	return m;
+}
+
+static bool fine(const struct message *m) { return mongo_message_check(m->p, m->n); }
+
+static void test_message__lengths_that_can_be(void **state) {
+	(void)state;
+	struct message m = op_msg();
+	assert_int_equal(mongo_message_length(m.p), m.n);
+	assert_int_equal(mongo_message_length((const uint8_t *)"\x10\0\0\0"), 0);
+	assert_int_equal(mongo_message_length((const uint8_t *)"\xff\xff\xff\xff"), 0);
+	assert_int_equal(mongo_message_length((const uint8_t *)"HTTP"), 0);
+}
+
+static void test_message__answers_as_servers_give_them(void **state) {
+	(void)state;
+	struct message m = op_msg();
+	assert_true(fine(&m));
+
+	struct message checksum = op_msg();
+	put32(&checksum, 16, 1);
+	assert_false(fine(&checksum));
+	add(&checksum, "crc!", 4);
+	assert_true(fine(&checksum));
+
+	struct message sequence = op_msg();
+	add(&sequence, "\1", 1);
+	size_t at = sequence.n;
+	add(&sequence,
+	    "size"
+	    "name\0",
+	    9);
+	add(&sequence, doc, sizeof doc);
+	put32(&sequence, at, (uint32_t)(sequence.n - at));
+	assert_true(fine(&sequence));
+	put32(&sequence, at, (uint32_t)(sequence.n - at + 1));
+	assert_false(fine(&sequence));
+
+	struct message reply = with_head(1, 36);
+	put32(&reply, 32, 1);
+	add(&reply, doc, sizeof doc);
+	assert_true(fine(&reply));
+	put32(&reply, 32, 2);
+	assert_false(fine(&reply));
+}
+
+static void test_message__cut_anywhere_is_refused(void **state) {
+	(void)state;
+	struct message m = op_msg();
+	for (size_t n = MONGO_MESSAGE_HEAD; n < m.n; n++) assert_false(mongo_message_check(m.p, n));
+}
+
+static void test_message__lying_lengths_are_refused(void **state) {
+	(void)state;
+	static const size_t lengths[] = {21, 21 + 19, 21 + 26}; /* the document's, the nested one's, the text's */
+	for (size_t i = 0; i < sizeof lengths / sizeof *lengths; i++)
+		for (int by = -3; by <= 3; by++) {
+			struct message m = op_msg();
+			m.p[lengths[i]] = (uint8_t)(m.p[lengths[i]] + by);
+			assert_int_equal(fine(&m), by == 0);
+			m.p[lengths[i] + 3] = 0x7f;
+			assert_false(fine(&m));
+		}
+}
+
+static void test_message__other_things_than_answers_are_refused(void **state) {
+	(void)state;
+	struct message query = with_head(2004, 40), empty = with_head(2013, 20), kind = op_msg();
+	assert_false(fine(&query));
+	assert_false(fine(&empty));
+	kind.p[20] = 2;
+	assert_false(fine(&kind));
+}
+
+int main(void) {
+	const struct CMUnitTest tests[] = {
+	    cmocka_unit_test(test_message__lengths_that_can_be),
+	    cmocka_unit_test(test_message__answers_as_servers_give_them),
+	    cmocka_unit_test(test_message__cut_anywhere_is_refused),
+	    cmocka_unit_test(test_message__lying_lengths_are_refused),
+	    cmocka_unit_test(test_message__other_things_than_answers_are_refused),
+	};
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
