@@ -17,7 +17,7 @@ static struct redis_job *job_new(struct redis_client *c, const struct redis_plan
 	j->plan = plan;
 	j->b = b;
 	j->hold = 1;
-	j->cancelled = false;
+	j->cancelled = j->routing = false;
 	j->denied_n = 0;
 	sl_list_init(&j->parts);
 	if (j->left_cap < b->count) {
@@ -74,13 +74,18 @@ static unsigned weight(enum sl_result r) {
 	return 0;
 }
 
-void redis_row_settle(struct redis_job *j, uint32_t row, enum sl_result result, char *why) {
+void redis_row_worsen(struct redis_job *j, uint32_t row, enum sl_result result, char *why) {
 	struct sl_batch *b = j->b;
 	if (weight(result) > weight((enum sl_result)b->result[row])) {
 		b->result[row] = (uint8_t)result;
 		if (why) sl_batch_reason(b, row, "%s", why);
 	}
 	sl_free(why);
+}
+
+void redis_row_settle(struct redis_job *j, uint32_t row, enum sl_result result, char *why) {
+	struct sl_batch *b = j->b;
+	if (result != SL_RESULT_DONE) redis_row_worsen(j, row, result, why);
 	if (--j->left[row] == 0 && b->result[row] == SL_RESULT_PENDING) b->result[row] = SL_RESULT_DONE;
 }
 
@@ -92,7 +97,10 @@ int redis_batch_submit(struct redis_client *c, const struct redis_plan *plan, st
 	}
 	if (c->cluster && c->cluster->draining) return SL_EAGAIN;
 	struct redis_job *j = job_new(c, plan, b);
+	j->routing = true;
 	for (uint32_t i = 0; i < b->count; i++) redis_row_route(j, i);
+	j->routing = false;
+	redis_job_wait(j);
 	redis_job_release(j);
 	return SL_OK;
 }
@@ -247,7 +255,28 @@ static void transaction_reply(struct redis_part *p, const struct redis_unit *u, 
 		error_take(p, u, exec || at == 0 ? 0 : at - 1, reply->text);
 }
 
+/* How many replicas have what went before. */
+static void wait_reply(struct redis_part *p, const struct redis_reply *reply) {
+	struct redis_job *j = p->job;
+	long long wanted = j->c->conf->replicas, have = reply->kind == REDIS_NUMBER ? reply->number : 0;
+	if (reply->kind == REDIS_ERROR && !j->not_ready) {
+		struct sl_buf why = SL_BUF_INIT;
+		sl_buf_append_str(&why, "WAIT for `replicas`: ");
+		redis_error_show(redis_error_find(reply->text), reply->text, &why);
+		j->not_ready = sl_buf_steal(&why);
+	}
+	enum sl_result result = reply->kind == REDIS_ERROR ? SL_RESULT_LOST : SL_RESULT_RETRY;
+	for (uint32_t i = p->waited; i < p->at && have < wanted; i++)
+		redis_row_worsen(j, p->unit[i].row, result,
+				 sl_asprintf("%lld of %lld replicas have it; see `replicas`", have, wanted));
+	p->waited = ++p->at;
+}
+
 static void unit_reply(struct redis_part *p, const struct redis_reply *reply) {
+	if (sl_unlikely(p->unit[p->at].row == REDIS_WAIT_ROW)) {
+		wait_reply(p, reply);
+		return;
+	}
 	const struct redis_job *j = p->job;
 	const struct redis_unit u = p->unit[p->at];
 	uint32_t at = p->reply++;
@@ -293,7 +322,12 @@ void redis_part_lost(struct redis_request *q, int status, const char *text) {
 	/* Never sent: in a cluster only the rows of this node wait, and others go on. */
 	if (!p->sent && !j->cancelled && j->c->state == REDIS_UP) result = SL_RESULT_RETRY;
 	redis_job_hold(j);
-	for (; p->at < p->units; p->at++) redis_row_settle(j, p->unit[p->at].row, result, sl_strdup(text));
+	if (j->c->conf->replicas)
+		for (uint32_t i = p->waited; i < p->at; i++)
+			redis_row_worsen(j, p->unit[i].row, result, sl_strdup(text));
+	for (; p->at < p->units; p->at++)
+		if (p->unit[p->at].row != REDIS_WAIT_ROW)
+			redis_row_settle(j, p->unit[p->at].row, result, sl_strdup(text));
 	redis_part_free(p);
 	redis_job_release(j);
 }

@@ -11,10 +11,10 @@
 #include "redis_client.h"
 #include "redis_errors.h"
 
-enum { REDIS_HOPS_MAX = 16 };
+enum { REDIS_HOPS_MAX = 16, REDIS_WAIT_ROW = UINT32_MAX };
 
 struct redis_unit {
-	uint32_t row;
+	uint32_t row;          /* REDIS_WAIT_ROW: no row's, but a WAIT for the replicas of all units before it */
 	uint16_t first, count; /* commands */
 	uint8_t hops;          /* how often it was sent on */
 	bool asking;           /* ASKING goes before it */
@@ -33,6 +33,7 @@ struct redis_part {
 
 	/* The unit whose replies come now. */
 	uint32_t at, reply;
+	uint32_t waited;       /* the first unit that no answered WAIT covers */
 	enum sl_result result; /* the worst so far; DONE: nothing went wrong */
 	struct redis_node *to; /* a transaction goes on there as a whole */
 	bool asking;
@@ -49,16 +50,20 @@ struct redis_job {
 	uint16_t *left; /* units of each row that are not answered */
 	uint32_t left_cap;
 	uint32_t hold; /* does not end while somebody works on it */
-	bool cancelled;
+	bool cancelled, routing;
 	char *not_ready;  /* why the action cannot work; NULL */
 	uint32_t *denied; /* rows whose key the user may not touch */
 	uint32_t denied_n, denied_cap;
 };
 
+/* The row's result becomes this one, unless it has a worse one. why: heap, taken over; NULL. */
+void redis_row_worsen(struct redis_job *j, uint32_t row, enum sl_result result, char *why);
 /* One unit of the row is through. why: heap, taken over; NULL. */
 void redis_row_settle(struct redis_job *j, uint32_t row, enum sl_result result, char *why);
 /* Sends a unit to a node, now or when its link is ready. */
 void redis_unit_send(struct redis_job *j, struct redis_node *n, const struct redis_unit *u);
+/* With the option `replicas`: a WAIT behind what the job has sent. */
+void redis_job_wait(struct redis_job *j);
 void redis_job_hold(struct redis_job *j);
 void redis_job_release(struct redis_job *j); /* it may end now */
 /* Where the row's commands go. */

@@ -19,7 +19,7 @@ struct redis_conf {
 	struct conf_list servers;
 	char *master, *username, *password, *sentinel_username, *sentinel_password, *client_name;
 	int64_t database; /* CONF_AUTO: not given */
-	int64_t pool, connect_timeout_ms, check_every_ms;
+	int64_t pool, connect_timeout_ms, check_every_ms, replicas, replicas_ms;
 	bool sentinel_tls;
 	struct tls_client_conf tls;
 };

@@ -82,7 +82,8 @@ static void timer_fire(struct sl_timer *t) {
 	struct redis_link *l = sl_container_of(t, struct redis_link, timer);
 	const char *why = "connected, but the server does not answer; is it Redis?";
 	if (l->dial) why = "no connection in time";
-	if (!l->dial && l->setup.tls) why = "connected, but the server does not answer; does it speak TLS on this port?";
+	if (!l->dial && l->setup.tls)
+		why = "connected, but the server does not answer; does it speak TLS on this port?";
 	redis_link_fail(l, SL_EIO, why);
 }
 

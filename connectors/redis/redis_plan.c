@@ -183,7 +183,8 @@ static int words_collect(const struct redis_action_conf *conf, struct words *lis
 		return sl_err_set(err, SL_EINVAL, "say what to send with one of `command`, `commands` and `stream`%s",
 				  ways ? ", not with several" : "");
 	if (conf->stream.given && !conf->stream.key)
-		return sl_err_set(err, SL_EINVAL, "stream: `key` is missing, for example `key: \"readings:${device}\"`");
+		return sl_err_set(err, SL_EINVAL,
+				  "stream: `key` is missing, for example `key: \"readings:${device}\"`");
 	if (conf->commands) {
 		size_t count = json_is_array(conf->commands) ? json_array_size(conf->commands) : 0;
 		if (count == 0)

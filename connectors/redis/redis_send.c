@@ -2,6 +2,8 @@
  *
  * With one server a row is written straight into the connection's output buffer. In a cluster it is written aside first, for its
  * keys decide where it goes. */
+#include <stdio.h>
+
 #include "mem.h"
 #include "redis_batch.h"
 
@@ -120,6 +122,24 @@ static void unit_send(struct redis_job *j, struct redis_node *n, const struct re
 
 void redis_unit_send(struct redis_job *j, struct redis_node *n, const struct redis_unit *u) {
 	unit_send(j, n, u, SL_SLICE_EMPTY);
+	redis_job_wait(j);
+}
+
+static void part_wait(struct redis_part *p) {
+	const struct redis_conf *conf = p->job->c->conf;
+	static const struct redis_unit wait = {.row = REDIS_WAIT_ROW};
+	char replicas[24], ms[24];
+	if (!p->sent || !sl_list_linked(&p->q.link) || p->unit[p->units - 1].row == REDIS_WAIT_ROW) return;
+	snprintf(replicas, sizeof replicas, "%lld", (long long)conf->replicas);
+	snprintf(ms, sizeof ms, "%lld", (long long)conf->replicas_ms);
+	redis_put(redis_link_out(&p->node->link), "WAIT", replicas, ms, NULL);
+	unit_add(p, &wait);
+	p->q.replies++;
+}
+
+void redis_job_wait(struct redis_job *j) {
+	if (j->c->conf->replicas == 0 || j->routing) return;
+	SL_LIST_FOREACH(it, &j->parts) part_wait(SL_LIST_ENTRY(it, struct redis_part, of_job));
 }
 
 void redis_parts_send(struct redis_node *n) {
@@ -138,6 +158,7 @@ void redis_parts_send(struct redis_node *n) {
 		}
 		sl_free(unit);
 		redis_part_free(p);
+		redis_job_wait(j);
 		redis_job_release(j);
 	}
 }

@@ -133,6 +133,13 @@ class Sentinel(RedisCase):
         self.deliver(*({"k": f"k{n}", "v": n} for n in range(500)))
         self.assertEqual(self.sentinel.master().execute("DBSIZE"), 500)
 
+    def test_sentinel__replicas_that_are_missing(self):
+        with self.broker(replicas=2, replicas_timeout="50ms") as b:
+            self.publish(b, *({"k": f"k{n}", "v": n} for n in range(50)))
+            wait_until(lambda: b.action("r")["retried"] > 50, 20)
+            self.assertEqual(b.action("r")["delivered"], 0)
+            b.kill()
+
     def test_sentinel__some_of_them_are_away(self):
         servers = ["127.0.0.1:1", *(f"127.0.0.1:{p}" for p in self.sentinel.sentinel_ports[:1])]
         self.deliver({"k": "a", "v": 1}, servers=servers)
@@ -160,7 +167,9 @@ class Sentinel(RedisCase):
             s.finish(lambda name: new.execute("LRANGE", f"l:{name}", 0, -1))
 
     def test_sentinel__planned_failover(self):
-        with self.broker(Stream.ACTION, ORDERED) as b:
+        # The old master goes on for a while and loses what it took; with `replicas` it does not count as taken.
+        wait_until(lambda: b"connected_slaves:1" in self.sentinel.master().execute("INFO", "replication"), 30)
+        with self.broker(Stream.ACTION, ORDERED, replicas=1, replicas_timeout="300ms") as b:
             self.wait_state(b, "up")
             s = Stream(self, b)
             time.sleep(0.7)
@@ -168,6 +177,7 @@ class Sentinel(RedisCase):
             self.sentinel.sentinels[0].execute("SENTINEL", "FAILOVER", "mymaster")
             wait_until(lambda: self.sentinel.master_port() != old, 20)
             time.sleep(3)
+            wait_until(lambda: b"connected_slaves:1" in self.sentinel.master().execute("INFO", "replication"), 30)
             self.wait_state(b, "up")
             new = self.sentinel.master()
             s.finish(lambda name: new.execute("LRANGE", f"l:{name}", 0, -1))
