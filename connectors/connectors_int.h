@@ -216,6 +216,7 @@ struct sl_pipeline {
 	struct pipeline_batch *pool;
 	struct sl_timer timer;
 	uint64_t pause_until_ms, hold_due_ms, hold_pause_ms, mark_at_ms, now_ms;
+	uint64_t rate_room, rate_at_ms; /* thousandths of rows that may go, as of then */
 	uint32_t not_ready_tries;
 	bool not_ready, draining, halted;
 	uint64_t retired_by;    /* the commit that did */

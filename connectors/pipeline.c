@@ -233,6 +233,11 @@ static struct pipeline_batch *batch_new(struct sl_pipeline *p, struct sl_way *wa
 	return bt;
 }
 
+static void due_at(uint64_t now_ms, uint64_t at_ms, uint64_t *wait_ms) {
+	uint64_t wait = at_ms > now_ms ? at_ms - now_ms : 1;
+	if (at_ms != UINT64_MAX && wait < *wait_ms) *wait_ms = wait;
+}
+
 /* How many rows may go now, and why; 0: not yet (*wait_ms says how long at most). */
 static size_t way_due(struct sl_pipeline *p, struct sl_way *way, enum batch_cut *why, uint64_t *wait_ms) {
 	const struct batch_conf *conf = &p->action->conf.batch;
@@ -252,7 +257,7 @@ static size_t way_due(struct sl_pipeline *p, struct sl_way *way, enum batch_cut 
 	bool flush = p->draining || p->retired || (p->action->conn->kind->flags & SL_KIND_SELF_BATCHING);
 	uint64_t due = row_queue_at(&way->q, 0)->chunk->arrived_ms + (uint64_t)conf->linger_ms;
 	if (!flush && p->now_ms < due) {
-		*wait_ms = due - p->now_ms;
+		due_at(p->now_ms, due, wait_ms);
 		return 0;
 	}
 	*why = flush ? CUT_FLUSH : CUT_LINGER;
@@ -343,6 +348,23 @@ void pipeline_batch_back(struct pipeline_batch *bt) {
 	pipeline_wake(p);
 }
 
+/* Of n rows those that `rate` lets go now. Room grows up to a tenth of a second's, and is taken in portions of that size. */
+static size_t rate_take(struct sl_pipeline *p, size_t n, uint64_t *wait_ms) {
+	if (p->action->conf.rate == CONF_UNLIMITED) return n;
+	uint64_t rate = (uint64_t)p->action->conf.rate, portion = rate / 10 + 1, since = p->now_ms - p->rate_at_ms;
+	if (since > 1000) since = 1000;
+	p->rate_room += since * rate; /* rows a second are thousandths of rows a millisecond */
+	if (p->rate_room > portion * 1000) p->rate_room = portion * 1000;
+	p->rate_at_ms = p->now_ms;
+	if (n > portion) n = (size_t)portion;
+	if (p->rate_room >= n * 1000) {
+		p->rate_room -= n * 1000;
+		return n;
+	}
+	due_at(p->now_ms, p->now_ms + (n * 1000 - p->rate_room) / rate + 1, wait_ms);
+	return 0;
+}
+
 static void way_run(struct sl_pipeline *p, struct sl_way *way, uint64_t *wait_ms) {
 	while (way->out < p->depth && !way->fence && !(way->splits > 0 && way->out > 0)) {
 		enum batch_cut why;
@@ -352,6 +374,7 @@ static void way_run(struct sl_pipeline *p, struct sl_way *way, uint64_t *wait_ms
 			return;
 		}
 		size_t n = way_due(p, way, &why, wait_ms);
+		if (n > 0 && why != CUT_SPLIT) n = rate_take(p, n, wait_ms);
 		if (n == 0) return;
 		struct pipeline_batch *bt = batch_cut(p, way, n, why);
 		if (bt && !batch_submit(bt)) return;
@@ -359,11 +382,6 @@ static void way_run(struct sl_pipeline *p, struct sl_way *way, uint64_t *wait_ms
 }
 
 /* ---- A run. ---------------------------------------------------------------------------------------------------------------- */
-
-static void due_at(uint64_t now_ms, uint64_t at_ms, uint64_t *wait_ms) {
-	uint64_t wait = at_ms > now_ms ? at_ms - now_ms : 1;
-	if (at_ms != UINT64_MAX && wait < *wait_ms) *wait_ms = wait;
-}
 
 static void deadlines_check(struct sl_pipeline *p, uint64_t *wait_ms) {
 	void (*cancel)(struct sl_conn_action *, struct sl_batch *) = p->action->conn->kind->cancel;

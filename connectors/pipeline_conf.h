@@ -32,7 +32,7 @@ struct action_conf {
 	struct dead_letter_conf dead_letter;
 	int order;
 	char *order_key;
-	int64_t timeout_ms, stalled_after_ms;
+	int64_t timeout_ms, stalled_after_ms, rate;
 	json_t *on_error;
 };
 extern const struct conf_field action_conf_fields[];

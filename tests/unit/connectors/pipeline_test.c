@@ -85,6 +85,21 @@ static void test_pipeline__memory_of_all_actions_together_is_bounded(void **stat
 	rig_free(r);
 }
 
+static void test_pipeline__a_rate_is_kept(void **state) {
+	(void)state;
+	struct rig *r = rig_new(1);
+	rig_load(r,
+		 "connectors: {n: {type: 'null', ways: 4}}\n"
+		 "actions: [{connector: n, columns: {a: x, b: x, c: x}, rate: 500, batch: {linger: 0}}]\n%s",
+		 "");
+	uint64_t began = sl_clock_mono_ms();
+	rig_stage(r, 0, 300, 0, rig_row);
+	assert_int_equal(rig_settle(r, 0).delivered, 300);
+	/* The first tenth of a second's rows go at once. */
+	assert_true(sl_clock_mono_ms() - began >= 480);
+	rig_free(r);
+}
+
 static void test_pipeline__hold_makes_publishers_wait_and_loses_nothing(void **state) {
 	(void)state;
 	struct rig *r = rig_new(1);
@@ -370,6 +385,7 @@ int main(void) {
 	    cmocka_unit_test(test_pipeline__rows_above_the_memory_mark_wait_on_disk_in_order),
 	    cmocka_unit_test(test_pipeline__with_durability_memory_only_overflow_goes_to_disk),
 	    cmocka_unit_test(test_pipeline__memory_of_all_actions_together_is_bounded),
+	    cmocka_unit_test(test_pipeline__a_rate_is_kept),
 	    cmocka_unit_test(test_pipeline__hold_makes_publishers_wait_and_loses_nothing),
 	    cmocka_unit_test(test_pipeline__drop_new_keeps_the_first_rows),
 	    cmocka_unit_test(test_pipeline__drop_oldest_keeps_the_last_rows),
