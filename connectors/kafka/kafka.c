@@ -152,6 +152,17 @@ static void cancel(struct sl_conn_action *a, struct sl_batch *b) {
 	kafka_cancel(producer_of(sl_action_conn(a)));
 }
 
+/* What librdkafka holds, and who the brokers are; nothing of the settings. */
+static void describe(struct sl_conn *conn, json_t *out) {
+	const struct kafka_producer *p = producer_of(conn);
+	json_object_set_new(out, "librdkafka", json_string(rd_kafka_version_str()));
+	json_object_set_new(out, "brokers", json_string(p->brokers ? p->brokers : ""));
+	json_object_set_new(out, "rows_out", json_integer(p->rows_out));
+	json_object_set_new(out, "bytes_out", json_integer(p->bytes_out));
+	json_object_set_new(out, "topics_open", json_integer((json_int_t)p->topics.map.len));
+	if (p->error) json_object_set_new(out, "last_error", json_string(p->error));
+}
+
 extern const struct sl_connector_kind sl_connector_kafka; /* connector_tbl.h */
 const struct sl_connector_kind sl_connector_kafka = {
     .name = "kafka",
@@ -175,5 +186,6 @@ const struct sl_connector_kind sl_connector_kafka = {
     .encode = encode,
     .submit = submit,
     .cancel = cancel,
+    .describe = describe,
     .source = &kafka_source_kind,
 };

@@ -64,8 +64,8 @@ int main(int argc, char **argv) {
 		int kn = snprintf(key, sizeof key, "device-%03d", (int)(i % 200));
 		int vn = snprintf(value, sizeof value, "{\"device\":\"%s\",\"t\":%.1f,\"ts\":%lld}", key,
 				  20.0 + (double)(i % 100) / 10, 1764000000000 + i);
-		while (rd_kafka_produce(topic, RD_KAFKA_PARTITION_UA, RD_KAFKA_MSG_F_COPY, value, (size_t)vn, key, (size_t)kn,
-					NULL) != 0)
+		while (rd_kafka_produce(topic, RD_KAFKA_PARTITION_UA, RD_KAFKA_MSG_F_COPY, value, (size_t)vn, key,
+					(size_t)kn, NULL) != 0)
 			rd_kafka_poll(rk, 1);
 		if (i % 100 == 0) rd_kafka_poll(rk, 0);
 	}
