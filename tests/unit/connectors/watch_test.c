@@ -1,4 +1,5 @@
 /* Actions that make no progress, connections that give no answer, and what is said of both. */
+#include <pthread.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
@@ -8,14 +9,24 @@
 #include "test_db.h"
 
 struct seen {
+	pthread_mutex_t lock;
 	char states[4096];
 };
 
+static bool saw(struct seen *seen, const char *what) {
+	pthread_mutex_lock(&seen->lock);
+	bool found = strstr(seen->states, what) != NULL;
+	pthread_mutex_unlock(&seen->lock);
+	return found;
+}
+
 static void on_state(void *arg, const struct sl_connector_change *change) {
 	struct seen *seen = arg;
+	pthread_mutex_lock(&seen->lock);
 	size_t n = strlen(seen->states);
 	(void)snprintf(seen->states + n, sizeof seen->states - n, "%s>%s(%s) ", change->previous, change->state,
 		       change->text ? change->text : "");
+	pthread_mutex_unlock(&seen->lock);
 }
 
 static void take_run(void *arg) { connectors_snapshot_take(arg); }
@@ -53,7 +64,7 @@ static json_t *status_when(struct rig *r, const char *what, const char *state) {
 
 static void test_watch__an_action_without_its_table_is_stalled_until_the_table_is_there(void **state) {
 	(void)state;
-	struct seen seen = {""};
+	struct seen seen = {.lock = PTHREAD_MUTEX_INITIALIZER};
 	struct rig *r = rig_new(1);
 	connectors_on_state(r->cs, on_state, &seen);
 	rig_load(r,
@@ -78,13 +89,13 @@ static void test_watch__an_action_without_its_table_is_stalled_until_the_table_i
 	assert_true(json_integer_value(json_object_get(first(status, "connectors"), "last_success_ms")) > 0);
 	json_decref(status);
 	rig_stop(r, 100);
-	assert_non_null(strstr(seen.states, ">stalled(action r.0 makes no progress"));
+	assert_true(saw(&seen, ">stalled(action r.0 makes no progress"));
 	rig_free(r);
 }
 
 static void test_watch__a_connection_without_answers_connects_again(void **state) {
 	(void)state;
-	struct seen seen = {""};
+	struct seen seen = {.lock = PTHREAD_MUTEX_INITIALIZER};
 	struct rig *r = rig_new(1);
 	connectors_on_state(r->cs, on_state, &seen);
 	rig_load(r,
@@ -93,8 +104,7 @@ static void test_watch__a_connection_without_answers_connects_again(void **state
 		 "retry: {first: 1ms, max: 2ms}}]\n%s",
 		 "");
 	rig_stage(r, 0, 10, 0, rig_row);
-	for (int i = 0; i < 5000 && !strstr(seen.states, "stalled>down(it is connected, yet gives no answer"); i++)
-		usleep(2000);
+	for (int i = 0; i < 5000 && !saw(&seen, "stalled>down(it is connected, yet gives no answer"); i++) usleep(2000);
 	json_decref(status_when(r, "actions", "stalled"));
 	assert_int_equal(rig_counts(r, 0).queued, 10);
 	/* What is waiting goes on when the server is itself again. */
@@ -105,7 +115,7 @@ static void test_watch__a_connection_without_answers_connects_again(void **state
 	assert_int_equal(rig_settle(r, 0).delivered, 10);
 	json_decref(status_when(r, "actions", "running"));
 	rig_stop(r, 100);
-	assert_non_null(strstr(seen.states, "stalled>down(it is connected, yet gives no answer"));
+	assert_true(saw(&seen, "stalled>down(it is connected, yet gives no answer"));
 	rig_free(r);
 }
 
