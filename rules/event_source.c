@@ -279,6 +279,8 @@ static struct sql_value given_get(const struct event_view *view, uint16_t id) {
 
 static struct sql_value source_get(const struct rules_about *about, enum event_column_id id, struct sl_arena *arena) {
 	const struct sl_source_item *item = about->item;
+	if (id == COLUMN_PAYLOAD) return source_text(item->value);
+	if (id == COLUMN_TOPIC) return sql_string(item->topic);
 	if (id == COLUMN_SOURCE) return sql_string(about->source);
 	if (id == COLUMN_KEY) return source_text(item->key);
 	if (id == COLUMN_PARTITION) return source_number(item->partition);
@@ -291,6 +293,22 @@ static struct sql_value source_get(const struct rules_about *about, enum event_c
 
 /* ---- the getter ---- */
 
+/* For functions of the aws dialect. */
+static struct sql_value aws_get(struct event_view *view, enum event_column_id id, struct sl_arena *arena) {
+	const struct rules_event *ev = view->ev;
+	if (id == COLUMN_AWS_CLIENTID) return event_context_clientid(ev);
+	if (id == COLUMN_AWS_PRINCIPAL) return event_context_principal(ev);
+	if (id == COLUMN_AWS_ACCOUNTID) return text_or_null(ev->accountid.n ? ev->accountid : view->account);
+	if (id == COLUMN_AWS_USER_PROPERTIES) return event_context_user_properties(ev, arena);
+	if (id == COLUMN_AWS_MQTT_PROPERTIES) return event_context_properties(ev, arena);
+	if (id == COLUMN_AWS_TRACEID) {
+		struct sql_value name = message_id(view, arena);
+		return event_context_traceid(ev, &name, arena);
+	}
+	struct sql_value host = host_of(ev->peer);
+	return host.kind == SQL_NULL ? sql_string(SL_SLICE_LIT("")) : host;
+}
+
 static struct sql_value column_get(struct event_view *view, enum event_column_id id, struct sl_arena *arena) {
 	const struct rules_event *ev = view->ev;
 	const struct rules_about *about = ev->about;
@@ -299,12 +317,10 @@ static struct sql_value column_get(struct event_view *view, enum event_column_id
 	case COLUMN_ID: return message_id(view, arena);
 	case COLUMN_CLIENTID: return text_or_null(is_message ? ev->clientid : about->clientid);
 	case COLUMN_USERNAME: return text_or_null(is_message ? ev->username : about->username);
-	case COLUMN_PAYLOAD: return about && about->item ? source_text(about->item->value) : sql_string(ev->payload);
+	case COLUMN_PAYLOAD: return sql_string(ev->payload);
 	case COLUMN_PEERHOST: return host_of(is_message ? ev->peer : about->peer);
 	case COLUMN_PEERNAME: return text_or_null(is_message ? ev->peer : about->peer);
-	case COLUMN_TOPIC:
-		if (!is_message && about->item) return sql_string(about->item->topic);
-		return sql_string(is_message || !about->filter.n ? ev->topic : about->filter);
+	case COLUMN_TOPIC: return sql_string(is_message || !about->filter.n ? ev->topic : about->filter);
 	case COLUMN_QOS:
 		if (ev->kind == EVENT_SESSION_UNSUBSCRIBED) return sql_null();
 		return sql_int(ev->kind == EVENT_SESSION_SUBSCRIBED ? about->qos : ev->qos);
@@ -315,19 +331,13 @@ static struct sql_value column_get(struct event_view *view, enum event_column_id
 	case COLUMN_TIMESTAMP: return sql_int(view->now_ms);
 	case COLUMN_NODE: return text_or_null(view->node);
 	case COLUMN_EVENT: return sql_string(event_kind_name((enum rules_event_kind)ev->kind));
-	case COLUMN_AWS_CLIENTID: return event_context_clientid(ev);
-	case COLUMN_AWS_PRINCIPAL: return event_context_principal(ev);
-	case COLUMN_AWS_ACCOUNTID: return text_or_null(ev->accountid.n ? ev->accountid : view->account);
-	case COLUMN_AWS_TRACEID: {
-		struct sql_value name = message_id(view, arena);
-		return event_context_traceid(ev, &name, arena);
-	}
-	case COLUMN_AWS_SOURCEIP: {
-		struct sql_value host = host_of(ev->peer);
-		return host.kind == SQL_NULL ? sql_string(SL_SLICE_LIT("")) : host;
-	}
-	case COLUMN_AWS_USER_PROPERTIES: return event_context_user_properties(ev, arena);
-	case COLUMN_AWS_MQTT_PROPERTIES: return event_context_properties(ev, arena);
+	case COLUMN_AWS_CLIENTID:
+	case COLUMN_AWS_PRINCIPAL:
+	case COLUMN_AWS_ACCOUNTID:
+	case COLUMN_AWS_TRACEID:
+	case COLUMN_AWS_SOURCEIP:
+	case COLUMN_AWS_USER_PROPERTIES:
+	case COLUMN_AWS_MQTT_PROPERTIES: return aws_get(view, id, arena);
 	case COLUMN_FROM_CLIENTID: return text_or_null(ev->clientid);
 	case COLUMN_FROM_USERNAME: return text_or_null(ev->username);
 	case COLUMN_REASON:
@@ -384,6 +394,9 @@ static struct sql_value event_get(const void *event, uint16_t id, struct sl_aren
 	enum rules_event_kind kind = (enum rules_event_kind)view->ev->kind;
 	if (sl_unlikely(!has_column(kind, id))) return sql_null();
 	if (sl_unlikely(view->ev->about && view->ev->about->given)) return given_get(view, id);
+	const struct rules_about *about = view->ev->about;
+	if (about && about->item && (id == COLUMN_PAYLOAD || id == COLUMN_TOPIC))
+		return source_get(about, (enum event_column_id)id, arena);
 	return column_get(view, (enum event_column_id)id, arena);
 }
 

@@ -87,7 +87,7 @@ struct broker_conf {
 		uint16_t port;
 	} admin;
 	json_t *connectors, *sources, *rules; /* objects by name; NULL when absent */
-	json_t *tests;              /* not the broker's: `sluice test` */
+	json_t *tests;                        /* not the broker's: `sluice test` */
 };
 
 static inline size_t broker_conf_listener_count(const struct broker_conf *conf) { return conf->listener_list.len; }
