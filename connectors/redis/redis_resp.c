@@ -27,9 +27,10 @@ static struct redis_reply *reply_place(const redisReadTask *task) {
 		snprintf(r->why, sizeof r->why, "a reply has more than %zu parts", r->limits.reply_parts);
 		return NULL;
 	}
-	if (!task->parent) return &r->root;
-	struct redis_reply *parent = task->parent->obj;
-	return &parent->items[task->idx];
+	struct redis_reply *list = task->parent ? task->parent->obj : NULL;
+	struct redis_reply *place = list ? &list->items[task->idx] : &r->root;
+	*place = (struct redis_reply){0};
+	return place;
 }
 
 static void *create_text(const redisReadTask *task, char *text, size_t n) {

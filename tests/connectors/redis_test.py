@@ -1,10 +1,11 @@
 """The redis connector against a real server: what a rule sends is what the keys hold, and each row gets its own answer."""
 import json
 import os
+import subprocess
 import time
 
 from connectors.redis_case import RedisCase
-from harness.broker import ROOT
+from harness.broker import BIN, ROOT, free_port
 from harness.servers import TestCa
 
 
@@ -280,6 +281,14 @@ class Check(RedisCase):
                 self.assertEqual(code, 1, text)
                 self.assertIn(part, text)
                 self.assertNotIn("geheim", text)
+
+
+class Example(RedisCase):
+    def test_example__prints_what_is_expected(self):
+        env = {**os.environ, "SLUICE_BIN": BIN, "REDIS_URL": self.redis.url(), "EXAMPLE_PORT": str(free_port())}
+        done = subprocess.run([str(ROOT / "examples/redis/run.sh")], capture_output=True, text=True, timeout=120, check=False, env=env)
+        self.assertEqual(done.returncode, 0, done.stdout + done.stderr)
+        self.assertIn("as expected", done.stdout)
 
 
 class Matrix(RedisCase):

@@ -1,0 +1,124 @@
+/* redis_fuzz.c: what a server may answer, and what a configuration may say. The first byte chooses: 'U' a URL; 'A' an action as
+ * JSON, whose commands are then made for a row; else it says in how large pieces the rest comes as replies. Seeds: corpus/redis. */
+#include <stdint.h>
+#include <stdlib.h>
+
+#include "mem.h"
+#include "redis_conf.h"
+#include "redis_errors.h"
+#include "redis_plan.h"
+#include "redis_resp.h"
+#include "schema.h"
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
+static void url(struct sl_slice text) {
+	struct redis_url u;
+	struct sl_err err = SL_ERR_INIT;
+	char *copy = slice_dup(text);
+	if (redis_url_parse(copy, &u, &err) == SL_OK)
+		sl_assert(u.host && u.host[0] && u.port > 0);
+	else
+		sl_assert(err.text && !u.host && !u.password);
+	redis_url_fini(&u);
+	sl_err_fini(&err);
+	sl_free(copy);
+}
+
+/* What was written can be read: as many arguments as the head says, and nothing behind them. */
+static void resp_check(const struct sl_buf *resp) {
+	for (const char *p = resp->p; p < resp->p + resp->n;) {
+		uint32_t n = redis_walk_head(&p);
+		sl_assert(n > 0);
+		while (n-- > 0) (void)redis_walk_arg(&p);
+		sl_assert(p <= resp->p + resp->n);
+	}
+}
+
+static void rows_send(const struct redis_plan *plan) {
+	static const char *const texts[] = {"{\"a\":1,\"b\":\"x\\ny\",\"c\":null}", "[1,\"\\u0000\",null]", "{}",
+					    "[\"map_to_redis_hset_args\",\"t\"]"};
+	struct sl_buf row = SL_BUF_INIT, out = SL_BUF_INIT, why = SL_BUF_INIT;
+	struct sql_value *values = SL_NEW_ARRAY(struct sql_value, plan->params.n + 1);
+	for (size_t turn = 0; turn < 6; turn++) {
+		for (size_t i = 0; i < plan->params.n; i++) {
+			struct sl_slice s = slice_from_str(texts[(turn + i) % 4]);
+			values[i] = turn == 4 ? sql_null() : turn == 5 ? sql_double(0.1) : sql_string(s);
+			if (turn < 4) values[i].kind = SQL_JSON;
+			values[i].is_array = turn < 4 && s.p[0] == '[';
+		}
+		sl_buf_clear(&row);
+		sl_buf_clear(&out);
+		sl_buf_clear(&why);
+		sql_row_write(&row, values, (uint16_t)plan->params.n, 0, 0, 0);
+		if (redis_encode(plan, row.p, 0, plan->commands, &out, &why) == SL_OK)
+			resp_check(&out);
+		else
+			sl_assert(out.n == 0 && why.n > 0);
+		sl_buf_clear(&out);
+		(void)redis_encode_shown(plan, row.p, &out, &why);
+	}
+	sl_free(values);
+	sl_buf_fini(&row);
+	sl_buf_fini(&out);
+	sl_buf_fini(&why);
+}
+
+static void action(struct sl_slice text) {
+	struct conf_report report = CONF_REPORT_INIT;
+	struct redis_action_conf conf = {0};
+	struct redis_plan plan = {0};
+	struct sl_err err = SL_ERR_INIT;
+	json_t *tree = json_loadb(text.p, text.n, 0, NULL);
+	if (json_is_object(tree) &&
+	    conf_apply(redis_action_fields, tree, (struct conf_at){NULL, ""}, &conf, &report) == SL_OK) {
+		if (redis_plan_make(&conf, &plan, &err) == SL_OK)
+			rows_send(&plan);
+		else
+			sl_assert(err.text);
+	}
+	redis_plan_fini(&plan);
+	conf_fini(redis_action_fields, &conf);
+	conf_report_fini(&report);
+	sl_err_fini(&err);
+	json_decref(tree);
+}
+
+static size_t parts(const struct redis_reply *reply) {
+	size_t n = 1;
+	if (reply->kind == REDIS_ERROR) {
+		struct sl_buf shown = SL_BUF_INIT;
+		redis_error_show(redis_error_find(reply->text), reply->text, &shown);
+		for (size_t i = 0; i < shown.n; i++) sl_assert(shown.p[i] >= 32 && shown.p[i] < 127);
+		sl_buf_fini(&shown);
+	}
+	for (uint32_t i = 0; reply->kind == REDIS_LIST && i < reply->n; i++) n += parts(&reply->items[i]);
+	return n;
+}
+
+static void replies(struct sl_slice bytes, size_t step) {
+	static const struct redis_limits limits = {.reply_bytes = 100000, .reply_parts = 1000, .text_bytes = 64};
+	struct redis_reader r;
+	const struct redis_reply *reply;
+	int status = 0;
+	redis_reader_init(&r, &limits);
+	while (bytes.n && status == 0) {
+		redis_reader_feed(&r, slice_sub(bytes, 0, step));
+		while ((status = redis_reader_next(&r, &reply)) == 1) sl_assert(parts(reply) <= limits.reply_parts);
+		bytes = slice_from(bytes, step);
+	}
+	if (status < 0) sl_assert(r.why[0]);
+	redis_reader_fini(&r);
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
+	if (size == 0) return 0;
+	struct sl_slice rest = slice_make(data + 1, size - 1);
+	if (data[0] == 'U')
+		url(rest);
+	else if (data[0] == 'A')
+		action(rest);
+	else
+		replies(rest, data[0] ? data[0] : 1);
+	return 0;
+}

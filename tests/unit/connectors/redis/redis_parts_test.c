@@ -1,0 +1,434 @@
+/* The parts of the redis kind that need no server: URLs, commands to RESP, replies, slots, errors, and the tables of the README. */
+#include <stdarg.h>
+#include <stddef.h>
+#include <setjmp.h>
+#include <stdint.h>
+#include <cmocka.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "mem.h"
+#include "redis_conf.h"
+#include "redis_errors.h"
+#include "redis_plan.h"
+#include "redis_resp.h"
+#include "redis_slots.h"
+#include "schema.h"
+
+/* ---- URLs. ---- */
+
+static void url_is(const char *text, const char *user, const char *password, const char *host, int port, int database,
+		   bool tls) {
+	struct redis_url u;
+	struct sl_err err = SL_ERR_INIT;
+	if (redis_url_parse(text, &u, &err) != SL_OK) fail_msg("%s: %s", text, sl_err_text(&err));
+	assert_string_equal(u.username ? u.username : "-", user);
+	assert_string_equal(u.password ? u.password : "-", password);
+	assert_string_equal(u.host, host);
+	assert_int_equal(u.port, port);
+	assert_int_equal(u.database, database);
+	assert_int_equal(u.tls, tls);
+	redis_url_fini(&u);
+}
+
+static void test_url__parts(void **state) {
+	(void)state;
+	url_is("redis://h", "-", "-", "h", 6379, 0, false);
+	url_is("redis://h:1/", "-", "-", "h", 1, 0, false);
+	url_is("rediss://u:p@h:1/15", "u", "p", "h", 1, 15, true);
+	url_is("redis://:p@[::1]:7/2", "-", "p", "::1", 7, 2, false);
+	url_is("redis://us%40er:p%3A%2f%25@h", "us@er", "p:/%", "h", 6379, 0, false);
+	url_is("redis://u:a@b@h", "u", "a@b", "h", 6379, 0, false);
+	url_is("redis://u:@h", "u", "", "h", 6379, 0, false);
+}
+
+static void test_url__mistakes_do_not_show_the_password(void **state) {
+	static const char *const bad[] = {"",
+					  "h:1",
+					  "http://h",
+					  "redis://",
+					  "redis://geheim@h",
+					  "redis://u:geheim%@h",
+					  "redis://u:geheim%2@h",
+					  "redis://u:geheim%00@h",
+					  "redis://u:geheim@",
+					  "redis://u:geheim@h:0",
+					  "redis://u:geheim@h:99999",
+					  "redis://u:geheim@h/x",
+					  "redis://u:geheim@h/-1",
+					  "redis://u:geheim@h?db=1",
+					  "redis://u:geheim@h/1#x"};
+	(void)state;
+	for (size_t i = 0; i < SL_ARRAY_LEN(bad); i++) {
+		struct redis_url u;
+		struct sl_err err = SL_ERR_INIT;
+		if (redis_url_parse(bad[i], &u, &err) == SL_OK) fail_msg("%s is taken", bad[i]);
+		assert_null(strstr(sl_err_text(&err), "geheim"));
+		assert_null(u.password);
+		sl_err_fini(&err);
+	}
+}
+
+/* ---- Commands. ---- */
+
+static void plan_load(const char *json, struct redis_action_conf *conf, struct redis_plan *plan) {
+	struct conf_report report = CONF_REPORT_INIT;
+	struct sl_err err = SL_ERR_INIT;
+	json_t *tree = json_loads(json, 0, NULL);
+	assert_non_null(tree);
+	*conf = (struct redis_action_conf){0};
+	*plan = (struct redis_plan){0};
+	if (conf_apply(redis_action_fields, tree, (struct conf_at){NULL, ""}, conf, &report) != SL_OK)
+		fail_msg("%s", conf_report_format(&report));
+	if (redis_plan_make(conf, plan, &err) != SL_OK) fail_msg("%s: %s", json, sl_err_text(&err));
+	json_decref(tree);
+}
+
+/* The row whose values stand in the JSON array, in the order of the plan's parameters. */
+static void row_make(struct sl_buf *row, const struct sql_value *values, size_t n) {
+	sl_buf_clear(row);
+	sql_row_write(row, values, (uint16_t)n, 0, 0, 0);
+}
+
+static struct sql_value json_value(const char *text) {
+	struct sql_value v = sql_string(slice_from_str(text));
+	v.kind = SQL_JSON;
+	v.is_array = text[0] == '[';
+	return v;
+}
+
+/* shown NULL: the row is refused, and the reason holds `why`. */
+static void sends(const char *action, const struct sql_value *values, size_t n, const char *shown, const char *why) {
+	struct redis_action_conf conf;
+	struct redis_plan plan;
+	struct sl_buf row = SL_BUF_INIT, out = SL_BUF_INIT, reason = SL_BUF_INIT;
+	plan_load(action, &conf, &plan);
+	assert_int_equal(plan.params.n, n);
+	row_make(&row, values, n);
+	int r = redis_encode_shown(&plan, row.p, &out, &reason);
+	if (shown) {
+		assert_int_equal(r, SL_OK);
+		assert_string_equal(sl_buf_cstr(&out), shown);
+	} else {
+		assert_int_not_equal(r, SL_OK);
+		if (!strstr(sl_buf_cstr(&reason), why)) fail_msg("%s", sl_buf_cstr(&reason));
+	}
+	sl_buf_fini(&row);
+	sl_buf_fini(&out);
+	sl_buf_fini(&reason);
+	redis_plan_fini(&plan);
+	conf_fini(redis_action_fields, &conf);
+}
+#define SENDS(action, shown, ...)                                                                                      \
+	sends((action), (const struct sql_value[]){__VA_ARGS__},                                                       \
+	      SL_ARRAY_LEN(((const struct sql_value[]){__VA_ARGS__})), (shown), NULL)
+#define REFUSES(action, why, ...)                                                                                      \
+	sends((action), (const struct sql_value[]){__VA_ARGS__},                                                       \
+	      SL_ARRAY_LEN(((const struct sql_value[]){__VA_ARGS__})), NULL, (why))
+#define TEXT(s) sql_string(SL_SLICE_LIT(s))
+
+static void test_plan__values_stand_where_their_templates_do(void **state) {
+	(void)state;
+	SENDS("{\"command\": [\"HSET\", \"room:${d}\", \"t\", \"${t}\", \"again\", \"${t}\"]}",
+	      "HSET \"room:a\" \"t\" \"21.5\" \"again\" \"21.5\"", TEXT("room:a"), sql_double(21.5));
+	SENDS(
+	    "{\"commands\": [[\"SET\", \"k\", \"${t}\"], [\"INCRBY\", \"n\", 2], [\"LPUSH\", \"l\", \"${t}\", true]]}",
+	    "SET \"k\" \"-3\"\nINCRBY \"n\" \"2\"\nLPUSH \"l\" \"-3\" \"true\"", sql_int(-3));
+	SENDS("{\"command\": [\"SET\", \"${k}\", \"${v}\"], \"transaction\": true}", "MULTI\nSET \"k\" \"\"\nEXEC",
+	      TEXT("k"), sql_null());
+}
+
+static void test_plan__many_arguments(void **state) {
+	(void)state;
+	SENDS("{\"command\": [\"HSET\", \"h\", \"${o}\"]}",
+	      "HSET \"h\" \"a\\\"b\" \"1\" \"c\" \"{\\\"d\\\":[1]}\" \"e\" \"\"",
+	      json_value("{\"a\\\"b\":1,\"n\":null,\"c\":{\"d\":[1]},\"e\":\"\"}"));
+	SENDS("{\"command\": [\"RPUSH\", \"l\", \"${o}\"]}", "RPUSH \"l\" \"x\" \"2\" \"\"",
+	      json_value("[\"x\",2,null]"));
+	SENDS("{\"command\": [\"RPUSH\", \"l\", \"${o}\"]}", "RPUSH \"l\" \"{\\\"a\\\":1}\"", json_value("{\"a\":1}"));
+	SENDS("{\"command\": [\"SET\", \"l\", \"${o}\"]}", "SET \"l\" \"[1]\"", json_value("[1]"));
+	SENDS("{\"command\": [\"X.Y\", \"l\", \"${o}\"]}", "X.Y \"l\" \"t\" \"1\"",
+	      json_value("[\"map_to_redis_hset_args\",\"t\",\"1\"]"));
+	SENDS("{\"command\": [\"MSET\", \"${o}\"]}", "MSET \"a\" \"1\" \"b\" \"2\"", json_value("{\"a\":1,\"b\":2}"));
+	REFUSES("{\"command\": [\"HSET\", \"h\", \"${o}\"]}", "is empty", json_value("{}"));
+}
+
+/* The number of arguments has more digits, or fewer, than the head that stands ready. */
+static void test_plan__heads_of_changing_length(void **state) {
+	(void)state;
+	SENDS("{\"command\": [\"RPUSH\", \"l\", \"${o}\"]}",
+	      "RPUSH \"l\" \"1\" \"2\" \"3\" \"4\" \"5\" \"6\" \"7\" \"8\" \"9\"", json_value("[1,2,3,4,5,6,7,8,9]"));
+	SENDS("{\"stream\": {\"key\": \"s\", \"fields\": {\"a\": \"${a}\", \"b\": \"${b}\", \"c\": \"${c}\", \"d\": "
+	      "\"4\"}}}",
+	      "XADD \"s\" \"*\" \"d\" \"4\"", sql_null(), sql_null(), sql_null());
+}
+
+static void test_plan__streams(void **state) {
+	(void)state;
+	SENDS("{\"stream\": {\"key\": \"s:${d}\", \"maxlen\": 100, \"fields\": {\"t\": \"${t}\", \"u\": \"C\", \"x\": "
+	      "\"${x}\"}}}",
+	      "XADD \"s:a\" \"MAXLEN\" \"~\" \"100\" \"*\" \"t\" \"1\" \"u\" \"C\"", TEXT("s:a"), sql_int(1),
+	      sql_null());
+	SENDS("{\"stream\": {\"key\": \"s\", \"maxlen\": 1, \"approximate\": false, \"id\": \"${i}\"}}",
+	      "XADD \"s\" \"MAXLEN\" \"=\" \"1\" \"7-1\" \"a\" \"1\"", TEXT("7-1"), json_value("{\"a\":1}"));
+	REFUSES("{\"stream\": {\"key\": \"s\", \"fields\": {\"t\": \"${t}\"}}}", "every field", sql_null());
+	REFUSES("{\"stream\": {\"key\": \"${k}\", \"fields\": {\"t\": \"1\"}}}", "is the key", sql_null());
+}
+
+static void test_plan__ttl(void **state) {
+	(void)state;
+	SENDS("{\"command\": [\"SET\", \"k\", \"${v}\"], \"ttl\": \"1m\"}", "SET \"k\" \"1\" \"PX\" \"60000\"",
+	      sql_int(1));
+	SENDS("{\"command\": [\"HSET\", \"${k}\", \"f\", \"1\"], \"ttl\": \"1m\"}",
+	      "HSET \"a\" \"f\" \"1\"\nPEXPIRE \"a\" \"60000\"", TEXT("a"));
+	SENDS("{\"command\": [\"EVAL\", \"x\", 1, \"${k}\"], \"ttl\": \"1m\"}",
+	      "EVAL \"x\" \"1\" \"a\"\nPEXPIRE \"a\" \"60000\"", TEXT("a"));
+}
+
+static void test_plan__bytes_are_data(void **state) {
+	struct redis_action_conf conf;
+	struct redis_plan plan;
+	struct sl_buf row = SL_BUF_INIT, out = SL_BUF_INIT, why = SL_BUF_INIT;
+	struct sql_value v = sql_string(SL_SLICE_LIT("\r\n*1\r\n$8\r\nFLUSHALL\r\n\0\xff"));
+	(void)state;
+	plan_load("{\"command\": [\"SET\", \"k\", \"${v}\"]}", &conf, &plan);
+	row_make(&row, &v, 1);
+	assert_int_equal(redis_encode(&plan, row.p, 0, 1, &out, &why), SL_OK);
+	const char *p = out.p;
+	assert_int_equal(redis_walk_head(&p), 3);
+	assert_true(slice_equal_str(redis_walk_arg(&p), "SET"));
+	assert_true(slice_equal_str(redis_walk_arg(&p), "k"));
+	assert_true(slice_equal(redis_walk_arg(&p), sql_value_text(&v)));
+	assert_ptr_equal(p, out.p + out.n);
+	sl_buf_fini(&row);
+	sl_buf_fini(&out);
+	redis_plan_fini(&plan);
+	conf_fini(redis_action_fields, &conf);
+}
+
+static void key_is(const char *action, const char *value, const char *key, bool expected) {
+	struct redis_action_conf conf;
+	struct redis_plan plan;
+	struct sl_buf row = SL_BUF_INIT, out = SL_BUF_INIT, why = SL_BUF_INIT;
+	struct sql_value v = sql_string(slice_from_str(value));
+	bool is_key;
+	plan_load(action, &conf, &plan);
+	row_make(&row, &v, 1);
+	assert_int_equal(redis_encode(&plan, row.p, 0, 1, &out, &why), SL_OK);
+	assert_true(slice_equal_str(redis_key_of(&plan.command[0], out.p, &is_key), key));
+	assert_int_equal(is_key, expected);
+	sl_buf_fini(&row);
+	sl_buf_fini(&out);
+	redis_plan_fini(&plan);
+	conf_fini(redis_action_fields, &conf);
+}
+
+static void test_plan__keys(void **state) {
+	(void)state;
+	key_is("{\"command\": [\"set\", \"${v}\", \"1\"]}", "a", "a", true);
+	key_is("{\"command\": [\"EVAL\", \"s\", 2, \"x\", \"${v}\"]}", "a", "x", true);
+	key_is("{\"command\": [\"EVAL\", \"s\", \"${v}\", \"x\"]}", "0", "s", false);
+	key_is("{\"command\": [\"BITOP\", \"AND\", \"${v}\", \"x\"]}", "a", "a", true);
+	key_is("{\"command\": [\"PUBLISH\", \"${v}\", \"x\"]}", "a", "a", false);
+	key_is("{\"command\": [\"ANY.THING\", \"${v}\"]}", "a", "a", true);
+}
+
+/* ---- Slots: the vectors of the cluster specification, and of a real server's CLUSTER KEYSLOT. ---- */
+
+static void test_slots__vectors(void **state) {
+	(void)state;
+	assert_int_equal(redis_slot(SL_SLICE_LIT("123456789")), 0x31c3 % REDIS_SLOTS);
+	assert_int_equal(redis_slot(SL_SLICE_LIT("foo")), 12182);
+	assert_int_equal(redis_slot(SL_SLICE_LIT("bar")), 5061);
+	assert_int_equal(redis_slot(SL_SLICE_LIT("hello")), 866);
+	assert_int_equal(redis_slot(SL_SLICE_EMPTY), 0);
+	assert_int_equal(redis_slot(SL_SLICE_LIT("{foo}.x")), 12182);
+	assert_int_equal(redis_slot(SL_SLICE_LIT("a{foo}{bar}")), 12182);
+	assert_int_equal(redis_slot(SL_SLICE_LIT("{foo")), redis_slot(SL_SLICE_LIT("{foo")));
+	assert_int_not_equal(redis_slot(SL_SLICE_LIT("{foo")), 12182);
+	assert_int_equal(redis_slot(SL_SLICE_LIT("foo{}{bar}")), redis_slot(SL_SLICE_LIT("foo{}{bar}")));
+	assert_int_not_equal(redis_slot(SL_SLICE_LIT("foo{}{bar}")), 5061);
+	assert_int_equal(redis_slot(SL_SLICE_LIT("{{foo}}")),
+			 redis_slot(SL_SLICE_LIT("{{foo")) == 0 ? 0 : redis_slot(SL_SLICE_LIT("x{{foo}")));
+}
+
+/* ---- Replies. ---- */
+
+static void reply_print(const struct redis_reply *r, struct sl_buf *out) {
+	static const char kinds[] = "$+-:_*";
+	sl_buf_put(out, kinds[r->kind]);
+	if (r->kind == REDIS_NUMBER)
+		sl_buf_printf(out, "%lld", (long long)r->number);
+	else if (r->kind == REDIS_LIST) {
+		sl_buf_put(out, '[');
+		for (uint32_t i = 0; i < r->n; i++) {
+			if (i) sl_buf_put(out, ' ');
+			reply_print(&r->items[i], out);
+		}
+		sl_buf_put(out, ']');
+	} else
+		sl_buf_append_slice(out, r->text);
+}
+
+/* Fed in pieces of `step` bytes; the replies, and at the end ! where it broke. */
+static void reads(const char *bytes, size_t n, size_t step, const struct redis_limits *limits, const char *expected) {
+	struct redis_reader r;
+	struct sl_buf out = SL_BUF_INIT;
+	int status = 0;
+	redis_reader_init(&r, limits);
+	for (size_t at = 0; at < n && status == 0; at += step) {
+		const struct redis_reply *reply;
+		redis_reader_feed(&r, slice_sub(slice_make(bytes, n), at, step));
+		while ((status = redis_reader_next(&r, &reply)) == 1) {
+			if (out.n) sl_buf_put(&out, ' ');
+			reply_print(reply, &out);
+		}
+	}
+	if (status < 0) {
+		sl_buf_put(&out, '!');
+		assert_true(r.why[0]);
+	}
+	assert_string_equal(sl_buf_cstr(&out), expected);
+	sl_buf_fini(&out);
+	redis_reader_fini(&r);
+}
+
+static void test_reader__replies_in_pieces_of_any_size(void **state) {
+	static const char bytes[] =
+	    "+OK\r\n:-7\r\n$3\r\na\r\n\r\n$-1\r\n*3\r\n:1\r\n*2\r\n$0\r\n\r\n-ERR x\r\n*-1\r\n*0\r\n-WRONGTYPE y\r\n";
+	(void)state;
+	for (size_t step = 1; step < sizeof bytes; step++)
+		reads(bytes, sizeof bytes - 1, step, &redis_limits_small,
+		      "+OK :-7 $a\r\n _ *[:1 *[$ -ERR x] _] *[] -WRONGTYPE y");
+}
+
+static void test_reader__what_is_no_reply(void **state) {
+	static const char *const bad[] = {"x",       "%1\r\n", "HTTP/1.1 400 Bad Request\r\n",
+					  "\r\n",    "$x\r\n", "$-2\r\n",
+					  "*-2\r\n", ":\r\n",  "$3\r\nabcdef\r\n+OK\r\n"};
+	(void)state;
+	for (size_t i = 0; i + 1 < SL_ARRAY_LEN(bad); i++) reads(bad[i], strlen(bad[i]), 1, &redis_limits_small, "!");
+}
+
+static void test_reader__limits(void **state) {
+	static const struct redis_limits tiny = {.reply_bytes = 10000, .reply_parts = 5, .text_bytes = 4};
+	struct sl_buf big = SL_BUF_INIT;
+	(void)state;
+	reads("$10\r\n0123456789\r\n", 17, 3, &tiny, "$0123");
+	reads("*4\r\n:1\r\n:2\r\n:3\r\n:4\r\n", 20, 3, &tiny, "*[:1 :2 :3 :4]");
+	reads("*5\r\n:1\r\n", 8, 3, &tiny, "!");
+	reads("*2000000000\r\n", 13, 3, &tiny, "!");
+	reads("*1\r\n*1\r\n*1\r\n*1\r\n*1\r\n*1\r\n:1\r\n", 28, 3, &tiny, "!");
+	sl_buf_append_str(&big, "$1000000\r\n");
+	memset(sl_buf_add(&big, 900000), 'x', 900000);
+	reads(big.p, big.n, 100, &tiny, "!");
+	big.p[0] = '+';
+	memset(big.p + 1, 'x', big.n - 1);
+	reads(big.p, big.n, 4096, &redis_limits_small, "!");
+	memset(big.p + 1, '\r', big.n - 1);
+	reads(big.p, big.n, 4096, &redis_limits_small, "!");
+	sl_buf_fini(&big);
+}
+
+/* ---- Errors, and the tables of the README. ---- */
+
+static void test_errors__each_gets_its_result(void **state) {
+	static const struct {
+		const char *text;
+		enum sl_result result;
+		enum redis_effect effect;
+	} rows[] = {
+	    {"WRONGTYPE Operation against a key", SL_RESULT_REJECT, REDIS_OF_ROW},
+	    {"ERR syntax error", SL_RESULT_REJECT, REDIS_OF_ROW},
+	    {"ERR unknown command 'X'", SL_RESULT_LOST, REDIS_NOT_READY},
+	    {"OOM command not allowed", SL_RESULT_THROTTLED, REDIS_OF_ROW},
+	    {"NOAUTH Authentication required.", SL_RESULT_LOST, REDIS_RECONNECT},
+	    {"NOPERM this user has no permissions to run the 'set' command", SL_RESULT_LOST, REDIS_NOT_READY},
+	    {"NOPERM this user has no permissions to access one of the keys used", SL_RESULT_LOST, REDIS_NOT_KEY},
+	    {"NOPERM No permissions to access a key", SL_RESULT_LOST, REDIS_NOT_KEY},
+	    {"LOADING Redis is loading", SL_RESULT_RETRY, REDIS_OF_ROW},
+	    {"BUSY Redis is busy", SL_RESULT_RETRY, REDIS_OF_ROW},
+	    {"BUSYGROUP Consumer Group name already exists", SL_RESULT_DONE, REDIS_OF_ROW},
+	    {"BUSYKEY Target key name already exists.", SL_RESULT_REJECT, REDIS_OF_ROW},
+	    {"TRYAGAIN Multiple keys", SL_RESULT_RETRY, REDIS_OF_ROW},
+	    {"CLUSTERDOWN Hash slot not served", SL_RESULT_RETRY, REDIS_OF_ROW},
+	    {"MASTERDOWN Link with MASTER is down", SL_RESULT_LOST, REDIS_RECONNECT},
+	    {"READONLY You can't write", SL_RESULT_LOST, REDIS_RECONNECT},
+	    {"MOVED 1 h:1", SL_RESULT_LOST, REDIS_MOVED},
+	    {"ASK 1 h:1", SL_RESULT_LOST, REDIS_ASK},
+	    {"EXECABORT Transaction discarded", SL_RESULT_REJECT, REDIS_OF_ROW},
+	    {"NOSCRIPT No matching script", SL_RESULT_LOST, REDIS_NOT_READY},
+	    {"", SL_RESULT_REJECT, REDIS_OF_ROW}};
+	(void)state;
+	for (size_t i = 0; i < SL_ARRAY_LEN(rows); i++) {
+		const struct redis_error *e = redis_error_find(slice_from_str(rows[i].text));
+		if (e->result != rows[i].result || e->effect != rows[i].effect) fail_msg("%s", rows[i].text);
+	}
+}
+
+static char *file_read(const char *path) {
+	struct sl_buf b = SL_BUF_INIT;
+	char chunk[4096];
+	FILE *f = fopen(path, "rb");
+	assert_non_null(f);
+	for (size_t n; (n = fread(chunk, 1, sizeof chunk, f)) > 0;) sl_buf_append(&b, chunk, n);
+	fclose(f);
+	return sl_buf_steal(&b);
+}
+
+/* Behind the marker stands the table, then an empty line. DESCRIBE_WRITE=1 writes it anew. */
+static void readme_has(const char *marker, const struct sl_buf *table) {
+	char *text = file_read(README_MD);
+	const char *at = strstr(text, marker);
+	if (!at) fail_msg("the README lacks %s", marker);
+	at += strlen(marker);
+	const char *end = strstr(at, "\n\n");
+	assert_non_null(end);
+	bool same = slice_equal(slice_make(at, (size_t)(end + 1 - at)), sl_buf_slice(table));
+	if (!same && getenv("DESCRIBE_WRITE")) {
+		FILE *f = fopen(README_MD, "wb");
+		assert_non_null(f);
+		fwrite(text, 1, (size_t)(at - text), f);
+		fwrite(table->p, 1, table->n, f);
+		fputs(end + 1, f);
+		fclose(f);
+	} else
+		assert_true(same);
+	sl_free(text);
+}
+
+static void test_readme__has_the_tables(void **state) {
+	struct sl_buf table = SL_BUF_INIT;
+	(void)state;
+	redis_errors_print(&table);
+	readme_has("<!-- errors: printed by a test -->\n\n", &table);
+	sl_buf_clear(&table);
+	redis_commands_print(&table);
+	readme_has("<!-- commands: printed by a test -->\n\n", &table);
+	sl_buf_clear(&table);
+	redis_commands_refused_print(&table);
+	readme_has("<!-- refused: printed by a test -->\n\n", &table);
+	sl_buf_fini(&table);
+}
+
+int main(void) {
+	const struct CMUnitTest tests[] = {
+	    cmocka_unit_test(test_url__parts),
+	    cmocka_unit_test(test_url__mistakes_do_not_show_the_password),
+	    cmocka_unit_test(test_plan__values_stand_where_their_templates_do),
+	    cmocka_unit_test(test_plan__many_arguments),
+	    cmocka_unit_test(test_plan__heads_of_changing_length),
+	    cmocka_unit_test(test_plan__streams),
+	    cmocka_unit_test(test_plan__ttl),
+	    cmocka_unit_test(test_plan__bytes_are_data),
+	    cmocka_unit_test(test_plan__keys),
+	    cmocka_unit_test(test_slots__vectors),
+	    cmocka_unit_test(test_reader__replies_in_pieces_of_any_size),
+	    cmocka_unit_test(test_reader__what_is_no_reply),
+	    cmocka_unit_test(test_reader__limits),
+	    cmocka_unit_test(test_errors__each_gets_its_result),
+	    cmocka_unit_test(test_readme__has_the_tables),
+	};
+	return cmocka_run_group_tests_name("redis_parts", tests, NULL, NULL);
+}
