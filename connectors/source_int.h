@@ -98,9 +98,10 @@ const char *source_state_name(enum sl_source_state state);
 void sources_flush(struct connectors *cs, size_t worker);
 
 /* Numbers for pages. */
+/* What never changes while a source lives is read through the pointer: a snapshot keeps it from being freed. */
 struct source_copy {
-	char *name, *connector, *text;
-	const char *type;
+	const struct sl_source *s;
+	char *text;
 	enum sl_source_state state;
 	int64_t since_ms, lag;
 	bool paused, retired;

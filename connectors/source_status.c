@@ -1,6 +1,6 @@
 /* source_status.c: numbers and states of sources, for people and for Prometheus. See sources.h.
  *
- * There are few of them, so all is copied in the moment in which everything stands still. */
+ * There are few of them: their numbers are copied in the moment in which everything stands still. */
 #include "connectors_snapshot_int.h"
 #include "metrics.h"
 #include "schema.h"
@@ -10,10 +10,8 @@
 
 static void copy_one(const struct sl_source *s, struct source_copy *to) {
 	*to = (struct source_copy){
-	    .name = sl_strdup(s->name),
-	    .connector = sl_strdup(s->conn->name),
+	    .s = s,
 	    .text = s->text ? sl_strdup(s->text) : NULL,
-	    .type = s->conn->kind->name,
 	    .state = s->state,
 	    .since_ms = s->since_ms,
 	    .lag = s->kind->lag && s->started && !s->closing ? s->kind->lag(s) : -1,
@@ -38,11 +36,7 @@ void sources_copy_take(const struct connectors *cs, struct sources_copy *out) {
 }
 
 void sources_copy_fini(struct sources_copy *copy) {
-	for (size_t i = 0; i < copy->n; i++) {
-		sl_free(copy->at[i].name);
-		sl_free(copy->at[i].connector);
-		sl_free(copy->at[i].text);
-	}
+	for (size_t i = 0; i < copy->n; i++) sl_free(copy->at[i].text);
 	sl_free(copy->at);
 	*copy = (struct sources_copy){.at = NULL};
 }
@@ -53,11 +47,19 @@ static void set_u64(json_t *o, const char *key, uint64_t v) {
 	json_object_set_new(o, key, json_integer((json_int_t)v));
 }
 
-static json_t *one_status(const struct source_copy *c) {
+/* What it is, secrets masked. */
+static json_t *definition(const struct sl_source *s) {
 	json_t *o = json_object();
-	json_object_set_new(o, "name", json_string(c->name));
-	json_object_set_new(o, "type", json_string(c->type));
-	json_object_set_new(o, "connector", json_string(c->connector));
+	json_object_set_new(o, "name", json_string(s->name));
+	json_object_set_new(o, "type", json_string(s->kind ? s->conn->kind->name : ""));
+	json_object_set_new(o, "settings", s->kind ? conf_show(s->kind->fields, s->impl) : json_object());
+	json_object_set_new(o, "options", conf_show(source_conf_fields, &s->conf));
+	return o;
+}
+
+static json_t *one_status(const struct source_copy *c) {
+	json_t *o = definition(c->s);
+	json_object_set_new(o, "connector", json_string(c->s->conn->name));
 	json_object_set_new(o, "state", json_string(source_state_name(c->state)));
 	json_object_set_new(o, "since_ms", json_integer((json_int_t)c->since_ms));
 	if (c->text) json_object_set_new(o, "reason", json_string(c->text));
@@ -82,15 +84,8 @@ void connectors_sources_status(const struct connectors_snapshot *s, json_t *out)
 
 void connectors_sources_definitions(const struct connectors_set *set, json_t *out) {
 	json_t *list = json_array();
-	for (size_t i = 0; set->sources && i < set->sources->count; i++) {
-		const struct sl_source *s = set->sources->at[i];
-		json_t *o = json_object();
-		json_object_set_new(o, "name", json_string(s->name));
-		json_object_set_new(o, "type", json_string(s->kind ? s->conn->kind->name : ""));
-		json_object_set_new(o, "settings", s->kind ? conf_show(s->kind->fields, s->impl) : json_object());
-		json_object_set_new(o, "options", conf_show(source_conf_fields, &s->conf));
-		json_array_append_new(list, o);
-	}
+	for (size_t i = 0; set->sources && i < set->sources->count; i++)
+		json_array_append_new(list, definition(set->sources->at[i]));
 	json_object_set_new(out, "sources", list);
 }
 
@@ -136,8 +131,8 @@ void connectors_sources_prometheus(const struct connectors_snapshot *s, struct s
 		sl_prom_family(out, families[f].name, families[f].kind, families[f].help);
 		for (size_t i = 0; i < s->sources.n; i++) {
 			const struct source_copy *c = &s->sources.at[i];
-			struct sl_prom_label l[] = {{"source", slice_from_str(c->name)},
-						    {"connector", slice_from_str(c->connector)}};
+			struct sl_prom_label l[] = {{"source", slice_from_str(c->s->name)},
+						    {"connector", slice_from_str(c->s->conn->name)}};
 			if (c->retired || (families[f].number == LAG && c->lag < 0)) continue;
 			sl_prom_value(out, families[f].name, l, SL_ARRAY_LEN(l), number_of(c, families[f].number));
 		}
@@ -147,8 +142,8 @@ void connectors_sources_prometheus(const struct connectors_snapshot *s, struct s
 		const struct source_copy *c = &s->sources.at[i];
 		for (int state = SL_SOURCE_STOPPED; state <= SL_SOURCE_DOWN && !c->retired; state++) {
 			struct sl_prom_label l[] = {
-			    {"source", slice_from_str(c->name)},
-			    {"connector", slice_from_str(c->connector)},
+			    {"source", slice_from_str(c->s->name)},
+			    {"connector", slice_from_str(c->s->conn->name)},
 			    {"state", slice_from_str(source_state_name((enum sl_source_state)state))}};
 			sl_prom_value(out, "sluice_source_state", l, SL_ARRAY_LEN(l), (int)c->state == state);
 		}

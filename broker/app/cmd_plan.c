@@ -12,6 +12,7 @@
 #include "load.h"
 #include "mem.h"
 #include "plan_diff.h"
+#include "sources.h"
 
 /* As tools of this kind have it, so that a build server can tell. */
 enum { PLAN_SAME = 0, PLAN_ERROR = 1, PLAN_CHANGES = 2 };
@@ -95,6 +96,7 @@ static json_t *wanted_read(const char *file, struct loaded *loaded, struct rules
 		wanted = json_object();
 		rules_definitions(loaded->rules, wanted);
 		connectors_definitions(loaded->set, wanted);
+		connectors_sources_definitions(loaded->set, wanted);
 	}
 	conf_report_fini(&report);
 	return wanted;

@@ -129,7 +129,7 @@ static void rules_diff(const json_t *running, const json_t *wanted, const char *
 	json_decref(is);
 }
 
-/* ---- connectors ---- */
+/* ---- connectors and sources ---- */
 
 static void members_diff(const json_t *was, const json_t *is, struct sl_buf *what) {
 	const char *key;
@@ -145,9 +145,11 @@ static void members_diff(const json_t *was, const json_t *is, struct sl_buf *wha
 	}
 }
 
-static void connectors_diff(const json_t *running, const json_t *wanted, struct sl_buf *out, struct plan_counts *c) {
-	json_t *was = by_name(json_object_get(running, "connectors"), "name");
-	json_t *is = by_name(json_object_get(wanted, "connectors"), "name"), *conn;
+/* list: "connectors" or "sources"; kind: what one of them is called. */
+static void named_diff(const json_t *running, const json_t *wanted, const char *list, const char *kind,
+		       struct sl_buf *out, struct plan_counts *c) {
+	json_t *was = by_name(json_object_get(running, list), "name");
+	json_t *is = by_name(json_object_get(wanted, list), "name"), *conn;
 	struct sl_buf what = SL_BUF_INIT;
 	const char *name;
 	json_object_foreach(is, name, conn) {
@@ -160,15 +162,15 @@ static void connectors_diff(const json_t *running, const json_t *wanted, struct 
 			members_diff(json_object_get(old, "options"), json_object_get(conn, "options"), &what);
 		}
 		if (!old)
-			sl_buf_printf(out, "+ connector %s (%s)\n", name, text_of(conn, "type"));
+			sl_buf_printf(out, "+ %s %s (%s)\n", kind, name, text_of(conn, "type"));
 		else if (what.n)
-			sl_buf_printf(out, "~ connector %s: %s\n", name, sl_buf_cstr(&what));
+			sl_buf_printf(out, "~ %s %s: %s\n", kind, name, sl_buf_cstr(&what));
 		c->create += !old;
 		c->change += what.n > 0;
 	}
 	json_object_foreach(was, name, conn) {
 		if (json_object_get(is, name)) continue;
-		sl_buf_printf(out, "- connector %s\n", name);
+		sl_buf_printf(out, "- %s %s\n", kind, name);
 		c->remove++;
 	}
 	sl_buf_fini(&what);
@@ -178,7 +180,8 @@ static void connectors_diff(const json_t *running, const json_t *wanted, struct 
 
 struct plan_counts plan_diff(const json_t *running, const json_t *wanted, const char *tag, struct sl_buf *out) {
 	struct plan_counts counts = {0};
-	if (!tag) connectors_diff(running, wanted, out, &counts);
+	if (!tag) named_diff(running, wanted, "connectors", "connector", out, &counts);
+	if (!tag) named_diff(running, wanted, "sources", "source", out, &counts);
 	rules_diff(running, wanted, tag, out, &counts);
 	return counts;
 }

@@ -5,8 +5,8 @@
  *     - rule old: 12 queued rows go out first   removed
  *     ~ connector archive: path "a.db" -> "b.db"
  *
- * `running` is a status page; `wanted` has members "rules" and "connectors" as rules_definitions() and
- * connectors_definitions() make them. Thread: any. Pure. */
+ * `running` is a status page; `wanted` has members "rules", "connectors" and "sources" as rules_definitions(),
+ * connectors_definitions() and connectors_sources_definitions() make them. Thread: any. Pure. */
 #ifndef PLAN_DIFF_H
 #define PLAN_DIFF_H
 
