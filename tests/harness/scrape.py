@@ -72,8 +72,9 @@ def metrics_errors(page):
 class Scraper:
     """with Scraper(broker) as s: ...; then s.check(at_least=10)."""
 
-    def __init__(self, broker, every_s=0.1):
-        self.broker, self.every_s = broker, every_s
+    def __init__(self, broker, every_s=0.1, also=None):
+        """also: takes the status, returns further complaints."""
+        self.broker, self.every_s, self.also = broker, every_s, also or (lambda status: [])
         self.count, self.errors, self.last = 0, [], None
         self._before = {}
         self._stop = threading.Event()
@@ -123,7 +124,7 @@ class Scraper:
             shrunk = []  # restarted() came in between
         else:
             self._before = now
-        self.errors += status_errors(status) + metrics_errors(page) + shrunk
+        self.errors += status_errors(status) + metrics_errors(page) + shrunk + self.also(status)
 
     def check(self, at_least=1):
         assert self.count >= at_least, f"only {self.count} scrapes succeeded"
