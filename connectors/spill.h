@@ -1,7 +1,8 @@
 /* spill.h: the segment log of one action: rows that must outlive a crash, and rows for which memory has no room.
  *
  *     data_dir/actions/rule.0/
- *         mark                         two slots; the higher valid one says: all below this sequence is done
+ *         mark                         two slots; the newer valid one says: all below this sequence is done, and all below
+ *                                      another, higher one but a list of records (rows that are tried again and again)
  *         00000000000000000001.log     segment: header, then records; named by its first sequence
  *         00000000000000065217.log     the active one, the only one written to
  *

@@ -21,10 +21,19 @@ struct spill_segment {
 	uint64_t first_seq, end_seq; /* end: of the last good record, exclusive */
 	uint64_t start, end;         /* bytes: first record, behind the last good one */
 	uint64_t live, unread;       /* records not done; of these, not in memory */
-	int fd;                      /* open while read or written, else -1 */
+	uint64_t unread_rows, unread_bytes;
+	int fd; /* open while read or written, else -1 */
 	struct spill_names names;
 	char *name_bytes;
 	bool same_columns; /* as the log's present ones */
+};
+
+/* What a mark says: all records below `low` are done, and all below `high` but the listed ones, in order. */
+#define SPILL_UNDONE_MAX 250
+struct spill_marked {
+	uint64_t low, high;
+	uint32_t count;
+	uint64_t undone[SPILL_UNDONE_MAX];
 };
 
 /* A window onto a file. */
@@ -50,7 +59,8 @@ struct spill {
 
 	int mark_fd;
 	uint64_t mark_written, mark_generation;
-	bool mark_failed;
+	bool mark_failed, done_since; /* done_since: a record, since the mark was written */
+	struct spill_marked *was;     /* by a former run; NULL: nothing but its low end */
 };
 
 char *spill_path(const char *dir, uint64_t first_seq);
@@ -67,7 +77,8 @@ int spill_record_check(struct spill_window *w, int fd, uint64_t limit, uint64_t 
 		       struct spill_head *head, const char **rows);
 
 int spill_mark_open(struct spill *s, struct sl_err *err); /* reads it into mark_written, makes it if missing */
-int spill_mark_read(int fd, uint64_t *seq, uint64_t *generation);
+int spill_mark_read(int fd, struct spill_marked *out, uint64_t *generation);
+bool spill_marked_done(const struct spill_marked *m, uint64_t seq); /* m may be NULL */
 int spill_recover(struct spill *s, struct sl_err *err);
 
 #endif

@@ -86,16 +86,16 @@ static void reader_next_segment(struct spill *s) {
 /* The rest of the reader's segment cannot be read: counts it out and goes on behind it. */
 static void segment_lose(struct spill *s, uint32_t *rows) {
 	struct spill_segment *g = s->read_segment;
-	uint64_t lost = g->end_seq - s->read_seq, bytes = g->end - s->read_at - g->unread * sizeof(struct spill_head);
+	uint64_t lost = g->unread_rows;
 	log_error(LOG_ACTION, "segment is damaged; its unread rows are lost",
 		  "path=%s/%020" PRIu64 ".log offset=%" PRIu64 " rows=%" PRIu64, s->dir, g->first_seq, s->read_at,
 		  lost);
 	*rows = (uint32_t)lost;
 	s->unread_rows -= lost;
-	s->unread_bytes -= bytes;
+	s->unread_bytes -= g->unread_bytes;
 	s->unread_records -= g->unread;
 	g->live -= g->unread;
-	g->unread = 0;
+	g->unread = g->unread_rows = g->unread_bytes = 0;
 	if (s->unread_records > 0) reader_next_segment(s);
 	if (g == s->active) s->active = NULL; /* a new one begins with the next record */
 	if (g->live == 0) spill_segment_delete(s, g);
@@ -107,8 +107,15 @@ int spill_read(struct spill *s, struct sl_buf *out, struct spill_ref *ref, uint3
 	struct spill_segment *g = s->read_segment;
 	struct spill_head head;
 	const char *bytes = NULL;
-	if (segment_file(s, g) != SL_OK ||
-	    spill_record_check(&s->window, g->fd, g->end, s->read_at, s->read_seq, &head, &bytes) != SL_OK) {
+	int r = segment_file(s, g);
+	while (r == SL_OK) {
+		r = spill_record_check(&s->window, g->fd, g->end, s->read_at, s->read_seq, &head, &bytes);
+		/* A former run was done with it; one that is not stands behind. */
+		if (r != SL_OK || !spill_marked_done(s->was, head.seq)) break;
+		s->read_at += sizeof head + head.bytes;
+		s->read_seq += head.rows;
+	}
+	if (r != SL_OK) {
 		segment_lose(s, rows);
 		return SL_ECORRUPT;
 	}
@@ -121,6 +128,8 @@ int spill_read(struct spill *s, struct sl_buf *out, struct spill_ref *ref, uint3
 	s->read_at += sizeof head + head.bytes;
 	s->read_seq += head.rows;
 	g->unread--;
+	g->unread_rows -= head.rows;
+	g->unread_bytes -= head.bytes;
 	s->unread_records--;
 	s->unread_rows -= head.rows;
 	s->unread_bytes -= head.bytes;

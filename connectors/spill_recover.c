@@ -87,7 +87,9 @@ static int header_parse(struct spill_window *w, uint64_t limit, struct spill_seg
 
 /* Where reading must begin, and how much there is. */
 struct scan {
-	uint64_t mark, at, seq; /* at, seq: first record that is not done; at 0 = none */
+	uint64_t mark;
+	const struct spill_marked *was; /* what is done above it; NULL: nothing */
+	uint64_t at, seq;               /* first record that is not done; at 0 = none */
 	uint64_t records, rows, bytes;
 };
 
@@ -98,7 +100,7 @@ static bool records_scan(struct spill_window *w, uint64_t limit, struct spill_se
 	while (g->end < limit) {
 		if (g->end_seq > UINT64_MAX - UINT32_MAX) return false;
 		if (spill_record_check(w, g->fd, limit, g->end, g->end_seq, &head, &rows) != SL_OK) return false;
-		if (head.seq + head.rows > scan->mark) {
+		if (head.seq + head.rows > scan->mark && !spill_marked_done(scan->was, head.seq)) {
 			if (scan->at == 0) {
 				scan->at = g->end;
 				scan->seq = head.seq;
@@ -155,6 +157,8 @@ static void segment_adopt(struct spill *s, struct spill_segment *g, const struct
 	}
 	g->same_columns = spill_names_equal(&g->names, &s->names);
 	g->live = g->unread = scan->records;
+	g->unread_rows = scan->rows;
+	g->unread_bytes = scan->bytes;
 	if (s->unread_records == 0) {
 		s->read_segment = g;
 		s->read_at = scan->at;
@@ -173,7 +177,7 @@ int spill_recover(struct spill *s, struct sl_err *err) {
 	int r = segments_find(s->dir, &f);
 	if (r != SL_OK) sl_err_set(err, r, "cannot read the folder %s: %s", s->dir, strerror(errno));
 	for (size_t i = 0; r == SL_OK && i < f.len; i++) {
-		struct scan scan = {.mark = s->mark_written};
+		struct scan scan = {.mark = s->mark_written, .was = s->was};
 		struct spill_segment *g = segment_scan(s->dir, f.seq[i], &scan, &r);
 		if (r == SL_OK) {
 			segment_adopt(s, g, &scan);
@@ -199,16 +203,17 @@ int spill_recover(struct spill *s, struct sl_err *err) {
 
 int spill_count(const char *dir, uint64_t *rows) {
 	struct found f = {0};
-	uint64_t mark = 1, generation;
+	struct spill_marked was = {.low = 1};
+	uint64_t generation;
 	char *path = sl_asprintf("%s/mark", dir);
 	int fd = open(path, O_RDONLY | O_CLOEXEC), r = segments_find(dir, &f);
 	if (fd >= 0) {
-		if (spill_mark_read(fd, &mark, &generation) != SL_OK) mark = 1;
+		if (spill_mark_read(fd, &was, &generation) != SL_OK) was = (struct spill_marked){.low = 1};
 		close(fd);
 	}
 	*rows = 0;
 	for (size_t i = 0; r == SL_OK && i < f.len; i++) {
-		struct scan scan = {.mark = mark};
+		struct scan scan = {.mark = was.low, .was = &was};
 		int status;
 		spill_segment_free(segment_scan(dir, f.seq[i], &scan, &status));
 		*rows += scan.rows;

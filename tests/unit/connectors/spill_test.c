@@ -125,7 +125,7 @@ static void test_spill__the_mark_stands_at_the_oldest_undone_record(void **state
 	spill_mark_write(s);
 	uint64_t rows;
 	assert_int_equal(spill_count(dir, &rows), SL_OK);
-	assert_int_equal(rows, 3); /* repeats, and no absences */
+	assert_int_equal(rows, 1);
 	spill_done(s, &ref[0]);
 	spill_mark_write(s);
 	assert_int_equal(spill_count(dir, &rows), SL_OK);
@@ -152,6 +152,58 @@ static void test_spill__segments_are_deleted_whole(void **state) {
 	spill_close(s);
 	rig_rmdir(dir);
 	sl_free(dir);
+}
+
+static void expect_reads(struct spill *s, struct spill_ref *refs, const int64_t *firsts, size_t n) {
+	uint32_t rows;
+	assert_int_equal(unread(s), n * 2);
+	for (size_t i = 0; i < n; i++) assert_int_equal(record_read(s, &refs[i], &rows), firsts[i]);
+	struct spill_ref none;
+	assert_int_equal(record_read(s, &none, &rows), -1);
+}
+
+/* Rows that are tried again and again keep their records; what is done behind them does not come back, in however many runs. */
+static void test_spill__records_done_behind_one_that_is_not_do_not_repeat(void **state) {
+	(void)state;
+	for (uint64_t segment = 500; segment <= 1 << 20; segment *= 2048) {
+		char *dir = rig_tmpdir();
+		struct spill *s = log_open(dir, segment);
+		static struct spill_ref refs[200], again[3];
+		memset(refs, 0, sizeof refs);
+		for (uint64_t i = 0; i < 200; i++) assert_int_equal(record_append(s, i * 10, 2, &refs[i]), SL_OK);
+		for (uint64_t i = 0; i < 200; i++)
+			if (i != 5 && i != 150) spill_done(s, &refs[i]);
+		assert_true(spill_mark_due(s));
+		spill_mark_write(s);
+		assert_false(spill_mark_due(s));
+		spill_close(s);
+		uint64_t rows;
+		assert_int_equal(spill_count(dir, &rows), SL_OK);
+		assert_int_equal(rows, 4);
+		/* Nothing is read, some is read, and more comes: still the same. */
+		s = log_open(dir, segment);
+		assert_int_equal(unread(s), 4);
+		spill_mark_write(s);
+		spill_close(s);
+		s = log_open(dir, segment);
+		uint32_t n;
+		assert_int_equal(record_read(s, &again[0], &n), 50);
+		assert_int_equal(record_append(s, 5000, 2, NULL), SL_OK);
+		spill_mark_write(s);
+		spill_close(s);
+		s = log_open(dir, segment);
+		expect_reads(s, again, (const int64_t[]){50, 1500, 5000}, 3);
+		spill_done(s, &again[1]);
+		spill_mark_write(s);
+		spill_close(s);
+		s = log_open(dir, segment);
+		expect_reads(s, again, (const int64_t[]){50, 5000}, 2);
+		for (int i = 0; i < 2; i++) spill_done(s, &again[i]);
+		spill_close(s);
+		assert_int_equal(files(dir, ".log"), 0);
+		rig_rmdir(dir);
+		sl_free(dir);
+	}
 }
 
 /* The last record is cut at each of its bytes: all before it are kept, and none after. */
@@ -416,6 +468,7 @@ int main(void) {
 	    cmocka_unit_test(test_spill__what_was_not_done_comes_back_in_order),
 	    cmocka_unit_test(test_spill__the_mark_stands_at_the_oldest_undone_record),
 	    cmocka_unit_test(test_spill__segments_are_deleted_whole),
+	    cmocka_unit_test(test_spill__records_done_behind_one_that_is_not_do_not_repeat),
 	    cmocka_unit_test(test_spill__a_torn_record_is_cut_wherever_it_breaks),
 	    cmocka_unit_test(test_spill__a_flipped_bit_never_gives_a_wrong_row),
 	    cmocka_unit_test(test_spill__a_segment_tells_the_names_it_was_written_with),
