@@ -1,11 +1,12 @@
 #!/bin/sh
-# run.sh: devices' messages into Kafka, and what the topics hold then.
+# run.sh: devices' messages into Kafka, what the topics hold then, and commands from Kafka to a device.
 #
 #     KAFKA_BROKERS=127.0.0.1:9092 examples/kafka/run.sh
 #
-# Needs a broker with two topics, and kcat:
+# Needs a broker with three topics, and kcat:
 #     kafka-topics.sh --bootstrap-server 127.0.0.1:9092 --create --topic example.hot
 #     kafka-topics.sh --bootstrap-server 127.0.0.1:9092 --create --topic example.state --config cleanup.policy=compact
+#     kafka-topics.sh --bootstrap-server 127.0.0.1:9092 --create --topic example.commands
 # The output is compared with expected.txt.
 set -eu
 
@@ -32,12 +33,21 @@ pub room/attic/telemetry '{"t": 32, "at": "2026-01-31T12:00:01Z"}'
 pub room/attic/state '{"state": "hot"}'
 pub room/cellar/state '{"state": null}'
 
+# The way back: a device waits for its commands.
+"$sluice" sub -p "$EXAMPLE_PORT" -t 'room/+/command' -q 1 -v -c 2 -W 60 >commands.txt &
+device=$!
+sleep 1
+printf '%s\n' 'attic:{"fan": "on"}' 'attic:{"lamp": "off"}' 'kitchen:{"fan": "off"}' |
+	kcat -b "$KAFKA_BROKERS" -P -t example.commands -K :
+wait $device
+
 kill $broker # a stop delivers what is queued
 wait $broker || { cat sluice.log >&2; exit 1; }
 read_topic() { kcat -b "$KAFKA_BROKERS" -C -e -q -Z -t "$1" -f "$1 key=%k value=%s timestamp=$2 headers=%h\n"; }
 {
 	read_topic example.hot %T
 	read_topic example.state -
+	cat commands.txt
 } | sort >output.txt
 cat output.txt
 diff "$here/expected.txt" output.txt && echo "as expected"

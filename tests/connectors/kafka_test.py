@@ -10,6 +10,7 @@ import unittest
 
 from harness.broker import BIN, ROOT, Broker, run_program, temp_folder, wait_until
 from harness.client import Client, Closed
+from harness.proxy import Proxy
 from harness.servers import Kafka, Net, TestCa, shared
 
 SELECT = 'SELECT payload FROM "in/#"'
@@ -236,7 +237,7 @@ class Security(KafkaTest):
         cases = (
             (k.sasl_port, {"sasl": {"username": "alice", "password": "wrong-pw"}}, "check sasl.username, sasl.password"),
             (k.sasl_port, {"sasl": {"mechanism": "scram-sha-256", "username": "bob", "password": "wrong-pw"}}, "With Kafka 4 the login fails"),
-            (k.tls_port, {"tls": {"ca": ca.path("other.pem")}}, "certificate"),
+            (k.tls_port, {"tls": {"ca": ca.path("other.pem")}}, "`tls.ca`"),
             (k.port, {"tls": {"ca": ca.path("ca.pem")}}, "SSL"),
             (1, {}, "refused"),
         )
@@ -394,6 +395,18 @@ class Faults(KafkaTest):
         time.sleep(0.3)
         self.finish()
 
+    def test_faults__idle_connections_that_end_are_no_outage(self):
+        self.kafka.fresh_topic(self.topic)
+        with Proxy(self.kafka.behind_proxy_port, self.kafka.proxied_port) as proxy:
+            with self.broker(brokers=f"127.0.0.1:{proxy.port}") as b:
+                for n in range(3):
+                    self.publish(b, n)
+                    b.wait_settled("r")
+                    proxy.end_connections()
+                    time.sleep(2.5)
+                self.assertEqual(b.action("r")["delivered"], 3)
+                self.assertNotIn("down", b.log())
+
     def test_faults__stops_while_the_server_is_away(self):
         self.kafka.fresh_topic(self.topic)
         with self.broker() as b:
@@ -510,6 +523,7 @@ class Example(KafkaTest):
     def test_example__prints_what_it_promises(self):
         self.kafka.fresh_topic("example.hot")
         self.kafka.fresh_topic("example.state", cleanup_policy="compact")
+        self.kafka.fresh_topic("example.commands")
         done = subprocess.run([str(ROOT / "examples/kafka/run.sh")], capture_output=True, text=True, timeout=120, check=False,
                               env={**os.environ, "KAFKA_BROKERS": f"127.0.0.1:{self.kafka.port}", "SLUICE_BIN": BIN})
         self.assertEqual(done.returncode, 0, done.stdout + done.stderr)
