@@ -80,8 +80,8 @@ class Change(unittest.TestCase):
                     if i % 4 == 3:
                         broker.write_config(config)
                         broker.kill()
-                        broker.start()
                         scraper.restarted()
+                        broker.start()
                     else:
                         self.reload(broker, config)
                 self.reload(broker, self.config())
