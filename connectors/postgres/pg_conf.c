@@ -181,7 +181,8 @@ static int places_from_hosts(struct pg_conn *c, struct sl_err *err) {
 /* "a,b" and "5432,5433", or one port for all. */
 static int places_from_url(struct pg_conn *c, struct sl_err *err) {
 	struct sl_slice hosts = slice_from_str(url_value(c, "host")), ports = slice_from_str(url_value(c, "port"));
-	if (!hosts.n) hosts = slice_from_str(url_value(c, "hostaddr"));
+	struct sl_slice addresses = slice_from_str(url_value(c, "hostaddr"));
+	if (!hosts.n) hosts = addresses;
 	struct sl_slice port = SL_SLICE_EMPTY;
 	bool one = slice_find_byte(ports, ',') < 0;
 	do {
@@ -191,6 +192,8 @@ static int places_from_url(struct pg_conn *c, struct sl_err *err) {
 		if (port.n && (slice_to_i64(port, &number) != SL_OK || number < 1 || number > 65535))
 			return sl_err_set(err, SL_EINVAL, "url: the port is a number from 1 to 65535");
 		place_add(c, host, port);
+		struct sl_slice address = addresses.p ? slice_next_part(&addresses, ',') : SL_SLICE_EMPTY;
+		if (address.n) c->places[c->place_count - 1].address = slice_dup(address);
 	} while (hosts.p);
 	return SL_OK;
 }
@@ -230,6 +233,7 @@ void pg_places_close(struct pg_conn *c) {
 	for (size_t i = 0; i < c->place_count; i++) {
 		sl_free(c->places[i].host);
 		sl_free(c->places[i].port);
+		sl_free(c->places[i].address);
 	}
 	sl_free(c->places);
 	c->places = NULL;

@@ -100,6 +100,7 @@ extern const struct sl_statement_dialect pg_dialect;
 
 struct pg_place {
 	char *host, *port; /* host NULL: libpq's own default */
+	char *address;     /* of host, when the URL gives it; NULL: it is looked up */
 };
 
 enum pg_link_state {

@@ -165,7 +165,11 @@ void pg_job_failed(struct pg_link *l) {
 void pg_job_row_failed(struct pg_link *l, uint32_t row) {
 	struct pg_job *j = &l->job;
 	enum sl_result result;
-	if (pg_error_find(j->sqlstate, &result) != PG_THEN_ROW) {
+	enum pg_consequence then = pg_error_find(j->sqlstate, &result);
+	/* What is said of types when these have just been read is the value's fault. */
+	bool just_read = j->rounds > 0 || j->step == PG_STEP_COPY;
+	bool of_row = then == PG_THEN_ROW || (then == PG_THEN_RELOAD && just_read && row != UINT32_MAX);
+	if (!of_row) {
 		pg_job_failed(l);
 		return;
 	}

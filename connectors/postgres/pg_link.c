@@ -247,7 +247,11 @@ static bool is_address(const char *host) {
 }
 
 static void place_begin(struct pg_link *l) {
-	const char *host = l->c->places[l->place].host;
+	const char *host = l->c->places[l->place].host, *address = l->c->places[l->place].address;
+	if (address) {
+		attempt(l, address);
+		return;
+	}
 	if (!host || host[0] == '/') {
 		attempt(l, NULL);
 		return;

@@ -81,7 +81,10 @@ static void row_failed(struct pg_link *l, uint32_t row, const PGresult *res) {
 	enum pg_consequence then = pg_error_find(pg_error_state(res), &result);
 	char *reason = pg_error_text(res);
 	if (result == SL_RESULT_THROTTLED) j->b->wait_ms = THROTTLE_MS;
-	if (then != PG_THEN_ROW && then != PG_THEN_NOTHING) pg_job_note(j, res);
+	if (then == PG_THEN_RELOAD && row != UINT32_MAX)
+		result = SL_RESULT_REJECT; /* types were read before: it is the value */
+	else if (then != PG_THEN_ROW && then != PG_THEN_NOTHING)
+		pg_job_note(j, res);
 	if (row != UINT32_MAX) {
 		j->b->result[row] = (uint8_t)result;
 		sl_batch_reason(j->b, row, "%s", reason);

@@ -172,10 +172,11 @@ static int inet_put(const struct sql_value *v, bool network, struct sl_buf *out,
 	enum { FAMILY_4 = 2, FAMILY_6 = 3 }; /* the server's own numbers */
 	char text[64];
 	unsigned char address[16];
-	struct sl_slice s = slice_trim(sql_value_text(v)), host = slice_next_part(&s, '/');
+	struct sl_slice s = v->kind == SQL_STRING ? slice_trim(sql_value_text(v)) : SL_SLICE_EMPTY;
+	struct sl_slice host = slice_next_part(&s, '/');
 	*why = network ? "it is no network such as 10.0.0.0/8" : "it is no address such as 10.0.0.7 or ::1";
-	if (v->kind != SQL_STRING || host.n >= sizeof text) return SL_ETYPE;
-	if (host.n) memcpy(text, host.p, host.n);
+	if (host.n == 0 || host.n >= sizeof text) return SL_ETYPE;
+	memcpy(text, host.p, host.n);
 	text[host.n] = '\0';
 	bool six = memchr(text, ':', host.n) != NULL;
 	if (inet_pton(six ? AF_INET6 : AF_INET, text, address) != 1) return SL_ETYPE;

@@ -127,7 +127,7 @@ class Refused(PostgresTest):
         for way, action in self.WAYS.items():
             for kind, (bad, said) in self.KINDS.items():
                 with self.subTest(way=way, kind=kind):
-                    self.poison(action, bad, 10_000 if kind == "constraint" else 1_000)
+                    self.poison(action, bad, 10_000)
                     self.assertIn(said, self.letters[0]["reason"])
 
     def test_poison__many_bad_rows_are_found_together(self):
@@ -354,6 +354,7 @@ class Connecting(PostgresTest):
     def test_connect__options_beside_the_url(self):
         self.stored(url=None, hosts="127.0.0.1:15432", database="test", user="scramuser", password="pw", application_name="mine")
         self.stored(url=f"host=localhost port={self.pg.port} dbname=test user=test", pool=1)
+        self.stored(url=f"host=nowhere.invalid hostaddr=127.0.0.1 port={self.pg.port} dbname=test user=test")
 
     def test_connect__pgbouncer_in_transaction_mode(self):
         bouncer = shared(PgBouncer)

@@ -3,6 +3,7 @@
 #include <stdint.h>
 #include <stdlib.h>
 
+#include "jscan.h"
 #include "mem.h"
 #include "pg_int.h"
 #include "sql_value.h"
@@ -55,12 +56,17 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
 	struct sql_value v = {.kind = SQL_STRING, .p = text, .n = (uint32_t)(size - 2)};
 	if (kind == 1) v.kind = SQL_BYTES;
 	if (kind == 2) v.kind = SQL_NUMBER_TEXT;
-	if (kind == 3) {
+	if (kind == 3 && jscan_valid(sql_value_text(&v)) && (text[0] == '[' || text[0] == '{')) { /* as rows have it */
 		v.kind = SQL_JSON;
-		v.is_array = size > 2 && text[0] == '[';
+		v.is_array = text[0] == '[';
 	}
-	if (kind == 4) v.kind = SQL_INT, v.i = 0, memcpy(&v.i, text, size - 2 < 8 ? size - 2 : 8);
-	if (kind == 5) v.kind = SQL_DOUBLE, v.d = 0, memcpy(&v.d, text, size - 2 < 8 ? size - 2 : 8);
+	int64_t bits = 0;
+	memcpy(&bits, text, sl_min_size(size - 2, sizeof bits));
+	if (kind == 4) v = sql_int(bits);
+	if (kind == 5) {
+		v = sql_double(0);
+		memcpy(&v.d, &bits, sizeof bits);
+	}
 	value_try(oid, v);
 	statement_try(text);
 	(void)pg_copy_line(text);
