@@ -3,6 +3,7 @@
  *
  * Inserts go unordered: each document is on its own, so the server goes on after one that it refuses. Updates and deletes go
  * ordered: rows of one key must change a document one after the other, and after one that is refused the rest comes again. */
+#include "log.h"
 #include "mem.h"
 #include "mongodb_int.h"
 
@@ -38,16 +39,35 @@ static void command_begin(struct maker *m) {
 	m->list = mongo_inner_begin(out, slice_from_str(words[m->s->operation].list), true);
 }
 
+static bool command_once(struct mongo_link *l, const bson_t *command, bool numbered, bson_t *reply,
+			 bson_error_t *error) {
+	bson_t opts = BSON_INITIALIZER;
+	bson_error_t none;
+	*error = (bson_error_t){0};
+	if (numbered) (void)mongoc_client_session_append(l->session, &opts, &none);
+	bool ok = mongoc_client_write_command_with_opts(l->client, l->c->database, command, &opts, reply, error);
+	bson_destroy(&opts);
+	return ok;
+}
+
 /* Sends what is there. False: no further command makes sense now. */
 static bool command_send(struct maker *m) {
 	struct mongo_link *l = m->l;
 	bson_t command, reply;
-	bson_error_t error = {0};
+	bson_error_t error;
+	bool numbered = l->session && !m->s->many;
 	if (m->n == 0) return true;
 	mongo_doc_end(&l->command, m->list);
+	if (numbered) mongo_put_i64(&l->command, SL_SLICE_LIT("txnNumber"), ++l->number);
 	mongo_doc_end(&l->command, m->at);
 	if (!bson_init_static(&command, (const uint8_t *)l->command.p, l->command.n)) return false; /* never */
-	bool ok = mongoc_client_write_command_with_opts(l->client, l->c->database, &command, NULL, &reply, &error);
+	bool ok = command_once(l, &command, numbered, &reply, &error);
+	if (!ok && numbered && !atomic_load(&l->cancelled) && mongo_reply_again(&reply, &error)) {
+		log_debug(LOG_CONN, "write is sent again by its number", "name=%s why=%s", sl_conn_name(l->c->conn),
+			  error.message);
+		bson_destroy(&reply);
+		ok = command_once(l, &command, numbered, &reply, &error);
+	}
 	bool go_on = mongo_reply_apply(l, m->b, m->n, m->ordered, ok, &reply, &error);
 	bson_destroy(&reply);
 	return go_on;
@@ -120,7 +140,7 @@ void mongo_batch_run(struct mongo_link *l, struct sl_batch *b) {
 		l->rows = sl_realloc_array(l->rows, b->count, sizeof *l->rows);
 		l->rows_cap = b->count;
 	}
-	if (!mongo_link_open(l, &error)) {
+	if (!mongo_link_open(l, &error) || !mongo_link_session(l, &error)) {
 		char *why = mongo_link_why(l, &error);
 		sl_conn_down(l->c->conn, SL_EIO, "%s", why);
 		sl_free(why);

@@ -20,6 +20,9 @@ int mongo_link_init(struct mongo_link *l, struct mongo_conn *c) {
 static void client_end(struct mongo_link *l) {
 	if (!l->client) return;
 	mongoc_client_reset(l->client);
+	if (l->session) mongoc_client_session_destroy(l->session);
+	l->session = NULL;
+	l->looked = false;
 	mongoc_client_destroy(l->client);
 	l->client = NULL;
 }
@@ -45,6 +48,25 @@ bool mongo_link_open(struct mongo_link *l, bson_error_t *error) {
 	if (!l->client) return false;
 	(void)mongoc_client_set_error_api(l->client, MONGOC_ERROR_API_VERSION_2);
 	mongoc_client_set_stream_initiator(l->client, mongo_stream_open, l);
+	return true;
+}
+
+/* The library numbers writes of its bulk operations only; those copy every document. So we number them ourselves, under a
+ * session of the library's: where the server is a member of a replica set or a mongos, and has sessions. */
+bool mongo_link_session(struct mongo_link *l, bson_error_t *error) {
+	if (l->looked) return true;
+	if (mongoc_uri_get_option_as_bool(l->c->uri, MONGOC_URI_RETRYWRITES, true)) {
+		bson_error_t none;
+		mongoc_server_description_t *server = mongoc_client_select_server(l->client, true, NULL, error);
+		if (!server) return false;
+		const char *type = mongoc_server_description_type(server);
+		bool can =
+		    strcmp(type, "RSPrimary") == 0 || strcmp(type, "Mongos") == 0 || strcmp(type, "LoadBalancer") == 0;
+		mongoc_server_description_destroy(server);
+		if (can) l->session = mongoc_client_start_session(l->client, NULL, &none);
+		l->number = 0;
+	}
+	l->looked = true;
 	return true;
 }
 

@@ -244,6 +244,14 @@ static void failed(struct reply *r, const bson_t *reply, const bson_error_t *err
 	sl_free(why);
 }
 
+bool mongo_reply_again(const bson_t *reply, const bson_error_t *error) {
+	if (reply_says_retry(reply)) return true;
+	if (error->domain != MONGOC_ERROR_SERVER) return error->domain == MONGOC_ERROR_STREAM && !refused_here(error);
+	const struct mongo_error *known = mongo_error_find((int)error->code);
+	return known && known->scope == SCOPE_DOWN && known->code != 11 && known->code != 18 && known->code != 334 &&
+	       known->code != 8000;
+}
+
 bool mongo_reply_apply(struct mongo_link *l, struct sl_batch *b, size_t n, bool ordered, bool ok, const bson_t *reply,
 		       const bson_error_t *error) {
 	struct reply r = {.l = l, .b = b, .n = n, .s = sl_action_impl(b->action), .ordered = ordered};

@@ -73,6 +73,22 @@ static void mongodb_fini(struct sl_conn *conn) {
 	sl_free(c->host);
 }
 
+static void tell(json_t *out, const char *name, const char *text) {
+	if (text) json_object_set_new(out, name, json_string(text));
+}
+
+static void mongodb_describe(struct sl_conn *conn, json_t *out) {
+	struct mongo_conn *c = sl_conn_impl(conn);
+	pthread_mutex_lock(&c->lock); /* held for a few copies only */
+	tell(out, "server", c->host);
+	tell(out, "version", c->version);
+	tell(out, "topology", c->topology);
+	pthread_mutex_unlock(&c->lock);
+	tell(out, "database", c->database);
+	tell(out, "library", "libmongoc " MONGOC_VERSION_S);
+	json_object_set_new(out, "pool", json_integer(c->pool));
+}
+
 static int mongodb_submit(struct sl_conn_action *a, struct sl_batch *b) {
 	const struct mongo_conn *c = sl_conn_impl(sl_action_conn(a));
 	mongo_pool_submit(c->threads, b);
@@ -106,4 +122,5 @@ const struct sl_connector_kind sl_connector_mongodb = {
     .encode = mongo_encode_row,
     .submit = mongodb_submit,
     .cancel = mongodb_cancel,
+    .describe = mongodb_describe,
 };

@@ -96,8 +96,11 @@ struct mongo_link {
 	mongoc_client_t *client;
 	uint32_t generation; /* of client */
 	bson_context_t *ids;
-	int wake_fd;            /* readable: give up what you are doing */
-	_Atomic bool cancelled; /* and that is why */
+	mongoc_client_session_t *session; /* under whose name writes are numbered; NULL: the server cannot */
+	int64_t number;                   /* of the last numbered write */
+	bool looked;                      /* whether the server can is known for this client */
+	int wake_fd;                      /* readable: give up what you are doing */
+	_Atomic bool cancelled;           /* and that is why */
 	struct sl_buf command;
 	struct mongo_encoder e;
 	uint32_t *rows; /* of the command that is being made: numbers of the batch's rows */
@@ -106,6 +109,8 @@ struct mongo_link {
 int mongo_link_init(struct mongo_link *l, struct mongo_conn *c); /* SL_ESYSTEM: no descriptor left */
 void mongo_link_fini(struct mongo_link *l);
 bool mongo_link_open(struct mongo_link *l, bson_error_t *error); /* a client, if there is none of this generation */
+/* Finds a server that takes writes, and whether it knows numbered (retryable) ones. */
+bool mongo_link_session(struct mongo_link *l, bson_error_t *error);
 /* A round trip; with `describe` also finds out what is on the other side. False: *why (heap) says what to do. */
 bool mongo_link_ping(struct mongo_link *l, bool describe, char **why);
 /* Why a call failed, for people. Heap. */
@@ -127,6 +132,8 @@ void mongo_batch_run(struct mongo_link *l, struct sl_batch *b);
 /* mongo_reply.c: what a command's answer means for its rows. False: no further command makes sense now. */
 bool mongo_reply_apply(struct mongo_link *l, struct sl_batch *b, size_t n, bool ordered, bool ok, const bson_t *reply,
 		       const bson_error_t *error);
+/* May the same numbered command be sent once more? */
+bool mongo_reply_again(const bson_t *reply, const bson_error_t *error);
 /* mongo_series.c: the time-series collection is there. False: the batch is decided. */
 bool mongo_series_ensure(struct mongo_link *l, struct sl_batch *b);
 

@@ -9,6 +9,7 @@ from harness import packet as m
 from harness.broker import Broker, run_program, temp_folder, wait_until
 from harness.client import Client
 from harness.servers import FerretDB, MongoJava, Net, TestCa, shared
+from harness.servers.mongo_script import MongoScript
 from harness.servers.mongo_wire import Binary, Date, Decimal128, ObjectId
 
 SELECT = 'SELECT payload.id AS id, payload.v AS v, payload.t AS t FROM "in/#"'
@@ -313,6 +314,145 @@ class Outages(MongoTest):
             self.assertLess(time.monotonic() - began, 15)
         finally:
             self.server.resume()
+
+
+class Scripted(MongoTest):
+    """What a replica set does when it is wanted: the server plays a script."""
+    hurried = {"server_selection_timeout": "1s", "timeout": "1s", "connect_timeout": "500ms", "pool": 1}
+
+    def setUp(self):
+        self.stored = []
+
+    def store(self, command):
+        documents = command.get("documents") or command.get("updates")
+        self.stored += [d.get("id", d.get("u")) for d in documents]
+        return {"ok": 1, "n": len(documents)}
+
+    def run_script(self, play, payloads, action=None, rejected=0, **connector):
+        with MongoScript(play) as self.server:
+            self.commands = self.server.commands
+            n = self.deliver(payloads, action, rejected=rejected, **{**self.hurried, **connector})
+            self.assertEqual(self.server.fake.errors, [])
+        return n
+
+    def test_hello__a_replica_set_and_a_retried_write(self):
+        lost = []
+
+        def play(command, conn):
+            if not lost:  # carried out, and the answer is lost
+                lost.append(command["txnNumber"])
+                self.store(command)
+                return None
+            if command["txnNumber"] in lost:
+                return {"ok": 1, "n": len(command["documents"])}
+            return self.store(command)
+        n = self.run_script(play, [{"id": i} for i in range(50)])
+        self.assertEqual(self.stored, list(range(50)))
+        self.assertEqual(n["maybe_duplicate"], 0)
+        again = [c for c in self.commands if c["txnNumber"] == lost[0]]
+        self.assertEqual([len(again), again[0]["lsid"] == again[1]["lsid"]], [2, True])
+
+    def test_retry_writes__can_be_turned_off(self):
+        self.run_script(lambda command, conn: self.store(command), [{"id": 1}], retry_writes=False)
+        self.assertNotIn("txnNumber", self.commands[0])
+
+    def test_primary__steps_down_and_comes_back(self):
+        fallen = []
+
+        def play(command, conn):
+            if len(fallen) < 3:
+                fallen.append(1)
+                return {"ok": 0, "code": 189, "codeName": "PrimarySteppedDown", "errmsg": "stepped down",
+                        "errorLabels": ["RetryableWriteError"]}
+            return self.store(command)
+        n = self.run_script(play, [{"id": i} for i in range(20)])
+        self.assertEqual(self.stored, list(range(20)))
+        self.assertEqual((n["retried"], n["maybe_duplicate"]), (0, 0))
+
+    def test_primary__there_is_none_for_a_while(self):
+        with MongoScript(lambda command, conn: self.store(command)) as self.server:
+            self.server.primary = False
+            with self.broker(**self.hurried) as b:
+                self.assertIn("no server that takes writes was found", self.wait_state(b, "down"))
+                self.publish(b, [{"id": 1}])
+                self.server.primary = True
+                b.wait_settled("r")
+        self.assertEqual(self.stored, [1])
+
+    def test_errors__of_single_documents(self):
+        def play(command, conn):
+            found = self.store(command)
+            bad = {3: 121, 5: 112, 7: 11000, 9: 4711}
+            errors = [{"index": i, "code": bad[d["id"]], "errmsg": f"says {bad[d['id']]}"}
+                      for i, d in enumerate(command["documents"]) if d["id"] in bad and len(command["documents"]) > 1]
+            return {**found, "writeErrors": errors} if errors else found
+        n = self.run_script(play, [{"id": i} for i in range(10)], rejected=3, action={"batch": {"linger": "100ms"}})
+        self.assertEqual(sorted(letter["reason"] for letter in self.letters),
+                         ["says 11000 (code 11000)", "says 121 (code 121)", "says 4711 (code 4711)"])
+        self.assertEqual(n["retried"], 1)
+        self.assertEqual(self.stored, [*range(10), 5])
+
+    def test_errors__an_ordered_command_stops_at_the_first(self):
+        def play(command, conn):
+            for i, update in enumerate(command["updates"]):
+                if update["u"]["$set"]["v"] == 4:
+                    self.stored += [u["u"]["$set"]["v"] for u in command["updates"][:i]]
+                    return {"ok": 1, "n": i, "writeErrors": [{"index": i, "code": 66, "errmsg": "immutable"}]}
+            self.stored += [u["u"]["$set"]["v"] for u in command["updates"]]
+            return {"ok": 1, "n": len(command["updates"])}
+        action = {"operation": "upsert", "id": "${id}", "update": {"$set": {"v": "${v}"}}, "batch": {"linger": "100ms"}}
+        self.run_script(play, [{"id": 1, "v": i} for i in range(10)], action, rejected=1)
+        self.assertEqual(self.stored, [0, 1, 2, 3, 5, 6, 7, 8, 9])
+        self.assertTrue(self.commands[0]["ordered"])
+
+    def test_errors__of_a_whole_command(self):
+        def play(command, conn):
+            if any(d["id"] == 6 for d in command["documents"]):
+                return {"ok": 0, "code": 4712, "errmsg": "something in there"}
+            return self.store(command)
+        self.run_script(play, [{"id": i} for i in range(10)], rejected=1, action={"batch": {"linger": "100ms"}})
+        self.assertEqual(sorted(self.stored), [0, 1, 2, 3, 4, 5, 7, 8, 9])
+        self.assertIn("something in there (code 4712)", self.letters[0]["reason"])
+
+    def test_errors__no_right_makes_rows_wait(self):
+        def play(command, conn):
+            if forbidden:
+                return {"ok": 0, "code": 13, "errmsg": "not authorized on iot"}
+            return self.store(command)
+        forbidden = [True]
+        with MongoScript(play) as self.server, self.broker(**self.hurried) as b:
+            self.publish(b, [{"id": 1}])
+            self.assertIn("grant the user `readWrite`", self.wait_state(b, "degraded"))
+            forbidden.clear()
+            b.wait_settled("r")
+        self.assertEqual(self.stored, [1])
+
+    def test_concern__not_met_is_sent_again_as_a_possible_duplicate(self):
+        def play(command, conn):
+            found = self.store(command)
+            if len(self.commands) == 1:
+                found["writeConcernError"] = {"code": 64, "errmsg": "waiting for replication timed out"}
+            elif len(self.commands) == 2:
+                found["n"], found["writeErrors"] = 0, [{"index": i, "code": 11000, "errmsg": "E11000 index: _id_ dup key"}
+                                                       for i in range(len(command["documents"]))]
+            return found
+        action = {"id": "${id}", "duplicates": "done", "batch": {"linger": "100ms"}}
+        n = self.run_script(play, [{"id": i} for i in range(5)], action, write_concern={"w": "majority", "j": "yes", "wtimeout": "2s"})
+        self.assertEqual(n["maybe_duplicate"], 5)
+        self.assertEqual(self.commands[0]["writeConcern"], {"w": "majority", "j": True, "wtimeout": 2000})
+
+    def test_timeout__of_a_server_that_never_answers(self):
+        hung = []
+
+        def play(command, conn):
+            if not hung:
+                hung.append(1)
+                conn.hang()
+                return None
+            return self.store(command)
+        n = self.run_script(play, [{"id": 1}], {"timeout": "300ms"}, timeout="30s", retry_writes=False)
+        self.assertEqual(n["maybe_duplicate"], 1)
+        self.assertEqual(self.stored, [1])
 
 
 if __name__ == "__main__":

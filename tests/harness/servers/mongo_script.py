@@ -1,0 +1,95 @@
+"""A server of MongoDB's protocol that plays a script: hello as the member of a replica set, errors of every kind, answers that do
+not come.
+
+    def play(command, conn):               # a dict, its documents inside; runs for every command but hello, ping and their like
+        if "insert" in command:
+            return {"ok": 1, "n": len(command["documents"])}    # None: the connection is closed without an answer
+
+    with MongoScript(play) as server:      # server.port, server.url(); server.commands has what came
+        server.primary = False             # from now on hello says so
+"""
+import struct
+
+from ..fake import Fake
+from .mongo_wire import decode, encode
+
+QUIET = ("hello", "isMaster", "ismaster", "ping", "endSessions", "buildInfo", "buildinfo")
+
+
+class MongoScript:
+    def __init__(self, play, replica_set="rs0"):
+        self.play, self.replica_set = play, replica_set
+        self.primary, self.commands = True, []
+        self.fake = Fake(self._serve)
+        self.port = self.fake.port
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *exc):
+        self.fake.close()
+
+    def url(self, **options):
+        options = {**({"replicaSet": self.replica_set} if self.replica_set else {}), **options}
+        tail = "&".join(f"{k}={v}" for k, v in options.items())
+        return f"mongodb://127.0.0.1:{self.port}/" + (f"?{tail}" if tail else "")
+
+    def _hello(self):
+        hello = {"ok": 1, "isWritablePrimary": self.primary, "ismaster": self.primary, "maxBsonObjectSize": 16777216,
+                 "maxMessageSizeBytes": 48000000, "maxWriteBatchSize": 100000, "minWireVersion": 0, "maxWireVersion": 17,
+                 "readOnly": False}
+        if self.replica_set:
+            me = f"127.0.0.1:{self.port}"
+            hello.update({"setName": self.replica_set, "setVersion": 1, "hosts": [me], "me": me, "secondary": not self.primary,
+                          "logicalSessionTimeoutMinutes": 30, **({"primary": me} if self.primary else {})})
+        return hello
+
+    def _answer(self, command, conn):
+        name = next(iter(command))
+        if name in ("hello", "isMaster", "ismaster"):
+            return self._hello()
+        if name in ("buildInfo", "buildinfo"):
+            return {"ok": 1, "version": "0.0.0-script"}
+        if name in QUIET:
+            return {"ok": 1}
+        self.commands.append(command)
+        return self.play(command, conn)
+
+    def _serve(self, conn):
+        while True:
+            try:
+                head = conn.read(16)
+            except ConnectionError:
+                return
+            length, request, _, opcode = struct.unpack("<iiii", head)
+            body = conn.read(length - 16)
+            if opcode == 2004:  # OP_QUERY: the first hello of a connection
+                at = body.index(b"\0", 4) + 9
+                reply = encode(self._answer(decode(body, at), conn))
+                conn.send(struct.pack("<iiii", 16 + 20 + len(reply), 1, request, 1) + struct.pack("<iqii", 8, 0, 0, 1) + reply)
+                continue
+            answer = self._answer(self._message(body), conn)
+            if answer is None:
+                return
+            reply = b"\0\0\0\0\0" + encode(answer)
+            conn.send(struct.pack("<iiii", 16 + len(reply), 1, request, 2013) + reply)
+
+    @staticmethod
+    def _message(body):
+        """Kind 0 is the command, kind 1 a list of documents that belongs into it."""
+        command, at = {}, 4
+        lists = {}
+        while at < len(body):
+            kind, at = body[at], at + 1
+            (size,) = struct.unpack_from("<i", body, at)
+            if kind == 0:
+                command = decode(body, at)
+            else:
+                end = body.index(b"\0", at + 4)
+                name, start = body[at + 4:end].decode(), end + 1
+                lists[name] = []
+                while start < at + size:
+                    lists[name].append(decode(body, start))
+                    start += struct.unpack_from("<i", body, start)[0]
+            at += size
+        return {**command, **lists}
