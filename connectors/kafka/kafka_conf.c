@@ -342,8 +342,11 @@ int kafka_conf_check(const struct kafka_conf *conf, const char *name, struct sl_
 	return SL_OK;
 }
 
-void kafka_login_advice(const struct kafka_conf *conf, const char *text, struct sl_buf *out) {
+void kafka_advice(const struct kafka_conf *conf, rd_kafka_resp_err_t code, const char *text, struct sl_buf *out) {
 	sl_buf_append_str(out, text);
+	if (code == RD_KAFKA_RESP_ERR__SSL)
+		sl_buf_append_str(out, "; the options for this are `tls.ca` and `tls.verify`");
+	if (code != RD_KAFKA_RESP_ERR__AUTHENTICATION) return;
 	if (!conf->sasl.given)
 		sl_buf_append_str(out, "; the brokers may want a login: see `sasl`");
 	else if (conf->sasl.username)

@@ -87,7 +87,7 @@ char *kafka_brokers_text(const struct kafka_conf *conf);
 
 /* Is the library older than what fixed `what`? True for versions before major.minor.patch. */
 bool kafka_library_before(int major, int minor, int patch);
-/* The message of a failed login, with what to look at. Appends. */
-void kafka_login_advice(const struct kafka_conf *conf, const char *text, struct sl_buf *out);
+/* librdkafka's message of an error of its connections, with what to look at here. Appends. */
+void kafka_advice(const struct kafka_conf *conf, rd_kafka_resp_err_t code, const char *text, struct sl_buf *out);
 
 #endif

@@ -265,10 +265,7 @@ static void on_error(struct kafka_producer *p, rd_kafka_event_t *ev) {
 		return;
 	}
 	struct sl_buf said = SL_BUF_INIT;
-	if (code == RD_KAFKA_RESP_ERR__AUTHENTICATION)
-		kafka_login_advice(p->conf, text, &said);
-	else
-		sl_buf_append_str(&said, text);
+	kafka_advice(p->conf, code, text, &said);
 	text_set(&p->error, sl_buf_cstr(&said));
 	sl_buf_fini(&said);
 	if (code == RD_KAFKA_RESP_ERR__AUTHENTICATION && p->wanted) no_answer(p);

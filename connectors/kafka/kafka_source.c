@@ -230,10 +230,7 @@ static void on_error(rd_kafka_t *rk, int code, const char *text, void *opaque) {
 		return;
 	}
 	struct sl_buf said = SL_BUF_INIT;
-	if (code == RD_KAFKA_RESP_ERR__AUTHENTICATION)
-		kafka_login_advice(k->conn, text, &said);
-	else
-		sl_buf_append_str(&said, text);
+	kafka_advice(k->conn, code, text, &said);
 	kafka_source_text(&k->error, sl_buf_cstr(&said));
 	sl_buf_fini(&said);
 	if (code == RD_KAFKA_RESP_ERR__AUTHENTICATION) is_down(k, k->error);
