@@ -2,11 +2,13 @@
 nothing is lost on the way. FerretDB has logins and TLS and keeps what it acknowledged; mongo-java-server has decimal128, NaN and
 nested lists; what neither shows (a changing primary, retried writes, partial errors) a script plays."""
 import json
+import os
+import subprocess
 import time
 import unittest
 
 from harness import packet as m
-from harness.broker import Broker, run_program, temp_folder, wait_until
+from harness.broker import BIN, ROOT, Broker, wait_until
 from harness.client import Client
 from harness.servers import FerretDB, MongoJava, Net, TestCa, shared
 from harness.servers.mongo_script import MongoScript
@@ -453,6 +455,102 @@ class Scripted(MongoTest):
         n = self.run_script(play, [{"id": 1}], {"timeout": "300ms"}, timeout="30s", retry_writes=False)
         self.assertEqual(n["maybe_duplicate"], 1)
         self.assertEqual(self.stored, [1])
+
+
+def decimal_text(data):
+    bits = int.from_bytes(data, "little")
+    digits, exponent = bits & (1 << 113) - 1, (bits >> 113 & 0x3fff) - 6176
+    text = str(digits) if exponent >= 0 else str(digits).zfill(1 - exponent)
+    text = text + "0" * exponent if exponent >= 0 else text[:exponent] + "." + text[exponent:]
+    return ("-" if bits >> 127 else "") + text
+
+
+class Matrix(MongoTest):
+    """connectors/mongodb/TYPES.md: every kind of value as every type. DESCRIBE_WRITE=1 writes the page anew."""
+    PAGE = ROOT / "connectors/mongodb/TYPES.md"
+    TYPES = ["auto", "date", "objectid", "decimal128", "int32", "int64", "double", "binary", "base64", "uuid", "string"]
+    VALUES = ["absent", "null", "true", "42", "42.0", "21.5", "0.1000000000000000055511151231257827", "4294967296", "9007199254740993",
+              "1769860800000", "18446744073709551616", '"12.5"', '"warm"', '"AAE="', '"2026-01-31T12:00:00Z"',
+              '"ISODate(2026-01-31T12:00:00.000Z)"', '"507f1f77bcf86cd799439011"', '"0190163d-8694-739b-aea5-966c26f8ad91"', '{"a":1}',
+              '{"$date":0}', "[1,2]", "bytes ff 00"]
+    BEYOND_FERRETDB = {"decimal128", "18446744073709551616", '{"$date":0}'}
+
+    def fill(self, types, values):
+        """{(type, value): what is stored, or None for a dead letter}"""
+        actions = [{"connector": "docs", "collection": f"m_{kind}", "document": {"k": "${k}", "v": "${v}"}, "types": {"v": kind},
+                    "batch": {"rows": 1}} for kind in types]
+        rules = {"r": {"sql": 'SELECT payload.k AS k, payload.v AS v FROM "json/#"', "actions": actions},
+                 "b": {"sql": f'SELECT {len(self.VALUES) - 1} AS k, hexstr2bin(payload.v) AS v FROM "bytes/#"', "actions": actions}}
+        config = {**self.config(), "rules": rules}
+        with self.server.client() as c:
+            for kind in types:
+                c.drop("iot", f"m_{kind}")
+        cells = {}
+        with Broker(config) as b:
+            for k, value in enumerate(self.VALUES[:-1]):
+                if value in values:
+                    self.publish(b, [b'{"k":%d%s}' % (k, b"" if value == "absent" else b',"v":' + value.encode())], topic="json/x")
+            self.publish(b, [{"v": "ff00"}], topic="bytes/x")
+            for i, kind in enumerate(types):
+                for rule in rules:
+                    b.wait_settled(rule, i)
+                    path = b.folder / f"data/dead/{rule}.{i}.jsonl"
+                    for line in path.read_text().splitlines() if path.exists() else []:
+                        cells[kind, self.VALUES[json.loads(line)["row"]["document.k"]]] = None
+                for document in self.server.find("iot", f"m_{kind}", typed=True):
+                    cells[kind, self.VALUES[document["k"][1]]] = self.shown(*document["v"])
+        return cells
+
+    def shown(self, kind, value):
+        if kind == "null":
+            return "null"
+        if kind in ("document", "array"):
+            inner = value.items() if kind == "document" else enumerate(value)
+            return f"{kind} of " + ", ".join(self.shown(*v) for _, v in inner)
+        text = {Date: lambda: f"{value.ms}", ObjectId: lambda: value.data.hex(), Decimal128: lambda: decimal_text(value.data),
+                bytes: value.hex if isinstance(value, bytes) else None,
+                Binary: lambda: f"({value.subtype}) {value.data.hex()}" if isinstance(value, Binary) else None,
+                bool: lambda: str(value).lower()}.get(type(value), lambda: str(value))()
+        return f"{kind} `{text}`"
+
+    def page(self, cells):
+        out = ["# What a value becomes", "",
+               "Each cell was written to a real server; a test prints this page. Values are as they stand in the payload, dates in milliseconds.",
+               "`auto` is what happens without a type; the others are what `types` or `{$date: ...}` and its like ask for. Refused: the row is a",
+               "dead letter that names the field.", ""]
+        for part in (self.TYPES[:4], self.TYPES[4:7], self.TYPES[7:]):
+            out += ["| value | " + " | ".join(part) + " |", "| --- |" + " --- |" * len(part)]
+            for value in self.VALUES:
+                name = value if value in ("absent", "bytes ff 00") else f"`{value}`"
+                out.append(f"| {name} | " + " | ".join(cells[kind, value] or "refused" for kind in part) + " |")
+            out.append("")
+        out += ["- Integers beyond 64 bits become decimal128; `large_numbers` says otherwise. Numbers with a fraction become the nearest double;",
+                "  `decimal128` keeps their digits, up to 34.",
+                "- A type holds for the elements of a list, and for `a.b` in each object of a list `a`.",
+                "- Text that is not UTF-8 is stored as binary. NaN and infinities of a rule's arithmetic are doubles.",
+                "- A string may hold zero bytes, a name may not.",
+                "- Of a name that an object has twice the last counts.", ""]
+        return "\n".join(out)
+
+    def test_matrix__every_kind_as_every_type(self):
+        self.server = shared(MongoJava)
+        cells = self.fill(self.TYPES, self.VALUES)
+        self.assertEqual(len(cells), len(self.TYPES) * len(self.VALUES))
+        page = self.page(cells)
+        if os.environ.get("DESCRIBE_WRITE"):
+            self.PAGE.write_text(page, encoding="utf-8")
+        self.assertEqual(self.PAGE.read_text(encoding="utf-8"), page)
+        self.server = shared(FerretDB)
+        some = self.fill([t for t in self.TYPES if t not in self.BEYOND_FERRETDB],
+                         [v for v in self.VALUES if v not in self.BEYOND_FERRETDB])
+        self.assertEqual(some, {key: cells[key] for key in some})
+
+
+class Examples(MongoTest):
+    def test_example__prints_what_is_expected(self):
+        env = {**os.environ, "SLUICE_BIN": os.path.abspath(BIN), "MONGODB_URL": self.server.url()}
+        done = subprocess.run([str(ROOT / "examples/mongodb/run.sh")], capture_output=True, text=True, timeout=120, check=False, env=env)
+        self.assertEqual((done.returncode, done.stdout[-12:]), (0, "as expected\n"), done.stdout + done.stderr)
 
 
 if __name__ == "__main__":
