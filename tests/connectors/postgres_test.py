@@ -1,6 +1,7 @@
 """The postgres connector against real servers: what a rule sends is what a table holds, and nothing is lost on the way."""
 import json
 import os
+import signal
 import subprocess
 import threading
 import time
@@ -559,6 +560,28 @@ class Faults(PostgresTest):
                     self.wait_state(b, "down")
                 b.wait_settled("r")
         self.assertEqual(self.pg.value("SELECT count(DISTINCT (id, v)) FROM t"), "150")
+
+    def test_fault__large_rows_and_a_server_that_stops_reading(self):
+        big = "x" * 700_000
+        for action in ({"table": "t", "columns": COLUMNS}, {"sql": "INSERT INTO t(id, v) VALUES (${id}, ${v})"}):
+            self.pg.execute("TRUNCATE t")
+            with self.broker({**action, "timeout": "3s", "batch": {"bytes": "16MB"}}) as b:
+                self.wait_state(b, "up")
+                self.publish(b, [{"id": i, "v": big} for i in range(20)])
+                b.wait_settled("r")
+                before = b.rss_kb()
+                pids = [int(r[0]) for r in self.pg.query("SELECT pid FROM pg_stat_activity WHERE application_name = 'sluice'")]
+                for pid in pids:
+                    os.kill(pid, signal.SIGSTOP)
+                try:
+                    self.publish(b, [{"id": 20 + i, "v": big} for i in range(40)])
+                    b.wait_log("down.*no answer within the action's timeout")
+                    self.assertLess(b.rss_kb() - before, 250_000)
+                finally:
+                    for pid in pids:
+                        os.kill(pid, signal.SIGCONT)
+                self.assertEqual(b.wait_settled("r")["delivered"], 60)
+            self.assertEqual(self.pg.value("SELECT count(DISTINCT id) FROM t WHERE length(v) = 700000"), "60")
 
     def test_fault__stopping_with_a_silent_server_takes_no_time(self):
         with Proxy(self.pg.port) as proxy:
