@@ -1,4 +1,8 @@
 /* mongodb.c: the mongodb kind: the table of its calls. What they do stands in the files named in mongodb_int.h. */
+#include <stdio.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
 #include "log.h"
 #include "mem.h"
 #include "mongodb_int.h"
@@ -9,6 +13,14 @@ static void on_log(mongoc_log_level_t level, const char *domain, const char *mes
 	(void)level;
 	(void)arg;
 	log_debug(LOG_CONN, "mongodb library", "domain=%s text=%s", domain, message);
+}
+
+/* When it is loaded, the library puts counters for a tool of its own into shared memory under the process's number. A process that
+ * is killed would leave them there, and the next one of that number would be warned of them on standard error. */
+__attribute__((constructor)) static void counters_forget(void) {
+	char name[32];
+	(void)snprintf(name, sizeof name, "/mongoc-%u", (unsigned)getpid());
+	(void)shm_unlink(name);
 }
 
 static void library_end(void) { mongoc_cleanup(); }
