@@ -125,6 +125,24 @@ void connectors_status(const struct connectors_snapshot *s, json_t *out) {
 	connectors_sources_status(s, out);
 }
 
+bool connectors_trouble(const struct connectors_snapshot *s, json_t *out) {
+	json_t *list = json_array();
+	for (size_t i = 0; i < s->conn_count; i++) {
+		const struct conn_copy *copy = &s->conns[i];
+		if (copy->retired || copy->state == CONN_UP) continue;
+		json_t *o = json_object();
+		json_object_set_new(o, "name", json_string(copy->c->name));
+		json_object_set_new(o, "state", json_string(conn_state_name(copy->state)));
+		json_object_set_new(o, "since_ms", json_integer((json_int_t)copy->since_ms));
+		if (copy->text) json_object_set_new(o, "reason", json_string(copy->text));
+		json_array_append_new(list, o);
+	}
+	bool any = json_array_size(list) > 0;
+	if (any) json_object_set(out, "connectors", list);
+	json_decref(list);
+	return any;
+}
+
 /* ---- The reference. ---------------------------------------------------------------------------------------------------------- */
 
 void connectors_describe(struct sl_buf *out) {

@@ -244,10 +244,10 @@ static void event_apply(struct sl_conn *c, enum event_what what, int status, con
 	case EVENT_WRITABLE: pipelines_wake(c); break;
 	case EVENT_PROBED:
 		c->probing = false;
-		if (status == SL_OK) {
+		if (status == SL_OK && c->out == 0) { /* with rows out, their answers count */
 			c->answer_ms = sl_loop_now_ms(c->cs->loop);
 			health_good(&c->health, sl_loop_wall_ms(c->cs->loop));
-		} else if (conn_is_up(c))
+		} else if (status != SL_OK && conn_is_up(c))
 			on_down(c, text);
 		break;
 	}

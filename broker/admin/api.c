@@ -102,13 +102,21 @@ static void get_status(struct api *a, struct http_response *r) {
 	dump_json(r, tree);
 }
 
-/* Healthy while the loops turn: a loop that does not come to its quiet point makes this page hang, which is the truth. */
-static void do_nothing(void *arg) { (void)arg; }
-
+/* Alive while the loops turn: a loop that does not come to its quiet point makes this page hang, which is the truth. A
+ * connector that is down or stalled is told, and is no reason to restart a broker that keeps its rows: the answer is 200. */
 static void get_health(struct api *a, struct http_response *r) {
-	sl_loops_park(a->sources.loops, a->sources.loop_count, do_nothing, NULL);
+	struct snapshot s;
+	json_t *tree = json_object();
+	snapshot_init(&s, a);
+	bool trouble = connectors_trouble(s.connectors, tree);
+	snapshot_drop(&s);
+	json_object_set_new(tree, "status", json_string(trouble ? "degraded" : "ok"));
+	char *text = json_dumps(tree, JSON_COMPACT | JSON_SORT_KEYS);
 	r->content_type = "application/json";
-	sl_buf_append_str(&r->body, "{\"status\":\"ok\"}\n");
+	if (text) sl_buf_append_str(&r->body, text);
+	sl_buf_put(&r->body, '\n');
+	sl_free(text);
+	json_decref(tree);
 }
 
 static void get_index(struct api *a, struct http_response *r);
@@ -119,7 +127,7 @@ static const struct route {
 	const char *summary;
 } routes[] = {
     {.path = "/", .get = get_index, .summary = "this list"},
-    {.path = "/health", .get = get_health, .summary = "200 while the loops turn"},
+    {.path = "/health", .get = get_health, .summary = "200 while the loops turn; connectors that are not up"},
     {.path = "/metrics", .get = get_metrics, .summary = "every counter, in Prometheus' text format"},
     {.path = "/api/v1/status", .get = get_status, .summary = "rules, actions, connectors and counters as JSON"},
 };

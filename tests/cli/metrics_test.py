@@ -8,6 +8,7 @@ import shutil
 import subprocess
 import unittest
 
+from harness import packet as m
 from harness.broker import ROOT, Broker, temp_folder, wait_until
 from harness.client import Client
 
@@ -100,6 +101,43 @@ class Metrics(unittest.TestCase):
         if os.environ.get("SLUICE_RENEW"):
             CONTRACT.write_text(printed(found))
         self.assertEqual(CONTRACT.read_text(), printed(found), "SLUICE_RENEW=1 writes conf/metrics.md anew")
+
+    def test_health__names_connectors_that_are_not_up(self):
+        folder = temp_folder()
+        connectors = {"wrong": {"type": "sqlite", "path": "/dev/null/a.db"}, "good": {"type": "null"}}
+        with Broker({"connectors": connectors, "rules": {}}, folder=folder) as broker:
+            def health():
+                code, body = broker.get("/health")
+                self.assertEqual(code, 200)
+                return json.loads(body)
+            wait_until(lambda: health().get("connectors", [{}])[0].get("state") == "down" and len(health()["connectors"]) == 1)
+            told = health()
+            self.assertEqual((told["status"], told["connectors"][0]["name"]), ("degraded", "wrong"))
+            self.assertIn("unable to open", told["connectors"][0]["reason"])
+            broker.write_config({"connectors": {"good": {"type": "null"}, "wrong": {"type": "null"}}})
+            broker.reload()
+            wait_until(lambda: health() == {"status": "ok"})
+
+    def test_event__tells_of_a_stalled_connector(self):
+        folder = temp_folder()
+        connectors = {"gone": {"type": "null", "delay": "1h"}}
+        rules = {"store": {"sql": 'SELECT payload.a AS a FROM "t"',
+                           "actions": [{"connector": "gone", "columns": {"a": "${a}"}, "stalled_after": "100ms"}]},
+                 "told": {"sql": 'SELECT state, reason, connector AS name FROM "$events/connector/status" WHERE state = \'stalled\'',
+                          "actions": [{"republish": {"topic": "told", "payload": "${.}"}}]}}
+        with Broker({"connectors": connectors, "rules": rules}, folder=folder) as broker:
+            with Client(broker.port) as c:
+                c.connect("m")
+                c.subscribe("told")
+                c.publish("t", b'{"a": 1}', qos=1)
+                told = json.loads(c.expect(m.PUBLISH, topic="told").payload)
+            self.assertEqual((told["state"], told["name"]), ("stalled", "gone"))
+            self.assertIn("action store.0 makes no progress: 1 rows are sent and not answered", told["reason"])
+            self.assertRegex(self.page(broker), r'sluice_action_stalled\{rule="store",action="0",connector="gone"\} 1\n')
+            broker.write_config({"connectors": {"gone": {"type": "null"}}})
+            broker.reload()
+            wait_until(lambda: broker.action("store")["delivered"] == 1)
+            self.assertEqual(broker.action("store")["state"], "running")
 
     def test_metrics__of_2000_actions_that_delivered_stay_small(self):
         rules = {f"r{i}": {"sql": f'SELECT payload.a AS a FROM "t"',
