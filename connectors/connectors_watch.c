@@ -132,7 +132,7 @@ static char *stall_reason(const struct sl_pipeline *p, uint64_t now_ms) {
 	if (p->not_ready && p->health.error) return sl_asprintf("the action is not ready: %s", p->health.error);
 	if (p->dead_n > 0) return sl_asprintf("the dead letter %s cannot be written", dead_letter_path(p->dead_file));
 	if (!sl_list_empty(&p->out))
-		return sl_asprintf("%" PRIu64 " rows are sent and not answered; the last answer came %" PRIu64 " s ago",
+		return sl_asprintf("rows sent and not answered: %" PRIu64 "; the last answer came %" PRIu64 " s ago",
 				   p->flight_rows, (now_ms - c->answer_ms) / 1000);
 	if (p->health.error) return sl_asprintf("rows are tried again: %s", p->health.error);
 	return sl_strdup("the connection takes no rows");

@@ -132,7 +132,7 @@ class Metrics(unittest.TestCase):
                 c.publish("t", b'{"a": 1}', qos=1)
                 told = json.loads(c.expect(m.PUBLISH, topic="told").payload)
             self.assertEqual((told["state"], told["name"]), ("stalled", "gone"))
-            self.assertIn("action store.0 makes no progress: 1 rows are sent and not answered", told["reason"])
+            self.assertIn("action store.0 makes no progress: rows sent and not answered: 1", told["reason"])
             self.assertRegex(self.page(broker), r'sluice_action_stalled\{rule="store",action="0",connector="gone"\} 1\n')
             broker.write_config({"connectors": {"gone": {"type": "null"}}})
             broker.reload()
