@@ -481,6 +481,26 @@ class Connecting(PostgresTest):
                 self.assertEqual(self.pg.value("SELECT count(DISTINCT id) FROM t"), "10")
 
 
+class Once(PostgresTest):
+    """The README's recipe: the message's identifier as the key."""
+    SQL = 'SELECT msgid() AS msg_id, payload.id AS id, payload.v AS v FROM "in/#"'
+
+    def test_once__crashes_on_both_sides_leave_each_message_once(self):
+        for action in ({"table": "t", "columns": {"msg_id": "${msg_id}", **COLUMNS}, "on_conflict": "ignore"},
+                       {"sql": "INSERT INTO t VALUES (${msg_id}, ${id}, ${v}) ON CONFLICT (msg_id) DO NOTHING"}):
+            self.table("msg_id uuid PRIMARY KEY, id int, v text")
+            with self.broker({**action, "batch": {"rows": 50}}, self.SQL) as b:
+                self.publish(b, [{"id": i, "v": "x"} for i in range(2000)])
+                for _ in range(3):
+                    b.kill()
+                    self.pg.execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'sluice'")
+                    b.start()
+                    self.publish(b, [{"id": 2000, "v": "x"}])
+                    time.sleep(0.05)
+                b.wait_settled("r")
+            self.assertEqual(self.pg.query("SELECT count(*), count(DISTINCT id) FROM t"), [["2003", "2001"]])
+
+
 class Faults(PostgresTest):
     """A peer that breaks off, lies, or is silent: no hang, no crash, nothing lost."""
     ACTIONS = ({"table": "t", "columns": COLUMNS}, {"sql": "INSERT INTO t(id, v) VALUES (${id}, ${v})"})
