@@ -181,7 +181,7 @@ static const struct event_column_row {
 	COLUMN("client_attrs", SQL_MAP, CLIENT_ATTRS, EVENT(CLIENT_CONNECTED) | EVENT(CLIENT_DISCONNECTED) | EVENT(CLIENT_AUTHN) | ABOUT_SUBSCRIPTIONS, "Attributes of the client; empty in this build.")
 	COLUMN("connector", SQL_STRING, CONNECTOR, EVENT(CONNECTOR_STATUS), "The connector's name.")
 	COLUMN("kind", SQL_STRING, KIND, EVENT(CONNECTOR_STATUS) | EVENT(SOURCE_MESSAGE), "The connector's type: sqlite, kafka, ...")
-	COLUMN("state", SQL_STRING, STATE, EVENT(CONNECTOR_STATUS), "connecting, up, degraded (an action of it is not ready), down or stopped.")
+	COLUMN("state", SQL_STRING, STATE, EVENT(CONNECTOR_STATUS), "connecting, up, degraded (an action of it is not ready), stalled (rows wait and make no progress), down or stopped.")
 	COLUMN("previous", SQL_STRING, PREVIOUS, EVENT(CONNECTOR_STATUS), "The state before.")
 	COLUMN("since", SQL_INT, SINCE, EVENT(CONNECTOR_STATUS), "When the state changed, in ms since 1970.")
 	COLUMN("publish_received_at", SQL_INT, PUBLISH_RECEIVED_AT, ABOUT_MESSAGES, "When the broker received the message, in ms since 1970.")
