@@ -101,7 +101,7 @@ int mongo_row_write(struct mongo_encoder *e, const struct mongo_action *s, bson_
 	mongo_encoder_row(e);
 	e->style = s->style;
 	size_t at = mongo_inner_begin(e->out, key, false);
-	int r;
+	int r = SL_EINVAL;
 	switch ((enum mongo_operation)s->operation) {
 	case MONGO_INSERT: r = document_write(e, s, ids, row); break;
 	case MONGO_UPDATE_ONE:
@@ -116,7 +116,6 @@ int mongo_row_write(struct mongo_encoder *e, const struct mongo_action *s, bson_
 		r = query_write(e, s, row);
 		mongo_put_i32(e->out, SL_SLICE_LIT("limit"), s->many ? 0 : 1);
 		break;
-	default: r = SL_EINVAL;
 	}
 	mongo_doc_end(e->out, at);
 	if (r == SL_OK && e->out->n - at > MONGO_DOC_MAX)

@@ -247,7 +247,7 @@ def clang_format(paths, root=ROOT):
 def include_flags(root=ROOT):
     """The folders of all layers, and what pkg-config says of the libraries."""
     flags = [f for folder in [*RANK, *ROOMS] for f in ("-iquote", folder) if (root / folder).is_dir()]
-    libraries = subprocess.run(["pkg-config", "--cflags", "libuv", "jansson", "yaml-0.1", "sqlite3", "libxxhash", "libpq"],
+    libraries = subprocess.run(["pkg-config", "--cflags", "libuv", "jansson", "yaml-0.1", "sqlite3", "libxxhash", "libpq", "libmongoc-1.0"],
                                capture_output=True, text=True, check=False)
     return flags + libraries.stdout.split()
 
