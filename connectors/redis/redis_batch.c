@@ -113,14 +113,12 @@ void redis_batch_cancel(struct redis_client *c, struct sl_batch *b) {
 	j->cancelled = true;
 	while (!sl_list_empty(&j->parts)) {
 		struct redis_part *p = SL_LIST_ENTRY(j->parts.next, struct redis_part, of_job);
-		if (c->conf->mode != REDIS_CLUSTER)
-			redis_client_down(c, SL_EIO, late);
-		else if (p->sent)
-			redis_link_fail(&p->node->link, SL_EIO, late);
-		else {
-			sl_list_remove(&p->waits);
+		if (!p->sent)
 			redis_part_lost(&p->q, SL_EIO, late);
-		}
+		else if (c->conf->mode == REDIS_CLUSTER)
+			redis_link_fail(&p->node->link, SL_EIO, late);
+		else
+			redis_client_down(c, SL_EIO, late);
 	}
 	redis_job_release(j);
 }

@@ -253,3 +253,38 @@ void redis_client_fini(struct redis_client *c) {
 	tls_client_free(c->tls);
 	redis_target_fini(&c->target);
 }
+
+/* ---- For status pages. ---- */
+
+static json_t *node_describe(const struct redis_client *c, const struct redis_node *n) {
+	static const char *const states[] = {"closed", "connecting", "ready"};
+	json_t *out = json_object();
+	struct sl_buf address = SL_BUF_INIT;
+	sl_buf_printf(&address, "%s:%u", n->host, n->port);
+	json_object_set_new(out, "address", json_string(sl_buf_cstr(&address)));
+	json_object_set_new(out, "state", json_string(states[n->link.state]));
+	if (c->cluster) json_object_set_new(out, "slots", json_integer(n->slots));
+	if (n->why && n->link.state != REDIS_LINK_READY) json_object_set_new(out, "reason", json_string(n->why));
+	sl_buf_fini(&address);
+	return out;
+}
+
+void redis_client_describe(const struct redis_client *c, json_t *out) {
+	json_t *nodes = json_array();
+	size_t batches = 0, answering = 0;
+	for (size_t i = 0; i < c->nodes; i++) json_array_append_new(nodes, node_describe(c, c->node[i]));
+	SL_LIST_FOREACH(it, &c->jobs) batches++;
+	json_object_set_new(out, "nodes", nodes);
+	json_object_set_new(out, "batches_out", json_integer((json_int_t)batches));
+	if (c->conf->mode == REDIS_SENTINEL) {
+		for (size_t i = 0; c->sentinel && i < c->target.servers; i++) answering += c->sentinel[i].answered;
+		json_object_set_new(out, "sentinels_answering", json_integer((json_int_t)answering));
+	}
+	for (size_t i = 0; i < c->nodes; i++) {
+		struct sl_buf tls = SL_BUF_INIT;
+		redis_link_tls(&c->node[i]->link, &tls);
+		if (tls.n) json_object_set_new(out, "tls", json_string(sl_buf_cstr(&tls)));
+		sl_buf_fini(&tls);
+		if (json_object_get(out, "tls")) break;
+	}
+}

@@ -79,11 +79,14 @@ struct redis_client {
 	struct redis_part *part_pool;
 };
 
+struct redis_client *redis_client_of(void *conn_impl); /* of a connection of this kind */
 int redis_client_open(struct redis_client *c, struct sl_conn *conn, const struct redis_conf *conf, struct sl_err *err);
 void redis_client_connect(struct redis_client *c);
 void redis_client_probe(struct redis_client *c);
 void redis_client_close(struct redis_client *c);
 void redis_client_fini(struct redis_client *c);
+/* Adds members to `out`: nodes and their states. Changes nothing. */
+void redis_client_describe(const struct redis_client *c, json_t *out);
 
 /* ---- Between the files of the client. ---- */
 

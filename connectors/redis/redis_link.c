@@ -303,9 +303,6 @@ void redis_link_push(struct redis_link *l, struct redis_request *q, uint32_t rep
 	sl_list_push_back(&l->requests, &q->link);
 }
 
-void redis_link_describe(const struct redis_link *l, struct sl_buf *out) {
-	sl_buf_printf(out, "%s:%u", l->setup.host, l->setup.port);
-	if (!l->wire || !l->wire->is_tls) return;
-	sl_buf_append_str(out, " ");
-	sl_stream_tls_describe(&l->wire->tls, out);
+void redis_link_tls(const struct redis_link *l, struct sl_buf *out) {
+	if (l->wire && l->wire->is_tls) sl_stream_tls_describe(&l->wire->tls, out);
 }

@@ -85,7 +85,7 @@ void redis_link_fail(struct redis_link *l, int status, const char *text);
 /* The same without on_down(). */
 void redis_link_close(struct redis_link *l);
 
-/* "127.0.0.1:6379", appended; and with TLS its version. */
-void redis_link_describe(const struct redis_link *l, struct sl_buf *out);
+/* "TLSv1.3, TLS_AES_256_GCM_SHA384", appended; nothing without TLS. */
+void redis_link_tls(const struct redis_link *l, struct sl_buf *out);
 
 #endif

@@ -25,6 +25,7 @@ class RedisCase(unittest.TestCase):
     def config(self, action=None, sql=SELECT, **connector):
         own = {k: v for k, v in self.connector().items() if k != "url" or "servers" not in connector}
         connector = {"type": "redis", "reconnect": {"first": "50ms", "max": "500ms"}, **own, **connector}
+        connector = {k: v for k, v in connector.items() if v is not None}
         return {"connectors": {"cache": connector},
                 "rules": {"r": {"sql": sql, "actions": [
                     {"connector": "cache", "retry": {"first": "50ms", "max": "500ms"},

@@ -1,12 +1,30 @@
 """The redis connector against a real server: what a rule sends is what the keys hold, and each row gets its own answer."""
+import contextlib
 import json
 import os
+import socket
 import subprocess
+import threading
 import time
 
 from connectors.redis_case import RedisCase
 from harness.broker import BIN, ROOT, free_port
 from harness.servers import TestCa
+
+
+def relay(front, port):
+    """One connection of a unix socket to a port, until either side ends."""
+    client, _ = front.accept()
+    with client, socket.create_connection(("127.0.0.1", port)) as server:
+        def copy(a, b):
+            with contextlib.suppress(OSError):
+                while data := a.recv(65536):
+                    b.sendall(data)
+        back = threading.Thread(target=copy, args=(server, client), daemon=True)
+        back.start()
+        copy(client, server)
+        server.shutdown(socket.SHUT_RDWR)
+        back.join()
 
 
 class Commands(RedisCase):
@@ -110,6 +128,24 @@ class Commands(RedisCase):
             c.command("SELECT", 3)
             self.assertEqual(c.command("GET", "a"), b"1")
 
+    def test_redis__describes_itself(self):
+        ca = TestCa.shared()
+        with self.broker(url=self.redis.url(tls=True), tls={"ca": ca.path("ca.pem")}) as b:
+            self.wait_state(b, "up")
+            shown = json.dumps(self.state(b))
+        for part in (f'"127.0.0.1:{self.redis.tls_port}"', '"ready"', "TLSv1.3"):
+            self.assertIn(part, shown)
+
+    def test_redis__unix_socket(self):
+        self.redis.execute("CONFIG", "GET", "port")
+        path = str(self.redis.folder / "redis.sock")
+        with socket.socket(socket.AF_UNIX) as front:  # Redis takes such a setting only at its start
+            front.bind(path)
+            front.listen()
+            threading.Thread(target=relay, args=(front, self.redis.port), daemon=True).start()
+            self.deliver({"k": "a", "v": 1}, servers=[path], username="alice", password="pw1", url=None)
+            os.unlink(path)
+
     def test_redis__pool_keeps_the_order_of_a_key(self):
         with self.broker({"command": ["RPUSH", "l:${k}", "${v}"], "order_key": "${k}"}, pool=4) as b:
             self.publish(b, *({"k": n % 10, "v": n} for n in range(3000)))
@@ -176,8 +212,10 @@ class Rows(RedisCase):
                  ({"command": ["EVALSHA", "e0e1f9fabfc9d4800c877a703b823ac0578ff8db", 1, "${k}"]}, "SCRIPT LOAD"))
         for action, part in cases:
             with self.subTest(part=part), self.broker(action) as b:
-                self.publish(b, {"k": "a", "v": 1})
-                self.assertIn(part, self.wait_state(b, "degraded"))
+                self.publish(b, {"k": "a", "v": "of a message"})
+                reason = self.wait_state(b, "degraded")
+                self.assertIn(part, reason)
+                self.assertNotIn("of a message", reason)
                 self.assertEqual(b.action("r")["queued"], 1)
                 b.kill()
 
