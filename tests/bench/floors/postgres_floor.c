@@ -1,18 +1,15 @@
 /* postgres_floor.c: how fast rows can go into PostgreSQL at all, through one session of libpq and a tight loop.
  *
- *     postgres_floor URL ROWS copy|pipeline      prints rows a second, and microseconds of CPU a row on our side
+ *     postgres_floor URL ROWS copy|pipeline      see floor.h
  *
- * copy: COPY ... (FORMAT binary); pipeline: a prepared insert, one sync per batch. 1,000 rows to a transaction. The rows are those
- * of tests/bench/postgres.py: a device name, a number, a time. The table is `floor`, made anew. */
+ * copy: COPY ... (FORMAT binary); pipeline: a prepared insert, one sync per batch. 1,000 rows to a transaction.
+ * The table is `floor`, made anew. */
 #include <arpa/inet.h>
 #include <endian.h>
 #include <libpq-fe.h>
-#include <stdint.h>
-#include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
-#include <sys/resource.h>
-#include <time.h>
+
+#include "floor.h"
 
 enum { ROWS_PER_TRANSACTION = 1000, ROW_MAX = 128, FIELDS = 3 };
 #define TO_2000_US INT64_C(946684800000000)
@@ -29,32 +26,17 @@ static void run(PGconn *db, const char *sql) {
 	PQclear(r);
 }
 
-static double now_s(void) {
-	struct timespec t;
-	clock_gettime(CLOCK_MONOTONIC, &t);
-	return (double)t.tv_sec + (double)t.tv_nsec / 1e9;
-}
-
-static double cpu_s(void) {
-	struct rusage u;
-	getrusage(RUSAGE_SELF, &u);
-	return (double)(u.ru_utime.tv_sec + u.ru_stime.tv_sec) +
-	       (double)(u.ru_utime.tv_usec + u.ru_stime.tv_usec) / 1e6;
-}
-
 struct values {
-	char device[32];
-	int device_n;
+	struct floor_row row;
 	uint64_t t, at; /* as the wire has them */
 };
 
 static void values_make(int64_t i, struct values *v) {
-	double t = 20.0 + (double)(i % 100) / 10;
 	uint64_t bits;
-	memcpy(&bits, &t, sizeof bits);
-	v->device_n = snprintf(v->device, sizeof v->device, "device-%03d", (int)(i % 200));
+	v->row = floor_row_make(i);
+	memcpy(&bits, &v->row.t, sizeof bits);
 	v->t = htobe64(bits);
-	v->at = htobe64((uint64_t)((INT64_C(1764000000000) + i) * 1000 - TO_2000_US));
+	v->at = htobe64((uint64_t)(v->row.ts * 1000 - TO_2000_US));
 }
 
 static char *put(char *p, const void *bytes, uint32_t n) {
@@ -77,7 +59,7 @@ static void copy_batch(PGconn *db, int64_t from, int64_t to, char *buffer) {
 		struct values v;
 		values_make(i, &v);
 		memcpy(p, &fields, 2);
-		p = put(put(put(p + 2, v.device, (uint32_t)v.device_n), &v.t, 8), &v.at, 8);
+		p = put(put(put(p + 2, v.row.device, (uint32_t)v.row.device_n), &v.t, 8), &v.at, 8);
 	}
 	memcpy(p, &end, 2);
 	must(db, PQputCopyData(db, buffer, (int)(p + 2 - buffer)) == 1 && PQputCopyEnd(db, NULL) == 1);
@@ -93,8 +75,8 @@ static void pipeline_batch(PGconn *db, int64_t from, int64_t to) {
 	for (int64_t i = from; i < to; i++) {
 		struct values v;
 		values_make(i, &v);
-		const char *values[FIELDS] = {v.device, (const char *)&v.t, (const char *)&v.at};
-		int lengths[FIELDS] = {v.device_n, 8, 8};
+		const char *values[FIELDS] = {v.row.device, (const char *)&v.t, (const char *)&v.at};
+		int lengths[FIELDS] = {v.row.device_n, 8, 8};
 		must(db, PQsendQueryPrepared(db, "put", FIELDS, values, lengths, formats, 1));
 	}
 	must(db, PQpipelineSync(db));
@@ -110,8 +92,8 @@ static void pipeline_batch(PGconn *db, int64_t from, int64_t to) {
 }
 
 int main(int argc, char **argv) {
-	long long rows = argc == 4 ? strtoll(argv[2], NULL, 10) : 0;
-	if (rows <= 0) {
+	long long rows = argc == 4 ? floor_rows(argv[2]) : 0;
+	if (rows == 0) {
 		fputs("usage: postgres_floor URL ROWS copy|pipeline\n", stderr);
 		return 2;
 	}
@@ -125,7 +107,7 @@ int main(int argc, char **argv) {
 	must(db, PQresultStatus(r) == PGRES_COMMAND_OK);
 	PQclear(r);
 	must(db, copy || PQenterPipelineMode(db));
-	double began = now_s(), cpu = cpu_s();
+	struct floor_clock began = floor_start();
 	for (int64_t i = 0; i < rows; i += ROWS_PER_TRANSACTION) {
 		int64_t to = i + ROWS_PER_TRANSACTION < rows ? i + ROWS_PER_TRANSACTION : rows;
 		if (copy)
@@ -133,7 +115,7 @@ int main(int argc, char **argv) {
 		else
 			pipeline_batch(db, i, to);
 	}
-	printf("%.0f %.3f\n", (double)rows / (now_s() - began), (cpu_s() - cpu) * 1e6 / (double)rows);
+	floor_end(began, rows);
 	PQfinish(db);
 	free(buffer);
 	return 0;
