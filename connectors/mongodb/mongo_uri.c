@@ -19,8 +19,8 @@ static int take_path(const mongoc_uri_t *uri, const char *name, const char *opti
 	const char *value = mongoc_uri_get_option_as_utf8(uri, name, NULL);
 	if (!value) return SL_OK;
 	if (*to)
-		return sl_err_set(err, SL_EINVAL, "`%s` and %s in `url` say the same thing; keep one of them", option,
-				  name);
+		return sl_err_set(err, SL_EINVAL, "`%s` and `url` (its option %s) say the same thing; keep one of them",
+				  option, name);
 	*to = (char *)value;
 	return SL_OK;
 }
