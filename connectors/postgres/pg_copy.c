@@ -176,7 +176,7 @@ void pg_copy_query_end(struct pg_link *l) {
 	else if (copy_is_impossible(j->sqlstate)) {
 		j->a->no_copy = true;
 		pg_job_note_clear(j);
-		pg_rows_begin(l);
+		pg_job_insert(l);
 	} else
 		pg_job_row_failed(l, row_of_line(j->b, pg_copy_line(j->context)));
 }

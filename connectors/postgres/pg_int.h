@@ -60,6 +60,9 @@ struct pg_meta {
 	char *fingerprint; /* of the table's columns; NULL with `sql` */
 	char *statement;   /* one row: INSERT ... VALUES ($1, ...), or the user's */
 	bool copy;         /* COPY does it */
+	char *bulk;        /* a batch: ... SELECT * FROM unnest($1, ...); NULL where it cannot be */
+	Oid *bulk_oids;
+	uint64_t bulk_serial;
 	bool returns_rows;
 };
 void pg_meta_unref(struct pg_meta *m); /* NULL is fine */
@@ -82,6 +85,7 @@ struct pg_action {
 	struct pg_meta *meta;
 	uint32_t failures; /* batches in a row with a row to blame */
 	bool no_copy;      /* the server cannot COPY into it */
+	bool no_bulk;      /* one INSERT for a batch does not do: rows of it have the same key */
 };
 /* pg_table.c: what is said to the server about a table action's table. */
 void pg_action_texts(struct pg_action *a);
@@ -116,6 +120,7 @@ enum pg_link_state {
 enum pg_step {
 	PG_STEP_READ,  /* asking for the meta */
 	PG_STEP_COPY,  /* COPY: asked, sending, ended */
+	PG_STEP_BULK,  /* one statement a batch */
 	PG_STEP_ROWS,  /* one statement a row, one transaction */
 	PG_STEP_SEARCH /* the same, each row behind a savepoint: who is to blame? */
 };
@@ -164,6 +169,9 @@ struct pg_link {
 	const char **values; /* of one row */
 	int *lengths, *formats;
 	size_t values_cap;
+	struct sl_buf *columns; /* BULK: an array a column */
+	size_t *marks;          /* where the row began in each */
+	size_t columns_cap;
 };
 
 struct pg_wait {
@@ -225,6 +233,7 @@ void pg_job_query_end(struct pg_link *l);
 void pg_job_send(struct pg_link *l); /* goes on sending, as far as the socket takes it */
 void pg_job_fill(struct pg_link *l, enum sl_result r, const char *reason); /* ends it: undecided rows get r */
 void pg_job_failed(struct pg_link *l);                   /* no row is to blame for job.sqlstate, or none can be named */
+void pg_job_insert(struct pg_link *l);                   /* by INSERT: the batch at once, else row by row */
 void pg_job_reread(struct pg_link *l);                   /* the meta, and begins again */
 void pg_job_note(struct pg_job *j, const PGresult *res); /* keeps the first error */
 void pg_job_note_clear(struct pg_job *j);
@@ -243,6 +252,16 @@ uint32_t pg_copy_line(const char *context); /* the line that COPY complains of; 
 void pg_rows_begin(struct pg_link *l);
 void pg_rows_send(struct pg_link *l);
 void pg_rows_result(struct pg_link *l, PGresult *res);
+/* pg_rows.c: room for n values; statements that this session has prepared, by their serials. */
+void pg_values_room(struct pg_link *l, size_t n);
+bool pg_is_prepared(const struct pg_link *l, uint64_t serial);
+void pg_prepared(struct pg_link *l, uint64_t serial);
+enum { PG_STATEMENT_NAME_MAX = 32 };
+void pg_statement_name(const struct pg_link *l, uint64_t serial, char name[PG_STATEMENT_NAME_MAX]); /* empty: unnamed */
+/* pg_bulk.c */
+bool pg_bulk_fits(const struct pg_link *l);
+void pg_bulk_begin(struct pg_link *l);
+void pg_bulk_result(struct pg_link *l, PGresult *res);
 /* pg_search.c */
 void pg_search_begin(struct pg_link *l);
 void pg_search_send(struct pg_link *l);

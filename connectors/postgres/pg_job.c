@@ -2,7 +2,8 @@
  * means. See pg_int.h.
  *
  *     READ --> COPY --> done                       a table without on_conflict, all types in binary form
- *      ^  \--> ROWS --> done                       everything else
+ *      ^  \--> BULK --> done                       a table with on_conflict, or one that COPY is not for
+ *      |  \--> ROWS --> done                       everything else, and batches that BULK refuses
  *      |         \---> SEARCH --> done             rows failed again and again: who is to blame? (pg_search.c)
  *      +-- the table has changed
  *
@@ -229,6 +230,13 @@ static void read_begin(struct pg_link *l) {
 	if (ok) (void)pg_io_flush(l);
 }
 
+void pg_job_insert(struct pg_link *l) {
+	if (l->job.meta->bulk && !l->job.a->no_bulk && pg_bulk_fits(l))
+		pg_bulk_begin(l);
+	else
+		pg_rows_begin(l);
+}
+
 static void run(struct pg_link *l) {
 	struct pg_job *j = &l->job;
 	j->row = j->answer = j->answers = j->sent = j->segment = j->in_segment = 0;
@@ -237,7 +245,7 @@ static void run(struct pg_link *l) {
 	if (j->meta->copy && !j->a->no_copy)
 		pg_copy_begin(l);
 	else
-		pg_rows_begin(l);
+		pg_job_insert(l);
 }
 
 /* Parameters of types that are no server's own: what are these? True when the question is on its way. */
@@ -271,8 +279,10 @@ static void read_done(struct pg_link *l) {
 	if (m) {
 		m->epoch = l->c->epoch;
 		m->serial = ++l->c->serial;
+		m->bulk_serial = ++l->c->serial;
 		meta_forget(j->a);
 		j->a->meta = m;
+		j->a->no_copy = j->a->no_bulk = false;
 		m->refs++;
 		pg_meta_unref(j->meta);
 		j->meta = m;
@@ -340,6 +350,7 @@ void pg_job_result(struct pg_link *l, PGresult *res) {
 	switch (l->job.step) {
 	case PG_STEP_READ: read_result(l, res); break;
 	case PG_STEP_COPY: pg_copy_result(l, res); break;
+	case PG_STEP_BULK: pg_bulk_result(l, res); break;
 	case PG_STEP_ROWS: pg_rows_result(l, res); break;
 	case PG_STEP_SEARCH: pg_search_result(l, res); break;
 	}
@@ -349,6 +360,7 @@ void pg_job_query_end(struct pg_link *l) {
 	switch (l->job.step) {
 	case PG_STEP_READ: read_done(l); break;
 	case PG_STEP_COPY: pg_copy_query_end(l); break;
+	case PG_STEP_BULK:
 	case PG_STEP_ROWS:
 	case PG_STEP_SEARCH: break; /* pipelines end with a sync */
 	}
@@ -356,7 +368,8 @@ void pg_job_query_end(struct pg_link *l) {
 
 void pg_job_send(struct pg_link *l) {
 	switch (l->job.step) {
-	case PG_STEP_READ: break;
+	case PG_STEP_READ:
+	case PG_STEP_BULK: break; /* sent as a whole */
 	case PG_STEP_COPY: pg_copy_send(l); break;
 	case PG_STEP_ROWS: pg_rows_send(l); break;
 	case PG_STEP_SEARCH: pg_search_send(l); break;

@@ -409,4 +409,7 @@ void pg_link_fini(struct pg_link *l) {
 	sl_free(l->values);
 	sl_free(l->lengths);
 	sl_free(l->formats);
+	for (size_t i = 0; i < l->columns_cap; i++) sl_buf_fini(&l->columns[i]);
+	sl_free(l->columns);
+	sl_free(l->marks);
 }

@@ -4,18 +4,19 @@
  *     <- an answer for each; after the first error "aborted" for the rest
  *
  * The first error is that of the bad row: the others come again. */
+#include <stdio.h>
+
 #include "mem.h"
 #include "pg_int.h"
 
 #define FLUSH_ROWS 64  /* rows between two looks at the socket */
 #define TURN_ROWS 2048 /* then the loop's other guests have their turn */
-#define STATEMENT_NAME_MAX 32
 
 static void lost(struct pg_link *l) { pg_link_lost(l, PQerrorMessage(l->pq)); }
 
 /* ---- Values of a row. ---- */
 
-static void values_room(struct pg_link *l, size_t n) {
+void pg_values_room(struct pg_link *l, size_t n) {
 	if (l->values_cap >= n) return;
 	l->values = sl_realloc_array(l->values, n, sizeof *l->values);
 	l->lengths = sl_realloc_array(l->lengths, n, sizeof *l->lengths);
@@ -28,7 +29,7 @@ bool pg_row_bind(struct pg_link *l, uint32_t row) {
 	struct pg_job *j = &l->job;
 	const struct pg_meta *m = j->meta;
 	struct sl_err err = SL_ERR_INIT;
-	values_room(l, m->count + 1);
+	pg_values_room(l, m->count + 1);
 	sl_buf_clear(&l->out);
 	for (size_t i = 0; i < m->count; i++) {
 		struct sql_value v = sql_row_get(j->b->row[row], (uint16_t)i);
@@ -55,28 +56,34 @@ bool pg_row_bind(struct pg_link *l, uint32_t row) {
 
 /* ---- Sending. ---- */
 
-static bool is_prepared(const struct pg_link *l, uint64_t serial) {
+bool pg_is_prepared(const struct pg_link *l, uint64_t serial) {
 	for (size_t i = 0; i < l->prepared_n; i++)
 		if (l->prepared[i] == serial) return true;
 	return false;
 }
 
-static void statement_name(const struct pg_link *l, char *name, size_t size) {
-	int n = l->c->unnamed ? 0 : snprintf(name, size, "sluice_%llu", (unsigned long long)l->job.meta->serial);
-	name[n] = '\0';
+void pg_prepared(struct pg_link *l, uint64_t serial) {
+	if (l->c->unnamed || pg_is_prepared(l, serial)) return;
+	SL_GROW(l->prepared, l->prepared_n, l->prepared_cap);
+	l->prepared[l->prepared_n++] = serial;
+}
+
+void pg_statement_name(const struct pg_link *l, uint64_t serial, char name[PG_STATEMENT_NAME_MAX]) {
+	name[0] = '\0';
+	if (!l->c->unnamed) snprintf(name, PG_STATEMENT_NAME_MAX, "sluice_%llu", (unsigned long long)serial);
 }
 
 void pg_rows_begin(struct pg_link *l) {
 	struct pg_job *j = &l->job;
-	char name[STATEMENT_NAME_MAX];
+	char name[PG_STATEMENT_NAME_MAX];
 	char *settings = l->c->unnamed ? pg_local_settings(l->c, true) : NULL;
-	bool prepare = l->c->unnamed || !is_prepared(l, j->meta->serial);
+	bool prepare = l->c->unnamed || !pg_is_prepared(l, j->meta->serial);
 	j->step = PG_STEP_ROWS;
 	j->row = j->answer = j->answers = 0;
 	j->ended = false;
 	j->bad_row = UINT32_MAX;
 	j->before = (uint32_t)(settings != NULL) + prepare;
-	statement_name(l, name, sizeof name);
+	pg_statement_name(l, j->meta->serial, name);
 	int ok = PQenterPipelineMode(l->pq) &&
 		 (!settings || PQsendQueryParams(l->pq, settings, 0, NULL, NULL, NULL, NULL, 0)) &&
 		 (!prepare || PQsendPrepare(l->pq, name, j->meta->statement, (int)j->meta->count, j->meta->oids));
@@ -89,8 +96,8 @@ void pg_rows_begin(struct pg_link *l) {
 
 void pg_rows_send(struct pg_link *l) {
 	struct pg_job *j = &l->job;
-	char name[STATEMENT_NAME_MAX];
-	statement_name(l, name, sizeof name);
+	char name[PG_STATEMENT_NAME_MAX];
+	pg_statement_name(l, j->meta->serial, name);
 	for (uint32_t turn = 0; !j->ended && !l->flushing; turn++) {
 		if (turn >= TURN_ROWS) {
 			sl_watch_again(sl_conn_loop(l->c->conn), &l->watch);
@@ -135,13 +142,6 @@ static void rows_done(struct pg_link *l) {
 	pg_job_fill(l, SL_RESULT_DONE, NULL);
 }
 
-/* A statement stays prepared even when its transaction fails. */
-static void prepared(struct pg_link *l) {
-	if (l->c->unnamed || is_prepared(l, l->job.meta->serial)) return;
-	SL_GROW(l->prepared, l->prepared_n, l->prepared_cap);
-	l->prepared[l->prepared_n++] = l->job.meta->serial;
-}
-
 void pg_rows_result(struct pg_link *l, PGresult *res) {
 	struct pg_job *j = &l->job;
 	ExecStatusType status = PQresultStatus(res);
@@ -150,7 +150,8 @@ void pg_rows_result(struct pg_link *l, PGresult *res) {
 	else if (status != PGRES_SINGLE_TUPLE) {
 		bool early = j->answers < j->before;
 		j->answers += early;
-		if (early && j->answers == j->before && status == PGRES_COMMAND_OK) prepared(l);
+		/* A statement stays prepared even when its transaction fails. */
+		if (early && j->answers == j->before && status == PGRES_COMMAND_OK) pg_prepared(l, j->meta->serial);
 		uint32_t row = early ? UINT32_MAX : next_row(j);
 		if (status == PGRES_FATAL_ERROR && !j->sqlstate) {
 			pg_job_note(j, res);

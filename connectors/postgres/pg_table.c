@@ -67,6 +67,8 @@ void pg_meta_unref(struct pg_meta *m) {
 	sl_free(m->names);
 	sl_free(m->targets);
 	sl_free(m->oids);
+	sl_free(m->bulk);
+	sl_free(m->bulk_oids);
 	sl_free(m->fingerprint);
 	sl_free(m->statement);
 	sl_free(m);
@@ -183,16 +185,29 @@ static int conflict_text(const struct pg_action *a, const PGresult *keys, struct
 	return SL_OK;
 }
 
-static int insert_text(const struct pg_action *a, const PGresult *keys, char **out, struct sl_err *err) {
+/* One row by its values, or with `bulk` a batch by an array for each column. */
+static int insert_text(const struct pg_action *a, const PGresult *keys, bool bulk, char **out, struct sl_err *err) {
 	struct sl_buf b = SL_BUF_INIT;
 	sl_buf_printf(&b, "INSERT INTO %s", a->relation);
 	names_list(&b, a);
-	sl_buf_append_str(&b, " VALUES (");
+	sl_buf_append_str(&b, bulk ? " SELECT * FROM pg_catalog.unnest(" : " VALUES (");
 	for (size_t i = 0; i < a->columns.len; i++) sl_buf_printf(&b, "%s$%zu", i ? ", " : "", i + 1);
 	sl_buf_put(&b, ')');
 	int r = conflict_text(a, keys, &b, err);
 	*out = sl_buf_steal(&b);
 	return r;
+}
+
+/* Where all columns have types whose arrays we can write, a batch is one statement. */
+static int bulk_text(const struct pg_action *a, struct pg_meta *m, const PGresult *keys, struct sl_err *err) {
+	m->bulk_oids = SL_NEW_ARRAY(Oid, m->count + 1);
+	for (size_t i = 0; i < m->count; i++) {
+		bool is_array;
+		const struct pg_type *known = pg_type_find(m->targets[i].oid, &is_array);
+		if (!known || is_array || !pg_target_is_binary(&m->targets[i])) return SL_OK;
+		m->bulk_oids[i] = known->array_oid;
+	}
+	return insert_text(a, keys, true, &m->bulk, err);
 }
 
 void pg_action_texts(struct pg_action *a) {
@@ -230,7 +245,7 @@ void pg_action_texts(struct pg_action *a) {
 	a->copy = sl_buf_steal(&copy);
 	a->look = sl_buf_steal(&look);
 	a->read = sl_buf_steal(&read);
-	if (a->conflict != PG_CONFLICT_ERROR) (void)insert_text(a, NULL, &a->shown, NULL);
+	if (a->conflict != PG_CONFLICT_ERROR) (void)insert_text(a, NULL, false, &a->shown, NULL);
 	sl_buf_fini(&name);
 }
 
@@ -258,7 +273,8 @@ int pg_meta_from_table(const struct pg_action *a, const PGresult *fingerprint, c
 		target_from_column(t, columns, row);
 		m->copy = m->copy && pg_target_is_binary(t);
 	}
-	if (r == SL_OK) r = insert_text(a, keys, &m->statement, err);
+	if (r == SL_OK) r = insert_text(a, keys, false, &m->statement, err);
+	if (r == SL_OK) r = bulk_text(a, m, keys, err);
 	m->fingerprint = sl_strdup(PQntuples(fingerprint) ? PQgetvalue(fingerprint, 0, 0) : "");
 	if (r == SL_OK)
 		*out = m;

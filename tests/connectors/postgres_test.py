@@ -636,13 +636,14 @@ class Matrix(PostgresTest):
                + "".join(f"CREATE TABLE m{i} (k int, v {kind});" for i, kind in enumerate(self.TYPES)))
         self.pg.execute("DROP SCHEMA IF EXISTS matrix CASCADE; CREATE SCHEMA matrix; SET search_path = matrix; " + sql)
         actions = [{"connector": "db", "retry": {"first": "10ms", "max": "50ms"},
-                    **({"table": f"m{i}", "columns": {"k": "${k}", "v": "${v}"}} if way == "table" else
-                       {"sql": f"INSERT INTO m{i} (k, v) VALUES (${{k}}, ${{v}})"})} for i in range(len(self.TYPES))]
+                    **({"sql": f"INSERT INTO m{i} (k, v) VALUES (${{k}}, ${{v}})"} if way == "sql" else
+                       {"table": f"m{i}", "columns": {"k": "${k}", "v": "${v}"}, **({"on_conflict": "ignore"} if way == "bulk" else {})})}
+                   for i in range(len(self.TYPES))]
         rules = {"r": {"sql": 'SELECT payload.k AS k, payload.v AS v FROM "json/#"', "actions": actions},
                  "b": {"sql": f'SELECT {len(self.VALUES) - 1} AS k, hexstr2bin(payload.v) AS v FROM "bytes/#"', "actions": actions}}
         with Broker({"connectors": {"db": {"type": "postgres", "url": self.pg.url(), "search_path": "matrix"}}, "rules": rules}) as b:
-            for k, (_, value) in enumerate(self.VALUES[:-1]):
-                self.publish(b, [b'{"k":%d%s}' % (k, b"" if value is None else b',"v":' + value.encode())], topic="json/x")
+            self.publish(b, [b'{"k":%d%s}' % (k, b"" if value is None else b',"v":' + value.encode())
+                             for k, (_, value) in enumerate(self.VALUES[:-1])], topic="json/x")
             self.publish(b, [{"v": self.VALUES[-1][1].hex()}], topic="bytes/x")
             cells, reasons = {}, {}
             for i, kind in enumerate(self.TYPES):
@@ -662,7 +663,7 @@ class Matrix(PostgresTest):
         def shown(cell):
             return "refused" if cell is None else "NULL" if cell == "NULL" else "`" + cell.replace("|", "\\|") + "`" if cell.strip() else "empty"
         head = ["# What goes into which column", "",
-                "Each cell was written to a real server, by `COPY` and as a bound parameter with the same result; a test prints this page.",
+                "Each cell was written to a real server, by `COPY`, in arrays and as a bound parameter with the same result; a test prints this page.",
                 "Numbers are as they stand in the payload. Refused: the row is a dead letter that names the column, its type and the value.", ""]
         out = []
         for part in (range(0, 8), range(8, len(self.VALUES))):
@@ -683,9 +684,10 @@ class Matrix(PostgresTest):
 
     def test_matrix__every_kind_into_every_type(self):
         copied, why = self.fill("table")
-        bound, why_bound = self.fill("sql")
-        self.assertEqual({k: v for k, v in copied.items() if bound.get(k, "-") != v}, {},
-                         {k: (bound.get(k), why.get(k), why_bound.get(k)) for k, v in copied.items() if bound.get(k, "-") != v})
+        for way in ("sql", "bulk"):
+            others, why_others = self.fill(way)
+            self.assertEqual({k: v for k, v in copied.items() if others.get(k, "-") != v}, {},
+                             {k: (others.get(k), why.get(k), why_others.get(k)) for k, v in copied.items() if others.get(k, "-") != v})
         self.assertEqual(len(copied), len(self.TYPES) * len(self.VALUES))
         page = self.page(copied)
         if os.environ.get("DESCRIBE_WRITE"):
