@@ -16,7 +16,10 @@
 static void on_log(const rd_kafka_t *rk, int level, const char *facility, const char *text) {
 	const struct kafka_client *client = rd_kafka_opaque(rk);
 	const char *name = client ? client->name : "";
-	bool told = strcmp(facility, "FAIL") == 0 || strcmp(facility, "ERROR") == 0 || level > 4;
+	static const char *const told_elsewhere[] = {"FAIL", "ERROR", "COMMITFAIL", "REQTMOUT"};
+	bool told = level > 4;
+	for (size_t i = 0; i < SL_ARRAY_LEN(told_elsewhere); i++)
+		told = told || strcmp(facility, told_elsewhere[i]) == 0;
 	if (told)
 		log_debug(LOG_CONN, "librdkafka", "name=%s facility=%s text=%s", name, facility, text);
 	else

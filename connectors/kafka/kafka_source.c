@@ -13,6 +13,7 @@
 #define CLOSING_TICK_MS 20
 #define CLOSING_MS 5000 /* to leave the group; then without saying goodbye */
 #define ANEW_MS 2000
+#define SUSPECT_MS 1500 /* a connection broke: so long for any broker to answer before we say so */
 
 static void on_ready(struct sl_watch *w, uint32_t events);
 static void on_tick(struct sl_timer *t);
@@ -46,12 +47,13 @@ void kafka_source_state(struct kafka_source *k) {
 
 static void is_down(struct kafka_source *k, const char *why) {
 	kafka_source_text(&k->down, why);
-	k->brokers_up = false;
+	k->brokers_up = k->suspect = false;
 	if (k->phase == KAFKA_SOURCE_RUNNING) kafka_keeper_watch(k->keeper, k->rk);
 	kafka_source_state(k);
 }
 
 static void is_up(struct kafka_source *k) {
+	k->suspect = false;
 	if (!k->down && k->brokers_up) return;
 	k->brokers_up = true;
 	kafka_source_text(&k->down, NULL);
@@ -225,10 +227,13 @@ static void on_error(rd_kafka_t *rk, int code, const char *text, void *opaque) {
 		k->anew = true;
 		return;
 	}
-	if (code == RD_KAFKA_RESP_ERR__ALL_BROKERS_DOWN) {
-		is_down(k, k->error ? k->error : "no broker answers");
-		return;
+	/* Of a consumer librdkafka does not always say that all brokers are gone, so any error of a connection makes us ask. */
+	if (!k->down && !k->suspect) {
+		k->suspect = true;
+		k->suspect_ms = sl_loop_now_ms(sl_source_loop(k->s));
+		kafka_keeper_watch(k->keeper, rk);
 	}
+	if (code == RD_KAFKA_RESP_ERR__ALL_BROKERS_DOWN) return;
 	struct sl_buf said = SL_BUF_INIT;
 	kafka_advice(k->conn, code, text, &said);
 	kafka_source_text(&k->error, sl_buf_cstr(&said));
@@ -318,7 +323,7 @@ static bool poll_some(struct kafka_source *k) {
 		if (m->err) {
 			message_error(k, m);
 		} else {
-			if (sl_unlikely(k->down || !k->brokers_up)) is_up(k);
+			if (sl_unlikely(k->down || k->suspect || !k->brokers_up)) is_up(k);
 			message_take(k, m);
 		}
 		rd_kafka_message_destroy(m);
@@ -350,6 +355,8 @@ static void on_tick(struct sl_timer *t) {
 	case KAFKA_SOURCE_CLOSING: closing_step(k); return;
 	case KAFKA_SOURCE_RUNNING:
 		sl_timer_set(sl_source_loop(k->s), t, TICK_MS);
+		if (k->suspect && sl_loop_now_ms(sl_source_loop(k->s)) - k->suspect_ms >= SUSPECT_MS)
+			is_down(k, k->error ? k->error : "no broker answers");
 		if (k->paused && !k->down) kafka_ends_ask(k);
 		if (poll_some(k)) sl_watch_again(sl_source_loop(k->s), &k->watch);
 		return;

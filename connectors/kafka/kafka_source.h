@@ -79,7 +79,8 @@ struct kafka_source {
 	size_t header_cap;
 	struct sl_buf id;
 
-	bool joined, brokers_up;
+	bool joined, brokers_up, suspect; /* suspect: a connection broke; does any broker answer? */
+	uint64_t suspect_ms;
 	char *down, *missing, *error; /* why it is down; what is not there; the last that librdkafka said */
 };
 

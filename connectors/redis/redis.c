@@ -7,6 +7,7 @@
  * of one order key share a connection. */
 #include "mem.h"
 #include "redis_client.h"
+#include "redis_source.h"
 
 struct redis_conn {
 	struct redis_conf conf; /* first: filled by the framework */
@@ -18,10 +19,10 @@ struct redis_action {
 	struct redis_plan plan;
 };
 
-static struct redis_client *client_of(struct sl_conn *conn) {
-	struct redis_conn *c = sl_conn_impl(conn);
-	return &c->client;
+struct redis_client *redis_client_of(void *conn_impl) {
+	return &((struct redis_conn *)conn_impl)->client;
 }
+static struct redis_client *client_of(struct sl_conn *conn) { return redis_client_of(sl_conn_impl(conn)); }
 
 static int conn_check(struct sl_conn *conn, struct sl_err *err) {
 	const struct redis_conn *c = sl_conn_impl(conn);
@@ -69,6 +70,8 @@ static void cancel(struct sl_conn_action *a, struct sl_batch *b) {
 	redis_batch_cancel(client_of(sl_action_conn(a)), b);
 }
 
+static void describe(struct sl_conn *conn, json_t *out) { redis_client_describe(client_of(conn), out); }
+
 extern const struct sl_connector_kind sl_connector_redis; /* connector_tbl.h */
 const struct sl_connector_kind sl_connector_redis = {
     .name = "redis",
@@ -91,4 +94,6 @@ const struct sl_connector_kind sl_connector_redis = {
     .encode = encode,
     .submit = submit,
     .cancel = cancel,
+    .describe = describe,
+    .source = &redis_source_kind,
 };

@@ -1,0 +1,104 @@
+/* redis_source_ack.c: what is under way, and what is through; see redis_source.h. */
+#include "conv.h"
+#include "mem.h"
+#include "redis_source.h"
+
+uint64_t redis_slot_take(struct redis_from *f, const struct redis_slot *slot) {
+	size_t i;
+	if (f->spares > 0) {
+		i = f->spare[--f->spares];
+	} else {
+		SL_GROW(f->slot, f->slots, f->slot_cap);
+		i = f->slots++;
+	}
+	f->slot[i] = *slot;
+	f->slot[i].used = true;
+	return i;
+}
+
+bool redis_slot_has(const struct redis_from *f, uint64_t ms, uint64_t seq) {
+	for (size_t i = 0; i < f->slots; i++)
+		if (f->slot[i].used && f->slot[i].ms == ms && f->slot[i].seq == seq) return true;
+	return false;
+}
+
+static void ack_stream(struct redis_source *r, struct redis_from *f, const struct redis_slot *slot) {
+	char *id = sl_asprintf("%llu-%llu", (unsigned long long)slot->ms, (unsigned long long)slot->seq);
+	redis_put_head(&f->acks, 4);
+	redis_put_arg(&f->acks, SL_SLICE_LIT("XACK"));
+	redis_put_arg(&f->acks, f->key);
+	redis_put_arg(&f->acks, slice_from_str(r->conf.group));
+	redis_put_arg(&f->acks, slice_from_str(id));
+	sl_free(id);
+}
+
+/* The oldest of equal ones stands at the right end. */
+static void ack_list(struct redis_source *r, struct redis_from *f, const struct redis_slot *slot) {
+	char *pending = redis_source_pending_key(r);
+	redis_put_head(&f->acks, 4);
+	redis_put_arg(&f->acks, SL_SLICE_LIT("LREM"));
+	redis_put_arg(&f->acks, slice_from_str(pending));
+	redis_put_arg(&f->acks, SL_SLICE_LIT("-1"));
+	redis_put_arg(&f->acks, slice_make(slot->value, slot->n));
+	sl_free(pending);
+}
+
+void redis_slot_done(struct redis_source *r, struct redis_from *f, uint64_t mark) {
+	struct redis_slot *slot = &f->slot[mark];
+	if (r->mode == REDIS_FROM_STREAMS) ack_stream(r, f, slot);
+	if (r->mode == REDIS_FROM_LIST) ack_list(r, f, slot);
+	f->ack_n += r->mode != REDIS_FROM_CHANNELS;
+	sl_free(slot->value);
+	*slot = (struct redis_slot){.used = false};
+	SL_GROW(f->spare, f->spares, f->spare_cap);
+	f->spare[f->spares++] = (size_t)mark;
+}
+
+/* Of an entry that is gone, or acknowledged already, the answer is 0, which is fine. */
+static void acked(struct redis_request *q, const struct redis_reply *reply) {
+	struct redis_source *r = sl_container_of(q, struct redis_source, ack);
+	r->heard_ms = sl_loop_now_ms(sl_source_loop(r->s));
+	r->acking = q->replies > 0;
+	if (reply->kind == REDIS_ERROR) {
+		struct sl_buf why = SL_BUF_INIT;
+		sl_buf_append_str(&why, "acknowledging: ");
+		redis_show(reply->text, &why);
+		redis_source_fail(r, sl_buf_cstr(&why));
+		sl_buf_fini(&why);
+	} else if (!r->acking)
+		redis_acks_send(r);
+}
+
+static void ack_lost(struct redis_request *q, int status, const char *text) {
+	(void)status, (void)text; /* the link's on_down() follows */
+	sl_container_of(q, struct redis_source, ack)->acking = false;
+}
+
+/* While a list's leftovers are looked at, what lies there must not move. */
+static bool may_ack(const struct redis_source *r, const struct redis_from *f) {
+	return f->ack_n > 0 && !(r->mode == REDIS_FROM_LIST && f->history);
+}
+
+void redis_acks_send(struct redis_source *r) {
+	uint32_t replies = 0;
+	if (r->acking || !r->began || r->out.state != REDIS_LINK_READY) return;
+	for (size_t i = 0; i < r->part_n; i++) {
+		struct redis_from *f = redis_from(r->parts[i]);
+		if (!may_ack(r, f)) continue;
+		sl_buf_append_slice(redis_link_out(&r->out), sl_buf_slice(&f->acks));
+		replies += f->ack_n;
+		sl_buf_clear(&f->acks);
+		f->ack_n = 0;
+	}
+	if (replies == 0) return;
+	r->acking = true;
+	r->ack = (struct redis_request){.on_reply = acked, .on_lost = ack_lost};
+	redis_link_push(&r->out, &r->ack, replies);
+}
+
+void redis_from_fini(struct redis_from *f) {
+	for (size_t i = 0; i < f->slots; i++) sl_free(f->slot[i].value);
+	sl_free(f->slot);
+	sl_free(f->spare);
+	sl_buf_fini(&f->acks);
+}

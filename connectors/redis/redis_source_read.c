@@ -1,0 +1,332 @@
+/* redis_source_read.c: what is asked for and what comes; see redis_source.h. */
+#include "conv.h"
+#include "mem.h"
+#include "redis_source.h"
+#include "sql_value.h"
+
+#define ENTRIES 128 /* of one answer */
+#define ENTRIES_TEXT "128"
+#define MOVES 32      /* of a list, asked for at once */
+#define WAIT_MS "500" /* so long a server waits for something to come; a stop waits for it */
+#define WAIT_S "0.5"
+
+static void lost(struct redis_request *q, int status, const char *text) {
+	(void)q, (void)status, (void)text; /* the link's on_down() follows */
+}
+
+static void heard(struct redis_source *r) { r->heard_ms = sl_loop_now_ms(sl_source_loop(r->s)); }
+
+/* False: it was, and the links are closed. */
+static bool no_error(struct redis_source *r, const struct redis_reply *reply, const char *what) {
+	if (reply->kind != REDIS_ERROR) return true;
+	struct sl_buf why = SL_BUF_INIT;
+	sl_buf_printf(&why, "%s: ", what);
+	redis_show(reply->text, &why);
+	redis_source_fail(r, sl_buf_cstr(&why));
+	sl_buf_fini(&why);
+	return false;
+}
+
+/* ---- Streams. ---------------------------------------------------------------------------------------------------------- */
+
+static bool id_read(struct sl_slice text, uint64_t *ms, uint64_t *seq) {
+	int64_t a, b;
+	ptrdiff_t dash = slice_find_byte(text, '-');
+	if (dash < 0 || slice_to_i64(slice_sub(text, 0, (size_t)dash), &a) != SL_OK || a < 0 ||
+	    slice_to_i64(slice_from(text, (size_t)dash + 1), &b) != SL_OK || b < 0)
+		return false;
+	*ms = (uint64_t)a;
+	*seq = (uint64_t)b;
+	return true;
+}
+
+static void json_text(struct sl_buf *out, struct sl_slice text) {
+	struct sql_value v = sql_string(text);
+	sql_value_json(&v, out);
+}
+
+/* All fields stand in the headers; the value is one of them, or all as an object. */
+static struct sl_slice fields_value(struct redis_source *r, const struct redis_reply *fields, uint32_t *count) {
+	struct sl_slice value = {.p = NULL};
+	size_t n = 0;
+	sl_buf_clear(&r->value);
+	sl_buf_put(&r->value, '{');
+	for (uint32_t i = 0; i + 1 < fields->n; i += 2) {
+		struct sl_slice name = fields->items[i].text, text = fields->items[i + 1].text;
+		SL_GROW(r->headers, n, r->header_cap);
+		r->headers[n++] = (struct sl_source_header){name, text};
+		if (r->conf.field && slice_equal_str(name, r->conf.field)) value = text;
+		if (i) sl_buf_put(&r->value, ',');
+		json_text(&r->value, name);
+		sl_buf_put(&r->value, ':');
+		json_text(&r->value, text);
+	}
+	sl_buf_put(&r->value, '}');
+	*count = (uint32_t)n;
+	return r->conf.field ? value : sl_buf_slice(&r->value);
+}
+
+/* [id, [field, value, ...]]; without fields when it was deleted meanwhile: then it has no value. */
+static void entry_take(struct redis_source *r, struct sl_source_part *part, const struct redis_reply *entry) {
+	struct redis_from *f = redis_from(part);
+	struct redis_slot slot = {.ms = 0};
+	if (entry->kind != REDIS_LIST || entry->n != 2 || !id_read(entry->items[0].text, &slot.ms, &slot.seq)) return;
+	if (f->history) {
+		f->ms = slot.ms;
+		f->seq = slot.seq;
+	}
+	/* We wait so long ourselves that it looks left behind. */
+	if (redis_slot_has(f, slot.ms, slot.seq)) return;
+	uint32_t headers = 0;
+	struct sl_slice value = {.p = NULL};
+	if (entry->items[1].kind == REDIS_LIST) value = fields_value(r, &entry->items[1], &headers);
+	sl_buf_clear(&r->id);
+	sl_buf_printf(&r->id, "%.*s-%.*s", SL_SLICE_ARG(f->key), SL_SLICE_ARG(entry->items[0].text));
+	struct sl_source_item item = {.value = value,
+				      .headers = r->headers,
+				      .header_count = headers,
+				      .partition = -1,
+				      .offset = -1,
+				      .ts_ms = (int64_t)slot.ms,
+				      .ts_type = "append",
+				      .topic = f->key,
+				      .id = sl_buf_slice(&r->id)};
+	sl_source_take(part, &item, redis_slot_take(f, &slot));
+}
+
+static struct sl_source_part *part_named(struct redis_source *r, struct sl_slice key) {
+	for (size_t i = 0; i < r->part_n; i++)
+		if (slice_equal(redis_from(r->parts[i])->key, key)) return r->parts[i];
+	return NULL;
+}
+
+/* [[key, [entry, ...]], ...]; nil: nothing came. A stream whose past gives nothing more goes on with what is new. */
+static void streams_read(struct redis_request *q, const struct redis_reply *reply) {
+	struct redis_source *r = sl_container_of(q, struct redis_source, read);
+	heard(r);
+	r->reading = false;
+	if (!no_error(r, reply, "XREADGROUP") || r->closing) return;
+	for (uint32_t i = 0; reply->kind == REDIS_LIST && i < reply->n; i++) {
+		const struct redis_reply *one = &reply->items[i];
+		if (one->kind != REDIS_LIST || one->n != 2) continue;
+		struct sl_source_part *part = part_named(r, one->items[0].text);
+		const struct redis_reply *entries = &one->items[1];
+		if (!part || entries->kind != REDIS_LIST) continue;
+		if (entries->n == 0) redis_from(part)->history = false;
+		for (uint32_t k = 0; k < entries->n; k++) entry_take(r, part, &entries->items[k]);
+	}
+	sl_source_flush(r->s);
+	redis_source_read(r);
+}
+
+static void streams_ask(struct redis_source *r) {
+	struct sl_buf *out = redis_link_out(&r->in);
+	bool history = false;
+	for (size_t i = 0; i < r->part_n; i++) history = history || redis_from(r->parts[i])->history;
+	redis_put_head(out, (history ? 7u : 9u) + r->part_n * 2);
+	redis_put_arg(out, SL_SLICE_LIT("XREADGROUP"));
+	redis_put_arg(out, SL_SLICE_LIT("GROUP"));
+	redis_put_arg(out, slice_from_str(r->conf.group));
+	redis_put_arg(out, slice_from_str(r->conf.consumer));
+	redis_put_arg(out, SL_SLICE_LIT("COUNT"));
+	redis_put_arg(out, SL_SLICE_LIT(ENTRIES_TEXT));
+	if (!history) {
+		redis_put_arg(out, SL_SLICE_LIT("BLOCK"));
+		redis_put_arg(out, SL_SLICE_LIT(WAIT_MS));
+	}
+	redis_put_arg(out, SL_SLICE_LIT("STREAMS"));
+	for (size_t i = 0; i < r->part_n; i++) redis_put_arg(out, redis_from(r->parts[i])->key);
+	for (size_t i = 0; i < r->part_n; i++) {
+		const struct redis_from *f = redis_from(r->parts[i]);
+		sl_buf_clear(&r->id);
+		if (f->history)
+			sl_buf_printf(&r->id, "%llu-%llu", (unsigned long long)f->ms, (unsigned long long)f->seq);
+		redis_put_arg(out, f->history ? sl_buf_slice(&r->id) : SL_SLICE_LIT(">"));
+	}
+	r->read = (struct redis_request){.on_reply = streams_read, .on_lost = lost};
+	redis_link_push(&r->in, &r->read, 1);
+}
+
+/* [next, [entry, ...], deleted] */
+static void claimed(struct redis_request *q, const struct redis_reply *reply) {
+	struct redis_source *r = sl_container_of(q, struct redis_source, claim);
+	heard(r);
+	r->claiming = false;
+	if (!no_error(r, reply, "XAUTOCLAIM, which Redis has since 6.2 (or set `claim_after: unlimited`)") ||
+	    r->closing)
+		return;
+	if (reply->kind != REDIS_LIST || reply->n < 2 || reply->items[1].kind != REDIS_LIST) return;
+	struct sl_source_part *part = r->parts[r->claimed];
+	for (uint32_t i = 0; i < reply->items[1].n; i++) entry_take(r, part, &reply->items[1].items[i]);
+	sl_source_flush(r->s);
+	r->claimed = (r->claimed + 1) % r->part_n;
+}
+
+void redis_source_claim(struct redis_source *r) {
+	if (r->mode != REDIS_FROM_STREAMS || r->conf.claim_ms == CONF_UNLIMITED || r->claiming || r->paused) return;
+	if (!r->began || redis_from(r->parts[r->claimed])->history) return;
+	char *idle = sl_asprintf("%lld", (long long)r->conf.claim_ms);
+	struct sl_buf *out = redis_link_out(&r->out);
+	redis_put_head(out, 8);
+	redis_put_arg(out, SL_SLICE_LIT("XAUTOCLAIM"));
+	redis_put_arg(out, redis_from(r->parts[r->claimed])->key);
+	redis_put_arg(out, slice_from_str(r->conf.group));
+	redis_put_arg(out, slice_from_str(r->conf.consumer));
+	redis_put_arg(out, slice_from_str(idle));
+	redis_put_arg(out, SL_SLICE_LIT("0-0"));
+	redis_put_arg(out, SL_SLICE_LIT("COUNT"));
+	redis_put_arg(out, SL_SLICE_LIT(ENTRIES_TEXT));
+	sl_free(idle);
+	r->claiming = true;
+	r->claim = (struct redis_request){.on_reply = claimed, .on_lost = lost};
+	redis_link_push(&r->out, &r->claim, 1);
+}
+
+/* ---- A list. --------------------------------------------------------------------------------------------------------------- */
+
+static void value_take(struct redis_source *r, struct sl_slice text) {
+	struct redis_from *f = redis_from(r->parts[0]);
+	struct redis_slot slot = {.value = sl_memdup0(text.p, text.n), .n = text.n};
+	struct sl_source_item item = {.value = text, .partition = -1, .offset = -1, .ts_ms = -1, .topic = f->key};
+	sl_source_take(r->parts[0], &item, redis_slot_take(f, &slot));
+}
+
+/* What lies in our own list was taken before a restart; the oldest is at its right end. */
+static void leftovers_read(struct redis_request *q, const struct redis_reply *reply) {
+	struct redis_source *r = sl_container_of(q, struct redis_source, read);
+	struct redis_from *f = redis_from(r->parts[0]);
+	heard(r);
+	r->reading = false;
+	if (!no_error(r, reply, "LRANGE") || r->closing) return;
+	uint32_t n = reply->kind == REDIS_LIST ? reply->n : 0;
+	for (uint32_t i = n; i > 0; i--) value_take(r, reply->items[i - 1].text);
+	f->ms += n;
+	f->history = n == ENTRIES;
+	sl_source_flush(r->s);
+	if (!f->history) redis_acks_send(r);
+	redis_source_read(r);
+}
+
+static void moved(struct redis_request *q, const struct redis_reply *reply) {
+	struct redis_source *r = sl_container_of(q, struct redis_source, read);
+	heard(r);
+	r->reading = q->replies > 0;
+	if (!no_error(r, reply, "BLMOVE, which Redis has since 6.2") || r->closing) return;
+	if (reply->kind == REDIS_TEXT) value_take(r, reply->text);
+	if (r->reading) return;
+	sl_source_flush(r->s);
+	redis_source_read(r);
+}
+
+static void list_ask(struct redis_source *r) {
+	struct sl_buf *out = redis_link_out(&r->in);
+	struct redis_from *f = redis_from(r->parts[0]);
+	char *pending = redis_source_pending_key(r);
+	uint32_t replies = 1;
+	r->read = (struct redis_request){.on_reply = moved, .on_lost = lost};
+	if (f->history) {
+		char *first = sl_asprintf("-%llu", (unsigned long long)f->ms + ENTRIES);
+		char *last = sl_asprintf("-%llu", (unsigned long long)f->ms + 1);
+		redis_put(out, "LRANGE", pending, first, last, NULL);
+		r->read.on_reply = leftovers_read;
+		sl_free(first);
+		sl_free(last);
+	} else {
+		/* The first waits when there is nothing; those behind it take what came meanwhile, and wait no more. */
+		const char *end = r->conf.end ? "LEFT" : "RIGHT";
+		redis_put(out, "BLMOVE", r->conf.list, pending, end, "LEFT", WAIT_S, NULL);
+		for (; replies < MOVES; replies++) redis_put(out, "LMOVE", r->conf.list, pending, end, "LEFT", NULL);
+	}
+	sl_free(pending);
+	redis_link_push(&r->in, &r->read, replies);
+}
+
+/* ---- Channels. --------------------------------------------------------------------------------------------------------------- */
+
+/* [message, channel, text], [pmessage, pattern, channel, text]; what else comes are answers to our commands. */
+static void said(struct redis_request *q, const struct redis_reply *reply) {
+	struct redis_source *r = sl_container_of(q, struct redis_source, read);
+	heard(r);
+	q->replies = UINT32_MAX;
+	if (!no_error(r, reply, "SUBSCRIBE") || r->closing) return;
+	if (reply->kind != REDIS_LIST || reply->n < 3) return;
+	bool plain = slice_equal_str(reply->items[0].text, "message");
+	if (!plain && !slice_equal_str(reply->items[0].text, "pmessage")) return;
+	if (r->paused) {
+		r->lost++;
+		return;
+	}
+	struct sl_source_item item = {.value = reply->items[reply->n - 1].text,
+				      .partition = -1,
+				      .offset = -1,
+				      .ts_ms = -1,
+				      .topic = reply->items[reply->n - 2].text};
+	struct redis_slot slot = {.ms = 0};
+	sl_source_take(r->parts[0], &item, redis_slot_take(redis_from(r->parts[0]), &slot));
+	sl_source_flush(r->s);
+}
+
+static void subscribe(struct redis_source *r, const char *command, const struct conf_list *names) {
+	struct sl_buf *out = redis_link_out(&r->in);
+	if (names->len == 0) return;
+	redis_put_head(out, names->len + 1);
+	redis_put_arg(out, slice_from_str(command));
+	for (size_t i = 0; i < names->len; i++) redis_put_arg(out, slice_from_str(names->items[i]));
+}
+
+static void channels_ask(struct redis_source *r) {
+	subscribe(r, "SUBSCRIBE", &r->conf.channels);
+	subscribe(r, "PSUBSCRIBE", &r->conf.patterns);
+	r->read = (struct redis_request){.on_reply = said, .on_lost = lost};
+	redis_link_push(&r->in, &r->read, UINT32_MAX);
+}
+
+/* A subscriber's connection says nothing for hours; this it answers. */
+void redis_source_ping(struct redis_source *r) {
+	if (r->mode != REDIS_FROM_CHANNELS || r->in.state != REDIS_LINK_READY) return;
+	redis_put(redis_link_out(&r->in), "PING", NULL);
+}
+
+/* ---- All. --------------------------------------------------------------------------------------------------------------------- */
+
+static void began(struct redis_source *r) {
+	r->began = true;
+	sl_source_state(r->s, SL_SOURCE_UP, r->mode == REDIS_FROM_CHANNELS ? "Redis keeps nothing of channels" : NULL);
+	redis_source_read(r);
+}
+
+static void group_made(struct redis_request *q, const struct redis_reply *reply) {
+	struct redis_source *r = sl_container_of(q, struct redis_source, read);
+	heard(r);
+	bool there = reply->kind == REDIS_ERROR && slice_starts_with(reply->text, SL_SLICE_LIT("BUSYGROUP"));
+	if (!there && !no_error(r, reply, "XGROUP CREATE")) return;
+	if (q->replies == 0) began(r);
+}
+
+void redis_source_begin(struct redis_source *r) {
+	const char *start = strcmp(r->conf.start, "earliest") == 0 ? "0"
+			    : strcmp(r->conf.start, "latest") == 0 ? "$"
+								   : r->conf.start;
+	heard(r);
+	if (r->mode != REDIS_FROM_STREAMS) {
+		began(r);
+		return;
+	}
+	for (size_t i = 0; i < r->conf.streams.len; i++)
+		redis_put(redis_link_out(&r->in), "XGROUP", "CREATE", r->conf.streams.items[i], r->conf.group, start,
+			  "MKSTREAM", NULL);
+	r->read = (struct redis_request){.on_reply = group_made, .on_lost = lost};
+	redis_link_push(&r->in, &r->read, (uint32_t)r->conf.streams.len);
+}
+
+void redis_source_read(struct redis_source *r) {
+	if (r->reading || !r->began || r->closing || r->in.state != REDIS_LINK_READY) return;
+	if (r->paused && r->mode != REDIS_FROM_CHANNELS) return;
+	r->reading = true;
+	heard(r);
+	switch (r->mode) {
+	case REDIS_FROM_STREAMS: streams_ask(r); break;
+	case REDIS_FROM_LIST: list_ask(r); break;
+	case REDIS_FROM_CHANNELS: channels_ask(r); break;
+	}
+}

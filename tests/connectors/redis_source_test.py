@@ -1,0 +1,223 @@
+"""Sources of a real Redis: streams by a group, a list, channels."""
+import json
+import os
+import shutil
+import sqlite3
+import time
+import unittest
+
+from harness.broker import Broker, run_program, temp_folder, wait_until
+from harness.client import Client
+from harness.servers import Redis, shared
+from harness.servers.redis import RespError
+
+SQL = 'SELECT topic AS t, value.n AS n, id AS i FROM "$sources/redis:in"'
+
+
+class RedisSourceTest(unittest.TestCase):
+    def setUp(self):
+        self.redis = shared(Redis)
+        self.redis.execute("FLUSHALL")
+        self.folder = temp_folder()
+        self.db = self.folder / "far.db"
+
+    def tearDown(self):
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+    def config(self, sql=SQL, action=None, connector=None, **source):
+        action = {"connector": "far", "table": "got", "columns": {"t": "${t}", "n": "${n}", "i": "${i}"},
+                  "retry": {"first": "20ms", "max": "200ms"}, **(action or {})}
+        source = {"connector": "cache", "start": "earliest", "consumer": "c1", **source} if "streams" in source else {"connector": "cache", "consumer": "c1", **source}
+        return {"connectors": {"cache": {"type": "redis", "url": self.redis.url(), **(connector or {})},
+                               "far": {"type": "sqlite", "path": str(self.db), "busy_timeout": "50ms"}},
+                "sources": {"in": source}, "rules": {"r": {"sql": sql, "actions": [action]}}}
+
+    def source(self, b):
+        return next((s for s in b.status()["sources"] if s["name"] == "in"), {})
+
+    def wait_source(self, b, timeout=20, **wanted):
+        last = {}
+
+        def look():
+            last.update(self.source(b))
+            return last and all(v(last[k]) if callable(v) else last[k] == v for k, v in wanted.items())
+        wait_until(look, timeout, lambda: f"not {wanted}: {last}\n{b.log()[-3000:]}")
+        return last
+
+    def got(self, columns="n"):
+        if not self.db.exists():
+            return []
+        with sqlite3.connect(self.db, timeout=10) as db:
+            try:
+                return list(db.execute(f"SELECT {columns} FROM got ORDER BY rowid"))
+            except sqlite3.OperationalError:
+                return []
+
+    def numbers(self):
+        return [n for (n,) in self.got()]
+
+    def wait_numbers(self, count, timeout=40):
+        wait_until(lambda: len(set(self.numbers())) >= count, timeout, lambda: f"{len(set(self.numbers()))} of {count}")
+
+    def many(self, *commands):
+        with self.redis.client() as c:
+            for words in commands:
+                c.send(*words)
+            for words in commands:
+                answer = c.read()
+                self.assertNotIsInstance(answer, RespError, f"{words}: {answer}")
+
+    def loaded(self):
+        try:
+            return self.redis.execute("DBSIZE") is not None
+        except RespError:
+            return False
+
+    def add(self, *numbers, key="s"):
+        self.many(*(("XADD", key, "*", "n", n, "d", f"dev{n % 3}") for n in numbers))
+
+    def pending(self, key="s"):
+        return self.redis.execute("XPENDING", key, "sluice-in")[0]
+
+    def lock(self):
+        lock = sqlite3.connect(self.db, timeout=30, isolation_level=None)
+        lock.execute("BEGIN EXCLUSIVE")
+        return lock
+
+
+class Streams(RedisSourceTest):
+    def test_redis_source__entries_are_read_in_order_and_acknowledged(self):
+        self.add(*range(500))
+        with Broker(self.config(streams=["s", "later"])) as b:
+            self.wait_source(b, state="up", acknowledged=500, pending=0)
+            self.add(*range(500, 600))
+            self.add(1000, key="later")
+            self.wait_source(b, acknowledged=601)
+            b.wait_settled("r")
+            wait_until(lambda: self.pending() == 0, 5, "not acknowledged")
+        rows = self.got("t, n, i")
+        self.assertEqual([int(n) for t, n, _ in rows if t == "s"], list(range(600)))
+        self.assertEqual([int(n) for t, n, _ in rows if t == "later"], [1000])
+        self.assertEqual(len({i for _, _, i in rows}), 601)
+
+    def test_redis_source__columns_and_the_field_that_is_the_value(self):
+        self.many(("XADD", "s", "5-7", "payload", '{"n": 3}', "k", 'q"x'), ("XADD", "s", "5-8", "k", "y"))
+        sql = 'SELECT value AS v, value.n AS n, headers.k AS k, ts, kind FROM "$sources/redis:in"'
+        columns = {"v": "${v}", "n": "${n}", "k": "${k}", "ts": "${ts}", "kind": "${kind}"}
+        with Broker(self.config(sql=sql, action={"columns": columns}, streams=["s"], field="payload")) as b:
+            self.wait_source(b, acknowledged=2)
+            b.wait_settled("r")
+        self.assertEqual(self.got("v, n, k, ts, kind"), [('{"n": 3}', 3, 'q"x', 5, "redis"), (None, None, "y", 5, "redis")])
+
+    def test_redis_source__our_own_kill_loses_nothing(self):
+        self.add(*range(5000))
+        with Broker(self.config(streams=["s"], max_pending={"messages": 300}, action={"buffer": {"durability": "memory"}})) as b:
+            for least in (500, 2000):
+                self.wait_numbers(least)
+                b.kill()
+                b.start()
+            self.wait_numbers(5000)
+            b.wait_settled("r")
+            wait_until(lambda: self.pending() == 0, 5, "not acknowledged")
+        self.assertEqual({int(n) for n in self.numbers()}, set(range(5000)))
+
+    def test_redis_source__the_server_killed_and_back(self):
+        self.add(*range(100))
+        with Broker(self.config(streams=["s"])) as b:
+            self.wait_numbers(100)
+            self.redis.kill9()
+            try:
+                self.wait_source(b, state="down")
+            finally:
+                self.redis.restart()
+            wait_until(self.loaded, 10, "still reads its data")
+            self.add(*range(100, 200))
+            self.wait_source(b, state="up", pending=0)
+            self.wait_numbers(200)
+
+    def test_redis_source__slow_actions_pause_and_acknowledge_what_is_through(self):
+        self.add(*range(3000))
+        with Broker(self.config(streams=["s"], max_pending={"messages": 500}, action={"buffer": {"durability": "memory"}})) as b:
+            self.wait_source(b, acknowledged=3000)
+            lock = self.lock()
+            self.add(*range(3000, 6000))
+            n = self.wait_source(b, paused=True)
+            time.sleep(1)
+            n = self.source(b)
+            self.assertLess(n["pending"], 500 + 128 + 1)
+            self.assertEqual(self.pending(), n["pending"])
+            lock.execute("ROLLBACK")
+            lock.close()
+            self.wait_source(b, acknowledged=6000, pending=0)
+        self.assertEqual([int(n) for n in self.numbers()], list(range(6000)))
+
+    def test_redis_source__what_another_consumer_left_is_taken_over(self):
+        self.many(("XGROUP", "CREATE", "s", "sluice-in", "0", "MKSTREAM"))
+        self.add(*range(10))
+        self.redis.execute("XREADGROUP", "GROUP", "sluice-in", "dead", "COUNT", 6, "STREAMS", "s", ">")
+        with Broker(self.config(streams=["s"], claim_after="1s")) as b:
+            self.wait_numbers(10)
+            b.wait_settled("r")
+            wait_until(lambda: self.pending() == 0, 5, "not acknowledged")
+        self.assertEqual(sorted(int(n) for n in self.numbers()), list(range(10)))
+
+
+class Lists(RedisSourceTest):
+    def test_redis_source__a_list_is_taken_and_what_lay_aside_comes_first(self):
+        self.many(*(("LPUSH", "jobs", json.dumps({"n": n})) for n in range(200)))
+        with Broker(self.config(list="jobs")) as b:
+            self.wait_source(b, acknowledged=200)
+            b.wait_settled("r")
+            lock = self.lock()
+            b.write_config(self.config(list="jobs", action={"buffer": {"durability": "memory"}}))
+            b.reload()
+            b.wait_log("reload|configuration", 10)
+            time.sleep(0.5)
+            self.many(*(("LPUSH", "jobs", json.dumps({"n": n})) for n in range(200, 250)))
+            wait_until(lambda: self.redis.execute("LLEN", "jobs") == 0, 10, "not taken")
+            b.kill()
+            self.assertEqual(self.redis.execute("LLEN", "jobs:sluice:c1"), 50)
+            lock.execute("ROLLBACK")
+            lock.close()
+            b.start()
+            self.wait_numbers(250)
+            wait_until(lambda: self.redis.execute("LLEN", "jobs:sluice:c1") == 0, 10, "not removed")
+        self.assertEqual([int(n) for n in self.numbers()], list(range(250)))
+
+
+class Channels(RedisSourceTest):
+    def test_redis_source__channels_and_patterns_reach_mqtt(self):
+        config = self.config(sql='SELECT topic AS t, value AS v FROM "$sources/redis:in"', channels=["alarms"], patterns=["site.*"])
+        config["rules"]["r"]["actions"] = [{"republish": {"topic": "r/${t}", "payload": "${v}", "qos": 1}}]
+        with Broker(config) as b, Client(b.port) as c:
+            c.connect("reader")
+            c.subscribe("r/#", qos=1)
+            self.wait_source(b, state="up")
+            wait_until(lambda: self.redis.execute("PUBLISH", "alarms", "first"), 5, "nobody listens")
+            c.receive("r/alarms", "first", qos=1)
+            self.redis.execute("PUBLISH", "site.7", "x")
+            c.receive("r/site.7", "x", qos=1)
+            time.sleep(4)  # a ping in between
+            self.redis.execute("PUBLISH", "alarms", "later")
+            c.receive("r/alarms", "later", qos=1)
+            self.assertEqual(self.source(b)["state"], "up")
+
+
+class Mistakes(RedisSourceTest):
+    def test_redis_source__mistakes_are_found_before_a_start(self):
+        for source, connector, part in (
+                ({}, {}, "say what to read"), ({"list": "a", "streams": ["b"]}, {}, "say what to read"),
+                ({"streams": ["a"], "start": "noon"}, {}, "none of earliest"), ({"stream": ["a"]}, {}, "streams"),
+                ({"streams": ["a"]}, {"mode": "cluster", "url": None, "servers": ["127.0.0.1:1"]}, "not from a Cluster")):
+            with self.subTest(**source):
+                config = {"auth": {"anonymous": True}, **self.config(connector=connector, **source)}
+                config["connectors"]["cache"] = {k: v for k, v in config["connectors"]["cache"].items() if v is not None}
+                path = self.folder / "c.yaml"
+                path.write_text(json.dumps(config))
+                done = run_program("check", "-c", str(path))
+                self.assertEqual(done.returncode, 1)
+                self.assertIn(part, done.stderr)
+
+
+if os.environ.get("SLUICE_INSIDE") and __name__ == "__main__":
+    unittest.main()
