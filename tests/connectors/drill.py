@@ -132,12 +132,12 @@ class Drill:
                 for what in ("publish", "ping", "control")}
 
     def _check_latencies(self, test):
-        """Twice the normal value at most; where an idle broker beside it got slower too, the machine did."""
+        """Twice the normal value at most; what even an idle broker beside it needs at that time is the machine's doing."""
         found = self.latencies()
-        machine = max(1.0, found["control"][1] / found["control"][0])
         for what in ("publish", "ping"):
             normal, outage = found[what]
-            test.assertLessEqual(outage, 2 * normal * machine, f"{what} at p99, normal and in an outage: {found}")
+            limit = 2 * max(normal, found["control"][1])
+            test.assertLessEqual(outage, limit, f"{what} at p99, normal and in an outage: {found}")
 
     def __str__(self):
         share = self.report["share"]
