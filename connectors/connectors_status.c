@@ -18,11 +18,13 @@ static void health_status(json_t *o, const struct health *h) {
 	json_object_set_new(o, "last_error_ms", json_integer((json_int_t)h->error_ms));
 }
 
-/* buckets[i]: rows that took at most 2^i ms and more than the bound before; the last: longer. */
+/* buckets[i]: rows that took at most 2^i ms and more than the bound before, the last of all: longer. It ends with the last that
+ * is not 0. */
 static json_t *latency_status(const struct pipeline_counters *c) {
 	json_t *o = json_object(), *buckets = json_array();
-	for (size_t i = 0; i <= LATENCY_BUCKETS; i++)
-		json_array_append_new(buckets, json_integer((json_int_t)c->latency[i]));
+	size_t n = LATENCY_BUCKETS + 1;
+	while (n > 0 && c->latency[n - 1] == 0) n--;
+	for (size_t i = 0; i < n; i++) json_array_append_new(buckets, json_integer((json_int_t)c->latency[i]));
 	set_u64(o, "sum_ms", c->latency_sum_ms);
 	json_object_set_new(o, "buckets", buckets);
 	return o;
