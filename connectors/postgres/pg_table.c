@@ -190,7 +190,8 @@ static int insert_text(const struct pg_action *a, const PGresult *keys, bool bul
 	struct sl_buf b = SL_BUF_INIT;
 	sl_buf_printf(&b, "INSERT INTO %s", a->relation);
 	names_list(&b, a);
-	sl_buf_append_str(&b, bulk ? " SELECT * FROM pg_catalog.unnest(" : " VALUES (");
+	/* Not pg_catalog.unnest: of several arrays only the bare word is understood. */
+	sl_buf_append_str(&b, bulk ? " SELECT * FROM unnest(" : " VALUES (");
 	for (size_t i = 0; i < a->columns.len; i++) sl_buf_printf(&b, "%s$%zu", i ? ", " : "", i + 1);
 	sl_buf_put(&b, ')');
 	int r = conflict_text(a, keys, &b, err);

@@ -92,6 +92,20 @@ class Writing(PostgresTest):
         self.assertEqual(self.rows("id, v, at AT TIME ZONE 'UTC'"),
                          [["1", "12.50", "2023-11-14 22:13:20.123"], ["2", "3.00", "1970-01-01 00:00:00"]])
 
+    def test_table__the_way_that_rows_go(self):
+        ignore = {"table": "t", "columns": COLUMNS, "on_conflict": "ignore"}
+        for action, columns, way in (({"table": "t", "columns": COLUMNS}, "id int, v text", "COPY"), (ignore, "id int, v text", "unnest"),
+                                     (ignore, "id int, v point", "VALUES"), ({"table": "t", "columns": COLUMNS}, "id int, v point", "VALUES"),
+                                     ({"table": "t", "columns": {"id": "${id}"}}, "id int", "COPY")):
+            with self.subTest(action=action, columns=columns):
+                self.table(columns)
+                with self.broker({**action, "batch": {"rows": 50, "linger": "1s"}}) as b:
+                    self.publish(b, [{"id": i, "v": "(1,2)"} for i in range(200)])
+                    b.wait_settled("r")
+                    query = self.pg.value("SELECT query FROM pg_stat_activity WHERE application_name = 'sluice' ORDER BY state_change DESC LIMIT 1")
+                self.assertIn(way, query)
+                self.assertEqual(self.pg.value("SELECT count(*) FROM t"), "200")
+
     def test_table__on_conflict(self):
         self.table("id int PRIMARY KEY, v text, n int DEFAULT 7")
         self.pg.execute("INSERT INTO t VALUES (1, 'old')")
