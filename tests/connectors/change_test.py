@@ -75,6 +75,24 @@ class Change(unittest.TestCase):
                 sink.set_up()
                 self.changes(sink, {**sink.connector(port=9), **sink.hurried_connector})
 
+    def test_change__of_an_action_on_a_connection_that_stays(self):
+        for sink in (ToKafka(), ToPostgres(), ToRedis(), ToFerretDB()):
+            with self.subTest(type(sink).__name__):
+                sink.set_up()
+                config = self.config(sink, sink.connector())
+                with Broker(config) as broker:
+                    with Scraper(broker) as scraper:
+                        for i in range(6):
+                            self.publish(broker, i * ROWS)
+                            config["rules"]["r"]["actions"][0]["batch"] = {"rows": (7, 100, 1000)[i % 3]}
+                            broker.write_config(config)
+                            broker.reload()
+                        action = broker.wait_settled("r")
+                    scraper.check()
+                self.assertEqual((action["received"], action["delivered"]), (6 * ROWS, 6 * ROWS))
+                seen = list(dict.fromkeys(n for _, n in sink.arrivals()))
+                self.assertEqual(seen, list(range(6 * ROWS)))
+
     def test_change__of_a_password(self):
         postgres, redis, mongodb = ToPostgres(), ToRedis(), ToFerretDB()
         for sink in (postgres, redis, mongodb):
