@@ -9,6 +9,7 @@ we are killed ourselves. Afterwards the far side must hold everything that was a
 
 A kind takes part by its Sink (sinks.py). DRILL_MESSAGES and DRILL_RATE change the size; the times stay.
 """
+import contextlib
 import json
 import os
 import subprocess
@@ -24,6 +25,7 @@ MESSAGES = int(os.environ.get("DRILL_MESSAGES", 500_000))
 RATE = int(os.environ.get("DRILL_RATE", 10_000))
 CLIENTS = 8
 LAST_S = 50.0
+MEMORY_MB = 64 + 64 + 96  # buffer.memory of the action, as much again on its way to and fro, and the rest of the program
 STEPS = ((8, "kill"), (12, "restart"), (17, "own"), (20, "cut"), (40, "mend"), (43, "kill"), (47, "restart"))
 # Seconds whose latencies count as normal, and as those of an outage: after the moment itself, before the recovery.
 NORMAL, OUTAGES = ((2, 8),), ((9, 12), (21, 40), (44, 47))
@@ -68,14 +70,18 @@ class Drill:
 
     def __init__(self, sink):
         self.sink, self.report, self.arrivals, self.status = sink, {}, [], {}
-        self.recovered_s = 0.0
+        self.recovered_s, self.peak_mb = 0.0, 0
 
     def run(self):
         self.sink.set_up()
         rate = min(RATE, int(MESSAGES / LAST_S))
         with Broker(settings(self.sink), program=FAST, folder=temp_folder()) as broker, \
                 Broker(program=FAST, folder=temp_folder()) as control:
-            with Scraper(broker, every_s=0.25, also=made_errors) as scraper:
+            def look(status):
+                with contextlib.suppress(OSError, AttributeError):  # it may have been killed just now
+                    self.peak_mb = max(self.peak_mb, broker.rss_kb() // 1024)
+                return made_errors(status)
+            with Scraper(broker, every_s=0.25, also=look) as scraper:
                 self._publish(broker, control, scraper, rate)
                 began = time.monotonic()
                 self.status = settle(broker, 120)
@@ -116,6 +122,7 @@ class Drill:
         test.assertEqual(wrong[:5], [], f"{len(wrong)} messages out of order")
         self._check_counters(test, action)
         self._check_latencies(test)
+        test.assertLess(self.peak_mb, MEMORY_MB)
 
     @staticmethod
     def _check_counters(test, action):
@@ -143,4 +150,4 @@ class Drill:
         share = self.report["share"]
         latencies = ", ".join(f"{what} {normal} -> {outage} ms" for what, (normal, outage) in self.latencies().items())
         return f"{share * CLIENTS} messages, {len(self.arrivals) - share * CLIENTS} of them more than once, drained in " \
-               f"{self.recovered_s:.1f} s, p99: {latencies}"
+               f"{self.recovered_s:.1f} s, {self.peak_mb} MB at most, p99: {latencies}"

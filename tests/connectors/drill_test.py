@@ -23,9 +23,6 @@ class Outage(unittest.TestCase):
     def test_drill__redis(self):
         self.drill(sinks.ToRedis())
 
-    def test_drill__sqlite(self):
-        self.drill(sinks.ToSqlite())
-
 
 class Judgement(unittest.TestCase):
     """The drill's own eyes: it must be able to complain."""

@@ -10,7 +10,7 @@ from harness.servers import FerretDB, Kafka, MongoJava, Net, Postgres, Redis, sh
 
 
 class Sink:
-    """`server` is one of harness.servers, or anything with kill9 and restart."""
+    """`server` is one of harness.servers."""
     server = None
     sql = 'SELECT payload.c AS c, payload.n AS n FROM "load/#"'
     # Options with which the kind notices a server that says nothing, and comes back, soon.
@@ -36,7 +36,7 @@ class Sink:
         """(port of the server behind a proxy, port at which the proxy must be; 0: any)."""
         return self.server.port, 0
 
-    # What happens to the server, for those whose server is no process of ours.
+    # What happens to the server.
 
     def kill(self):
         self.server.kill9()
@@ -52,27 +52,16 @@ class Sink:
 
 
 class ToSqlite(Sink):
-    """No server: somebody else's lock is its outage."""
+    """No server, so no drill: tests/fault has that."""
 
     def set_up(self):
         self.path = temp_folder() / "far.db"
-        self.lock = None
 
     def connector(self, port=None):
-        return {"type": "sqlite", "path": str(self.path), "busy_timeout": "100ms"}
+        return {"type": "sqlite", "path": str(self.path)}
 
     def action(self):
         return {"table": "readings", "columns": {"c": "${c}", "n": "${n}"}}
-
-    def kill(self):
-        self.lock = sqlite3.connect(self.path, timeout=30, isolation_level=None)
-        self.lock.execute("BEGIN EXCLUSIVE")
-
-    def restart(self):
-        self.lock.execute("ROLLBACK")
-        self.lock.close()
-
-    cut, mend = kill, restart
 
     def arrivals(self):
         with sqlite3.connect(self.path) as db:
