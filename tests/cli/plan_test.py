@@ -50,6 +50,16 @@ class Plan(unittest.TestCase):
             self.assertEqual({r["id"] for r in broker.status()["rules"]}, {"a", "c", "d"})
             self.assertEqual(self.plan(broker), "nothing would change\n")
 
+    def test_plan__sources_that_are_new_changed_and_gone(self):
+        noise = {"connector": "nowhere", "messages": 10}
+        with Broker({"connectors": {"nowhere": {"type": "null"}}, "sources": {"a": noise, "b": noise}}, folder=self.folder) as broker:
+            self.assertEqual(self.plan(broker), "nothing would change\n")
+            broker.write_config({"sources": {}})
+            broker.write_config({"sources": {"a": {**noise, "messages": 20}, "c": noise}})
+            self.assertEqual(self.plan(broker, code=2).splitlines()[:3],
+                             ["~ source a: messages 10 -> 20", "+ source c (null)", "- source b"])
+            self.assertIn("applied", self.plan(broker, "--apply"))
+
     def test_plan__order_of_rules_is_a_change(self):
         with self.broker() as broker:
             rules = broker.config["rules"]
