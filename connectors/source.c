@@ -12,7 +12,6 @@ struct sl_loop *sl_source_loop(const struct sl_source *s) {
 }
 bool sl_source_paused(const struct sl_source *s) { return s->paused; }
 int64_t sl_source_bytes_max(const struct sl_source *s) { return s->conf.max_pending.bytes; }
-int64_t sl_source_messages_max(const struct sl_source *s) { return s->conf.max_pending.messages; }
 
 /* ---- States. ---------------------------------------------------------------------------------------------------------- */
 

@@ -83,9 +83,8 @@ const char *sl_source_name(const struct sl_source *s);
 void *sl_source_conn_impl(const struct sl_source *s); /* of the connector: its kind's own part */
 struct sl_loop *sl_source_loop(const struct sl_source *s);
 bool sl_source_paused(const struct sl_source *s);
-/* The most bytes and messages that may be under way (`max_pending`), to bound what a client library fetches ahead. */
+/* The most bytes that may be under way (`max_pending`), to bound what a client library fetches ahead. */
 int64_t sl_source_bytes_max(const struct sl_source *s);
-int64_t sl_source_messages_max(const struct sl_source *s);
 
 /* A new part, with its own zeroed bytes; the caller's until sl_source_part_end(). */
 struct sl_source_part *sl_source_part_new(struct sl_source *s) sl_warn_unused;

@@ -17,7 +17,7 @@ static const struct conf_field pending_fields[] = {
      .def = "16MB",
      .min = 65536,
      .max = (int64_t)(2 * SL_GB),
-     .doc = "And bytes of keys, values and headers; what the client library fetches ahead is bounded by the same."},
+     .doc = "And bytes of keys, values and headers. Kafka's client library fetches up to four times that ahead."},
     CONF_END};
 
 const struct conf_field source_conf_fields[] = {

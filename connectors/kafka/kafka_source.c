@@ -13,6 +13,7 @@
 #define CLOSING_TICK_MS 20
 #define CLOSING_MS 5000 /* to leave the group; then without saying goodbye */
 #define ANEW_MS 2000
+#define HOLD_MS 1000    /* a pause this long is told to librdkafka; until then what it has fetched waits with it */
 #define SUSPECT_MS 1500 /* a connection broke: so long for any broker to answer before we say so */
 
 static void on_ready(struct sl_watch *w, uint32_t events);
@@ -314,10 +315,11 @@ static void message_take(struct kafka_source *k, const rd_kafka_message_t *m) {
 	sl_source_take(part, &item, (uint64_t)m->offset);
 }
 
-/* False: the queue is empty. While paused what comes are rebalances, errors, and a few messages that were on their way. */
+/* False: nothing more for now. While partitions are held what comes are rebalances and errors. */
 static bool poll_some(struct kafka_source *k) {
 	int i;
 	for (i = 0; i < MESSAGES_PER_TICK && k->phase == KAFKA_SOURCE_RUNNING; i++) {
+		if (k->paused && !k->held) break;
 		rd_kafka_message_t *m = rd_kafka_consumer_poll(k->rk, 0);
 		if (!m) break;
 		if (m->err) {
@@ -345,6 +347,12 @@ static void on_ready(struct sl_watch *w, uint32_t events) {
 		sl_watch_again(sl_source_loop(k->s), w);
 }
 
+static void hold_if_long(struct kafka_source *k) {
+	if (!k->paused || k->held || sl_loop_now_ms(sl_source_loop(k->s)) - k->paused_ms < HOLD_MS) return;
+	k->held = true;
+	kafka_source_pause_all(k, true);
+}
+
 static void on_tick(struct sl_timer *t) {
 	struct kafka_source *k = sl_container_of(t, struct kafka_source, tick);
 	switch (k->phase) {
@@ -357,7 +365,8 @@ static void on_tick(struct sl_timer *t) {
 		sl_timer_set(sl_source_loop(k->s), t, TICK_MS);
 		if (k->suspect && sl_loop_now_ms(sl_source_loop(k->s)) - k->suspect_ms >= SUSPECT_MS)
 			is_down(k, k->error ? k->error : "no broker answers");
-		if (k->paused && !k->down) kafka_ends_ask(k);
+		hold_if_long(k);
+		if (k->held && !k->down) kafka_ends_ask(k);
 		if (poll_some(k)) sl_watch_again(sl_source_loop(k->s), &k->watch);
 		return;
 	}
@@ -387,13 +396,14 @@ static void start(struct sl_source *s) {
 static void pause_source(struct sl_source *s) {
 	struct kafka_source *k = of(s);
 	k->paused = true;
-	if (k->phase == KAFKA_SOURCE_RUNNING) kafka_source_pause_all(k, true);
+	k->paused_ms = sl_loop_now_ms(sl_source_loop(s));
 }
 
 static void resume_source(struct sl_source *s) {
 	struct kafka_source *k = of(s);
-	k->paused = false;
-	if (k->phase == KAFKA_SOURCE_RUNNING) kafka_source_pause_all(k, false);
+	if (k->held && k->phase == KAFKA_SOURCE_RUNNING) kafka_source_pause_all(k, false);
+	k->paused = k->held = false;
+	if (k->phase == KAFKA_SOURCE_RUNNING) sl_watch_again(sl_source_loop(s), &k->watch);
 }
 
 static void done(struct sl_source_part *part, uint64_t mark) {

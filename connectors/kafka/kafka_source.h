@@ -65,6 +65,9 @@ struct kafka_source {
 	int event_fd; /* -1: none yet */
 	struct sl_watch watch;
 	bool watched, ending, anew, paused;
+	bool
+	    held; /* paused for so long that the partitions are, too: librdkafka throws away what it has fetched then */
+	uint64_t paused_ms;
 	struct sl_timer tick; /* a poll now and then keeps the membership; in CLOSING: is it closed? */
 	struct sl_timer change_timer;
 	uint64_t closing_ms; /* since when */

@@ -179,14 +179,14 @@ static int put_int(rd_kafka_conf_t *conf, const char *property, int64_t value, s
 	return put(conf, property, text, err);
 }
 
-/* What is fetched ahead is bounded as what is under way is, within what librdkafka takes. */
+/* What is fetched ahead is bounded by what may be under way. Four times that: librdkafka 2.0 rests for a second whenever it has
+ * that much, and meanwhile there should be enough. */
 static int put_bounds(struct kafka_source *k, rd_kafka_conf_t *conf, struct sl_err *err) {
 	int64_t bytes = k->s ? sl_source_bytes_max(k->s) : (int64_t)SL_MB;
-	int64_t messages = k->s ? sl_source_messages_max(k->s) : 1000;
 	int64_t fetch = bytes < (int64_t)(1000 * 1000) ? 1000 * 1000 : bytes;
 	if (fetch > 500 * (int64_t)SL_MB) fetch = 500 * (int64_t)SL_MB;
-	int r = put_int(conf, "queued.max.messages.kbytes", fetch / 1024 + 1, err);
-	if (r == SL_OK) r = put_int(conf, "queued.min.messages", messages > 100000 ? 100000 : messages, err);
+	int r = put_int(conf, "queued.max.messages.kbytes", fetch * 4 / 1024, err);
+	if (r == SL_OK) r = put_int(conf, "queued.min.messages", 1000000, err);
 	if (r == SL_OK) r = put_int(conf, "fetch.max.bytes", fetch, err);
 	return r;
 }

@@ -133,7 +133,7 @@ static void assign(struct kafka_source *k, rd_kafka_topic_partition_list_t *list
 		part_add(k, p->topic, p->partition);
 		if (p->opaque) offset_first(k, p);
 	}
-	if (k->paused) kafka_source_pause_all(k, true);
+	if (k->held) kafka_source_pause_all(k, true);
 	not_missing(k, list);
 	k->joined = true;
 	log_info(LOG_CONN, "partitions came", "source=%s group=%s came=%d have=%zu", sl_source_name(k->s),
