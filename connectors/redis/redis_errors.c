@@ -77,8 +77,7 @@ const struct redis_error *redis_error_find(struct sl_slice text) {
 void redis_error_show(const struct redis_error *e, struct sl_slice text, struct sl_buf *out) {
 	/* An unknown command is shown with its arguments, which are data of a message. */
 	ptrdiff_t args = slice_find(text, SL_SLICE_LIT(", with args beginning with"));
-	redis_show(args < 0 ? text : slice_sub(text, 0, (size_t)args), out);
-	if (e->advice) sl_buf_printf(out, "; %s", e->advice);
+	redis_show_advice(args < 0 ? text : slice_sub(text, 0, (size_t)args), e->advice, out);
 }
 
 void redis_errors_print(struct sl_buf *out) {

@@ -119,8 +119,7 @@ static void greeting_send(struct redis_link *l) {
 static void greeting_fail(struct redis_link *l, const char *what, struct sl_slice text, const char *advice) {
 	struct sl_buf why = SL_BUF_INIT;
 	sl_buf_append_str(&why, what);
-	redis_show(text, &why);
-	if (advice) sl_buf_printf(&why, "; %s", advice);
+	redis_show_advice(text, advice, &why);
 	redis_link_fail(l, SL_EDENIED, sl_buf_cstr(&why));
 	sl_buf_fini(&why);
 }

@@ -206,3 +206,10 @@ void redis_show(struct sl_slice text, struct sl_buf *out) {
 	}
 	if (text.n > SHOWN_MAX) sl_buf_append_str(out, "...");
 }
+
+void redis_show_advice(struct sl_slice text, const char *advice, struct sl_buf *out) {
+	redis_show(text, out);
+	if (!advice) return;
+	if (out->n && out->p[out->n - 1] == '.') out->n--;
+	sl_buf_printf(out, "; %s", advice);
+}

@@ -64,5 +64,7 @@ struct sl_slice redis_walk_arg(const char **p);
 
 /* What a human is shown of a text that somebody else made: one line, printable, at most 200 bytes. Appends to out. */
 void redis_show(struct sl_slice text, struct sl_buf *out);
+/* The same, and behind it "; advice", when there is one. */
+void redis_show_advice(struct sl_slice text, const char *advice, struct sl_buf *out);
 
 #endif
