@@ -70,11 +70,17 @@ static const char *advice_for(const char *text) {
 	return "";
 }
 
+/* What was tried with TLS and then without is said once. */
 static void tried(struct pg_link *l, const char *text) {
 	struct sl_buf line = SL_BUF_INIT;
 	if (l->tried.n > TRIED_MAX) return;
+	for (struct sl_slice rest = slice_from_str(text); rest.p;) {
+		struct sl_slice part = slice_trim(slice_next_part(&rest, '\n'));
+		if (part.n == 0 || slice_find(sl_buf_slice(&line), part) >= 0) continue;
+		if (line.n) sl_buf_put(&line, ' ');
+		sl_buf_append_slice(&line, part);
+	}
 	if (l->tried.n) sl_buf_append_str(&l->tried, "; ");
-	(void)pg_one_line(text, &line);
 	sl_buf_append_slice(&l->tried, sl_buf_slice(&line));
 	/* libpq adds its own question there. */
 	const char *advice = advice_for(sl_buf_cstr(&line));
