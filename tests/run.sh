@@ -5,7 +5,8 @@
 #     tests/run.sh mqtt cli       some of them (and the builds they need)
 #     tests/run.sh --list         their names, in order
 #
-# Needs Debian 12 and root or sudo (for apt-get only; nothing else leaves build/ and temporary folders). Each suite
+# Needs Debian 12 and root or sudo (for apt-get, and for the namespace of the suite connectors; servers that are no Debian
+# packages stay in ~/.cache/sluice-tests, nothing else leaves build/ and temporary folders). Each suite
 # prints a line when it ends; the last line counts all tests. Exit code 0: nothing failed. Output of each suite is
 # kept in build/test-results/.
 set -uo pipefail
