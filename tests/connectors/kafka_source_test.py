@@ -8,7 +8,7 @@ import unittest
 
 from harness.broker import Broker, run_program, temp_folder, wait_until
 from harness.client import Client
-from harness.servers import Kafka, shared
+from harness.servers import Kafka, Net, shared
 from harness.servers.base import run
 
 COLUMNS = 'SELECT key AS k, value.n AS n, topic AS t, partition AS p, offset AS o FROM "$sources/kafka:in"'
@@ -260,6 +260,19 @@ class Promises(SourceTest):
             self.wait_numbers(2000, 90)
             self.wait_source(b, 60, state="up", pending=0)
         self.assertEqual(set(self.numbers()), set(range(2000)))
+
+    def test_kafka_source__a_network_that_says_nothing(self):
+        self.kafka.fresh_topic(self.name, 2)
+        with Broker(self.config(connector={"request_timeout": "3s"})) as b:
+            self.produce(*range(100))
+            self.wait_numbers(100)
+            with Net.dropped(self.kafka.port):
+                time.sleep(10)
+                self.assertLess(self.source(b)["pending"], 1)
+            self.produce(*range(100, 200), partition=1)
+            self.wait_numbers(200)
+            self.wait_source(b, 60, state="up", pending=0, parts=2)
+            wait_until(lambda: self.committed() == 200, 20, "not committed")
 
     def test_kafka_source__two_brokers_share_the_partitions(self):
         self.kafka.fresh_topic(self.name, 4)

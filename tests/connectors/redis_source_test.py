@@ -8,7 +8,7 @@ import unittest
 
 from harness.broker import Broker, run_program, temp_folder, wait_until
 from harness.client import Client
-from harness.servers import Redis, shared
+from harness.servers import Net, Redis, shared
 from harness.servers.redis import RespError
 
 SQL = 'SELECT topic AS t, value.n AS n, id AS i FROM "$sources/redis:in"'
@@ -134,6 +134,17 @@ class Streams(RedisSourceTest):
             self.add(*range(100, 200))
             self.wait_source(b, state="up", pending=0)
             self.wait_numbers(200)
+
+    def test_redis_source__a_network_that_says_nothing(self):
+        self.add(*range(100))
+        with Broker(self.config(streams=["s"])) as b:
+            self.wait_numbers(100)
+            with Net.dropped(self.redis.port):
+                reason = self.wait_source(b, state="down")["reason"]
+            self.assertIn("does not answer", reason)
+            self.add(*range(100, 200))
+            self.wait_numbers(200)
+            self.wait_source(b, state="up", pending=0)
 
     def test_redis_source__slow_actions_pause_and_acknowledge_what_is_through(self):
         self.add(*range(3000))
