@@ -8,7 +8,7 @@ import unittest
 
 from harness.broker import Broker, run_program, temp_folder, wait_until
 from harness.client import Client
-from harness.servers import Net, Redis, shared
+from harness.servers import Net, Redis, RedisSentinel, shared
 from harness.servers.redis import RespError
 
 SQL = 'SELECT topic AS t, value.n AS n, id AS i FROM "$sources/redis:in"'
@@ -212,6 +212,29 @@ class Channels(RedisSourceTest):
             self.redis.execute("PUBLISH", "alarms", "later")
             c.receive("r/alarms", "later", qos=1)
             self.assertEqual(self.source(b)["state"], "up")
+
+
+class Sentinel(RedisSourceTest):
+    def test_redis_source__goes_on_with_the_new_master(self):
+        sentinel = shared(RedisSentinel)
+        sentinel.restart()
+        sentinel.master().execute("FLUSHALL")
+        connector = {"mode": "sentinel", "master": "mymaster", "servers": [f"127.0.0.1:{p}" for p in sentinel.sentinel_ports]}
+        config = self.config(streams=["s"])
+        config["connectors"]["cache"] = {"type": "redis", "reconnect": {"max": "1s"}, **connector}
+        with Broker(config) as b:
+            for n in range(100):
+                sentinel.master().execute("XADD", "s", "*", "n", n)
+            self.wait_numbers(100)
+            old = sentinel.master()
+            time.sleep(0.5)
+            old.kill9()
+            wait_until(lambda: sentinel.master_port() != old.port, 20, "no failover")
+            self.wait_source(b, state="up")
+            for n in range(100, 200):
+                sentinel.master().execute("XADD", "s", "*", "n", n)
+            self.wait_numbers(200)
+            self.wait_source(b, state="up", pending=0)
 
 
 class Mistakes(RedisSourceTest):
