@@ -68,8 +68,10 @@ static int check(const char *file, bool verbose) {
 	if (code == EXIT_FINE) {
 		size_t connectors = json_object_size(loaded.conf->connectors);
 		size_t count = json_object_size(loaded.conf->rules);
-		printf("%s: fine: %zu connector%s, %zu rule%s\n", file, connectors, connectors == 1 ? "" : "s", count,
-		       count == 1 ? "" : "s");
+		size_t sources = json_object_size(loaded.conf->sources);
+		printf("%s: fine: %zu connector%s, ", file, connectors, connectors == 1 ? "" : "s");
+		if (sources) printf("%zu source%s, ", sources, sources == 1 ? "" : "s");
+		printf("%zu rule%s\n", count, count == 1 ? "" : "s");
 		if (verbose) print_budget(&loaded);
 	}
 	load_fini(&loaded);
