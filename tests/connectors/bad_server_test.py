@@ -69,6 +69,8 @@ class Breaker:
             if now > look:  # a look at the status costs the broker something
                 if self.queued() == 0 and self.proxy.broken == broken:
                     return True
+                if self.queued() == 0:
+                    self.publish()  # nobody waited for what was broken; now somebody does
                 look = now + 0.02
             time.sleep(0.001)
         return False
