@@ -19,6 +19,7 @@ import argparse
 import json
 import os
 import re
+import sqlite3
 import statistics
 import subprocess
 import sys
@@ -164,9 +165,8 @@ class ToSqlite(Target):
         self.path = harness.temp_folder() / "far.db"
 
     def stored(self, floor=False):  # pylint: disable=unused-argument
-        return int(subprocess.run([sys.executable, "-c", "import sqlite3, sys; print(sqlite3.connect(sys.argv[1]).execute("
-                                   "'SELECT count(*) FROM readings').fetchone()[0])", self.path],
-                                  capture_output=True, text=True, check=True).stdout)
+        with sqlite3.connect(self.path) as db:
+            return db.execute("SELECT count(*) FROM readings").fetchone()[0]
 
     def floor_args(self, rows):
         return [self.path, rows]
@@ -229,7 +229,8 @@ def mosquitto_us(messages, *load):
 def measure(targets, options):
     """Per name a list of runs; each of ours is (rows a second, CPU us, peak MB), each floor (rows a second, CPU us)."""
     runs, floors, theirs = {t.name: [] for t in targets}, {t.name: [] for t in targets}, []
-    for _ in range(options.rounds):
+    for i in range(options.rounds):
+        print(f"round {i + 1} of {options.rounds}", file=sys.stderr, flush=True)
         for t in targets:
             rows = int(t.rows * options.scale)
             floors[t.name].append(t.floor(rows))
