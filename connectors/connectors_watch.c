@@ -40,15 +40,16 @@ struct drop_notes {
 static void note_say(const struct sl_pipeline *p, enum note_reason reason, uint64_t rows, struct sl_slice first,
 		     struct sl_slice last, const char *why) {
 	const struct sl_conn_action *a = p->action;
-	log_warn(LOG_ACTION, reasons[reason].what,
-		 "action=%s rule=%s connector=%s rows=%" PRIu64
-		 " first_topic=%.*s last_topic=%.*s reason=%s dead_letter=%s do=%s",
-		 a->name, a->rule, a->conn->name, rows, SL_SLICE_ARG(first), SL_SLICE_ARG(last),
-		 why ? why : reasons[reason].name,
-		 reason != NOTE_REJECTED ? ""
-		 : a->on_error           ? "on_error"
-					 : dead_letter_path(p->dead_file),
-		 reasons[reason].advice);
+	/* Not log_warn(), which would leave out all but one of the actions that begin to fail in the same moment. */
+	log_always(LOG_WARN, LOG_ACTION, reasons[reason].what,
+		   "action=%s rule=%s connector=%s rows=%" PRIu64
+		   " first_topic=%.*s last_topic=%.*s reason=%s dead_letter=%s do=%s",
+		   a->name, a->rule, a->conn->name, rows, SL_SLICE_ARG(first), SL_SLICE_ARG(last),
+		   why ? why : reasons[reason].name,
+		   reason != NOTE_REJECTED ? ""
+		   : a->on_error           ? "on_error"
+					   : dead_letter_path(p->dead_file),
+		   reasons[reason].advice);
 }
 
 void pipeline_note(struct sl_pipeline *p, enum note_reason reason, uint64_t rows, struct sl_slice topic,

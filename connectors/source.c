@@ -29,8 +29,12 @@ static void state_log(const struct sl_source *s) {
 	const char *text = s->text ? s->text : "";
 	switch (s->state) {
 	case SL_SOURCE_UP:
-		log_always(LOG_INFO, LOG_CONN, "source is up", "source=%s connector=%s note=%s", s->name, s->conn->name,
-			   text);
+		if (s->text)
+			log_always(LOG_INFO, LOG_CONN, "source is up", "source=%s connector=%s note=%s", s->name,
+				   s->conn->name, text);
+		else
+			log_always(LOG_INFO, LOG_CONN, "source is up", "source=%s connector=%s", s->name,
+				   s->conn->name);
 		break;
 	case SL_SOURCE_DEGRADED:
 	case SL_SOURCE_DOWN:

@@ -276,7 +276,7 @@ static struct sl_slice fixed_take(struct redis_plan *p, struct sl_buf *fixed) {
 static int name_check(const struct word *w, struct sl_err *err) {
 	enum { NAME_MAX_BYTES = 64 };
 	const char *name = w->text;
-	if (strstr(name, "${"))
+	if (strstr(name, "${") && !strchr(name, ' '))
 		return sl_err_set(err, SL_EINVAL,
 				  "%s: the command itself stands there as it is; only its arguments are data", w->path);
 	size_t n = strlen(name);

@@ -304,6 +304,7 @@ class Check(RedisCase):
             ({"url": url}, {"command": ["SELECT", 1]}, "sends it itself"),
             ({"url": url}, {"command": ["${k}", "x"]}, "only its arguments are data"),
             ({"url": url}, {"command": "SET k v"}, "as a list"),
+            ({"url": url}, {"command": "SET k ${v}"}, "as a list"),
             ({"url": url}, {"commands": ["SET", "k"]}, "commands[0] is a list"),
             ({"url": url}, {"commands": [["SET", {"a": 1}]]}, "commands[0][1]"),
             ({"url": url}, {"command": ["SET", "k", "v"], "stream": {"key": "s"}}, "one of `command`"),
