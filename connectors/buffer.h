@@ -58,6 +58,7 @@ struct sl_chunk {
 	uint64_t arrived_ms;              /* at the pipeline, monotonic */
 	uint64_t arrival;                 /* order of arrival */
 	struct spill_ref ref;
+	uint64_t charged;    /* what it counts for in the budgets while it is in memory */
 	struct sl_buf buf;   /* struct spill_head, rows with their origins (origin.h) */
 	struct sl_buf index; /* struct row_at of each row, or empty: see chunk_index() */
 };

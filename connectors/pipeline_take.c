@@ -38,13 +38,23 @@ void pipeline_confirm(struct sl_pipeline *p, struct sl_chunk *c) {
 	end->confirmed_tail = &t->next;
 }
 
+/* All that a chunk takes: what is not filled of its buffers, and the places of its rows in a queue. */
+static uint64_t chunk_cost(const struct sl_chunk *c) {
+	return sizeof *c + c->buf.cap + c->index.cap + c->rows * sizeof(struct row_ref);
+}
+
+static void chunk_charge(struct sl_pipeline *p, struct sl_chunk *c) {
+	c->charged = chunk_cost(c);
+	pipeline_mem_add(p, c->charged);
+}
+
 void pipeline_chunk_enter(struct sl_pipeline *p, struct sl_chunk *c) {
 	if (p->mem_rows == 0) p->progress_ms = p->now_ms;
 	c->undecided = c->rows;
 	c->arrived_ms = p->now_ms;
 	c->arrival = ++p->arrivals;
 	p->mem_rows += c->rows;
-	pipeline_mem_add(p, chunk_bytes(c));
+	chunk_charge(p, c);
 	sl_list_push_back(&p->in_mem, &c->in_mem);
 	struct chunk_line *line = &p->line[c->qos];
 	if (!line->head) {
@@ -56,7 +66,7 @@ void pipeline_chunk_enter(struct sl_pipeline *p, struct sl_chunk *c) {
 
 void pipeline_chunk_end(struct sl_pipeline *p, struct sl_chunk *c) {
 	if (spill_ref_logged(&c->ref)) spill_done(p->log, &c->ref);
-	pipeline_mem_sub(p, chunk_bytes(c));
+	pipeline_mem_sub(p, c->charged);
 	sl_list_remove(&c->in_mem);
 	pipeline_confirm(p, c);
 	connectors_chunk_spare(p->cs, c);
@@ -229,8 +239,8 @@ static bool process_has_room(const struct connectors *cs, uint64_t bytes) {
 
 static int take_try(struct sl_pipeline *p, struct sl_chunk *c) {
 	uint64_t mark = (uint64_t)pipeline_intake(p)->conf.buffer.memory;
-	bool unread = log_unread(p), fits = p->mem_bytes == 0 || p->mem_bytes + chunk_bytes(c) <= mark;
-	if (sl_unlikely(!process_has_room(p->cs, chunk_bytes(c)))) fits = p->mem_bytes == 0 && !p->log;
+	bool unread = log_unread(p), fits = p->mem_bytes == 0 || p->mem_bytes + chunk_cost(c) <= mark;
+	if (sl_unlikely(!process_has_room(p->cs, chunk_cost(c)))) fits = p->mem_bytes == 0 && !p->log;
 	bool keep = !unread && fits && !p->format_changes;
 	int r = SL_OK;
 	if (!keep && !unread && p->log) r = pipeline_log_memory(p);
@@ -362,7 +372,7 @@ void pipeline_chunk_dead(struct sl_pipeline *p, struct sl_chunk *c, const struct
 	sl_buf_append_str(&reason, "), none of which it has now");
 	c->undecided = c->rows;
 	p->mem_rows += c->rows;
-	pipeline_mem_add(p, chunk_bytes(c));
+	chunk_charge(p, c);
 	sl_list_push_back(&p->in_mem, &c->in_mem);
 	const char *row = chunk_rows(c);
 	for (uint32_t i = c->rows; i > 0; i--) {
