@@ -3,11 +3,12 @@
 
 #include <stdlib.h>
 
+#include "emqx_targets.h"
 #include "emqx_template.h"
 #include "republish_props.h"
 #include "topic.h"
 
-enum { CONNECTOR_NAME_BYTES_MAX = 64, PROPERTY_BYTES_MAX = 1000 };
+enum { PROPERTY_BYTES_MAX = 1000 };
 
 /* ---- republish ---------------------------------------------------------------------------------------------------- */
 
@@ -152,8 +153,7 @@ static void function_add(struct emqx *e, struct import_rule *r, json_t *action) 
 
 /* ---- "type:name" -------------------------------------------------------------------------------------------------- */
 
-/* What the files say below SECTION.TYPE.NAME; the last one counts. Borrowed. */
-static json_t *settings(const struct emqx *e, const char *section, const char *type, const char *name) {
+json_t *emqx_settings(const struct emqx *e, const char *section, const char *type, const char *name) {
 	json_t *found = NULL;
 	for (size_t i = 0; i < e->root_count; i++) {
 		json_t *there = json_object_get(json_object_get(json_object_get(e->roots[i], section), type), name);
@@ -162,79 +162,23 @@ static json_t *settings(const struct emqx *e, const char *section, const char *t
 	return found;
 }
 
-struct reference {
-	const char *text, *type, *name; /* "type:name" */
-	json_t *action, *connector;     /* borrowed; NULL: not in these files */
-	const char *connector_name;
-};
-
-static const json_t *parameter(const struct reference *ref, const char *name) {
+static const json_t *parameter(const struct emqx_reference *ref, const char *name) {
 	json_t *parameters = json_object_get(ref->action, "parameters");
 	json_t *value = json_object_get(parameters, name);
 	return value ? value : json_object_get(ref->action, name);
 }
 
-static void set_text(const json_t *value, const char *name, const char *otherwise, json_t *into) {
-	const char *text = json_is_string(value) && json_string_length(value) ? json_string_value(value) : otherwise;
-	if (text) json_object_set_new(into, name, json_string(text));
-}
-
-static json_t *later_kafka(const struct reference *ref) {
-	const json_t *nested = parameter(ref, "kafka"), *message = parameter(ref, "message"),
-		     *topic = parameter(ref, "topic");
-	if (!message) message = json_object_get(nested, "message");
-	if (!topic) topic = json_object_get(nested, "topic");
-	json_t *o = json_pack("{s:s}", "connector", ref->connector_name);
-	set_text(topic, "topic", NULL, o);
-	set_text(json_object_get(message, "key"), "key", "${clientid}", o);
-	set_text(json_object_get(message, "value"), "value", "${.}", o);
-	return o;
-}
-
-static json_t *later_postgres(const struct reference *ref) {
-	json_t *o = json_pack("{s:s}", "connector", ref->connector_name);
-	set_text(parameter(ref, "sql"), "sql", NULL, o);
-	return o;
-}
-
-static json_t *later_redis(const struct reference *ref) {
-	json_t *o = json_pack("{s:s}", "connector", ref->connector_name);
-	const json_t *command = parameter(ref, "command_template");
-	if (json_is_array(command)) json_object_set(o, "command", (json_t *)(uintptr_t)command);
-	return o;
-}
-
-static json_t *later_mongodb(const struct reference *ref) {
-	json_t *o = json_pack("{s:s}", "connector", ref->connector_name);
-	set_text(parameter(ref, "collection"), "collection", "mqtt", o);
-	set_text(parameter(ref, "payload_template"), "document", "${.}", o);
-	return o;
-}
-
 static const struct family {
 	const char *prefix; /* of the type */
 	const char *advice;
-	json_t *(*later)(const struct reference *ref);
 } families[] = {
-    {"kafka_producer", "connectors of type kafka come with the next version", later_kafka},
-    {"kafka", "connectors of type kafka come with the next version", later_kafka},
-    {"pgsql", "connectors of type postgres come with the next version; type sqlite takes such rows today",
-     later_postgres},
-    {"timescale", "connectors of type postgres come with the next version; type sqlite takes such rows today",
-     later_postgres},
-    {"matrix", "connectors of type postgres come with the next version; type sqlite takes such rows today",
-     later_postgres},
-    {"redis", "connectors of type redis come with the next version", later_redis},
-    {"mongodb", "connectors of type mongodb come with the next version", later_mongodb},
-    {"http", "there are no web hooks here; republish to a topic that a program of yours subscribes to", NULL},
-    {"webhook", "there are no web hooks here; republish to a topic that a program of yours subscribes to", NULL},
-    {"mqtt", "there is no bridge here; republish to a topic that a bridge (mosquitto's, for example) subscribes to",
-     NULL},
-    {"s3", "a connector of type file appends the rows to files with rotation", NULL},
+    {"http", "there are no web hooks here; republish to a topic that a program of yours subscribes to"},
+    {"webhook", "there are no web hooks here; republish to a topic that a program of yours subscribes to"},
+    {"mqtt", "there is no bridge here; republish to a topic that a bridge (mosquitto's, for example) subscribes to"},
+    {"s3", "a connector of type file appends the rows to files with rotation"},
     {"disk_log",
      "a connector of type file does this; give it the folder (`filepath` is not in these files, or depends on "
-     "the environment)",
-     NULL},
+     "the environment)"},
 };
 
 static const struct family *family_find(const char *type) {
@@ -252,19 +196,7 @@ static void copy_scalar(const json_t *from, const char *name, json_t *into, cons
 		json_object_set_new(into, as, unlimited ? json_string("unlimited") : json_incref(value));
 }
 
-/* A connector of ours for the folder; the same folder gets the same one. */
-static const char *file_connector(struct emqx *e, const char *name, const char *folder) {
-	if (!*name || strlen(name) > CONNECTOR_NAME_BYTES_MAX) name = "files";
-	json_t *there = json_object_get(e->imp->connectors, name);
-	const char *dir = json_string_value(json_object_get(there, "dir")), *made = name;
-	if (dir && strcmp(dir, folder) == 0) return name;
-	for (size_t n = json_object_size(e->imp->connectors); json_object_get(e->imp->connectors, made); n++)
-		made = import_printf(e->imp, "%s_%zu", name, n + 1);
-	json_object_set_new(e->imp->connectors, made, json_pack("{s:s, s:s}", "type", "file", "dir", folder));
-	return made;
-}
-
-static json_t *disk_log(struct emqx *e, struct import_rule *r, const struct reference *ref) {
+static json_t *disk_log(struct emqx *e, struct import_rule *r, const struct emqx_reference *ref) {
 	const char *path = json_string_value(json_object_get(ref->connector, "filepath"));
 	const char *slash = path ? strrchr(path, '/') : NULL;
 	/* ${...} in it is the environment of the other broker's machine. */
@@ -275,7 +207,9 @@ static json_t *disk_log(struct emqx *e, struct import_rule *r, const struct refe
 	const json_t *line = parameter(ref, "template"), *rotation = json_object_get(ref->connector, "rotation");
 	const char *period = json_string_value(json_object_get(rotation, "period"));
 	json_t *o = json_object();
-	json_object_set_new(o, "connector", json_string(file_connector(e, ref->connector_name, folder)));
+	json_object_set_new(o, "connector",
+			    json_string(import_connector_put(e->imp, ref->connector_name,
+							     json_pack("{s:s, s:s}", "type", "file", "dir", folder))));
 	json_object_set_new(o, "file", json_string(slash ? slash + 1 : path));
 	if (json_is_string(line) && strcmp(json_string_value(line), "${.}") != 0)
 		json_object_set_new(o, "line",
@@ -291,32 +225,57 @@ static json_t *disk_log(struct emqx *e, struct import_rule *r, const struct refe
 /* ---- references ----------------------------------------------------------------------------------------------------- */
 
 /* The settings as they are, for a comment. New reference. */
-static json_t *reference_original(struct emqx *e, const struct reference *ref) {
+static json_t *reference_original(struct emqx *e, const struct emqx_reference *ref) {
 	json_t *all = json_object();
 	if (!ref->action) {
 		json_object_set_new(all, "action", json_string(ref->text));
 		return all;
 	}
 	json_object_set(all, import_printf(e->imp, "actions.%s.%s", ref->type, ref->name), ref->action);
-	if (ref->connector)
+	if (ref->connector && ref->connector != ref->action)
 		json_object_set(all, import_printf(e->imp, "connectors.%s.%s", ref->type, ref->connector_name),
 				ref->connector);
 	return all;
 }
 
-static void reference_advice(struct emqx *e, const struct reference *ref, struct import_action *a) {
+static void reference_advice(struct emqx *e, const struct emqx_reference *ref, struct import_action *a) {
 	const struct family *family = family_find(ref->type);
-	const char *advice = family ? family->advice : "this kind of action has no like here";
+	const struct emqx_target *target = emqx_target_find(ref->type);
+	const char *advice = target   ? import_printf(e->imp, "a connector of type %s does this", target->ours)
+			     : family ? family->advice
+				      : "this kind of action has no like here";
 	if (ref->action && json_is_false(json_object_get(ref->action, "enable")))
 		a->advice = import_printf(e->imp, "it is switched off there, and left out here (%s)", advice);
 	else if (!ref->action)
 		a->advice = import_printf(e->imp, "its settings are in none of these files; %s", advice);
+	else if (target && !ref->connector)
+		a->advice =
+		    import_printf(e->imp, "its connector '%s' is in none of these files; import them together (%s)",
+				  ref->connector_name, advice);
 	else
 		a->advice = advice;
-	if (family && family->later && ref->action) a->later = family->later(ref);
 }
 
-static void note_fallbacks(struct emqx *e, struct import_rule *r, const struct reference *ref) {
+/* What is told of a connector is told at the first rule that uses it; the others say where. */
+static json_t *target_map(struct emqx *e, struct import_rule *r, const struct emqx_target *target,
+			  const struct emqx_reference *ref) {
+	const char *key = import_printf(e->imp, "%s:%s", ref->type, ref->connector_name);
+	const char *first = json_string_value(json_object_get(e->told, key));
+	size_t before = r->note_count;
+	json_t *made = emqx_target_map(e->imp, r, target, ref, first != NULL);
+	if (first && *first && strcmp(first, r->id) != 0)
+		import_note(e->imp, r, IMPORT_MAPPING, import_printf(e->imp, "connector %s", key),
+			    "what it needs is said at the rule '%s'", first);
+	if (first) return made;
+	bool needs = false;
+	for (size_t i = before; i < r->note_count; i++)
+		needs = needs ||
+			(r->notes[i].status != IMPORT_UNCHANGED && strncmp(r->notes[i].what, "connector ", 10) == 0);
+	json_object_set_new(e->told, key, json_string(needs ? r->id : ""));
+	return made;
+}
+
+static void note_fallbacks(struct emqx *e, struct import_rule *r, const struct emqx_reference *ref) {
 	if (json_array_size(json_object_get(ref->action, "fallback_actions")))
 		import_note(
 		    e->imp, r, IMPORT_MAPPING, import_printf(e->imp, "action %s", ref->text),
@@ -327,16 +286,19 @@ static void note_fallbacks(struct emqx *e, struct import_rule *r, const struct r
 static void reference_add(struct emqx *e, struct import_rule *r, const char *text) {
 	const char *colon = strchr(text, ':');
 	struct sl_slice type = slice_make(text, colon ? (size_t)(colon - text) : strlen(text));
-	struct reference ref = {
+	struct emqx_reference ref = {
 	    .text = text, .type = sl_arena_strdup(&e->imp->arena, type), .name = colon ? colon + 1 : text};
-	ref.action = settings(e, "actions", ref.type, ref.name);
-	if (!ref.action) ref.action = settings(e, "bridges", ref.type, ref.name); /* before 5.4: both in one */
+	ref.action = emqx_settings(e, "actions", ref.type, ref.name);
+	bool both = !ref.action; /* before 5.4 */
+	if (both) ref.action = emqx_settings(e, "bridges", ref.type, ref.name);
 	const char *connector = json_string_value(json_object_get(ref.action, "connector"));
 	ref.connector_name = connector ? connector : ref.name;
-	ref.connector = connector ? settings(e, "connectors", ref.type, connector) : NULL;
+	ref.connector = connector ? emqx_settings(e, "connectors", ref.type, connector) : both ? ref.action : NULL;
 	struct import_action a = {.name = text, .original = reference_original(e, &ref)};
 	bool off = json_is_false(json_object_get(ref.action, "enable"));
+	const struct emqx_target *target = emqx_target_find(ref.type);
 	if (strcmp(ref.type, "disk_log") == 0 && r->compiled && !off) a.ours = disk_log(e, r, &ref);
+	if (target && ref.action && ref.connector && r->compiled && !off) a.ours = target_map(e, r, target, &ref);
 	if (!a.ours) reference_advice(e, &ref, &a);
 	note_fallbacks(e, r, &ref);
 	import_action_add(e->imp, r, &a);

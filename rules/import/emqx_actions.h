@@ -12,7 +12,11 @@ struct emqx {
 	struct import *imp;
 	json_t **roots;
 	size_t root_count;
+	json_t *told; /* "type:name" of a connector -> the rule at which it was told what it needs, or "" */
 };
+
+/* What the files say below SECTION.TYPE.NAME; the last one counts. Borrowed, NULL for nothing. */
+json_t *emqx_settings(const struct emqx *e, const char *section, const char *type, const char *name);
 
 /* "type:name", or {function, args}. */
 void emqx_action_add(struct emqx *e, struct import_rule *rule, json_t *action);

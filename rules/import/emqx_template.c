@@ -7,6 +7,7 @@ struct rewrite {
 	struct import *imp;
 	struct import_rule *rule;
 	const char *action;
+	enum emqx_absent absent;
 	struct sl_buf out;
 	bool dollar; /* the last thing written is a literal dollar, held back */
 };
@@ -58,21 +59,34 @@ static struct sl_slice quoted_path(struct rewrite *w, struct sl_slice path) {
 	return made;
 }
 
+static const char *absent_words(const struct rewrite *w) {
+	switch (w->absent) {
+	case EMQX_ABSENT_WORD: return "'undefined'";
+	case EMQX_ABSENT_EMPTY: return "nothing";
+	case EMQX_ABSENT_NULL: break;
+	}
+	return "NULL";
+}
+
+static void put_absent(struct rewrite *w) {
+	if (w->absent == EMQX_ABSENT_NULL) put_expression(w, SL_SLICE_LIT("null"));
+	for (const char *p = w->absent == EMQX_ABSENT_WORD ? "undefined" : ""; *p; p++) put_literal(w, *p);
+}
+
 static void put_name(struct rewrite *w, struct sl_slice path) {
 	struct sl_slice rest = path, first = slice_next_part(&rest, '.');
 	struct sl_slice expression = compiles(w, path) ? path : quoted_path(w, path);
 	bool selected = import_rule_gives(w->rule, first), works = compiles(w, expression);
 	if (works && !selected) {
 		import_note(w->imp, w->rule, IMPORT_MAPPING, w->action,
-			    "${%.*s} is not selected: EMQX writes 'undefined', here it is the message's; select it, or "
-			    "take it out",
-			    SL_SLICE_ARG(path));
+			    "${%.*s} is not selected: EMQX writes %s, here it is the message's; select it, or take it "
+			    "out",
+			    SL_SLICE_ARG(path), absent_words(w));
 	} else if (!works && !selected) {
-		import_note(
-		    w->imp, w->rule, IMPORT_MAPPING, w->action,
-		    "nothing is called ${%.*s}: EMQX writes 'undefined', and so does this; select it, or take it out",
-		    SL_SLICE_ARG(path));
-		for (const char *p = "undefined"; *p; p++) put_literal(w, *p);
+		import_note(w->imp, w->rule, IMPORT_MAPPING, w->action,
+			    "nothing is called ${%.*s}: EMQX writes %s, and so does this; select it, or take it out",
+			    SL_SLICE_ARG(path), absent_words(w));
+		put_absent(w);
 		return;
 	}
 	put_expression(w, expression);
@@ -108,7 +122,12 @@ static void put_placeholder(struct rewrite *w, struct sl_slice whole, struct sl_
 }
 
 const char *emqx_template(struct import *imp, struct import_rule *rule, const char *action, const char *text) {
-	struct rewrite w = {.imp = imp, .rule = rule, .action = action};
+	return emqx_template_absent(imp, rule, action, text, EMQX_ABSENT_WORD);
+}
+
+const char *emqx_template_absent(struct import *imp, struct import_rule *rule, const char *action, const char *text,
+				 enum emqx_absent absent) {
+	struct rewrite w = {.imp = imp, .rule = rule, .action = action, .absent = absent};
 	for (struct sl_slice rest = slice_from_str(text); rest.n;) {
 		ptrdiff_t end = slice_starts_with(rest, SL_SLICE_LIT("${")) ? slice_find_byte(rest, '}') : -1;
 		if (end < 0) {

@@ -12,6 +12,8 @@ void import_init(struct import *imp, const char *source) {
 	*imp = (struct import){.source = source};
 	sl_arena_init(&imp->arena, 64 * SL_KB);
 	imp->connectors = json_object();
+	imp->sources = json_object();
+	imp->secrets = json_object();
 	imp->ids = json_object();
 }
 
@@ -30,6 +32,8 @@ void import_fini(struct import *imp) {
 	sl_free(imp->rules);
 	sl_free(imp->file_notes.notes);
 	json_decref(imp->connectors);
+	json_decref(imp->sources);
+	json_decref(imp->secrets);
 	json_decref(imp->ids);
 	sl_arena_fini(&imp->arena);
 }

@@ -37,7 +37,7 @@ struct import_action {
 	const char *name; /* as the other broker calls it */
 	json_t *ours;     /* as it stands below `actions:`; NULL: it has no like here, or does not pass the check */
 	json_t *original; /* shown when it is not carried over */
-	json_t *later;    /* how it will be written when its connector has come; NULL: not known */
+	json_t *later;    /* how it would be, but for what the check complains of; NULL: not known */
 	const char *advice;
 };
 
@@ -56,6 +56,8 @@ struct import {
 	const char *source; /* "AWS IoT Core", "EMQX" */
 	struct sl_arena arena;
 	json_t *connectors; /* of ours */
+	json_t *sources;    /* likewise */
+	json_t *secrets;    /* environment variables that the connectors need -> their values, which are never shown */
 	json_t *ids;        /* those taken: id -> the next number to put behind it */
 	struct import_rule **rules;
 	size_t rule_count, rule_cap;

@@ -2,6 +2,7 @@
  * API writes members as "sql", CloudFormation as "Sql"; here one name finds both. */
 #include <ctype.h>
 
+#include "aws_kafka.h"
 #include "cfn.h"
 #include "import.h"
 #include "mem.h"
@@ -37,23 +38,26 @@ static const char *text_member(struct aws *a, const json_t *tree, const char *na
 static const struct aws_kind {
 	const char *name, *advice;
 } kinds[] = {
-#define QUEUE "a queue has its like in Kafka: connectors of type kafka come with the next version"
+#define QUEUE                                                                                                          \
+	"a queue has its like in Kafka, a connector of type kafka, or in a stream of Redis, a connector of type redis"
+#define TABLE                                                                                                          \
+	"a table: a connector of type postgres or sqlite does this ({connector, table, columns}), mongodb stores "     \
+	"documents"
 #define PROGRAM "nothing here calls it; republish to a topic that a program of yours subscribes to"
-    {"kafka", "connectors of type kafka come with the next version"},
+    {"kafka", "a connector of type kafka does this"},
     {"kinesis", QUEUE},
     {"firehose", QUEUE},
     {"sqs", QUEUE},
     {"sns", QUEUE},
-    {"dynamoDB", "a table: a connector of type sqlite does it today ({connector, table, columns}), mongodb and "
-		 "postgres come with the next version"},
-    {"dynamoDBv2", "a table: a connector of type sqlite does it today ({connector, table, columns}), mongodb and "
-		   "postgres come with the next version"},
-    {"timestream", "a table: a connector of type sqlite does it today ({connector, table, columns}), postgres comes "
-		   "with the next version"},
+    {"dynamoDB", TABLE},
+    {"dynamoDBv2",
+     "items are documents: a connector of type mongodb stores them ({connector, collection}), postgres and "
+     "sqlite have tables ({connector, table, columns})"},
+    {"timestream", TABLE},
     {"s3", "a connector of type file appends the rows to files with rotation; there is no object for each message"},
     {"cloudwatchLogs", "a connector of type file writes lines; {console: {}} writes to the log"},
     {"cloudwatchMetric",
-     "Prometheus reads counters of each rule from /metrics; for values, a connector of type sqlite"},
+     "Prometheus reads counters of each rule from /metrics; for values, a connector of type postgres or sqlite"},
     {"cloudwatchAlarm", "republish the alarm to a topic; Prometheus can alert on what /metrics counts"},
     {"http", PROGRAM},
     {"lambda", PROGRAM},
@@ -66,6 +70,7 @@ static const struct aws_kind {
     {"iotSiteWise", PROGRAM},
     {"location", PROGRAM},
 #undef QUEUE
+#undef TABLE
 #undef PROGRAM
 };
 
@@ -145,14 +150,6 @@ static json_t *republish(struct aws *a, struct import_rule *r, const json_t *opt
 	return json_pack("{s:o}", "republish", o);
 }
 
-static json_t *kafka_later(struct aws *a, const json_t *options) {
-	json_t *o = json_pack("{s:s}", "connector", "kafka");
-	set_text(o, "topic", cfn_text(&a->cfn, member(options, "topic"), true));
-	set_text(o, "key", cfn_text(&a->cfn, member(options, "key"), true));
-	set_text(o, "value", "${.}");
-	return o;
-}
-
 /* "DynamoDBv2" and "dynamoDBv2" alike. */
 static const struct aws_kind *kind_find(const char *name) {
 	for (size_t i = 0; i < SL_ARRAY_LEN(kinds); i++)
@@ -169,8 +166,8 @@ static void add_action(struct aws *a, struct import_rule *r, const char *key, co
 	} else if (!kind) {
 		action.advice =
 		    "an action that this import does not know; republish to a topic that a program of yours reads";
-	} else if (strcmp(kind->name, "kafka") == 0) {
-		action.later = kafka_later(a, options);
+	} else if (strcmp(kind->name, "kafka") == 0 && r->compiled) {
+		action.ours = aws_kafka(a->imp, r, &a->cfn, options);
 	}
 	action.original = json_pack("{s:O}", key, options);
 	import_action_add(a->imp, r, &action);

@@ -5,6 +5,7 @@
 #include <stdio.h>
 
 #include "import.h"
+#include "log.h"
 #include "mem.h"
 #include "rule_functions.h"
 
@@ -149,13 +150,15 @@ static int import_files(const struct import_args *a, const struct import_file *f
 	struct import imp;
 	struct sl_err err = SL_ERR_INIT;
 	bool aws = strcmp(a->source, "aws") == 0;
-	int rc = SL_OK;
+	int rc = SL_OK, level = log_level_now;
+	log_set_level(LOG_OFF); /* the report has it all, and `sluice check` says again what it warns of */
 	import_init(&imp, aws ? "AWS IoT Core" : "EMQX");
 	if (!aws) rc = import_emqx(&imp, files, a->file_count, &err);
 	for (size_t i = 0; aws && rc == SL_OK && i < a->file_count; i++)
 		rc = import_aws(&imp, files[i].name, files[i].text, &err);
 	int code = rc == SL_OK ? deliver(a, &imp) : say_err(&err);
 	import_fini(&imp);
+	log_set_level((enum log_level)level);
 	return code;
 }
 

@@ -1,5 +1,6 @@
 /* import_emqx.c: rules of EMQX: its configuration files, and what its HTTP API gives for rules, actions and connectors. */
 #include "emqx_actions.h"
+#include "emqx_sources.h"
 #include "hocon.h"
 #include "mem.h"
 
@@ -9,8 +10,9 @@
 static void put_setting(json_t *root, json_t *item) {
 	const char *type = json_string_value(json_object_get(item, "type"));
 	const char *name = json_string_value(json_object_get(item, "name"));
-	const char *section =
-	    json_object_get(item, "connector") || json_object_get(item, "parameters") ? "actions" : "connectors";
+	bool used = json_object_get(item, "connector") != NULL; /* a connector has none */
+	bool source = used && type && (strcmp(type, "kafka_consumer") == 0);
+	const char *section = source ? "sources" : used ? "actions" : "connectors";
 	if (!type || !name) return;
 	json_t *sections = json_object_get(root, section);
 	if (!sections) json_object_set_new(root, section, sections = json_object());
@@ -111,11 +113,13 @@ static int read_files(struct emqx *e, const struct import_file *files, size_t co
 }
 
 int import_emqx(struct import *imp, const struct import_file *files, size_t count, struct sl_err *err) {
-	struct emqx e = {.imp = imp, .roots = SL_NEW_ARRAY(json_t *, count + 1)};
+	struct emqx e = {.imp = imp, .roots = SL_NEW_ARRAY(json_t *, count + 1), .told = json_object()};
 	int rc = read_files(&e, files, count, err);
 	for (size_t i = 0; rc == SL_OK && i < e.root_count; i++) add_rules(&e, e.roots[i]);
+	if (rc == SL_OK) emqx_sources_add(&e);
 	for (size_t i = 0; i < e.root_count; i++) json_decref(e.roots[i]);
 	sl_free(e.roots);
+	json_decref(e.told);
 	if (rc != SL_OK || imp->rule_count) return rc;
 	sl_err_at(err, files[count - 1].name, 0, 0);
 	return sl_err_set(

@@ -2,7 +2,6 @@
 #include <stdlib.h>
 
 #include "import.h"
-#include "log.h"
 #include "rule_book.h"
 #include "yaml_write.h"
 
@@ -116,19 +115,25 @@ static void write_rule(const struct import *imp, const struct import_rule *r, st
 	write_actions(imp, r, out);
 }
 
-/* Those that an action uses: one that failed the check leaves none behind. */
+static void use(const struct import *imp, const json_t *of, json_t *used) {
+	const char *name = json_string_value(json_object_get(of, "connector"));
+	if (name) json_object_set(used, name, json_object_get(imp->connectors, name));
+}
+
+/* Those that an action or a source uses: one that failed the check leaves none behind. */
 static void write_connectors(const struct import *imp, struct sl_buf *out) {
-	json_t *used = json_object();
+	json_t *used = json_object(), *source;
+	const char *key;
 	for (size_t i = 0; i < imp->rule_count; i++) {
 		const struct import_rule *r = imp->rules[i];
-		for (size_t j = 0; r->compiled && j < r->action_count; j++) {
-			const char *name = json_string_value(json_object_get(r->actions[j].ours, "connector"));
-			if (name) json_object_set(used, name, json_object_get(imp->connectors, name));
-		}
+		for (size_t j = 0; r->compiled && j < r->action_count; j++) use(imp, r->actions[j].ours, used);
 	}
+	json_object_foreach(imp->sources, key, source) use(imp, source, used);
 	if (json_object_size(used)) sl_buf_append_str(out, "connectors:\n");
 	yaml_write_members(out, used, RULE_INDENT);
 	json_decref(used);
+	if (json_object_size(imp->sources)) sl_buf_append_str(out, "sources:\n");
+	yaml_write_members(out, imp->sources, RULE_INDENT);
 }
 
 /* What is written is read again and checked whole, so that nobody finds out later. */
@@ -136,8 +141,6 @@ static int prove(const struct sl_buf *text, struct sl_err *err) {
 	struct yaml_doc *doc = NULL;
 	struct conf_report report = CONF_REPORT_INIT;
 	struct rule_book book = RULE_BOOK_INIT;
-	int level = log_level_now;
-	log_set_level(LOG_OFF); /* it would tell of older versions again */
 	int rc = yaml_doc_load(sl_buf_slice(text), "(what was made of it)", &doc, err);
 	if (rc == SL_OK) {
 		const json_t *root = yaml_doc_root(doc);
@@ -148,7 +151,6 @@ static int prove(const struct sl_buf *text, struct sl_err *err) {
 			sl_err_at(err, "(what was made of it)", report.errs[0].line, report.errs[0].column);
 		}
 	}
-	log_set_level((enum log_level)level);
 	rule_book_fini(&book);
 	conf_report_fini(&report);
 	yaml_doc_free(doc);
