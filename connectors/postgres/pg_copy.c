@@ -1,6 +1,7 @@
 /* pg_copy.c: a batch as COPY ... FROM STDIN (FORMAT binary). See pg_int.h.
  *
- *     -> SELECT the columns' types; COPY     one message, one implicit transaction: all or nothing, with any pooler
+ *     -> LOCK; SELECT the columns' types; COPY one message, one implicit transaction: all or nothing, with any pooler
+ *     <- locked                               from here on nobody changes the types; COPY's own lock would come too late
  *     <- types                                not those we know: the COPY is ended with an error, the table read again
  *     <- ready for data
  *     -> header, rows, trailer
@@ -18,7 +19,8 @@
 void pg_copy_begin(struct pg_link *l) {
 	struct pg_job *j = &l->job;
 	char *settings = l->c->unnamed ? pg_local_settings(l->c, true) : NULL;
-	char *text = sl_asprintf("%s%s%s; %s", settings ? settings : "", settings ? "; " : "", j->a->look, j->a->copy);
+	char *text = sl_asprintf("%s%sLOCK TABLE ONLY %s IN ROW EXCLUSIVE MODE; %s; %s", settings ? settings : "",
+				 settings ? "; " : "", j->a->relation, j->a->look, j->a->copy);
 	j->step = PG_STEP_COPY;
 	j->before = settings != NULL;
 	sl_free(settings);
@@ -159,21 +161,25 @@ static uint32_t row_of_line(const struct sl_batch *b, uint32_t line) {
 	return UINT32_MAX;
 }
 
-/* Views, policies and some relatives of PostgreSQL take INSERT only. */
-static bool copy_is_impossible(const char *sqlstate) {
-	return strncmp(sqlstate, "0A", 2) == 0 || strcmp(sqlstate, "42809") == 0;
+/* Views, policies and some relatives of PostgreSQL take INSERT only. LOCK wants a right to the table, where INSERT is content
+ * with one to its columns, and some relatives do not know it. */
+static bool copy_is_impossible(const struct pg_job *j) {
+	bool locked = j->answers > j->before;
+	return strncmp(j->sqlstate, "0A", 2) == 0 || strcmp(j->sqlstate, "42809") == 0 ||
+	       (!locked && (strcmp(j->sqlstate, "42501") == 0 || strcmp(j->sqlstate, "42601") == 0));
 }
 
 void pg_copy_query_end(struct pg_link *l) {
 	struct pg_job *j = &l->job;
-	if (j->stale)
+	bool gone = j->sqlstate && strcmp(j->sqlstate, "42P01") == 0;
+	if (j->stale || (gone && j->answers == j->before))
 		pg_job_reread(l);
 	else if (!j->sqlstate && j->ended) {
 		j->a->failures = 0;
 		pg_job_fill(l, SL_RESULT_DONE, NULL);
 	} else if (!j->sqlstate)
 		pg_link_lost(l, "COPY ended before it began");
-	else if (copy_is_impossible(j->sqlstate)) {
+	else if (copy_is_impossible(j)) {
 		j->a->no_copy = true;
 		pg_job_note_clear(j);
 		pg_job_insert(l);

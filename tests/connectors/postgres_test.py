@@ -248,6 +248,29 @@ class Tables(PostgresTest):
             b.wait_settled("r")
             self.assertEqual(self.rows("id, v, extra"), [["1", "12", "3"]])
 
+    def test_table__a_type_that_changes_while_rows_wait_for_its_lock(self):
+        """COPY's binary form says nothing of types: eight bytes of a number would pass as eight bytes of a time."""
+        self.table("id int, v bigint")
+        with self.broker() as b:
+            self.publish(b, [{"id": 1, "v": 1000}])
+            b.wait_settled("r")
+            change = threading.Thread(target=self.pg.execute, args=(
+                "BEGIN; ALTER TABLE t ALTER v TYPE timestamptz USING to_timestamp(v / 1000.0); SELECT pg_sleep(1); COMMIT",))
+            change.start()
+            waiting = "SELECT count(*) FROM pg_stat_activity WHERE wait_event = 'PgSleep'"
+            wait_until(lambda: self.pg.value(waiting) == "1", 10)
+            self.publish(b, [{"id": 2, "v": 2000}])
+            n = b.wait_settled("r")
+            change.join()
+        self.assertEqual((n["delivered"], n["rejected"]), (2, 0))
+        self.assertEqual(self.rows("id, extract(epoch FROM v)::int"), [["1", "1"], ["2", "2"]])
+
+    def test_table__rights_to_its_columns_are_enough(self):
+        self.table("id int, v text, secret text")
+        self.pg.execute("REVOKE ALL ON t FROM PUBLIC; GRANT INSERT (id, v) ON t TO scramuser; GRANT INSERT (v, id) ON t TO PUBLIC")
+        self.deliver([{"id": 1, "v": "a"}], url=self.pg.url(user="scramuser", password="pw"))
+        self.assertEqual(self.rows(), [["1", "a"]])
+
     def test_table__names_need_quotes_and_schemas(self):
         self.pg.execute('DROP SCHEMA IF EXISTS "my s" CASCADE; CREATE SCHEMA "my s"; CREATE TABLE "my s"."a.""b" ("select" int, "x y" text)')
         columns = {"select": "${id}", "x y": "${v}"}
