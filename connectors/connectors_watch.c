@@ -49,7 +49,8 @@ static void note_say(const struct sl_pipeline *p, enum note_reason reason, uint6
 		   reason != NOTE_REJECTED ? ""
 		   : a->on_error           ? "on_error"
 					   : dead_letter_path(p->dead_file),
-		   reasons[reason].advice);
+		   reason == NOTE_REJECTED && a->on_error ? "see the messages that on_error publishes"
+							  : reasons[reason].advice);
 }
 
 void pipeline_note(struct sl_pipeline *p, enum note_reason reason, uint64_t rows, struct sl_slice topic,
