@@ -33,10 +33,10 @@ wants() { case " $wanted " in *" $1 "*) return 0 ;; esac; return 1; }
 
 # ---- Surroundings: removed again at the end, however it comes. ------------------------------------------------
 
-child= mounted_proc=
+child= beside= mounted_proc=
 cleanup() {
 	trap - EXIT INT TERM
-	[ -n "$child" ] && kill "$child" 2>/dev/null && wait "$child" 2>/dev/null
+	for process in $child $beside; do kill "$process" 2>/dev/null && wait "$process" 2>/dev/null; done
 	[ -n "$mounted_proc" ] && umount -l /proc
 }
 trap 'cleanup' EXIT
@@ -162,6 +162,8 @@ fuzz_all() {
 	[ "$failed" = 0 ] && [ "$passed" -gt 0 ]
 }
 
+OUTAGES=drill_test,bad_server_test
+
 suite() {
 	case $1 in
 	build)
@@ -180,9 +182,19 @@ suite() {
 		if need dev && need release; then
 			# Downloads come first: inside there is no way out. A server that is missing fails its tests.
 			run servers 1200 tests/servers/fetch.sh || true
+			# The outages mostly wait; in a namespace of their own they do so beside the others.
 			SLUICE_BIN=$PWD/build/dev/sluice SLUICE_FAST_BIN=$PWD/build/release/sluice \
-				run connectors 1800 tests/servers/inside.sh python3 tests/harness/suite.py connectors \
-				--counts "$RESULTS/connectors.counts" || [ -s $RESULTS/connectors.counts ]
+				$calm timeout -k 20 1800 tests/servers/inside.sh python3 tests/harness/suite.py connectors -k "$OUTAGES" \
+				--name outages --counts "$RESULTS/outages.counts" >"$RESULTS/outages.log" 2>&1 &
+			beside=$!
+			SLUICE_BIN=$PWD/build/dev/sluice SLUICE_FAST_BIN=$PWD/build/release/sluice \
+				run connectors 1800 tests/servers/inside.sh python3 tests/harness/suite.py connectors -x "$OUTAGES" \
+				--counts "$RESULTS/connectors.counts" || true
+			wait "$beside"
+			beside=
+			echo "== outages"
+			cat "$RESULTS/outages.log"
+			[ -s $RESULTS/outages.counts ] || { say "0 1 0" >$RESULTS/outages.counts; say "outages: ended without a word"; }
 		else without connectors "dev or release"
 		fi ;;
 	tsan)

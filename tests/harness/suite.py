@@ -1,6 +1,6 @@
 """Runs one folder of tests (tests/<name>/*_test.py) and reports in one line.
 
-    python3 tests/harness/suite.py mqtt [-k PATTERN] [--counts FILE]
+    python3 tests/harness/suite.py mqtt [-k PATTERN] [-x PATTERN] [--counts FILE]
 
 Prints a dot per test, every failure and the reason of every skip at once, and at the end
 `mqtt: 80 passed, 0 failed, 1 skipped (12 s)`. --counts writes the three numbers for tests/run.sh.
@@ -63,7 +63,11 @@ def name(test):
     return str(test.id()).replace("__main__.", "")
 
 
-def load(folder, pattern):
+def matches(test, patterns):
+    return any(fnmatch.fnmatch(test.id(), f"*{p}*") for p in patterns.split(",") if p)
+
+
+def load(folder, pattern, without=""):
     """All tests of the folder, in the order of the files; a file that cannot be read is a failure by itself."""
     suite = unittest.TestSuite()
     for path in sorted(folder.glob("*_test.py")):
@@ -72,7 +76,7 @@ def load(folder, pattern):
         sys.modules[path.stem] = module
         spec.loader.exec_module(module)
         for group in unittest.defaultTestLoader.loadTestsFromModule(module):
-            chosen = [t for t in group if not pattern or fnmatch.fnmatch(t.id(), f"*{pattern}*")]
+            chosen = [t for t in group if (not pattern or matches(t, pattern)) and not matches(t, without)]
             suite.addTests([unittest.TestSuite(chosen)] if chosen else [])
     return suite
 
@@ -80,14 +84,15 @@ def load(folder, pattern):
 def main():
     args = argparse.ArgumentParser(description=__doc__)
     args.add_argument("suite")
-    args.add_argument("-k", metavar="PATTERN", default="", help="only tests whose name contains this (* and ? work)")
+    args.add_argument("-k", metavar="PATTERN", default="", help="only tests whose name contains this (* and ? work; several: A,B)")
+    args.add_argument("-x", metavar="PATTERN", default="", help="without these")
     args.add_argument("--counts", help="file for the three numbers")
     args.add_argument("--name", help="how the suite is called in the summary")
     args = args.parse_args()
     sys.path.insert(0, str(TESTS / args.suite))
     result, began = Result(slow_s=5.0), time.monotonic()
     try:
-        load(TESTS / args.suite, args.k).run(result)
+        load(TESTS / args.suite, args.k, args.x).run(result)
     finally:
         failed, skipped = result.bad(), len(result.skipped)
         if not (result.passed or failed or skipped):
