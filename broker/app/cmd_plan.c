@@ -172,10 +172,11 @@ static int plan(const struct plan_options *o, const struct loaded *loaded, const
 		code = fail(&err);
 	} else if (changes && !o->apply) {
 		code = PLAN_CHANGES;
-	} else if (changes && apply(o, loaded->conf, &status, &err) != SL_OK) {
+	} else if (o->apply && apply(o, loaded->conf, &status, &err) != SL_OK) {
 		code = fail(&err);
-	} else if (changes) {
-		puts("applied");
+	} else if (o->apply) {
+		/* Without changes too: a running broker shows no passwords, and these may be what is new. */
+		puts(changes ? "applied" : "applied: the broker has read it again, for new passwords cannot be seen");
 		/* The file may have changed meanwhile, or a removed connector still delivers. */
 		struct sl_buf left = SL_BUF_INIT;
 		struct plan_counts c = plan_diff(status, wanted, NULL, &left);

@@ -26,7 +26,18 @@ class Plan(unittest.TestCase):
     def test_plan__same_file__nothing_would_change(self):
         with self.broker() as broker:
             self.assertEqual(self.plan(broker), "nothing would change\n")
-            self.assertEqual(self.plan(broker, "--apply"), "nothing would change\n")
+            self.assertRegex(self.plan(broker, "--apply"), "nothing would change\napplied: .* passwords")
+
+    def test_plan__apply_brings_a_new_password(self):
+        """A running broker does not show its passwords: nothing can be seen to change."""
+        def config(password):
+            return {"connectors": {"db": {"type": "redis", "url": "redis://127.0.0.1:1", "password": password}}}
+        with Broker(config("old"), folder=self.folder) as broker:
+            broker.write_config(config("new"))
+            at = len(broker.log())
+            self.assertIn("applied", self.plan(broker, "--apply"))
+            broker.wait_log("name=db", after=at)
+            self.assertEqual(broker.status()["config"]["reloads"], 1)
 
     def test_plan__says_what_is_created_changed_and_removed(self):
         with self.broker() as broker:
