@@ -3,7 +3,9 @@
 
 #include "mem.h"
 #include "rule_book.h"
+#include "rule_conf.h"
 #include "schema.h"
+#include "sources.h"
 #include "utf8.h"
 
 enum { DESCRIPTION_BYTES_MAX = 4096 };
@@ -194,6 +196,46 @@ struct import_rule *import_rule_refuse(struct import *imp, const char *id, const
 	struct import_rule *r = rule_keep(imp, &from);
 	import_note(imp, r, IMPORT_REFUSED, "sql", "%s", why);
 	return r;
+}
+
+/* The rule alone among all connectors and sources. */
+static int check_sources(const struct import *imp, const struct import_rule *rule, struct sl_err *err) {
+	struct conf_report report = CONF_REPORT_INIT;
+	struct connectors_set *set = NULL;
+	struct ruleset *rules = ruleset_new();
+	json_t *tree = json_pack("{s:{s:s, s:s}}", rule->id, "sql", rule->sql, "dialect",
+				 rule->dialect == SQL_AWS ? "aws" : "standard");
+	conf_expand_stand_in("0");
+	(void)connectors_prepare(NULL, imp->connectors, (struct conf_at){NULL, "connectors"}, &report, &set);
+	(void)connectors_prepare_sources(set, imp->sources, (struct conf_at){NULL, "sources"}, &report);
+	conf_report_fini(&report); /* each has been checked before */
+	report = (struct conf_report)CONF_REPORT_INIT;
+	int rc = rule_conf_load(tree, (struct conf_at){NULL, "rules"}, set, &report, rules);
+	conf_expand_stand_in(NULL);
+	if (rc != SL_OK) {
+		const char *text = report.len ? sl_err_text(&report.errs[0]) : "it does not pass the check";
+		const char *said = strstr(text, "FROM names");
+		sl_err_set(err, rc, "%s", said ? said : text);
+	}
+	ruleset_unref(rules);
+	connectors_set_free(set);
+	conf_report_fini(&report);
+	json_decref(tree);
+	return rc;
+}
+
+void import_sources_check(struct import *imp) {
+	for (size_t i = 0; i < imp->rule_count; i++) {
+		struct import_rule *r = imp->rules[i];
+		struct sl_err err = SL_ERR_INIT;
+		if (!r->compiled || !strstr(r->sql, "$sources")) continue;
+		if (check_sources(imp, r, &err) != SL_OK) {
+			note_err(imp, r, "sql", &err);
+			rule_free(r->compiled);
+			r->compiled = NULL;
+		}
+		sl_err_fini(&err);
+	}
 }
 
 bool import_rule_gives(const struct import_rule *rule, struct sl_slice name) {

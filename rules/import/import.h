@@ -85,6 +85,9 @@ void import_action_add(struct import *imp, struct import_rule *rule, const struc
 void import_note(struct import *imp, struct import_rule *rule, enum import_status status, const char *what,
 		 const char *fmt, ...) sl_printf(5, 6);
 
+/* When all rules and sources are there: a rule whose FROM names a source that has not come along is refused. */
+void import_sources_check(struct import *imp);
+
 /* The worst of its notes. */
 enum import_status import_rule_status(const struct import_rule *rule);
 /* Does a row of the rule have a column of this name? Also when that is known only at run time. */

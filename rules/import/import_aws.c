@@ -371,6 +371,7 @@ int import_aws(struct import *imp, const char *file, struct sl_slice text, struc
 	if (slice_starts_with(text, SL_SLICE_LIT("\xef\xbb\xbf"))) text = slice_from(text, 3);
 	int rc = check_depth(&a, text, err);
 	if (rc == SL_OK) rc = add_documents(&a, text, err);
+	if (rc == SL_OK) import_sources_check(imp);
 	json_decref(a.cfn.missing);
 	json_decref(a.cfn.assumed);
 	if (rc != SL_OK || imp->rule_count > before) return rc;

@@ -117,6 +117,7 @@ int import_emqx(struct import *imp, const struct import_file *files, size_t coun
 	int rc = read_files(&e, files, count, err);
 	for (size_t i = 0; rc == SL_OK && i < e.root_count; i++) add_rules(&e, e.roots[i]);
 	if (rc == SL_OK) emqx_sources_add(&e);
+	if (rc == SL_OK) import_sources_check(imp);
 	for (size_t i = 0; i < e.root_count; i++) json_decref(e.roots[i]);
 	sl_free(e.roots);
 	json_decref(e.told);

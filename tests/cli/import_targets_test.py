@@ -298,6 +298,19 @@ class Emqx(Folder):
         self.assertIn("source kafka_consumer:orders: value_encoding_mode is left out", self.notes(report["rules"][0]))
         self.assertEqual([n["what"] for n in report["notes"]], ["source kafka_consumer:off", "source mqtt:m"])
 
+    def test_sources__that_have_not_come_along_refuse_the_rule(self):
+        for conf in ("", """sources.kafka_consumer.orders { connector = k, enable = false, parameters { topic = o } }
+                     connectors.kafka_consumer.k { bootstrap_hosts = "k1" }""",
+                     """sources.kafka_consumer.other { connector = k, parameters { topic = o } }
+                     connectors.kafka_consumer.k { bootstrap_hosts = "k1" }"""):
+            with self.subTest(conf[:40]):
+                self.write("c.conf", conf + '''
+                    rule_engine.rules.r { sql = "SELECT value FROM \\"$sources/kafka_consumer:orders\\"", actions = [{function = console}] }
+                    rule_engine.rules.fine { sql = "SELECT * FROM \\"t\\"", actions = [{function = console}] }''')
+                _, rules = self.take("emqx", "c.conf", code=1)
+                self.assertEqual(self.status(rules), {"r": "refused", "fine": "unchanged"})
+                self.assertIn("there is no such source", self.notes(rules["r"]))
+
     def test_api__pages_with_all_defaults_say_little(self):
         options = {"health_check_interval": "15s", "start_after_created": True, "start_timeout": "5s", "health_check_timeout": "60s"}
         ssl = {"enable": False, "verify": "verify_none", "ciphers": [], "depth": 10, "reuse_sessions": True, "versions": ["tlsv1.3", "tlsv1.2"],

@@ -1,6 +1,7 @@
 /* import_fuzz.c: a file of another broker -> rules, actions, templates -> a configuration, which must pass the check whatever
  * the file held, unless it got too large. The first byte says whose file it is: 'A' or anything else (EMQX). */
 #include "import.h"
+#include "log.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
@@ -25,6 +26,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
 	struct import_file file = {.name = "dir/fuzz.file", .text = text};
 	struct sl_err err = SL_ERR_INIT;
 	struct import imp;
+	log_set_level(LOG_OFF);
 	import_init(&imp, "a fuzzer");
 	int rc = data[0] == 'A' ? import_aws(&imp, file.name, text, &err) : import_emqx(&imp, &file, 1, &err);
 	if (rc == SL_OK)
