@@ -269,6 +269,7 @@ static struct sql_value given_get(const struct event_view *view, uint16_t id) {
 	}
 	if (id == COLUMN_PAYLOAD && view->ev->kind == EVENT_SOURCE_MESSAGE)
 		return slice_equal_str(view->ev->payload, "null") ? sql_null() : sql_string(view->ev->payload);
+	if (id == COLUMN_PAYLOAD && view->ev->payload.n) return sql_string(view->ev->payload);
 	if (id == COLUMN_TIMESTAMP) return sql_int(view->now_ms);
 	if (id == COLUMN_NODE) return text_or_null(view->node);
 	if (id == COLUMN_EVENT) return sql_string(event_kind_name((enum rules_event_kind)view->ev->kind));
@@ -383,8 +384,8 @@ static struct sql_value column_get(struct event_view *view, enum event_column_id
 /* Has this kind of event the column? Of a mix of kinds, others may. */
 static bool has_column(enum rules_event_kind kind, uint16_t id) {
 	if (kind == EVENT_MESSAGE_PUBLISH) return id < COLUMN_FROM_CLIENTID;
-	for (size_t i = 0; i < SL_ARRAY_LEN(event_columns); i++)
-		if (event_columns[i].c.id == id) return (event_columns[i].kinds >> kind & 1) != 0;
+	for (size_t i = 0; i < SL_ARRAY_LEN(event_columns); i++) /* the payload stands there twice, for other kinds */
+		if (event_columns[i].c.id == id && event_columns[i].kinds >> kind & 1) return true;
 	return false;
 }
 
