@@ -133,6 +133,8 @@ static char *stall_reason(const struct sl_pipeline *p, uint64_t now_ms) {
 				   c->text ? c->text : "");
 	if (p->not_ready && p->health.error) return sl_asprintf("the action is not ready: %s", p->health.error);
 	if (p->dead_n > 0) return sl_asprintf("the dead letter %s cannot be written", dead_letter_path(p->dead_file));
+	if (!sl_list_empty(&p->out) && c->answer_ms == 0)
+		return sl_asprintf("rows sent and not answered: %" PRIu64 "; no answer has come yet", p->flight_rows);
 	if (!sl_list_empty(&p->out))
 		return sl_asprintf("rows sent and not answered: %" PRIu64 "; the last answer came %" PRIu64 " s ago",
 				   p->flight_rows, (now_ms - c->answer_ms) / 1000);
