@@ -72,6 +72,7 @@ static const char *advice_for(const char *sqlstate) {
 	    {"42P18", "; say its type by a cast such as ${x}::text"},
 	    {"42P08", "; say its type by a cast such as ${x}::text"},
 	    {"42P10", "; create a unique index on these columns, or correct the action"},
+	    {"428C9", "; the server makes it, leave it out of `columns`"},
 	    {"42601", "; correct `sql`"},
 	    {"3F", "; create the schema, or correct the action"},
 	};
@@ -115,7 +116,10 @@ static void meta_forget(struct pg_action *a) {
 static void not_ready(struct pg_link *l, const char *text) {
 	struct pg_job *j = &l->job;
 	meta_forget(j->a);
-	sl_batch_not_ready(j->b, "%s%s", text, j->sqlstate ? advice_for(j->sqlstate) : "");
+	/* COPY has a code of its own for generated columns. */
+	const char *state =
+	    j->sqlstate && j->step == PG_STEP_COPY && strcmp(j->sqlstate, "42P10") == 0 ? "428C9" : j->sqlstate;
+	sl_batch_not_ready(j->b, "%s%s", text, state ? advice_for(state) : "");
 	pg_job_fill(l, SL_RESULT_LOST, NULL);
 }
 

@@ -265,6 +265,16 @@ class Tables(PostgresTest):
         self.assertEqual((n["delivered"], n["rejected"]), (2, 0))
         self.assertEqual(self.rows("id, extract(epoch FROM v)::int"), [["1", "1"], ["2", "2"]])
 
+    def test_table__a_column_that_the_server_makes_itself(self):
+        identity = "id int GENERATED ALWAYS AS IDENTITY PRIMARY KEY, v text"
+        generated = "id int PRIMARY KEY, v text GENERATED ALWAYS AS (id::text) STORED"
+        for columns, more in ((identity, {"on_conflict": "ignore"}), (generated, {"on_conflict": "ignore"}), (generated, {})):
+            with self.subTest(columns=columns, more=more):
+                self.table(columns)
+                with self.broker({"table": "t", "columns": COLUMNS, **more}) as b:
+                    self.publish(b, [{"id": 1, "v": "x"}])
+                    self.not_ready(b, "; the server makes it, leave it out of `columns`")
+
     def test_table__rights_to_its_columns_are_enough(self):
         self.table("id int, v text, secret text")
         self.pg.execute("REVOKE ALL ON t FROM PUBLIC; GRANT INSERT (id, v) ON t TO scramuser; GRANT INSERT (v, id) ON t TO PUBLIC")
