@@ -28,12 +28,36 @@ static size_t mask_user_part(struct sl_slice s, struct sl_buf *out) {
 	return end;
 }
 
-/* "host=a password=secret user=b" and "?password=secret&x=1". */
+static size_t skip_spaces(struct sl_slice s, size_t at) {
+	while (at < s.n && s.p[at] == ' ') at++;
+	return at;
+}
+
+/* Where the value of the first `password=` begins; SIZE_MAX: there is none. */
+static size_t password_find(struct sl_slice s) {
+	struct sl_slice word = SL_SLICE_LIT("password");
+	size_t from = 0;
+	for (ptrdiff_t at; (at = find_nocase(slice_from(s, from), word)) >= 0;) {
+		size_t equals = skip_spaces(s, from += (size_t)at + word.n);
+		if (equals < s.n && s.p[equals] == '=') return skip_spaces(s, equals + 1);
+	}
+	return SIZE_MAX;
+}
+
+static size_t token_find(struct sl_slice s) {
+	struct sl_slice word = SL_SLICE_LIT("AWS_SESSION_TOKEN:");
+	ptrdiff_t at = find_nocase(s, word);
+	return at < 0 ? SIZE_MAX : (size_t)at + word.n;
+}
+
+/* "host=a password = secret user=b", "?password=secret&x=1", and what MongoDB has for AWS. */
 static void mask_pairs(struct sl_slice s, struct sl_buf *out) {
-	struct sl_slice word = SL_SLICE_LIT("password=");
-	for (ptrdiff_t at; (at = find_nocase(s, word)) >= 0;) {
-		size_t value = (size_t)at + word.n, end = value;
-		sl_buf_append(out, s.p, value);
+	for (;;) {
+		size_t password = password_find(s), token = token_find(s);
+		size_t end = password < token ? password : token;
+		char stop = password < token ? '&' : ',';
+		if (end == SIZE_MAX) break;
+		sl_buf_append(out, s.p, end);
 		sl_buf_append_str(out, "***");
 		bool quoted = end < s.n && s.p[end] == '\'';
 		if (quoted) {
@@ -41,7 +65,7 @@ static void mask_pairs(struct sl_slice s, struct sl_buf *out) {
 				if (s.p[end] == '\\') end++;
 			end++;
 		} else {
-			while (end < s.n && s.p[end] != ' ' && s.p[end] != '&') end++;
+			while (end < s.n && s.p[end] != ' ' && s.p[end] != '&' && s.p[end] != stop) end++;
 		}
 		s = slice_from(s, end);
 	}

@@ -392,6 +392,12 @@ int sl_dial_parse(struct sl_slice text, uint16_t default_port, struct sl_slice *
 	bool fine = text.n > 0 && text.n <= 4096;
 	for (size_t i = 0; i < text.n; i++) fine = fine && (unsigned char)text.p[i] > ' ' && text.p[i] != 0x7f;
 	if (fine && text.p[0] == '/') return SL_OK;
+	/* A URL, perhaps with a password, which does not belong into an error, nor into a list that is shown. */
+	if (slice_find_byte(text, '@') >= 0 || slice_find_byte(text, '/') >= 0)
+		return sl_err_set(
+		    err, SL_EINVAL,
+		    "this is no address but more; write host:port alone: user and password have options of "
+		    "their own");
 	if (!fine || !split(text, host, &digits) || host->n == 0 || host->n > 253)
 		return sl_err_set(err, SL_EINVAL,
 				  "'%.*s' is no address; write host:port, for example db.example:%u or [::1]:%u",

@@ -326,12 +326,23 @@ static bool scram(const struct kafka_conf *conf) {
 	return conf->sasl.given && (conf->sasl.mechanism == KAFKA_SCRAM_256 || conf->sasl.mechanism == KAFKA_SCRAM_512);
 }
 
+/* The list is shown, and so must not hold a password. */
+static int brokers_check(const struct kafka_conf *conf, struct sl_err *err) {
+	for (size_t i = 0; i < conf->brokers.len; i++)
+		if (strchr(conf->brokers.items[i], '@'))
+			return sl_err_set(err, SL_EINVAL,
+					  "brokers[%zu]: write host:port alone; user and password belong under `sasl`",
+					  i);
+	return SL_OK;
+}
+
 int kafka_conf_check(const struct kafka_conf *conf, const char *name, struct sl_err *err) {
 	if (conf->idempotence && conf->acks != KAFKA_ACKS_ALL)
 		return sl_err_set(err, SL_EINVAL,
 				  "acks: idempotence needs `acks: all`; set `idempotence: false` if rows that the "
 				  "leader loses may be lost");
-	int r = sasl_check(&conf->sasl, conf->tls.given, err);
+	int r = brokers_check(conf, err);
+	if (r == SL_OK) r = sasl_check(&conf->sasl, conf->tls.given, err);
 	if (r == SL_OK) r = tls_check(&conf->tls, err);
 	struct kafka_client client = {.name = name, .conf = conf};
 	rd_kafka_conf_t *made = NULL;

@@ -297,6 +297,7 @@ class Check(KafkaTest):
             ({"sasl": {"mechanism": "aws-msk-iam", "region": "x", "access_key": "a", "secret_key": "b"}}, "add `tls: {}`"),
             ({"tls": {"ca": ca.path("ca.pem"), "server_name": "x"}}, "tls.server_name"),
             ({"tls": {"ca": "/nowhere.pem"}}, "/nowhere.pem"),
+            ({"brokers": "u:geheim@a:9092"}, "brokers[0]: write host:port alone"),
             ({"compression": "brotli"}, "`none`, `gzip`, `snappy`"),
         )
         for connector, part in cases:

@@ -296,6 +296,7 @@ class Check(RedisCase):
             ({"servers": ["a:1"], "mode": "cluster", "database": 2}, {}, "only database 0"),
             ({"servers": ["a:1"], "mode": "cluster", "pool": 2}, {}, "one connection a node"),
             ({"servers": ["a:x"], "mode": "cluster"}, {}, "servers[0]"),
+            ({"servers": ["redis://u:geheim@a:1"], "mode": "cluster"}, {}, "servers[0]: this is no address but more"),
             ({"url": url, "username": "u"}, {}, "needs `password`"),
             ({"url": url}, {"command": ["SUBSCRIBE", "c"]}, "only listens"),
             ({"url": url}, {"command": ["blpop", "c", 0]}, "waits for data"),

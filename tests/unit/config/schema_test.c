@@ -406,6 +406,14 @@ static void test_mask__urls_keep_all_but_the_password(void **state) {
 	expect_masked("postgresql://iot@h/db", "postgresql://iot@h/db");
 	expect_masked("host=a password=s3 user=b", "host=a password=*** user=b");
 	expect_masked("host=a PASSWORD='s \\' 3' user=b", "host=a PASSWORD=*** user=b");
+	expect_masked("host = a password = s3 user = b", "host = a password = *** user = b");
+	expect_masked("password  =  's 3' user=b", "password  =  *** user=b");
+	expect_masked("mongodb://h/?authMechanismProperties=AWS_SESSION_TOKEN:x,SERVICE_NAME:y&b=2",
+		      "mongodb://h/?authMechanismProperties=AWS_SESSION_TOKEN:***,SERVICE_NAME:y&b=2");
+	expect_masked("mongodb://h/?x=AWS_SESSION_TOKEN:x&password=y",
+		      "mongodb://h/?x=AWS_SESSION_TOKEN:***&password=***");
+	expect_masked("host=a passwordless", "host=a passwordless");
+	expect_masked("password", "password");
 	expect_masked("mongodb://h/?a=1&password=x&b=2", "mongodb://h/?a=1&password=***&b=2");
 	expect_masked("password=", "password=***");
 	expect_masked("", "");

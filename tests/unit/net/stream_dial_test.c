@@ -265,7 +265,11 @@ static void test_dial__what_is_no_address_is_refused(void **state) {
 			     "[::1]:",
 			     "a:1 ",
 			     "\n",
-			     "a:99999999999999999999"};
+			     "a:99999999999999999999",
+			     "user:pw@a",
+			     "user@a:1",
+			     "redis://a:1",
+			     "a/0:1"};
 	for (size_t i = 0; i < SL_ARRAY_LEN(bad); i++) {
 		struct sl_slice host;
 		uint16_t port;
@@ -279,6 +283,10 @@ static void test_dial__what_is_no_address_is_refused(void **state) {
 	struct sl_err err = SL_ERR_INIT;
 	assert_int_equal(sl_dial_parse(SL_SLICE_LIT("db"), 0, &host, &port, &err), SL_EINVAL);
 	assert_string_equal(sl_err_text(&err), "'db' lacks the port; write host:port");
+	sl_err_fini(&err);
+	assert_int_equal(sl_dial_parse(SL_SLICE_LIT("redis://u:secret@db:1"), 1, &host, &port, &err), SL_EINVAL);
+	assert_null(strstr(sl_err_text(&err), "secret"));
+	assert_non_null(strstr(sl_err_text(&err), "user and password have options of their own"));
 	sl_err_fini(&err);
 }
 
