@@ -1,5 +1,5 @@
 #!/bin/sh
-# inside.sh: runs a command in a network and a process namespace of its own.
+# inside.sh: runs a command in a network, a process and an IPC namespace of its own.
 #
 #     tests/servers/inside.sh COMMAND [ARGUMENT...]
 #
@@ -21,5 +21,5 @@ unshare -m true 2>/dev/null || propagation="--propagation unchanged"
 
 # The shell stays the first process of the namespace: it takes in orphans, which would be zombies for ever otherwise.
 # shellcheck disable=SC2086,SC2016
-exec unshare -n -p -f --kill-child --mount-proc $propagation env SLUICE_INSIDE=1 \
+exec unshare -n -i -p -f --kill-child --mount-proc $propagation env SLUICE_INSIDE=1 \
 	bash -c 'trap : TERM INT; ip link set lo up || exit 3; "$@"; exit $?' inside "$@"

@@ -47,7 +47,9 @@ class Postgres(Server):
         with open(self.data / "postgresql.conf", "a", encoding="utf-8") as f:
             f.write("\n".join([
                 "listen_addresses = '127.0.0.1'", f"port = {self.port}", f"unix_socket_directories = '{self.folder}'",
-                "max_connections = 20", "fsync = off", "shared_buffers = 16MB", "ssl = on", "ssl_ca_file = 'ca.pem'",
+                "max_connections = 20", "fsync = off",
+                "dynamic_shared_memory_type = mmap",  # /dev/shm is shared with servers in other namespaces
+                "shared_buffers = 16MB", "ssl = on", "ssl_ca_file = 'ca.pem'",
                 "ssl_cert_file = 'server.pem'", "ssl_key_file = 'server.key'", *self.settings]) + "\n")
         (self.data / "pg_hba.conf").write_text(
             "local all all trust\n"
