@@ -12,6 +12,8 @@ struct reply {
 	size_t n; /* rows of the command: l->rows[0..n) */
 	const struct mongo_action *s;
 	bool ordered, down, stop;
+	struct mongo_ask *asks; /* duplicates of an index that the server did not name; room for n */
+	size_t asks_n;
 };
 
 static const char *text_at(const bson_iter_t *document, const char *name) {
@@ -57,41 +59,28 @@ static enum index index_of(const bson_iter_t *item, const char *said) {
 	return strncmp(name + 7, "_id_", 4) == 0 || strstr(name, "$_id_") ? INDEX_ID : INDEX_OTHER;
 }
 
-/* Then it is asked for the _id of row `at` of the command. */
-static bool id_is_there(struct reply *r, int64_t at) {
-	bson_t command, find = BSON_INITIALIZER, filter, reply;
-	bson_iter_t it, id;
-	const char *collection = NULL;
-	char *path = sl_asprintf("documents.%lld._id", (long long)at);
-	bool there = false;
-	if (bson_init_static(&command, (const uint8_t *)r->l->command.p, r->l->command.n) &&
-	    bson_iter_init_find(&it, &command, "insert"))
-		collection = bson_iter_utf8(&it, NULL);
-	if (collection && bson_iter_init(&it, &command) && bson_iter_find_descendant(&it, path, &id)) {
-		BSON_APPEND_UTF8(&find, "find", collection);
-		BSON_APPEND_DOCUMENT_BEGIN(&find, "filter", &filter);
-		BSON_APPEND_DOCUMENT_BEGIN(&filter, "_id", &command);
-		(void)bson_append_iter(&command, "$eq", 3, &id);
-		(void)bson_append_document_end(&filter, &command);
-		(void)bson_append_document_end(&find, &filter);
-		BSON_APPEND_INT32(&find, "limit", 1);
-		BSON_APPEND_BOOL(&find, "singleBatch", true);
-		there = mongoc_client_command_simple(r->l->client, r->l->c->database, &find, NULL, &reply, NULL) &&
-			bson_iter_init(&it, &reply) && bson_iter_find_descendant(&it, "cursor.firstBatch.0", &id);
-		bson_destroy(&reply);
-	}
-	bson_destroy(&find);
-	sl_free(path);
-	return there;
+static void row_refused(struct reply *r, uint32_t i, const char *said, int64_t code) {
+	const struct mongo_error *known = mongo_error_find((int)code);
+	r->b->result[i] = (uint8_t)(known ? known->class.result : SL_RESULT_REJECT);
+	sl_batch_reason(r->b, i, "%s (code %lld)",
+			said[0] ? said
+			: known ? known->class.meaning
+				: "refused",
+			(long long)code);
 }
 
-static bool stored_before(struct reply *r, const bson_iter_t *item, int64_t at, const char *said) {
+/* A row that is there already is done; when nobody knows by which index, it is asked for later, with the others. */
+static void row_duplicate(struct reply *r, const bson_iter_t *item, int64_t at, const char *said, int64_t code) {
+	uint32_t i = r->l->rows[at];
 	switch (index_of(item, said)) {
-	case INDEX_ID: return true;
-	case INDEX_OTHER: return false;
+	case INDEX_ID: r->b->result[i] = SL_RESULT_DONE; return;
+	case INDEX_OTHER: row_refused(r, i, said, code); return;
 	case INDEX_UNKNOWN: break;
 	}
-	return id_is_there(r, at);
+	r->b->result[i] = SL_RESULT_LOST;
+	if (r->asks_n == r->n) return; /* a row that the server names twice */
+	if (!r->asks) r->asks = SL_NEW_ARRAY(struct mongo_ask, r->n);
+	r->asks[r->asks_n++] = (struct mongo_ask){.at = at, .code = code, .said = said};
 }
 
 static void row_error(struct reply *r, const bson_iter_t *item) {
@@ -110,17 +99,35 @@ static void row_error(struct reply *r, const bson_iter_t *item) {
 		not_ready(r, known, said);
 		return;
 	}
-	if (mongo_error_is_duplicate((int)code) && r->s->done_twice && r->s->operation == MONGO_INSERT &&
-	    stored_before(r, item, at, said)) {
-		r->b->result[i] = SL_RESULT_DONE;
+	if (mongo_error_is_duplicate((int)code) && r->s->done_twice && r->s->operation == MONGO_INSERT)
+		row_duplicate(r, item, at, said, code);
+	else
+		row_refused(r, i, said, code);
+}
+
+/* Without an answer they stay what they are: lost, and so tried again. */
+static void duplicates_decide(struct reply *r) {
+	bson_error_t error;
+	if (r->asks_n == 0 || r->stop) return;
+	bool ok = mongo_ids_there(r->l, r->asks, r->asks_n, &error);
+	for (size_t k = 0; k < r->asks_n; k++) {
+		const struct mongo_ask *ask = &r->asks[k];
+		uint32_t i = r->l->rows[ask->at];
+		if (ask->state == MONGO_ASK_THERE)
+			r->b->result[i] = SL_RESULT_DONE;
+		else if (ask->state == MONGO_ASK_ABSENT)
+			row_refused(r, i, ask->said, ask->code);
+	}
+	if (ok) return;
+	const struct mongo_error *known =
+	    error.domain == MONGOC_ERROR_SERVER ? mongo_error_find((int)error.code) : NULL;
+	if (known && known->scope == SCOPE_WAIT) {
+		not_ready(r, known, error.message);
 		return;
 	}
-	r->b->result[i] = (uint8_t)(known ? known->class.result : SL_RESULT_REJECT);
-	sl_batch_reason(r->b, i, "%s (code %lld)",
-			said[0] ? said
-			: known ? known->class.meaning
-				: "refused",
-			(long long)code);
+	char *why = mongo_link_why(r->l, &error);
+	link_down(r, why, 0);
+	sl_free(why);
 }
 
 /* ---- A command that was carried out. -------------------------------------------------------------------------------------- */
@@ -167,6 +174,7 @@ static bool went_on(const struct reply *r, const bson_t *reply, int64_t first) {
 static void carried_out(struct reply *r, const bson_t *reply) {
 	bson_iter_t it;
 	int64_t first = first_error(r, reply);
+	duplicates_decide(r);
 	bool stopped = r->ordered && first >= 0 && !went_on(r, reply, first);
 	int64_t tried = stopped ? first : (int64_t)r->n;
 	for (int64_t k = 0; k < tried; k++) {
@@ -262,5 +270,6 @@ bool mongo_reply_apply(struct mongo_link *l, struct sl_batch *b, size_t n, bool 
 		carried_out(&r, reply);
 	else
 		failed(&r, reply, error);
+	sl_free(r.asks);
 	return !r.stop;
 }

@@ -134,6 +134,15 @@ bool mongo_reply_apply(struct mongo_link *l, struct sl_batch *b, size_t n, bool 
 		       const bson_error_t *error);
 /* May the same numbered command be sent once more? */
 bool mongo_reply_again(const bson_t *reply, const bson_error_t *error);
+/* mongo_there.c: is the _id of row `at` of the insert in l->command in the collection? One question for many. False: what is still
+ * open could not be found out, by *error or because the link was cancelled. Sorts the asks by `at`. */
+struct mongo_ask {
+	int64_t at, code;
+	const char *said;  /* the caller's */
+	size_t from, size; /* of the _id among those that are asked for */
+	enum { MONGO_ASK_OPEN, MONGO_ASK_THERE, MONGO_ASK_ABSENT } state;
+};
+bool mongo_ids_there(struct mongo_link *l, struct mongo_ask *asks, size_t n, bson_error_t *error);
 /* mongo_series.c: the time-series collection is there. False: the batch is decided. */
 bool mongo_series_ensure(struct mongo_link *l, struct sl_batch *b);
 

@@ -8,7 +8,7 @@ import time
 import unittest
 
 from harness import packet as m
-from harness.broker import BIN, ROOT, Broker, wait_until
+from harness.broker import BIN, ROOT, SLOW, Broker, wait_until
 from harness.client import Client
 from harness.servers import FerretDB, MongoJava, Net, TestCa, shared
 from harness.servers.mongo_script import MongoScript
@@ -174,6 +174,19 @@ class Refused(MongoTest):
     def test_duplicates__of_another_index_are_always_refused(self):
         self.unique()
         self.deliver([{"id": 1, "v": 1}, {"id": 2, "v": 1}], {"id": "${id}", "duplicates": "done"}, rejected=1)
+
+    def test_duplicates__a_thousand_at_once_of_a_server_that_names_no_index(self):
+        """As after a restart in the middle: one question for all of them, and what another index refuses is told apart."""
+        self.unique()
+        action = {"id": "${id}", "duplicates": "done", "batch": {"rows": 1001, "linger": "2s"}}
+        payloads = [{"id": i if i % 2 else f"s{i}", "v": i} for i in range(1000)]
+        self.deliver(payloads, action)
+        again = [*payloads[:500], {"id": "other", "v": 17}, *payloads[500:]]
+        began = time.monotonic()
+        self.deliver(again, action, rejected=1)
+        self.assertLess(time.monotonic() - began, 15 * SLOW)
+        self.assertEqual(self.letters[0]["row"]["id"], "other")
+        self.assertEqual(len(self.documents()), 1000)
 
     def test_timeseries__a_server_that_has_none(self):
         with self.broker({"timeseries": {"time": "t", "meta": "id"}}) as b:
@@ -393,6 +406,68 @@ class Scripted(MongoTest):
                          ["says 11000 (code 11000)", "says 121 (code 121)", "says 4711 (code 4711)"])
         self.assertEqual(n["retried"], 1)
         self.assertEqual(self.stored, [*range(10), 5])
+
+    def duplicates(self, find):
+        """A server that has every row, and in its errors names no index."""
+        def play(command, conn):
+            if "find" in command:
+                return find(command, conn)
+            found = self.store(command)
+            return {**found, "n": 0, "writeErrors": [{"index": i, "code": 11000, "errmsg": "Insert failed"}
+                                                     for i in range(len(command["documents"]))]}
+        return play
+
+    def finds(self):
+        return [c for c in self.commands if "find" in c]
+
+    twice = {"id": "${id}", "duplicates": "done", "batch": {"rows": 3000, "linger": "1s"}}
+
+    def test_duplicates__are_asked_for_together(self):
+        def find(command, conn):  # a row stored as another kind of number is the same _id
+            ids = [float(i) if i == 5 else i for i in command["filter"]["_id"]["$in"] if i != 7]
+            return {"ok": 1, "cursor": {"id": 0, "ns": "iot.c", "firstBatch": [{"_id": i} for i in ids]}}
+        self.run_script(self.duplicates(find), [{"id": i} for i in range(2500)], self.twice, rejected=1)
+        self.assertEqual(self.letters[0]["reason"], "Insert failed (code 11000)")
+        self.assertEqual(self.letters[0]["row"]["id"], 7)
+        self.assertLessEqual(len(self.finds()), 2 + len([c for c in self.commands if "insert" in c]))
+        self.assertLessEqual(max(len(c["filter"]["_id"]["$in"]) for c in self.finds()), 1000)
+
+    def test_duplicates__that_a_server_compares_more_loosely(self):
+        def find(command, conn):
+            stored = [{"a": i, "b": float(i)} for i in range(8) if i != 3]
+            ids = [i for i in stored if i in command["filter"]["_id"]["$in"]]
+            return {"ok": 1, "cursor": {"id": 0, "ns": "iot.c", "firstBatch": [{"_id": i} for i in ids]}}
+        self.run_script(self.duplicates(find), [{"id": {"a": i, "b": i}} for i in range(8)], self.twice, rejected=1)
+        self.assertEqual(self.letters[0]["row"]["id"], {"a": 3, "b": 3})
+
+    def test_duplicates__a_question_that_fails_rejects_nothing(self):
+        broken = []
+
+        def find(command, conn):
+            broken.append(1)
+            if len(broken) == 1:
+                return None
+            if len(broken) == 2:
+                return {"ok": 0, "code": 4711, "errmsg": "no answer today"}
+            return {"ok": 1, "cursor": {"id": 0, "ns": "iot.c", "firstBatch": [{"_id": i} for i in command["filter"]["_id"]["$in"]]}}
+        self.run_script(self.duplicates(find), [{"id": i} for i in range(50)], self.twice)
+        self.assertEqual(self.letters, [])
+        self.assertEqual(len(broken), 3)
+
+    def test_duplicates__the_end_does_not_wait_for_the_answer(self):
+        asked = []
+
+        def find(command, conn):
+            asked.append(1)
+            conn.hang()
+        with MongoScript(self.duplicates(find)) as self.server:
+            b = self.broker(self.twice, **{**self.hurried, "timeout": "60s", "server_selection_timeout": "5s"})
+            self.publish(b, [{"id": i} for i in range(200)])
+            wait_until(lambda: asked, 20)
+            began = time.monotonic()
+            b.stop()
+            self.assertLess(time.monotonic() - began, 15)
+            self.assertEqual(self.dead(b), [])
 
     def test_errors__an_ordered_command_stops_at_the_first(self):
         def play(command, conn):
