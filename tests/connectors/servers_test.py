@@ -42,11 +42,11 @@ class PostgresServer(unittest.TestCase):
         self.assertEqual(self.pg.value("SELECT count(*) FROM probe"), "1000")
 
     def test_postgres__behind_pgbouncer(self):
-        with PgBouncer() as bouncer:
-            self.assertEqual(self.one(bouncer.url()), "5")
-            bouncer.kill9()
-            bouncer.restart()
-            self.assertEqual(self.one(bouncer.url()), "5")
+        bouncer = shared(PgBouncer)
+        self.assertEqual(self.one(bouncer.url()), "5")
+        bouncer.kill9()
+        bouncer.restart()
+        self.assertEqual(self.one(bouncer.url()), "5")
 
 
 class RedisServer(unittest.TestCase):
@@ -66,28 +66,28 @@ class RedisServer(unittest.TestCase):
         self.assertEqual(redis.execute("GET", "k99"), b"99")
 
     def test_cluster__moved_and_ask(self):
-        with RedisCluster() as cluster:
-            slot, source = 12182, cluster.node_of("foo")
-            target = (source + 1) % 3
-            self.assertEqual(cluster.nodes[source].execute("SET", "foo", "1"), b"OK")
-            cluster.start_moving(slot, source, target)
-            with self.assertRaisesRegex(RespError, "^ASK 12182 "):
-                cluster.nodes[source].execute("GET", "{foo}other")
-            cluster.finish_moving(slot, source, target)
-            with self.assertRaisesRegex(RespError, "^MOVED 12182 "):
-                cluster.nodes[source].execute("GET", "foo")
-            self.assertEqual(cluster.nodes[target].execute("GET", "foo"), b"1")
-            cluster.nodes[source].kill9()
-            cluster.restart()
+        cluster = shared(RedisCluster)
+        slot, source = 12182, cluster.node_of("foo")
+        target = (source + 1) % 3
+        self.assertEqual(cluster.nodes[source].execute("SET", "foo", "1"), b"OK")
+        cluster.start_moving(slot, source, target)
+        with self.assertRaisesRegex(RespError, "^ASK 12182 "):
+            cluster.nodes[source].execute("GET", "{foo}other")
+        cluster.finish_moving(slot, source, target)
+        with self.assertRaisesRegex(RespError, "^MOVED 12182 "):
+            cluster.nodes[source].execute("GET", "foo")
+        self.assertEqual(cluster.nodes[target].execute("GET", "foo"), b"1")
+        cluster.nodes[source].kill9()
+        cluster.restart()
 
     def test_sentinel__a_new_master_after_a_kill(self):
-        with RedisSentinel() as group:
-            old = group.master_port()
-            group.master().execute("SET", "k", "v")
-            group.master().execute("WAIT", 1, 1000)
-            group.master().kill9()
-            wait_until(lambda: group.master_port() != old, 20, "no failover happened")
-            self.assertEqual(group.master().execute("GET", "k"), b"v")
+        group = shared(RedisSentinel)
+        old = group.master_port()
+        group.master().execute("SET", "k", "v")
+        group.master().execute("WAIT", 1, 1000)
+        group.master().kill9()
+        wait_until(lambda: group.master_port() != old, 20, "no failover happened")
+        self.assertEqual(group.master().execute("GET", "k"), b"v")
 
 
 class KafkaServer(unittest.TestCase):
