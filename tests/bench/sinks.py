@@ -59,7 +59,7 @@ class PlainRedis(Redis):
 class Target:
     """One line of the report. `floor` are the arguments of <kind>_floor around the number of rows; None: no tight loop."""
     kind, server_class, pool = "", None, 1
-    library_mb = 0  # what the client library may hold besides
+    client_mb = 0  # what the client library may hold besides
 
     def __init__(self, name, action, rows, cpu_limit=None, ratio=RATIO, listed_only=False):
         self.name, self.action, self.rows, self.cpu_limit, self.ratio = name, action, rows, cpu_limit, ratio
@@ -70,7 +70,7 @@ class Target:
         return shared(self.server_class)
 
     def budget_mb(self):
-        return BUFFER_MB + self.library_mb + self.pool * BATCH_MB + round(UNDER_WAY_MB)
+        return BUFFER_MB + self.client_mb + self.pool * BATCH_MB + round(UNDER_WAY_MB)
 
     def floor(self, rows):
         self.fresh()
@@ -82,7 +82,7 @@ class Target:
 
 
 class ToKafka(Target):
-    kind, server_class, library_mb = "kafka", Kafka, 64
+    kind, server_class, client_mb = "kafka", Kafka, 64
 
     def connector(self):
         return {"type": "kafka", "brokers": f"127.0.0.1:{self.server.port}"}
