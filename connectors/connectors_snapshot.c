@@ -125,7 +125,12 @@ static void list_everything(void *arg) {
 	struct action_copy *a = s->actions;
 	struct conn_copy *c = s->conns;
 	SL_LIST_FOREACH(it, &cs->pipelines) action_list(a++, SL_LIST_ENTRY(it, struct sl_pipeline, link));
-	SL_LIST_FOREACH(it, &cs->conns)(c++)->c = SL_LIST_ENTRY(it, struct sl_conn, link);
+	SL_LIST_FOREACH(it, &cs->conns) {
+		c->c = SL_LIST_ENTRY(it, struct sl_conn, link);
+		/* As of now: who retires before the numbers are taken has a successor that is not on this list. */
+		c->retired = c->c->retired;
+		c++;
+	}
 	s->changes = cs->changes;
 	cs->pins++;
 }
@@ -161,7 +166,6 @@ void connectors_snapshot_take(struct connectors_snapshot *s) {
 		struct conn_copy *copy = &s->conns[i];
 		copy->state = copy->c->state;
 		copy->since_ms = copy->c->since_ms;
-		copy->retired = copy->c->retired;
 		sl_free(copy->text);
 		copy->text = copy->c->text ? sl_strdup(copy->c->text) : NULL;
 		health_copy(&copy->health, &copy->c->health);
