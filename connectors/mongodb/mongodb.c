@@ -16,11 +16,13 @@ static void on_log(mongoc_log_level_t level, const char *domain, const char *mes
 }
 
 /* When it is loaded, the library puts counters for a tool of its own into shared memory under the process's number, and
- * warns on standard error when a process of that number was killed or lives in another namespace of numbers. So the place is
- * cleared twice: before any library begins, and after, so that nothing is left of us. Before, not even the sanitizers have begun:
- * plain system calls. */
+ * warns on standard error where it cannot: when a process of that number was killed, or the place may not be written to. So the
+ * place is cleared before any library begins, and after, so that nothing is left of us; where that is of no use, standard error
+ * is closed to the libraries while they begin. Before, not even the sanitizers have begun: plain system calls. */
 #define BEFORE_ALL __attribute__((no_sanitize("address", "undefined", "thread"), no_stack_protector))
-BEFORE_ALL static void counters_unlink(void) {
+static long muted = -1; /* standard error, kept while libraries begin */
+
+BEFORE_ALL static long counters_place(long call, long flags) {
 	static char path[] = "/dev/shm/mongoc-\0\0\0\0\0\0\0\0\0\0\0";
 	char *at = path + sizeof path - 1 - 11, digits[11];
 	size_t n = 0, out = 0;
@@ -28,10 +30,31 @@ BEFORE_ALL static void counters_unlink(void) {
 		digits[n++] = (char)('0' + pid % 10);
 	while (n > 0) at[out++] = digits[--n];
 	at[out] = 0;
-	(void)syscall(SYS_unlinkat, AT_FDCWD, path, 0);
+	return syscall(call, AT_FDCWD, path, flags, 0600);
 }
-__attribute__((section(".preinit_array"), used)) static void (*const counters_before)(void) = counters_unlink;
-__attribute__((constructor)) static void counters_after(void) { counters_unlink(); }
+
+BEFORE_ALL static void counters_before(void) {
+	(void)counters_place(SYS_unlinkat, 0);
+	long fd = counters_place(SYS_openat, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC);
+	if (fd >= 0) {
+		(void)syscall(SYS_close, fd);
+		(void)counters_place(SYS_unlinkat, 0);
+		return;
+	}
+	long null = syscall(SYS_openat, AT_FDCWD, "/dev/null", O_WRONLY | O_CLOEXEC);
+	if (null < 0) return;
+	muted = syscall(SYS_fcntl, STDERR_FILENO, F_DUPFD_CLOEXEC, 3);
+	if (muted >= 0) (void)syscall(SYS_dup3, null, STDERR_FILENO, 0);
+	(void)syscall(SYS_close, null);
+}
+__attribute__((section(".preinit_array"), used)) static void (*const at_first)(void) = counters_before;
+
+__attribute__((constructor)) static void counters_after(void) {
+	(void)counters_place(SYS_unlinkat, 0);
+	if (muted < 0) return;
+	(void)syscall(SYS_dup3, muted, STDERR_FILENO, 0);
+	(void)syscall(SYS_close, muted);
+}
 
 static void library_end(void) { mongoc_cleanup(); }
 
