@@ -4,9 +4,10 @@
 #     KAFKA_BROKERS=127.0.0.1:9092 examples/kafka/run.sh
 #
 # Needs a broker with three topics, and kcat:
-#     kafka-topics.sh --bootstrap-server 127.0.0.1:9092 --create --topic example.hot
+#     kafka-topics.sh --bootstrap-server 127.0.0.1:9092 --create --topic example.hot --config retention.ms=-1
 #     kafka-topics.sh --bootstrap-server 127.0.0.1:9092 --create --topic example.state --config cleanup.policy=compact
 #     kafka-topics.sh --bootstrap-server 127.0.0.1:9092 --create --topic example.commands
+# The rows of example.hot carry the devices' time, which is long ago here: a topic that keeps a week would drop them.
 # The output is compared with expected.txt.
 set -eu
 

@@ -518,7 +518,7 @@ class Matrix(KafkaTest):
 
 class Example(KafkaTest):
     def test_example__prints_what_it_promises(self):
-        self.kafka.fresh_topic("example.hot")
+        self.kafka.fresh_topic("example.hot", retention_ms=-1)
         self.kafka.fresh_topic("example.state", cleanup_policy="compact")
         self.kafka.fresh_topic("example.commands")
         done = subprocess.run([str(ROOT / "examples/kafka/run.sh")], capture_output=True, text=True, timeout=120, check=False,

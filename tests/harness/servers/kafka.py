@@ -95,6 +95,8 @@ class Kafka(Server):
             "transaction.state.log.min.isr": 1, "transaction.state.log.num.partitions": 1,
             # A restart after a kill takes 2-4 s with these, 15 s without.
             "broker.session.timeout.ms": 1500, "broker.heartbeat.interval.ms": 300,
+            # The broker removes what is older than a week by its own timestamp, and tests send rows of long ago.
+            "log.retention.ms": -1,
             "log.cleaner.backoff.ms": 200, "log.cleaner.dedupe.buffer.size": 4194304,
             "sasl.enabled.mechanisms": "PLAIN,SCRAM-SHA-256,OAUTHBEARER", "ssl.client.auth": "requested",
             "ssl.keystore.type": "PEM", "ssl.keystore.location": ca.path("server-all.pem"),
