@@ -50,7 +50,9 @@ class Mosquitto(harness.Broker):
 
     def command(self):
         path = self.folder / "mosquitto.conf"
-        path.write_text(f"listener {self.port} 127.0.0.1\nallow_anonymous true\npersistence false\nuser root\n")
+        # Its queue of 1,000 messages is lifted: it would drop what all publishers together may have under way.
+        path.write_text(f"listener {self.port} 127.0.0.1\nallow_anonymous true\npersistence false\nuser root\n"
+                        "max_queued_messages 0\n")
         return ["mosquitto", "-c", str(path)]
 
 
