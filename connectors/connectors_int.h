@@ -13,6 +13,7 @@
 #include "connectors.h"
 #include "dead_letter.h"
 #include "pipeline_conf.h"
+#include "told.h"
 
 #define LANES 64           /* order keys fall into these */
 #define LANE_FREE LANES    /* rows to try again that keep no order */
@@ -45,7 +46,8 @@ struct sl_conn {
 
 	/* L, once started. */
 	enum conn_state state;
-	char *text; /* why DOWN or DEGRADED; NULL */
+	char *text;       /* why DOWN, DEGRADED or STALLED; NULL */
+	struct told told; /* reasons of this outage */
 	int64_t since_ms;
 	uint64_t up_at_ms;
 	uint32_t attempts, actions, not_ready;
@@ -58,19 +60,20 @@ struct sl_conn {
 	uint32_t fresh_stalled; /* of one look */
 	uint64_t fresh_rows;
 	char *stall_text;
+	uint64_t stall_look_ms; /* when stall_text was made */
 	bool give_up;
 	uint32_t out;                                                    /* batches */
 	uint64_t past_latency[LATENCY_BUCKETS + 1], past_latency_sum_ms; /* of actions that have ended */
 	void *impl;
 };
 
-struct sl_conn *conn_new(struct connectors *cs, const char *name);       /* M; cs NULL in a mere check */
-void conn_start(struct sl_conn *c);                                      /* L */
-void conn_close(struct sl_conn *c);                                      /* L: ends in conn->closed */
-void conn_action_ready(struct sl_conn *c, bool ready, const char *text); /* L: one action more or less is not ready */
-void conn_probe(struct sl_conn *c);                                      /* L: ends in EVENT_PROBED */
-void conn_stalled(struct sl_conn *c, int more); /* L: so many actions more or less are stalled */
-void conn_give_up(struct sl_conn *c);           /* L: no answer, though it is up: connect again */
+struct sl_conn *conn_new(struct connectors *cs, const char *name); /* M; cs NULL in a mere check */
+void conn_start(struct sl_conn *c);                                /* L */
+void conn_close(struct sl_conn *c);                                /* L: ends in conn->closed */
+void conn_not_ready(struct sl_conn *c, int more); /* L: so many actions more or less are not; 0: one says why anew */
+void conn_probe(struct sl_conn *c);               /* L: ends in EVENT_PROBED */
+void conn_stalled(struct sl_conn *c, int more);   /* L: so many actions more or less are stalled */
+void conn_give_up(struct sl_conn *c);             /* L: no answer, though it is up: connect again */
 static inline bool conn_is_up(const struct sl_conn *c) {
 	return (c->state == CONN_UP || c->state == CONN_DEGRADED || c->state == CONN_STALLED) && !c->closing;
 }
@@ -218,7 +221,9 @@ struct sl_pipeline {
 	uint64_t pause_until_ms, hold_due_ms, hold_pause_ms, mark_at_ms, now_ms;
 	uint64_t rate_room, rate_at_ms; /* thousandths of rows that may go, as of then */
 	uint32_t not_ready_tries;
-	bool not_ready, draining, halted;
+	char *not_ready_why; /* NULL while it is ready */
+	struct told told;    /* reasons since it was ready */
+	bool draining, halted;
 	uint64_t retired_by;    /* the commit that did */
 	bool retiring, retired; /* replaced; no worker stages into it any more */
 
@@ -311,6 +316,7 @@ void pipeline_rows_end(struct sl_pipeline *p, struct sl_chunk *c, uint32_t n, en
 void pipeline_reject(struct sl_pipeline *p, struct row_ref ref, const char *reason);
 void pipeline_dead_retry(struct sl_pipeline *p);
 void pipeline_batch_results(struct pipeline_batch *bt);
+void pipeline_ready(struct sl_pipeline *p); /* it was not, perhaps */
 
 /* Logs of running pipelines by their folders. */
 struct log_slot {

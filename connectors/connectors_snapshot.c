@@ -104,7 +104,10 @@ static void action_take(struct action_copy *a) {
 	a->oldest_ms = oldest_ms(p);
 	a->retiring = p->retiring;
 	a->holding = p->held.head != NULL;
-	a->not_ready = p->not_ready;
+	if (a->not_ready_why || p->not_ready_why) {
+		sl_free(a->not_ready_why);
+		a->not_ready_why = p->not_ready_why ? sl_strdup(p->not_ready_why) : NULL;
+	}
 	a->stalled = p->stalled;
 	health_copy(&a->health, &p->health);
 }
@@ -189,7 +192,10 @@ void connectors_snapshot_free(struct connectors_snapshot *s) {
 		sl_free(s->conns[i].text);
 		health_fini(&s->conns[i].health);
 	}
-	for (size_t i = 0; i < s->action_count; i++) health_fini(&s->actions[i].health);
+	for (size_t i = 0; i < s->action_count; i++) {
+		health_fini(&s->actions[i].health);
+		sl_free(s->actions[i].not_ready_why);
+	}
 	sl_free(s->conns);
 	sl_free(s->actions);
 	sources_copy_fini(&s->sources);

@@ -21,7 +21,8 @@ struct action_copy {
 	const struct sl_conn_action *action;
 	const struct sl_stage *stages;
 	const struct old_stages *old;
-	bool retiring, holding, not_ready, stalled;
+	bool retiring, holding, stalled;
+	char *not_ready_why;  /* NULL: it is ready */
 	struct health health; /* a copy */
 	uint64_t oldest_ms;
 	struct pipeline_numbers n;

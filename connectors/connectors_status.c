@@ -37,11 +37,12 @@ static json_t *action_status(const struct action_copy *a) {
 	set_u64(o, "index", a->action->index);
 	json_object_set_new(o, "connector", json_string(a->action->conn->name));
 	json_object_set_new(o, "state",
-			    json_string(a->retiring    ? "retiring"
-					: a->holding   ? "hold"
-					: a->stalled   ? "stalled"
-					: a->not_ready ? "not ready"
-						       : "running"));
+			    json_string(a->retiring        ? "retiring"
+					: a->holding       ? "hold"
+					: a->stalled       ? "stalled"
+					: a->not_ready_why ? "not ready"
+							   : "running"));
+	if (a->not_ready_why) json_object_set_new(o, "reason", json_string(a->not_ready_why));
 	set_u64(o, "received", n.received);
 	set_u64(o, "recovered", n.recovered);
 	set_u64(o, "replayed", n.replayed);

@@ -4,7 +4,8 @@
  * WARN line a connection names how many, the first of them and why; the connection shows `stalled`. When it is up, yet no
  * server has answered for as long as a batch may take, it is given up and connects again.
  *
- * Rows that are given up are named once with all that is known, and then in one line a minute for each action and reason.
+ * Rows that are given up are named once with all that is known, and then in one line a minute for each action and reason. The
+ * ninth reason of a minute and all behind it share one line: servers put the row's value into their text.
  * Thread: the connector loop. */
 #include <inttypes.h>
 
@@ -13,7 +14,9 @@
 
 #define WATCH_MS 1000
 #define NOTE_EVERY_MS 60000
+#define NOTES_EACH 8 /* reasons of a kind that have lines of their own, at a time */
 #define ERROR_MAX 500
+#define REASON_MAX 1000
 
 /* ---- Rows that are given up. ------------------------------------------------------------------------------------------- */
 
@@ -29,48 +32,86 @@ static const struct {
     [NOTE_DAMAGED] = {"damaged", "rows dropped: their log is damaged", "check the disk"},
 };
 
+/* One reason: what came since its last line. */
 struct drop_note {
+	enum note_reason kind;
+	bool rest; /* of this kind all that have no note of their own */
 	uint64_t rows, quiet_until_ms;
-	struct sl_buf first, last, why; /* topics; the last reason */
+	struct sl_buf first, last, why; /* topics; the reason, of `rest` the last one */
 };
 struct drop_notes {
-	struct drop_note at[NOTE_REASONS];
+	struct drop_note *at;
+	size_t n, cap;
 };
 
-static void note_say(const struct sl_pipeline *p, enum note_reason reason, uint64_t rows, struct sl_slice first,
-		     struct sl_slice last, const char *why) {
+static void note_say(const struct sl_pipeline *p, const struct drop_note *n, uint64_t rows, struct sl_slice first,
+		     struct sl_slice last) {
 	const struct sl_conn_action *a = p->action;
+	bool rejected = n->kind == NOTE_REJECTED;
 	/* Not log_warn(), which would leave out all but one of the actions that begin to fail in the same moment. */
-	log_always(LOG_WARN, LOG_ACTION, reasons[reason].what,
+	log_always(LOG_WARN, LOG_ACTION, reasons[n->kind].what,
 		   "action=%s rule=%s connector=%s rows=%" PRIu64
-		   " first_topic=%.*s last_topic=%.*s reason=%s dead_letter=%s do=%s",
+		   " first_topic=%.*s last_topic=%.*s reason=%s%s dead_letter=%s do=%s",
 		   a->name, a->rule, a->conn->name, rows, SL_SLICE_ARG(first), SL_SLICE_ARG(last),
-		   why ? why : reasons[reason].name,
-		   reason != NOTE_REJECTED ? ""
-		   : a->on_error           ? "on_error"
-					   : dead_letter_path(p->dead_file),
-		   reason == NOTE_REJECTED && a->on_error ? "see the messages that on_error publishes"
-							  : reasons[reason].advice);
+		   n->rest ? "several others, the last: " : "", n->why.n ? n->why.p : reasons[n->kind].name,
+		   !rejected     ? ""
+		   : a->on_error ? "on_error"
+				 : dead_letter_path(p->dead_file),
+		   rejected && a->on_error ? "see the messages that on_error publishes" : reasons[n->kind].advice);
 }
 
-void pipeline_note(struct sl_pipeline *p, enum note_reason reason, uint64_t rows, struct sl_slice topic,
+static void text_set(struct sl_buf *b, struct sl_slice text) {
+	sl_buf_clear(b);
+	sl_buf_append_slice(b, text);
+	(void)sl_buf_cstr(b); /* ends with NUL */
+}
+
+/* A place that has nothing left to say is another reason's. */
+static struct drop_note *note_place(struct drop_notes *notes, enum note_reason kind, uint64_t now_ms) {
+	size_t of_kind = 0;
+	struct drop_note *rest = NULL, *idle = NULL;
+	for (size_t i = 0; i < notes->n; i++) {
+		struct drop_note *n = &notes->at[i];
+		if (n->kind != kind) continue;
+		if (n->rest)
+			rest = n;
+		else if (of_kind++, n->rows == 0 && now_ms >= n->quiet_until_ms)
+			idle = n;
+	}
+	if (idle) return idle;
+	if (of_kind == NOTES_EACH && rest) return rest;
+	SL_GROW(notes->at, notes->n, notes->cap);
+	struct drop_note *n = &notes->at[notes->n++];
+	*n = (struct drop_note){.kind = kind, .rest = of_kind == NOTES_EACH};
+	if (n->rest) n->quiet_until_ms = now_ms + NOTE_EVERY_MS;
+	return n;
+}
+
+static struct drop_note *note_of(struct drop_notes *notes, enum note_reason kind, struct sl_slice why,
+				 uint64_t now_ms) {
+	for (size_t i = 0; i < notes->n; i++) {
+		struct drop_note *n = &notes->at[i];
+		if (n->kind == kind && !n->rest && slice_equal(sl_buf_slice(&n->why), why)) return n;
+	}
+	struct drop_note *n = note_place(notes, kind, now_ms);
+	text_set(&n->why, why);
+	return n;
+}
+
+void pipeline_note(struct sl_pipeline *p, enum note_reason kind, uint64_t rows, struct sl_slice topic,
 		   const char *why) {
 	if (!p->notes) p->notes = SL_NEW(struct drop_notes);
-	struct drop_note *n = &p->notes->at[reason];
+	struct sl_slice text = slice_from_str(why ? why : "");
+	if (text.n > REASON_MAX) text.n = REASON_MAX;
+	struct drop_note *n = note_of(p->notes, kind, text, p->now_ms);
 	if (n->rows == 0 && p->now_ms >= n->quiet_until_ms) {
 		n->quiet_until_ms = p->now_ms + NOTE_EVERY_MS;
-		note_say(p, reason, rows, topic, topic, why);
+		note_say(p, n, rows, topic, topic);
 		return;
 	}
-	if (n->rows == 0) {
-		sl_buf_clear(&n->first);
-		sl_buf_append_slice(&n->first, topic);
-	}
+	if (n->rows == 0) text_set(&n->first, topic);
 	n->rows += rows;
-	sl_buf_clear(&n->last);
-	sl_buf_append_slice(&n->last, topic);
-	sl_buf_clear(&n->why);
-	if (why) sl_buf_append_str(&n->why, why);
+	text_set(&n->last, topic);
 }
 
 struct sl_slice pipeline_row_topic(struct sl_chunk *c, const void *row) {
@@ -79,11 +120,10 @@ struct sl_slice pipeline_row_topic(struct sl_chunk *c, const void *row) {
 }
 
 static void notes_look(struct sl_pipeline *p, bool now) {
-	for (size_t i = 0; p->notes && i < NOTE_REASONS; i++) {
+	for (size_t i = 0; p->notes && i < p->notes->n; i++) {
 		struct drop_note *n = &p->notes->at[i];
 		if (n->rows == 0 || (!now && p->now_ms < n->quiet_until_ms)) continue;
-		note_say(p, (enum note_reason)i, n->rows, sl_buf_slice(&n->first), sl_buf_slice(&n->last),
-			 n->why.n ? sl_buf_cstr(&n->why) : NULL);
+		note_say(p, n, n->rows, sl_buf_slice(&n->first), sl_buf_slice(&n->last));
 		n->rows = 0;
 		n->quiet_until_ms = p->now_ms + NOTE_EVERY_MS;
 	}
@@ -92,11 +132,12 @@ static void notes_look(struct sl_pipeline *p, bool now) {
 void pipeline_notes_free(struct sl_pipeline *p) {
 	if (!p->notes) return;
 	if (p->action) notes_look(p, true);
-	for (size_t i = 0; i < NOTE_REASONS; i++) {
+	for (size_t i = 0; i < p->notes->n; i++) {
 		sl_buf_fini(&p->notes->at[i].first);
 		sl_buf_fini(&p->notes->at[i].last);
 		sl_buf_fini(&p->notes->at[i].why);
 	}
+	sl_free(p->notes->at);
 	sl_free(p->notes);
 	p->notes = NULL;
 }
@@ -131,7 +172,7 @@ static char *stall_reason(const struct sl_pipeline *p, uint64_t now_ms) {
 	if (!conn_is_up(c))
 		return sl_asprintf("the connection is %s%s%s", conn_state_name(c->state), c->text ? ": " : "",
 				   c->text ? c->text : "");
-	if (p->not_ready && p->health.error) return sl_asprintf("the action is not ready: %s", p->health.error);
+	if (p->not_ready_why) return sl_asprintf("the action is not ready: %s", p->not_ready_why);
 	if (p->dead_n > 0) return sl_asprintf("the dead letter %s cannot be written", dead_letter_path(p->dead_file));
 	if (!sl_list_empty(&p->out) && c->answer_ms == 0)
 		return sl_asprintf("rows sent and not answered: %" PRIu64 "; no answer has come yet", p->flight_rows);
@@ -142,16 +183,22 @@ static char *stall_reason(const struct sl_pipeline *p, uint64_t now_ms) {
 	return sl_strdup("the connection takes no rows");
 }
 
-static void stall_begin(struct sl_pipeline *p, uint64_t now_ms) {
+/* In each look again, for the reason changes; of many actions the first. */
+static void stall_say(const struct sl_pipeline *p, uint64_t now_ms) {
 	struct sl_conn *c = p->action->conn;
+	if (c->stall_text && c->stall_look_ms == now_ms) return;
 	char *reason = stall_reason(p, now_ms);
-	p->stalled = true;
-	if (c->fresh_stalled++ == 0) {
-		sl_free(c->stall_text);
-		c->stall_text = sl_asprintf("action %s makes no progress: %s", p->action->name, reason);
-	}
-	c->fresh_rows += p->mem_rows + p->held_rows + (p->log ? spill_unread_rows(p->log) : 0);
+	c->stall_look_ms = now_ms;
+	sl_free(c->stall_text);
+	c->stall_text = sl_asprintf("action %s makes no progress: %s", p->action->name, reason);
 	sl_free(reason);
+}
+
+static void stall_begin(struct sl_pipeline *p) {
+	struct sl_conn *c = p->action->conn;
+	p->stalled = true;
+	c->fresh_stalled++;
+	c->fresh_rows += p->mem_rows + p->held_rows + (p->log ? spill_unread_rows(p->log) : 0);
 }
 
 void pipeline_goes_on(struct sl_pipeline *p) {
@@ -170,7 +217,7 @@ static bool row_ready(const struct sl_pipeline *p) {
 /* The server, not the kind, must have answered: a batch that was cancelled is no answer. */
 static bool answer_missing(const struct sl_pipeline *p, uint64_t now_ms) {
 	const struct sl_conn *c = p->action->conn;
-	if (!conn_is_up(c) || p->not_ready || (sl_list_empty(&p->out) && !row_ready(p))) return false;
+	if (!conn_is_up(c) || p->not_ready_why || (sl_list_empty(&p->out) && !row_ready(p))) return false;
 	uint64_t since = c->answer_ms > c->up_at_ms ? c->answer_ms : c->up_at_ms;
 	uint64_t patience = (uint64_t)p->action->conf.stalled_after_ms;
 	if (patience < (uint64_t)p->action->conf.timeout_ms) patience = (uint64_t)p->action->conf.timeout_ms;
@@ -187,18 +234,18 @@ static void pipeline_watch(struct sl_pipeline *p, uint64_t now_ms) {
 	}
 	const struct action_conf *conf = &p->action->conf;
 	if (now_ms - p->progress_ms < (uint64_t)conf->stalled_after_ms + (uint64_t)conf->batch.linger_ms) return;
-	if (!p->stalled) stall_begin(p, now_ms);
+	if (!p->stalled) stall_begin(p);
+	stall_say(p, now_ms);
 	if (answer_missing(p, now_ms)) p->action->conn->give_up = true;
 }
 
 static void conn_watch(struct sl_conn *c) {
-	if (c->fresh_stalled) {
+	if (c->fresh_stalled)
 		log_always(LOG_WARN, LOG_CONN, "stalled", "name=%s actions=%u rows=%" PRIu64 " reason=%s", c->name,
 			   c->fresh_stalled, c->fresh_rows, c->stall_text);
-		conn_stalled(c, (int)c->fresh_stalled);
-		c->fresh_stalled = 0;
-		c->fresh_rows = 0;
-	}
+	if (c->stalled || c->fresh_stalled) conn_stalled(c, (int)c->fresh_stalled);
+	c->fresh_stalled = 0;
+	c->fresh_rows = 0;
 	if (c->give_up) conn_give_up(c);
 	c->give_up = false;
 }

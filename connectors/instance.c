@@ -48,8 +48,15 @@ static void state_set(struct sl_conn *c, enum conn_state state, const char *text
 	char *copy = text ? sl_strdup(text) : NULL;
 	sl_free(c->text);
 	c->text = copy;
-	if (state == before) return;
+	if (state == before) {
+		if (state == CONN_DOWN && text && told_news(&c->told, text, sl_loop_now_ms(c->cs->loop)))
+			log_always(LOG_WARN, LOG_CONN, "still down, for another reason", "name=%s reason=%s", c->name,
+				   text);
+		return;
+	}
 	c->state = state;
+	told_forget(&c->told);
+	if (text) (void)told_news(&c->told, text, sl_loop_now_ms(c->cs->loop));
 	c->since_ms = sl_loop_wall_ms(c->cs->loop);
 	switch (state) {
 	case CONN_UP: log_always(LOG_INFO, LOG_CONN, "up", "name=%s type=%s", c->name, c->kind->name); break;
@@ -70,13 +77,22 @@ static void state_set(struct sl_conn *c, enum conn_state state, const char *text
 										   .at_ms = c->since_ms});
 }
 
-/* It is up; what its actions say comes on top. text NULL: the reason stays what it was. */
-static void state_working(struct sl_conn *c, const char *text) {
-	enum conn_state state = c->stalled ? CONN_STALLED : c->not_ready ? CONN_DEGRADED : CONN_UP;
-	if (state == CONN_STALLED && !text) text = c->stall_text;
-	if (state == CONN_DEGRADED && !text)
-		text = c->state == CONN_DEGRADED && c->text ? c->text : "an action is not ready";
-	state_set(c, state, state == CONN_UP ? NULL : text);
+static const char *not_ready_why(const struct sl_conn *c) {
+	SL_LIST_FOREACH(it, &c->cs->pipelines) {
+		const struct sl_pipeline *p = SL_LIST_ENTRY(it, struct sl_pipeline, link);
+		if (p->action->conn == c && p->not_ready_why) return p->not_ready_why;
+	}
+	return "an action is not ready";
+}
+
+/* It is up; what its actions say comes on top. */
+static void state_working(struct sl_conn *c) {
+	if (c->stalled)
+		state_set(c, CONN_STALLED, c->stall_text);
+	else if (c->not_ready)
+		state_set(c, CONN_DEGRADED, not_ready_why(c));
+	else
+		state_set(c, CONN_UP, NULL);
 }
 
 static void pipelines_wake(struct sl_conn *c) {
@@ -152,7 +168,7 @@ static void on_up(struct sl_conn *c) {
 	c->probing = c->traffic = false;
 	if (c->closing) return;
 	/* Whether an action is still not ready shows with its next batch. */
-	state_working(c, NULL);
+	state_working(c);
 	sl_timer_set(c->cs->loop, &c->timer, (uint64_t)c->conf.probe_ms);
 	pipelines_wake(c);
 }
@@ -193,15 +209,15 @@ static void on_closed(struct sl_conn *c) {
 	pipelines_wake(c);
 }
 
-void conn_action_ready(struct sl_conn *c, bool ready, const char *text) {
-	c->not_ready += ready ? (uint32_t)-1 : 1;
-	if (conn_is_up(c)) state_working(c, ready || c->stalled ? NULL : text);
+void conn_not_ready(struct sl_conn *c, int more) {
+	c->not_ready = (uint32_t)((int)c->not_ready + more);
+	if (conn_is_up(c)) state_working(c);
 }
 
 void conn_stalled(struct sl_conn *c, int more) {
 	c->stalled = (uint32_t)((int)c->stalled + more);
 	if (more < 0 && c->stalled == 0) log_always(LOG_INFO, LOG_CONN, "no longer stalled", "name=%s", c->name);
-	if (conn_is_up(c)) state_working(c, NULL);
+	if (conn_is_up(c)) state_working(c);
 }
 
 /* The kind drops what it has when connect() is called; what is out comes back by then. */

@@ -111,6 +111,7 @@ void pipeline_free(struct sl_pipeline *p) {
 		sl_free(f);
 	}
 	pipeline_notes_free(p);
+	sl_free(p->not_ready_why);
 	health_fini(&p->health);
 	action_free(p->next);
 	action_free(p->action);
@@ -136,7 +137,7 @@ bool pipeline_idle(const struct sl_pipeline *p) {
 
 /* A stop need not wait for what somebody must create first. Without a log these rows would be lost, so there it does. */
 bool pipeline_stuck(const struct sl_pipeline *p) {
-	return p->not_ready && p->log && !p->held.head && !p->incoming.head && sl_list_empty(&p->out) &&
+	return p->not_ready_why && p->log && !p->held.head && !p->incoming.head && sl_list_empty(&p->out) &&
 	       !pipeline_sync_busy(p) && !p->unsynced;
 }
 

@@ -130,13 +130,12 @@ static void rows_again(struct sl_pipeline *p) {
 
 void pipeline_change_finish(struct sl_pipeline *p) {
 	struct sl_conn_action *old = p->action;
+	pipeline_ready(p);
 	p->action = p->next;
 	p->next = NULL;
-	if (p->not_ready) conn_action_ready(old->conn, true, NULL);
 	if (p->stalled) conn_stalled(old->conn, -1);
-	p->stalled = p->not_ready = false;
+	p->stalled = false;
 	p->progress_ms = p->now_ms;
-	p->not_ready_tries = 0;
 	p->pause_until_ms = 0;
 	rows_again(p);
 	if (p->intake_waits) log_change(p, p->action);

@@ -231,22 +231,37 @@ static void way_split(struct sl_way *way, uint32_t refused, uint32_t others) {
 		way->splits = 0;
 }
 
+/* The reason may be another one than before: the table is there now, and lacks a column. */
+static void not_ready_because(struct sl_pipeline *p, const char *why) {
+	bool was_ready = !p->not_ready_why;
+	if (!was_ready && strcmp(p->not_ready_why, why) == 0) return;
+	sl_free(p->not_ready_why);
+	p->not_ready_why = sl_strdup(why);
+	conn_not_ready(p->action->conn, was_ready);
+	if (told_news(&p->told, why, p->now_ms))
+		log_always(LOG_WARN, LOG_ACTION, "action is not ready; its rows wait",
+			   "action=%s connector=%s reason=%s", p->action->name, p->action->conn->name, why);
+}
+
+void pipeline_ready(struct sl_pipeline *p) {
+	if (!p->not_ready_why) return;
+	sl_free(p->not_ready_why);
+	p->not_ready_why = NULL;
+	p->not_ready_tries = 0;
+	told_forget(&p->told);
+	conn_not_ready(p->action->conn, -1);
+}
+
 static void action_ready_check(struct pipeline_batch *bt) {
 	struct sl_pipeline *p = bt->p;
 	const struct retry_conf *conf = &p->action->conf.retry;
 	if (bt->b.not_ready) {
-		if (!p->not_ready) conn_action_ready(p->action->conn, false, bt->b.not_ready);
-		if (!p->not_ready)
-			log_always(LOG_WARN, LOG_ACTION, "action is not ready; its rows wait", "action=%s reason=%s",
-				   p->action->name, bt->b.not_ready);
-		p->not_ready = true;
+		not_ready_because(p, bt->b.not_ready);
 		p->pause_until_ms =
 		    p->now_ms + retry_pause_ms((uint64_t)conf->first_ms, (uint64_t)conf->max_ms, ++p->not_ready_tries);
 		health_bad(&p->health, sl_loop_wall_ms(p->cs->loop), bt->b.not_ready);
-	} else if (p->not_ready && !bt->fenced && results_count(bt, SL_RESULT_LOST) == 0) {
-		p->not_ready = false;
-		p->not_ready_tries = 0;
-		conn_action_ready(p->action->conn, true, NULL);
+	} else if (p->not_ready_why && !bt->fenced && results_count(bt, SL_RESULT_LOST) == 0) {
+		pipeline_ready(p);
 		log_always(LOG_INFO, LOG_ACTION, "action is ready", "action=%s", p->action->name);
 	}
 }

@@ -53,9 +53,12 @@ static void state_put(struct sl_source *s, enum sl_source_state state, char *tex
 	sl_free(s->text);
 	s->text = text;
 	if (!news) return;
-	if (state != s->state) s->since_ms = sl_loop_wall_ms(s->cs->loop);
+	if (state != s->state) {
+		s->since_ms = sl_loop_wall_ms(s->cs->loop);
+		told_forget(&s->told);
+	}
 	s->state = state;
-	state_log(s);
+	if (told_news(&s->told, text ? text : "", sl_loop_now_ms(s->cs->loop))) state_log(s);
 }
 
 void sl_source_state(struct sl_source *s, enum sl_source_state state, const char *fmt, ...) {

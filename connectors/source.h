@@ -99,7 +99,7 @@ void sl_source_take(struct sl_source_part *part, const struct sl_source_item *it
 /* Hands on what was taken since the last time: at the end of a burst. */
 void sl_source_flush(struct sl_source *s);
 
-/* text NULL: nothing to add. A change is one log line. */
+/* text NULL: nothing to add. A change is one log line, if that was not said yet (told.h). */
 void sl_source_state(struct sl_source *s, enum sl_source_state state, const char *fmt, ...) sl_printf(3, 4);
 void sl_source_closed(struct sl_source *s);
 

@@ -36,7 +36,8 @@ struct sl_source {
 
 	/* L. */
 	enum sl_source_state state;
-	char *text; /* NULL */
+	char *text;       /* NULL */
+	struct told told; /* reasons since it was another state */
 	int64_t since_ms;
 	bool started, retired, closing, closed, paused;
 	struct sl_timer closed_timer; /* tells of `closed` outside of the kind's call */

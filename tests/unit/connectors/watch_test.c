@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include "clock.h"
+#include "log.h"
 #include "rig.h"
 #include "test_db.h"
 
@@ -134,6 +135,131 @@ static void test_watch__a_connection_that_is_down_does_not_hide_what_stands_stil
 	rig_free(r);
 }
 
+/* ---- What the log says. -------------------------------------------------------------------------------------------------- */
+
+static FILE *log_begin(void) {
+	FILE *f = tmpfile();
+	assert_non_null(f);
+	log_set_fd(fileno(f));
+	log_set_level(LOG_WARN);
+	return f;
+}
+
+static char *log_so_far(FILE *f) {
+	struct sl_buf b = SL_BUF_INIT;
+	ssize_t n;
+	do {
+		char *to = sl_buf_add(&b, 65536);
+		n = pread(fileno(f), to, 65536, (off_t)(b.n - 65536));
+		b.n -= 65536 - (size_t)(n > 0 ? n : 0);
+	} while (n > 0);
+	(void)sl_buf_cstr(&b);
+	return sl_buf_steal(&b);
+}
+
+static void log_end(FILE *f) {
+	log_set_level(LOG_OFF);
+	log_set_fd(2);
+	fclose(f);
+}
+
+static size_t count(const char *text, const char *what) {
+	size_t n = 0;
+	for (const char *at = text; (at = strstr(at, what)); at += strlen(what)) n++;
+	return n;
+}
+
+/* Until the reason of the first of `what` says this. */
+static void reason_when(struct rig *r, const char *what, const char *part) {
+	bool found = false;
+	for (int i = 0; i < 4000 && !found; i++) {
+		json_t *status = status_of(r);
+		found = strstr(text(first(status, what), "reason"), part) != NULL;
+		json_decref(status);
+		if (!found) usleep(2000);
+	}
+	if (!found) fail_msg("%s never say %s", what, part);
+}
+
+static void test_watch__the_second_reason_of_an_action_replaces_the_first(void **state) {
+	(void)state;
+	struct rig *r = rig_new(1);
+	FILE *log = log_begin();
+	rig_load(r,
+		 "connectors: {db: {type: sqlite, path: %s/a.db}}\n"
+		 "actions: [{connector: db, table: x, create: false, columns: {a: x, bb: x, cc: x}, stalled_after: 1h, "
+		 "retry: {first: 5ms, max: 20ms}}]\n",
+		 r->dir);
+	rig_stage(r, 0, 10, 0, rig_row);
+	reason_when(r, "actions", "no such table: x");
+	reason_when(r, "connectors", "no such table: x");
+	db_exec(r->dir, "CREATE TABLE x(a)");
+	reason_when(r, "actions", "no column named bb");
+	reason_when(r, "connectors", "no column named bb");
+	char *said = log_so_far(log);
+	assert_int_equal(count(said, "action is not ready; its rows wait action=r.0 connector=db"), 2);
+	sl_free(said);
+	db_exec(r->dir, "ALTER TABLE x ADD bb; ALTER TABLE x ADD cc");
+	rig_settle(r, 0);
+	json_decref(status_when(r, "connectors", "up"));
+	log_end(log);
+	rig_free(r);
+}
+
+static void test_watch__a_stalled_connection_says_what_is_wrong_now(void **state) {
+	(void)state;
+	struct rig *r = rig_new(1);
+	rig_load(
+	    r,
+	    "connectors: {db: {type: sqlite, path: %s/a.db}}\n"
+	    "actions: [{connector: db, table: x, create: false, columns: {a: x, bb: x, cc: x}, stalled_after: 20ms, "
+	    "retry: {first: 5ms, max: 20ms}}]\n",
+	    r->dir);
+	rig_stage(r, 0, 10, 0, rig_row);
+	json_decref(status_when(r, "connectors", "stalled"));
+	reason_when(r, "connectors", "no such table: x");
+	db_exec(r->dir, "CREATE TABLE x(a)");
+	reason_when(r, "connectors", "no column named bb");
+	rig_free(r);
+}
+
+/* Each of the first eight reasons of a minute, and one line for all others. */
+static void test_watch__every_reason_of_rejected_rows_is_said(void **state) {
+	(void)state;
+	struct rig *r = rig_new(1);
+	FILE *log = log_begin();
+	struct sl_buf sql = SL_BUF_INIT;
+	sl_buf_append_str(&sql, "CREATE TABLE x(a, b, c");
+	for (int i = 0; i < 12; i++) sl_buf_printf(&sql, ", CONSTRAINT not%d_ CHECK (b != %d)", i, i);
+	sl_buf_append_str(&sql, ")");
+	db_exec(r->dir, sl_buf_cstr(&sql));
+	sl_buf_fini(&sql);
+	rig_load(r,
+		 "connectors: {db: {type: sqlite, path: %s/a.db}}\n"
+		 "actions: [{connector: db, table: x, create: false, columns: {a: x, b: x, c: x}}]\n",
+		 r->dir);
+	for (int round = 0; round < 3; round++) {
+		r->serial = 0;
+		rig_stage(r, 0, 20, 0, rig_row);
+	}
+	assert_int_equal(rig_settle(r, 0).rejected, 36);
+	char *said = log_so_far(log);
+	assert_int_equal(count(said, "row rejected"), 8);
+	for (int i = 0; i < 8; i++) {
+		char *constraint = sl_asprintf("not%d_", i);
+		assert_int_equal(count(said, constraint), 1);
+		sl_free(constraint);
+	}
+	sl_free(said);
+	rig_free(r); /* what is left to say is said at the end */
+	said = log_so_far(log);
+	assert_int_equal(count(said, "row rejected"), 8 + 8 + 1);
+	assert_int_equal(count(said, "reason=\"several others, the last: "), 1);
+	assert_non_null(strstr(said, "rows=12 first_topic=rig/topic"));
+	sl_free(said);
+	log_end(log);
+}
+
 static void test_watch__slow_is_not_stalled(void **state) {
 	(void)state;
 	struct rig *r = rig_new(1);
@@ -154,6 +280,9 @@ int main(void) {
 	    cmocka_unit_test(test_watch__an_action_without_its_table_is_stalled_until_the_table_is_there),
 	    cmocka_unit_test(test_watch__a_connection_without_answers_connects_again),
 	    cmocka_unit_test(test_watch__a_connection_that_is_down_does_not_hide_what_stands_still),
+	    cmocka_unit_test(test_watch__the_second_reason_of_an_action_replaces_the_first),
+	    cmocka_unit_test(test_watch__a_stalled_connection_says_what_is_wrong_now),
+	    cmocka_unit_test(test_watch__every_reason_of_rejected_rows_is_said),
 	    cmocka_unit_test(test_watch__slow_is_not_stalled),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
