@@ -17,6 +17,7 @@
 #include "buf.h"
 #include "conv.h"
 #include "mem.h"
+#include "outbound.h"
 
 enum {
 	TRIED_SHOWN = 4,    /* addresses in an error text */
@@ -24,6 +25,7 @@ enum {
 	ALIVE_IDLE_S = 30,  /* keep-alive probes of a connection: after so much silence */
 	ALIVE_PAUSE_S = 10, /* so often */
 	ALIVE_PROBES = 3,   /* so many, then it is dead */
+	NAMED = -1,         /* no errno: the reason names the address */
 };
 
 struct sl_dial {
@@ -41,7 +43,7 @@ struct sl_dial {
 	struct sl_timer timer;
 	struct sl_deferred step;
 	struct sl_buf tried; /* what came of the addresses so far */
-	size_t failed, refused;
+	size_t failed, refused, denied;
 	int fd; /* the socket being connected, or the result */
 	bool looking, connected, cancelled, over;
 	struct sl_err err;
@@ -86,7 +88,7 @@ static void note(struct sl_dial *d, const char *reason, int error) {
 	if (++d->failed > TRIED_SHOWN) return;
 	if (d->tried.n) sl_buf_append_str(&d->tried, "; ");
 	sl_buf_append_str(&d->tried, reason);
-	if (d->now && d->list->ai_next) { /* one of several */
+	if (d->now && d->list->ai_next && error != NAMED) { /* one of several */
 		sl_buf_append_str(&d->tried, " (");
 		put_address(d->now, &d->tried);
 		sl_buf_put(&d->tried, ')');
@@ -134,10 +136,13 @@ static void deliver(struct sl_dial *d) {
 }
 
 static void give_up(struct sl_dial *d) {
+	bool denied = d->denied > 0 && d->denied == d->failed;
+	bool said = denied && !d->list_is_uv; /* the host is the address that the reason begins with */
 	char *where = whereto(d);
 	const char *advice = d->refused != d->failed ? "" : "; is the server running, and listening there?";
 	if (d->failed > TRIED_SHOWN) sl_buf_printf(&d->tried, "; and %zu more", d->failed - TRIED_SHOWN);
-	sl_err_set(&d->err, SL_EIO, "%s: %s%s", where, sl_buf_cstr(&d->tried), advice);
+	sl_err_set(&d->err, denied ? SL_EDENIED : SL_EIO, "%s%s%s%s", said ? "" : where, said ? "" : ": ",
+		   sl_buf_cstr(&d->tried), advice);
 	sl_free(where);
 	deliver(d);
 }
@@ -197,6 +202,18 @@ static void try_path(struct sl_dial *d) {
 	give_up(d);
 }
 
+/* Not before here is it known which address a name has, and nothing changes it any more. */
+static bool may_try(struct sl_dial *d) {
+	struct sl_err err = SL_ERR_INIT;
+	int rc = sl_outbound_allows(d->now->ai_addr, &err);
+	if (rc != SL_OK) {
+		d->denied++;
+		note(d, sl_err_text(&err), NAMED);
+	}
+	sl_err_fini(&err);
+	return rc == SL_OK;
+}
+
 static size_t addresses_left(const struct sl_dial *d) {
 	size_t n = 0;
 	for (const struct addrinfo *a = d->next; a; a = a->ai_next) n++;
@@ -210,6 +227,7 @@ static void try_next(struct sl_dial *d) {
 		d->now = d->next;
 		if (left == 0) break;
 		d->next = d->next->ai_next;
+		if (!may_try(d)) continue;
 		int error = begin(d, d->now->ai_family, d->now->ai_addr, d->now->ai_addrlen);
 		if (error == 0 && d->connected) {
 			deliver(d);

@@ -6,7 +6,7 @@
  *
  * A name is looked up on libuv's thread pool; numeric addresses need no lookup. Every address of a name is tried in its order;
  * each gets its share of the time that is left, so that one silent address does not keep the others from their turn. A host
- * that begins with `/` is the path of a unix socket (the port is ignored). TCP sockets get keep-alive probes, so that a peer
+ * that begins with `/` is the path of a unix socket (the port is ignored). An address that outbound.h does not allow is not tried. TCP sockets get keep-alive probes, so that a peer
  * that vanished silently is noticed within a minute even when nothing is sent.
  *
  * Lifetime: the dial is on the heap, and gone when `done` is called; done is called exactly once, never from inside
@@ -21,7 +21,8 @@
 
 struct sl_dial;
 
-/* fd: connected, non-blocking, the receiver's; or -1 with err: SL_ENOTFOUND (no such host) or SL_EIO (no connection). */
+/* fd: connected, non-blocking, the receiver's; or -1 with err: SL_ENOTFOUND (no such host), SL_EIO (no connection) or
+ * SL_EDENIED (no address of it is allowed). */
 typedef void (*sl_dial_fn)(void *arg, int fd, const struct sl_err *err);
 
 /* host is copied. timeout_ms is for all of it: lookup and connecting. */

@@ -16,6 +16,7 @@
 
 #include "loop_run.h"
 #include "mem.h"
+#include "outbound.h"
 #include "stream_dial.h"
 
 static struct sl_loop *loop;
@@ -290,6 +291,34 @@ static void test_dial__what_is_no_address_is_refused(void **state) {
 	sl_err_fini(&err);
 }
 
+/* The address that a name has now is what counts. */
+static void test_dial__addresses_that_are_not_allowed_are_not_tried(void **state) {
+	(void)state;
+	char *one[] = {sl_strdup("127.0.0.0/8"), sl_strdup("::1")};
+	struct sl_outbound *o = sl_outbound_new(&(struct sl_outbound_conf){.deny = {.items = one, .len = 2}});
+	struct dialler d;
+	uint16_t port;
+	int listener = listen_on("127.0.0.1", &port, 5);
+	dial(&d, "169.254.169.254", 9092, 5000);
+	assert_true(becomes(&d.done, 1));
+	assert_int_equal(d.status, SL_EDENIED);
+	expect_text(&d, "169.254.169.254 is a link-local address, where cloud machines keep their metadata");
+	assert_null(strstr(d.text, ":9092"));
+	sl_free(d.text);
+	assert_null(sl_outbound_set(o));
+	dial(&d, "localhost", port, 5000);
+	assert_true(becomes(&d.done, 1));
+	assert_ptr_equal(sl_outbound_set(NULL), o);
+	assert_int_equal(d.status, SL_EDENIED);
+	expect_text(&d, "127.0.0.1 is in node.outbound.deny (127.0.0.0/8): not connected");
+	expect_text(&d, "localhost:");
+	sl_free(d.text);
+	sl_outbound_free(o);
+	sl_free(one[0]);
+	sl_free(one[1]);
+	close(listener);
+}
+
 static int start(void **state) {
 	(void)state;
 	return sl_loop_new("dial", 0, &loop, NULL) == SL_OK && sl_loop_start(loop, NULL) == SL_OK ? 0 : -1;
@@ -311,6 +340,7 @@ int main(void) {
 	    cmocka_unit_test(test_dial__silent_address_ends_with_the_time),
 	    cmocka_unit_test(test_dial__cancel_at_any_time_is_silent),
 	    cmocka_unit_test(test_dial__unix_socket),
+	    cmocka_unit_test(test_dial__addresses_that_are_not_allowed_are_not_tried),
 	    cmocka_unit_test(test_dial__addresses_are_read),
 	    cmocka_unit_test(test_dial__what_is_no_address_is_refused),
 	};
