@@ -126,6 +126,10 @@ struct sl_connector_kind {
 	 * call anything of sl_conn_*, and not wait. May be NULL. */
 	void (*describe)(struct sl_conn *c, json_t *out);
 
+	/* For kinds whose far side is on this machine: what `sluice connector test` does instead of connecting, which would make
+	 * files. Changes nothing; says in note what it found, or in err what is wrong and what to do. May block. May be NULL. */
+	int (*look)(struct sl_conn *c, struct sl_buf *note, struct sl_err *err);
+
 	const struct sl_source_kind *source; /* the way back, see source.h; NULL: this kind is only written to */
 };
 

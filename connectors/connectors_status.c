@@ -128,7 +128,7 @@ void connectors_status(const struct connectors_snapshot *s, json_t *out) {
 	connectors_sources_status(s, out);
 }
 
-bool connectors_trouble(const struct connectors_snapshot *s, json_t *out) {
+static bool conns_trouble(const struct connectors_snapshot *s, json_t *out) {
 	json_t *list = json_array();
 	for (size_t i = 0; i < s->conn_count; i++) {
 		const struct conn_copy *copy = &s->conns[i];
@@ -144,6 +144,11 @@ bool connectors_trouble(const struct connectors_snapshot *s, json_t *out) {
 	if (any) json_object_set(out, "connectors", list);
 	json_decref(list);
 	return any;
+}
+
+bool connectors_trouble(const struct connectors_snapshot *s, json_t *out) {
+	bool conns = conns_trouble(s, out), sources = connectors_sources_trouble(s, out);
+	return conns || sources;
 }
 
 /* ---- The reference. ---------------------------------------------------------------------------------------------------------- */

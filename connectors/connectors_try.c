@@ -32,11 +32,15 @@ static void trial_begin(struct connectors *cs, void *arg) {
 	sl_list_push_back(&cs->conns, &c->link);
 	int r = c->kind->open ? c->kind->open(c, &err) : SL_OK;
 	c->opened = r == SL_OK;
-	if (r == SL_OK)
+	if (r == SL_OK && !c->kind->look)
 		conn_start(c);
 	else {
+		struct sl_buf note = SL_BUF_INIT;
 		c->closing = c->closed = true;
-		trial_end(run, sl_strdup(sl_err_text(&err)));
+		if (r == SL_OK) r = c->kind->look(c, &note, &err);
+		trial_end(run, r == SL_OK ? NULL : sl_strdup(sl_err_text(&err)));
+		if (r == SL_OK) run->out->note = sl_strdup(sl_buf_cstr(&note));
+		sl_buf_fini(&note);
 	}
 	sl_err_fini(&err);
 }
@@ -100,6 +104,7 @@ int connectors_try(struct connectors *cs, struct connectors_set *set, const char
 
 void connector_trial_fini(struct connector_trial *t) {
 	sl_free(t->why);
+	sl_free(t->note);
 	json_decref(t->about);
 	*t = (struct connector_trial){.fine = false};
 }

@@ -1,6 +1,6 @@
 /* connectors_try.h: one connection of a configuration is tried: it connects, is probed, describes itself, and is closed.
  *
- * No rule runs and no row is touched. What connecting does is done: SQLite makes its file, for one.
+ * No rule runs, no row is touched, and nothing is made: kinds that write to this machine's disk look instead of connecting.
  *
  *     cs = connectors_new(...); connectors_start(cs); connectors_prepare(cs, tree, ..., &set);
  *     connectors_try(cs, set, "archive", 10000, &result);
@@ -18,6 +18,7 @@ struct connector_trial {
 	const char *type;
 	uint64_t took_ms;
 	char *why;     /* heap; NULL when fine */
+	char *note;    /* heap: what was found by looking; NULL: it connected */
 	json_t *about; /* what the kind says of itself; NULL: nothing */
 };
 

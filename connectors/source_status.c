@@ -82,6 +82,25 @@ void connectors_sources_status(const struct connectors_snapshot *s, json_t *out)
 	json_object_set_new(out, "sources", list);
 }
 
+bool connectors_sources_trouble(const struct connectors_snapshot *s, json_t *out) {
+	json_t *list = json_array();
+	for (size_t i = 0; i < s->sources.n; i++) {
+		const struct source_copy *c = &s->sources.at[i];
+		if (c->retired || c->state == SL_SOURCE_UP) continue;
+		json_t *o = json_object();
+		json_object_set_new(o, "name", json_string(c->s->name));
+		json_object_set_new(o, "connector", json_string(c->s->conn->name));
+		json_object_set_new(o, "state", json_string(source_state_name(c->state)));
+		json_object_set_new(o, "since_ms", json_integer((json_int_t)c->since_ms));
+		if (c->text) json_object_set_new(o, "reason", json_string(c->text));
+		json_array_append_new(list, o);
+	}
+	bool any = json_array_size(list) > 0;
+	if (any) json_object_set(out, "sources", list);
+	json_decref(list);
+	return any;
+}
+
 void connectors_sources_definitions(const struct connectors_set *set, json_t *out) {
 	json_t *list = json_array();
 	for (size_t i = 0; set->sources && i < set->sources->count; i++)

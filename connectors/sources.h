@@ -68,6 +68,8 @@ bool connectors_set_has_source(const struct connectors_set *set, struct sl_slice
 
 /* Member "sources" of a page, see connectors/README.md; the families sluice_source_*. Of a snapshot (connectors.h). */
 void connectors_sources_status(const struct connectors_snapshot *s, json_t *out);
+/* Part of connectors_trouble(): sources that are not up, as member "sources" of out. */
+bool connectors_sources_trouble(const struct connectors_snapshot *s, json_t *out);
 void connectors_sources_prometheus(const struct connectors_snapshot *s, struct sl_buf *out);
 void connectors_sources_definitions(const struct connectors_set *set, json_t *out);
 /* The reference of `sources:`, in Markdown. */

@@ -103,7 +103,7 @@ static void get_status(struct api *a, struct http_response *r) {
 }
 
 /* Alive while the loops turn: a loop that does not come to its quiet point makes this page hang, which is the truth. A
- * connector that is down or stalled is told, and is no reason to restart a broker that keeps its rows: the answer is 200. */
+ * connector or a source that is down or stalled is told, and is no reason to restart a broker that keeps its rows: the answer is 200. */
 static void get_health(struct api *a, struct http_response *r) {
 	struct snapshot s;
 	json_t *tree = json_object();
@@ -127,7 +127,7 @@ static const struct route {
 	const char *summary;
 } routes[] = {
     {.path = "/", .get = get_index, .summary = "this list"},
-    {.path = "/health", .get = get_health, .summary = "200 while the loops turn; connectors that are not up"},
+    {.path = "/health", .get = get_health, .summary = "200 while the loops turn; connectors and sources that are not up"},
     {.path = "/metrics", .get = get_metrics, .summary = "every counter, in Prometheus' text format"},
     {.path = "/api/v1/status", .get = get_status, .summary = "rules, actions, connectors and counters as JSON"},
 };

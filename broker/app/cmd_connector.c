@@ -97,8 +97,11 @@ static int test(struct connectors *cs, struct connectors_set *set, const struct 
 	struct connector_trial t;
 	if (connectors_try(cs, set, o->name, (uint64_t)o->timeout_s * 1000, &t) != SL_OK) return not_there(set, o);
 	if (t.fine) {
-		printf("%s: fine: %s, connected%s in %" PRIu64 " ms", o->name, t.type, t.probed ? " and answers," : "",
-		       t.took_ms);
+		if (t.note)
+			printf("%s: fine: %s, %s", o->name, t.type, t.note);
+		else
+			printf("%s: fine: %s, connected%s in %" PRIu64 " ms", o->name, t.type,
+			       t.probed ? " and answers," : "", t.took_ms);
 		print_members(t.about);
 		putchar('\n');
 	} else

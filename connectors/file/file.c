@@ -14,6 +14,7 @@
 #include "connector.h"
 #include "clock.h"
 #include "conv.h"
+#include "folder.h"
 #include "log.h"
 #include "mem.h"
 #include "schema.h"
@@ -355,6 +356,15 @@ static int file_encode(struct sl_conn_action *a, const void *row, struct sl_buf 
 }
 
 static void file_connect(struct sl_conn *c) { sl_conn_up(c); }
+
+static int file_look(struct sl_conn *conn, struct sl_buf *note, struct sl_err *err) {
+	const struct file_conn *c = sl_conn_impl(conn);
+	bool there;
+	int r = folder_usable(c->dir, &there, err);
+	sl_buf_printf(note, there ? "its folder %s can be written" : "its folder %s can be made", c->dir);
+	return r;
+}
+
 static void file_close(struct sl_conn *c) { sl_conn_closed(c); }
 
 extern const struct sl_connector_kind sl_connector_file; /* connector_tbl.h */
@@ -371,6 +381,7 @@ const struct sl_connector_kind sl_connector_file = {
     .action_check = action_check,
     .action_params = action_params,
     .connect = file_connect,
+    .look = file_look,
     .close = file_close,
     .action_fini = action_fini,
     .encode = file_encode,

@@ -12,8 +12,10 @@
 
 #include <ctype.h>
 #include <sqlite3.h>
+#include <unistd.h>
 
 #include "connector.h"
+#include "folder.h"
 #include "log.h"
 #include "mem.h"
 #include "schema.h"
@@ -215,12 +217,9 @@ static void sqlite_connect(struct sl_conn *conn) {
 	struct sqlite_conn *c = sl_conn_impl(conn);
 	db_close(c);
 	c->generation++;
-	const char *slash = strrchr(c->path, '/');
-	if (slash && slash != c->path) {
-		char *dir = sl_memdup0(c->path, (size_t)(slash - c->path));
-		(void)spill_mkdirs(dir); /* if it fails, so does opening, which says why */
-		sl_free(dir);
-	}
+	char *dir = folder_of(c->path);
+	(void)spill_mkdirs(dir); /* if it fails, so does opening, which says why */
+	sl_free(dir);
 	int r =
 	    sqlite3_open_v2(c->path, &c->db, SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_NOMUTEX, NULL);
 	if (r == SQLITE_OK) r = db_setup(c);
@@ -231,6 +230,37 @@ static void sqlite_connect(struct sl_conn *conn) {
 	sl_conn_down(conn, SL_EIO, "cannot open %s: %s; check the path and its rights", c->path,
 		     c->db ? sqlite3_errmsg(c->db) : sqlite3_errstr(r));
 	db_close(c);
+}
+
+/* A database that is there is locked for writing, and let go: nothing less shows whether its file and its folder let us write. */
+static int look_inside(const struct sqlite_conn *c, struct sl_buf *note, struct sl_err *err) {
+	sqlite3 *db = NULL;
+	/* A write-ahead log that somebody left is left; our own goes with us. */
+	char *wal = sl_asprintf("%s-wal", c->path);
+	int keep = access(wal, F_OK) == 0;
+	sl_free(wal);
+	int r = sqlite3_open_v2(c->path, &db, SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX, NULL);
+	if (r == SQLITE_OK) r = sqlite3_db_config(db, SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, keep, NULL);
+	if (r == SQLITE_OK) r = sqlite3_db_readonly(db, "main") == 1 ? SQLITE_READONLY : SQLITE_OK;
+	if (r == SQLITE_OK) r = db_exec(db, "PRAGMA schema_version; BEGIN IMMEDIATE; ROLLBACK");
+	const char *advice = r == SQLITE_BUSY     ? "another program writes to it; rows would wait until it is done"
+			     : r == SQLITE_NOTADB ? "it is another kind of file; take another path"
+						  : "check the path and its rights";
+	if (r != SQLITE_OK) sl_err_set(err, SL_EIO, "cannot write to %s: %s; %s", c->path, sqlite3_errstr(r), advice);
+	sl_buf_printf(note, "its file %s can be written", c->path);
+	sqlite3_close(db);
+	return r == SQLITE_OK ? SL_OK : SL_EIO;
+}
+
+static int sqlite_look(struct sl_conn *conn, struct sl_buf *note, struct sl_err *err) {
+	const struct sqlite_conn *c = sl_conn_impl(conn);
+	char *dir = folder_of(c->path);
+	bool there;
+	int r = folder_usable(dir, &there, err);
+	sl_free(dir);
+	if (r == SL_OK && access(c->path, F_OK) == 0) return look_inside(c, note, err);
+	sl_buf_printf(note, "its file %s can be made", c->path);
+	return r;
 }
 
 static void sqlite_close(struct sl_conn *conn) {
@@ -400,6 +430,7 @@ const struct sl_connector_kind sl_connector_sqlite = {
     .action_check = action_check,
     .action_params = action_params,
     .connect = sqlite_connect,
+    .look = sqlite_look,
     .close = sqlite_close,
     .fini = sqlite_fini,
     .action_fini = action_fini,

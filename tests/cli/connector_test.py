@@ -1,9 +1,15 @@
 """`sluice connector`: one line says whether a connection of a configuration works, or why not."""
+import contextlib
+import json
+import os
+import shutil
 import socket
+import sqlite3
+import subprocess
 import time
 import unittest
 
-from harness.broker import run_program, temp_folder
+from harness.broker import BIN, run_program, sanitizer_env, temp_folder
 
 CONFIG = """\
 connectors:
@@ -25,23 +31,83 @@ class Connector(unittest.TestCase):
         self.folder = temp_folder()
         (self.folder / "a.yaml").write_text(CONFIG % {"port": self.listener.getsockname()[1]})
 
+    def files(self):
+        return sorted(str(p.relative_to(self.folder)) for p in self.folder.rglob("*"))
+
     def run_it(self, *words):
         return run_program("connector", *words, "-c", "a.yaml", cwd=self.folder)
 
     def test_connector__that_works_is_one_line(self):
         done = self.run_it("test", "good")
         self.assertEqual(done.returncode, 0, done.stderr)
-        self.assertRegex(done.stdout, r"^good: fine: sqlite, connected.*\n$")
+        self.assertEqual(done.stdout, "good: fine: sqlite, its file ./good.db can be made\n")
         self.assertEqual(done.stderr, "")
+        self.assertEqual(self.files(), ["a.yaml"])
 
     def test_connector__runs_no_rule_and_needs_no_data_folder(self):
         self.assertEqual(self.run_it("test", "nowhere").returncode, 0)
-        self.assertEqual([p.name for p in self.folder.iterdir()], ["a.yaml"])
+        self.assertEqual(self.files(), ["a.yaml"])
 
     def test_connector__that_does_not_work_says_why(self):
         done = self.run_it("test", "wrong")
         self.assertEqual(done.returncode, 3, done.stdout)
-        self.assertRegex(done.stderr, r"^wrong: does not work: sqlite: cannot open /dev/null/a\.db: .*check the path.*\n$")
+        self.assertEqual(done.stderr, "wrong: does not work: sqlite: cannot write in the folder /dev/null: Not a directory; "
+                                      "a part of the path is a file; correct the path\n")
+
+    def looks(self, settings, *words):
+        (self.folder / "b.yaml").write_text(json.dumps({"connectors": {"x": settings}}))
+        before = self.files()
+        done = run_program("connector", "test", "x", "-c", "b.yaml", *words, cwd=self.folder)
+        self.assertEqual(self.files(), sorted({*before, "b.yaml"}))
+        self.assertEqual((done.stdout + done.stderr).count("\n"), 1, done)
+        return done.returncode, done.stdout or done.stderr
+
+    def test_connector__of_files_looks_at_the_folder_and_makes_nothing(self):
+        (self.folder / "plain").write_text("x")
+        (self.folder / "dir").mkdir()
+        self.assertEqual(self.looks({"type": "file", "dir": "./dir"}), (0, "x: fine: file, its folder ./dir can be written\n"))
+        self.assertEqual(self.looks({"type": "file", "dir": "new/a/b"}), (0, "x: fine: file, its folder new/a/b can be made\n"))
+        for path in ("plain", "plain/a/b", "./plain/"):
+            code, said = self.looks({"type": "file", "dir": path})
+            self.assertEqual(code, 3, said)
+            self.assertRegex(said, "^x: does not work: file: cannot write in the folder .*plain.*: Not a directory; .*correct the path")
+
+    def test_connector__of_sqlite_looks_at_the_file_and_makes_nothing(self):
+        (self.folder / "plain").write_text("no database at all")
+        (self.folder / "dir").mkdir()
+        for mode in ("wal", "delete"):
+            with contextlib.closing(sqlite3.connect(self.folder / f"{mode}.db")) as db:
+                db.execute(f"PRAGMA journal_mode={mode}")
+                db.execute("CREATE TABLE t(a)")
+            self.assertEqual(self.looks({"type": "sqlite", "path": f"./{mode}.db"}),
+                             (0, f"x: fine: sqlite, its file ./{mode}.db can be written\n"))
+        for path, why in (("plain", "not a database.*another kind of file"), ("dir", "unable to open.*check the path"),
+                          ("plain/a.db", "Not a directory.*correct the path"), ("plain/b/a.db", "Not a directory")):
+            code, said = self.looks({"type": "sqlite", "path": path})
+            self.assertEqual(code, 3, said)
+            self.assertRegex(said, f"^x: does not work: sqlite: cannot write .*{why}")
+        with contextlib.closing(sqlite3.connect(self.folder / "delete.db", isolation_level=None)) as db:
+            db.execute("BEGIN IMMEDIATE")
+            self.assertRegex(self.looks({"type": "sqlite", "path": "delete.db"})[1], "locked; another program writes to it")
+
+    @unittest.skipIf(os.geteuid() == 0 and not shutil.which("setpriv"), "nobody here whom rights would bind")
+    def test_connector__without_rights_says_so(self):
+        (self.folder / "theirs").mkdir()
+        (self.folder / "theirs/a.db").write_text("")
+        (self.folder / "theirs/a.db").chmod(0o444)
+        (self.folder / "theirs").chmod(0o555)
+        (self.folder / "c.yaml").write_text(json.dumps({"connectors": {
+            "files": {"type": "file", "dir": "theirs"}, "deep": {"type": "file", "dir": "theirs/a/b"},
+            "made": {"type": "sqlite", "path": "theirs/b.db"}, "there": {"type": "sqlite", "path": "theirs/a.db"}}}))
+        self.folder.chmod(0o755)
+        words = [BIN, "connector", "test", "-c", "c.yaml"]
+        if os.geteuid() == 0:  # whom rights do not bind
+            words = ["setpriv", "--reuid", "65534", "--regid", "65534", "--clear-groups", *words]
+        for name, where in (("files", "theirs"), ("deep", "theirs/a/b, to be made in theirs"), ("made", "theirs"), ("there", "theirs")):
+            done = subprocess.run([*words, name], cwd=self.folder, env=sanitizer_env(), text=True, capture_output=True, check=False)
+            self.assertEqual(done.returncode, 3, done)
+            self.assertIn(f"cannot write in the folder {where}: Permission denied; give the broker's user the right to write "
+                          "there\n", done.stderr)
 
     def test_connector__whose_server_is_silent_ends_at_the_deadline(self):
         began = time.monotonic()

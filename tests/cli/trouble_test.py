@@ -1,0 +1,61 @@
+"""What is seen when something is wrong: each reason in the log and on the status pages, connectors and sources alike."""
+import json
+import unittest
+
+from harness.broker import Broker, temp_folder, wait_until
+from harness.fake import Fake
+
+QUICK = {"first": "1ms", "max": "5ms"}
+
+
+def command(conn):
+    """One command in RESP, as a list of words."""
+    return [conn.read(int(conn.line()[1:]) + 2)[:-2].decode() for _ in range(int(conn.line()[1:]))]
+
+
+def refused_later(conn):
+    """Closes the first connections; then it has an answer, the same again and again."""
+    if conn.number < 3:
+        return
+    command(conn)
+    conn.send(b"-WRONGPASS invalid username-password pair or user is disabled.\r\n")
+
+
+class Trouble(unittest.TestCase):
+    def health(self, broker):
+        code, body = broker.get("/health")
+        self.assertEqual(code, 200)
+        return json.loads(body)
+
+    def test_outage__whose_reason_changes_says_the_new_one_once(self):
+        with Fake(refused_later) as fake:
+            cache = {"type": "redis", "url": f"redis://:s3cret@127.0.0.1:{fake.port}", "reconnect": QUICK}
+            with Broker({"connectors": {"cache": cache}}, folder=temp_folder()) as broker:
+                broker.wait_log("still down, for another reason name=cache reason=.*WRONGPASS")
+                seen = fake.connections
+                wait_until(lambda: fake.connections > seen + 20)
+                self.assertIn("WRONGPASS", self.health(broker)["connectors"][0]["reason"])
+                lines = [line for line in broker.log().splitlines() if " down" in line and "name=cache" in line]
+                self.assertEqual(len([line for line in lines if "WRONGPASS" in line]), 1, lines)
+                self.assertNotIn("WRONGPASS", lines[0])
+                self.assertLess(len(lines), 6, lines)
+
+    def test_health__names_sources_that_are_not_up(self):
+        connectors = {"cache": {"type": "redis", "url": "redis://127.0.0.1:1"}, "mem": {"type": "null"}}
+        sources = {"orders": {"connector": "cache", "streams": ["s"]},
+                   "fine": {"connector": "mem", "messages": 1}}
+        with Broker({"connectors": connectors, "sources": sources}, folder=temp_folder()) as broker:
+            wait_until(lambda: [s["state"] for s in self.health(broker)["sources"]] == ["down"])
+            told = self.health(broker)
+            self.assertEqual(told["status"], "degraded")
+            source = told["sources"][0]
+            self.assertEqual((source["name"], source["connector"]), ("orders", "cache"))
+            self.assertEqual(source["reason"], "the connector is down")  # whose own reason stands beside it
+            self.assertGreater(source["since_ms"], 0)
+            broker.write_config({"sources": {}})
+            broker.reload()
+            wait_until(lambda: "sources" not in self.health(broker))
+
+
+if __name__ == "__main__":
+    unittest.main()
