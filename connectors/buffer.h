@@ -17,7 +17,9 @@
 #include "sql_row.h"
 #include "ticket.h"
 
-#define CHUNK_BYTES_MAX (128 * SL_KB) /* a worker begins another chunk above this */
+#define CHUNK_BYTES_MAX (128 * SL_KB) /* so large becomes the block of a chunk, unless a row is larger */
+#define CHUNK_BYTES_FULL                                                                                               \
+	(CHUNK_BYTES_MAX / 16 * 15) /* a worker begins another one above this: few rows make the block double */
 
 struct sl_pipeline;
 
@@ -50,6 +52,7 @@ struct sl_chunk {
 	size_t worker;
 	bool qos;      /* of QoS 1 and 2 messages */
 	bool decided;  /* who waits for it waits until its rows are in the log or decided (ticket.decided) */
+	bool hurry;    /* somebody waits for it who is not patient (ticket.patient) */
 	bool must_log; /* whatever the action's durability: rows that were in a dead-letter file */
 	uint32_t rows, undecided;
 	uint64_t origin;                  /* serial of the last origin in it; 0: none */
@@ -58,8 +61,9 @@ struct sl_chunk {
 	uint64_t arrived_ms;              /* at the pipeline, monotonic */
 	uint64_t arrival;                 /* order of arrival */
 	struct spill_ref ref;
-	uint64_t charged;    /* what it counts for in the budgets while it is in memory */
-	struct sl_buf buf;   /* struct spill_head, rows with their origins (origin.h) */
+	uint64_t on_way;   /* what its worker has counted of it in worker_end.way_in; 0: L has it, and has charged it */
+	uint64_t charged;  /* what it counts for in the budgets while it is in memory, or held */
+	struct sl_buf buf; /* struct spill_head, rows with their origins (origin.h) */
 	struct sl_buf index; /* struct row_at of each row, or empty: see chunk_index() */
 };
 

@@ -61,6 +61,7 @@ enum sl_result {
 struct sl_conn;
 struct sl_conn_action;
 struct sl_source_kind;
+typedef void (*sl_target_fn)(void *arg, const char *target);
 
 /* One value that an action wants of each row: a name, and the template that makes it. */
 struct sl_param {
@@ -87,6 +88,9 @@ struct sl_connector_kind {
 	int abi; /* SL_CONNECTOR_ABI */
 	unsigned flags;
 	size_t conn_size, action_size;
+	/* What kind and client library hold of rows that are out, beside the rows themselves, which stay where they are: so many
+	 * bytes a row, and a hundredth of its bytes. It is charged to the action's budget. */
+	uint32_t copy_row, copy_percent;
 
 	/* Options: the framework fills the settings structs at the head of the kind's own parts before any other call (offsets
 	 * count from the start of that part). */
@@ -131,6 +135,10 @@ struct sl_connector_kind {
 	int (*look)(struct sl_conn *c, struct sl_buf *note, struct sl_err *err);
 
 	const struct sl_source_kind *source; /* the way back, see source.h; NULL: this kind is only written to */
+
+	/* The servers that checked settings name, one call for each: "host:port", "[::1]:5432", a path. `sluice check` asks before
+	 * open, so that an address which is not allowed (outbound.h) is found early; what counts is what is dialled. May be NULL. */
+	void (*targets)(struct sl_conn *c, sl_target_fn one, void *arg);
 };
 
 void *sl_conn_impl(struct sl_conn *c);

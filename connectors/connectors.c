@@ -11,6 +11,7 @@
 #include "replay.h"
 #include "source_int.h"
 
+#define NAP_MS 1     /* what a letter of rows that can wait waits at most */
 #define TURNS_MAX 64 /* rounds in one tick before other events get their turn */
 
 /* ---- The end of a tick. ------------------------------------------------------------------------------------------------ */
@@ -44,6 +45,20 @@ static void dirty_run(struct connectors *cs) {
 static void reap(struct connectors *cs);
 static void drain_step(struct connectors *cs);
 
+/* Messages that trickle in, each by itself, would each cost a turn of this loop, its wake-up, and a write to a log. When
+ * another is to be expected soon, they gather for a moment. Who waits and comes again at once is not made to wait (ticket.h):
+ * such letters wake us, and say nothing about the others. */
+static void nap(struct connectors *cs) {
+	uint64_t now = sl_loop_now_ms(cs->loop), since = now - cs->letters_ms;
+	if (cs->letters > 0) {
+		cs->naps = cs->letters > 1 || since <= NAP_MS;
+		cs->letters_ms = now;
+		since = 0;
+	}
+	cs->letters = 0;
+	if (cs->naps && since <= NAP_MS) sl_loop_nap(cs->loop, NAP_MS);
+}
+
 static void stage_hook(struct sl_hook *hook) {
 	struct connectors *cs = sl_container_of(hook, struct connectors, hook_stage);
 	for (int turn = 0; turn < TURNS_MAX && (cs->done || !sl_list_empty(&cs->dirty)); turn++) {
@@ -57,10 +72,13 @@ static void stage_hook(struct sl_hook *hook) {
 	}
 	if (cs->reaping) reap(cs);
 	if (cs->draining) drain_step(cs);
+	nap(cs);
 }
 
 static void flush_hook(struct sl_hook *hook) {
-	connectors_ends_send(sl_container_of(hook, struct connectors, hook_flush));
+	struct connectors *cs = sl_container_of(hook, struct connectors, hook_flush);
+	connectors_ends_send(cs);
+	connectors_room_tell(cs);
 }
 
 /* ---- Make and free. ---------------------------------------------------------------------------------------------------- */
@@ -75,7 +93,7 @@ int connectors_new(const struct connectors_opts *opts, struct connectors **out, 
 	}
 	cs->data_dir = sl_strdup(opts->data_dir ? opts->data_dir : ".");
 	cs->worker_count = opts->worker_count;
-	cs->mem_max = opts->memory;
+	connectors_memory_init(cs, opts->memory);
 	cs->workers = SL_NEW_ARRAY(struct sl_loop *, opts->worker_count + 1);
 	cs->ends = aligned_alloc(64, sizeof(struct worker_end) * (opts->worker_count + 1));
 	sl_assert(cs->ends);
@@ -173,6 +191,11 @@ struct sl_loop *connectors_loop(struct connectors *cs) {
 void connectors_on_reject(struct connectors *cs, connectors_reject_fn fn, void *arg) {
 	cs->on_reject = fn;
 	cs->on_reject_arg = arg;
+}
+
+void connectors_on_room(struct connectors *cs, connectors_room_fn fn, void *arg) {
+	cs->on_room = fn;
+	cs->on_room_arg = arg;
 }
 
 void connectors_on_state(struct connectors *cs, connectors_state_fn fn, void *arg) {

@@ -143,8 +143,15 @@ void sl_stage_expect(const struct sl_stage *st, bool qos, bool very_soon);
 /* Freezes one row, with what a dead letter says of the message that it comes from; its QoS and time are the row's. ticket
  * (or NULL) is raised once for each chunk that it must wait for, and lowered on this worker, never before the next
  * sl_stages_flush(), when the chunk is safe. */
-void sl_stage_row(struct sl_stage *st, const struct sql_value *values, uint16_t count, uint64_t order,
+/* False: it was taken, but there is no room for more. Who published it should not be heard until sl_stage_room() says so;
+ * that is to be asked again whenever the callback below is called, or rules change. */
+bool sl_stage_row(struct sl_stage *st, const struct sql_value *values, uint16_t count, uint64_t order,
 		  const struct sl_origin *from, struct sl_ticket *ticket);
+/* On the stage's worker. False: wait for the callback. */
+bool sl_stage_room(struct sl_stage *st, bool qos);
+/* There may be room again for those who wait on this worker. Set once, before start. @thread the worker */
+typedef void (*connectors_room_fn)(void *arg, size_t worker);
+void connectors_on_room(struct connectors *cs, connectors_room_fn fn, void *arg);
 /* Sends what this worker staged since the last call: from a SL_PHASE_STAGE hook. */
 void sl_stages_flush(struct connectors *cs, size_t worker);
 /* The action is full and makes publishers wait (overflow: hold): a message for it may be refused with 0x97. */
@@ -173,6 +180,9 @@ void connectors_status(const struct connectors_snapshot *s, json_t *out);
 bool connectors_trouble(const struct connectors_snapshot *s, json_t *out);
 /* Before commit: sets member "connectors" of out to what a status page would say of them, but for their states. */
 void connectors_definitions(const struct connectors_set *set, json_t *out);
+/* Before commit: calls one for each server that the settings of a connector name, as they name it. */
+typedef void (*connectors_target_fn)(void *arg, const char *connector, const char *target);
+void connectors_targets(const struct connectors_set *set, connectors_target_fn one, void *arg);
 void connectors_prometheus(const struct connectors_snapshot *s, struct sl_buf *out);
 
 /* One action's numbers, for tests; parked. */

@@ -2,8 +2,8 @@
 #include <inttypes.h>
 #include <sys/statvfs.h>
 
-#include "connectors_int.h"
 #include "log.h"
+#include "source_int.h"
 
 static void budget_add(struct connectors_budget *b, const struct action_conf *conf) {
 	b->actions++;
@@ -47,4 +47,128 @@ void connectors_disk_check(struct connectors *cs) {
 		   "path=%s actions=%zu budgets_mb=%" PRIu64 " room_mb=%" PRIu64 " do=%s", cs->data_dir, b.actions,
 		   b.disk / SL_MB, (room + taken) / SL_MB,
 		   "lower buffer.disk, or give node.data_dir a larger disk; when it is full, publishers wait");
+}
+
+/* ---- Memory. ----------------------------------------------------------------------------------------------------------
+ *
+ * node.buffer_memory is cut once, so that nobody has to ask others before taking memory:
+ *
+ *     each worker    chunks on their way to the connector loop    1/8 of it for all workers together, at most WAY_MAX each
+ *                    idle chunks                                  the same
+ *     the loop       the rest: rows in memory (seven eighths of it), rows held for want of room in a log, and what clients of
+ *                    the far sides hold of rows that are out
+ *
+ * A worker that has more on its way than its part says so with each row (sl_stage_room()), and its caller stops reading from
+ * whoever published that. An action that holds its publishers does the same when what it holds fills its part. What goes beyond is
+ * one message for each who publishes. */
+
+#define WAY_MAX (4 * SL_MB)
+#define WAY_DIV 8
+
+void connectors_memory_init(struct connectors *cs, uint64_t memory) {
+	uint64_t workers = cs->worker_count ? cs->worker_count : 1, part = memory / WAY_DIV / workers;
+	if (memory == 0 || part > WAY_MAX) part = WAY_MAX;
+	cs->way_max = cs->spare_max = part;
+	cs->mem_max = memory ? memory - 2 * part * workers : 0;
+}
+
+void chunk_arrived(struct connectors *cs, struct sl_chunk *c) {
+	if (c->on_way == 0) return; /* it came from a log, not from a worker */
+	struct worker_end *end = &cs->ends[c->worker];
+	atomic_fetch_add(&end->way_out, c->on_way);
+	c->on_way = 0;
+}
+
+bool connectors_way_full(const struct connectors *cs, size_t worker) {
+	return worker_end_way(&cs->ends[worker]) > cs->way_max;
+}
+
+/* ---- Rows held. */
+
+void pipeline_held_charge(struct sl_pipeline *p, struct sl_chunk *c) {
+	c->charged = chunk_cost(c);
+	p->held_cost += c->charged;
+	p->cs->mem_bytes += c->charged;
+}
+
+void pipeline_held_release(struct sl_pipeline *p, struct sl_chunk *c) {
+	p->held_cost -= c->charged;
+	p->cs->mem_bytes -= c->charged;
+	c->charged = 0;
+}
+
+/* Held rows may fill what rows in memory leave of the action's budget. Once that is full, half of it must be free again. */
+void pipeline_full_check(struct sl_pipeline *p) {
+	uint64_t budget = (uint64_t)pipeline_intake(p)->conf.buffer.memory, most = budget - budget_rows(budget);
+	bool was = atomic_load_explicit(&p->shared.full, memory_order_relaxed);
+	bool full =
+	    p->held.head && (p->held_cost > (was ? most / 2 : most) || !budget_has_room(p->cs, p->cs->mem_max, 0));
+	if (full == was) return;
+	atomic_store(&p->shared.full, full);
+	if (full)
+		p->cs->full_actions++;
+	else
+		p->cs->full_actions--;
+	p->cs->room_made = p->cs->room_made || !full;
+}
+
+/* ---- What clients of the far sides hold. */
+
+uint64_t pipeline_copies(const struct sl_pipeline *p, uint64_t rows, uint64_t bytes) {
+	const struct sl_connector_kind *kind = p->action->conn->kind;
+	return rows * kind->copy_row + bytes * kind->copy_percent / 100;
+}
+
+void pipeline_copies_add(struct pipeline_batch *bt) {
+	bt->copy_bytes = pipeline_copies(bt->p, bt->b.count, bt->bytes);
+	bt->p->copy_bytes += bt->copy_bytes;
+	bt->p->cs->mem_bytes += bt->copy_bytes;
+}
+
+void pipeline_copies_sub(struct pipeline_batch *bt) {
+	bt->p->copy_bytes -= bt->copy_bytes;
+	bt->p->cs->mem_bytes -= bt->copy_bytes;
+	bt->copy_bytes = 0;
+}
+
+/* May one more batch go? The first always may, so that there is an end to it. */
+bool pipeline_copies_fit(const struct sl_pipeline *p, const struct sl_way *way, size_t rows) {
+	const struct action_conf *conf = &p->action->conf;
+	uint64_t bytes = way->q.bytes < (uint64_t)conf->batch.bytes ? way->q.bytes : (uint64_t)conf->batch.bytes;
+	uint64_t copies = pipeline_copies(p, rows, bytes);
+	if (p->copy_bytes == 0 || copies == 0) return true;
+	uint64_t all = p->mem_bytes + p->held_cost + p->copy_bytes + copies;
+	return all <= (uint64_t)conf->buffer.memory && budget_has_room(p->cs, p->cs->mem_max, copies);
+}
+
+/* ---- There is room again. */
+
+struct room_letter {
+	struct sl_post post;
+	struct connectors *cs;
+	size_t worker;
+};
+
+static void room_run(struct sl_post *post, struct sl_loop *l) {
+	struct room_letter *letter = sl_container_of(post, struct room_letter, post);
+	(void)l;
+	if (letter->cs->on_room) letter->cs->on_room(letter->cs->on_room_arg, letter->worker);
+	sl_free(letter);
+}
+
+void connectors_room_tell(struct connectors *cs) {
+	for (size_t i = 0; i < cs->worker_count; i++) {
+		struct worker_end *end = &cs->ends[i];
+		uint32_t waiting = atomic_load(&end->waiting);
+		if (sl_likely(waiting == 0)) continue;
+		bool room = (waiting & ROOM_IN_ACTION) && cs->room_made;
+		room = room || ((waiting & ROOM_ON_WAY) && worker_end_way(end) <= cs->way_max / 2);
+		if (!room) continue;
+		atomic_store(&end->waiting, 0);
+		struct room_letter *letter = SL_NEW(struct room_letter);
+		*letter = (struct room_letter){.post = {.run = room_run}, .cs = cs, .worker = i};
+		sl_loop_post(cs->workers[i], &letter->post);
+	}
+	sources_go_on(cs);
+	cs->room_made = false;
 }

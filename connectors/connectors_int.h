@@ -118,7 +118,7 @@ struct pipeline_batch {
 	struct row_ref *ref;
 	const void **row;
 	uint32_t cap;
-	uint64_t bytes, deadline_ms;
+	uint64_t bytes, copy_bytes, deadline_ms;
 	bool after_fence; /* the loop knows of all failures before it */
 	bool fenced;      /* came back untouched, for the batch before it had failed */
 	bool reasons;     /* some reason[] is set */
@@ -181,6 +181,7 @@ struct sl_pipeline {
 	struct sl_stage *stages; /* one a worker */
 	struct {
 		_Atomic bool holding; /* read by W */
+		_Atomic bool full;    /* and has held all that it may: who publishes for it is not heard */
 		_Atomic int durability;
 		_Atomic uint32_t payload_max; /* bytes of a message's payload that an origin gets */
 	} shared;
@@ -229,8 +230,10 @@ struct sl_pipeline {
 
 	uint64_t taken;                            /* rows that arrived from the workers */
 	uint64_t mem_rows, mem_bytes, flight_rows; /* undecided in memory (flight included); bytes of chunks; out */
-	uint64_t held_rows, held_bytes, incoming_rows;
-	uint64_t arrivals;
+	uint64_t held_rows, held_bytes, held_cost, incoming_rows;
+	uint64_t copy_bytes;      /* of what is out: what the client of the far side holds beside our rows */
+	uint64_t arrivals, ended; /* chunks: so many came into memory, and left it */
+	uint64_t hold_room;       /* what had been made when the held chunks were last tried */
 	struct pipeline_counters count;
 
 	struct spill *log; /* NULL without one */
@@ -307,7 +310,6 @@ struct sl_slice pipeline_row_topic(struct sl_chunk *c, const void *row); /* of i
 void pipeline_notes_free(struct sl_pipeline *p);
 void pipeline_goes_on(struct sl_pipeline *p); /* it was stalled, perhaps */
 void connectors_watch_begin(struct connectors *cs);
-void connectors_disk_check(struct connectors *cs); /* connectors_budget.c */
 
 /* pipeline_done.c */
 void pipeline_park(struct sl_pipeline *p, unsigned lane, struct row_ref ref);
@@ -336,15 +338,22 @@ struct chunk_sum {
 	uint64_t n, bytes;
 };
 
+enum room_wait { ROOM_ON_WAY = 1, ROOM_IN_ACTION = 2 };
+
 struct worker_end {
 	/* W. */
 	struct sl_stage *dirty;
 	struct sl_chunk *chunks;    /* to be used again */
 	struct chunk_sum again;     /* that ever were */
 	struct sl_tickets *tickets; /* pool */
+	bool over;                  /* more is on its way than may be, when last looked at */
+	bool source_full;           /* a row of a source's batch went to an action that is `full` */
 	/* From L to W. */
 	_Atomic(struct sl_chunk *) back __attribute__((aligned(64)));
 	_Atomic uint64_t again_n, again_bytes; /* from W to L: `again` */
+	/* Memory of the chunks that are on their way (connectors_budget.c): W counts what goes, L what has come. */
+	_Atomic uint64_t way_in, way_out;
+	_Atomic uint32_t waiting; /* enum room_wait: who is not heard here waits for this */
 	/* L: what goes back. */
 	struct sl_tickets *confirmed, **confirmed_tail;
 	struct chunk_sum spared; /* that ever were put in `back` */
@@ -372,21 +381,53 @@ struct connectors {
 	struct sl_hook hook_stage, hook_flush;
 	struct sl_timer stop_timer, watch_timer;
 	uint64_t watch_ms;
-	uint64_t mem_max, mem_bytes; /* of rows in memory, all actions; max 0: no bound */
-	uint64_t disk_told;          /* the sum of budgets that was compared with the disk */
+	/* connectors_budget.c. Of rows in memory or held, and of what clients of the far sides hold; all actions. 0: no bound */
+	uint64_t mem_max, mem_bytes;
+	uint64_t way_max, spare_max; /* of one worker: chunks on their way to us, and idle ones */
+	bool room_made;              /* in this tick: an action takes rows again */
+	uint32_t full_actions;
+	connectors_room_fn on_room;
+	void *on_room_arg;
+	uint64_t disk_told; /* the sum of budgets that was compared with the disk */
 	struct replay *replay;
 	struct sources *sources; /* source_int.h */
 	struct sl_post kick;
 	bool kicked, draining, stopped;
-	uint64_t changes; /* of any pipeline's numbers */
-	bool reaping;     /* something replaced has not ended yet */
-	uint64_t commits; /* changes while M waits for a call only */
-	uint32_t pins;    /* status pages that read what is in the lists: nothing is freed */
+	uint32_t letters;    /* of rows, that came in this tick */
+	uint64_t letters_ms; /* and when the last did before */
+	bool naps;           /* they come often enough for taking several at a time */
+	uint64_t changes;    /* of any pipeline's numbers */
+	bool reaping;        /* something replaced has not ended yet */
+	uint64_t commits;    /* changes while M waits for a call only */
+	uint32_t pins;       /* status pages that read what is in the lists: nothing is freed */
 
 	/* M waits for the loop. */
 	pthread_mutex_t lock;
 	pthread_cond_t cond;
 };
+
+/* connectors_budget.c: who holds what; README.md has the sum. */
+void connectors_disk_check(struct connectors *cs);
+void connectors_memory_init(struct connectors *cs, uint64_t memory);
+static inline uint64_t worker_end_way(const struct worker_end *end) {
+	return atomic_load(&end->way_in) - atomic_load(&end->way_out);
+}
+/* The part of a budget that rows in memory may fill; the rest is for those held, and for copies in clients. */
+static inline uint64_t budget_rows(uint64_t budget) { return budget - budget / 8; }
+static inline bool budget_has_room(const struct connectors *cs, uint64_t budget, uint64_t bytes) {
+	return cs->mem_max == 0 || cs->mem_bytes + bytes <= budget;
+}
+uint64_t chunk_cost(const struct sl_chunk *c);                         /* pipeline_take.c */
+void chunk_arrived(struct connectors *cs, struct sl_chunk *c);         /* L: it is charged elsewhere from now on */
+void pipeline_held_charge(struct sl_pipeline *p, struct sl_chunk *c);  /* into p->held */
+void pipeline_held_release(struct sl_pipeline *p, struct sl_chunk *c); /* out of it */
+void pipeline_full_check(struct sl_pipeline *p);
+uint64_t pipeline_copies(const struct sl_pipeline *p, uint64_t rows, uint64_t bytes);
+void pipeline_copies_add(struct pipeline_batch *bt);
+void pipeline_copies_sub(struct pipeline_batch *bt);
+bool pipeline_copies_fit(const struct sl_pipeline *p, const struct sl_way *way, size_t rows);
+bool connectors_way_full(const struct connectors *cs, size_t worker); /* L */
+void connectors_room_tell(struct connectors *cs);                     /* L, at the end of a tick */
 
 static inline void pipeline_mem_add(struct sl_pipeline *p, uint64_t bytes) {
 	p->mem_bytes += bytes;

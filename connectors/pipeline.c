@@ -21,6 +21,7 @@
 #define CHANGE_GRACE_MS 5000   /* so long may what is out keep other settings waiting, where the kind can cancel */
 #define DEPTH_BLOCKING 2       /* one at work, one in the thread's hand */
 #define DEPTH_SELF_BATCHING 16 /* the client library queues itself */
+#define DEAD_WAIT_MAX 1000     /* rows whose dead letter cannot be written, and reasons: above it nothing is sent */
 
 static void timer_fire(struct sl_timer *t) { pipeline_wake(sl_container_of(t, struct sl_pipeline, timer)); }
 
@@ -312,6 +313,7 @@ static bool batch_submit(struct pipeline_batch *bt) {
 	way->out++;
 	p->action->conn->out++;
 	p->flight_rows += bt->b.count;
+	pipeline_copies_add(bt);
 	sl_list_push_back(&p->out, &bt->out);
 	if (p->action->conn->thread) {
 		thread_worker_submit(p->action->conn->thread, bt);
@@ -323,6 +325,7 @@ static bool batch_submit(struct pipeline_batch *bt) {
 	p->action->conn->out--;
 	way->splits = 0;
 	p->flight_rows -= bt->b.count;
+	pipeline_copies_sub(bt);
 	p->count.batches--;
 	for (uint32_t i = bt->b.count; i-- > 0;) row_queue_push_front(&way->q, bt->ref[i]);
 	bt->next = p->pool;
@@ -334,6 +337,7 @@ void pipeline_batch_back(struct pipeline_batch *bt) {
 	struct sl_pipeline *p = bt->p;
 	sl_list_remove(&bt->out);
 	p->action->conn->out--;
+	pipeline_copies_sub(bt);
 	p->now_ms = sl_loop_now_ms(p->cs->loop);
 	pipeline_batch_results(bt);
 	if (bt->reasons)
@@ -375,6 +379,7 @@ static void way_run(struct sl_pipeline *p, struct sl_way *way, uint64_t *wait_ms
 			return;
 		}
 		size_t n = way_due(p, way, &why, wait_ms);
+		if (n > 0 && !pipeline_copies_fit(p, way, n)) return; /* a batch that comes back wakes us */
 		if (n > 0 && why != CUT_SPLIT) n = rate_take(p, n, wait_ms);
 		if (n == 0) return;
 		struct pipeline_batch *bt = batch_cut(p, way, n, why);
@@ -431,7 +436,8 @@ void pipeline_run(struct sl_pipeline *p) {
 	pipeline_refill(p);
 	pipeline_dead_retry(p);
 	lanes_release(p);
-	if (conn_is_up(p->action->conn) && !p->halted && !p->next && p->now_ms >= p->pause_until_ms)
+	bool goes = !p->halted && !p->next && p->now_ms >= p->pause_until_ms && p->dead_n < DEAD_WAIT_MAX;
+	if (goes && conn_is_up(p->action->conn))
 		for (uint32_t i = 0; i < p->way_count; i++) way_run(p, &p->way[i], &wait_ms);
 	deadlines_check(p, &wait_ms);
 	mark_check(p, &wait_ms);

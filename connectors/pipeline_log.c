@@ -367,6 +367,7 @@ void pipeline_save(struct sl_pipeline *p) {
 		chunk_save(p, c);
 	}
 	for (struct sl_chunk *c; (c = chunk_line_pop(&p->held)) || (c = chunk_line_pop(&p->incoming));) {
+		chunk_arrived(p->cs, c);
 		chunk_save(p, c);
 		connectors_chunk_free(c);
 	}
@@ -375,5 +376,8 @@ void pipeline_save(struct sl_pipeline *p) {
 	for (struct sl_list *it; (it = sl_list_pop_front(&p->in_mem));)
 		connectors_chunk_free(SL_LIST_ENTRY(it, struct sl_chunk, in_mem));
 	pipeline_mem_sub(p, p->mem_bytes);
+	p->cs->mem_bytes -= p->held_cost;
+	p->held_cost = 0;
+	pipeline_full_check(p);
 	p->mem_rows = p->held_rows = p->held_bytes = p->incoming_rows = 0;
 }

@@ -38,9 +38,9 @@ void pipeline_confirm(struct sl_pipeline *p, struct sl_chunk *c) {
 	end->confirmed_tail = &t->next;
 }
 
-/* All that a chunk takes: what is not filled of its buffers, and the places of its rows in a queue. */
-static uint64_t chunk_cost(const struct sl_chunk *c) {
-	return sizeof *c + c->buf.cap + c->index.cap + c->rows * sizeof(struct row_ref);
+/* All that a chunk takes: what is not filled of its buffers, and the places of its rows in a queue, which grows twofold. */
+uint64_t chunk_cost(const struct sl_chunk *c) {
+	return sizeof *c + c->buf.cap + c->index.cap + c->rows * 2 * sizeof(struct row_ref);
 }
 
 static void chunk_charge(struct sl_pipeline *p, struct sl_chunk *c) {
@@ -67,6 +67,7 @@ void pipeline_chunk_enter(struct sl_pipeline *p, struct sl_chunk *c) {
 void pipeline_chunk_end(struct sl_pipeline *p, struct sl_chunk *c) {
 	if (spill_ref_logged(&c->ref)) spill_done(p->log, &c->ref);
 	pipeline_mem_sub(p, c->charged);
+	p->ended++;
 	sl_list_remove(&c->in_mem);
 	pipeline_confirm(p, c);
 	connectors_chunk_spare(p->cs, c);
@@ -165,6 +166,10 @@ static const char *hold_advice(int status) {
 	return status == SL_ENOSPACE ? "make room on this disk" : "check the disk and the rights of the folder";
 }
 
+/* Grows with every chunk that ends, and with every file of the log that goes. A disk that others have filled gives no sign: for
+ * that there is the pause. */
+static uint64_t room_made(const struct sl_pipeline *p) { return p->ended + (p->log ? spill_room_made(p->log) : 0); }
+
 static void hold_begin(struct sl_pipeline *p, int status) {
 	if (!p->held.head) {
 		p->hold_pause_ms = HOLD_PAUSE_MS;
@@ -175,12 +180,15 @@ static void hold_begin(struct sl_pipeline *p, int status) {
 	} else
 		p->hold_pause_ms = p->hold_pause_ms * 2 < HOLD_PAUSE_MAX_MS ? p->hold_pause_ms * 2 : HOLD_PAUSE_MAX_MS;
 	p->hold_due_ms = p->now_ms + p->hold_pause_ms;
+	p->hold_room = room_made(p);
 }
 
 static void held_push(struct sl_pipeline *p, struct sl_chunk *c) {
 	p->held_rows += c->rows;
 	p->held_bytes += chunk_bytes(c);
+	pipeline_held_charge(p, c);
 	chunk_line_push(&p->held, c);
+	pipeline_full_check(p);
 }
 
 static void rows_damaged(struct sl_pipeline *p, uint32_t rows) {
@@ -234,12 +242,12 @@ static void chunk_leave(struct sl_pipeline *p, struct sl_chunk *c) {
 
 /* Above it rows are in the logs, but for a chunk of each action, so that it goes on. */
 static bool process_has_room(const struct connectors *cs, uint64_t bytes) {
-	return cs->mem_max == 0 || cs->mem_bytes + bytes <= cs->mem_max;
+	return budget_has_room(cs, budget_rows(cs->mem_max), bytes);
 }
 
 static int take_try(struct sl_pipeline *p, struct sl_chunk *c) {
-	uint64_t mark = (uint64_t)pipeline_intake(p)->conf.buffer.memory;
-	bool unread = log_unread(p), fits = p->mem_bytes == 0 || p->mem_bytes + chunk_cost(c) <= mark;
+	uint64_t mark = budget_rows((uint64_t)pipeline_intake(p)->conf.buffer.memory);
+	bool unread = log_unread(p), fits = p->mem_bytes == 0 || p->mem_bytes + p->copy_bytes + chunk_cost(c) <= mark;
 	if (sl_unlikely(!process_has_room(p->cs, chunk_cost(c)))) fits = p->mem_bytes == 0 && !p->log;
 	bool keep = !unread && fits && !p->format_changes;
 	int r = SL_OK;
@@ -298,9 +306,12 @@ static void held_retry(struct sl_pipeline *p) {
 		uint32_t rows = c->rows;
 		uint64_t bytes = chunk_bytes(c);
 		c->next = NULL;
+		pipeline_held_release(p, c);
 		if (!take_one(p, c, &status)) {
 			c->next = next;
+			pipeline_held_charge(p, c);
 			hold_begin(p, status);
+			pipeline_full_check(p);
 			return;
 		}
 		p->held.head = next;
@@ -308,16 +319,18 @@ static void held_retry(struct sl_pipeline *p) {
 		p->held_rows -= rows;
 		p->held_bytes -= bytes;
 	}
+	pipeline_full_check(p);
 	atomic_store_explicit(&p->shared.holding, false, memory_order_relaxed);
 	log_info(LOG_ACTION, "action takes rows again", "action=%s", p->action->name);
 }
 
 void pipeline_take(struct sl_pipeline *p) {
 	if (p->intake_waits) return;
-	if (p->held.head && p->now_ms >= p->hold_due_ms) held_retry(p);
+	if (p->held.head && (p->now_ms >= p->hold_due_ms || p->hold_room != room_made(p))) held_retry(p);
 	for (struct sl_chunk *c; (c = chunk_line_pop(&p->incoming));) {
 		int status = SL_OK;
 		p->incoming_rows -= c->rows;
+		chunk_arrived(p->cs, c);
 		if (c->qos && p->held.head) {
 			held_push(p, c);
 			continue;

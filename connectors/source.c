@@ -182,7 +182,7 @@ void sl_source_take(struct sl_source_part *part, const struct sl_source_item *it
 	struct sl_source *s = part->source;
 	struct sl_source_batch *b = batch_open(s, part->worker);
 	struct sl_source_message *m = &b->at[b->count++];
-	size_t bytes = item_copy(&b->arena, item, &m->item);
+	size_t content = item_copy(&b->arena, item, &m->item), bytes = content + sizeof *m;
 	*m = (struct sl_source_message){.ticket = {.decided = true, .done = message_done},
 					.item = m->item,
 					.batch = b,
@@ -190,7 +190,7 @@ void sl_source_take(struct sl_source_part *part, const struct sl_source_item *it
 					.mark = mark,
 					.bytes = bytes};
 	b->left++;
-	b->bytes += bytes;
+	b->bytes += content;
 	part->pending++;
 	s->received++;
 	s->pending++;
@@ -204,12 +204,33 @@ static void line_send(struct sl_source *s, size_t worker) {
 	struct source_line *line = &s->lines[worker];
 	struct sl_source_batch *b = line->head;
 	if (!b || line->out) return;
+	if (line->full || connectors_way_full(s->cs, worker)) {
+		s->cs->sources->waits = true;
+		return;
+	}
 	line->head = b->next;
+	/* Messages that trickle in make batches of one; nobody points to them yet. */
+	b->at = sl_realloc_array(b->at, b->count, sizeof *b->at);
 	if (!line->head) line->tail = NULL;
 	line->out = true;
 	b->next = NULL;
 	b->post.run = batch_run;
 	sl_loop_post(s->cs->workers[worker], &b->post);
+}
+
+/* At the end of a tick: lines that had to wait for room. An action that was full may still be, or another one: then the next batch
+ * says so again. */
+void sources_go_on(struct connectors *cs) {
+	struct sources *ss = cs->sources;
+	if (sl_likely(!ss->waits)) return;
+	ss->waits = false;
+	SL_LIST_FOREACH(it, &ss->list) {
+		struct sl_source *s = SL_LIST_ENTRY(it, struct sl_source, link);
+		for (size_t i = 0; i < cs->worker_count; i++) {
+			s->lines[i].full = s->lines[i].full && cs->full_actions > 0 && !cs->room_made;
+			line_send(s, i);
+		}
+	}
 }
 
 void sl_source_flush(struct sl_source *s) {
@@ -232,8 +253,11 @@ static void batch_run(struct sl_post *post, struct sl_loop *l) {
 	struct sl_source_batch *b = sl_container_of(post, struct sl_source_batch, post);
 	struct sources *ss = b->source->cs->sources;
 	(void)l;
+	struct worker_end *rows = &b->source->cs->ends[b->worker];
 	for (uint32_t i = 0; i < b->count; i++) b->at[i].ticket.pending = 1;
+	rows->source_full = false;
 	if (!ss->fn || !ss->fn(ss->arg, b->worker, b)) return;
+	b->full = rows->source_full;
 	for (uint32_t i = 0; i < b->count; i++)
 		if (--b->at[i].ticket.pending == 0) message_done(&b->at[i].ticket);
 	b->next = ss->ends[b->worker].evaluated;
@@ -293,6 +317,7 @@ static void batch_back(struct sl_source_batch *b) {
 	sl_arena_fini(&b->arena);
 	sl_arena_init(&b->arena, 64);
 	b->source->lines[b->worker].out = false;
+	b->source->lines[b->worker].full = b->full;
 	line_send(b->source, b->worker);
 }
 

@@ -22,6 +22,7 @@ extern const struct conf_field source_conf_fields[];
 struct source_line {
 	struct sl_source_batch *head, *tail;
 	bool out;
+	bool full; /* an action that holds has no more room for its rows */
 };
 
 struct sl_source {
@@ -66,6 +67,7 @@ struct sources {
 	connectors_source_fn fn;
 	void *arg;
 	bool stopping;
+	bool waits; /* a line has something, and no room for the rows of it */
 };
 
 struct sources_set {
@@ -95,6 +97,7 @@ void source_batch_free(struct sl_source_batch *b);
 void source_close(struct sl_source *s);
 const char *source_state_name(enum sl_source_state state);
 
+void sources_go_on(struct connectors *cs); /* L, at the end of a tick */
 /* What a worker has collected goes to the loop; from sl_stages_flush(). */
 void sources_flush(struct connectors *cs, size_t worker);
 

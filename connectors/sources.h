@@ -45,6 +45,7 @@ struct sl_source_batch {
 	size_t worker, bytes;
 	uint32_t left;  /* messages that are not through */
 	bool evaluated; /* and that came back to the loop */
+	bool full;      /* a row of it went to an action that has no more room */
 	struct sl_list all;
 };
 

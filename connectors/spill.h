@@ -99,6 +99,7 @@ void spill_stat(const struct spill *s, struct spill_stat *out);
 /* A descriptor of the active segment for fdatasync() elsewhere, to be closed by the caller; -1 when there is none. */
 int spill_sync_fd(const struct spill *s);
 uint64_t spill_unread_rows(const struct spill *s);
+uint64_t spill_room_made(const struct spill *s); /* grows whenever an append may succeed that had no room before */
 
 /* Undone rows in a folder of this form, reading only: for logs that nobody owns any more. -SL_E when it can't be read. */
 int spill_count(const char *dir, uint64_t *rows);

@@ -44,7 +44,7 @@ struct spill_window {
 
 struct spill {
 	char *dir;
-	uint64_t segment_bytes, next_seq;
+	uint64_t segment_bytes, next_seq, room_made;
 	struct spill_names names;
 	char *name_bytes;
 	bool sync;

@@ -65,6 +65,7 @@ void spill_segment_delete(struct spill *s, struct spill_segment *g) {
 		log_warn(LOG_ACTION, "segment cannot be deleted", "path=%s err=%s", path, strerror(errno));
 	sl_free(path);
 	if (s->active == g) s->active = NULL;
+	s->room_made++;
 	spill_segment_free(g);
 }
 
@@ -311,7 +312,11 @@ void spill_done(struct spill *s, struct spill_ref *ref) {
 	sl_list_remove(&ref->link);
 	*ref = (struct spill_ref){0};
 	s->done_since = true;
-	if (--g->live == 0 && g != s->active) spill_segment_delete(s, g);
+	if (--g->live > 0) return;
+	if (g == s->active)
+		s->room_made++; /* spill_trim() has something to give */
+	else
+		spill_segment_delete(s, g);
 }
 
 bool spill_trim(struct spill *s) {
@@ -329,6 +334,7 @@ void spill_stat(const struct spill *s, struct spill_stat *out) {
 }
 
 uint64_t spill_unread_rows(const struct spill *s) { return s->unread_rows; }
+uint64_t spill_room_made(const struct spill *s) { return s->room_made; }
 
 int spill_sync_fd(const struct spill *s) { return s->active ? fcntl(s->active->fd, F_DUPFD_CLOEXEC, 0) : -1; }
 

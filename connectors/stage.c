@@ -2,9 +2,10 @@
  *
  * In steady state nothing is allocated here: chunks and ticket lists go round. */
 #include "source_int.h"
+#include "stream.h"
 
-#define SPARE_MAX 512             /* chunks of a worker that lie idle: a hundred actions have as many open */
-#define SPARE_ALL_MAX (8 * SL_MB) /* and their bytes */
+#define SPARE_MAX 512 /* chunks of a worker that lie idle: a hundred actions have as many open; and spare_max bytes */
+#define LETTER_ROWS_PATIENT 16                /* so many are worth a turn of the connector loop of their own */
 #define SPARE_BYTES_MAX (2 * CHUNK_BYTES_MAX) /* a larger one is not kept: it held an unusual row */
 
 static struct sl_chunk *chunk_make(struct sl_pipeline *p, const struct row_format *format, size_t worker, bool qos) {
@@ -46,7 +47,33 @@ bool sl_stage_holding(const struct sl_stage *st) {
 	return atomic_load_explicit(&st->p->shared.holding, memory_order_relaxed);
 }
 
-static size_t chunk_memory(const struct sl_chunk *c) { return c->buf.cap + c->index.cap; }
+static size_t chunk_memory(const struct sl_chunk *c) { return sizeof *c + c->buf.cap + c->index.cap; }
+
+/* The chunk is new, another one's again, or has grown. */
+static sl_noinline void chunk_on_way(struct worker_end *end, struct sl_chunk *c, uint64_t way_max) {
+	uint64_t memory = chunk_memory(c), in = atomic_load_explicit(&end->way_in, memory_order_relaxed);
+	atomic_store_explicit(&end->way_in, in + memory - c->on_way, memory_order_relaxed);
+	c->on_way = memory;
+	end->over = worker_end_way(end) > way_max;
+}
+
+/* Who waits says so before it looks once more: then the connector loop, which makes room before it looks who waits, does not
+ * miss it. */
+bool sl_stage_room(struct sl_stage *st, bool qos) {
+	struct worker_end *end = st->end;
+	uint64_t way_max = st->p->cs->way_max;
+	end->over = worker_end_way(end) > way_max;
+	if (end->over) {
+		atomic_fetch_or(&end->waiting, ROOM_ON_WAY);
+		end->over = worker_end_way(end) > way_max;
+	}
+	bool full = qos && atomic_load(&st->p->shared.full); /* rows of QoS 0 are dropped then, and hold nobody */
+	if (full) {
+		atomic_fetch_or(&end->waiting, ROOM_IN_ACTION);
+		full = atomic_load(&st->p->shared.full);
+	}
+	return !end->over && !full;
+}
 
 /* One that came back, or NULL. All that have come since the last were used up are taken at once. */
 static struct sl_chunk *chunk_again(struct worker_end *end) {
@@ -69,6 +96,7 @@ static struct sl_chunk *stage_open(struct sl_stage *st, bool qos) {
 		c->p = st->p;
 		c->format = st->format;
 		c->qos = qos;
+		c->hurry = false;
 		c->rows = c->undecided = 0;
 		c->origin = 0;
 		c->found = NULL;
@@ -130,7 +158,9 @@ void sl_stage_expect(const struct sl_stage *st, bool qos, bool very_soon) {
 /* On the connector loop: a letter is a list of chunks; its first one carries it. */
 static void letter_run(struct sl_post *post, struct sl_loop *l) {
 	(void)l;
-	for (struct sl_chunk *c = sl_container_of(post, struct sl_chunk, post), *next; c; c = next) {
+	struct sl_chunk *c = sl_container_of(post, struct sl_chunk, post);
+	c->p->cs->letters++;
+	for (struct sl_chunk *next; c; c = next) {
 		next = c->next;
 		c->p->taken += c->rows;
 		c->p->incoming_rows += c->rows;
@@ -160,7 +190,7 @@ static struct sl_chunk *stage_chunk(struct sl_stage *st, bool qos, bool decided)
 	return c;
 }
 
-void sl_stage_row(struct sl_stage *st, const struct sql_value *values, uint16_t count, uint64_t order,
+bool sl_stage_row(struct sl_stage *st, const struct sql_value *values, uint16_t count, uint64_t order,
 		  const struct sl_origin *from, struct sl_ticket *ticket) {
 	bool qos = from->qos > 0;
 	bool decided = ticket && ticket->decided;
@@ -175,13 +205,23 @@ void sl_stage_row(struct sl_stage *st, const struct sql_value *values, uint16_t 
 	chunk_index_add(c, at, c->buf.n - at);
 	c->rows++;
 	st->received++;
-	if (ticket && (decided || ticket_wanted(st, qos))) chunk_ticket(st, c, ticket);
-	if (sl_unlikely(c->buf.n > CHUNK_BYTES_MAX)) stage_send_full(st, qos);
+	if (ticket && (decided || ticket_wanted(st, qos))) {
+		chunk_ticket(st, c, ticket);
+		c->hurry = c->hurry || !ticket->patient;
+	}
+	if (sl_unlikely(chunk_memory(c) != c->on_way)) chunk_on_way(st->end, c, st->p->cs->way_max);
+	if (sl_unlikely(c->buf.n > CHUNK_BYTES_FULL)) stage_send_full(st, qos);
+	bool full = atomic_load_explicit(&st->p->shared.full, memory_order_relaxed);
+	if (sl_likely(!st->end->over && !full)) return true;
+	st->end->source_full = st->end->source_full || (full && decided);
+	return sl_stage_room(st, qos);
 }
 
 void sl_stages_flush(struct connectors *cs, size_t worker) {
 	struct worker_end *end = &cs->ends[worker];
 	struct chunk_line letter = {0};
+	uint64_t rows = 0;
+	bool hurry = false;
 	sources_flush(cs, worker);
 	while (end->dirty) {
 		struct sl_stage *st = end->dirty;
@@ -192,12 +232,17 @@ void sl_stages_flush(struct connectors *cs, size_t worker) {
 			if (!c) continue;
 			st->open[qos] = NULL;
 			st->posted += c->rows;
+			rows += c->rows;
+			hurry = hurry || c->hurry;
 			chunk_line_push(&letter, c);
 		}
 	}
 	if (!letter.head) return;
 	letter.head->post.run = letter_run;
-	sl_loop_post(cs->loop, &letter.head->post);
+	if (hurry || rows >= LETTER_ROWS_PATIENT)
+		sl_loop_post(cs->loop, &letter.head->post);
+	else
+		sl_loop_post_patient(cs->loop, &letter.head->post);
 }
 
 /* ---- The way back. -------------------------------------------------------------------------------------------------- */
@@ -217,16 +262,20 @@ static void tickets_lower(struct sl_tickets *t) {
 	t->n = 0;
 }
 
-static void back_run(struct sl_post *post, struct sl_loop *l) {
-	(void)l;
-	struct back_letter *letter = sl_container_of(post, struct back_letter, post);
-	struct worker_end *end = &letter->cs->ends[letter->worker];
-	for (struct sl_tickets *t = letter->tickets, *next; t; t = next) {
+/* With the worker's baton. */
+static void tickets_back(struct worker_end *end, struct sl_tickets *confirmed) {
+	for (struct sl_tickets *t = confirmed, *next; t; t = next) {
 		next = t->next;
 		tickets_lower(t);
 		t->next = end->tickets;
 		end->tickets = t;
 	}
+}
+
+static void back_run(struct sl_post *post, struct sl_loop *l) {
+	(void)l;
+	struct back_letter *letter = sl_container_of(post, struct back_letter, post);
+	tickets_back(&letter->cs->ends[letter->worker], letter->tickets);
 	sl_free(letter);
 }
 
@@ -235,7 +284,7 @@ void connectors_chunk_spare(struct connectors *cs, struct sl_chunk *c) {
 	struct worker_end *end = &cs->ends[c->worker];
 	uint64_t n = end->spared.n - atomic_load_explicit(&end->again_n, memory_order_relaxed),
 		 bytes = end->spared.bytes - atomic_load_explicit(&end->again_bytes, memory_order_relaxed);
-	if (n >= SPARE_MAX || bytes + chunk_memory(c) > SPARE_ALL_MAX || c->buf.cap > SPARE_BYTES_MAX || c->must_log) {
+	if (n >= SPARE_MAX || bytes + chunk_memory(c) > cs->spare_max || c->buf.cap > SPARE_BYTES_MAX || c->must_log) {
 		connectors_chunk_free(c);
 		return;
 	}
@@ -247,17 +296,31 @@ void connectors_chunk_spare(struct connectors *cs, struct sl_chunk *c) {
 		continue;
 }
 
+/* A worker that sleeps is visited: acknowledgements are on their way while its thread would still be waking up (loop.h). */
+static bool end_visit(struct connectors *cs, size_t i) {
+	struct sl_loop *worker = cs->workers[i];
+	struct worker_end *end = &cs->ends[i];
+	if (!sl_loop_try_enter(worker, cs->loop)) return false;
+	tickets_back(end, end->confirmed);
+	sources_flush(cs, i);
+	sl_streams_flush(worker);
+	sl_loop_leave(worker, cs->loop);
+	return true;
+}
+
 void connectors_ends_send(struct connectors *cs) {
 	for (size_t i = 0; i < cs->worker_count; i++) {
 		struct worker_end *end = &cs->ends[i];
 		if (!end->confirmed) continue;
-		struct back_letter *letter = SL_NEW(struct back_letter);
-		letter->post.run = back_run;
-		letter->cs = cs;
-		letter->worker = i;
-		letter->tickets = end->confirmed;
+		if (!end_visit(cs, i)) {
+			struct back_letter *letter = SL_NEW(struct back_letter);
+			letter->post.run = back_run;
+			letter->cs = cs;
+			letter->worker = i;
+			letter->tickets = end->confirmed;
+			sl_loop_post(cs->workers[i], &letter->post);
+		}
 		end->confirmed = NULL;
 		end->confirmed_tail = &end->confirmed;
-		sl_loop_post(cs->workers[i], &letter->post);
 	}
 }

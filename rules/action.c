@@ -79,8 +79,10 @@ void rule_action_deliver(const struct action_row *row, const struct action_cause
 	switch (a->kind) {
 	case ACTION_CONNECTOR:
 		a->stats->cells[rw->index].taken++;
-		sl_stage_row(rw->stages[a->connector.slot], row->connector.values, a->connector.param_count,
-			     row->connector.order, &cause->from, cause->ticket);
+		if (sl_unlikely(!sl_stage_row(rw->stages[a->connector.slot], row->connector.values,
+					      a->connector.param_count, row->connector.order, &cause->from,
+					      cause->ticket)))
+			rw->wants.no_room = rw->stages[a->connector.slot];
 		break;
 	case ACTION_REPUBLISH: action_republish_deliver(row, cause); break;
 	case ACTION_CONSOLE: action_console_deliver(row, cause); break;

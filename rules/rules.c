@@ -10,6 +10,13 @@ struct rules_prepared {
 	struct ruleset *set;
 };
 
+bool rules_room(struct sl_stage *full, uint8_t qos) { return sl_stage_room(full, qos > 0); }
+
+static void room_made(void *arg, size_t worker) {
+	const struct rules *r = arg;
+	if (r->host.room) r->host.room(r->host.broker, (int)worker, false);
+}
+
 struct rules *rules_new(const struct rules_opts *opts) {
 	struct rules *r = SL_NEW(struct rules);
 	r->host = opts->host;
@@ -27,6 +34,7 @@ struct rules *rules_new(const struct rules_opts *opts) {
 		connectors_on_reject(r->connectors, reject_row, r);
 		connectors_on_state(r->connectors, rules_connector_state, r);
 		connectors_on_source(r->connectors, rules_source_batch, r);
+		connectors_on_room(r->connectors, room_made, r);
 	}
 	rule_state_init(&r->state, opts->state_bytes_max);
 	r->set = ruleset_new();

@@ -143,6 +143,17 @@ static inline bool rules_any(const struct rules_worker *rw) {
 	return ((const struct rules_wants *)(const void *)rw)->messages;
 }
 
+/* Rows of what was run since the last call have filled what memory there is for rows (connectors/README.md): whoever published it
+ * should not be read from until rules_room() says so of what is returned and the message's QoS, to be asked again whenever the host's room() is
+ * called. NULL: there is room. */
+static inline struct sl_stage *rules_no_room(struct rules_worker *rw) {
+	struct rules_wants *wants = (struct rules_wants *)(void *)rw;
+	struct sl_stage *full = wants->no_room;
+	wants->no_room = NULL;
+	return full;
+}
+bool rules_room(struct sl_stage *full, uint8_t qos);
+
 /* What is to be done for messages of this topic; NULL: no rule reads it, and the caller need not say more of the message.
  * Borrowed until the next call of anything here. */
 struct rule_plan;

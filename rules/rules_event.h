@@ -71,10 +71,13 @@ struct rules_about {
 	const struct sql_map *given;
 };
 
+struct sl_stage;
+
 /* The beginning of every struct rules_worker: what rules of its set read. */
 struct rules_wants {
 	uint32_t kinds; /* a bit for each kind of event */
 	bool messages;
+	struct sl_stage *no_room; /* rows_room(): the last that took a row and has no room for more; NULL: none */
 };
 static inline bool rules_event_wanted(const struct rules_worker *rw, uint32_t kinds) {
 	return (((const struct rules_wants *)(const void *)rw)->kinds & kinds) != 0;

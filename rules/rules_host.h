@@ -21,6 +21,8 @@ struct rules_host {
 	/* Routes the message as if a client had published it (rules see it too: hops bounds the loop). 0 or -SL_E;
 	 * the row that caused it counts as rejected when it fails. */
 	int (*publish)(void *broker, int worker, const struct rules_publish *m);
+	/* There may be room for rows again (rules_room()). all: whoever waits, for the rules have changed. May be NULL. */
+	void (*room)(void *broker, int worker, bool all);
 };
 
 #endif

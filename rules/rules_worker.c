@@ -22,6 +22,10 @@ static void sweep_timer_fire(struct sl_timer *t) {
 }
 
 void rules_worker_use(struct rules_worker *rw, const struct ruleset *set) {
+	/* Who waits names stages of the former set. */
+	rw->wants.no_room = NULL;
+	if (rw->set && rw->loop && rw->rules->host.room)
+		rw->rules->host.room(rw->rules->host.broker, (int)rw->index, true);
 	topic_cache_clear(rw->cache); /* gives its plans back */
 	if (rw->set) rules_events_forget(rw);
 	rule_plans_fini(&rw->plans);

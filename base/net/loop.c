@@ -91,23 +91,27 @@ void sl_loop_wake(struct sl_loop *l) {
 
 /* ---- inbox ---- */
 
-void sl_loop_post(struct sl_loop *l, struct sl_post *post) {
+static void inbox_put(struct sl_loop *l, struct sl_post *post, bool hurry) {
 	post->next = NULL;
 	pthread_mutex_lock(&l->inbox.lock);
 	*l->inbox.tail = post;
 	l->inbox.tail = &post->next;
-	bool wake = l->inbox.asleep;
-	l->inbox.asleep = false;
+	bool wake = l->inbox.asleep || (hurry && l->inbox.napping);
+	if (wake) l->inbox.asleep = l->inbox.napping = false;
 	pthread_mutex_unlock(&l->inbox.lock);
 	if (wake) sl_loop_wake(l);
 }
+
+void sl_loop_post(struct sl_loop *l, struct sl_post *post) { inbox_put(l, post, true); }
+
+void sl_loop_post_patient(struct sl_loop *l, struct sl_post *post) { inbox_put(l, post, false); }
 
 static bool inbox_run(struct sl_loop *l) {
 	pthread_mutex_lock(&l->inbox.lock);
 	struct sl_post *p = l->inbox.head;
 	l->inbox.head = NULL;
 	l->inbox.tail = &l->inbox.head;
-	l->inbox.asleep = false;
+	l->inbox.asleep = l->inbox.napping = false;
 	pthread_mutex_unlock(&l->inbox.lock);
 	bool any = p != NULL;
 	while (p) {
@@ -244,6 +248,8 @@ bool sl_timer_armed(const struct sl_timer *t) { return sl_list_linked(&t->link);
 
 /* ---- the tick ---- */
 
+void sl_loop_nap(struct sl_loop *l, uint64_t ms) { l->nap_ms = ms; }
+
 void sl_loop_more(struct sl_loop *l) {
 	l->more = true;
 	if (l->sleeping) sl_loop_wake(l);
@@ -270,6 +276,7 @@ static void again_run(struct sl_loop *l) {
 
 static void tick(struct sl_loop *l, const struct epoll_event *events, int n) {
 	l->more = false;
+	l->nap_ms = 0;
 	l->reads = 0;
 	l->read_bytes = 0;
 	clock_update(l);
@@ -303,10 +310,12 @@ static int sleep_ms(struct sl_loop *l) {
 	if (uv_ms == 0) return 0;
 	pthread_mutex_lock(&l->inbox.lock);
 	bool empty = l->inbox.head == NULL;
-	l->inbox.asleep = empty;
+	l->inbox.asleep = empty && !l->nap_ms;
+	l->inbox.napping = empty && l->nap_ms;
 	pthread_mutex_unlock(&l->inbox.lock);
 	if (!empty) return 0;
 	uint64_t due = sl_wheel_next_ms(&l->wheel);
+	if (l->nap_ms && due > l->now_ms + l->nap_ms) due = l->now_ms + l->nap_ms;
 	l->wake_ms = due;
 	if (due == UINT64_MAX) return uv_ms;
 	uint64_t ms = due > l->now_ms ? due - l->now_ms : 0;

@@ -23,7 +23,7 @@
  * write to its streams, set timers, post, defer. It may not call libuv, nor free what a watch lives in: that is for
  * sl_loop_defer().
  *
- * Threads: sl_loop_post(), sl_loop_stop(), sl_loop_try_enter() and sl_loops_park() from any thread; everything else with
+ * Threads: sl_loop_post(), sl_loop_post_patient(), sl_loop_stop(), sl_loop_try_enter() and sl_loops_park() from any thread; everything else with
  * the baton. Callbacks never block. */
 #ifndef SL_LOOP_H
 #define SL_LOOP_H
@@ -54,6 +54,12 @@ void sl_loop_free(struct sl_loop *l); /* after join, or never started; letters l
 bool sl_loop_run_rest(struct sl_loop *l);
 
 void sl_loop_post(struct sl_loop *l, struct sl_post *post);
+
+/* A nap: asked for in a tick, the sleep after it takes at most so long, and letters that can wait do not end it. They spare
+ * their sender the wake-up, and many of them one loop the turns; everything else wakes the loop as ever. Who posts letters
+ * that can wait to a loop that is fast asleep wakes it. */
+void sl_loop_nap(struct sl_loop *l, uint64_t ms);
+void sl_loop_post_patient(struct sl_loop *l, struct sl_post *post);
 struct uv_loop_s *sl_loop_uv(struct sl_loop *l);
 int sl_loop_index(const struct sl_loop *l);
 const char *sl_loop_name(const struct sl_loop *l);

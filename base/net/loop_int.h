@@ -13,12 +13,12 @@
 
 struct sl_stream_pool;
 
-/* `asleep` is true from the moment the owner has seen an empty inbox until it comes back from epoll: only then does a
- * letter need the eventfd. */
+/* `asleep` or `napping` is true from the moment the owner has seen an empty inbox until it comes back from epoll: only then
+ * does a letter need the eventfd, and in a nap only one that is in a hurry. */
 struct sl_inbox {
 	pthread_mutex_t lock;
 	struct sl_post *head, **tail;
-	bool asleep;
+	bool asleep, napping;
 };
 
 struct sl_loop {
@@ -39,7 +39,8 @@ struct sl_loop {
 	struct sl_wheel wheel;
 	uv_loop_t uv;
 	uv_async_t uv_keep;
-	uint32_t reads; /* of this tick, and what they brought: see loop_breathe() */
+	uint64_t nap_ms; /* the sleep after this tick is a nap of so long at most; 0: it is none */
+	uint32_t reads;  /* of this tick, and what they brought: see loop_breathe() */
 	uint64_t read_bytes;
 	bool more;   /* this tick left work for the next: do not sleep */
 	bool uv_due; /* the libuv descriptor was among the events */

@@ -303,6 +303,10 @@ static int publish_for_rules(void *broker, int worker, const struct rules_publis
 	return broker_publish(broker, (uint32_t)worker, m);
 }
 
+static void room_for_rules(void *broker, int worker, bool all) {
+	worker_room(&((struct broker *)broker)->workers[worker], all);
+}
+
 struct rules_host broker_rules_host(struct broker *b) {
-	return (struct rules_host){.broker = b, .publish = publish_for_rules};
+	return (struct rules_host){.broker = b, .publish = publish_for_rules, .room = room_for_rules};
 }

@@ -50,6 +50,7 @@ void client_accept(struct worker *w, struct bind_state *bind, int fd, char *peer
 	c->packet_max = UINT32_MAX;
 	sl_list_init(&c->link);
 	sl_list_init(&c->acks);
+	sl_list_init(&c->room_link);
 	sl_timer_init(&c->timer, client_timer);
 	client_connect_init(c);
 	metric_inc(w, METRIC_CONNECTIONS_ACCEPTED);
@@ -103,6 +104,7 @@ static void on_closed(struct sl_stream *st, int status) {
 	sl_deferred_cancel(&c->moving);
 	if (c->auth_job) auth_cancel(c->auth_job);
 	client_drop_acks(c);
+	client_room(c);
 	metric_inc(w, METRIC_CONNECTIONS_CLOSED);
 	sl_metric_dec(&w->metrics, METRIC_CONNECTIONS);
 	atomic_fetch_sub_explicit(&c->bind->connections, 1, memory_order_relaxed);

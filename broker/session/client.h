@@ -22,6 +22,7 @@ enum client_pause {
 	CLIENT_PAUSE_HELD = 2,    /* a subscriber's queue is full */
 	CLIENT_PAUSE_ACKS = 4,    /* too many publishes wait for their rules */
 	CLIENT_PAUSE_OUT = 8,     /* it does not read what we answer */
+	CLIENT_PAUSE_ROOM = 16,   /* its rows have filled the memory that there is for rows */
 };
 
 /* How many bytes of answers a client may let lie before reading rests, and what it may have in deferred acknowledgements. */
@@ -46,6 +47,7 @@ struct client {
 	struct sl_list link;   /* in the worker's list */
 	struct sl_timer timer; /* CONNECT's time limit, then keep-alive */
 	uint64_t last_in_ms;
+	uint64_t publish_ms;  /* when its last publish came that is acknowledged */
 	uint64_t serial;      /* tells this connection from a later one of the same session */
 	int64_t connected_ms; /* wall clock; 0: not yet */
 	char *peer;
@@ -55,6 +57,9 @@ struct client {
 	char **aliases;      /* topic of each alias, lazily; aliases_len is what was announced */
 	struct sl_list acks; /* of struct client_entry, in the order of the publishes */
 	uint32_t acks_len, acks_qos1;
+	struct sl_list room_link; /* in the worker's list while it waits for room, */
+	struct sl_stage *no_room; /* there; gone when rules change */
+	uint8_t no_room_qos;
 	uint32_t answers;    /* bytes of what it caused itself, since the output was last empty */
 	uint32_t packet_max; /* the largest the client takes */
 	uint16_t aliases_len;
@@ -92,6 +97,7 @@ void client_connect_init(struct client *c);
 /* client_connect.c. True: go on with the next packet; false: it stays unread for now, or the client is closed. */
 bool client_connect(struct client *c, const struct mqtt_frame *f);
 /* client_publish.c */
+void client_room(struct client *c); /* it need not wait for room any more */
 void client_publish(struct client *c, const struct mqtt_frame *f);
 void client_pubrel(struct client *c, const struct mqtt_ack *a);
 void client_drop_acks(struct client *c);

@@ -2,6 +2,7 @@
 #include "events.h"
 #include "mem.h"
 #include "route.h"
+#include "rules.h"
 #include "topic.h"
 
 /* ---- acknowledgements, in the order of the publishes [MQTT-4.6.0-2] ---- */
@@ -46,6 +47,8 @@ void client_drop_acks(struct client *c) {
 	}
 	c->acks_len = c->acks_qos1 = 0;
 }
+
+#define PATIENT_MS 4 /* who publishes no more often may wait for a fraction of that */
 
 /* An entry for the publish at hand; nearly always it comes back unused. */
 static struct client_entry *entry_take(struct worker *w) {
@@ -163,8 +166,27 @@ static void refuse(struct client *c, const struct mqtt_publish *p, enum mqtt_rea
 	if (p->qos > 0) acknowledge(c, entry_take(c->w), p->packet_id, p->qos, reason);
 }
 
+void client_room(struct client *c) {
+	if (!sl_list_linked(&c->room_link)) return;
+	sl_list_remove(&c->room_link);
+	c->no_room = NULL;
+	sl_metric_dec(&c->w->metrics, METRIC_PUBLISHERS_WAITING);
+	client_resume(c, CLIENT_PAUSE_ROOM);
+}
+
+/* The message at hand has made rows, and the memory for rows is full: its publisher is not heard until there is room. */
+static void wait_for_room(struct client *c, struct sl_stage *no_room, uint8_t qos) {
+	if (sl_list_linked(&c->room_link)) return;
+	c->no_room = no_room;
+	c->no_room_qos = qos;
+	sl_list_push_back(&c->w->no_room, &c->room_link);
+	metric_inc(c->w, METRIC_PUBLISHERS_WAITING);
+	client_pause(c, CLIENT_PAUSE_ROOM);
+}
+
 static void publish(struct client *c, const struct mqtt_publish *p) {
 	struct worker *w = c->w;
+	if (w->rules) (void)rules_no_room(w->rules); /* of what others have caused */
 	struct msg *m = msg_new(&(struct msg_spec){
 	    .topic = p->topic,
 	    .payload = p->payload,
@@ -181,10 +203,15 @@ static void publish(struct client *c, const struct mqtt_publish *p) {
 	} else {
 		if (p->qos == 2) id_set_add(&c->s->in, p->packet_id);
 		struct client_entry *e = entry_take(w);
+		uint64_t now = sl_loop_now_ms(w->loop);
+		e->ticket.patient = now - c->publish_ms >= PATIENT_MS;
+		c->publish_ms = now;
 		bool wanted = route_publish(w, m, c->s, c, &e->ticket);
 		acknowledge(c, e, p->packet_id, p->qos, wanted ? MQTT_RC_SUCCESS : MQTT_RC_NO_MATCHING_SUBSCRIBERS);
 	}
 	msg_unref(m);
+	struct sl_stage *no_room = w->rules ? rules_no_room(w->rules) : NULL;
+	if (sl_unlikely(no_room)) wait_for_room(c, no_room, p->qos);
 }
 
 void client_publish(struct client *c, const struct mqtt_frame *f) {

@@ -3,6 +3,7 @@
 #include "client.h"
 #include "mem.h"
 #include "route.h"
+#include "rules.h"
 #include "shared_sub.h"
 
 enum {
@@ -123,6 +124,13 @@ static void flush_hook_run(struct sl_hook *hook) {
 	sl_deferred_cancel(&w->nudge);
 }
 
+void worker_room(struct worker *w, bool all) {
+	SL_LIST_FOREACH_SAFE(it, &w->no_room) {
+		struct client *c = SL_LIST_ENTRY(it, struct client, room_link);
+		if (all || rules_room(c->no_room, c->no_room_qos)) client_room(c);
+	}
+}
+
 /* ---- begin and end ---- */
 
 static void sweep(struct sl_timer *t) {
@@ -151,6 +159,7 @@ int worker_init(struct worker *w, struct broker *b, uint32_t index, struct sl_lo
 	sl_deferred_init(&w->nudge, nudge_run);
 	sl_list_init(&w->clients);
 	sl_list_init(&w->congested);
+	sl_list_init(&w->no_room);
 	sl_list_init(&w->replays);
 	w->flush_hook.run = flush_hook_run;
 	sl_loop_hook_add(loop, SL_PHASE_FLUSH, &w->flush_hook);

@@ -87,6 +87,7 @@ struct worker {
 	struct sl_list clients;   /* all connections */
 	struct sl_list congested; /* sessions with a full queue */
 	struct sl_list replays;   /* sessions with retained messages still to be sent */
+	struct sl_list no_room;   /* connections whose rows have filled their memory */
 	struct sl_hook flush_hook;
 	struct sl_timer congested_timer, replay_timer, sweep_timer;
 	struct client_entry *spare_ack; /* kept for the next publish that may have to wait (client_publish.c) */
@@ -136,7 +137,8 @@ static inline struct worker *worker_home(const struct broker *b, struct sl_slice
 	return &b->workers[b->workers_len == 1 ? 0 : sl_hash(client_id) % b->workers_len];
 }
 
-void worker_client_gone(struct worker *w); /* broker.c: who drains may wait for the last one */
+void worker_room(struct worker *w, bool all); /* there may be room for rows: connections are read from again */
+void worker_client_gone(struct worker *w);    /* broker.c: who drains may wait for the last one */
 
 session_ref worker_ref_new(struct worker *w, struct session *s);
 void worker_ref_drop(struct worker *w, session_ref ref);

@@ -59,6 +59,25 @@ static int kafka_conn_check(struct sl_conn *conn, struct sl_err *err) {
 	return kafka_conf_check(&c->conf, sl_conn_name(conn), err);
 }
 
+/* "SASL_SSL://host:9092" -> "host:9092", and a URL without its path. */
+static void target(struct sl_slice text, sl_target_fn one, void *arg) {
+	text = slice_trim(text);
+	ptrdiff_t scheme = slice_find(text, SL_SLICE_LIT("://"));
+	if (scheme >= 0) text = slice_from(text, (size_t)scheme + 3);
+	ptrdiff_t slash = slice_find_byte(text, '/');
+	char *host = slice_dup(slash < 0 ? text : slice_sub(text, 0, (size_t)slash));
+	one(arg, host);
+	sl_free(host);
+}
+
+static void targets(struct sl_conn *conn, sl_target_fn one, void *arg) {
+	const struct kafka_conn *c = sl_conn_impl(conn);
+	for (size_t i = 0; i < c->conf.brokers.len; i++)
+		for (struct sl_slice rest = slice_from_str(c->conf.brokers.items[i]); rest.p;)
+			target(slice_next_part(&rest, ','), one, arg);
+	if (c->conf.sasl.token_url) target(slice_from_str(c->conf.sasl.token_url), one, arg);
+}
+
 static int kafka_open(struct sl_conn *conn, struct sl_err *err) {
 	struct kafka_conn *c = sl_conn_impl(conn);
 	(void)err;
@@ -172,6 +191,8 @@ const struct sl_connector_kind sl_connector_kafka = {
     .flags = SL_KIND_SELF_BATCHING | SL_KIND_ORDERED_BY_KEY,
     .conn_size = sizeof(struct kafka_conn),
     .action_size = sizeof(struct kafka_action),
+    .copy_row = 512, /* librdkafka's own of each message, and the requests that are on their way */
+    .copy_percent = 100,
     .conn_fields = kafka_conf_fields,
     .action_fields = action_fields,
     .conn_check = kafka_conn_check,

@@ -179,15 +179,18 @@ static int put_int(rd_kafka_conf_t *conf, const char *property, int64_t value, s
 	return put(conf, property, text, err);
 }
 
+#define QUEUED_MESSAGE_BYTES 128 /* librdkafka spends four hundred for each that it has fetched, which it does not count as bytes */
+
 /* What is fetched ahead is bounded by what may be under way. Four times that: librdkafka 2.0 rests for a second whenever it has
  * that much, and meanwhile there should be enough. */
 static int put_bounds(struct kafka_source *k, rd_kafka_conf_t *conf, struct sl_err *err) {
 	int64_t bytes = k->s ? sl_source_bytes_max(k->s) : (int64_t)SL_MB;
 	int64_t fetch = bytes < (int64_t)(1000 * 1000) ? 1000 * 1000 : bytes;
 	if (fetch > 500 * (int64_t)SL_MB) fetch = 500 * (int64_t)SL_MB;
+	int64_t once = fetch / 2 < 1000 * 1000 ? 1000 * 1000 : fetch / 2;
 	int r = put_int(conf, "queued.max.messages.kbytes", fetch * 4 / 1024, err);
-	if (r == SL_OK) r = put_int(conf, "queued.min.messages", 1000000, err);
-	if (r == SL_OK) r = put_int(conf, "fetch.max.bytes", fetch, err);
+	if (r == SL_OK) r = put_int(conf, "queued.min.messages", fetch / QUEUED_MESSAGE_BYTES, err);
+	if (r == SL_OK) r = put_int(conf, "fetch.max.bytes", once, err);
 	return r;
 }
 

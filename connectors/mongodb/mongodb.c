@@ -153,6 +153,8 @@ const struct sl_connector_kind sl_connector_mongodb = {
     .abi = SL_CONNECTOR_ABI,
     .conn_size = sizeof(struct mongo_conn),
     .action_size = sizeof(struct mongo_action),
+    .copy_row = 1024, /* a document as BSON, and its copy in the bulk write */
+    .copy_percent = 500,
     .conn_fields = mongo_conn_fields,
     .action_fields = mongo_action_fields,
     .conn_check = conn_check,
@@ -168,4 +170,5 @@ const struct sl_connector_kind sl_connector_mongodb = {
     .submit = mongodb_submit,
     .cancel = mongodb_cancel,
     .describe = mongodb_describe,
+    .targets = mongo_targets,
 };

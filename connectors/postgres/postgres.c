@@ -213,6 +213,8 @@ const struct sl_connector_kind sl_connector_postgres = {
     .abi = SL_CONNECTOR_ABI,
     .conn_size = sizeof(struct pg_conn),
     .action_size = sizeof(struct pg_action),
+    .copy_row = 256, /* what libpq sends, and its answers */
+    .copy_percent = 300,
     .conn_fields = pg_conn_fields,
     .action_fields = pg_action_fields,
     .conn_check = pg_conn_check,
@@ -228,4 +230,5 @@ const struct sl_connector_kind sl_connector_postgres = {
     .submit = pg_submit,
     .cancel = pg_cancel,
     .describe = pg_describe,
+    .targets = pg_targets,
 };
