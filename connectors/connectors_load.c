@@ -142,6 +142,25 @@ int connectors_prepare(struct connectors *cs, const json_t *tree, struct conf_at
 	return report->len + report->dropped > before ? SL_EINVAL : SL_OK;
 }
 
+struct target_walk {
+	const char *connector;
+	connectors_target_fn one;
+	void *arg;
+};
+
+static void target_found(void *arg, const char *target) {
+	const struct target_walk *w = arg;
+	w->one(w->arg, w->connector, target);
+}
+
+void connectors_targets(const struct connectors_set *set, connectors_target_fn one, void *arg) {
+	for (size_t i = 0; i < set->conn_count; i++) {
+		struct sl_conn *c = set->conns[i];
+		struct target_walk w = {.connector = c->name, .one = one, .arg = arg};
+		if (c->kind && c->kind->targets) c->kind->targets(c, target_found, &w);
+	}
+}
+
 void connectors_set_free(struct connectors_set *set) {
 	if (!set) return;
 	sources_set_free(set->sources);

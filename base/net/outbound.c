@@ -167,18 +167,18 @@ struct sl_outbound {
 	size_t allow_n, deny_n;
 };
 
-static struct sl_cidr *list_parse(const struct conf_list *list) {
+static struct sl_cidr *list_parse(const struct conf_list *list, size_t *n) {
 	struct sl_cidr *out = SL_NEW_ARRAY(struct sl_cidr, list->len);
-	for (size_t i = 0; i < list->len; i++) parse_ours(list->items[i], &out[i]);
+	*n = 0;
+	for (size_t i = 0; i < list->len; i++)
+		*n += sl_cidr_parse(slice_from_str(list->items[i]), &out[*n], NULL) == SL_OK;
 	return out;
 }
 
 struct sl_outbound *sl_outbound_new(const struct sl_outbound_conf *conf) {
 	struct sl_outbound *o = SL_NEW(struct sl_outbound);
-	*o = (struct sl_outbound){.allow = list_parse(&conf->allow),
-				  .allow_n = conf->allow.len,
-				  .deny = list_parse(&conf->deny),
-				  .deny_n = conf->deny.len};
+	o->allow = list_parse(&conf->allow, &o->allow_n);
+	o->deny = list_parse(&conf->deny, &o->deny_n);
 	return o;
 }
 
@@ -263,19 +263,24 @@ int sl_outbound_judge(const struct sl_outbound *o, const struct sockaddr *addres
 	return judge(o, &(struct suspect){.bytes = v4, .carrier = v6}, err);
 }
 
-int sl_outbound_judge_text(const struct sl_outbound *o, struct sl_slice target, struct sl_err *err) {
+/* Into at, whatever form the number has that a library would take. False: a name, a path, or nothing. */
+static bool number_of(struct sl_slice target, struct sockaddr_storage *at) {
 	struct addrinfo hints = {.ai_socktype = SOCK_STREAM, .ai_flags = AI_NUMERICHOST}, *list = NULL;
 	struct sl_slice host;
 	uint16_t port;
-	if (sl_dial_parse(target, 1, &host, &port, NULL) != SL_OK) return SL_OK;
+	if (sl_dial_parse(target, 1, &host, &port, NULL) != SL_OK) return false;
 	char *name = slice_dup(host);
-	int rc = SL_OK;
-	if (getaddrinfo(name, NULL, &hints, &list) == 0) {
-		rc = sl_outbound_judge(o, list->ai_addr, err);
-		freeaddrinfo(list);
-	}
+	bool found = getaddrinfo(name, NULL, &hints, &list) == 0;
 	sl_free(name);
-	return rc;
+	if (!found) return false;
+	memcpy(at, list->ai_addr, list->ai_addrlen);
+	freeaddrinfo(list);
+	return true;
+}
+
+int sl_outbound_judge_text(const struct sl_outbound *o, struct sl_slice target, struct sl_err *err) {
+	struct sockaddr_storage at;
+	return number_of(target, &at) ? sl_outbound_judge(o, (const struct sockaddr *)&at, err) : SL_OK;
 }
 
 /* ---- The one in force. --------------------------------------------------------------------------------------- */
@@ -296,6 +301,11 @@ int sl_outbound_allows(const struct sockaddr *address, struct sl_err *err) {
 	int rc = sl_outbound_judge(in_force, address, err);
 	pthread_mutex_unlock(&in_force_lock);
 	return rc;
+}
+
+int sl_outbound_allows_text(struct sl_slice target, struct sl_err *err) {
+	struct sockaddr_storage at;
+	return number_of(target, &at) ? sl_outbound_allows((const struct sockaddr *)&at, err) : SL_OK;
 }
 
 void sl_outbound_markdown(struct sl_buf *out) {

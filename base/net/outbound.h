@@ -46,7 +46,7 @@ extern const struct conf_field sl_outbound_fields[];
 
 struct sl_outbound;
 
-/* From checked settings. The caller's. */
+/* From settings; what the check of the settings did not take is left out. The caller's. */
 struct sl_outbound *sl_outbound_new(const struct sl_outbound_conf *conf);
 void sl_outbound_free(struct sl_outbound *o); /* NULL is fine */
 
@@ -60,6 +60,8 @@ int sl_outbound_judge_text(const struct sl_outbound *o, struct sl_slice target, 
 struct sl_outbound *sl_outbound_set(struct sl_outbound *o) sl_warn_unused;
 /* By the one in force. */
 int sl_outbound_allows(const struct sockaddr *address, struct sl_err *err);
+int sl_outbound_allows_text(struct sl_slice target,
+			    struct sl_err *err); /* for libraries that take an address as text */
 
 /* The built-in list, as rows of a table in Markdown. */
 void sl_outbound_markdown(struct sl_buf *out);

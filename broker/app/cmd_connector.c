@@ -122,6 +122,7 @@ static int run(const char *what, const struct connector_options *o, const struct
 	struct connectors *cs = NULL;
 	struct connectors_set *set = NULL;
 	struct sl_err err = SL_ERR_INIT;
+	sl_outbound_free(sl_outbound_set(sl_outbound_new(&loaded->conf->node.outbound)));
 	int rc = connectors_new(&opts, &cs, &err);
 	if (rc == SL_OK) rc = connectors_start(cs, &err);
 	int code = rc == SL_OK ? EXIT_FINE : EXIT_SYSTEM;

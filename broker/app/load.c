@@ -36,11 +36,41 @@ int load_settings(const char *file, struct loaded *loaded, struct conf_report *r
 	return broker_conf_load(file, &loaded->conf, report);
 }
 
+struct target_check {
+	const struct sl_outbound *outbound;
+	const struct broker_conf *conf;
+	struct conf_report *report;
+};
+
+/* Names are looked up when they are connected to, and judged then. */
+static void target_check(void *arg, const char *connector, const char *target) {
+	const struct target_check *t = arg;
+	struct sl_err err = SL_ERR_INIT;
+	if (sl_outbound_judge_text(t->outbound, slice_from_str(target), &err) != SL_OK) {
+		char *path = yaml_path_key("connectors", connector);
+		conf_report_add(t->report, (struct conf_at){.doc = t->conf->doc, .path = path}, CONF_AT_VALUE,
+				err.status, "%s", sl_err_text(&err));
+		sl_free(path);
+	}
+	sl_err_fini(&err);
+}
+
+/* Addresses in the settings that the same file does not allow. */
+static int check_targets(const struct loaded *loaded, struct conf_report *report) {
+	struct sl_outbound *outbound = sl_outbound_new(&loaded->conf->node.outbound);
+	struct target_check t = {.outbound = outbound, .conf = loaded->conf, .report = report};
+	size_t before = report->len + report->dropped;
+	connectors_targets(loaded->set, target_check, &t);
+	sl_outbound_free(outbound);
+	return report->len + report->dropped > before ? SL_EDENIED : SL_OK;
+}
+
 int load_rules(struct loaded *loaded, struct connectors *cs, struct rules *rules, struct conf_report *report) {
 	const struct broker_conf *conf = loaded->conf;
 	struct conf_at connectors_at = {.doc = conf->doc, .path = "connectors"};
 	struct conf_at rules_at = {.doc = conf->doc, .path = "rules"};
 	int rc = connectors_prepare(cs, conf->connectors, connectors_at, report, &loaded->set);
+	if (rc == SL_OK) rc = check_targets(loaded, report);
 	int sources_rc = connectors_prepare_sources(loaded->set, conf->sources,
 						    (struct conf_at){.doc = conf->doc, .path = "sources"}, report);
 	if (rc == SL_OK) rc = sources_rc;
@@ -50,7 +80,10 @@ int load_rules(struct loaded *loaded, struct connectors *cs, struct rules *rules
 
 /* Rules hold actions of the connectors' set, so connectors go first; both were checked, so only files can fail here. */
 int load_commit(struct loaded *loaded, struct connectors *cs, struct rules *rules, struct sl_err *err) {
+	struct sl_outbound *before = sl_outbound_set(sl_outbound_new(&loaded->conf->node.outbound));
 	int rc = connectors_commit(cs, loaded->set, err);
+	if (rc != SL_OK) before = sl_outbound_set(before);
+	sl_outbound_free(before);
 	if (rc != SL_OK) return rc;
 	struct rules_prepared *prepared = loaded->rules;
 	loaded->rules = NULL;

@@ -209,4 +209,5 @@ const struct sl_connector_kind sl_connector_kafka = {
     .cancel = cancel,
     .describe = describe,
     .source = &kafka_source_kind,
+    .targets = targets,
 };

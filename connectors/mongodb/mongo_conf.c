@@ -144,6 +144,14 @@ int mongo_conn_check(struct sl_conn *conn, struct sl_err *err) {
 	return r;
 }
 
+void mongo_targets(struct sl_conn *conn, sl_target_fn one, void *arg) {
+	const struct mongo_conn *c = sl_conn_impl(conn);
+	mongoc_uri_t *uri;
+	if (mongo_uri_make(c, &uri, NULL) != SL_OK) return;
+	for (const mongoc_host_list_t *h = mongoc_uri_get_hosts(uri); h; h = h->next) one(arg, h->host);
+	mongoc_uri_destroy(uri);
+}
+
 /* ---- An action. ----------------------------------------------------------------------------------------------------------- */
 
 static const char *const operation_names[] = {"insert", "update", "upsert", "replace", "delete", NULL};

@@ -16,6 +16,7 @@
 #include "mem.h"
 #include "mongo_message.h"
 #include "mongodb_int.h"
+#include "outbound.h"
 #include "tls_error.h"
 
 enum { STREAM_TYPE = 90, POLL_MAX = 256 }; /* the type only has to be nobody else's */
@@ -277,6 +278,18 @@ static int unix_connect(struct mongo_link *l, const char *path, int64_t deadline
 	return address_connect(l, (const struct sockaddr *)&address, sizeof address, deadline, error);
 }
 
+/* Whoever named the host: settings, or a server that speaks of its replica set. */
+static bool may_try(const struct addrinfo *a, const mongoc_host_list_t *host, bson_error_t *why) {
+	struct sl_err err = SL_ERR_INIT;
+	int r = sl_outbound_allows(a->ai_addr, &err);
+	bool number = slice_starts_with(slice_from_str(sl_err_text(&err)), slice_from_str(host->host));
+	if (r != SL_OK)
+		bson_set_error(why, MONGOC_ERROR_STREAM, MONGOC_ERROR_STREAM_CONNECT, "%s%s%s",
+			       number ? "" : host->host_and_port, number ? "" : ": ", sl_err_text(&err));
+	sl_err_fini(&err);
+	return r == SL_OK;
+}
+
 /* Every address of the host, until one answers. */
 static int host_connect(struct mongo_link *l, const mongoc_host_list_t *host, int64_t deadline, bson_error_t *why) {
 	struct addrinfo hints = {.ai_family = host->family == AF_UNIX ? AF_UNSPEC : host->family,
@@ -292,9 +305,10 @@ static int host_connect(struct mongo_link *l, const mongoc_host_list_t *host, in
 			bson_set_error(why, MONGOC_ERROR_STREAM, MONGOC_ERROR_STREAM_NAME_RESOLUTION,
 				       "the name %s is not found: %s", host->host, gai_strerror(r));
 		for (const struct addrinfo *a = list; a && fd < 0 && error != ECANCELED; a = a->ai_next)
-			fd = address_connect(l, a->ai_addr, a->ai_addrlen, deadline, &error);
+			if (may_try(a, host, why)) fd = address_connect(l, a->ai_addr, a->ai_addrlen, deadline, &error);
 		if (list) freeaddrinfo(list);
 	}
+	if (fd >= 0) *why = (bson_error_t){0}; /* an address before may have failed */
 	if (fd < 0 && error)
 		bson_set_error(why, MONGOC_ERROR_STREAM, MONGOC_ERROR_STREAM_CONNECT, "%s: %s", host->host_and_port,
 			       what(error));

@@ -82,6 +82,7 @@ struct mongo_action {
 /* mongo_conf.c */
 extern const struct conf_field mongo_conn_fields[], mongo_action_fields[];
 int mongo_conn_check(struct sl_conn *c, struct sl_err *err);
+void mongo_targets(struct sl_conn *c, sl_target_fn one, void *arg);
 int mongo_action_check(struct sl_conn_action *a, struct sl_err *err);
 int mongo_action_params(struct sl_conn_action *a, const struct sl_param **params, size_t *count, struct sl_err *err);
 void mongo_action_fini(struct sl_conn_action *a);

@@ -254,6 +254,16 @@ int pg_conn_check(struct sl_conn *conn, struct sl_err *err) {
 	return r;
 }
 
+void pg_targets(struct sl_conn *conn, sl_target_fn one, void *arg) {
+	struct pg_conn *c = sl_conn_impl(conn);
+	if (pg_places_open(c, NULL) == SL_OK)
+		for (size_t i = 0; i < c->place_count; i++) {
+			const struct pg_place *place = &c->places[i];
+			if (place->address || place->host) one(arg, place->address ? place->address : place->host);
+		}
+	pg_places_close(c);
+}
+
 /* ---- Actions. ---- */
 
 static bool has_column(const struct pg_action *a, const char *name) {

@@ -202,6 +202,7 @@ struct pg_conn {
 /* pg_conf.c */
 extern const struct conf_field pg_conn_fields[], pg_action_fields[];
 int pg_conn_check(struct sl_conn *conn, struct sl_err *err);
+void pg_targets(struct sl_conn *conn, sl_target_fn one, void *arg);
 int pg_action_check(struct sl_conn_action *a, struct sl_err *err);
 int pg_places_open(struct pg_conn *c, struct sl_err *err);
 void pg_places_close(struct pg_conn *c);

@@ -12,6 +12,7 @@
 
 #include "log.h"
 #include "mem.h"
+#include "outbound.h"
 #include "pg_int.h"
 
 #define TRIED_MAX 1000   /* bytes about addresses that did not work */
@@ -182,8 +183,23 @@ static void address_add(struct pg_link *l, const char *text) {
 	sl_list_push_back(&l->addresses, &a->link);
 }
 
+/* Every address comes by here, of whatever name it is one. */
+static bool may_try(struct pg_link *l, const char *address) {
+	const char *host = l->c->places[l->place].host;
+	struct sl_err err = SL_ERR_INIT;
+	int r = address ? sl_outbound_allows_text(slice_from_str(address), &err) : SL_OK;
+	if (r != SL_OK && host && strcmp(host, address) != 0) (void)sl_err_prefix(&err, "%s", host);
+	if (r != SL_OK) tried(l, sl_err_text(&err));
+	sl_err_fini(&err);
+	return r == SL_OK;
+}
+
 static void attempt(struct pg_link *l, const char *address) {
 	struct params p = {0};
+	if (!may_try(l, address)) {
+		next_address(l);
+		return;
+	}
 	params_fill(l, address, &p);
 	l->pq = PQconnectStartParams(p.keyword, p.value, 0);
 	if (!l->pq || PQstatus(l->pq) == CONNECTION_BAD) {

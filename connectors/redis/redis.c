@@ -29,6 +29,14 @@ static int conn_check(struct sl_conn *conn, struct sl_err *err) {
 	return redis_conf_check(&c->conf, err);
 }
 
+static void targets(struct sl_conn *conn, sl_target_fn one, void *arg) {
+	const struct redis_conn *c = sl_conn_impl(conn);
+	struct redis_target t;
+	if (redis_conf_resolve(&c->conf, &t, NULL) == SL_OK)
+		for (size_t i = 0; i < t.servers; i++) one(arg, t.server[i].host);
+	redis_target_fini(&t);
+}
+
 static int on_open(struct sl_conn *conn, struct sl_err *err) {
 	struct redis_conn *c = sl_conn_impl(conn);
 	return redis_client_open(&c->client, conn, &c->conf, err);
@@ -96,4 +104,5 @@ const struct sl_connector_kind sl_connector_redis = {
     .cancel = cancel,
     .describe = describe,
     .source = &redis_source_kind,
+    .targets = targets,
 };

@@ -169,6 +169,8 @@ json_t *broker_conf_show(const struct broker_conf *conf) {
 bool broker_conf_needs_restart(const struct broker_conf *old, const struct broker_conf *new, struct sl_buf *sections) {
 	static const char *const fixed[] = {"node", "log", "listeners", "mqtt", "state", "admin"};
 	json_t *a = broker_conf_show(old), *b = broker_conf_show(new);
+	json_object_del(json_object_get(a, "node"), "outbound"); /* a reload takes it */
+	json_object_del(json_object_get(b, "node"), "outbound");
 	bool differs = false;
 	for (size_t i = 0; i < SL_ARRAY_LEN(fixed); i++) {
 		if (json_equal(json_object_get(a, fixed[i]), json_object_get(b, fixed[i]))) continue;
@@ -180,4 +182,12 @@ bool broker_conf_needs_restart(const struct broker_conf *old, const struct broke
 	return differs;
 }
 
-void broker_conf_reference(struct sl_buf *out) { schema_doc_markdown(broker_conf_fields, out); }
+void broker_conf_reference(struct sl_buf *out) {
+	schema_doc_markdown(broker_conf_fields, out);
+	sl_buf_append_str(
+	    out, "\n## Addresses that are not connected to\n\nBy no connector, whoever names them, unless an entry of "
+		 "`node.outbound.allow` holds them. The address counts that a name has when it is connected to. "
+		 "IPv6 addresses that stand for IPv4 ones (mapped, NAT64, 6to4) are judged as those, too.\n\n"
+		 "| network | what it is |\n| --- | --- |\n");
+	sl_outbound_markdown(out);
+}

@@ -24,6 +24,7 @@
 #include "common.h"
 #include "conf_report.h"
 #include "field.h"
+#include "outbound.h"
 #include "yaml.h"
 
 enum broker_listener_type { LISTENER_TCP, LISTENER_TLS, LISTENER_WS, LISTENER_WSS, LISTENER_UNIX };
@@ -51,6 +52,7 @@ struct broker_conf {
 		char *name, *data_dir, *account_id;
 		int64_t workers; /* CONF_AUTO: one per core */
 		int64_t buffer_memory;
+		struct sl_outbound_conf outbound;
 	} node;
 	struct {
 		int level;  /* enum log_level */

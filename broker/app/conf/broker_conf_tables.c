@@ -51,6 +51,14 @@ static const struct conf_field node_fields[] = {
      .doc =
 	 "Memory for waiting rows of all actions together, beside `buffer.memory` of each. Above it rows wait in the "
 	 "logs on disk."},
+    {.name = "outbound",
+     .type = CONF_OBJECT,
+     .flags = CONF_NULL_OK,
+     .at = AT(node.outbound),
+     .fields = sl_outbound_fields,
+     .doc =
+	 "Which addresses connectors may reach, beside the list below. A reload changes it for new connections; those "
+	 "that stand are left alone."},
     {.name = "account_id",
      .type = CONF_STRING,
      .flags = CONF_EXPAND,
