@@ -115,7 +115,8 @@ static void bulk_done(struct pg_link *l) {
 		return;
 	}
 	enum pg_consequence then = pg_error_find(j->sqlstate, &result);
-	if (then != PG_THEN_ROW && then != PG_THEN_NOT_READY) {
+	bool just_read = then == PG_THEN_RELOAD && j->rounds > 0; /* so it is a value's fault */
+	if (then != PG_THEN_ROW && then != PG_THEN_NOT_READY && !just_read) {
 		pg_job_failed(l);
 		return;
 	}

@@ -11,6 +11,7 @@
 	PG_ERROR("20", REJECT, ROW, "no case matched")                                                                 \
 	PG_ERROR("21", REJECT, ROW, "more rows than the statement allows")                                             \
 	PG_ERROR("22", REJECT, ROW, "a value does not fit: type, range, length, encoding")                             \
+	PG_ERROR("2200H", LOST, NOT_READY, "a sequence of the table has no number left; rows wait")                    \
 	PG_ERROR("22P03", LOST, RELOAD, "the column's type has changed; the table is read again")                      \
 	PG_ERROR("23", REJECT, ROW, "a constraint: not null, unique, check, foreign key")                              \
 	PG_ERROR("25", LOST, LEAVE, "the session is in a wrong state; connected again")                                \
@@ -20,6 +21,7 @@
 		 "a pooler has changed the server behind us; from now on nothing is kept prepared between batches")    \
 	PG_ERROR("27", REJECT, ROW, "a trigger changed what is being written")                                         \
 	PG_ERROR("28", LOST, LEAVE, "the login is refused: user, password or certificate")                             \
+	PG_ERROR("2D", LOST, NOT_READY, "a procedure ends the transaction, which is the batch's; rows wait")           \
 	PG_ERROR("2F", REJECT, ROW, "a function of the database failed")                                               \
 	PG_ERROR("38", REJECT, ROW, "a function of the database failed")                                               \
 	PG_ERROR("39", REJECT, ROW, "a function of the database failed")                                               \
@@ -29,12 +31,15 @@
 	PG_ERROR("40003", TIMEOUT, NOTHING, "the server does not know whether it was stored")                          \
 	PG_ERROR("42", LOST, NOT_READY,                                                                                \
 		 "no such table, column or function, no right to it, or wrong SQL; rows wait until that is mended")    \
+	PG_ERROR("42622", REJECT, ROW, "too long for a `name`")                                                        \
 	PG_ERROR("42804", LOST, RELOAD, "types do not fit the table (any more); it is read again")                     \
 	PG_ERROR("42P05", LOST, RELOAD, "a statement of this name is prepared already; it gets another one")           \
 	PG_ERROR("44", REJECT, ROW, "a view's check option")                                                           \
 	PG_ERROR("53", THROTTLED, NOTHING, "the server is out of memory, disk or connections; again after a pause")    \
 	PG_ERROR("54", REJECT, ROW, "larger than the server can store")                                                \
 	PG_ERROR("55", RETRY, NOTHING, "the table or row is locked or in use")                                         \
+	PG_ERROR("55000", LOST, NOT_READY,                                                                             \
+		 "what is written to is in no state for it, such as a view that takes no rows")                        \
 	PG_ERROR("57", RETRY, NOTHING, "cancelled, by `statement_timeout` or by somebody")                             \
 	PG_ERROR("57P01", LOST, LEAVE, "the server shuts down; connected again")                                       \
 	PG_ERROR("57P02", LOST, LEAVE, "the server crashed; connected again")                                          \

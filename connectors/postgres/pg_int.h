@@ -3,9 +3,9 @@
  *     connector (pg_conn) --- place: one server, as configured      pg_conf.c
  *        |
  *        +- link 0..pool-1: one session of libpq, non-blocking      pg_link.c (connecting), pg_io.c (bytes)
- *        |     +- job: the batch it is at                            pg_job.c, pg_copy.c, pg_rows.c
+ *        |     +- job: the batch it is at                            pg_job.c, pg_copy.c, pg_bulk.c, pg_rows.c, pg_search.c
  *        +- waiting: batches for which no link is free
- *     action (pg_action) --- meta: what the server says of the table or statement   pg_meta.c
+ *     action (pg_action) --- meta: what the server says of the table or statement   pg_table.c
  *
  * The connector is up while one link is; the others are connected when there is work for them, and whatever link is free
  * takes the next batch. When a link breaks, idle ones are dropped too (nobody knows whether they still live); when none
@@ -117,6 +117,13 @@ enum pg_link_state {
 	PG_LINK_PROBING
 };
 
+/* What is said to a new server, one after the other. */
+enum pg_setup {
+	PG_SETUP_WHO,      /* who are you? */
+	PG_SETUP_SETTINGS, /* ours */
+	PG_SETUP_WISHES    /* what not every server can do: a refusal is no harm */
+};
+
 enum pg_step {
 	PG_STEP_READ,  /* asking for the meta */
 	PG_STEP_COPY,  /* COPY: asked, sending, ended */
@@ -153,7 +160,8 @@ struct pg_link {
 	PGconn *pq;
 	uint64_t life; /* another one whenever pq is */
 	struct sl_watch watch;
-	bool watching, flushing, want_read, setup_sent;
+	bool watching, flushing, want_read;
+	enum pg_setup setup;
 	struct sl_timer timer;
 	/* Connecting: what is tried. */
 	struct pg_lookup *lookup;

@@ -13,6 +13,7 @@
 #include "mem.h"
 #include "pg_int.h"
 
+#define TURN_READS 256                  /* then the loop's other guests have their turn */
 #define CHECK_CONNECTION_VERSION 140000 /* knows client_connection_check_interval */
 
 void pg_io_watch(struct pg_link *l) {
@@ -88,7 +89,11 @@ static void answers(struct pg_link *l) {
 void pg_io_pump(struct pg_link *l) {
 	PGconn *pq = l->pq;
 	uint64_t life = l->life;
-	do {
+	for (unsigned turn = 0; turn == 0 || more_to_read(l); turn++) {
+		if (turn == TURN_READS) {
+			sl_watch_again(sl_conn_loop(l->c->conn), &l->watch);
+			return;
+		}
 		if (!PQconsumeInput(pq)) {
 			/* What came before the end still counts: why the server closed. */
 			if (l->state == PG_LINK_BUSY && !l->job.copying) answers(l);
@@ -101,7 +106,7 @@ void pg_io_pump(struct pg_link *l) {
 		}
 		answers(l);
 		if (l->life != life) return;
-	} while (more_to_read(l));
+	}
 	if (l->flushing && !pg_io_flush(l)) return;
 	if (l->state == PG_LINK_BUSY) pg_job_send(l);
 }
@@ -161,7 +166,7 @@ static void setup_send(struct pg_link *l, const char *sql) {
  * around, and what is set or prepared in one transaction is not there in the next. */
 void pg_setup_begin(struct pg_link *l) {
 	l->state = PG_LINK_SETUP;
-	l->setup_sent = false;
+	l->setup = PG_SETUP_WHO;
 	setup_send(l, "SELECT pg_catalog.pg_backend_pid(), pg_catalog.version()");
 }
 
@@ -175,17 +180,23 @@ static void server_is(struct pg_conn *c, const struct pg_link *l, const char *ve
 				host ? host : "", port ? port : "");
 }
 
+static void setup_refused(struct pg_link *l, const PGresult *res) {
+	struct sl_buf text = SL_BUF_INIT;
+	(void)pg_one_line(PQresultErrorMessage(res), &text);
+	if (l->setup == PG_SETUP_WISHES)
+		log_debug(LOG_CONN, "a wish is not granted", "name=%s text=%s", sl_conn_name(l->c->conn),
+			  sl_buf_cstr(&text));
+	else
+		pg_link_refused(l, sl_buf_cstr(&text));
+	sl_buf_fini(&text);
+}
+
 static void setup_result(struct pg_link *l, PGresult *res) {
 	struct pg_conn *c = l->c;
-	if (PQresultStatus(res) == PGRES_FATAL_ERROR) {
-		struct sl_buf text = SL_BUF_INIT;
-		sl_buf_append_str(&text, PQresultErrorMessage(res));
-		PQclear(res);
-		pg_link_refused(l, sl_buf_cstr(&text));
-		sl_buf_fini(&text);
-		return;
-	}
-	if (!l->setup_sent && PQresultStatus(res) == PGRES_TUPLES_OK && PQntuples(res) == 1 && PQnfields(res) == 2) {
+	if (PQresultStatus(res) == PGRES_FATAL_ERROR)
+		setup_refused(l, res);
+	else if (l->setup == PG_SETUP_WHO && PQresultStatus(res) == PGRES_TUPLES_OK && PQntuples(res) == 1 &&
+		 PQnfields(res) == 2) {
 		int64_t pid = 0;
 		(void)slice_to_i64(slice_from_str(PQgetvalue(res, 0, 0)), &pid);
 		c->pooler = pid != PQbackendPID(l->pq);
@@ -195,27 +206,31 @@ static void setup_result(struct pg_link *l, PGresult *res) {
 	PQclear(res);
 }
 
-static char *session_settings(const struct pg_link *l) {
-	char *settings = l->c->unnamed ? NULL : pg_local_settings(l->c, false);
-	if (l->c->unnamed || PQserverVersion(l->pq) < CHECK_CONNECTION_VERSION ||
-	    (l->c->server && strncmp(l->c->server, "PostgreSQL", 10) != 0))
-		return settings;
-	/* A statement whose client is gone ends soon, and does not hold its locks against the next attempt. */
-	char *all = sl_asprintf("%s%sSELECT pg_catalog.set_config('client_connection_check_interval', '5s', false)",
-				settings ? settings : "", settings ? "; " : "");
-	sl_free(settings);
-	return all;
+/* A statement whose client is gone ends soon, and does not hold its locks against the next attempt. Servers on Windows and macOS
+ * know the setting, and refuse it. */
+static const char *wishes(const struct pg_link *l) {
+	bool knows = PQserverVersion(l->pq) >= CHECK_CONNECTION_VERSION && l->c->server &&
+		     strncmp(l->c->server, "PostgreSQL", 10) == 0;
+	return knows ? "SELECT pg_catalog.set_config('client_connection_check_interval', '5s', false)" : NULL;
+}
+
+/* False: all is said. Behind a pooler nothing is set, for it would be there for others. */
+static bool setup_next(struct pg_link *l) {
+	bool more = false;
+	while (!more && l->setup != PG_SETUP_WISHES && !l->c->unnamed) {
+		bool settings = l->setup++ == PG_SETUP_WHO;
+		char *own = settings ? pg_local_settings(l->c, false) : NULL;
+		const char *text = settings ? own : wishes(l);
+		more = text != NULL;
+		if (more) setup_send(l, text);
+		sl_free(own);
+	}
+	return more;
 }
 
 static void setup_end(struct pg_link *l) {
 	struct pg_conn *c = l->c;
-	char *settings = l->setup_sent ? NULL : session_settings(l);
-	l->setup_sent = true;
-	if (settings) {
-		setup_send(l, settings);
-		sl_free(settings);
-		return;
-	}
+	if (setup_next(l)) return;
 	sl_timer_cancel(&l->timer);
 	sl_buf_fini(&l->tried);
 	if (!c->up) {

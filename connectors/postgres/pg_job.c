@@ -10,6 +10,8 @@
  * The first batches with a bad row give that row back as rejected, and the others as lost, which brings them again at once
  * (COPY and a pipeline name the row). Where bad rows are many that would take a round for each: then SEARCH finds all of
  * them in one. */
+#include <ctype.h>
+
 #include "log.h"
 #include "mem.h"
 #include "pg_error.h"
@@ -38,13 +40,31 @@ char *pg_error_text(const PGresult *res) {
 	return sl_buf_steal(&out);
 }
 
-/* A row that a policy forbids has the code of a missing right; it is that row's fault, as with a view's check option. */
+/* "unnamed portal parameter $3", in any language: the server was reading a value, and no statement. What functions and triggers say of
+ * themselves has further lines, and their statements stand in quotes. */
+static bool is_of_parameter(const PGresult *res) {
+	const char *context = PQresultErrorField(res, PG_DIAG_CONTEXT);
+	const char *mark = context ? strchr(context, '$') : NULL;
+	return mark && isdigit((unsigned char)mark[1]) && !strchr(context, '\n') &&
+	       !memchr(context, '"', (size_t)(mark - context));
+}
+
+/* A statement or name that is wrong is so at a position; text for a type that has a syntax of its own (tsquery, ltree) is not. */
+static bool is_of_value(const PGresult *res, const char *state) {
+	if (strcmp(state, "42501") == 0) return false;
+	if (is_of_parameter(res)) return strncmp(state, "42", 2) == 0 || strcmp(state, "XX000") == 0;
+	return strcmp(state, "42601") == 0 && !PQresultErrorField(res, PG_DIAG_STATEMENT_POSITION) &&
+	       !PQresultErrorField(res, PG_DIAG_INTERNAL_QUERY);
+}
+
+/* Codes that say less than the server knows. A row that a policy forbids has the code of a missing right; it is that row's fault,
+ * as with a view's check option. What a type's own input function refuses may have any code. */
 const char *pg_error_state(const PGresult *res) {
 	const char *state = PQresultErrorField(res, PG_DIAG_SQLSTATE);
 	const char *function = PQresultErrorField(res, PG_DIAG_SOURCE_FUNCTION);
-	return state && strcmp(state, "42501") == 0 && function && strcmp(function, "ExecWithCheckOptions") == 0
-		   ? "44000"
-		   : state;
+	if (!state) return NULL;
+	if (strcmp(state, "42501") == 0 && function && strcmp(function, "ExecWithCheckOptions") == 0) return "44000";
+	return is_of_value(res, state) ? "22P02" : state;
 }
 
 void pg_job_note(struct pg_job *j, const PGresult *res) {
@@ -74,6 +94,7 @@ static const char *advice_for(const char *sqlstate) {
 	    {"42P10", "; create a unique index on these columns, or correct the action"},
 	    {"428C9", "; the server makes it, leave it out of `columns`"},
 	    {"42601", "; correct `sql`"},
+	    {"2200H", "; give it more numbers (ALTER SEQUENCE), and its column a larger type"},
 	    {"3F", "; create the schema, or correct the action"},
 	};
 	for (size_t i = 0; i < SL_ARRAY_LEN(advice); i++)

@@ -220,7 +220,7 @@ static void pq_drop(struct pg_link *l) {
 	if (l->pq) PQfinish(l->pq);
 	l->pq = NULL;
 	l->life++;
-	l->flushing = l->setup_sent = false;
+	l->flushing = false;
 	l->prepared_n = 0;
 }
 

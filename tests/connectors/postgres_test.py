@@ -174,6 +174,27 @@ class Refused(PostgresTest):
         self.deliver([{"id": i, "v": "v"} for i in range(100)], rejected=1)
         self.assertIn("not 13 (SQLSTATE P0001)", self.letters[0]["reason"])
 
+    def test_poison__a_value_that_its_types_own_reader_refuses(self):
+        """Whatever code it gives: a syntax error of text search, an internal one of an extension, a name's length."""
+        self.pg.execute("CREATE EXTENSION IF NOT EXISTS hstore")
+        for kind, good, bad, said, ways in (("tsquery", "a & b", "a b", "42601", "copy sql"), ("hstore", "a=>1", "a=>", "XX000", "insert"),
+                                            ("name", "n", "n" * 70, "42622", "copy insert"), ("regtype", "int", "nothing", "42704", "sql"),
+                                            ("cidr", "10.0.0.0/8", "10.0.0.7/8", "22P03", "insert")):
+            for way in ways.split():
+                with self.subTest(kind=kind, way=way):
+                    self.table(f"id int UNIQUE, v {kind}")
+                    self.deliver([{"id": i, "v": bad if i == 20 else good} for i in range(50)], self.WAYS[way], rejected=1)
+                    self.assertIn(said, self.letters[0]["reason"])
+
+    def test_poison__a_sequence_at_its_end_blames_no_row(self):
+        self.table("key smallserial PRIMARY KEY, id int, v text")
+        self.pg.execute("ALTER SEQUENCE t_key_seq RESTART 32760; GRANT ALL ON SEQUENCE t_key_seq TO PUBLIC")
+        with self.broker() as b:
+            self.publish(b, [{"id": i, "v": "x"} for i in range(20)])
+            wait_until(lambda: "ALTER SEQUENCE" in (self.state(b).get("reason") or ""), 20, lambda: f"{self.state(b)} {self.dead(b)}")
+            self.pg.execute("ALTER SEQUENCE t_key_seq RESTART 1")
+            self.assertEqual(b.wait_settled("r")["delivered"], 20)
+
     def test_values__hostile_text_is_data(self):
         texts = ["'; DROP TABLE t; --", '"quoted"', "back\\slash \\n \\'", "$1 ${v} $$ $tag$", "\\.", "\t\n\r", "%s %n", "\\N", "NULL",
                  "", " ", "\u00e9\u4e2d\U0001f600", "E'x'", "--", "/* ", "x" * 100_000]
@@ -446,6 +467,22 @@ class Connecting(PostgresTest):
         self.refused("there is no host nowhere.invalid", url="postgresql://test:hunter2@nowhere.invalid/test")
         reason = self.refused("127.0.0.1", url=f"postgresql://test@127.0.0.1:1,nowhere.invalid:5432,127.0.0.1:2/test")
         self.assertEqual(reason.count(";") >= 2, True, reason)
+
+    def test_connect__a_server_that_refuses_a_setting_of_ours(self):
+        """PostgreSQL on Windows and macOS knows client_connection_check_interval, and refuses it."""
+        with Proxy(self.pg.port) as proxy:
+            proxy.rewrite = lambda data: data.replace(b"client_connection_check_interval", b"client_connection_check_INTERFAL")
+            self.stored(url=f"postgresql://test@127.0.0.1:{proxy.port}/test?sslmode=disable")
+
+    def test_connect__a_message_in_an_old_encoding_is_shown(self):
+        """Until the session has its encoding the server speaks in its own."""
+        def refuse(conn):
+            conn.read(8)
+            text = "SFATAL\0C28P01\0MPasswort für Benutzer falsch\0\0".encode("latin-1")
+            conn.send(b"E" + (len(text) + 4).to_bytes(4, "big") + text)
+        with Fake(refuse) as fake:
+            with self.broker(url=f"postgresql://test@127.0.0.1:{fake.port}/test?sslmode=disable") as b:
+                self.assertRegex(self.wait_state(b, "down"), "Passwort f.*r Benutzer falsch")
 
     def test_connect__several_hosts(self):
         with Fake(lambda conn: conn.hang()) as silent:

@@ -8,6 +8,7 @@
 Faults: "forward"; "close" and "reset" (FIN, RST); "garbage" (bytes of our own instead of the answer); "silence"
 (requests are taken and lost, nothing is answered, the connection stays). `after` counts the bytes of answers of each
 connection that pass before; with 0 the server is not asked at all. `delay_s` holds every piece of an answer back.
+`proxy.rewrite`, a function of bytes, changes what the client asks.
 A fault given while connections are open begins for them too, except that `after` counts from their beginning.
 """
 import contextlib
@@ -24,6 +25,7 @@ class Proxy:
     def __init__(self, server_port, port=0):
         self.server_port = server_port
         self.kind, self.after, self.delay_s, self.data = "forward", 0, 0.0, b""
+        self.rewrite = None
         self.connections = self.requested = self.answered = 0
         self.broken = self.left = 0  # faults that met a connection; connections that the client ended by itself
         self._open, self._lock = set(), threading.Lock()
@@ -131,7 +133,7 @@ class Proxy:
             while data := self._from_client(client):
                 self.requested += len(data)
                 if self.kind != "silence" or self.after:
-                    server.sendall(data)
+                    server.sendall(self.rewrite(data) if self.rewrite else data)
             server.shutdown(socket.SHUT_WR)
 
     def _answers(self, client, server):
