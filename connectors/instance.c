@@ -10,6 +10,7 @@
 #include "log.h"
 #include "retry.h"
 #include "schema.h"
+#include "utf8.h"
 
 #define UP_RESET_MS 10000
 
@@ -277,14 +278,14 @@ static void event_run(struct sl_post *post, struct sl_loop *l) {
 	sl_free(e);
 }
 
-/* Always as a letter: a kind may report from inside a call of ours. */
+/* Always as a letter: a kind may report from inside a call of ours. text: heap, perhaps a server's own words in its own encoding. */
 static void event_post(struct sl_conn *c, enum event_what what, int status, char *text) {
 	struct conn_event *e = SL_NEW(struct conn_event);
 	e->post.run = event_run;
 	e->c = c;
 	e->what = what;
 	e->status = status;
-	e->text = text;
+	e->text = text ? utf8_repair(text, strlen(text)) : NULL;
 	sl_loop_post(c->cs->loop, &e->post);
 }
 

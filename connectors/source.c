@@ -3,6 +3,7 @@
 
 #include "log.h"
 #include "source_int.h"
+#include "utf8.h"
 
 void *sl_source_impl(const struct sl_source *s) { return s->impl; }
 const char *sl_source_name(const struct sl_source *s) { return s->name; }
@@ -67,6 +68,7 @@ void sl_source_state(struct sl_source *s, enum sl_source_state state, const char
 		va_list ap;
 		va_start(ap, fmt);
 		text = sl_vasprintf(fmt, ap);
+		(void)utf8_repair(text, strlen(text));
 		va_end(ap);
 	}
 	state_put(s, state, text);

@@ -48,6 +48,11 @@ size_t utf8_valid_prefix(struct sl_slice s) {
 	return at;
 }
 
+char *utf8_repair(char *text, size_t n) {
+	for (size_t at = 0; (at += utf8_valid_prefix(slice_make(text + at, n - at))) < n; at++) text[at] = '?';
+	return text;
+}
+
 uint32_t utf8_decode(struct sl_slice s, size_t *len) {
 	unsigned char a = (unsigned char)s.p[0];
 	size_t n = a < 0x80 ? 1 : a < 0xe0 ? 2 : a < 0xf0 ? 3 : 4;

@@ -64,6 +64,9 @@ static void test_utf8__finds_the_first_bad_byte(void **state) {
 	assert_int_equal(utf8_valid_prefix(SL_SLICE_LIT("ab\xc3\xa4\xff rest")), 4);
 	assert_int_equal(utf8_valid_prefix(SL_SLICE_LIT("abc")), 3);
 	assert_int_equal(utf8_valid_prefix(SL_SLICE_EMPTY), 0);
+	char text[] = "\xfc"
+		      "ber \xc3\xa4\xff\xc3";
+	assert_string_equal(utf8_repair(text, sizeof text - 1), "?ber \xc3\xa4??");
 }
 
 static void test_utf8__every_code_point_goes_there_and_back(void **state) {
