@@ -5,6 +5,7 @@
 
 #include "buf.h"
 #include "conv.h"
+#include "kafka_wire.h"
 #include "log.h"
 #include "mem.h"
 
@@ -16,8 +17,9 @@
 static void on_log(const rd_kafka_t *rk, int level, const char *facility, const char *text) {
 	const struct kafka_client *client = rd_kafka_opaque(rk);
 	const char *name = client ? client->name : "";
-	static const char *const told_elsewhere[] = {"FAIL", "ERROR", "COMMITFAIL", "REQTMOUT"};
-	bool told = level > 4;
+	static const char *const told_elsewhere[] = {"FAIL", "ERROR", "COMMITFAIL", "REQTMOUT", "FATAL"};
+	/* librdkafka calls it experimental, at every start. */
+	bool told = level > 4 || (strcmp(facility, "CONFWARN") == 0 && strstr(text, "enable.gapless.guarantee"));
 	for (size_t i = 0; i < SL_ARRAY_LEN(told_elsewhere); i++)
 		told = told || strcmp(facility, told_elsewhere[i]) == 0;
 	if (told)
@@ -87,6 +89,7 @@ static const struct {
     {"retries", "retry` of an action"},
     {"transactional.id", NULL},
     {"enable.gapless.guarantee", NULL},
+    {"sticky.partitioning.linger.ms", NULL},
     {"delivery.report.only.error", NULL},
     {"produce.offset.report", NULL},
     {"enabled_events", NULL},
@@ -226,6 +229,9 @@ static void put_producer(struct maker *m, const struct kafka_conf *conf) {
 	static const char *const partitioners[] = {
 	    "murmur2_random", "murmur2", "consistent_random", "consistent", "fnv1a_random", "fnv1a", "random"};
 	put_bool(m, "enable.idempotence", conf->idempotence, "idempotence");
+	/* Order: see kafka_gate.h. */
+	put_bool(m, "enable.gapless.guarantee", conf->idempotence, "idempotence");
+	put_int(m, "sticky.partitioning.linger.ms", 0, "partitioner");
 	put(m, "acks", acks[conf->acks], "acks");
 	put(m, "compression.codec", kafka_compressions[conf->compression], "compression");
 	if (conf->compression_level != CONF_AUTO)
@@ -234,8 +240,9 @@ static void put_producer(struct maker *m, const struct kafka_conf *conf) {
 	put_int(m, "linger.ms", conf->linger_ms, "linger");
 	put_int(m, "message.max.bytes", conf->max_message, "max_message");
 	put_int(m, "batch.size", conf->batch_bytes, "batch_bytes");
-	put_int(m, "queue.buffering.max.messages", conf->queue.rows, "queue.rows");
-	put_int(m, "queue.buffering.max.kbytes", conf->queue.bytes / 1024, "queue.bytes");
+	/* The bound is ours (kafka_batch.c): a row that librdkafka has no room for would be overtaken. */
+	put_int(m, "queue.buffering.max.messages", 10000000, "queue.rows");
+	put_int(m, "queue.buffering.max.kbytes", 2147483647, "queue.bytes");
 	/* A row is given up by us or not at all: librdkafka tries for ever, and our cancel() takes rows back. */
 	put_int(m, "message.timeout.ms", 0, "timeout");
 	put_int(m, "message.send.max.retries", INT32_MAX, "retry");
@@ -275,6 +282,7 @@ int kafka_conf_make(const struct kafka_conf *conf, enum kafka_role role, struct 
 	}
 	rd_kafka_conf_set_opaque(m.conf, client);
 	rd_kafka_conf_set_log_cb(m.conf, on_log);
+	if (!conf->tls.given) kafka_wire_watch(m.conf);
 	*out = m.conf;
 	return SL_OK;
 }
@@ -356,8 +364,14 @@ int kafka_conf_check(const struct kafka_conf *conf, const char *name, struct sl_
 	return SL_OK;
 }
 
-void kafka_advice(const struct kafka_conf *conf, rd_kafka_resp_err_t code, const char *text, struct sl_buf *out) {
-	sl_buf_append_str(out, text);
+void kafka_client_fini(struct kafka_client *client) { sl_free(atomic_exchange(&client->nonsense, NULL)); }
+
+void kafka_advice(struct kafka_client *client, rd_kafka_resp_err_t code, const char *text, struct sl_buf *out) {
+	const struct kafka_conf *conf = client->conf;
+	/* We broke the connection off, and know better than librdkafka why. */
+	char *nonsense = code == RD_KAFKA_RESP_ERR__TRANSPORT ? atomic_exchange(&client->nonsense, NULL) : NULL;
+	sl_buf_append_str(out, nonsense ? nonsense : text);
+	sl_free(nonsense);
 	if (code == RD_KAFKA_RESP_ERR__SSL)
 		sl_buf_append_str(out, "; the options for this are `tls.ca` and `tls.verify`");
 	if (code != RD_KAFKA_RESP_ERR__AUTHENTICATION) return;

@@ -19,6 +19,7 @@
 #define KAFKA_CONF_H
 
 #include <librdkafka/rdkafka.h>
+#include <stdatomic.h>
 
 #include "buf.h"
 #include "err.h"
@@ -71,8 +72,10 @@ int kafka_conf_check(const struct kafka_conf *conf, const char *name, struct sl_
 struct kafka_client {
 	const char *name; /* the connector's, for log lines */
 	const struct kafka_conf *conf;
-	void *owner; /* whoever made the client */
+	void *owner;              /* whoever made the client */
+	_Atomic(char *) nonsense; /* the last answer that was refused (kafka_wire.h), until it is told; owned */
 };
+void kafka_client_fini(struct kafka_client *client);
 
 /* The configuration for one client, the caller's until rd_kafka_new() succeeds. */
 int kafka_conf_make(const struct kafka_conf *conf, enum kafka_role role, struct kafka_client *client,
@@ -88,6 +91,6 @@ char *kafka_brokers_text(const struct kafka_conf *conf);
 /* Is the library older than what fixed `what`? True for versions before major.minor.patch. */
 bool kafka_library_before(int major, int minor, int patch);
 /* librdkafka's message of an error of its connections, with what to look at here. Appends. */
-void kafka_advice(const struct kafka_conf *conf, rd_kafka_resp_err_t code, const char *text, struct sl_buf *out);
+void kafka_advice(struct kafka_client *client, rd_kafka_resp_err_t code, const char *text, struct sl_buf *out);
 
 #endif

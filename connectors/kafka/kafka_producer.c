@@ -36,6 +36,7 @@ void kafka_producer_fini(struct kafka_producer *p) {
 	sl_assert(!p->rk && !p->keeper);
 	kafka_topics_clear(&p->topics);
 	kafka_batches_free(p);
+	kafka_client_fini(&p->client);
 	if (p->event_fd >= 0) close(p->event_fd);
 	sl_free(p->error);
 	sl_free(p->brokers);
@@ -265,7 +266,7 @@ static void on_error(struct kafka_producer *p, rd_kafka_event_t *ev) {
 		return;
 	}
 	struct sl_buf said = SL_BUF_INIT;
-	kafka_advice(p->conf, code, text, &said);
+	kafka_advice(&p->client, code, text, &said);
 	text_set(&p->error, sl_buf_cstr(&said));
 	sl_buf_fini(&said);
 	if (code == RD_KAFKA_RESP_ERR__AUTHENTICATION && p->wanted) no_answer(p);

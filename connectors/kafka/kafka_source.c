@@ -236,7 +236,7 @@ static void on_error(rd_kafka_t *rk, int code, const char *text, void *opaque) {
 	}
 	if (code == RD_KAFKA_RESP_ERR__ALL_BROKERS_DOWN) return;
 	struct sl_buf said = SL_BUF_INIT;
-	kafka_advice(k->conn, code, text, &said);
+	kafka_advice(&k->client, code, text, &said);
 	kafka_source_text(&k->error, sl_buf_cstr(&said));
 	sl_buf_fini(&said);
 	if (code == RD_KAFKA_RESP_ERR__AUTHENTICATION) is_down(k, k->error);
@@ -429,6 +429,7 @@ static void fini(struct sl_source *s) {
 	sl_free(k->down);
 	sl_free(k->missing);
 	sl_free(k->error);
+	kafka_client_fini(&k->client);
 }
 
 /* By what librdkafka has heard from the brokers lately. */
