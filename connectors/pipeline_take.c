@@ -8,8 +8,9 @@
 #include "connectors_int.h"
 #include "log.h"
 
-#define APPEND_GROUP 64
-#define REFILL_BYTES (4 * SL_MB) /* read back in one turn, so that the loop stays lively */
+#define GROUP_CHUNKS 64             /* to one write */
+#define GROUP_BYTES CHUNK_BYTES_MAX /* more of them do not make a write cheaper */
+#define REFILL_BYTES (4 * SL_MB)    /* read back in one turn, so that the loop stays lively */
 #define HOLD_PAUSE_MS 50
 #define HOLD_PAUSE_MAX_MS 1000
 
@@ -129,12 +130,16 @@ static bool log_has_room(const struct sl_pipeline *p, uint64_t bytes) {
 	return stat.disk_bytes + bytes <= (uint64_t)disk;
 }
 
+static void head_rows(struct sl_chunk *c) {
+	struct spill_head *head = (struct spill_head *)(void *)c->buf.p;
+	head->rows = c->rows;
+}
+
 /* One chunk; keep: it stays in memory too. */
 static int log_append(struct sl_pipeline *p, struct sl_chunk *c, bool keep) {
 	if (!log_has_room(p, c->buf.n) && !(p->log && spill_trim(p->log) && log_has_room(p, c->buf.n)))
 		return SL_ELIMIT;
-	struct spill_head *head = (struct spill_head *)(void *)c->buf.p;
-	head->rows = c->rows;
+	head_rows(c);
 	void *record = c->buf.p;
 	size_t size = c->buf.n;
 	struct spill_ref *ref = keep ? &c->ref : NULL;
@@ -245,9 +250,13 @@ static bool process_has_room(const struct connectors *cs, uint64_t bytes) {
 	return budget_has_room(cs, budget_rows(cs->mem_max), bytes);
 }
 
-static int take_try(struct sl_pipeline *p, struct sl_chunk *c) {
+static bool pipeline_has_room(const struct sl_pipeline *p, uint64_t bytes) {
 	uint64_t mark = budget_rows((uint64_t)pipeline_intake(p)->conf.buffer.memory);
-	bool unread = log_unread(p), fits = p->mem_bytes == 0 || p->mem_bytes + p->copy_bytes + chunk_cost(c) <= mark;
+	return p->mem_bytes + p->copy_bytes + bytes <= mark;
+}
+
+static int take_try(struct sl_pipeline *p, struct sl_chunk *c) {
+	bool unread = log_unread(p), fits = p->mem_bytes == 0 || pipeline_has_room(p, chunk_cost(c));
 	if (sl_unlikely(!process_has_room(p->cs, chunk_cost(c)))) fits = p->mem_bytes == 0 && !p->log;
 	bool keep = !unread && fits && !p->format_changes;
 	int r = SL_OK;
@@ -324,9 +333,45 @@ static void held_retry(struct sl_pipeline *p) {
 	log_info(LOG_ACTION, "action takes rows again", "action=%s", p->action->name);
 }
 
+/* The first chunks that came, when it is plain that they stay in memory and get into the log: all of them by one write.
+ * False: there are not two such, or the log did not take any. */
+static bool take_group(struct sl_pipeline *p) {
+	struct sl_chunk *c = p->incoming.head;
+	void *record[GROUP_CHUNKS];
+	size_t size[GROUP_CHUNKS], n = 0;
+	struct spill_ref *ref[GROUP_CHUNKS];
+	uint64_t cost = 0, bytes = 0;
+	int status;
+	if (!c || !c->next || !p->log || p->format_changes || log_unread(p)) return false;
+	for (; c && n < GROUP_CHUNKS && bytes < GROUP_BYTES; c = c->next) {
+		cost += chunk_cost(c);
+		if (c->format != p->format || !chunk_must_log(p, c) || !pipeline_has_room(p, cost) ||
+		    !process_has_room(p->cs, cost))
+			break;
+		head_rows(c);
+		record[n] = c->buf.p;
+		size[n] = c->buf.n;
+		ref[n++] = &c->ref;
+		bytes += c->buf.n;
+	}
+	if (n < 2 || !log_has_room(p, bytes)) return false;
+	size_t done = spill_append(p->log, record, size, ref, n, &status);
+	for (size_t i = 0; i < done; i++) {
+		c = chunk_line_pop(&p->incoming);
+		p->incoming_rows -= c->rows;
+		chunk_arrived(p->cs, c);
+		pipeline_chunk_enter(p, c);
+		pipeline_confirm(p, c);
+	}
+	return done > 0;
+}
+
 void pipeline_take(struct sl_pipeline *p) {
 	if (p->intake_waits) return;
-	if (p->held.head && (p->now_ms >= p->hold_due_ms || p->hold_room != room_made(p))) held_retry(p);
+	bool room = p->held.head && p->hold_room != room_made(p);
+	p->held_by_room += room;
+	if (room || (p->held.head && p->now_ms >= p->hold_due_ms)) held_retry(p);
+	while (!p->held.head && take_group(p)) continue;
 	for (struct sl_chunk *c; (c = chunk_line_pop(&p->incoming));) {
 		int status = SL_OK;
 		p->incoming_rows -= c->rows;

@@ -57,7 +57,8 @@ struct call {
 	rig_row_fn row;
 	pthread_mutex_t lock;
 	pthread_cond_t cond;
-	bool done;
+	bool done, until_full;
+	size_t staged;
 };
 
 struct rig_ticket {
@@ -105,10 +106,12 @@ static void stage_run(struct sl_post *post, struct sl_loop *l) {
 					 .payload = c->r->payload,
 					 .at_ms = sl_loop_wall_ms(l),
 					 .qos = c->qos};
-		sl_stage_row(st, values, 3, order, &from, t ? &t->ticket : NULL);
+		bool room = sl_stage_row(st, values, 3, order, &from, t ? &t->ticket : NULL);
+		c->staged++;
 		if (t && t->ticket.pending == 0) {
 			ticket_done(&t->ticket);
 		}
+		if (c->until_full && !room) break;
 	}
 	sl_stages_flush(c->r->cs, c->worker);
 	pthread_mutex_lock(&c->lock);
@@ -141,6 +144,13 @@ void rig_stage_on(struct rig *r, size_t worker, size_t a, size_t n, size_t per_t
 				 .row = row};
 		call_do(&c);
 	}
+}
+
+size_t rig_stage_until_full(struct rig *r, size_t a, size_t most, bool qos) {
+	struct call c = {
+	    .post = {.run = stage_run}, .r = r, .action = a, .n = most, .qos = qos, .row = rig_row, .until_full = true};
+	call_do(&c);
+	return c.staged;
 }
 
 void rig_stage(struct rig *r, size_t a, size_t n, size_t per_tick, rig_row_fn row) {

@@ -54,6 +54,8 @@ char *rig_check(const char *fmt, ...) sl_printf(1, 2);
 /* n rows to action `a` on worker 0, in ticks of at most `per_tick` (0: all in one); with QoS 1 and a ticket each. */
 void rig_stage(struct rig *r, size_t a, size_t n, size_t per_tick, rig_row_fn row);
 void rig_stage_on(struct rig *r, size_t worker, size_t a, size_t n, size_t per_tick, bool qos, rig_row_fn row);
+/* In one tick, until there is no room for more; how many. Rows of rig_row. */
+size_t rig_stage_until_full(struct rig *r, size_t a, size_t most, bool qos);
 struct sl_action_counts rig_counts(struct rig *r, size_t a); /* parked; checks the identity */
 uint64_t rig_confirmed(struct rig *r);
 bool rig_confirms(struct rig *r, uint64_t n); /* waits until n tickets are confirmed, at most some seconds */
