@@ -1,0 +1,130 @@
+/* What rows may take: who publishes hears that there is no room before the budget is gone, and when there is again. */
+#include "rig.h"
+
+#include <stdatomic.h>
+#include <unistd.h>
+
+#include "connectors_int.h"
+#include "test_db.h"
+
+/* No table: the action is not ready and rows pile up, until table_make(). */
+#define WAITING                                                                                                        \
+	"connectors: {db: {type: sqlite, path: %s/a.db}}\n"                                                            \
+	"actions:\n"                                                                                                   \
+	"  - connector: db\n"                                                                                          \
+	"    table: x\n"                                                                                               \
+	"    create: false\n"                                                                                          \
+	"    columns: {a: \"${device}\", b: \"${n}\", c: \"${t}\"}\n"                                                  \
+	"    retry: {first: 5ms, max: 20ms}\n"
+#define MANY 100000 /* rows, ten times what fits */
+#define LONGEST_ROW 512
+#define WAIT_MS 60000
+
+static atomic_int told;
+static void room(void *arg, size_t worker) {
+	(void)arg;
+	(void)worker;
+	atomic_fetch_add(&told, 1);
+}
+
+static struct rig *rig_of(uint64_t memory) {
+	rig_memory = memory;
+	atomic_store(&told, 0);
+	struct rig *r = rig_new(1);
+	connectors_on_room(r->cs, room, NULL);
+	return r;
+}
+
+static bool wait_told(void) {
+	for (int ms = 0; ms < WAIT_MS && !atomic_load(&told); ms++) usleep(1000);
+	return atomic_load(&told) > 0;
+}
+
+static void table_make(const char *dir) { db_exec(dir, "CREATE TABLE IF NOT EXISTS x(a, b, c)"); }
+
+struct parked {
+	struct rig *r;
+	size_t staged;
+	uint64_t way;
+};
+
+static void stage_while_parked(void *arg) {
+	struct parked *p = arg;
+	p->staged = rig_stage_until_full(p->r, 0, MANY, true);
+	p->way = worker_end_way(&p->r->cs->ends[0]);
+}
+
+static void test_memory__rows_on_their_way_are_bounded(void **state) {
+	(void)state;
+	struct rig *r = rig_of(1 << 20);
+	rig_load(r, WAITING, r->dir);
+	table_make(r->dir);
+	struct parked p = {.r = r};
+	struct sl_loop *loop = connectors_loop(r->cs);
+	sl_loops_park(&loop, 1, stage_while_parked, &p);
+	assert_in_range(p.staged, 100, MANY - 1);
+	/* A block grows twofold, so the last one may be beyond it by its half. */
+	assert_true(p.way <= r->cs->way_max + CHUNK_BYTES_MAX / 2 + LONGEST_ROW);
+	assert_true(wait_told());
+	assert_int_equal(rig_settle(r, 0).delivered, p.staged);
+	assert_int_equal(rig_stage_until_full(r, 0, 1, true), 1);
+	assert_int_equal(rig_settle(r, 0).delivered, p.staged + 1);
+	rig_free(r);
+}
+
+static void test_memory__the_parts_are_the_budget(void **state) {
+	(void)state;
+	struct rig *r = rig_of(8 << 20);
+	assert_int_equal(r->cs->mem_max + r->cs->way_max + r->cs->spare_max, 8 << 20);
+	rig_free(r);
+	r = rig_of((uint64_t)1 << 30);
+	assert_int_equal(r->cs->mem_max + r->cs->way_max + r->cs->spare_max, (uint64_t)1 << 30);
+	assert_true(r->cs->way_max <= 4 << 20);
+	rig_free(r);
+}
+
+static bool taken(const struct sl_action_counts *n) { return n->received == n->queued; }
+
+/* Rows that are held fill an eighth of the action's budget; then their publishers are not heard, but those of QoS 0 are. */
+static void test_memory__rows_held_are_bounded_and_tried_as_soon_as_there_is_room(void **state) {
+	(void)state;
+	struct rig *r = rig_of(0);
+	size_t staged = 0, n = 0;
+	uint64_t budget = 256 * 1024, held;
+	rig_load(r, WAITING "    buffer: {memory: 256KB, disk: 512KB}\n", r->dir);
+	struct sl_pipeline *p = r->p[0];
+	/* Small ticks, so that what is on its way is little. */
+	for (; staged < MANY && !atomic_load(&p->shared.full); staged += n) {
+		n = rig_stage_until_full(r, 0, 20, true);
+		assert_true(rig_until(r, 0, taken));
+	}
+	assert_in_range(staged, 2000, MANY - 1);
+	while (rig_stage_until_full(r, 0, 2, true) == 2) staged += 2; /* at most some: the flag is there */
+	staged++;
+	struct sl_action_counts counts = rig_counts(r, 0);
+	assert_int_equal(counts.queued, staged);
+	held = p->held_cost;
+	assert_in_range(held, budget / 8, budget / 8 + CHUNK_BYTES_MAX);
+	assert_true(p->mem_bytes <= budget - budget / 8);
+	assert_int_equal(rig_stage_until_full(r, 0, 10, false), 10);
+	assert_int_equal(atomic_load(&told), 0);
+	table_make(r->dir);
+	assert_true(wait_told());
+	assert_true(rig_settle(r, 0).delivered >= staged);
+	assert_true(p->held_by_room > 0);
+	assert_int_equal(p->held_cost, 0);
+	assert_int_equal(r->cs->mem_bytes, 0);
+	assert_false(atomic_load(&p->shared.full));
+	assert_int_equal(rig_stage_until_full(r, 0, 10, true), 10);
+	rig_settle(r, 0);
+	rig_free(r);
+}
+
+int main(void) {
+	const struct CMUnitTest tests[] = {
+	    cmocka_unit_test(test_memory__rows_on_their_way_are_bounded),
+	    cmocka_unit_test(test_memory__the_parts_are_the_budget),
+	    cmocka_unit_test(test_memory__rows_held_are_bounded_and_tried_as_soon_as_there_is_room),
+	};
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
