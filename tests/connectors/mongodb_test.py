@@ -71,11 +71,10 @@ class MongoTest(unittest.TestCase):
         return self.server.find("iot", "c", where, **options)
 
     def state(self, broker):
-        return next(c for c in broker.status()["connectors"] if c["name"] == "docs")
+        return broker.connector("docs")
 
     def wait_state(self, broker, state, timeout=30):
-        wait_until(lambda: self.state(broker)["state"] == state, timeout, lambda: f"not {state}: {self.state(broker)}\n{broker.log()}")
-        return self.state(broker).get("reason")
+        return broker.wait_connector("docs", state, timeout)
 
 
 class Writing(MongoTest):

@@ -72,11 +72,10 @@ class PostgresTest(unittest.TestCase):
         return n
 
     def state(self, broker):
-        return next(c for c in broker.status()["connectors"] if c["name"] == "db")
+        return broker.connector("db")
 
     def wait_state(self, broker, state, timeout=30):
-        wait_until(lambda: self.state(broker)["state"] == state, timeout, lambda: f"not {state}: {self.state(broker)}\n{broker.log()}")
-        return self.state(broker).get("reason")
+        return broker.wait_connector("db", state, timeout)
 
 
 class Writing(PostgresTest):

@@ -5,7 +5,7 @@ import time
 import unittest
 
 from harness import packet as m
-from harness.broker import Broker, run_program, temp_folder, wait_until
+from harness.broker import Broker, run_program, temp_folder
 from harness.client import Client, Closed
 from harness.servers import Redis, shared
 
@@ -62,12 +62,10 @@ class RedisCase(unittest.TestCase):
         return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
 
     def state(self, broker):
-        return next(c for c in broker.status()["connectors"] if c["name"] == "cache")
+        return broker.connector("cache")
 
     def wait_state(self, broker, state, timeout=30):
-        wait_until(lambda: self.state(broker)["state"] == state, timeout,
-                   lambda: f"not {state}: {self.state(broker)}\n{broker.log()[-3000:]}")
-        return self.state(broker).get("reason")
+        return broker.wait_connector("cache", state, timeout)
 
     def check(self, action=None, sql=SELECT, **connector):
         folder = temp_folder()

@@ -232,6 +232,20 @@ class Broker:
     def action(self, rule, index=0):
         return next(a for a in self.status()["actions"] if a["rule"] == rule and a["index"] == index)
 
+    def connector(self, name):
+        return next(c for c in self.status()["connectors"] if c["name"] == name)
+
+    def wait_connector(self, name, state, timeout=30.0 * SLOW):
+        """Until the connector is in this state; the reason that stands beside it, on the same page."""
+        page = {}
+
+        def there():
+            page.update(reason=None)
+            page.update(self.connector(name))
+            return page["state"] == state
+        wait_until(there, timeout, lambda: f"not {state}: {page}\n{self.log()[-6000:]}")
+        return page["reason"]
+
     def wait_settled(self, rule, index=0, timeout=60.0 * SLOW):
         """Waits until the action has nothing queued; returns its counters."""
         last = {}
