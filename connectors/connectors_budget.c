@@ -68,6 +68,7 @@ void connectors_disk_check(struct connectors *cs) {
 void connectors_memory_init(struct connectors *cs, uint64_t memory) {
 	uint64_t workers = cs->worker_count ? cs->worker_count : 1, part = memory / WAY_DIV / workers;
 	if (memory == 0 || part > WAY_MAX) part = WAY_MAX;
+	cs->memory = memory;
 	cs->way_max = cs->spare_max = part;
 	cs->mem_max = memory ? memory - 2 * part * workers : 0;
 }

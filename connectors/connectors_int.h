@@ -383,9 +383,9 @@ struct connectors {
 	struct sl_timer stop_timer, watch_timer;
 	uint64_t watch_ms;
 	/* connectors_budget.c. Of rows in memory or held, and of what clients of the far sides hold; all actions. 0: no bound */
-	uint64_t mem_max, mem_bytes;
-	uint64_t way_max, spare_max; /* of one worker: chunks on their way to us, and idle ones */
-	bool room_made;              /* in this tick: an action takes rows again */
+	uint64_t mem_max, mem_bytes, memory; /* memory: node.buffer_memory, of which the others are parts */
+	uint64_t way_max, spare_max;         /* of one worker: chunks on their way to us, and idle ones */
+	bool room_made;                      /* in this tick: an action takes rows again */
 	uint32_t full_actions;
 	connectors_room_fn on_room;
 	void *on_room_arg;

@@ -180,7 +180,20 @@ static const struct conn_family {
      "From a message's arrival to its delivery, over all actions of a connector.", NULL},
 };
 
+static void memory_write(const struct memory_copy *m, struct sl_buf *out) {
+	struct sl_prom_label l = {.name = "owner"};
+	head(out, "sluice_rows_memory_bytes", "gauge", "Memory of rows, by who holds it: parts of node.buffer_memory.");
+#define OWNER(owner, meaning)                                                                                          \
+	l.value = slice_from_str(#owner);                                                                              \
+	sl_prom_value(out, "sluice_rows_memory_bytes", &l, 1, m->owner);
+	MEMORY_OWNERS(OWNER)
+#undef OWNER
+	head(out, "sluice_rows_memory_limit_bytes", "gauge", "node.buffer_memory.");
+	sl_prom_value(out, "sluice_rows_memory_limit_bytes", NULL, 0, m->limit);
+}
+
 void connectors_prometheus(const struct connectors_snapshot *s, struct sl_buf *out) {
+	memory_write(&s->memory, out);
 	struct page p = {.s = s, .out = out, .zeros = s->action_count <= ZEROS_MAX};
 	for (size_t f = 0; f < SL_ARRAY_LEN(families); f++) {
 		head(out, families[f].name, families[f].type, families[f].help);

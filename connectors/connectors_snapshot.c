@@ -37,6 +37,8 @@ static void numbers_take(const struct sl_pipeline *p, struct pipeline_numbers *o
 	out->flight_rows = p->flight_rows;
 	out->held_rows = p->held_rows;
 	out->held_bytes = p->held_bytes;
+	out->held_cost = p->held_cost;
+	out->copy_bytes = p->copy_bytes;
 	out->incoming_rows = p->incoming_rows;
 	out->count = p->count;
 	if (p->log) spill_stat(p->log, &out->log);
@@ -156,6 +158,20 @@ static void action_ask(const struct action_copy *a, size_t workers) {
 	__builtin_prefetch(&a->p->change);
 }
 
+static void memory_take(const struct connectors_snapshot *s, struct memory_copy *out) {
+	const struct connectors *cs = s->from;
+	*out = (struct memory_copy){.limit = cs->memory};
+	for (size_t i = 0; i < s->action_count; i++) {
+		out->rows += s->actions[i].n.mem_bytes;
+		out->held += s->actions[i].n.held_cost;
+		out->clients += s->actions[i].n.copy_bytes;
+	}
+	for (size_t i = 0; i < cs->worker_count; i++) {
+		out->on_way += worker_end_way(&cs->ends[i]);
+		out->idle += cs->ends[i].spared.bytes - cs->ends[i].again.bytes;
+	}
+}
+
 void connectors_snapshot_take(struct connectors_snapshot *s) {
 	size_t workers = s->from->worker_count;
 	sources_copy_take(s->from, &s->sources);
@@ -165,6 +181,7 @@ void connectors_snapshot_take(struct connectors_snapshot *s) {
 		if (a->p->change > s->changes) action_take(a);
 		ends_take(a->stages, a->old, workers, &a->n);
 	}
+	memory_take(s, &s->memory);
 	for (size_t i = 0; i < s->conn_count; i++) {
 		struct conn_copy *copy = &s->conns[i];
 		copy->state = copy->c->state;

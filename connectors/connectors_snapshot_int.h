@@ -9,7 +9,7 @@
 struct pipeline_numbers {
 	uint64_t received, staged, posted; /* of the workers' ends */
 	uint64_t past_received, past_posted;
-	uint64_t taken, mem_rows, mem_bytes, flight_rows, held_rows, held_bytes, incoming_rows;
+	uint64_t taken, mem_rows, mem_bytes, flight_rows, held_rows, held_bytes, held_cost, copy_bytes, incoming_rows;
 	struct spill_stat log;
 	struct pipeline_counters count;
 };
@@ -38,6 +38,17 @@ struct conn_copy {
 	uint64_t past_latency[LATENCY_BUCKETS + 1], past_latency_sum_ms;
 };
 
+/* Who holds what of node.buffer_memory, in bytes: README.md, "Memory". */
+struct memory_copy {
+	uint64_t limit, rows, held, clients, on_way, idle;
+};
+#define MEMORY_OWNERS(OWNER)                                                                                           \
+	OWNER(rows, "Rows in memory, with their origins.")                                                             \
+	OWNER(held, "Rows that no log has room for; their publishers wait.")                                           \
+	OWNER(clients, "Of rows that are out: what clients of the far sides may hold beside them.")                    \
+	OWNER(on_way, "Rows on their way from the workers.")                                                           \
+	OWNER(idle, "Blocks that wait for other rows.")
+
 extern const char *const batch_cut_names[CUT_CAUSES];
 
 struct connectors_snapshot {
@@ -46,6 +57,7 @@ struct connectors_snapshot {
 	struct action_copy *actions;
 	struct conn_copy *conns;
 	struct sources_copy sources;
+	struct memory_copy memory;
 	size_t action_count, action_cap, conn_count, conn_cap;
 	uint64_t changes; /* connectors.changes when it was listed */
 	bool listed;

@@ -58,6 +58,11 @@ static json_t *action_status(const struct action_copy *a) {
 	set_u64(o, "queued", n.queued);
 	set_u64(o, "in_flight", a->n.flight_rows);
 	set_u64(o, "queued_bytes", n.queued_bytes);
+	json_t *memory = json_object();
+	set_u64(memory, "rows", a->n.mem_bytes);
+	set_u64(memory, "held", a->n.held_cost);
+	set_u64(memory, "clients", a->n.copy_bytes);
+	json_object_set_new(o, "memory", memory);
 	set_u64(o, "disk_bytes", n.disk_bytes);
 	set_u64(o, "oldest_ms", a->oldest_ms);
 	set_u64(o, "retried", n.retried);
@@ -117,8 +122,18 @@ void connectors_definitions(const struct connectors_set *set, json_t *out) {
 	json_object_set_new(out, "connectors", list);
 }
 
+static json_t *memory_status(const struct memory_copy *m) {
+	json_t *o = json_object();
+	set_u64(o, "limit", m->limit);
+#define OWNER(name, meaning) set_u64(o, #name, m->name);
+	MEMORY_OWNERS(OWNER)
+#undef OWNER
+	return o;
+}
+
 void connectors_status(const struct connectors_snapshot *s, json_t *out) {
 	json_t *conns = json_array(), *actions = json_array();
+	json_object_set_new(out, "memory", memory_status(&s->memory));
 	for (size_t i = 0; i < s->conn_count; i++) json_array_append_new(conns, conn_status(&s->conns[i]));
 	for (size_t i = 0; i < s->action_count; i++) json_array_append_new(actions, action_status(&s->actions[i]));
 	struct describing d = {s, conns};
