@@ -27,11 +27,9 @@ static void fingerprint_add(struct sl_buf *b, const json_t *tree) {
 		}
 	} else if (json_is_string(tree)) {
 		struct sl_slice text = slice_make(json_string_value(tree), json_string_length(tree));
-		char *expanded = NULL;
-		if (conf_expand(text, &expanded, NULL) == SL_OK) text = slice_from_str(expanded);
-		sl_buf_printf(b, "\"%zu:", text.n);
-		sl_buf_append_slice(b, text);
-		sl_free(expanded);
+		char *known = conf_expand_known(text);
+		sl_buf_printf(b, "\"%zu:%s", strlen(known), known);
+		sl_free(known);
 	} else {
 		char *text = json_dumps(tree, JSON_ENCODE_ANY);
 		sl_buf_append_str(b, text ? text : "?");
@@ -91,9 +89,9 @@ static struct sl_conn *conn_prepare(struct connectors *cs, const char *name, con
 	c->kind = kind;
 	c->blocking = kind->flags & SL_KIND_BLOCKING;
 	c->impl = sl_zalloc(kind->conn_size ? kind->conn_size : 1);
-	c->fingerprint = fingerprint(tree);
 	const struct conf_part parts[] = {{conn_conf_fields, &c->conf}, {kind->conn_fields, c->impl}};
 	int r = conf_apply_parts(parts, SL_ARRAY_LEN(parts), tree, at, report);
+	c->fingerprint = fingerprint(tree); /* when its programs were run */
 	struct sl_err err = SL_ERR_INIT;
 	if (r == SL_OK && kind->conn_check && kind->conn_check(c, &err) != SL_OK) {
 		r = conf_report_add(report, at, CONF_AT_VALUE, err.status, "%s", sl_err_text(&err));

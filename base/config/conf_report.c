@@ -3,6 +3,7 @@
 #include <stdarg.h>
 
 #include "buf.h"
+#include "conf_exec.h"
 #include "mem.h"
 
 void conf_report_fini(struct conf_report *report) {
@@ -20,6 +21,15 @@ static struct sl_err *next_entry(struct conf_report *report) {
 	struct sl_err *err = &report->errs[report->len++];
 	*err = (struct sl_err)SL_ERR_INIT;
 	return err;
+}
+
+/* A check may quote the value that a program gave. */
+static void hide_secrets(struct sl_err *err) {
+	struct sl_slice text = slice_from_str(sl_err_text(err));
+	struct sl_buf hidden = SL_BUF_INIT;
+	conf_exec_hide(text, &hidden);
+	if (!slice_equal(text, sl_buf_slice(&hidden))) sl_err_set(err, err->status, "%s", sl_buf_cstr(&hidden));
+	sl_buf_fini(&hidden);
 }
 
 static void set_place(struct sl_err *err, struct conf_at at, enum conf_spot spot) {
@@ -40,6 +50,7 @@ int conf_report_add(struct conf_report *report, struct conf_at at, enum conf_spo
 	va_start(ap, fmt);
 	sl_err_setv(err, status, fmt, ap);
 	va_end(ap);
+	hide_secrets(err);
 	if (at.path[0]) sl_err_prefix(err, "%s", at.path);
 	set_place(err, at, spot);
 	return status;
@@ -54,6 +65,7 @@ int conf_report_text(struct conf_report *report, struct conf_at at, struct sl_er
 	}
 	*entry = *err;
 	*err = (struct sl_err)SL_ERR_INIT;
+	hide_secrets(entry);
 	if (at.path[0]) sl_err_prefix(entry, "%s", at.path);
 	if (!at.doc) return status; /* the place inside the text is the best there is */
 	uint32_t line = entry->line, column = entry->column;

@@ -70,8 +70,8 @@ enum conf_flag {
 	CONF_REQUIRED = 1 << 0,     /* must be given; has no default */
 	CONF_SECRET = 1 << 1,       /* shown as *** everywhere */
 	CONF_SECRET_URL = 1 << 2,   /* a URL or connection string: only its password is shown as *** */
-	CONF_EXPAND = 1 << 3,       /* ${ENV_NAME} and ${file:path} are replaced; STRING, STRING_LIST, STRING_MAP only.
-				     $${ stands for a plain ${ */
+	CONF_EXPAND = 1 << 3,       /* ${ENV_NAME}, ${file:path}, ${exec:program} are replaced; STRING, STRING_LIST,
+				     STRING_MAP only. $${ stands for a plain ${ */
 	CONF_UNLIMITED_OK = 1 << 4, /* INT, DURATION, SIZE: the word `unlimited` is a value: CONF_UNLIMITED */
 	CONF_NONEMPTY = 1 << 5,     /* text, list or map must not be empty */
 	CONF_ADVANCED = 1 << 6,     /* left out of the commented sample */

@@ -247,7 +247,8 @@ static int take_text(struct spot s, const struct conf_field *f, const json_t *va
 	if (f->flags & CONF_EXPAND && !is_template(f)) {
 		struct sl_err err = SL_ERR_INIT;
 		char *expanded;
-		int rc = conf_expand(slice_from_str(text), &expanded, &err);
+		int rc = f->flags & CONF_SECRET ? conf_expand_secret(slice_from_str(text), &expanded, &err)
+						: conf_expand(slice_from_str(text), &expanded, &err);
 		sl_free(text);
 		if (rc != SL_OK) return conf_report_text(s.report, s.at, &err);
 		text = expanded;

@@ -15,10 +15,11 @@
  * One object may be checked by several tables at once (the framework's options and those of a connector kind):
  * conf_apply_parts(); a key must be known to one of them. Earlier parts win a name that two have.
  *
- * ${ENV_NAME} and ${file:path} are replaced in CONF_EXPAND fields only. A relative path starts at the working
- * directory; one final line break of the file is dropped; a file is at most CONF_FILE_VALUE_MAX bytes.
+ * ${ENV_NAME}, ${file:path} and ${exec:program arg} are replaced in CONF_EXPAND fields only. A relative path starts at the working
+ * directory; one final line break of the file is dropped; a file is at most CONF_FILE_VALUE_MAX bytes. For programs see conf_exec.h. A
+ * CONF_SECRET field may also be file:///path as a whole, which is the same as ${file:/path}.
  *
- * Thread: one at a time. Reads files only for ${file:...}. */
+ * Thread: one at a time. Reads files only for ${file:...}, runs programs only for ${exec:...}. */
 #ifndef SL_SCHEMA_H
 #define SL_SCHEMA_H
 
@@ -56,11 +57,17 @@ void conf_mask(const struct conf_field *field, const char *value, struct sl_buf 
  * reference. Fields without a value are left out. */
 json_t *conf_show(const struct conf_field *fields, const void *from) sl_warn_unused;
 
-/* Replaces ${ENV_NAME} and ${file:path}; $${ gives ${. On SL_OK *out is a heap string. */
+/* Replaces ${ENV_NAME}, ${file:path} and ${exec:program}; $${ gives ${. On SL_OK *out is a heap string. */
 int conf_expand(struct sl_slice text, char **out, struct sl_err *err) sl_warn_unused;
+/* The same for a CONF_SECRET field. */
+int conf_expand_secret(struct sl_slice text, char **out, struct sl_err *err) sl_warn_unused;
+/* What a text became, of whatever field it is, with nothing run that was not run in this load; where that cannot be told the text as
+ * it is. Heap. To see whether a secret has changed. */
+char *conf_expand_known(struct sl_slice text);
 
 /* For programs that check a configuration where its secrets are not at hand: from now on an environment variable that is
- * not set, and any ${file:...}, which is then not opened, is replaced by this text. NULL ends it. @thread main */
+ * not set, any file (which is then not opened) and any program (which is not run) is replaced by this text. NULL ends it.
+ * @thread main */
 void conf_expand_stand_in(const char *text);
 bool conf_expand_stands_in(void); /* is that so now? Files that settings name are not looked at then */
 

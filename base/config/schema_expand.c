@@ -1,16 +1,19 @@
-/* schema_expand.c: ${ENV_NAME} and ${file:path}. */
+/* schema_expand.c: ${ENV_NAME}, ${file:path}, ${exec:program}, and file:///path for a secret as a whole. */
 #include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
+#include "conf_exec.h"
 #include "mem.h"
 #include "schema.h"
 #include "utf8.h"
 
 /* What one value may grow to; each file adds at most CONF_FILE_VALUE_MAX. */
 #define EXPANDED_MAX (1 * SL_MB)
+
+#define FILE_URL SL_SLICE_LIT("file://")
 
 static const char *stand_in; /* or NULL */
 
@@ -67,25 +70,46 @@ static int append_file(const char *path, struct sl_buf *out, struct sl_err *err)
 	return SL_OK;
 }
 
-static int append_reference(struct sl_slice name, struct sl_buf *out, struct sl_err *err) {
-	struct sl_slice prefix = SL_SLICE_LIT("file:");
-	if (slice_starts_with(name, prefix) && name.n > prefix.n) {
-		if (stand_in) {
-			sl_buf_append_str(out, stand_in);
-			return SL_OK;
-		}
-		char *path = slice_dup(slice_from(name, prefix.n));
-		int rc = append_file(path, out, err);
-		sl_free(path);
-		return rc;
+static int append_path(struct sl_slice name, struct sl_buf *out, struct sl_err *err) {
+	char *path = slice_dup(name);
+	int rc = append_file(path, out, err);
+	sl_free(path);
+	return rc;
+}
+
+/* A program that runs for the first time in this load runs only if `run`. */
+static int append_exec(struct sl_slice command, bool run, struct sl_buf *out, struct sl_err *err) {
+	if (run) return conf_exec_append(command, out, err);
+	if (!conf_exec_known(command, out)) sl_buf_append_slice(out, command);
+	return SL_OK;
+}
+
+static int append_reference(struct sl_slice name, bool run, struct sl_buf *out, struct sl_err *err) {
+	struct sl_slice file = SL_SLICE_LIT("file:"), exec = SL_SLICE_LIT("exec:");
+	bool is_file = slice_starts_with(name, file) && name.n > file.n;
+	bool is_exec = slice_starts_with(name, exec) && name.n > exec.n;
+	if ((is_file || is_exec) && stand_in) {
+		sl_buf_append_str(out, stand_in);
+		return SL_OK;
 	}
+	if (is_file) return append_path(slice_from(name, file.n), out, err);
+	if (is_exec) return append_exec(slice_from(name, exec.n), run, out, err);
 	if (is_env_name(name)) return append_env(name, out, err);
 	return sl_err_set(err, SL_ESYNTAX,
-			  "${%.*s} is neither an environment variable nor ${file:path}; for a plain ${ write $${",
+			  "${%.*s} is neither an environment variable nor ${file:path} nor ${exec:program}; for a "
+			  "plain ${ write $${",
 			  SL_SLICE_ARG(slice_sub(name, 0, 60)));
 }
 
-int conf_expand(struct sl_slice text, char **out, struct sl_err *err) {
+/* Where a reference ends: text begins behind its ${. */
+static ptrdiff_t reference_end(struct sl_slice text) {
+	struct sl_slice exec = SL_SLICE_LIT("exec:");
+	if (!slice_starts_with(text, exec)) return slice_find_byte(text, '}');
+	ptrdiff_t end = conf_exec_end(slice_from(text, exec.n));
+	return end < 0 ? end : end + (ptrdiff_t)exec.n;
+}
+
+static int expand(struct sl_slice text, bool run, char **out, struct sl_err *err) {
 	struct sl_buf b = SL_BUF_INIT;
 	int rc = SL_OK;
 	*out = NULL;
@@ -94,13 +118,13 @@ int conf_expand(struct sl_slice text, char **out, struct sl_err *err) {
 			sl_buf_append_str(&b, "${");
 			text = slice_from(text, 3);
 		} else if (slice_starts_with(text, SL_SLICE_LIT("${"))) {
-			ptrdiff_t close = slice_find_byte(text, '}');
+			ptrdiff_t close = reference_end(slice_from(text, 2));
 			if (close < 0) {
 				rc = sl_err_set(err, SL_ESYNTAX, "a ${ is not closed by a }; for a plain ${ write $${");
 				break;
 			}
-			rc = append_reference(slice_sub(text, 2, (size_t)close - 2), &b, err);
-			text = slice_from(text, (size_t)close + 1);
+			rc = append_reference(slice_sub(text, 2, (size_t)close), run, &b, err);
+			text = slice_from(text, (size_t)close + 3);
 		} else {
 			sl_buf_put(&b, text.p[0]);
 			text = slice_from(text, 1);
@@ -113,4 +137,34 @@ int conf_expand(struct sl_slice text, char **out, struct sl_err *err) {
 	else
 		sl_buf_fini(&b);
 	return rc;
+}
+
+int conf_expand(struct sl_slice text, char **out, struct sl_err *err) { return expand(text, true, out, err); }
+
+/* file:///run/secrets/db: the file, whose name was expanded already, instead of the text. */
+static int whole_file(char **text, struct sl_err *err) {
+	struct sl_buf b = SL_BUF_INIT;
+	int rc = SL_OK;
+	if (stand_in)
+		sl_buf_append_str(&b, stand_in);
+	else
+		rc = append_file(*text + FILE_URL.n, &b, err);
+	sl_free(*text);
+	*text = NULL;
+	if (rc == SL_OK) *text = sl_buf_steal(&b);
+	sl_buf_fini(&b);
+	return rc;
+}
+
+static bool is_file_url(struct sl_slice text) { return slice_starts_with(text, FILE_URL) && text.n > FILE_URL.n; }
+
+int conf_expand_secret(struct sl_slice text, char **out, struct sl_err *err) {
+	int rc = expand(text, true, out, err);
+	return rc == SL_OK && is_file_url(text) ? whole_file(out, err) : rc;
+}
+
+char *conf_expand_known(struct sl_slice text) {
+	char *out = NULL;
+	if (expand(text, false, &out, NULL) == SL_OK && is_file_url(text)) (void)whole_file(&out, NULL);
+	return out ? out : slice_dup(text);
 }

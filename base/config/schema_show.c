@@ -1,6 +1,7 @@
 /* schema_show.c: settings as they may be shown, and their end. */
 #include <string.h>
 
+#include "conf_exec.h"
 #include "conf_units.h"
 #include "mem.h"
 #include "schema.h"
@@ -74,12 +75,15 @@ static void mask_pairs(struct sl_slice s, struct sl_buf *out) {
 
 void conf_mask(const struct conf_field *field, const char *value, struct sl_buf *out) {
 	struct sl_slice s = slice_from_str(value);
+	struct sl_buf shown = SL_BUF_INIT;
 	if (field->flags & CONF_SECRET)
 		sl_buf_append_str(out, "***");
 	else if (field->flags & CONF_SECRET_URL)
-		mask_pairs(slice_from(s, mask_user_part(s, out)), out);
+		mask_pairs(slice_from(s, mask_user_part(s, &shown)), &shown);
 	else
-		sl_buf_append_slice(out, s);
+		sl_buf_append_slice(&shown, s);
+	conf_exec_hide(sl_buf_slice(&shown), out);
+	sl_buf_fini(&shown);
 }
 
 /* ---- showing --------------------------------------------------------------------------------------------- */

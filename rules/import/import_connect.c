@@ -69,19 +69,27 @@ static const char *variable_name(struct import *imp, const char *base, const cha
 	return made;
 }
 
+/* What stands in a file there does so here. NULL: it does not, or our words for it could not be read. */
+static const char *secret_of_file(struct import_map *m, const char *option, const char *value, const char *hint) {
+	const char *file = strncmp(value, "file://", 7) == 0 ? value + 7 : "";
+	if (!*file || strpbrk(file, "${}")) return NULL;
+	import_map_note(m, IMPORT_MAPPING, "%s stands in the file %s, as there: copy it, or change the path%s%s",
+			option, file, hint ? "; " : "", hint ? hint : "");
+	return import_printf(m->imp, "${file:%s}", file);
+}
+
 const char *import_secret(struct import_map *m, const char *base, const char *option, const char *value,
 			  const char *hint) {
 	const char *name = variable_name(m->imp, base, option), *made = name;
-	const char *there;
+	const char *there, *in_file = secret_of_file(m, option, value, hint);
+	if (in_file) return in_file;
 	for (int n = 2;
 	     (there = json_string_value(json_object_get(m->imp->secrets, made))) && strcmp(there, value) != 0; n++)
 		made = import_printf(m->imp, "%s_%d", name, n);
 	json_object_set_new(m->imp->secrets, made, json_string(value));
-	const char *file = strncmp(value, "file://", 7) == 0 ? value + 7 : NULL;
 	import_map_note(m, IMPORT_MAPPING,
-			"%s: secrets are not copied; set the environment variable %s before the start%s%s%s%s%s",
-			option, made, file ? " (it stands in the file " : "", file ? file : "", file ? ")" : "",
-			hint ? "; " : "", hint ? hint : "");
+			"%s: secrets are not copied; set the environment variable %s before the start%s%s", option,
+			made, hint ? "; " : "", hint ? hint : "");
 	return import_printf(m->imp, "${%s}", made);
 }
 

@@ -33,7 +33,10 @@ class Folder(unittest.TestCase):
         return done.stdout, {r["id"]: r for r in report["rules"]}
 
     def fetch(self, text):
-        """What the report asks for: secrets in the environment, authorities' certificates in files."""
+        """What the report asks for: secrets in the environment or in files, authorities' certificates in files."""
+        for name in re.findall(r"[^$]\$\{file:([^}]+)\}", text):
+            (self.folder / name).parent.mkdir(exist_ok=True)
+            self.write(name, "5ecret\n")
         for name in re.findall(r"[^$]\$\{([A-Z][A-Z0-9_]*)\}", text):
             os.environ[name] = "5e" + name.lower()
             self.addCleanup(os.environ.pop, name, None)

@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "broker_conf_int.h"
+#include "conf_exec.h"
 #include "conf_units.h"
 #include "mem.h"
 #include "schema.h"
@@ -133,6 +134,7 @@ int broker_conf_load(const char *path, struct broker_conf **out, struct conf_rep
 	struct sl_err err = SL_ERR_INIT;
 	struct yaml_doc *doc;
 	*out = NULL;
+	conf_exec_begin();
 	if (yaml_doc_load_file(path, &doc, &err) != SL_OK) return conf_report_take(report, &err);
 	struct broker_conf *conf = SL_NEW(struct broker_conf);
 	conf->doc = doc;

@@ -359,8 +359,9 @@ static void test_expand__mistakes(void **state) {
 	setenv("SLUICE_TEST_NOT_TEXT", "a\xff", 1);
 	expect_expand_error("${SLUICE_TEST_NOT_TEXT}",
 			    "the environment variable SLUICE_TEST_NOT_TEXT is not a text in UTF-8");
-	expect_expand_error("${a.b}",
-			    "${a.b} is neither an environment variable nor ${file:path}; for a plain ${ write $${");
+	expect_expand_error(
+	    "${a.b}",
+	    "${a.b} is neither an environment variable nor ${file:path} nor ${exec:program}; for a plain ${ write $${");
 	expect_expand_error("x${A", "a ${ is not closed by a }; for a plain ${ write $${");
 	expect_expand_error("${file:/nonexistent/x}",
 			    "the file /nonexistent/x cannot be read: No such file or directory");
