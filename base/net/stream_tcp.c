@@ -10,6 +10,17 @@
 
 static struct sl_stream_tcp *tcp_of(struct sl_stream *s) { return sl_container_of(s, struct sl_stream_tcp, s); }
 
+/* Writing failed. What the other side said before it went may be here, such as why: it is read before the end. */
+static void last_words(struct sl_stream_tcp *t) {
+	struct sl_stream *s = &t->s;
+	if (s->paused) {
+		sl_stream_close(s, SL_EIO);
+		return;
+	}
+	s->blocked = s->hup = s->readable = true;
+	sl_watch_again(s->loop, &t->watch);
+}
+
 static void tcp_flush(struct sl_stream *s) {
 	struct sl_stream_tcp *t = tcp_of(s);
 	while (sl_stream_pending(s) > 0) {
@@ -21,7 +32,7 @@ static void tcp_flush(struct sl_stream *s) {
 				s->blocked = true;
 				break;
 			}
-			sl_stream_close(s, SL_EIO);
+			last_words(t);
 			return;
 		}
 		*t->bytes_out += (uint64_t)n;

@@ -75,7 +75,8 @@ static int submit(struct sl_conn_action *a, struct sl_batch *b) {
 }
 
 static void cancel(struct sl_conn_action *a, struct sl_batch *b) {
-	redis_batch_cancel(client_of(sl_action_conn(a)), b);
+	(void)a;
+	redis_batch_cancel(b);
 }
 
 static void describe(struct sl_conn *conn, json_t *out) { redis_client_describe(client_of(conn), out); }
@@ -89,6 +90,8 @@ const struct sl_connector_kind sl_connector_redis = {
     .flags = SL_KIND_ORDERED_BY_KEY,
     .conn_size = sizeof(struct redis_conn),
     .action_size = sizeof(struct redis_action),
+    .copy_row = 256, /* commands that wait for the socket, and their answers */
+    .copy_percent = 200,
     .conn_fields = redis_conf_fields,
     .action_fields = redis_action_fields,
     .conn_check = conn_check,

@@ -20,6 +20,7 @@ static struct redis_job *job_new(struct redis_client *c, const struct redis_plan
 	j->cancelled = j->routing = false;
 	j->denied_n = 0;
 	sl_list_init(&j->parts);
+	sl_list_init(&j->doubts);
 	if (j->left_cap < b->count) {
 		j->left_cap = b->count;
 		j->left = sl_realloc_array(j->left, b->count, sizeof *j->left);
@@ -105,7 +106,7 @@ int redis_batch_submit(struct redis_client *c, const struct redis_plan *plan, st
 	return SL_OK;
 }
 
-void redis_batch_cancel(struct redis_client *c, struct sl_batch *b) {
+void redis_batch_cancel(struct sl_batch *b) {
 	static const char late[] = "no answer within the action's `timeout`";
 	struct redis_job *j = b->priv;
 	if (!j) return;
@@ -113,14 +114,20 @@ void redis_batch_cancel(struct redis_client *c, struct sl_batch *b) {
 	j->cancelled = true;
 	while (!sl_list_empty(&j->parts)) {
 		struct redis_part *p = SL_LIST_ENTRY(j->parts.next, struct redis_part, of_job);
-		if (!p->sent)
-			redis_part_lost(&p->q, SL_EIO, late);
-		else if (c->conf->mode == REDIS_CLUSTER)
-			redis_link_fail(&p->node->link, SL_EIO, late);
+		if (p->sent)
+			redis_node_fail(p->node, late);
 		else
-			redis_client_down(c, SL_EIO, late);
+			redis_part_lost(&p->q, SL_EIO, late);
 	}
+	redis_doubts_cancel(j, late);
 	redis_job_release(j);
+}
+
+void redis_node_fail(struct redis_node *n, const char *text) {
+	if (n->c->conf->mode == REDIS_CLUSTER)
+		redis_link_fail(&n->link, SL_EIO, text);
+	else
+		redis_client_down(n->c, SL_EIO, text);
 }
 
 void redis_pools_free(struct redis_client *c) {
@@ -187,40 +194,60 @@ static bool sent_on(struct redis_part *p, const struct redis_unit *u, size_t com
 				   .first = (uint16_t)(u->first + command),
 				   .count = 1,
 				   .hops = (uint8_t)(u->hops + 1),
-				   .asking = asking};
+				   .asking = asking,
+				   .doubted = u->doubted};
 	j->left[u->row]++;
 	redis_unit_send(j, to, &again);
 	return true;
 }
 
+/* The connection ends when the reply at hand is read. */
 static void trouble(struct redis_client *c, const struct redis_node *n, const char *text) {
 	if (!c->trouble) c->trouble = sl_asprintf("%s:%u: %s", n->host, n->port, text);
 }
 
-static void error_take(struct redis_part *p, const struct redis_unit *u, size_t command, struct sl_slice text) {
-	struct redis_job *j = p->job;
-	const struct redis_error *e = redis_error_find(text);
-	if (e->result == SL_RESULT_DONE) return;
-	bool moved = e->effect == REDIS_MOVED || e->effect == REDIS_ASK;
-	if (moved && sent_on(p, u, command, text, e->effect == REDIS_ASK)) return;
-	char *why = error_text(j, u, command, e, text);
-	enum sl_result result = e->result;
+enum sl_result redis_error_apply(struct redis_job *j, struct redis_node *n, uint32_t row, const struct redis_error *e,
+				 const char *why) {
 	switch (e->effect) {
 	case REDIS_OF_ROW:
-		if (result == SL_RESULT_THROTTLED) j->b->wait_ms = THROTTLE_MS;
+		if (e->result == SL_RESULT_THROTTLED) j->b->wait_ms = THROTTLE_MS;
 		break;
-	case REDIS_NOT_KEY: denied_add(j, u->row); break;
+	case REDIS_NOT_KEY: denied_add(j, row); break;
 	case REDIS_NOT_READY:
 		if (!j->not_ready) j->not_ready = sl_strdup(why);
 		break;
-	case REDIS_RECONNECT: trouble(j->c, p->node, why); break;
+	case REDIS_RECONNECT: trouble(j->c, n, why); break;
 	case REDIS_MOVED:
 	case REDIS_ASK:
-		if (j->c->conf->mode == REDIS_CLUSTER)
-			result = SL_RESULT_RETRY; /* from node to node: the cluster has to settle first */
+		/* From node to node: the cluster has to settle first. */
+		if (j->c->conf->mode == REDIS_CLUSTER) return SL_RESULT_RETRY;
 		break;
 	}
-	result_take(p, result, why);
+	return e->result;
+}
+
+/* What a script may say of itself, and the server is to be asked about. */
+static bool is_doubtful(const struct redis_error *e) {
+	return e->result != SL_RESULT_REJECT && e->result != SL_RESULT_DONE;
+}
+
+/* of_server: it came before a command was run, so no script can have said it. */
+static void error_take(struct redis_part *p, const struct redis_unit *u, size_t command, struct sl_slice text,
+		       bool of_server) {
+	struct redis_job *j = p->job;
+	const struct redis_error *e = redis_error_find(text);
+	bool script = !of_server && redis_command_is_script(j->plan->command[u->first + command].info);
+	if (e->result == SL_RESULT_DONE && !script) return;
+	bool moved = e->effect == REDIS_MOVED || e->effect == REDIS_ASK;
+	if (moved && (!script || redis_moved_is_real(j, u, command, text))) {
+		if (sent_on(p, u, command, text, e->effect == REDIS_ASK)) return;
+	} else if (script && (moved || e->result == SL_RESULT_DONE))
+		e = redis_error_find(SL_SLICE_EMPTY);
+	char *why = error_text(j, u, command, e, text);
+	if (script && is_doubtful(e))
+		redis_doubt(p, u, command, e, why, error_text(j, u, command, redis_error_find(SL_SLICE_EMPTY), text));
+	else
+		result_take(p, redis_error_apply(j, p->node, u->row, e, why), why);
 }
 
 static void unit_end(struct redis_part *p) {
@@ -246,11 +273,11 @@ static void transaction_reply(struct redis_part *p, const struct redis_unit *u, 
 	bool exec = at == (uint32_t)u->count + 1;
 	if (exec && reply->kind == REDIS_LIST) {
 		for (uint32_t i = 0; i < reply->n && i < u->count; i++)
-			if (reply->items[i].kind == REDIS_ERROR) error_take(p, u, i, reply->items[i].text);
+			if (reply->items[i].kind == REDIS_ERROR) error_take(p, u, i, reply->items[i].text, false);
 	} else if (exec && reply->kind == REDIS_NIL)
 		result_take(p, SL_RESULT_RETRY, sl_strdup("the server gave up the transaction"));
 	else if (reply->kind == REDIS_ERROR && !(exec && (p->to || p->result != SL_RESULT_DONE)))
-		error_take(p, u, exec || at == 0 ? 0 : at - 1, reply->text);
+		error_take(p, u, exec || at == 0 ? 0 : at - 1, reply->text, true);
 }
 
 /* How many replicas have what went before. */
@@ -284,19 +311,15 @@ static void unit_reply(struct redis_part *p, const struct redis_reply *reply) {
 	if (j->plan->transaction)
 		transaction_reply(p, &u, at, reply);
 	else if (sl_unlikely(reply->kind == REDIS_ERROR))
-		error_take(p, &u, at, reply->text);
+		error_take(p, &u, at, reply->text, false);
 	if (p->reply == replies) unit_end(p);
 }
 
-/* Replies showed that this connection is of no use: only now, when nobody is at work on a part any more. */
-static void trouble_end(struct redis_client *c, struct redis_node *n) {
+void redis_trouble_end(struct redis_client *c, struct redis_node *n) {
 	char *text = c->trouble;
-	if (!text) return;
+	if (sl_likely(!text)) return;
 	c->trouble = NULL;
-	if (c->conf->mode == REDIS_CLUSTER)
-		redis_link_fail(&n->link, SL_EIO, text);
-	else
-		redis_client_down(c, SL_EIO, text);
+	redis_node_fail(n, text);
 	sl_free(text);
 }
 
@@ -309,7 +332,7 @@ void redis_part_reply(struct redis_request *q, const struct redis_reply *reply) 
 	unit_reply(p, reply);
 	if (p->at == p->units) redis_part_free(p);
 	redis_job_release(j);
-	if (sl_unlikely(c->trouble != NULL)) trouble_end(c, n);
+	redis_trouble_end(c, n);
 }
 
 void redis_part_lost(struct redis_request *q, int status, const char *text) {

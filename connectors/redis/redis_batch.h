@@ -1,4 +1,5 @@
-/* redis_batch.h: batches on their way: what the files redis_batch.c (what becomes of rows) and redis_send.c (where they go) share.
+/* redis_batch.h: batches on their way: what the files redis_batch.c (what becomes of rows), redis_doubt.c
+ * (errors that are not believed at once) and redis_send.c (where rows go) share.
  *
  *     job    a batch; ends when every part is answered or lost
  *     part   what of it goes over one node's link: a request with as many replies as its units bring
@@ -18,6 +19,7 @@ struct redis_unit {
 	uint16_t first, count; /* commands */
 	uint8_t hops;          /* how often it was sent on */
 	bool asking;           /* ASKING goes before it */
+	bool doubted;          /* sent once more, for the server knew nothing of what its script said */
 };
 
 struct redis_part {
@@ -46,7 +48,7 @@ struct redis_job {
 	struct redis_client *c;
 	const struct redis_plan *plan;
 	struct sl_batch *b;
-	struct sl_list parts;
+	struct sl_list parts, doubts;
 	uint16_t *left; /* units of each row that are not answered */
 	uint32_t left_cap;
 	uint32_t hold; /* does not end while somebody works on it */
@@ -68,6 +70,21 @@ void redis_job_hold(struct redis_job *j);
 void redis_job_release(struct redis_job *j); /* it may end now */
 /* Where the row's commands go. */
 void redis_row_route(struct redis_job *j, uint32_t row);
+
+/* What an error means for more than the row, and the row's result. */
+enum sl_result redis_error_apply(struct redis_job *j, struct redis_node *n, uint32_t row, const struct redis_error *e,
+				 const char *why);
+/* A script says it: the server is asked, and the row is settled when it has answered. why: what is said when it is true, bare: when
+ * the script made it up; both heap, taken over. */
+void redis_doubt(struct redis_part *p, const struct redis_unit *u, size_t command, const struct redis_error *e,
+		 char *why, char *bare);
+void redis_doubts_cancel(struct redis_job *j, const char *text); /* by ending their connections */
+/* "MOVED 3999 ...": whether that is the slot of the command's key. */
+bool redis_moved_is_real(const struct redis_job *j, const struct redis_unit *u, size_t command, struct sl_slice text);
+/* The connection ends, with what is out. */
+void redis_node_fail(struct redis_node *n, const char *text);
+/* Replies showed that this connection is of no use: only now, when nobody is at work on a part any more. */
+void redis_trouble_end(struct redis_client *c, struct redis_node *n);
 
 void redis_part_reply(struct redis_request *q, const struct redis_reply *reply);
 void redis_part_lost(struct redis_request *q, int status, const char *text);

@@ -51,7 +51,7 @@ struct redis_node *redis_node_add(struct redis_client *c, const char *host, uint
 
 void redis_node_free(struct redis_node *n) {
 	sl_timer_cancel(&n->again);
-	redis_link_close(&n->link);
+	redis_link_close(&n->link, "closed");
 	redis_parts_lose(n, "closed");
 	sl_free(n->host);
 	sl_free(n->why);
@@ -102,7 +102,7 @@ static void all_end(struct redis_client *c, const char *text) {
 	redis_sentinels_close(c);
 	for (size_t i = 0; i < c->nodes; i++) {
 		sl_timer_cancel(&c->node[i]->again);
-		redis_link_close(&c->node[i]->link);
+		redis_link_close(&c->node[i]->link, text);
 		redis_parts_lose(c->node[i], text);
 	}
 }

@@ -116,7 +116,7 @@ struct redis_node *redis_cluster_node(struct redis_client *c, uint16_t slot);
 struct redis_node *redis_cluster_target(struct redis_node *from, struct sl_slice text);
 
 int redis_batch_submit(struct redis_client *c, const struct redis_plan *plan, struct sl_batch *b);
-void redis_batch_cancel(struct redis_client *c, struct sl_batch *b);
+void redis_batch_cancel(struct sl_batch *b);
 void redis_parts_send(struct redis_node *n); /* the node is ready: what waits goes out */
 void redis_parts_lose(struct redis_node *n, const char *text);
 void redis_pools_free(struct redis_client *c);

@@ -76,7 +76,7 @@ static bool range_read(struct redis_client *c, const struct redis_node *from, co
 }
 
 static bool table_read(struct redis_client *c, const struct redis_node *from, const struct redis_reply *reply) {
-	if (reply->kind != REDIS_LIST || reply->n == 0) return false;
+	if (reply->kind != REDIS_LIST || reply->n == 0 || reply->cut) return false;
 	memset(c->cluster->next, 0, sizeof c->cluster->next);
 	for (uint32_t i = 0; i < reply->n; i++)
 		if (!range_read(c, from, &reply->items[i])) return false;

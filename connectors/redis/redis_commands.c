@@ -34,6 +34,9 @@ static const struct redis_command_info table[] = {
     {"EVAL", REDIS_KEY_BY_COUNT, REDIS_ITEMS, NULL},
     {"EVALSHA", REDIS_KEY_BY_COUNT, REDIS_ITEMS, NULL},
     {"FCALL", REDIS_KEY_BY_COUNT, REDIS_ITEMS, NULL},
+    {"EVAL_RO", REDIS_KEY_BY_COUNT, REDIS_ITEMS, NULL},
+    {"EVALSHA_RO", REDIS_KEY_BY_COUNT, REDIS_ITEMS, NULL},
+    {"FCALL_RO", REDIS_KEY_BY_COUNT, REDIS_ITEMS, NULL},
 
     /* Where the key is not the first argument. */
     {"BITOP", 2, REDIS_ONE, NULL},

@@ -22,6 +22,11 @@ struct redis_command_info {
 	const char *refused; /* NULL, or why it is no command for an action */
 };
 
+/* It runs a script, which may answer with any error. */
+static inline bool redis_command_is_script(const struct redis_command_info *info) {
+	return info->key == REDIS_KEY_BY_COUNT;
+}
+
 /* Never NULL: for a name that is unknown, what holds for most. Upper or lower case. */
 const struct redis_command_info *redis_command_find(struct sl_slice name);
 

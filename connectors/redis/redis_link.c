@@ -74,8 +74,8 @@ void redis_link_fail(struct redis_link *l, int status, const char *text) {
 	sl_buf_fini(&copy);
 }
 
-void redis_link_close(struct redis_link *l) {
-	if (l->state != REDIS_LINK_CLOSED) link_end(l, SL_ECLOSED, "closed");
+void redis_link_close(struct redis_link *l, const char *text) {
+	if (l->state != REDIS_LINK_CLOSED) link_end(l, SL_ECLOSED, text);
 }
 
 static void timer_fire(struct sl_timer *t) {

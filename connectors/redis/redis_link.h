@@ -52,11 +52,11 @@ struct redis_link_setup {
 	uint16_t port;
 	const struct redis_login *login; /* NULL: none */
 	uint32_t database;
-	const char *client_name; /* NULL: none */
-	struct tls_client *tls;  /* NULL: none */
-	bool wants_master;       /* a replica is not what we look for: ROLE is asked, where we may */
-	uint64_t timeout_ms;     /* until it is ready */
-	const struct redis_limits *limits;
+	const char *client_name;           /* NULL: none */
+	struct tls_client *tls;            /* NULL: none */
+	bool wants_master;                 /* a replica is not what we look for: ROLE is asked, where we may */
+	uint64_t timeout_ms;               /* until it is ready */
+	const struct redis_limits *limits; /* NULL: redis_limits_small */
 };
 
 enum redis_link_state { REDIS_LINK_CLOSED, REDIS_LINK_OPENING, REDIS_LINK_READY };
@@ -82,8 +82,8 @@ void redis_link_push(struct redis_link *l, struct redis_request *q, uint32_t rep
 
 /* Ends the connection: requests get on_lost(), then on_down() comes; nothing happens when it is closed. */
 void redis_link_fail(struct redis_link *l, int status, const char *text);
-/* The same without on_down(). */
-void redis_link_close(struct redis_link *l);
+/* The same without on_down(); text is for on_lost(). */
+void redis_link_close(struct redis_link *l, const char *text);
 
 /* "TLSv1.3, TLS_AES_256_GCM_SHA384", appended; nothing without TLS. */
 void redis_link_tls(const struct redis_link *l, struct sl_buf *out);

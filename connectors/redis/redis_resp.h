@@ -1,9 +1,10 @@
-/* redis_resp.h: RESP2, both ways: requests written straight into a buffer, replies read by hiredis' reader into small trees.
+/* redis_resp.h: RESP2, both ways: requests written straight into a buffer, replies read into small trees while they come.
  *
- * The reader is bounded by us, for hiredis 0.14 is not: a reply's announced and buffered size, the number of its parts,
- * the text that is kept. A plain reply ("+OK", ":1", an entry's id) costs no allocation.
+ * No reply is too large: what goes beyond the limits is read to its end and left out (`cut`), in bounded memory, so that the
+ * replies behind it are found. A plain reply ("+OK", ":1", an entry's id) costs no allocation.
  *
- * Lifetime: a reply, with all it points to, until redis_reader_next() is called again. Thread: one at a time. Never blocks.
+ * Lifetime: a reply, with all it points to, until redis_reader_next() is called again; the limits as long as the reader.
+ * Thread: one at a time. Never blocks.
  * Errors: SL_EPROTOCOL with a text for humans; the connection cannot be used any more then. */
 #ifndef REDIS_RESP_H
 #define REDIS_RESP_H
@@ -12,34 +13,49 @@
 #include "buf.h"
 #include "err.h"
 
-struct redisReader;
-
 enum redis_reply_kind { REDIS_TEXT, REDIS_STATUS, REDIS_ERROR, REDIS_NUMBER, REDIS_NIL, REDIS_LIST };
 
 struct redis_reply {
 	enum redis_reply_kind kind;
-	uint32_t n;           /* LIST: how many items */
-	int64_t number;       /* NUMBER */
+	bool cut;       /* of a TEXT only the beginning is kept, of a LIST nothing; of a whole reply: somewhere in it */
+	uint32_t n;     /* LIST: how many items */
+	int64_t number; /* NUMBER */
 	struct sl_slice text; /* TEXT, STATUS, ERROR */
 	struct redis_reply *items;
 };
 
+/* How much of one reply is kept. */
 struct redis_limits {
-	size_t reply_bytes; /* of one reply, as it stands on the wire */
-	size_t reply_parts; /* of one reply, nested ones counted */
-	size_t text_bytes;  /* of one text; the rest is cut off and not kept */
+	size_t reply_bytes; /* of all texts together; of a line, such as an error, the beginning always is */
+	size_t reply_parts; /* nested ones counted */
+	size_t text_bytes;  /* of one text */
 };
 /* For who only wants to know whether a command worked, and reads small tables. */
 extern const struct redis_limits redis_limits_small;
 
+struct redis_level;
+struct redis_big;
+
 struct redis_reader {
-	struct redisReader *hiredis;
-	struct redis_limits limits;
-	struct sl_slice rest; /* given, and not yet with hiredis; only within a read */
-	struct redis_reply root;
+	const struct redis_limits *limits; /* may change between two replies */
+	struct sl_slice rest;              /* given, and not yet read; only within a read */
+	struct sl_buf line;                /* the beginning of a line whose end has not come */
+	bool line_used;
+	struct redis_level *level; /* the lists that are open, outermost first */
+	size_t levels, level_cap;
+
+	/* The text that comes now: so much of it is left, and so much room. */
+	bool in_text;
+	char *into;
+	size_t room;
+	uint64_t left;
+	uint8_t end_left;
+
+	struct redis_reply root, skipped;
 	struct sl_arena arena;
-	size_t parts, bytes;
-	bool handed_out;
+	struct redis_big *bigs; /* texts with memory of their own */
+	size_t parts, bytes;    /* that are kept */
+	bool handed_out, cut;
 	char why[160]; /* after an error */
 };
 

@@ -163,5 +163,5 @@ void redis_sentinels_check(struct redis_client *c) {
 }
 
 void redis_sentinels_close(struct redis_client *c) {
-	for (size_t i = 0; c->sentinel && i < c->target.servers; i++) redis_link_close(&c->sentinel[i].link);
+	for (size_t i = 0; c->sentinel && i < c->target.servers; i++) redis_link_close(&c->sentinel[i].link, "closed");
 }

@@ -9,9 +9,6 @@
 #define CLOSING_MS 2000
 #define CLOSING_TICK_MS 20
 
-static const struct redis_limits limits = {
-    .reply_bytes = 512 * 1024 * 1024, .reply_parts = 4 * 1024 * 1024, .text_bytes = 512 * 1024 * 1024};
-
 static struct redis_source *of(const struct sl_source *s) { return sl_source_impl(s); }
 
 char *redis_source_pending_key(const struct redis_source *r) {
@@ -44,8 +41,8 @@ static void parts_begin(struct redis_source *r) {
 
 static void links_drop(struct redis_source *r) {
 	r->open = r->began = r->reading = r->acking = r->claiming = false;
-	redis_link_close(&r->in);
-	redis_link_close(&r->out);
+	redis_link_close(&r->in, "closed");
+	redis_link_close(&r->out, "closed");
 	parts_end(r);
 }
 
@@ -86,10 +83,11 @@ static void links_open(struct redis_source *r) {
 					 .client_name = c->conf->client_name,
 					 .tls = c->tls,
 					 .wants_master = c->conf->mode == REDIS_SENTINEL,
-					 .timeout_ms = (uint64_t)c->conf->connect_timeout_ms,
-					 .limits = &limits};
+					 .timeout_ms = (uint64_t)c->conf->connect_timeout_ms};
 	r->open = true;
+	setup.limits = &r->limits;
 	redis_link_open(&r->in, &setup);
+	setup.limits = &redis_limits_several;
 	if (r->open) redis_link_open(&r->out, &setup);
 }
 
@@ -103,6 +101,9 @@ static void on_timer(struct sl_timer *t) {
 	}
 	if (!r->began) return; /* the links have a limit of their own for that */
 	bool waits = r->reading || r->acking || r->claiming;
+	/* A large answer is on its way. */
+	if (r->heard_bytes != r->dock.bytes_in) r->heard_ms = now;
+	r->heard_bytes = r->dock.bytes_in;
 	if (waits && now - r->heard_ms > SILENT_MS) {
 		redis_source_fail(r, "the server does not answer");
 		return;
@@ -133,6 +134,8 @@ static void start(struct sl_source *s) {
 	r->settings = sl_source_conn_impl(s);
 	r->client = redis_client_of(sl_source_conn_impl(s));
 	r->dock = (struct redis_dock){.loop = sl_source_loop(s), .empty = dock_empty};
+	r->limits = redis_limits_several;
+	r->count = REDIS_SOURCE_COUNT;
 	r->parts = SL_NEW_ARRAY(struct sl_source_part *, r->conf.streams.len + 1);
 	redis_link_init(&r->in, &r->dock, &events);
 	redis_link_init(&r->out, &r->dock, &events);

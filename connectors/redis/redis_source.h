@@ -16,6 +16,9 @@
 #include "redis_client.h"
 #include "source.h"
 
+/* So many entries or elements are asked for at once, fewer when they are large. */
+#define REDIS_SOURCE_COUNT 128
+
 enum redis_source_mode { REDIS_FROM_STREAMS, REDIS_FROM_LIST, REDIS_FROM_CHANNELS };
 
 struct redis_source_conf {
@@ -41,8 +44,8 @@ struct redis_from {
 	size_t slots, slot_cap, *spare, spares, spare_cap;
 	struct sl_buf acks; /* requests */
 	uint32_t ack_n;
-	bool history;     /* streams: what was read before comes first, */
-	uint64_t ms, seq; /* behind this entry; list: ms is how many were looked at */
+	bool history;     /* streams: what is ours already comes first */
+	uint64_t ms, seq; /* streams: the last entry that was read; list: ms is how many were looked at */
 };
 
 struct redis_source {
@@ -54,18 +57,22 @@ struct redis_source {
 	struct redis_dock dock;
 	struct redis_link in, out;
 	struct redis_request read, ack, claim;
+	struct redis_limits limits; /* of what is asked for now */
+	uint32_t count;             /* so many are asked for at once */
+	size_t bytes;               /* of the answer that is read */
 	struct sl_timer timer;
 	struct sl_source_part **parts;
 	size_t part_n, claimed; /* the part that is asked for next */
-	uint32_t making;        /* XGROUP CREATE without an answer */
 	bool open, began, paused, closing, reading, acking, claiming;
-	uint64_t heard_ms, claim_ms, closing_ms, lost; /* lost: said in a channel while we were paused */
+	uint64_t heard_ms, heard_bytes, claim_ms, closing_ms;
+	uint64_t lost; /* said in a channel while we were paused */
 	struct sl_buf value, id;
 	struct sl_source_header *headers;
 	size_t header_cap;
 };
 
 extern const struct sl_source_kind redis_source_kind;
+extern const struct redis_limits redis_limits_several; /* an answer with several messages; one alone may be larger */
 
 /* redis_source_conf.c */
 int redis_source_check(struct redis_source *r, struct sl_err *err);

@@ -4,11 +4,18 @@
 #include "redis_source.h"
 #include "sql_value.h"
 
-#define ENTRIES 128 /* of one answer */
-#define ENTRIES_TEXT "128"
 #define MOVES 32      /* of a list, asked for at once */
 #define WAIT_MS "500" /* so long a server waits for something to come; a stop waits for it */
 #define WAIT_S "0.5"
+
+#define MB (1024 * 1024)
+#define SEVERAL_BYTES (32 * MB)
+#define GROW_BYTES (4 * MB) /* an answer of this size is large enough */
+
+const struct redis_limits redis_limits_several = {
+    .reply_bytes = SEVERAL_BYTES, .reply_parts = 200000, .text_bytes = 512 * MB};
+/* What Redis stores at most in one value. */
+static const struct redis_limits limits_one = {.reply_bytes = 512 * MB, .reply_parts = 4 * MB, .text_bytes = 512 * MB};
 
 static void lost(struct redis_request *q, int status, const char *text) {
 	(void)q, (void)status, (void)text; /* the link's on_down() follows */
@@ -25,6 +32,26 @@ static bool no_error(struct redis_source *r, const struct redis_reply *reply, co
 	redis_source_fail(r, sl_buf_cstr(&why));
 	sl_buf_fini(&why);
 	return false;
+}
+
+/* How much the next answer may hold. */
+static void limits_set(struct redis_source *r, bool one) {
+	r->limits = one ? limits_one : redis_limits_several;
+	r->bytes = 0;
+}
+
+static void count_adapt(struct redis_source *r, bool cut) {
+	if (cut)
+		r->count = 1;
+	else if (r->bytes > GROW_BYTES)
+		r->count = r->count > 1 ? r->count / 2 : 1;
+	else if (r->bytes < GROW_BYTES / 2 && r->count < REDIS_SOURCE_COUNT)
+		r->count *= 2;
+}
+
+static void put_number(struct sl_buf *out, uint64_t n) {
+	char digits[SL_FORMAT_I64_MAX];
+	redis_put_arg(out, slice_make(digits, sl_format_u64(n, digits)));
 }
 
 /* ---- Streams. ---------------------------------------------------------------------------------------------------------- */
@@ -55,6 +82,7 @@ static struct sl_slice fields_value(struct redis_source *r, const struct redis_r
 		struct sl_slice name = fields->items[i].text, text = fields->items[i + 1].text;
 		SL_GROW(r->headers, n, r->header_cap);
 		r->headers[n++] = (struct sl_source_header){name, text};
+		r->bytes += name.n + text.n;
 		if (r->conf.field && slice_equal_str(name, r->conf.field)) value = text;
 		if (i) sl_buf_put(&r->value, ',');
 		json_text(&r->value, name);
@@ -71,10 +99,6 @@ static void entry_take(struct redis_source *r, struct sl_source_part *part, cons
 	struct redis_from *f = redis_from(part);
 	struct redis_slot slot = {.ms = 0};
 	if (entry->kind != REDIS_LIST || entry->n != 2 || !id_read(entry->items[0].text, &slot.ms, &slot.seq)) return;
-	if (f->history) {
-		f->ms = slot.ms;
-		f->seq = slot.seq;
-	}
 	/* We wait so long ourselves that it looks left behind. */
 	if (redis_slot_has(f, slot.ms, slot.seq)) return;
 	uint32_t headers = 0;
@@ -100,6 +124,41 @@ static struct sl_source_part *part_named(struct redis_source *r, struct sl_slice
 	return NULL;
 }
 
+static bool entry_is_whole(const struct redis_reply *entry) {
+	if (entry->cut) return false;
+	for (uint32_t i = 0; i < entry->n; i++) {
+		if (entry->items[i].cut) return false;
+		for (uint32_t k = 0; k < entry->items[i].n; k++)
+			if (entry->items[i].items[k].cut) return false;
+	}
+	return true;
+}
+
+/* Alone it was asked for, and still it is too large: it stays where it is. */
+static void entry_skip(struct redis_source *r, const struct redis_from *f, const struct redis_reply *entry) {
+	sl_source_state(r->s, SL_SOURCE_DEGRADED,
+			"entry %.*s of `%.*s` is too large to be read (more than %d MB); it is left out, and not "
+			"acknowledged",
+			SL_SLICE_ARG(entry->n ? entry->items[0].text : SL_SLICE_EMPTY), SL_SLICE_ARG(f->key),
+			(int)(limits_one.reply_bytes / MB));
+}
+
+/* Up to the first that is cut off. */
+static void entries_take(struct redis_source *r, struct sl_source_part *part, const struct redis_reply *entries) {
+	struct redis_from *f = redis_from(part);
+	bool alone = r->limits.reply_bytes == limits_one.reply_bytes;
+	for (uint32_t i = 0; i < entries->n; i++) {
+		const struct redis_reply *entry = &entries->items[i];
+		bool whole = entry_is_whole(entry);
+		if (!whole && !alone) return;
+		if (entry->n) (void)id_read(entry->items[0].text, &f->ms, &f->seq);
+		if (whole)
+			entry_take(r, part, entry);
+		else
+			entry_skip(r, f, entry);
+	}
+}
+
 /* [[key, [entry, ...]], ...]; nil: nothing came. A stream whose past gives nothing more goes on with what is new. */
 static void streams_read(struct redis_request *q, const struct redis_reply *reply) {
 	struct redis_source *r = sl_container_of(q, struct redis_source, read);
@@ -112,32 +171,48 @@ static void streams_read(struct redis_request *q, const struct redis_reply *repl
 		struct sl_source_part *part = part_named(r, one->items[0].text);
 		const struct redis_reply *entries = &one->items[1];
 		if (!part || entries->kind != REDIS_LIST) continue;
-		if (entries->n == 0) redis_from(part)->history = false;
-		for (uint32_t k = 0; k < entries->n; k++) entry_take(r, part, &entries->items[k]);
+		if (entries->n == 0 && !entries->cut) redis_from(part)->history = false;
+		entries_take(r, part, entries);
 	}
+	/* What was cut off is ours by now: it comes once more as what was read before, fewer at once. */
+	for (size_t i = 0; reply->cut && i < r->part_n; i++) redis_from(r->parts[i])->history = true;
+	count_adapt(r, reply->cut);
 	sl_source_flush(r->s);
 	redis_source_read(r);
 }
 
+/* When single messages are too large for several in an answer, so may be those of several streams. */
+static size_t streams_choose(struct redis_source *r, bool *history) {
+	*history = false;
+	for (size_t i = 0; i < r->part_n; i++) {
+		if (!redis_from(r->parts[i])->history) continue;
+		*history = true;
+		if (r->count == 1) return i;
+	}
+	return r->part_n;
+}
+
 static void streams_ask(struct redis_source *r) {
 	struct sl_buf *out = redis_link_out(&r->in);
-	bool history = false;
-	for (size_t i = 0; i < r->part_n; i++) history = history || redis_from(r->parts[i])->history;
-	redis_put_head(out, (history ? 7u : 9u) + r->part_n * 2);
+	bool history;
+	size_t only = streams_choose(r, &history), n = only < r->part_n ? 1 : r->part_n;
+	struct sl_source_part **part = r->parts + (n == 1 ? only % r->part_n : 0);
+	limits_set(r, n == 1 && r->count == 1);
+	redis_put_head(out, (history ? 7u : 9u) + n * 2);
 	redis_put_arg(out, SL_SLICE_LIT("XREADGROUP"));
 	redis_put_arg(out, SL_SLICE_LIT("GROUP"));
 	redis_put_arg(out, slice_from_str(r->conf.group));
 	redis_put_arg(out, slice_from_str(r->conf.consumer));
 	redis_put_arg(out, SL_SLICE_LIT("COUNT"));
-	redis_put_arg(out, SL_SLICE_LIT(ENTRIES_TEXT));
+	put_number(out, r->count);
 	if (!history) {
 		redis_put_arg(out, SL_SLICE_LIT("BLOCK"));
 		redis_put_arg(out, SL_SLICE_LIT(WAIT_MS));
 	}
 	redis_put_arg(out, SL_SLICE_LIT("STREAMS"));
-	for (size_t i = 0; i < r->part_n; i++) redis_put_arg(out, redis_from(r->parts[i])->key);
-	for (size_t i = 0; i < r->part_n; i++) {
-		const struct redis_from *f = redis_from(r->parts[i]);
+	for (size_t i = 0; i < n; i++) redis_put_arg(out, redis_from(part[i])->key);
+	for (size_t i = 0; i < n; i++) {
+		const struct redis_from *f = redis_from(part[i]);
 		sl_buf_clear(&r->id);
 		if (f->history)
 			sl_buf_printf(&r->id, "%llu-%llu", (unsigned long long)f->ms, (unsigned long long)f->seq);
@@ -157,7 +232,14 @@ static void claimed(struct redis_request *q, const struct redis_reply *reply) {
 		return;
 	if (reply->kind != REDIS_LIST || reply->n < 2 || reply->items[1].kind != REDIS_LIST) return;
 	struct sl_source_part *part = r->parts[r->claimed];
-	for (uint32_t i = 0; i < reply->items[1].n; i++) entry_take(r, part, &reply->items[1].items[i]);
+	if (reply->cut) {
+		/* It is ours now: all of it is read as what was ours before, without what is under way. */
+		struct redis_from *f = redis_from(part);
+		f->history = true;
+		f->ms = f->seq = 0;
+		r->count = 1;
+	} else
+		for (uint32_t i = 0; i < reply->items[1].n; i++) entry_take(r, part, &reply->items[1].items[i]);
 	sl_source_flush(r->s);
 	r->claimed = (r->claimed + 1) % r->part_n;
 }
@@ -175,7 +257,7 @@ void redis_source_claim(struct redis_source *r) {
 	redis_put_arg(out, slice_from_str(idle));
 	redis_put_arg(out, SL_SLICE_LIT("0-0"));
 	redis_put_arg(out, SL_SLICE_LIT("COUNT"));
-	redis_put_arg(out, SL_SLICE_LIT(ENTRIES_TEXT));
+	put_number(out, r->count);
 	sl_free(idle);
 	r->claiming = true;
 	r->claim = (struct redis_request){.on_reply = claimed, .on_lost = lost};
@@ -186,6 +268,7 @@ void redis_source_claim(struct redis_source *r) {
 
 static void value_take(struct redis_source *r, struct sl_slice text) {
 	struct redis_from *f = redis_from(r->parts[0]);
+	r->bytes += text.n;
 	struct redis_slot slot = {.value = sl_memdup0(text.p, text.n), .n = text.n};
 	struct sl_source_item item = {.value = text, .partition = -1, .offset = -1, .ts_ms = -1, .topic = f->key};
 	sl_source_take(r->parts[0], &item, redis_slot_take(f, &slot));
@@ -199,9 +282,11 @@ static void leftovers_read(struct redis_request *q, const struct redis_reply *re
 	r->reading = false;
 	if (!no_error(r, reply, "LRANGE") || r->closing) return;
 	uint32_t n = reply->kind == REDIS_LIST ? reply->n : 0;
-	for (uint32_t i = n; i > 0; i--) value_take(r, reply->items[i - 1].text);
-	f->ms += n;
-	f->history = n == ENTRIES;
+	bool again = reply->cut && r->count > 1; /* not even the oldest is whole */
+	for (uint32_t i = again ? 0 : n; i > 0; i--) value_take(r, reply->items[i - 1].text);
+	f->history = again || n == r->count;
+	if (!again) f->ms += n;
+	count_adapt(r, reply->cut);
 	sl_source_flush(r->s);
 	if (!f->history) redis_acks_send(r);
 	redis_source_read(r);
@@ -214,6 +299,7 @@ static void moved(struct redis_request *q, const struct redis_reply *reply) {
 	if (!no_error(r, reply, "BLMOVE, which Redis has since 6.2") || r->closing) return;
 	if (reply->kind == REDIS_TEXT) value_take(r, reply->text);
 	if (r->reading) return;
+	count_adapt(r, false);
 	sl_source_flush(r->s);
 	redis_source_read(r);
 }
@@ -224,8 +310,9 @@ static void list_ask(struct redis_source *r) {
 	char *pending = redis_source_pending_key(r);
 	uint32_t replies = 1;
 	r->read = (struct redis_request){.on_reply = moved, .on_lost = lost};
+	limits_set(r, !f->history || r->count == 1);
 	if (f->history) {
-		char *first = sl_asprintf("-%llu", (unsigned long long)f->ms + ENTRIES);
+		char *first = sl_asprintf("-%llu", (unsigned long long)f->ms + r->count);
 		char *last = sl_asprintf("-%llu", (unsigned long long)f->ms + 1);
 		redis_put(out, "LRANGE", pending, first, last, NULL);
 		r->read.on_reply = leftovers_read;
@@ -235,7 +322,8 @@ static void list_ask(struct redis_source *r) {
 		/* The first waits when there is nothing; those behind it take what came meanwhile, and wait no more. */
 		const char *end = r->conf.end ? "LEFT" : "RIGHT";
 		redis_put(out, "BLMOVE", r->conf.list, pending, end, "LEFT", WAIT_S, NULL);
-		for (; replies < MOVES; replies++) redis_put(out, "LMOVE", r->conf.list, pending, end, "LEFT", NULL);
+		for (; replies < MOVES && replies < r->count; replies++)
+			redis_put(out, "LMOVE", r->conf.list, pending, end, "LEFT", NULL);
 	}
 	sl_free(pending);
 	redis_link_push(&r->in, &r->read, replies);
@@ -277,6 +365,7 @@ static void subscribe(struct redis_source *r, const char *command, const struct 
 static void channels_ask(struct redis_source *r) {
 	subscribe(r, "SUBSCRIBE", &r->conf.channels);
 	subscribe(r, "PSUBSCRIBE", &r->conf.patterns);
+	limits_set(r, true);
 	r->read = (struct redis_request){.on_reply = said, .on_lost = lost};
 	redis_link_push(&r->in, &r->read, UINT32_MAX);
 }

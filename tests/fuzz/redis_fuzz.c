@@ -97,7 +97,7 @@ static size_t parts(const struct redis_reply *reply) {
 }
 
 static void replies(struct sl_slice bytes, size_t step) {
-	static const struct redis_limits limits = {.reply_bytes = 100000, .reply_parts = 1000, .text_bytes = 64};
+	static const struct redis_limits limits = {.reply_bytes = 1000, .reply_parts = 100, .text_bytes = 64};
 	struct redis_reader r;
 	const struct redis_reply *reply;
 	int status = 0;

@@ -269,6 +269,7 @@ static void reply_print(const struct redis_reply *r, struct sl_buf *out) {
 		sl_buf_put(out, ']');
 	} else
 		sl_buf_append_slice(out, r->text);
+	if (r->cut) sl_buf_put(out, '~');
 }
 
 /* Fed in pieces of `step` bytes; the replies, and at the end ! where it broke. */
@@ -308,26 +309,88 @@ static void test_reader__what_is_no_reply(void **state) {
 					  "\r\n",    "$x\r\n", "$-2\r\n",
 					  "*-2\r\n", ":\r\n",  "$3\r\nabcdef\r\n+OK\r\n"};
 	(void)state;
-	for (size_t i = 0; i + 1 < SL_ARRAY_LEN(bad); i++) reads(bad[i], strlen(bad[i]), 1, &redis_limits_small, "!");
+	for (size_t i = 0; i < SL_ARRAY_LEN(bad); i++) reads(bad[i], strlen(bad[i]), 1, &redis_limits_small, "!");
 }
 
+/* What is beyond a limit is read and left out; what follows is there. */
 static void test_reader__limits(void **state) {
-	static const struct redis_limits tiny = {.reply_bytes = 10000, .reply_parts = 5, .text_bytes = 4};
+	static const struct redis_limits tiny = {.reply_bytes = 12, .reply_parts = 5, .text_bytes = 4};
+	static const char bytes[] = "$10\r\n0123456789\r\n"
+				    "*4\r\n:1\r\n:2\r\n:3\r\n:4\r\n"
+				    "*5\r\n:1\r\n$2\r\n\r\n\r\n*2\r\n+x\r\n*0\r\n-ERR x\r\n*-1\r\n"
+				    "*2\r\n*9\r\n:1\r\n:2\r\n:3\r\n:4\r\n:5\r\n:6\r\n:7\r\n:8\r\n*1\r\n:9\r\n-E\r\n"
+				    "*4\r\n$4\r\nabcd\r\n$5\r\nefghi\r\n$4\r\njklm\r\n$2\r\nno\r\n"
+				    "+OK\r\n";
+	(void)state;
+	for (size_t step = 1; step < sizeof bytes; step++)
+		reads(bytes, sizeof bytes - 1, step, &tiny,
+		      "$0123~ *[:1 :2 :3 :4] *[]~ *[*[]~ -E]~ *[$abcd $efgh~ $jklm $~]~ +OK");
+}
+
+static void test_reader__lists_in_lists(void **state) {
+	struct sl_buf in = SL_BUF_INIT;
+	const struct redis_reply *reply;
+	struct redis_reader r;
+	(void)state;
+	for (size_t i = 0; i < 9000; i++) sl_buf_append_str(&in, "*2\r\n+a\r\n");
+	sl_buf_append_str(&in, "-ERR deep\r\n:7\r\n");
+	redis_reader_init(&r, &redis_limits_small);
+	redis_reader_feed(&r, sl_buf_slice(&in));
+	assert_int_equal(redis_reader_next(&r, &reply), 1);
+	assert_true(reply->cut);
+	for (size_t i = 0; i < 8; i++) {
+		assert_int_equal(reply->n, 2);
+		reply = &reply->items[1];
+	}
+	assert_int_equal(redis_reader_next(&r, &reply), 1);
+	assert_int_equal(reply->number, 7);
+	assert_false(reply->cut);
+	redis_reader_fini(&r);
+	sl_buf_clear(&in);
+	for (size_t i = 0; i < 100000; i++) sl_buf_append_str(&in, "*1\r\n");
+	reads(in.p, in.n, 4096, &redis_limits_small, "!");
+	sl_buf_fini(&in);
+}
+
+/* 600 MB are announced and come; a list of two billions is announced, and some of it comes. */
+static void test_reader__what_is_huge_is_not_held(void **state) {
+	enum { CHUNK = 64 * 1024, BIG = 600 * 1000 * 1000 };
+	static char zeroes[CHUNK];
+	const struct redis_reply *reply;
+	struct redis_reader r;
+	(void)state;
+	redis_reader_init(&r, &redis_limits_small);
+	redis_reader_feed(&r, SL_SLICE_LIT("$600000000\r\n"));
+	assert_int_equal(redis_reader_next(&r, &reply), 0);
+	for (size_t left = BIG; left; left -= sl_min_size(left, CHUNK)) {
+		redis_reader_feed(&r, slice_make(zeroes, sl_min_size(left, CHUNK)));
+		assert_int_equal(redis_reader_next(&r, &reply), 0);
+	}
+	redis_reader_feed(&r, SL_SLICE_LIT("\r\n+OK\r\n*2000000000\r\n"));
+	assert_int_equal(redis_reader_next(&r, &reply), 1);
+	assert_int_equal(reply->text.n, redis_limits_small.text_bytes);
+	assert_int_equal(redis_reader_next(&r, &reply), 1);
+	assert_true(slice_equal_str(reply->text, "OK"));
+	assert_int_equal(redis_reader_next(&r, &reply), 0);
+	for (size_t i = 0; i < 1000000; i++) {
+		redis_reader_feed(&r, SL_SLICE_LIT("$3\r\nabc\r\n"));
+		assert_int_equal(redis_reader_next(&r, &reply), 0);
+	}
+	assert_true(!r.arena.chunk || (size_t)(r.arena.end - r.arena.at) < 64 * 1024);
+	redis_reader_fini(&r);
+}
+
+/* Until something is no line of Redis any more, it is not held either. */
+static void test_reader__lines_without_an_end(void **state) {
 	struct sl_buf big = SL_BUF_INIT;
 	(void)state;
-	reads("$10\r\n0123456789\r\n", 17, 3, &tiny, "$0123");
-	reads("*4\r\n:1\r\n:2\r\n:3\r\n:4\r\n", 20, 3, &tiny, "*[:1 :2 :3 :4]");
-	reads("*5\r\n:1\r\n", 8, 3, &tiny, "!");
-	reads("*2000000000\r\n", 13, 3, &tiny, "!");
-	reads("*1\r\n*1\r\n*1\r\n*1\r\n*1\r\n*1\r\n:1\r\n", 28, 3, &tiny, "!");
-	sl_buf_append_str(&big, "$1000000\r\n");
 	memset(sl_buf_add(&big, 900000), 'x', 900000);
-	reads(big.p, big.n, 100, &tiny, "!");
 	big.p[0] = '+';
-	memset(big.p + 1, 'x', big.n - 1);
 	reads(big.p, big.n, 4096, &redis_limits_small, "!");
 	memset(big.p + 1, '\r', big.n - 1);
 	reads(big.p, big.n, 4096, &redis_limits_small, "!");
+	memset(big.p + 1, '\n', big.n - 1);
+	reads(big.p, big.n, 1, &redis_limits_small, "!");
 	sl_buf_fini(&big);
 }
 
@@ -343,6 +406,8 @@ static void test_errors__each_gets_its_result(void **state) {
 	    {"ERR syntax error", SL_RESULT_REJECT, REDIS_OF_ROW},
 	    {"ERR unknown command 'X'", SL_RESULT_LOST, REDIS_NOT_READY},
 	    {"OOM command not allowed", SL_RESULT_THROTTLED, REDIS_OF_ROW},
+	    {"ERR Protocol error: invalid bulk length", SL_RESULT_REJECT, REDIS_OF_ROW},
+	    {"ERR Protocol error: expected '$', got ' '", SL_RESULT_LOST, REDIS_RECONNECT},
 	    {"NOAUTH Authentication required.", SL_RESULT_LOST, REDIS_RECONNECT},
 	    {"NOPERM this user has no permissions to run the 'set' command", SL_RESULT_LOST, REDIS_NOT_READY},
 	    {"NOPERM this user has no permissions to access one of the keys used", SL_RESULT_LOST, REDIS_NOT_KEY},
@@ -355,8 +420,8 @@ static void test_errors__each_gets_its_result(void **state) {
 	    {"CLUSTERDOWN Hash slot not served", SL_RESULT_RETRY, REDIS_OF_ROW},
 	    {"MASTERDOWN Link with MASTER is down", SL_RESULT_LOST, REDIS_RECONNECT},
 	    {"READONLY You can't write", SL_RESULT_LOST, REDIS_RECONNECT},
-	    {"MOVED 1 h:1", SL_RESULT_LOST, REDIS_MOVED},
-	    {"ASK 1 h:1", SL_RESULT_LOST, REDIS_ASK},
+	    {"MOVED 1 h:1", SL_RESULT_REJECT, REDIS_MOVED},
+	    {"ASK 1 h:1", SL_RESULT_REJECT, REDIS_ASK},
 	    {"EXECABORT Transaction discarded", SL_RESULT_REJECT, REDIS_OF_ROW},
 	    {"NOSCRIPT No matching script", SL_RESULT_LOST, REDIS_NOT_READY},
 	    {"", SL_RESULT_REJECT, REDIS_OF_ROW}};
@@ -427,6 +492,9 @@ int main(void) {
 	    cmocka_unit_test(test_reader__replies_in_pieces_of_any_size),
 	    cmocka_unit_test(test_reader__what_is_no_reply),
 	    cmocka_unit_test(test_reader__limits),
+	    cmocka_unit_test(test_reader__lists_in_lists),
+	    cmocka_unit_test(test_reader__what_is_huge_is_not_held),
+	    cmocka_unit_test(test_reader__lines_without_an_end),
 	    cmocka_unit_test(test_errors__each_gets_its_result),
 	    cmocka_unit_test(test_readme__has_the_tables),
 	};
