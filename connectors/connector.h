@@ -96,7 +96,8 @@ struct sl_connector_kind {
 	 * count from the start of that part). */
 	const struct conf_field *conn_fields, *action_fields; /* each ends with a row whose name is NULL */
 
-	/* Cross-field checks; the message names the field and the way out. Pure; also run by `sluice check`. May be NULL. */
+	/* Cross-field checks; the message names the field and the way out. Pure; also run by `sluice check`. May be NULL.
+	 * action_check and action_params look at the action alone: they are also called when the connection's settings are wrong. */
 	int (*conn_check)(struct sl_conn *c, struct sl_err *err);
 	int (*action_check)(struct sl_conn_action *a, struct sl_err *err);
 

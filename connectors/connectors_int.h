@@ -38,6 +38,7 @@ struct sl_conn {
 	char *name;
 	struct conn_conf conf;
 	uint64_t fingerprint; /* of its settings, secrets resolved */
+	bool broken;          /* its settings are wrong, which was said; never in force. kind NULL: of no known type */
 	bool blocking;
 	uint32_t depth; /* batches of a way that may be out; 0: the usual */
 	uint32_t ways;

@@ -97,9 +97,8 @@ static struct sl_conn *conn_prepare(struct connectors *cs, const char *name, con
 		r = conf_report_add(report, at, CONF_AT_VALUE, err.status, "%s", sl_err_text(&err));
 		sl_err_fini(&err);
 	}
-	if (r == SL_OK) return c;
-	conn_free(c);
-	return NULL;
+	c->broken = r != SL_OK;
+	return c;
 }
 
 /* A bare `type: null` is YAML's null; we know what is meant. */
@@ -134,7 +133,9 @@ int connectors_prepare(struct connectors *cs, const json_t *tree, struct conf_at
 		char *path = yaml_path_key(at.path, name);
 		struct sl_conn *c = conn_prepare_any(cs, name, value, (struct conf_at){at.doc, path}, report);
 		sl_free(path);
-		if (!c) c = conn_new(cs, name); /* keeps its place, so that its actions are not called wrong as well */
+		/* One without a type keeps its place, so that its actions are not called wrong as well. */
+		if (!c) c = conn_new(cs, name);
+		c->broken = c->broken || !c->kind;
 		set->conns[set->conn_count++] = c;
 	}
 	return report->len + report->dropped > before ? SL_EINVAL : SL_OK;
@@ -224,7 +225,7 @@ int connectors_prepare_action(struct connectors_set *set, const char *rule, uint
 	*out = NULL;
 	struct sl_conn *conn = set_conn(set, tree, at, report);
 	if (!conn) return SL_ENOTFOUND;
-	if (!conn->kind) return SL_EINVAL; /* the connector itself is wrong, and that was said */
+	if (!conn->kind) return SL_EINVAL; /* of which type it is nobody knows, and that was said */
 	struct sl_conn_action *a = SL_NEW(struct sl_conn_action);
 	a->conn = conn;
 	a->rule = sl_strdup(rule);

@@ -118,7 +118,7 @@ static void describe_run(void *arg) {
 void connectors_definitions(const struct connectors_set *set, json_t *out) {
 	json_t *list = json_array();
 	for (size_t i = 0; i < set->conn_count; i++)
-		if (set->conns[i]->kind) json_array_append_new(list, conn_definition(set->conns[i]));
+		if (!set->conns[i]->broken) json_array_append_new(list, conn_definition(set->conns[i]));
 	json_object_set_new(out, "connectors", list);
 }
 

@@ -80,7 +80,7 @@ int connectors_try(struct connectors *cs, struct connectors_set *set, const char
 	*out = (struct connector_trial){.fine = false};
 	for (size_t i = 0; i < set->conn_count; i++) {
 		struct sl_conn *c = set->conns[i];
-		if (!c || !c->kind || strcmp(c->name, name) != 0) continue;
+		if (!c || c->broken || strcmp(c->name, name) != 0) continue;
 		run.c = c;
 		set->conns[i] = set->conns[--set->conn_count];
 		break;

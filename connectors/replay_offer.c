@@ -11,6 +11,8 @@
 #include "dead_row.h"
 #include "replay.h"
 
+enum { NAMES_SHOWN = 20 };
+
 struct offer {
 	const struct replay_wants *wants;
 	const struct sl_conn_action *action;
@@ -166,6 +168,27 @@ static void orphans(const struct connectors_set *set, const struct replay_wants 
 	replay_names_free(names, count);
 }
 
+static int not_there(const struct connectors_set *set, const char *only, struct sl_err *err) {
+	struct sl_buf list = SL_BUF_INIT;
+	const char **names = SL_NEW_ARRAY(const char *, 2 * set->spec_count + 1);
+	size_t n = 0;
+	for (size_t i = 0; i < set->spec_count; i++) {
+		const struct sl_conn_action *a = set->specs[i]->action;
+		names[n++] = a->rule;
+		names[n++] = a->name;
+		if (i < NAMES_SHOWN) sl_buf_printf(&list, "%s%s", i ? ", " : "", a->name);
+	}
+	if (set->spec_count > NAMES_SHOWN) sl_buf_printf(&list, " and %zu more", set->spec_count - NAMES_SHOWN);
+	const char *near = slice_nearest(slice_from_str(only), names, n);
+	int r = sl_err_set(err, SL_ENOTFOUND,
+			   "there is no rule or action %s with a connector in this configuration%s%s%s; it has: %s",
+			   only, near ? ", did you mean " : "", near ? near : "", near ? "?" : "",
+			   list.n ? sl_buf_cstr(&list) : "none");
+	sl_buf_fini(&list);
+	sl_free(names);
+	return r;
+}
+
 int connectors_replay_offer(const struct connectors_set *set, const struct replay_wants *wants, size_t *files,
 			    struct sl_err *err) {
 	int rc = SL_OK;
@@ -177,9 +200,7 @@ int connectors_replay_offer(const struct connectors_set *set, const struct repla
 		any = true;
 		rc = action_offer(a, wants, files, err);
 	}
-	if (wants->only && !any)
-		return sl_err_set(err, SL_ENOTFOUND, "there is no action %s with a connector in this configuration",
-				  wants->only);
+	if (wants->only && !any) return not_there(set, wants->only, err);
 	if (!wants->only) orphans(set, wants, files);
 	return rc;
 }

@@ -107,7 +107,8 @@ static int fields_check(struct sl_source *s, const json_t *tree, struct conf_at 
 	const struct conf_part parts[] = {{source_conf_fields, &s->conf}, {s->kind->fields, s->impl}};
 	int r = conf_apply_parts(parts, SL_ARRAY_LEN(parts), tree, at, report);
 	struct sl_err err = SL_ERR_INIT;
-	if (r == SL_OK && s->kind->check && s->kind->check(s, &err) != SL_OK)
+	/* The check may look at the connection. */
+	if (r == SL_OK && !s->conn->broken && s->kind->check && s->kind->check(s, &err) != SL_OK)
 		r = conf_report_add(report, at, CONF_AT_VALUE, err.status, "%s", sl_err_text(&err));
 	sl_err_fini(&err);
 	return r;
@@ -123,7 +124,7 @@ static int source_prepare(struct connectors_set *set, const char *name, const js
 	set->sources->at[set->sources->count++] = s; /* keeps its place: rules on it are not called wrong as well */
 	s->conn = conn_named(set, json_string_value(json_object_get(tree, "connector")), at, report);
 	if (!s->conn) return SL_ENOTFOUND;
-	if (!s->conn->kind) return SL_EINVAL; /* the connector itself is wrong, and that was said */
+	if (!s->conn->kind) return SL_EINVAL; /* of which type it is nobody knows, and that was said */
 	s->kind = s->conn->kind->source;
 	s->tree = json_deep_copy(tree);
 	s->impl = sl_zalloc(s->kind->source_size ? s->kind->source_size : 1);

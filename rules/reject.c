@@ -6,6 +6,28 @@
 
 enum { COLUMN_REASON, COLUMN_RULE, COLUMN_MESSAGE, COLUMN_PARAMS };
 
+/* What templates read beside the action's parameters, and what `message` is made of. */
+static const struct {
+	const char *name, *kind, *meaning;
+} own_columns[] =
+    {
+	{"reason", "string", "Why the row was given up: the server's words, or ours."},
+	{"rule", "string", "The id of the rule that the row came from."},
+	{"message", "object", "The message that the row came from; null for rows of windows, which come from many."},
+	{"metadata", "object",
+	 "`rule_id` is the rule; `matched` is empty and `trigger` null, for it was no topic that brought the row "
+	 "here."},
+},
+  message_members[] = {
+      {"topic", "string", "Its topic; of an event, as `$events/client/connected`."},
+      {"clientid", "string", "The publisher's client id; of an event, whom it is about."},
+      {"qos", "integer", "0, 1 or 2."},
+      {"timestamp", "integer", "When it arrived, in milliseconds since 1970."},
+      {"payload", "string", "Its payload, or the first `dead_letter.payload` bytes; not there when none is kept."},
+      {"payload_base64", "string", "Stands for `payload` where that is not UTF-8."},
+      {"payload_bytes", "integer", "How long the payload was, where it is not all there."},
+};
+
 struct reject {
 	struct sql_source source;
 	struct sql_column *columns;
@@ -62,6 +84,16 @@ struct reject *reject_new(const struct sl_param *params, size_t count) {
 	int rc = sql_compile(SL_SLICE_LIT("SELECT * FROM \"rejected\""), &opts, &r->program, NULL);
 	sl_assert(rc == SL_OK); /* our own text */
 	return r;
+}
+
+void reject_describe(struct sl_buf *out) {
+	sl_buf_append_str(out, "| column | kind | meaning |\n| --- | --- | --- |\n");
+	for (size_t i = 0; i < SL_ARRAY_LEN(own_columns); i++)
+		sl_buf_printf(out, "| `%s` | %s | %s |\n", own_columns[i].name, own_columns[i].kind,
+			      own_columns[i].meaning);
+	for (size_t i = 0; i < SL_ARRAY_LEN(message_members); i++)
+		sl_buf_printf(out, "| `message.%s` | %s | %s |\n", message_members[i].name, message_members[i].kind,
+			      message_members[i].meaning);
 }
 
 void reject_free(void *reject) {
@@ -144,7 +176,8 @@ int reject_row(void *arg, const struct sl_reject *row) {
 	struct rules_worker *rw = rules->worker_count ? rules->workers[w] : NULL;
 	if (!rw || !rw->loop || !rules->host.publish) return SL_EAGAIN;
 
-	struct sql_input in = {.event = row, .now_ms = sql_row_head(row->row)->at_ms};
+	struct sql_input in = {
+	    .event = row, .now_ms = sql_row_head(row->row)->at_ms, .rule_id = slice_from_str(row->rule)};
 	if (sql_run(rules->reject_vm, run.reject->program, &in, reject_eval, &run) != SQL_PRODUCED) {
 		/* Trying again would not help. */
 		log_error(LOG_RULE, "on_error cannot make a message of a rejected row; see the dead-letter file",

@@ -24,7 +24,8 @@ enum { REJECT_HOPS = UINT8_MAX };
 struct reject;
 
 struct reject *reject_new(const struct sl_param *params, size_t count) sl_warn_unused;
-void reject_free(void *reject); /* a release function */
+void reject_free(void *reject);           /* a release function */
+void reject_describe(struct sl_buf *out); /* the columns, for the reference */
 
 /* What the templates are compiled against, and where they go. */
 struct sql_program *reject_program(struct reject *r);

@@ -1,6 +1,7 @@
 /* rules_describe.c: the reference of rules in Markdown, printed from the tables that check and run them. */
 #include "event_describe.h"
 #include "event_source.h"
+#include "reject.h"
 #include "rule_conf.h"
 #include "schema_doc.h"
 
@@ -8,7 +9,6 @@ static void describe_columns(const struct sql_source *source, struct sl_buf *out
 	sl_buf_append_str(out, "| column | kind | meaning |\n| --- | --- | --- |\n");
 	for (uint16_t i = 0; i < source->column_count; i++) {
 		const struct sql_column *c = &source->columns[i];
-		if (c->hidden) continue;
 		if (c->hidden) continue;
 		sl_buf_printf(out, "| `%s` | %s | %s |\n", c->name, sql_kind_name(c->kind), c->doc);
 	}
@@ -23,10 +23,8 @@ void rules_describe(struct sl_buf *out) {
 			       "## Options of a rule\n\nBelow `rules:`, each under its id.\n\n");
 	schema_doc_markdown(rule_fields, out);
 	sl_buf_append_str(out,
-			  "\n## The action `republish`\n\nAlso below `on_error` of an action with a connector: there "
-			  "the templates read `reason`, `rule`, `message` (the original:\ntopic, clientid, qos, "
-			  "timestamp, payload) and the action's parameters, and `qos` is 1 unless "
-			  "said.\n\n");
+			  "\n## The action `republish`\n\nAlso below `on_error` of an action with a connector, where "
+			  "the templates read other columns (below) and `qos` is 1 unless said.\n\n");
 	schema_doc_markdown(republish_fields, out);
 	sl_buf_append_str(
 	    out,
@@ -37,6 +35,12 @@ void rules_describe(struct sl_buf *out) {
 	    "action; the reason stands among the rule's failures. Pairs of\n`user_properties` are `[name, value]`, "
 	    "`{name: "
 	    "value}` or `{key: name, value: value}`; in that order they are sent.\n");
+	sl_buf_append_str(out,
+			  "\n### Columns of `on_error`\n\nA row that was given up has the values of its action's "
+			  "parameters, each under its name as in a dead letter (a column, an option), and\nthese "
+			  "beside them. A parameter hides `message` if that is its name; `reason` and `rule` hide a "
+			  "parameter. `${.}` is all of them.\n\n");
+	reject_describe(out);
 	sl_buf_append_str(out, "\n## The action `console`\n\nPrints the row to the log, at most one a second; takes no "
 			       "options: `console: {}`.\n");
 	sl_buf_append_str(out, "\n## Columns of a message\n\nWhat a rule reads beside the payload.\n\n");

@@ -20,9 +20,20 @@ static int set_value(struct spot s, const struct conf_field *f, const json_t *va
 
 /* ---- what a message calls a value ------------------------------------------------------------------------ */
 
+/* Itself, or an option below it: what stands in the wrong place may be meant for that. */
+static bool secret_within(const struct conf_field *f) {
+	if (f->flags & (CONF_SECRET | CONF_SECRET_URL)) return true;
+	if (f->type != CONF_OBJECT) return false;
+	for (const struct conf_field *below = f->fields; below && below->name; below++)
+		if (secret_within(below)) return true;
+	return false;
+}
+
 /* "'abc'", "12", "a list": enough to recognise the value. Secrets are only "the value". Heap. */
 static char *value_name(const struct conf_field *f, const json_t *value) {
-	if (f->flags & (CONF_SECRET | CONF_SECRET_URL)) return sl_strdup("the value");
+	bool secret = f->flags & (CONF_SECRET | CONF_SECRET_URL);
+	if (secret || ((json_is_string(value) || json_is_number(value)) && secret_within(f)))
+		return sl_strdup("the value");
 	switch (json_typeof(value)) {
 	case JSON_OBJECT: return sl_strdup("a map");
 	case JSON_ARRAY: return sl_strdup("a list");

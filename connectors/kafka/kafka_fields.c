@@ -35,7 +35,7 @@ static const struct conf_field sasl_fields[] = {
     {.name = "token_url",
      .type = CONF_STRING,
      .at = offsetof(struct kafka_sasl_conf, token_url),
-     .flags = CONF_EXPAND | CONF_NONEMPTY,
+     .flags = CONF_EXPAND | CONF_NONEMPTY | CONF_SECRET_URL,
      .doc = "`oauthbearer`: where a token is fetched with `client_id` and `client_secret`; needs a librdkafka that was "
 	    "built with OIDC, which Debian 12's was not."},
     {.name = "client_id",

@@ -47,10 +47,10 @@ const struct conf_field mongo_conn_fields[] = {
     {.name = "database",
      .type = CONF_STRING,
      .at = C(database),
-     .flags = CONF_REQUIRED | CONF_EXPAND | CONF_NONEMPTY,
+     .flags = CONF_EXPAND | CONF_NONEMPTY,
      .max = 63,
      .example = "iot",
-     .doc = "The database that collections are in."},
+     .doc = "The database that collections are in; without it the one that `url` names, as in mongodb://db1/iot."},
     {.name = "tls",
      .type = CONF_OBJECT,
      .flags = CONF_GIVEN | CONF_NULL_OK,
@@ -115,15 +115,23 @@ const struct conf_field mongo_conn_fields[] = {
 
 static bool database_name_ok(const char *name) { return !strpbrk(name, "/\\. \"$*<>:|?"); }
 
+/* As the option says, or else the URL's path. */
+static int database_take(struct mongo_conn *c, const mongoc_uri_t *uri, struct sl_err *err) {
+	const char *named = mongoc_uri_get_database(uri);
+	if (!c->database && named && *named) c->database = sl_strdup(named);
+	if (!c->database)
+		return sl_err_set(err, SL_EINVAL,
+				  "which database? give `database: iot`, or name it in `url`: mongodb://db1:27017/iot");
+	if (database_name_ok(c->database)) return SL_OK;
+	return sl_err_set(err, SL_EINVAL,
+			  "`database`: %s is no possible name; it holds one of / \\ . \" $ * < > : | ? or a blank",
+			  c->database);
+}
+
 int mongo_conn_check(struct sl_conn *conn, struct sl_err *err) {
-	const struct mongo_conn *c = sl_conn_impl(conn);
+	struct mongo_conn *c = sl_conn_impl(conn);
 	struct tls_client_conf tls;
 	mongoc_uri_t *uri;
-	if (!database_name_ok(c->database))
-		return sl_err_set(err, SL_EINVAL,
-				  "`database`: %s is no possible name; it holds one of / \\ . \" $ * < > : | ? or a "
-				  "blank",
-				  c->database);
 	for (size_t i = 0; i < c->compressors.len; i++) {
 		static const char *const known[] = {"zstd", "snappy", "zlib"};
 		const char *name = c->compressors.items[i];
@@ -140,6 +148,7 @@ int mongo_conn_check(struct sl_conn *conn, struct sl_err *err) {
 	if (r != SL_OK) return r;
 	r = mongo_uri_tls(c, uri, &tls, err);
 	if (r == SL_OK) r = tls_client_check(&tls, err);
+	if (r == SL_OK) r = database_take(c, uri, err);
 	mongoc_uri_destroy(uri);
 	return r;
 }
@@ -206,7 +215,9 @@ const struct conf_field mongo_action_fields[] = {
      .type = CONF_TREE,
      .at = A(document),
      .example = "{device: \"${device}\", t: \"${t}\", at: {$date: \"${ts}\"}}",
-     .doc = "The document, as an object or as JSON text, with `${...}` for values; without it the whole row."},
+     .doc = "The document, as an object or as JSON text, with `${...}` for values. Without it the whole row: its "
+	    "columns are "
+	    "the fields of what `insert` and `replace` store, and of what an `upsert` without `update` sets."},
     {.name = "id",
      .type = CONF_TEMPLATE,
      .at = A(id),

@@ -116,11 +116,25 @@ static void greeting_send(struct redis_link *l) {
 	redis_put(out, s->wants_master ? "ROLE" : "PING", NULL);
 }
 
+/* Some servers put the arguments of a command that they refuse into their error: AUTH's is the password. */
+static void text_masked(const struct redis_link *l, struct sl_slice text, struct sl_buf *out) {
+	const char *password = l->setup.login ? l->setup.login->password : NULL;
+	struct sl_slice secret = slice_from_str(password ? password : "");
+	for (ptrdiff_t at; secret.n && (at = slice_find(text, secret)) >= 0;) {
+		sl_buf_append(out, text.p, (size_t)at);
+		sl_buf_append_str(out, "***");
+		text = slice_from(text, (size_t)at + secret.n);
+	}
+	sl_buf_append_slice(out, text);
+}
+
 static void greeting_fail(struct redis_link *l, const char *what, struct sl_slice text, const char *advice) {
-	struct sl_buf why = SL_BUF_INIT;
+	struct sl_buf why = SL_BUF_INIT, masked = SL_BUF_INIT;
 	sl_buf_append_str(&why, what);
-	redis_show_advice(text, advice, &why);
+	text_masked(l, text, &masked);
+	redis_show_advice(sl_buf_slice(&masked), advice, &why);
 	redis_link_fail(l, SL_EDENIED, sl_buf_cstr(&why));
+	sl_buf_fini(&masked);
 	sl_buf_fini(&why);
 }
 
@@ -176,13 +190,15 @@ static void reply_take(struct redis_link *l, const struct redis_reply *reply) {
 		return;
 	}
 	if (sl_list_empty(&l->requests)) {
-		struct sl_buf why = SL_BUF_INIT;
+		struct sl_buf why = SL_BUF_INIT, masked = SL_BUF_INIT;
 		sl_buf_append_str(&why, "the server says something that was not asked for");
 		if (reply->kind == REDIS_ERROR || reply->kind == REDIS_STATUS) {
 			sl_buf_append_str(&why, ": ");
-			redis_show(reply->text, &why);
+			text_masked(l, reply->text, &masked);
+			redis_show(sl_buf_slice(&masked), &why);
 		}
 		redis_link_fail(l, SL_EPROTOCOL, sl_buf_cstr(&why));
+		sl_buf_fini(&masked);
 		sl_buf_fini(&why);
 		return;
 	}

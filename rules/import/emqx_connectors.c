@@ -127,16 +127,20 @@ static const char *kafka_mechanism(struct import_map *m, const char *theirs) {
 	return "plain";
 }
 
-static void kafka_oauth(struct import_map *m, const struct emqx_reference *ref, const char *uri, json_t *sasl) {
-	import_set(sasl, "mechanism", "oauthbearer");
-	set(m, ref->connector, uri, sasl, "token_url");
-	set(m, ref->connector, "authentication.client_id", sasl, "client_id");
-	set_secret(m, ref, "authentication.client_secret", sasl, "client_secret");
-	set(m, ref->connector, "authentication.scope", sasl, "scope");
+/* What the files call the members of other logins is not known here: a guess would be a login that fails, or a secret in a
+ * place where it is shown. Names are told, values are not. */
+static void kafka_login_unknown(struct import_map *m, const json_t *login, const char *word) {
+	struct sl_buf names = SL_BUF_INIT;
+	const char *name;
+	json_t *value;
+	json_object_foreach((json_t *)(uintptr_t)login, name, value)
+	    sl_buf_printf(&names, "%s%s", names.n ? ", " : "", name);
 	import_map_note(
 	    m, IMPORT_MAPPING,
-	    "authentication: tokens are fetched by librdkafka, which must have been built with OIDC; else give "
-	    "`sasl.token_file`");
+	    "authentication (%s) is left out: this import does not know it; write it as `sasl`, for OAuth "
+	    "client credentials {mechanism: oauthbearer, token_url: ..., client_id: ..., client_secret: ...}",
+	    names.n ? sl_buf_cstr(&names) : word);
+	sl_buf_fini(&names);
 }
 
 /* Credentials of a machine of Amazon's come from the machine there, and from the configuration here. */
@@ -163,11 +167,6 @@ static void kafka_authentication(struct import_map *m, const struct emqx_referen
 	const json_t *tree = ref->connector;
 	bool event_hub = strncmp(ref->type, "azure", 5) == 0;
 	const char *word = emqx_text(m->imp, tree, "authentication");
-	static const char *const uris[] = {"authentication.endpoint_uri", "authentication.token_endpoint_uri",
-					   "authentication.endpoint"};
-	const char *uri = NULL;
-	for (size_t i = 0; i < SL_ARRAY_LEN(uris) && !uri; i++)
-		if (emqx_text(m->imp, tree, uris[i])) uri = uris[i];
 	json_t *sasl = json_object();
 	if (word && strcmp(word, "msk_iam") == 0) {
 		kafka_iam(m, ref, sasl);
@@ -177,13 +176,10 @@ static void kafka_authentication(struct import_map *m, const struct emqx_referen
 		set(m, tree, "authentication.kerberos_keytab_file", sasl, "keytab");
 		import_map_note(m, IMPORT_MAPPING,
 				"authentication.kerberos_keytab_file: copy the file to `sasl.keytab`");
-	} else if (uri) {
-		kafka_oauth(m, ref, uri, sasl);
 	} else if (emqx_get(tree, "authentication.password")) {
 		kafka_login(m, ref, event_hub ? "$ConnectionString" : NULL, sasl);
 	} else if (word ? strcmp(word, "none") != 0 : emqx_get(tree, "authentication") != NULL) {
-		import_map_note(m, IMPORT_MAPPING,
-				"authentication is left out: this import does not know it; see `sasl`");
+		kafka_login_unknown(m, emqx_get(tree, "authentication"), word);
 	}
 	if (json_object_size(sasl)) json_object_set(into, "sasl", sasl);
 	json_decref(sasl);

@@ -4,6 +4,7 @@
 #include "conf_report.h"
 #include "connectors.h"
 #include "emqx_targets.h"
+#include "mem.h"
 #include "schema.h"
 #include "sources.h"
 
@@ -118,6 +119,24 @@ static void add(struct emqx *e, const char *type, const char *name, json_t *tree
 		if (passes(&m, name, source)) json_object_set(e->imp->sources, name, source);
 		json_decref(source);
 	}
+}
+
+const char *emqx_sources_renamed(const struct emqx *e, const char *sql) {
+	static const char before[] = "$bridges/kafka_consumer:", now[] = "$sources/kafka_consumer:";
+	char *made = NULL;
+	_Static_assert(sizeof before == sizeof now, "places in the SQL stay");
+	for (const char *at = sql; (at = strstr(at, before)); at += sizeof before - 1) {
+		const char *name = at + sizeof before - 1;
+		size_t n = strcspn(name, "\"'");
+		char *copy = sl_memdup0(name, n);
+		bool there = emqx_settings(e, "sources", "kafka_consumer", copy) ||
+			     emqx_settings(e, "bridges", "kafka_consumer", copy);
+		sl_free(copy);
+		if (!there) continue;
+		if (!made) made = (char *)(uintptr_t)import_text(e->imp, sql);
+		memcpy(made + (at - sql), now, sizeof now - 1);
+	}
+	return made ? made : sql;
 }
 
 void emqx_sources_add(struct emqx *e) {

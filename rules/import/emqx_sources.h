@@ -7,6 +7,10 @@
 
 #include "emqx_actions.h"
 
+/* The rule's SQL with "$sources/kafka_consumer:NAME" for "$bridges/kafka_consumer:NAME", as sources were called before, where these
+ * files have that source; places in the text stay. `sql` itself when there is nothing to do. */
+const char *emqx_sources_renamed(const struct emqx *e, const char *sql);
+
 /* Of all files. The rules are there already. */
 void emqx_sources_add(struct emqx *e);
 

@@ -75,10 +75,13 @@ static void add_rule(struct emqx *e, const char *id, const json_t *tree) {
 			: "the rule has no SQL");
 	} else {
 		struct import_rule from = {.id = id,
-					   .sql = sql,
+					   .sql = emqx_sources_renamed(e, sql),
 					   .description = description && *description ? description : name,
 					   .enabled = !json_is_false(json_object_get(tree, "enable"))};
 		r = import_rule_add(e->imp, &from);
+		if (from.sql != sql)
+			import_note(e->imp, r, IMPORT_UNCHANGED, "sql",
+				    "$bridges/kafka_consumer: is written $sources/kafka_consumer: here");
 	}
 	for (size_t i = 0; i < json_array_size(actions); i++) emqx_action_add(e, r, json_array_get(actions, i));
 }

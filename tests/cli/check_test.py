@@ -137,6 +137,33 @@ rules:
         for word in ("data_dri", "5mb", "clientd"):
             self.assertIn(word, done.stderr)
 
+    def test_check__mistakes_of_actions_and_sources_are_told_beside_those_of_their_connector(self):
+        done = self.check("""\
+connectors:
+  lake: {type: kafka, brokers: "127.0.0.1:1", acsk: all}
+  pg: {type: postgres, url: "postgres://127.0.0.1:1/db", port: 5}
+  docs: {type: mongodb, database: iot}
+  cache: {type: redis}
+sources:
+  orders: {connector: lake, topcis: [a]}
+rules:
+  r:
+    sql: SELECT clientid AS device FROM "t"
+    actions:
+      - {connector: lake, topic: "a.${devise}"}
+      - {connector: pg, table: x}
+      - {connector: pg, table: x, colums: {a: "${device}"}}
+      - {connector: docs, collection: c, operation: update}
+      - {connector: docs, collection: c, document: {a: "${devlce}"}}
+      - {connector: cache, command: [SET, a, "${devize}"]}
+      - {connector: cache, command: [SET, a, "${device}"], batch: {lingr: 5ms}}
+""")
+        self.assertEqual(done.returncode, 1)
+        for word in ("acsk", "connectors.pg.port", "connectors.docs", "connectors.cache", "topcis", "devise",
+                     "`table` needs `columns`", "colums", "needs a `filter`", "devlce", "devize", "lingr"):
+            self.assertIn(word, done.stderr)
+        self.assertEqual(len(done.stderr.strip().splitlines()), 12, done.stderr)
+
     def test_check__missing_file_says_so(self):
         done = run_program("check", "-c", "nowhere.yaml")
         self.assertIn(done.returncode, (1, 3))

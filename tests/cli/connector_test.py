@@ -122,6 +122,11 @@ class Connector(unittest.TestCase):
         self.assertEqual(done.returncode, 1)
         self.assertIn("no connector 'godo'; it has: good, wrong, nowhere, silent", done.stderr)
 
+    def test_connector__of_mongodb_takes_its_database_from_the_url(self):
+        for url, option, database in (("mongodb://h/iot?replicaSet=a", {}, "iot"), ("mongodb://h/admin", {"database": "iot"}, "iot")):
+            (self.folder / "a.yaml").write_text(json.dumps({"connectors": {"docs": {"type": "mongodb", "url": url, **option}}}))
+            self.assertIn(f"database={database}", self.run_it("list").stdout)
+
     def test_connector__list_masks_secrets(self):
         done = self.run_it("list")
         self.assertEqual(done.returncode, 0, done.stderr)

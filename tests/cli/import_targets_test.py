@@ -298,6 +298,32 @@ class Emqx(Folder):
         self.assertIn("source kafka_consumer:orders: value_encoding_mode is left out", self.notes(report["rules"][0]))
         self.assertEqual([n["what"] for n in report["notes"]], ["source kafka_consumer:off", "source mqtt:m"])
 
+    def test_sources__that_rules_call_bridges_are_found(self):
+        rule = '''
+            rule_engine.rules.r { sql = "SELECT value FROM \\"$bridges/kafka_consumer:orders\\"", actions = [{function = console}] }'''
+        for conf in ("sources.kafka_consumer.orders { connector = k, parameters { topic = o } }\nconnectors.kafka_consumer.k { bootstrap_hosts = k1 }",
+                     "bridges.kafka_consumer.orders { bootstrap_hosts = k1, kafka { topic = o } }"):
+            with self.subTest(conf[:8]):
+                self.write("c.conf", conf + rule)
+                text, rules = self.take("emqx", "c.conf")
+                self.assertIn('FROM "$sources/kafka_consumer:orders"', text)
+                self.assertIn("$bridges/kafka_consumer: is written $sources/kafka_consumer: here", self.notes(rules["r"]))
+        self.write("c.conf", rule)
+        _, rules = self.take("emqx", "c.conf", code=1)
+        self.assertEqual(self.status(rules), {"r": "refused"})
+
+    def test_kafka__a_login_that_is_not_known_needs_a_mapping(self):
+        for login, words in (('{ grant_type = client_credentials, endpoint_uri = "https://h/t", client_id = us, client_secret = hunter2 }',
+                              "grant_type, endpoint_uri, client_id, client_secret"), ("msk_roles_anywhere", "msk_roles_anywhere")):
+            head, _, notes, _ = self.both("""
+                connectors.kafka_producer.k { bootstrap_hosts = "h", authentication = """ + login + """ }
+                actions.kafka_producer.a { connector = k, parameters { topic = t } }
+                """, "kafka_producer:a")
+            self.assertNotIn("sasl", head)
+            (note,) = [n for n in notes if "authentication" in n]
+            self.assertIn(f"authentication ({words}) is left out: this import does not know it; write it as `sasl`", note)
+            self.assertNotIn("hunter2", head + note)
+
     def test_sources__that_have_not_come_along_refuse_the_rule(self):
         for conf in ("", """sources.kafka_consumer.orders { connector = k, enable = false, parameters { topic = o } }
                      connectors.kafka_consumer.k { bootstrap_hosts = "k1" }""",

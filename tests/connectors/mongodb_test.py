@@ -126,6 +126,8 @@ class Writing(MongoTest):
         self.assertEqual(self.documents(sort={"_id": 1}), [{"_id": "a", "v": 3, "n": 2}, {"_id": "b", "v": 2, "n": 1}])
         self.deliver([{"id": "a", "v": 9}], {"operation": "upsert", "id": "${id}", "document": {"w": "${v}"}})
         self.assertEqual(self.documents({"_id": "a"}), [{"_id": "a", "v": 3, "n": 2, "w": 9}])
+        self.deliver([{"id": "a", "v": 10}], {"operation": "upsert", "id": "${id}"}, sql='SELECT payload.id AS id, payload.v AS x FROM "in/#"')
+        self.assertEqual(self.documents({"_id": "a"}), [{"_id": "a", "v": 3, "n": 2, "w": 9, "id": "a", "x": 10}])  # the row
         self.deliver([{"id": "a", "v": 7}, {"id": "z", "v": 8}],
                      {"operation": "replace", "filter": {"_id": "${id}"}, "document": {"v": "${v}"}})
         self.assertEqual(self.documents(sort={"_id": 1}), [{"_id": "a", "v": 7}, {"_id": "b", "v": 2, "n": 1}, {"_id": "z", "v": 8}])

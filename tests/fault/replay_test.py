@@ -195,6 +195,15 @@ class Replay(unittest.TestCase):
             broker.write_config({"rules": {"store": {"sql": "SELECT 1 AS x FROM 'load/#'"}}})
             self.assertIn("no action of this configuration", self.replay(broker).stdout)
 
+    def test_replay__of_an_unknown_name_lists_what_there_is(self):
+        with Broker(load.into_table(self.folder), folder=self.folder) as broker:
+            for wrong in ("stroe", "store.7", "x"):
+                said = self.replay(broker, wrong)
+                self.assertEqual(said.returncode, 1)
+                self.assertIn(f"there is no rule or action {wrong} with a connector in this configuration", said.stderr)
+                self.assertIn("it has: store.0\n", said.stderr)
+            self.assertIn("did you mean store?", self.replay(broker, "stroe").stderr)
+
     def test_replay__the_older_file_goes_first(self):
         load.make_table(self.db, MENDED[1])
         line = '{"at":"2026-01-01T00:00:00.000Z","rule":"store","action":0,"reason":"x","row":{"id":%d,"v":1}}\n'

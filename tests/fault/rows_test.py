@@ -5,7 +5,7 @@ import unittest
 
 import load
 from harness import packet as m
-from harness.broker import Broker, temp_folder, wait_until
+from harness.broker import ROOT, Broker, temp_folder, wait_until
 from harness.client import Client
 from harness.scrape import Scraper, settle
 
@@ -72,6 +72,32 @@ class Rows(unittest.TestCase):
         self.assertEqual(letter.props["correlation_data"], b"5")
         self.assertIn("CHECK", dict(letter.props["user"])["reason"])
         self.assertIn("CHECK", json.loads(letter.payload)["reason"])
+
+    def test_on_error__columns_are_those_of_the_reference(self):
+        """Every column that rules/reference.md names is there, with its kind, and there is no other beside the parameters."""
+        table = (ROOT / "rules/reference.md").read_text().split("### Columns of `on_error`")[1].split("\n## ")[0]
+        told = dict(re.findall(r"^\| `([a-z_.0-9]+)` \| (\w+) \|", table, re.M))
+        load.make_table(self.db, "CREATE TABLE readings (id INTEGER, v INTEGER CHECK (v < 0))")
+        action = {"on_error": {"republish": {"topic": "dead", "payload": "${.}"}}, "dead_letter": {"payload": "20B"}}
+        letters = []
+        with Broker(load.into_table(self.folder, **action), folder=self.folder) as broker:
+            broker.write_config({"rules": {"store": {**broker.config["rules"]["store"], "sql": 'SELECT 1 AS id, 2 AS v FROM "load/#"'}}})
+            broker.reload()
+            broker.wait_log("reloaded")
+            with Client(broker.port) as watcher:
+                watcher.connect("watcher")
+                watcher.subscribe("dead")
+                for payload in (b"short", b"x" * 100, b"\xff" * 100):
+                    watcher.publish("load/x", payload, qos=1)
+                    letters.append(json.loads(watcher.expect(m.PUBLISH, topic="dead").payload))
+        kinds, seen = {"string": str, "object": dict, "integer": int}, {}
+        for letter in letters:
+            self.assertEqual((letter.pop("id"), letter.pop("v")), (1, 2))
+            self.assertEqual(letter["metadata"], {"rule_id": "store", "matched": "", "trigger": None})
+            seen.update(letter)
+            seen.update({f"message.{name}": value for name, value in letter["message"].items()})
+        self.assertEqual({name: kinds[kind] for name, kind in told.items()}, {name: type(value) for name, value in seen.items()})
+        self.assertEqual([x["message"].get("payload_bytes") for x in letters], [None, 100, 100])
 
     def test_on_error__row_of_which_no_message_can_be_made_is_in_the_dead_letter_file(self):
         load.make_table(self.db, "CREATE TABLE readings (id INTEGER, v INTEGER CHECK (v <> 5))")

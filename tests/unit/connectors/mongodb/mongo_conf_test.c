@@ -51,6 +51,11 @@ static void test_conf__urls(void **state) {
 	url_refused("mongodb://h/?authMechanism=MONGODB-X509", "", "MONGODB-X509 logs in with a certificate");
 	refused("connectors: {docs: {type: mongodb, url: \"mongodb://h/\", database: a.b}}\nactions: []\n",
 		"`database`: a.b is no possible name");
+	accepted("connectors: {docs: {type: mongodb, url: \"mongodb://h/iot?replicaSet=rs0\"}}\nactions: []\n");
+	refused("connectors: {docs: {type: mongodb, url: \"mongodb://h/?replicaSet=rs0\"}}\nactions: []\n",
+		"which database? give `database: iot`, or name it in `url`");
+	refused("connectors: {docs: {type: mongodb, url: \"mongodb://h/a%20b\"}}\nactions: []\n",
+		"Invalid database name");
 }
 
 static void test_conf__no_text_shows_the_password(void **state) {
