@@ -7,6 +7,7 @@
 #include "kafka_answer.h"
 #include "log.h"
 #include "mem.h"
+#include "outbound.h"
 
 /* A request: length, api, version, correlation id, client id; of a Produce then the transaction (none) and acks. */
 enum { SIZE = 4, REQUEST_HEAD = 14, PRODUCE_HEAD = 4, ANSWER_HEAD = 8, API_MAX = 200 };
@@ -210,8 +211,18 @@ bool kafka_wire_came(struct kafka_wire *w, const struct iovec *iov, size_t count
 
 /* ---- The life of a connection. ------------------------------------------------------------------------------------------- */
 
+/* Brokers are named by settings, and by other brokers. What is wrong is told by kafka_advice(). */
+static bool may_connect(const struct sockaddr *address, const char *peer, struct kafka_client *client) {
+	struct sl_err err = SL_ERR_INIT;
+	int r = sl_outbound_allows(address, &err);
+	if (r != SL_OK) sl_free(atomic_exchange(&client->nonsense, sl_asprintf("%s: %s", peer, sl_err_text(&err))));
+	sl_err_fini(&err);
+	return r == SL_OK;
+}
+
 /* As librdkafka does it itself: begun, and not waited for. */
 static int on_connect(int fd, const struct sockaddr *address, int size, const char *peer, void *client) {
+	if (!may_connect(address, peer, client)) return EACCES;
 	struct kafka_wire *w = kafka_wire_new(peer, client);
 	if (!kafka_wire_put(fd, w)) {
 		kafka_wire_free(w);
