@@ -29,9 +29,11 @@
 	}
 
 static const struct mongo_error errors[] = {
+    ROW(1, RETRY, "an error inside of the server; the row that meets it is found, and tried again"),
     ROW(2, REJECT, "a value that the server does not take here"),
     DOWN(6, "a host behind the server cannot be reached"),
     DOWN(7, "a host behind the server is not found"),
+    ROW(8, RETRY, "an error that the server has no name for; the same"),
     ROW(9, REJECT, "an update or a filter that the server cannot read"),
     DOWN(11, "login: this user does not exist"),
     WAIT(13, "no right to do this; grant the user `readWrite` on the database"),
@@ -107,6 +109,7 @@ const struct mongo_error *mongo_error_find(int code) {
 	return NULL;
 }
 
+bool mongo_error_is_inside(int code) { return code == 1 || code == 8; }
 bool mongo_error_is_duplicate(int code) { return code == MONGO_DUPLICATE_KEY || code == 11001 || code == 12582; }
 
 void mongo_errors_print(struct sl_buf *out) {

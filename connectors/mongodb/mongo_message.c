@@ -63,7 +63,8 @@ bool mongo_message_check(const uint8_t *p, size_t n) {
 		tail = number(p + 16) & HAS_CHECKSUM ? 4 : 0;
 		return n >= MSG_HEAD + tail && sections(p + MSG_HEAD, n - MSG_HEAD - tail);
 	case OP_REPLY: return n >= REPLY_HEAD && documents(p + REPLY_HEAD, n - REPLY_HEAD) == (int64_t)number(p + 32);
-	case OP_COMPRESSED: return n >= COMPRESSED_HEAD;
+	case OP_COMPRESSED: /* what is in it libmongoc has to judge; but it makes room for as much as is said */
+		return n >= COMPRESSED_HEAD && number(p + 20) <= MONGO_MESSAGE_MAX - MONGO_MESSAGE_HEAD;
 	default: return false;
 	}
 }

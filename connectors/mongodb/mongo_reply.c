@@ -148,7 +148,7 @@ static int64_t first_error(struct reply *r, const bson_t *reply) {
 	return first;
 }
 
-/* Stored, but not as safely as was asked for: so again, unless a unique _id says that it is there. */
+/* Stored, but not as safely as was asked for: so again. A row that is there already is no safer for it. */
 static void concern_error(struct reply *r, const bson_iter_t *document) {
 	int64_t code = number_at(document, "code", 64);
 	const char *said = text_at(document, "errmsg");
@@ -238,7 +238,8 @@ static void failed(struct reply *r, const bson_t *reply, const bson_error_t *err
 		return;
 	}
 	char *why = mongo_link_why(r->l, error);
-	if (known && known->scope == SCOPE_ROW && known->class.result == SL_RESULT_REJECT)
+	bool perhaps_of_row = known && mongo_error_is_inside(known->code) && r->b->count > 1;
+	if (perhaps_of_row || (known && known->scope == SCOPE_ROW && known->class.result == SL_RESULT_REJECT))
 		group_failed(r, why);
 	else if (known && known->scope == SCOPE_ROW) {
 		rows_set(r, known->class.result, why);

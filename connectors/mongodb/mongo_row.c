@@ -62,10 +62,20 @@ static int document_write(struct mongo_encoder *e, const struct mongo_action *s,
 
 /* ---- What is changed. ------------------------------------------------------------------------------------------------------ */
 
+/* An object of the data is compared with: as it stands, {"$gt": ""} would be obeyed. */
+static int id_query_write(struct mongo_encoder *e, const struct mongo_action *s, const void *row) {
+	struct sql_value v = sql_row_get(row, (uint16_t)s->id_param);
+	if (v.kind != SQL_JSON || v.is_array) return id_write(e, s, row);
+	size_t at = mongo_inner_begin(e->out, SL_SLICE_LIT("_id"), false);
+	int r = mongo_encode_value(e, SL_SLICE_LIT("$eq"), &v, s->id_types);
+	mongo_doc_end(e->out, at);
+	return r;
+}
+
 static int query_write(struct mongo_encoder *e, const struct mongo_action *s, const void *row) {
 	bool had_id;
 	size_t at = mongo_inner_begin(e->out, SL_SLICE_LIT("q"), false);
-	int r = s->filter ? mongo_template_write(&s->query, e, row, false, 0, &had_id) : id_write(e, s, row);
+	int r = s->filter ? mongo_template_write(&s->query, e, row, false, 0, &had_id) : id_query_write(e, s, row);
 	mongo_doc_end(e->out, at);
 	return r;
 }

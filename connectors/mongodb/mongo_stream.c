@@ -378,7 +378,8 @@ static bool tls_start(struct stream *s, const mongoc_host_list_t *host, int64_t 
 mongoc_stream_t *mongo_stream_open(const mongoc_uri_t *uri, const mongoc_host_list_t *host, void *arg,
 				   bson_error_t *error) {
 	struct mongo_link *l = arg;
-	int64_t deadline = now_ms() + mongoc_uri_get_option_as_int32(uri, MONGOC_URI_CONNECTTIMEOUTMS, 5000);
+	int32_t most = mongoc_uri_get_option_as_int32(uri, MONGOC_URI_CONNECTTIMEOUTMS, 5000);
+	int64_t deadline = most > 0 ? now_ms() + most : -1; /* 0 in a URI: no limit */
 	int fd = host_connect(l, host, deadline, error);
 	if (fd < 0) return NULL;
 	struct stream *s = SL_NEW(struct stream);

@@ -102,6 +102,17 @@ static void test_message__lying_lengths_are_refused(void **state) {
 		}
 }
 
+static void test_message__what_is_compressed_says_how_large_it_is(void **state) {
+	(void)state;
+	struct message m = with_head(2012, 25);
+	put32(&m, 20, 1 << 20);
+	assert_true(fine(&m));
+	put32(&m, 20, MONGO_MESSAGE_MAX);
+	assert_false(fine(&m));
+	put32(&m, 20, UINT32_MAX);
+	assert_false(fine(&m));
+}
+
 static void test_message__other_things_than_answers_are_refused(void **state) {
 	(void)state;
 	struct message query = with_head(2004, 40), empty = with_head(2013, 20), kind = op_msg();
@@ -117,6 +128,7 @@ int main(void) {
 	    cmocka_unit_test(test_message__answers_as_servers_give_them),
 	    cmocka_unit_test(test_message__cut_anywhere_is_refused),
 	    cmocka_unit_test(test_message__lying_lengths_are_refused),
+	    cmocka_unit_test(test_message__what_is_compressed_says_how_large_it_is),
 	    cmocka_unit_test(test_message__other_things_than_answers_are_refused),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
