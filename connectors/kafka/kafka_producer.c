@@ -13,9 +13,12 @@
 #define SUSPECT_MS 1500 /* all brokers are gone: so long for one to answer before we say so */
 #define STALLED_MS 2000 /* a cancelled batch is left alone while other rows are reported */
 #define EVENTS_PER_TICK 64
+#define SETTLE_MS 1000 /* a request was refused: so long for others that are out, which may be stored */
+#define SETTLE_TICK_MS 20
 
 static void on_timer(struct sl_timer *t);
 static void on_stalled(struct sl_timer *t);
+static void on_settle(struct sl_timer *t);
 static void on_ready(struct sl_watch *w, uint32_t events);
 static void on_keeper(void *arg, const struct kafka_keeper_event *e);
 
@@ -27,6 +30,7 @@ void kafka_producer_init(struct kafka_producer *p, struct sl_conn *conn, const s
 	sl_list_init(&p->batches);
 	sl_timer_init(&p->timer, on_timer);
 	sl_timer_init(&p->stalled, on_stalled);
+	sl_timer_init(&p->settle, on_settle);
 	sl_watch_init(&p->watch, on_ready);
 	kafka_topics_init(&p->topics, TOPICS_MAX);
 }
@@ -71,6 +75,7 @@ static int client_begin(struct kafka_producer *p, struct sl_err *err) {
 	if (r != SL_OK) return r;
 	rd_kafka_conf_set_events(conf,
 				 RD_KAFKA_EVENT_DR | RD_KAFKA_EVENT_ERROR | RD_KAFKA_EVENT_OAUTHBEARER_TOKEN_REFRESH);
+	kafka_gate_install(conf, p->conf);
 	p->rk = rd_kafka_new(RD_KAFKA_PRODUCER, conf, text, sizeof text);
 	if (!p->rk) {
 		rd_kafka_conf_destroy(conf);
@@ -158,12 +163,14 @@ static void client_end(struct kafka_producer *p) {
 	p->state = KAFKA_ENDING;
 	sl_timer_cancel(&p->timer);
 	sl_timer_cancel(&p->stalled);
+	sl_timer_cancel(&p->settle);
+	p->settling_ms = 0;
 	/* What is reported already counts. */
 	for (rd_kafka_event_t *ev; (ev = rd_kafka_queue_poll(p->queue, 0));) {
 		if (rd_kafka_event_type(ev) == RD_KAFKA_EVENT_DR) kafka_report(p, ev);
 		rd_kafka_event_destroy(ev);
 	}
-	kafka_topics_clear(&p->topics);
+	kafka_topics_reset(&p->topics);
 	rd_kafka_queue_io_event_enable(p->queue, -1, NULL, 0);
 	rd_kafka_queue_destroy(p->queue);
 	p->queue = NULL;
@@ -195,7 +202,20 @@ static void client_ended(struct kafka_producer *p) {
 	sl_err_fini(&err);
 }
 
+/* Rows that were not sent are taken back at once; requests that are out get their answers, so that nothing that is stored
+ * is sent again. */
+static bool settles(struct kafka_producer *p) {
+	uint64_t now = sl_loop_now_ms(sl_conn_loop(p->conn));
+	if (!p->quietly || p->state != KAFKA_RUNNING || p->rows_out == p->rows_waiting) return false;
+	if (p->settling_ms == 0) p->settling_ms = now;
+	if (now - p->settling_ms >= SETTLE_MS) return false;
+	(void)rd_kafka_purge(p->rk, RD_KAFKA_PURGE_F_QUEUE | RD_KAFKA_PURGE_F_NON_BLOCKING);
+	sl_timer_set(sl_conn_loop(p->conn), &p->settle, SETTLE_TICK_MS);
+	return true;
+}
+
 static void anew_now(struct kafka_producer *p) {
+	if (settles(p)) return;
 	char *why = p->anew;
 	p->anew = NULL;
 	if (p->state == KAFKA_RUNNING) {
@@ -206,6 +226,11 @@ static void anew_now(struct kafka_producer *p) {
 		client_end(p);
 	}
 	sl_free(why);
+}
+
+static void on_settle(struct sl_timer *t) {
+	struct kafka_producer *p = sl_container_of(t, struct kafka_producer, settle);
+	if (p->anew) anew_now(p);
 }
 
 void kafka_begin_anew(struct kafka_producer *p, const char *why, bool quietly) {
@@ -219,6 +244,7 @@ void kafka_close(struct kafka_producer *p) {
 	p->wanted = false;
 	sl_timer_cancel(&p->timer);
 	sl_timer_cancel(&p->stalled);
+	sl_timer_cancel(&p->settle);
 	switch (p->state) {
 	case KAFKA_RUNNING: client_end(p); break;
 	case KAFKA_ENDING: break; /* client_ended() goes on */
@@ -235,6 +261,7 @@ static void stalled_check(struct kafka_producer *p) {
 		sl_timer_set(sl_conn_loop(p->conn), &p->stalled, STALLED_MS);
 		return;
 	}
+	p->quietly = false;
 	kafka_begin_anew(p, p->error ? p->error : "the brokers do not confirm what was sent; rows are sent again",
 			 false);
 	anew_now(p);
@@ -251,8 +278,9 @@ static void on_error(struct kafka_producer *p, rd_kafka_event_t *ev) {
 	const char *text = rd_kafka_event_error_string(ev);
 	char fatal[512];
 	if (rd_kafka_event_error_is_fatal(ev) || code == RD_KAFKA_RESP_ERR__FATAL) {
-		(void)rd_kafka_fatal_error(p->rk, fatal, sizeof fatal);
-		kafka_begin_anew(p, fatal, false);
+		/* A request was refused; what that means is said by the reports of its rows. */
+		bool refused = rd_kafka_fatal_error(p->rk, fatal, sizeof fatal) == RD_KAFKA_RESP_ERR__GAPLESS_GUARANTEE;
+		kafka_begin_anew(p, fatal, refused);
 		return;
 	}
 	log_debug(LOG_CONN, "librdkafka", "name=%s error=%s text=%s", p->client.name, rd_kafka_err2name(code), text);

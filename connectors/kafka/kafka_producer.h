@@ -47,16 +47,17 @@ struct kafka_producer {
 	bool quietly;            /* anew without a word to the framework */
 	struct sl_timer timer;   /* wanted, suspect, probe: no answer */
 	struct sl_timer stalled; /* a batch was cancelled: does anything move? */
+	struct sl_timer settle;  /* anew, as soon as what is out is answered */
+	uint64_t settling_ms;    /* since when; 0: not */
 	char *error;             /* the last that librdkafka said of its connections */
 	char *brokers;           /* as they introduced themselves */
 
 	struct sl_list batches; /* kafka_batch.link */
 	struct kafka_batch *pool;
 	int64_t rows_out, bytes_out;
-	uint64_t report_ms; /* when the last report came */
-	bool isolated;      /* the one row that is out may be refused, so nothing goes with it */
-	bool full;          /* a batch was not taken for lack of room */
-	int64_t careful;    /* so many rows go one batch at a time, see kafka_batch.c */
+	int64_t rows_waiting; /* of rows_out: those in line (kafka_gate.h) */
+	uint64_t report_ms;   /* when the last report came */
+	bool full;            /* a batch was not taken for lack of room */
 };
 
 struct kafka_action {
@@ -64,20 +65,25 @@ struct kafka_action {
 	int compression; /* 0: the connection's, else the codec's number + 1 */
 	struct kafka_plan plan;
 	struct sl_list out; /* kafka_batch.out, in the order in which they were submitted */
+	uint32_t fences; /* batches that are out and have rows to be sent again: later ones must not overtake those */
 };
 
 /* What is with librdkafka of each row. */
 struct kafka_slot {
 	struct kafka_batch *batch;
 	struct kafka_topic *topic;
+	struct kafka_slot *next; /* in line */
+	size_t bytes;
+	int32_t partition; /* -1: librdkafka did not know it yet */
+	bool keyless, headers;
 };
 struct kafka_batch {
 	struct sl_batch *b;
 	struct sl_list link, out;
 	struct kafka_batch *next; /* pool */
 	struct kafka_slot *slot;
-	uint32_t cap, sent, left; /* rows that librdkafka took; those without a report */
-	bool alone;               /* no other batch was out meanwhile */
+	uint32_t cap, left; /* rows that are not decided: with librdkafka, or in line */
+	bool fence;         /* see kafka_action.fences */
 	struct sl_arena arena;
 	char *not_ready;   /* advice; owned */
 	bool not_ready_on; /* some row waits for what not_ready says */

@@ -1,6 +1,8 @@
 /* kafka_topics.c: see kafka_topics.h. */
 #include "kafka_topics.h"
 
+#include "mem.h"
+
 void kafka_topics_init(struct kafka_topics *t, size_t max) {
 	*t = (struct kafka_topics){.max = max};
 	sl_list_init(&t->used);
@@ -9,7 +11,8 @@ void kafka_topics_init(struct kafka_topics *t, size_t max) {
 static void topic_drop(struct kafka_topics *t, struct kafka_topic *topic) {
 	kafka_topic_map_remove(&t->map, kafka_topic_map_find(&t->map, topic->hash, topic->name));
 	sl_list_remove(&topic->used);
-	rd_kafka_topic_destroy(topic->rkt);
+	if (topic->rkt) rd_kafka_topic_destroy(topic->rkt);
+	sl_free(topic->part);
 	sl_free((char *)(uintptr_t)topic->name.p);
 	sl_free(topic);
 }
@@ -42,9 +45,11 @@ struct kafka_topic *kafka_topics_get(struct kafka_topics *t, rd_kafka_t *rk, str
 	uint64_t hash = sl_hash(name);
 	struct kafka_topic_slot *slot = kafka_topic_map_find(&t->map, hash, name);
 	if (slot) {
+		if (sl_unlikely(!slot->topic->rkt)) slot->topic->codec = compression;
 		sl_list_remove(&slot->topic->used);
 		sl_list_push_back(&t->used, &slot->topic->used);
-		return slot->topic;
+		if (sl_unlikely(!slot->topic->rkt)) slot->topic->rkt = handle_new(rk, slot->topic->name.p, compression);
+		return slot->topic->rkt ? slot->topic : NULL;
 	}
 	bool there;
 	if (!make_room(t)) return NULL;
@@ -56,12 +61,23 @@ struct kafka_topic *kafka_topics_get(struct kafka_topics *t, rd_kafka_t *rk, str
 	}
 	struct kafka_topic *topic = SL_NEW(struct kafka_topic);
 	topic->rkt = rkt;
+	topic->codec = compression;
 	topic->hash = hash;
 	topic->name = slice_make(text, name.n);
 	sl_list_push_back(&t->used, &topic->used);
 	slot = kafka_topic_map_put(&t->map, hash, name, &there);
 	slot->topic = topic;
 	return topic;
+}
+
+void kafka_topics_reset(struct kafka_topics *t) {
+	SL_LIST_FOREACH(it, &t->used) {
+		struct kafka_topic *topic = SL_LIST_ENTRY(it, struct kafka_topic, used);
+		if (topic->rkt) rd_kafka_topic_destroy(topic->rkt);
+		topic->rkt = NULL;
+		topic->out = 0;
+		kafka_gate_reset(topic);
+	}
 }
 
 void kafka_topics_clear(struct kafka_topics *t) {

@@ -3,22 +3,34 @@
  * Topic names may be made of what devices send, so there may be any number of them. At most `max` are kept; where another one
  * is wanted, the one that was used longest ago and has no rows out gives way. When all have, there is none to be had for now.
  *
- * Lifetime: handles of one client; kafka_topics_clear() before that client ends. Thread: the connection's loop. */
+ * What was learned of a topic (what is refused there) outlives the client, as long as the topic is kept.
+ *
+ * Lifetime: handles of one client; kafka_topics_reset() before that client ends. Thread: the connection's loop. */
 #ifndef KAFKA_TOPICS_H
 #define KAFKA_TOPICS_H
 
 #include <librdkafka/rdkafka.h>
 
+#include "kafka_gate.h"
 #include "list.h"
 #include "slice.h"
 
 struct kafka_topic {
-	struct sl_list used; /* kafka_topics.used: last used last */
-	rd_kafka_topic_t *rkt;
-	uint32_t out; /* rows that are with librdkafka */
+	struct sl_list used;   /* kafka_topics.used: last used last */
+	rd_kafka_topic_t *rkt; /* NULL: of no client for now */
+	uint32_t out;          /* rows that are with librdkafka, or in line */
+	struct kafka_part unknown, *part;
+	int32_t part_n;
+	bool known;     /* librdkafka has said how many partitions there are */
+	int32_t sticky; /* where rows without a key go now */
+	uint64_t sticky_ms;
+	const char *waits_why; /* its rows wait, and this was said of it; static */
 	/* What the broker refused here: rows like it go alone, so that no other suffers. */
 	size_t refused_bytes; /* 0: nothing */
 	bool refused_keyless;
+	size_t certain_bytes; /* refused alone, as it stood: nothing as large is taken */
+	uint64_t certain_ms;
+	const char *codec; /* of the handle; NULL: the connection's */
 	uint64_t hash;
 	struct sl_slice name; /* owned */
 };
@@ -44,6 +56,7 @@ void kafka_topics_init(struct kafka_topics *t, size_t max);
  * use. */
 struct kafka_topic *kafka_topics_get(struct kafka_topics *t, rd_kafka_t *rk, struct sl_slice name,
 				     const char *compression);
-void kafka_topics_clear(struct kafka_topics *t); /* lets go of all, rows out or not; may be used again */
+void kafka_topics_reset(struct kafka_topics *t); /* lets go of all handles, rows out or not; may be used again */
+void kafka_topics_clear(struct kafka_topics *t);
 
 #endif

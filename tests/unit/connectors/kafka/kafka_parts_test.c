@@ -52,8 +52,9 @@ static void test_conf__defaults_are_safe(void **state) {
 	(void)state;
 	MAKES("{\"brokers\": \"a:1,b:2\"}", KAFKA_PRODUCER, "bootstrap.servers", "a:1,b:2", "enable.idempotence",
 	      "true", "acks", "-1", "message.timeout.ms", "0", "partitioner", "murmur2_random", "security.protocol",
-	      "plaintext", "client.id", "sluice", "compression.codec", "none", "queue.buffering.max.messages", "100000",
-	      "queue.buffering.max.kbytes", "65536", "allow.auto.create.topics", "false", "linger.ms", "5");
+	      "plaintext", "client.id", "sluice", "compression.codec", "none", "queue.buffering.max.messages",
+	      "10000000", "queue.buffering.max.kbytes", "2147483647", "allow.auto.create.topics", "false", "linger.ms",
+	      "5");
 }
 
 static void test_conf__options_become_properties(void **state) {
