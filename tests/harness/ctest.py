@@ -45,7 +45,8 @@ def run(folder):
         total = (total[0] + p, total[1] + f, total[2] + s)
         print(f"{case.get('name')}: {p} passed" + (f", {f} FAILED" if f else "") + (f", {s} skipped" if s else ""))
         if f:
-            print((case.findtext("system-out") or "")[-6000:])
+            failure = case.find("failure")
+            print((case.findtext("system-out") or "")[-6000:], "" if failure is None else failure.get("message"))
     return total
 
 
