@@ -341,7 +341,8 @@ void redis_part_lost(struct redis_request *q, int status, const char *text) {
 	enum sl_result result = j->cancelled ? SL_RESULT_TIMEOUT : SL_RESULT_LOST;
 	(void)status;
 	/* Never sent: in a cluster only the rows of this node wait, and others go on. */
-	if (!p->sent && !j->cancelled && j->c->state == REDIS_UP) result = SL_RESULT_RETRY;
+	if (j->c->conf->mode == REDIS_CLUSTER && !p->sent && !j->cancelled && j->c->state == REDIS_UP)
+		result = SL_RESULT_RETRY;
 	redis_job_hold(j);
 	if (j->c->conf->replicas)
 		for (uint32_t i = p->waited; i < p->at; i++)

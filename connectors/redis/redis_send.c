@@ -108,8 +108,9 @@ static void unit_out(struct redis_part *p, const struct redis_unit *u, struct sl
 
 static void unit_send(struct redis_job *j, struct redis_node *n, const struct redis_unit *u, struct sl_slice resp) {
 	if (n->link.state == REDIS_LINK_CLOSED) {
+		/* Of a cluster others go on; elsewhere all rows come again, in their order. */
 		redis_row_settle(
-		    j, u->row, SL_RESULT_RETRY,
+		    j, u->row, j->c->conf->mode == REDIS_CLUSTER ? SL_RESULT_RETRY : SL_RESULT_LOST,
 		    sl_asprintf("the node %s:%u is down: %s", n->host, n->port, n->why ? n->why : "closed"));
 		return;
 	}

@@ -56,15 +56,22 @@ static void put_number(struct sl_buf *out, uint64_t n) {
 
 /* ---- Streams. ---------------------------------------------------------------------------------------------------------- */
 
+static bool number_read(struct sl_slice text, uint64_t *out) {
+	uint64_t n = 0;
+	for (size_t i = 0; i < text.n; i++) {
+		uint64_t digit = (uint64_t)(text.p[i] - '0');
+		if (digit > 9 || __builtin_mul_overflow(n, 10, &n) || __builtin_add_overflow(n, digit, &n))
+			return false;
+	}
+	*out = n;
+	return text.n > 0;
+}
+
+/* Both halves of an id may be as large as 64 bits are. */
 static bool id_read(struct sl_slice text, uint64_t *ms, uint64_t *seq) {
-	int64_t a, b;
 	ptrdiff_t dash = slice_find_byte(text, '-');
-	if (dash < 0 || slice_to_i64(slice_sub(text, 0, (size_t)dash), &a) != SL_OK || a < 0 ||
-	    slice_to_i64(slice_from(text, (size_t)dash + 1), &b) != SL_OK || b < 0)
-		return false;
-	*ms = (uint64_t)a;
-	*seq = (uint64_t)b;
-	return true;
+	return dash >= 0 && number_read(slice_sub(text, 0, (size_t)dash), ms) &&
+	       number_read(slice_from(text, (size_t)dash + 1), seq);
 }
 
 static void json_text(struct sl_buf *out, struct sl_slice text) {
@@ -111,7 +118,7 @@ static void entry_take(struct redis_source *r, struct sl_source_part *part, cons
 				      .header_count = headers,
 				      .partition = -1,
 				      .offset = -1,
-				      .ts_ms = (int64_t)slot.ms,
+				      .ts_ms = slot.ms <= INT64_MAX ? (int64_t)slot.ms : -1,
 				      .ts_type = "append",
 				      .topic = f->key,
 				      .id = sl_buf_slice(&r->id)};

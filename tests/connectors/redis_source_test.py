@@ -1,4 +1,5 @@
 """Sources of a real Redis: streams by a group, a list, channels."""
+import contextlib
 import json
 import os
 import shutil
@@ -78,6 +79,13 @@ class RedisSourceTest(unittest.TestCase):
 
     def pending(self, key="s"):
         return self.redis.execute("XPENDING", key, "sluice-in")[0]
+
+    @contextlib.contextmanager
+    def locked(self):
+        lock = self.lock()
+        yield
+        lock.execute("ROLLBACK")
+        lock.close()
 
     def lock(self):
         lock = sqlite3.connect(self.db, timeout=30, isolation_level=None)
@@ -235,6 +243,100 @@ class Sentinel(RedisSourceTest):
                 sentinel.master().execute("XADD", "s", "*", "n", n)
             self.wait_numbers(200)
             self.wait_source(b, state="up", pending=0)
+
+
+class Attacks(RedisSourceTest):
+    """What others do to what is read. Nothing that is there is lost, nothing stops the source for ever."""
+
+    def test_redis_source__a_stream_is_trimmed_under_the_reader(self):
+        self.add(*range(500))
+        with Broker(self.config(streams=["s"], max_pending={"messages": 100}, action={"buffer": {"durability": "memory"}})) as b:
+            self.wait_source(b, acknowledged=500)
+            with self.locked():
+                self.add(*range(500, 1000))
+                self.wait_source(b, paused=True)
+                self.redis.execute("XTRIM", "s", "MAXLEN", 0)
+                b.kill()
+            b.start()  # our pending entries are without fields now
+            self.add(*range(1000, 1100))
+            wait_until(lambda: {*range(500), *range(1000, 1100)} <= {int(n) for n in self.numbers() if n is not None}, 40, "not read")
+            self.wait_source(b, state="up", pending=0)
+            wait_until(lambda: self.pending() == 0, 10, "not acknowledged")
+
+    def test_redis_source__group_and_stream_are_deleted(self):
+        self.add(*range(100))
+        with Broker(self.config(streams=["s"])) as b:
+            self.wait_numbers(100)
+            for number, command in enumerate((("XGROUP", "DESTROY", "s", "sluice-in"), ("DEL", "s"))):
+                self.wait_source(b, state="up", pending=0)
+                self.redis.execute(*command)
+                self.wait_source(b, timeout=30, state="up", received=lambda n, least=100 * number: n >= least)
+                wait_until(lambda: self.redis.execute("EXISTS", "s") and self.redis.execute("XINFO", "GROUPS", "s"), 20, "no group")
+                self.add(*range(100 * number + 100, 100 * number + 200))
+                self.wait_numbers(100 * number + 200)
+
+    def test_redis_source__key_of_another_type(self):
+        self.redis.execute("SET", "s", "text")
+        with Broker(self.config(streams=["s"])) as b:
+            self.assertIn("WRONGTYPE", self.wait_source(b, state="down", reason=lambda r: "XGROUP" in (r or ""))["reason"])
+            self.redis.execute("DEL", "s")
+            self.wait_source(b, state="up")
+            self.add(1)
+            self.wait_numbers(1)
+            self.redis.execute("SET", "s", "text again")
+            self.wait_source(b, state="down", reason=lambda r: "WRONGTYPE" in (r or ""))
+            self.redis.execute("DEL", "s")
+            self.wait_source(b, state="up")
+            self.add(2)
+            self.wait_numbers(2)
+
+    def test_redis_source__a_consumer_with_very_much_under_way(self):
+        self.many(("XGROUP", "CREATE", "s", "sluice-in", "0", "MKSTREAM"))
+        self.add(*range(20000))
+        self.redis.execute("XREADGROUP", "GROUP", "sluice-in", "c1", "COUNT", 20000, "STREAMS", "s", ">")
+        with Broker(self.config(streams=["s"])) as b:
+            self.wait_source(b, timeout=60, acknowledged=20000, pending=0)
+            self.add(20000)
+            self.wait_numbers(20001)
+            wait_until(lambda: self.pending() == 0, 10, "not acknowledged")
+            b.wait_settled("r")
+        self.assertEqual([int(n) for n in self.numbers()], list(range(20001)))
+
+    def test_redis_source__large_fields_come_a_few_at_a_time(self):
+        big = b"x" * (5 * 1024 * 1024)
+        self.many(*(("XADD", "s", "*", "n", n, "big", big) for n in range(9)))
+        self.many(*(("XADD", "s", "*", "n", n, "big", "y") for n in range(9, 300)))
+        sql = 'SELECT headers.n AS n, strlen(headers.big) AS i FROM "$sources/redis:in"'
+        with Broker(self.config(sql=sql, action={"columns": {"n": "${n}", "i": "${i}"}}, streams=["s"])) as b:
+            self.wait_numbers(300, timeout=60)
+            self.wait_source(b, state="up", acknowledged=300, pending=0)
+            b.wait_settled("r")
+        self.assertEqual(self.got("n, i"), [(str(n), len(big) if n < 9 else 1) for n in range(300)])
+
+    def test_redis_source__large_elements_that_lay_aside(self):
+        big = b"x" * (10 * 1024 * 1024)
+        for n in range(5):
+            self.redis.execute("LPUSH", "jobs:sluice:c1", b'{"n":%d,"big":"%s"}' % (n, big))
+        self.redis.execute("LPUSH", "jobs", b'{"n":5}')
+        with Broker(self.config(list="jobs")) as b:
+            self.wait_numbers(6, timeout=60)
+            wait_until(lambda: self.redis.execute("LLEN", "jobs:sluice:c1") == 0, 20, "not removed")
+            b.wait_settled("r")
+        self.assertEqual([int(n) for n in self.numbers()], list(range(6)))
+
+    def test_redis_source__odd_fields(self):
+        self.many(("XADD", "s", "1-1", "", "", "n", 1), ("XADD", "s", "1-2", "n", 2, "n", 3), ("XADD", "s", "1-3", b"\xff\x00\"", b"\x80\r\n", "n", 4),
+                  ("XADD", "s", "1-4", *(w for i in range(5000) for w in (f"f{i}", i))), ("XADD", "s", "18446744073709551615-18446744073709551615", "n", 6))
+        columns = {"n": "${n}", "i": "${i}", "t": "${t}"}
+        sql = 'SELECT value.n AS n, id AS i, headers.f4999 AS t FROM "$sources/redis:in"'
+        with Broker(self.config(sql=sql, action={"columns": columns}, streams=["s"])) as b:
+            self.wait_source(b, acknowledged=5, pending=0)
+            wait_until(lambda: self.pending() == 0, 10, "not acknowledged")
+            b.wait_settled("r")
+            self.assertEqual(b.action("r")["rejected"], 0)
+        rows = self.got("n, t")
+        self.assertEqual([str(n) for n, _ in rows], ["1", str(rows[1][0]), "4", "None", "6"])
+        self.assertEqual(rows[3][1], "4999")
 
 
 class Mistakes(RedisSourceTest):
