@@ -1,12 +1,11 @@
 """The way back: topics of a real Kafka into rules, and the promise that what is committed is durable or delivered."""
 import json
 import os
-import shutil
-import sqlite3
 import time
 import unittest
 
-from harness.broker import Broker, run_program, temp_folder, wait_until
+from connectors.source_case import SourceCase
+from harness.broker import Broker, run_program, wait_until
 from harness.client import Client
 from harness.servers import Kafka, Net, shared
 from harness.servers.base import run
@@ -14,57 +13,25 @@ from harness.servers.base import run
 COLUMNS = 'SELECT key AS k, value.n AS n, topic AS t, partition AS p, offset AS o FROM "$sources/kafka:in"'
 
 
-class SourceTest(unittest.TestCase):
+class SourceTest(SourceCase):
+    limit_s = 60
+
     def setUp(self):
+        super().setUp()
         self.kafka = shared(Kafka)
         self.name = "s-" + self._testMethodName.rsplit("__", maxsplit=1)[-1].replace("_", "-")[:40]
-        self.folder = temp_folder()
-        self.db = self.folder / "far.db"
-
-    def tearDown(self):
-        shutil.rmtree(self.folder, ignore_errors=True)
 
     def config(self, sql=COLUMNS, action=None, connector=None, actions=None, **source):
-        action = {"connector": "far", "table": "got", "columns": {"k": "${k}", "n": "${n}", "t": "${t}", "p": "${p}", "o": "${o}"},
-                  "retry": {"first": "20ms", "max": "200ms"}, **(action or {})}
         return {
-            "connectors": {"lake": {"type": "kafka", "brokers": f"127.0.0.1:{self.kafka.port}", **(connector or {})},
-                           "far": {"type": "sqlite", "path": str(self.db), "busy_timeout": "50ms"}},
+            "connectors": {"lake": {"type": "kafka", "brokers": f"127.0.0.1:{self.kafka.port}", **(connector or {})}, "far": self.far()},
             "sources": {"in": {"connector": "lake", "topics": [self.name], "group": self.name, "start": "earliest",
                                "commit_interval": "200ms", "session_timeout": "6s", **source}},
-            "rules": {"r": {"sql": sql, "actions": actions if actions is not None else [action]}},
+            "rules": {"r": {"sql": sql, "actions": actions if actions is not None else [self.action("kntpo", **(action or {}))]}},
         }
 
     def produce(self, *numbers, topic=None, key="k", partition=None):
         where = ["-p", str(partition)] if partition is not None else []
         self.kafka.produce(topic or self.name, *(json.dumps({"n": n}) for n in numbers), key=key, options=where)
-
-    def source(self, b, name="in"):
-        return next((s for s in b.status()["sources"] if s["name"] == name), {})
-
-    def wait_source(self, b, timeout=40, name="in", **wanted):
-        last = {}
-
-        def look():
-            last.update(self.source(b, name))
-            return last and all(v(last[k]) if callable(v) else last[k] == v for k, v in wanted.items())
-        wait_until(look, timeout, lambda: f"not {wanted}: {last}\n{b.log()[-3000:]}")
-        return last
-
-    def got(self, columns="n"):
-        if not self.db.exists():
-            return []
-        with sqlite3.connect(self.db, timeout=10) as db:
-            try:
-                return list(db.execute(f"SELECT {columns} FROM got ORDER BY rowid"))
-            except sqlite3.OperationalError:
-                return []
-
-    def numbers(self):
-        return [n for (n,) in self.got()]
-
-    def wait_numbers(self, count, timeout=60):
-        wait_until(lambda: len(set(self.numbers())) >= count, timeout, lambda: f"{len(set(self.numbers()))} of {count}")
 
     def committed(self):
         return sum(max(0, o) for o in self.kafka.committed(self.name, self.name))
@@ -200,16 +167,13 @@ class Promises(SourceTest):
         with Broker(self.config(action={"buffer": {"durability": "memory"}})) as b:
             self.produce(0)
             self.wait_source(b, acknowledged=1)
-            lock = sqlite3.connect(self.db, timeout=30, isolation_level=None)
-            lock.execute("BEGIN EXCLUSIVE")
-            self.produce(*range(1, 101))
-            self.wait_source(b, received=101)
-            time.sleep(1)
-            n = self.source(b)
-            self.assertEqual((n["acknowledged"], n["pending"], self.committed()), (1, 100, 1))
-            b.kill()  # what is in memory only dies with us, and comes again
-            lock.execute("ROLLBACK")
-            lock.close()
+            with self.locked():
+                self.produce(*range(1, 101))
+                self.wait_source(b, received=101)
+                time.sleep(1)
+                n = self.source(b)
+                self.assertEqual((n["acknowledged"], n["pending"], self.committed()), (1, 100, 1))
+                b.kill()  # what is in memory only dies with us, and comes again
             b.start()
             self.wait_numbers(101)
             self.wait_source(b, pending=0, acknowledged=100)
@@ -221,23 +185,20 @@ class Promises(SourceTest):
         bounded = {"messages": 2000, "bytes": "1MB"}
         with Broker(self.config(max_pending=bounded, action={"buffer": {"memory": "1MB", "disk": "2MB"}})) as b:
             self.wait_source(b, acknowledged=1)
-            lock = sqlite3.connect(self.db, timeout=30, isolation_level=None)
-            lock.execute("BEGIN EXCLUSIVE")
-            before = b.rss_kb()
-            for p in range(2):
-                self.kafka.produce(self.name, *(json.dumps({"n": p * 20000 + n, "pad": "x" * 500}) for n in range(20000)),
-                                   options=["-p", str(p)])
-            n = self.wait_source(b, paused=True)
-            time.sleep(7)  # longer than the session: the membership must hold
-            n = self.source(b)
-            self.assertTrue(n["paused"], n)
-            self.assertLess(n["pending"], 2000 + 1000)
-            self.assertGreater(n["lag"], 10000)
-            self.assertLess(b.rss_kb() - before, 60000 if "release" in b.program else 250000)
-            page = b.get("/metrics")[1]
-            self.assertIn('sluice_source_paused{source="in",connector="lake"} 1', page)
-            lock.execute("ROLLBACK")
-            lock.close()
+            with self.locked():
+                before = b.rss_kb()
+                for p in range(2):
+                    self.kafka.produce(self.name, *(json.dumps({"n": p * 20000 + n, "pad": "x" * 500}) for n in range(20000)),
+                                       options=["-p", str(p)])
+                n = self.wait_source(b, paused=True)
+                time.sleep(7)  # longer than the session: the membership must hold
+                n = self.source(b)
+                self.assertTrue(n["paused"], n)
+                self.assertLess(n["pending"], 2000 + 1000)
+                self.assertGreater(n["lag"], 10000)
+                self.assertLess(b.rss_kb() - before, 60000 if "release" in b.program else 250000)
+                page = b.get("/metrics")[1]
+                self.assertIn('sluice_source_paused{source="in",connector="lake"} 1', page)
             self.wait_numbers(40001, 120)
             n = self.wait_source(b, paused=False, pending=0)
             self.assertEqual(n["received"], n["acknowledged"] + n["forgotten"])

@@ -1,13 +1,11 @@
 """Sources of a real Redis: streams by a group, a list, channels."""
-import contextlib
 import json
 import os
-import shutil
-import sqlite3
 import time
 import unittest
 
-from harness.broker import Broker, run_program, temp_folder, wait_until
+from connectors.source_case import SourceCase
+from harness.broker import Broker, run_program, wait_until
 from harness.client import Client
 from harness.servers import Net, Redis, RedisSentinel, shared
 from harness.servers.redis import RespError
@@ -15,50 +13,17 @@ from harness.servers.redis import RespError
 SQL = 'SELECT topic AS t, value.n AS n, id AS i FROM "$sources/redis:in"'
 
 
-class RedisSourceTest(unittest.TestCase):
+class RedisSourceTest(SourceCase):
     def setUp(self):
+        super().setUp()
         self.redis = shared(Redis)
         self.redis.execute("FLUSHALL")
-        self.folder = temp_folder()
-        self.db = self.folder / "far.db"
-
-    def tearDown(self):
-        shutil.rmtree(self.folder, ignore_errors=True)
 
     def config(self, sql=SQL, action=None, connector=None, **source):
-        action = {"connector": "far", "table": "got", "columns": {"t": "${t}", "n": "${n}", "i": "${i}"},
-                  "retry": {"first": "20ms", "max": "200ms"}, **(action or {})}
-        source = {"connector": "cache", "start": "earliest", "consumer": "c1", **source} if "streams" in source else {"connector": "cache", "consumer": "c1", **source}
-        return {"connectors": {"cache": {"type": "redis", "url": self.redis.url(), **(connector or {})},
-                               "far": {"type": "sqlite", "path": str(self.db), "busy_timeout": "50ms"}},
-                "sources": {"in": source}, "rules": {"r": {"sql": sql, "actions": [action]}}}
-
-    def source(self, b):
-        return next((s for s in b.status()["sources"] if s["name"] == "in"), {})
-
-    def wait_source(self, b, timeout=20, **wanted):
-        last = {}
-
-        def look():
-            last.update(self.source(b))
-            return last and all(v(last[k]) if callable(v) else last[k] == v for k, v in wanted.items())
-        wait_until(look, timeout, lambda: f"not {wanted}: {last}\n{b.log()[-3000:]}")
-        return last
-
-    def got(self, columns="n"):
-        if not self.db.exists():
-            return []
-        with sqlite3.connect(self.db, timeout=10) as db:
-            try:
-                return list(db.execute(f"SELECT {columns} FROM got ORDER BY rowid"))
-            except sqlite3.OperationalError:
-                return []
-
-    def numbers(self):
-        return [n for (n,) in self.got()]
-
-    def wait_numbers(self, count, timeout=40):
-        wait_until(lambda: len(set(self.numbers())) >= count, timeout, lambda: f"{len(set(self.numbers()))} of {count}")
+        start = {"start": "earliest"} if "streams" in source else {}
+        return {"connectors": {"cache": {"type": "redis", "url": self.redis.url(), **(connector or {})}, "far": self.far()},
+                "sources": {"in": {"connector": "cache", "consumer": "c1", **start, **source}},
+                "rules": {"r": {"sql": sql, "actions": [self.action("tni", **(action or {}))]}}}
 
     def many(self, *commands):
         with self.redis.client() as c:
@@ -79,18 +44,6 @@ class RedisSourceTest(unittest.TestCase):
 
     def pending(self, key="s"):
         return self.redis.execute("XPENDING", key, "sluice-in")[0]
-
-    @contextlib.contextmanager
-    def locked(self):
-        lock = self.lock()
-        yield
-        lock.execute("ROLLBACK")
-        lock.close()
-
-    def lock(self):
-        lock = sqlite3.connect(self.db, timeout=30, isolation_level=None)
-        lock.execute("BEGIN EXCLUSIVE")
-        return lock
 
 
 class Streams(RedisSourceTest):
@@ -158,15 +111,13 @@ class Streams(RedisSourceTest):
         self.add(*range(3000))
         with Broker(self.config(streams=["s"], max_pending={"messages": 500}, action={"buffer": {"durability": "memory"}})) as b:
             self.wait_source(b, acknowledged=3000)
-            lock = self.lock()
-            self.add(*range(3000, 6000))
-            n = self.wait_source(b, paused=True)
-            time.sleep(1)
-            n = self.source(b)
-            self.assertLess(n["pending"], 500 + 128 + 1)
-            self.assertEqual(self.pending(), n["pending"])
-            lock.execute("ROLLBACK")
-            lock.close()
+            with self.locked():
+                self.add(*range(3000, 6000))
+                n = self.wait_source(b, paused=True)
+                time.sleep(1)
+                n = self.source(b)
+                self.assertLess(n["pending"], 500 + 128 + 1)
+                self.assertEqual(self.pending(), n["pending"])
             self.wait_source(b, acknowledged=6000, pending=0)
         self.assertEqual([int(n) for n in self.numbers()], list(range(6000)))
 
@@ -187,17 +138,15 @@ class Lists(RedisSourceTest):
         with Broker(self.config(list="jobs")) as b:
             self.wait_source(b, acknowledged=200)
             b.wait_settled("r")
-            lock = self.lock()
-            b.write_config(self.config(list="jobs", action={"buffer": {"durability": "memory"}}))
-            b.reload()
-            b.wait_log("reload|configuration", 10)
-            time.sleep(0.5)
-            self.many(*(("LPUSH", "jobs", json.dumps({"n": n})) for n in range(200, 250)))
-            wait_until(lambda: self.redis.execute("LLEN", "jobs") == 0, 10, "not taken")
-            b.kill()
-            self.assertEqual(self.redis.execute("LLEN", "jobs:sluice:c1"), 50)
-            lock.execute("ROLLBACK")
-            lock.close()
+            with self.locked():
+                b.write_config(self.config(list="jobs", action={"buffer": {"durability": "memory"}}))
+                b.reload()
+                b.wait_log("reload|configuration", 10)
+                time.sleep(0.5)
+                self.many(*(("LPUSH", "jobs", json.dumps({"n": n})) for n in range(200, 250)))
+                wait_until(lambda: self.redis.execute("LLEN", "jobs") == 0, 10, "not taken")
+                b.kill()
+                self.assertEqual(self.redis.execute("LLEN", "jobs:sluice:c1"), 50)
             b.start()
             self.wait_numbers(250)
             wait_until(lambda: self.redis.execute("LLEN", "jobs:sluice:c1") == 0, 10, "not removed")
