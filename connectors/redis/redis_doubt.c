@@ -136,7 +136,7 @@ static void ask(struct redis_doubt *d, size_t command) {
 	struct sl_buf *out = redis_link_out(&d->node->link);
 	struct sl_buf resp = SL_BUF_INIT, why = SL_BUF_INIT;
 	uint32_t row = d->claim[0].unit.row, replies = 1, n = 0;
-	struct sl_slice name = SL_SLICE_LIT("EVAL"), script;
+	struct sl_slice name = SL_SLICE_LIT("EVAL"), script = SL_SLICE_EMPTY;
 	const char *keys = NULL;
 	/* It was sent, so it can be written. */
 	if (redis_encode(j->plan, j->b->row[row], command, 1, &resp, &why) == SL_OK)

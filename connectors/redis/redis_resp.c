@@ -221,7 +221,7 @@ int redis_reader_next(struct redis_reader *r, const struct redis_reply **reply) 
 	}
 	if (r->why[0]) return SL_EPROTOCOL;
 	for (;;) {
-		struct sl_slice line;
+		struct sl_slice line = SL_SLICE_EMPTY;
 		int got;
 		if (r->in_text)
 			got = text_go_on(r);
