@@ -48,7 +48,7 @@
 	PG_ERROR("57P05", LOST, LEAVE, "the session was ended as idle; connected again")                               \
 	PG_ERROR("58", RETRY, NOTHING, "the server's system failed: disk, files")                                      \
 	PG_ERROR("P0", REJECT, ROW, "a function or trigger raised an error")                                           \
-	PG_ERROR("XX", RETRY, NOTHING, "an error inside of the server")
+	PG_ERROR("XX", RETRY, NOTHING, "an error inside of the server; the row that meets it is found, and tried again")
 
 static const struct sl_error_class classes[] = {
 #define PG_ERROR(code_, result_, then, meaning_) {.code = code_, .result = SL_RESULT_##result_, .meaning = meaning_},

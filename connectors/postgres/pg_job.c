@@ -181,6 +181,8 @@ void pg_job_failed(struct pg_link *l) {
 	case PG_THEN_NOTHING: {
 		char *reason = sl_strdup(j->reason);
 		j->b->wait_ms = THROTTLE_MS;
+		/* Inside of the server: whether by a row's fault or not, nobody knows. Alone the row waits, and stops no other. */
+		if (strncmp(j->sqlstate, "XX", 2) == 0 && j->b->count > 1) result = SL_RESULT_GROUP_FAILED;
 		pg_job_fill(l, result, reason);
 		sl_free(reason);
 		break;

@@ -185,6 +185,21 @@ class Refused(PostgresTest):
                     self.deliver([{"id": i, "v": bad if i == 20 else good} for i in range(50)], self.WAYS[way], rejected=1)
                     self.assertIn(said, self.letters[0]["reason"])
 
+    def test_poison__an_error_inside_of_the_server_stops_no_other_key(self):
+        for way in ("copy", "insert"):
+            with self.subTest(way=way):
+                self.table("id int UNIQUE, v text")
+                self.pg.execute("CREATE OR REPLACE FUNCTION odd() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN IF NEW.id = 13 THEN "
+                                "RAISE 'broken inside' USING ERRCODE = 'XX000'; END IF; RETURN NEW; END $$;"
+                                "CREATE TRIGGER odd BEFORE INSERT ON t FOR EACH ROW EXECUTE FUNCTION odd()")
+                with self.broker({**self.WAYS[way], "batch": {"linger": "300ms"}}) as b:
+                    self.publish(b, [{"id": i, "v": "x"} for i in range(20)])
+                    self.publish(b, [{"id": 100 + i, "v": "x"} for i in range(20)], client="other")
+                    wait_until(lambda: self.pg.value("SELECT count(*) FROM t") == "33" and b.action("r")["retried"] > 0, 30,
+                               lambda: f"{self.rows()} {b.action('r')}")
+                    self.pg.execute("DROP TRIGGER odd ON t")
+                    self.assertEqual(b.wait_settled("r")["delivered"], 40)
+
     def test_poison__a_sequence_at_its_end_blames_no_row(self):
         self.table("key smallserial PRIMARY KEY, id int, v text")
         self.pg.execute("ALTER SEQUENCE t_key_seq RESTART 32760; GRANT ALL ON SEQUENCE t_key_seq TO PUBLIC")
