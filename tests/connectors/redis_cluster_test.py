@@ -1,6 +1,7 @@
 """The redis connector with a Cluster and with Sentinel: slots move, masters die, rows follow."""
 import time
 
+from connectors import redis_attack_test as attack
 from connectors.redis_case import ORDERED, RedisCase, Stream
 from harness.broker import wait_until
 from harness.servers import RedisCluster, RedisSentinel, shared
@@ -70,6 +71,40 @@ class Cluster(ClusterCase):
             time.sleep(0.5)
             s.finish(lambda name: self.get("LRANGE", f"l:{name}", 0, -1), duplicates=False)
             self.assertEqual(b.action("r")["rejected"], 0)
+
+    def test_cluster__many_slots_move_at_once(self):
+        keys = [f"l:c{i}" for i in range(6)]
+        with self.broker(Stream.ACTION, ORDERED) as b:
+            self.wait_state(b, "up")
+            s = Stream(self, b, clients=len(keys))
+            for turn in range(4):
+                seen = b.action("r")["delivered"]
+                moves = []
+                for i, key in enumerate(keys):
+                    source = self.cluster.node_of(key)
+                    moves.append((self.cluster.nodes[0].execute("CLUSTER", "KEYSLOT", key), source, (source + 1 + (i + turn) % 2) % 3))
+                for move in moves:
+                    self.cluster.start_moving(*move)
+                for move in moves:
+                    self.cluster.finish_moving(*move)
+                wait_until(lambda least=seen + 60: b.action("r")["delivered"] > least, 30, lambda: str(b.action("r")))
+            s.finish(lambda name: self.get("LRANGE", f"l:{name}", 0, -1), duplicates=False)
+
+    def test_cluster__scripts_that_say_what_servers_say(self):
+        says, lies = attack.Scripts.SAYS, attack.Scripts.LIES
+        rows = [{"k": text, "v": n} for n, text in enumerate(lies)] + [{"k": "fine", "v": n} for n in range(5)]
+        self.deliver(*rows, rejected=len(lies), action={"command": ["EVAL", says, 1, "l", "${k}", "${v}"]})
+        self.assertEqual(self.get("LRANGE", "l", 0, -1), [b"0", b"1", b"2", b"3", b"4"])
+
+    def test_cluster__asked_as_a_single_server(self):
+        """Rows of other nodes are rejected, and the reason says what to do."""
+        with self.broker(url=f"redis://127.0.0.1:{self.cluster.ports[0]}", mode="single", servers=None) as b:
+            self.publish(b, *({"k": f"k{n}", "v": n} for n in range(30)))
+            n = b.wait_settled("r")
+            reasons = [d["reason"] for d in self.dead(b)]
+        self.assertEqual(n["delivered"], self.sizes()[0])
+        self.assertEqual(n["rejected"], 30 - self.sizes()[0])
+        self.assertTrue(reasons and all("set `mode: cluster`" in r for r in reasons), reasons)
 
     def test_cluster__keys_that_are_new_while_their_slot_moves(self):
         keys = [f"{{moving}}:{n}" for n in range(400)]
