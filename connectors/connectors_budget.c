@@ -62,7 +62,7 @@ void connectors_disk_check(struct connectors *cs) {
  * whoever published that. An action that holds its publishers does the same when what it holds fills its part. What goes beyond is
  * one message for each who publishes. */
 
-#define WAY_MAX (4 * SL_MB)
+#define WAY_MAX (2 * SL_MB)
 #define WAY_DIV 8
 
 void connectors_memory_init(struct connectors *cs, uint64_t memory) {

@@ -20,7 +20,7 @@ static const struct conf_field batch_fields[] = {{.name = "rows",
 						 {.name = "linger",
 						  .type = CONF_DURATION,
 						  .at = offsetof(struct batch_conf, linger_ms),
-						  .def = "5ms",
+						  .def = "20ms",
 						  .max = 60000,
 						  .doc = "How long the first row of a batch waits for others."},
 						 CONF_END};
@@ -36,7 +36,8 @@ static const struct conf_field buffer_fields[] = {
      .def = "64MB",
      .min = 65536,
      .max = (int64_t)(64 * SL_GB),
-     .doc = "Rows held in memory; above this mark they wait in the log on disk."},
+     .doc = "Memory of this action's rows, with what the client of the far side holds of those that are out; above "
+	    "seven eighths of it rows wait in the log on disk."},
     {.name = "disk",
      .type = CONF_SIZE,
      .at = offsetof(struct buffer_conf, disk),

@@ -17,7 +17,8 @@ static const struct conf_field pending_fields[] = {
      .def = "16MB",
      .min = 65536,
      .max = (int64_t)(2 * SL_GB),
-     .doc = "And bytes of keys, values and headers. Kafka's client library fetches up to four times that ahead."},
+     .doc = "And bytes of keys, values and headers, with some 200 for each message. A source takes at most twice "
+	    "that in memory, one of Kafka eight times, for its client library fetches ahead."},
     CONF_END};
 
 const struct conf_field source_conf_fields[] = {

@@ -73,6 +73,7 @@ struct rules_worker {
 	struct sl_arena window_arena;
 	const struct rule **window_rules; /* those that this worker closes */
 	size_t window_count, window_cap;
+	struct sl_stage *window_full; /* rows of windows went there, and there was no room for more; NULL: none */
 };
 
 /* Lets the worker run `set` from the next message on; forgets everything of the former. */

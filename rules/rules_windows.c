@@ -8,7 +8,10 @@
 #include "rule_failure.h"
 #include "rule.h"
 
-enum { LOOK_AGAIN_MS = 60 * 1000 }; /* the wall clock may be set */
+enum {
+	LOOK_AGAIN_MS = 60 * 1000, /* the wall clock may be set */
+	NO_ROOM_MS = 20            /* there is no memory for more rows: until it is looked again */
+};
 
 struct rules_event rules_window_event(const struct rule *r, const struct sql_window_row *row) {
 	size_t count;
@@ -79,7 +82,13 @@ static uint64_t next_end(const struct rules_worker *rw, int64_t now_ms) {
 static void window_timer_fire(struct sl_timer *t) {
 	struct rules_worker *rw = sl_container_of(t, struct rules_worker, window_timer);
 	int64_t now = sl_loop_wall_ms(rw->loop);
+	if (rw->window_full && !rules_room(rw->window_full, 1)) { /* groups that have ended wait where they are */
+		sl_timer_set(rw->loop, t, NO_ROOM_MS);
+		return;
+	}
+	(void)rules_no_room(rw); /* of what others have caused */
 	bool more = rules_windows_close(rw, now, RULES_WINDOW_ROWS);
+	rw->window_full = rules_no_room(rw);
 	sl_timer_set(rw->loop, t, more ? 1 : next_end(rw, now));
 }
 
@@ -91,6 +100,7 @@ void rules_windows_init(struct rules_worker *rw) {
 void rules_windows_use(struct rules_worker *rw) {
 	const struct ruleset *set = rw->set;
 	rw->window_count = 0;
+	rw->window_full = NULL;
 	sl_timer_cancel(&rw->window_timer);
 	for (size_t i = 0; i < set->len; i++) {
 		const struct rule *r = set->rules[i];

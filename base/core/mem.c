@@ -1,5 +1,6 @@
 #include "mem.h"
 
+#include <malloc.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -38,6 +39,11 @@ void *sl_realloc_array(void *ptr, size_t count, size_t size) {
 }
 
 void sl_free(void *ptr) { free(ptr); }
+
+void sl_mem_give_back(void) {
+	(void)mallopt(M_MMAP_THRESHOLD, (int)(128 * SL_KB));
+	(void)mallopt(M_TRIM_THRESHOLD, (int)(2 * SL_MB));
+}
 
 char *sl_memdup0(const void *bytes, size_t len) {
 	char *p = sl_alloc(len + 1);

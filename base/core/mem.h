@@ -19,6 +19,11 @@ void *sl_calloc(size_t count, size_t size) sl_warn_unused __attribute__((malloc,
 void *sl_realloc_array(void *ptr, size_t count, size_t size) sl_warn_unused;
 void sl_free(void *ptr); /* NULL is fine */
 
+/* Blocks of 128 KB and more go back to the system as soon as they are freed, for the whole process: a budget that is free again
+ * is memory that the machine has again. glibc's own way is to raise that bound with every such block that is freed, up to 32 MB,
+ * and to keep what lies below it. Once, at start. */
+void sl_mem_give_back(void);
+
 char *sl_strdup(const char *s) sl_warn_unused;
 char *sl_memdup0(const void *bytes, size_t len) sl_warn_unused; /* copy plus a final NUL */
 char *sl_asprintf(const char *fmt, ...) sl_warn_unused sl_printf(1, 2);

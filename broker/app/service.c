@@ -261,6 +261,7 @@ static void log_started(const struct service *s) {
 
 int service_start(const char *file, struct service **out) {
 	*out = NULL;
+	sl_mem_give_back();
 	sl_hash_init();
 	raise_descriptor_limit();
 	struct service *s = SL_NEW(struct service);

@@ -11,12 +11,10 @@ from harness.servers import FerretDB, Kafka, MongoJava, Net, Postgres, Redis, sh
 
 class Sink:
     """`server` is one of harness.servers."""
-    server = None
+    server, name = None, ""  # name: of the kind
     sql = 'SELECT payload.c AS c, payload.n AS n FROM "load/#"'
     # Options with which the kind notices a server that says nothing, and comes back, soon.
     hurried_connector, hurried_action = {}, {"timeout": "500ms", "retry": {"first": "1ms", "max": "20ms"}}
-    # Garbage in the middle of an answer is tried up to this byte of a connection.
-    garbage_until = 20000
 
     def set_up(self):
         """Starts the server; empties the far side."""
@@ -53,6 +51,7 @@ class Sink:
 
 class ToSqlite(Sink):
     """No server, so no drill: tests/fault has that."""
+    name = "sqlite"
 
     def set_up(self):
         self.path = temp_folder() / "far.db"
@@ -69,9 +68,7 @@ class ToSqlite(Sink):
 
 
 class ToKafka(Sink):
-    # librdkafka 2.0.2 dies of nonsense inside of a list of brokers and topics whose length is right; kcat does too. What
-    # comes before that list, and an answer that is nonsense from its first byte, it takes well.
-    garbage_until = 400
+    name = "kafka"
     hurried_connector = {"connect_timeout": "1s", "request_timeout": "1s",
                          "properties": {"reconnect.backoff.ms": "1", "reconnect.backoff.max.ms": "10", "retry.backoff.ms": "1"}}
 
@@ -98,6 +95,7 @@ class ToKafka(Sink):
 
 class ToPostgres(Sink):
     """By `table`: COPY."""
+    name = "postgres"
     hurried_connector = {"connect_timeout": "500ms", "pool": 1}
 
     def set_up(self):
@@ -121,6 +119,7 @@ class ToPostgresBySql(ToPostgres):
 
 
 class ToRedis(Sink):
+    name = "redis"
     hurried_connector = {"connect_timeout": "500ms", "pool": 1}
 
     def set_up(self):
@@ -143,6 +142,7 @@ class ToRedis(Sink):
 
 
 class ToMongoDB(Sink):
+    name = "mongodb"
     hurried_connector = {"connect_timeout": "500ms", "server_selection_timeout": "500ms", "timeout": "500ms", "pool": 1}
     kind = None
 
