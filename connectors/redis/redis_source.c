@@ -40,7 +40,7 @@ static void parts_begin(struct redis_source *r) {
 /* ---- Links. ------------------------------------------------------------------------------------------------------------------ */
 
 static void links_drop(struct redis_source *r) {
-	r->open = r->began = r->reading = r->acking = r->claiming = false;
+	r->open = r->began = r->up = r->claim_bad = r->reading = r->acking = r->claiming = false;
 	redis_link_close(&r->in, "closed");
 	redis_link_close(&r->out, "closed");
 	parts_end(r);

@@ -63,6 +63,7 @@ struct redis_source {
 	struct sl_timer timer;
 	struct sl_source_part **parts;
 	size_t part_n, claimed; /* the part that is asked for next */
+	bool up, claim_bad;     /* something was read; the last XAUTOCLAIM was refused */
 	bool open, began, paused, closing, reading, acking, claiming;
 	uint64_t heard_ms, heard_bytes, claim_ms, closing_ms;
 	uint64_t lost; /* said in a channel while we were paused */

@@ -34,6 +34,16 @@ static bool no_error(struct redis_source *r, const struct redis_reply *reply, co
 	return false;
 }
 
+/* The same of what was read; the first time it shows that reading works. */
+static bool is_read(struct redis_source *r, const struct redis_reply *reply, const char *what) {
+	if (!no_error(r, reply, what)) return false;
+	if (!r->up)
+		sl_source_state(r->s, SL_SOURCE_UP,
+				r->mode == REDIS_FROM_CHANNELS ? "Redis keeps nothing of channels" : NULL);
+	r->up = true;
+	return !r->closing;
+}
+
 /* How much the next answer may hold. */
 static void limits_set(struct redis_source *r, bool one) {
 	r->limits = one ? limits_one : redis_limits_several;
@@ -171,7 +181,7 @@ static void streams_read(struct redis_request *q, const struct redis_reply *repl
 	struct redis_source *r = sl_container_of(q, struct redis_source, read);
 	heard(r);
 	r->reading = false;
-	if (!no_error(r, reply, "XREADGROUP") || r->closing) return;
+	if (!is_read(r, reply, "XREADGROUP")) return;
 	for (uint32_t i = 0; reply->kind == REDIS_LIST && i < reply->n; i++) {
 		const struct redis_reply *one = &reply->items[i];
 		if (one->kind != REDIS_LIST || one->n != 2) continue;
@@ -229,14 +239,29 @@ static void streams_ask(struct redis_source *r) {
 	redis_link_push(&r->in, &r->read, 1);
 }
 
+/* Reading goes on without it. */
+static void claim_failed(struct redis_source *r, struct sl_slice text) {
+	struct sl_buf why = SL_BUF_INIT;
+	redis_show(text, &why);
+	sl_source_state(r->s, SL_SOURCE_DEGRADED,
+			"XAUTOCLAIM, which Redis has since 6.2 (or set `claim_after: unlimited`): %s",
+			sl_buf_cstr(&why));
+	sl_buf_fini(&why);
+	r->claim_bad = true;
+}
+
 /* [next, [entry, ...], deleted] */
 static void claimed(struct redis_request *q, const struct redis_reply *reply) {
 	struct redis_source *r = sl_container_of(q, struct redis_source, claim);
 	heard(r);
 	r->claiming = false;
-	if (!no_error(r, reply, "XAUTOCLAIM, which Redis has since 6.2 (or set `claim_after: unlimited`)") ||
-	    r->closing)
+	if (r->closing) return;
+	if (reply->kind == REDIS_ERROR) {
+		claim_failed(r, reply->text);
 		return;
+	}
+	if (r->claim_bad) sl_source_state(r->s, SL_SOURCE_UP, NULL);
+	r->claim_bad = false;
 	if (reply->kind != REDIS_LIST || reply->n < 2 || reply->items[1].kind != REDIS_LIST) return;
 	struct sl_source_part *part = r->parts[r->claimed];
 	if (reply->cut) {
@@ -287,7 +312,7 @@ static void leftovers_read(struct redis_request *q, const struct redis_reply *re
 	struct redis_from *f = redis_from(r->parts[0]);
 	heard(r);
 	r->reading = false;
-	if (!no_error(r, reply, "LRANGE") || r->closing) return;
+	if (!is_read(r, reply, "LRANGE")) return;
 	uint32_t n = reply->kind == REDIS_LIST ? reply->n : 0;
 	bool again = reply->cut && r->count > 1; /* not even the oldest is whole */
 	for (uint32_t i = again ? 0 : n; i > 0; i--) value_take(r, reply->items[i - 1].text);
@@ -303,7 +328,7 @@ static void moved(struct redis_request *q, const struct redis_reply *reply) {
 	struct redis_source *r = sl_container_of(q, struct redis_source, read);
 	heard(r);
 	r->reading = q->replies > 0;
-	if (!no_error(r, reply, "BLMOVE, which Redis has since 6.2") || r->closing) return;
+	if (!is_read(r, reply, "BLMOVE, which Redis has since 6.2")) return;
 	if (reply->kind == REDIS_TEXT) value_take(r, reply->text);
 	if (r->reading) return;
 	count_adapt(r, false);
@@ -343,7 +368,7 @@ static void said(struct redis_request *q, const struct redis_reply *reply) {
 	struct redis_source *r = sl_container_of(q, struct redis_source, read);
 	heard(r);
 	q->replies = UINT32_MAX;
-	if (!no_error(r, reply, "SUBSCRIBE") || r->closing) return;
+	if (!is_read(r, reply, "SUBSCRIBE")) return;
 	if (reply->kind != REDIS_LIST || reply->n < 3) return;
 	bool plain = slice_equal_str(reply->items[0].text, "message");
 	if (!plain && !slice_equal_str(reply->items[0].text, "pmessage")) return;
@@ -387,7 +412,6 @@ void redis_source_ping(struct redis_source *r) {
 
 static void began(struct redis_source *r) {
 	r->began = true;
-	sl_source_state(r->s, SL_SOURCE_UP, r->mode == REDIS_FROM_CHANNELS ? "Redis keeps nothing of channels" : NULL);
 	redis_source_read(r);
 }
 

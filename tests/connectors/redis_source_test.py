@@ -239,6 +239,25 @@ class Attacks(RedisSourceTest):
             self.add(2)
             self.wait_numbers(2)
 
+    def test_redis_source__a_user_without_rights(self):
+        """What may not be read is said once, and so is that nothing can be taken over."""
+        def user(*rules):
+            self.redis.execute("ACL", "SETUSER", "reader", "on", ">pw7", "~*", *rules)
+        user("+@all", "-xreadgroup", "-xautoclaim")
+        self.addCleanup(self.redis.execute, "ACL", "DELUSER", "reader")
+        with Broker(self.config(streams=["s"], connector={"url": self.redis.url("reader", "pw7")})) as b:
+            self.wait_source(b, state="down", reason=lambda r: "XREADGROUP: NOPERM" in (r or ""))
+            time.sleep(3)
+            self.assertLess(b.log().count("source=in"), 5, b.log())
+            user("+xreadgroup")
+            self.add(1)
+            self.wait_numbers(1)
+            self.wait_source(b, state="degraded", reason=lambda r: "XAUTOCLAIM" in (r or ""))
+            self.add(2)
+            self.wait_numbers(2)
+            user("+xautoclaim")
+            self.wait_source(b, state="up")
+
     def test_redis_source__a_consumer_with_very_much_under_way(self):
         self.many(("XGROUP", "CREATE", "s", "sluice-in", "0", "MKSTREAM"))
         self.add(*range(20000))
