@@ -32,7 +32,7 @@ class Publishers:
 
     def __init__(self, broker, count):
         command = [sys.executable, str(Path(__file__).with_name("drill_load.py")),
-                   *(str(n) for n in (broker.port, broker.port, CLIENTS, count, 1_000_000, PAD))]
+                   *(str(n) for n in (broker.port, 1, CLIENTS, count, 1_000_000, PAD))]
         self.process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)  # pylint: disable=consider-using-with
         self.out = []
         self.thread = threading.Thread(target=lambda: self.out.extend(self.process.stdout), daemon=True)
