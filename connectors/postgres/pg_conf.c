@@ -190,7 +190,15 @@ static int places_from_url(struct pg_conn *c, struct sl_err *err) {
 		if (ports.p) port = one ? ports : slice_next_part(&ports, ',');
 		int64_t number;
 		if (port.n && (slice_to_i64(port, &number) != SL_OK || number < 1 || number > 65535))
-			return sl_err_set(err, SL_EINVAL, "url: the port is a number from 1 to 65535");
+			return sl_err_set(err, SL_EINVAL,
+					  "url: the port is a number from 1 to 65535 (special characters of a password "
+					  "are written %%2F and the like, or given by `password`)");
+		/* Not shown: it may be the end of a password. */
+		if (slice_find_byte(host, '@') >= 0)
+			return sl_err_set(
+			    err, SL_EINVAL,
+			    "url: there is an @ in the name of the host; one of a password is written %%40, "
+			    "or given by `password`");
 		place_add(c, host, port);
 		struct sl_slice address = addresses.p ? slice_next_part(&addresses, ',') : SL_SLICE_EMPTY;
 		if (address.n) c->places[c->place_count - 1].address = slice_dup(address);

@@ -7,7 +7,6 @@ import threading
 import time
 import unittest
 
-from harness import packet as m
 from harness.broker import BIN, ROOT, Broker, run_program, wait_until
 from harness.client import Client
 from harness.fake import Fake
@@ -16,7 +15,6 @@ from harness.servers import Net, PgBouncer, Postgres, TestCa, shared
 
 SELECT = 'SELECT payload.id AS id, payload.v AS v, payload.t AS t FROM "in/#"'
 COLUMNS = {"id": "${id}", "v": "${v}"}
-WINDOW = 20
 
 
 class PostgresTest(unittest.TestCase):
@@ -43,16 +41,7 @@ class PostgresTest(unittest.TestCase):
     def publish(self, broker, payloads, topic="in/a", client="dev"):
         with Client(broker.port) as c:
             c.connect(client)
-            waiting = 0
-            for number, payload in enumerate(payloads):
-                text = payload if isinstance(payload, bytes) else json.dumps(payload).encode()
-                c.send(m.publish(topic, text, 1, number % 60000 + 1))
-                waiting += 1
-                if waiting == WINDOW:
-                    c.expect(m.PUBACK)
-                    waiting -= 1
-            for _ in range(waiting):
-                c.expect(m.PUBACK)
+            c.publish_all(topic, payloads)
 
     def rows(self, what="id, v", order="1"):
         return self.pg.query(f"SELECT {what} FROM t ORDER BY {order}")
@@ -403,7 +392,8 @@ class Statements(PostgresTest):
                 self.assertEqual(done.returncode, 1)
                 self.assertIn(said, done.stderr + done.stdout)
         for connector, said in (({"url": None}, "say where the database is"), ({"url": "postgresql://u:se%cret@h/d"}, "neither a URL"),
-                                ({"url": "postgresql://u@h:99999/d"}, "1 to 65535"), ({"url": None, "hosts": ["a:x"]}, "hosts")):
+                                ({"url": "postgresql://u@h:99999/d"}, "1 to 65535"), ({"url": "postgresql://u:se@cret@h/d"}, "written %40"),
+                                ({"url": "postgresql://u:se/cret@h/d"}, "written %2F"), ({"url": None, "hosts": ["a:x"]}, "hosts")):
             done = run_program("check", "-c", str(Broker(self.config(**connector), start=False).config_path))
             self.assertEqual((done.returncode, said in done.stderr + done.stdout), (1, True), done.stderr + done.stdout)
             self.assertNotIn("cret", done.stderr + done.stdout)
