@@ -51,7 +51,13 @@ static bool to_i64(const struct sql_value *v, int64_t *out) {
 		if (slice_to_i64(sql_value_text(v), out) == SL_OK) return true;
 		if (!is_number_text(sql_value_text(v)) || slice_to_double(sql_value_text(v), &d) != SL_OK) return false;
 		break;
-	default: return false;
+	case SQL_NULL:
+	case SQL_JSON_NULL:
+	case SQL_BOOL:
+	case SQL_BYTES:
+	case SQL_JSON:
+	case SQL_LIST:
+	case SQL_MAP: return false;
 	}
 	/* 21.0 is 21; beyond 2^53 a fraction may have been rounded away. */
 	if (!(fabs(d) <= 9007199254740992.0) || d != trunc(d)) return false;
@@ -67,8 +73,15 @@ static bool to_double(const struct sql_value *v, double *out) {
 	case SQL_DOUBLE: *out = v->d; return true;
 	case SQL_NUMBER_TEXT:
 	case SQL_STRING: return is_number_text(sql_value_text(v)) && slice_to_double(sql_value_text(v), out) == SL_OK;
-	default: return false;
+	case SQL_NULL:
+	case SQL_JSON_NULL:
+	case SQL_BOOL:
+	case SQL_BYTES:
+	case SQL_JSON:
+	case SQL_LIST:
+	case SQL_MAP: break;
 	}
+	return false;
 }
 
 static int put_decimal(struct mongo_encoder *e, struct sl_slice key, struct sl_slice text) {
@@ -97,7 +110,13 @@ static int to_decimal(struct mongo_encoder *e, struct sl_slice key, const struct
 	case SQL_STRING:
 		if (is_number_text(sql_value_text(v))) return put_decimal(e, key, sql_value_text(v));
 		break;
-	default: break;
+	case SQL_NULL:
+	case SQL_JSON_NULL:
+	case SQL_BOOL:
+	case SQL_BYTES:
+	case SQL_JSON:
+	case SQL_LIST:
+	case SQL_MAP: break;
 	}
 	return no_loss(e, key, MONGO_DECIMAL128, what_it_is(v));
 }
@@ -170,8 +189,15 @@ static bool to_date(const struct sql_value *v, int64_t *ms) {
 	case SQL_STRING:
 		return sql_rfc3339_ms(sql_value_text(v), ms) || mongo_date_read(sql_value_text(v), ms) ||
 		       slice_to_i64(sql_value_text(v), ms) == SL_OK;
-	default: return false;
+	case SQL_NULL:
+	case SQL_JSON_NULL:
+	case SQL_BOOL:
+	case SQL_BYTES:
+	case SQL_JSON:
+	case SQL_LIST:
+	case SQL_MAP: break;
 	}
+	return false;
 }
 
 static bool is_text(const struct sql_value *v) { return v->kind == SQL_STRING || v->kind == SQL_BYTES; }
