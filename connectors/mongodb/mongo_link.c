@@ -7,6 +7,11 @@
 #include "mongo_errors.h"
 #include "mongodb_int.h"
 
+static void keep(char **at, const char *text) {
+	sl_free(*at);
+	*at = text ? sl_strdup(text) : NULL;
+}
+
 int mongo_link_init(struct mongo_link *l, struct mongo_conn *c) {
 	*l = (struct mongo_link){.c = c, .wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)};
 	if (l->wake_fd < 0) return SL_ESYSTEM;
@@ -34,6 +39,7 @@ void mongo_link_fini(struct mongo_link *l) {
 	mongo_encoder_fini(&l->e);
 	sl_buf_fini(&l->command);
 	sl_free(l->rows);
+	sl_free(l->unreached);
 	*l = (struct mongo_link){.wake_fd = -1};
 }
 
@@ -45,6 +51,8 @@ bool mongo_link_open(struct mongo_link *l, bson_error_t *error) {
 	client_end(l);
 	l->client = mongoc_client_new_from_uri_with_error(l->c->uri, error);
 	l->generation = generation;
+	l->answering = false;
+	keep(&l->unreached, NULL);
 	if (!l->client) return false;
 	(void)mongoc_client_set_error_api(l->client, MONGOC_ERROR_API_VERSION_2);
 	mongoc_client_set_stream_initiator(l->client, mongo_stream_open, l);
@@ -85,18 +93,15 @@ char *mongo_link_why(const struct mongo_link *l, const bson_error_t *error) {
 		return sl_asprintf("the login was refused; check user, password and authSource in `url` (%s)",
 				   error->message);
 	if (known) return sl_asprintf("%s (%s, code %u)", known->class.meaning, error->message, error->code);
-	if (error->domain == MONGOC_ERROR_SERVER_SELECTION)
-		return sl_asprintf("no server that takes writes was found; check `url` and that it runs: %s",
-				   error->message);
+	if (error->domain == MONGOC_ERROR_SERVER_SELECTION) {
+		const char *more = l->unreached && !strstr(error->message, l->unreached) ? l->unreached : NULL;
+		return sl_asprintf("no server that takes writes was found; check `url` and that it runs: %s%s%s",
+				   error->message, more ? "; " : "", more ? more : "");
+	}
 	return sl_strdup(error->message[0] ? error->message : "the connection broke off");
 }
 
 /* ---- A round trip. ----------------------------------------------------------------------------------------------------- */
-
-static void keep(char **at, const char *text) {
-	sl_free(*at);
-	*at = text ? sl_strdup(text) : NULL;
-}
 
 static void describe(struct mongo_link *l) {
 	struct mongo_conn *c = l->c;

@@ -128,6 +128,7 @@ static ssize_t stream_readv(mongoc_stream_t *face, mongoc_iovec_t *iov, size_t c
 	struct stream *s = of(face);
 	int64_t deadline = until(timeout_ms);
 	size_t done = 0, i = 0, at = 0;
+	s->l->answering = false;
 	while (i < count) {
 		if (at == iov[i].iov_len) {
 			i++;
@@ -150,6 +151,7 @@ static ssize_t stream_readv(mongoc_stream_t *face, mongoc_iovec_t *iov, size_t c
 		done += n;
 	}
 	s->error = 0;
+	s->l->answering = !has_more(s);
 	return (ssize_t)done;
 }
 
@@ -157,6 +159,7 @@ static ssize_t stream_writev(mongoc_stream_t *face, mongoc_iovec_t *iov, size_t 
 	struct stream *s = of(face);
 	int64_t deadline = until(timeout_ms);
 	size_t done = 0, i = 0, at = 0;
+	s->l->answering = false;
 	while (i < count) {
 		if (at == iov[i].iov_len) {
 			i++;
@@ -186,11 +189,15 @@ static ssize_t stream_poll(mongoc_stream_poll_t *streams, size_t n, int32_t time
 	if (n == 0 || n > POLL_MAX) return -1;
 	struct mongo_link *l = of(streams[0].stream)->l;
 	ssize_t ready = 0;
+	l->answering = false;
 	for (size_t i = 0; i < n; i++) {
 		struct stream *s = of(streams[i].stream);
 		p[i] = (struct pollfd){.fd = s->fd, .events = (short)streams[i].events};
 		streams[i].revents = 0;
-		if ((streams[i].events & POLLIN) && (has_more(s) || (s->ssl && SSL_pending(s->ssl) > 0))) {
+		if (s->fd < 0) { /* see stream_of_none() */
+			streams[i].revents = POLLERR | POLLHUP;
+			ready++;
+		} else if ((streams[i].events & POLLIN) && (has_more(s) || (s->ssl && SSL_pending(s->ssl) > 0))) {
 			streams[i].revents = POLLIN;
 			ready++;
 		}
@@ -375,13 +382,7 @@ static bool tls_start(struct stream *s, const mongoc_host_list_t *host, int64_t 
 	return ok;
 }
 
-mongoc_stream_t *mongo_stream_open(const mongoc_uri_t *uri, const mongoc_host_list_t *host, void *arg,
-				   bson_error_t *error) {
-	struct mongo_link *l = arg;
-	int32_t most = mongoc_uri_get_option_as_int32(uri, MONGOC_URI_CONNECTTIMEOUTMS, 5000);
-	int64_t deadline = most > 0 ? now_ms() + most : -1; /* 0 in a URI: no limit */
-	int fd = host_connect(l, host, deadline, error);
-	if (fd < 0) return NULL;
+static struct stream *stream_new(struct mongo_link *l, int fd) {
 	struct stream *s = SL_NEW(struct stream);
 	*s = (struct stream){.face = {.type = STREAM_TYPE,
 				      .destroy = stream_destroy,
@@ -397,7 +398,27 @@ mongoc_stream_t *mongo_stream_open(const mongoc_uri_t *uri, const mongoc_host_li
 				      .should_retry = stream_should_retry},
 			     .l = l,
 			     .fd = fd};
+	return s;
+}
+
+/* libmongoc 1.23 waits for itself for ever when a stream cannot be opened while it reads an answer that names a member it did not know:
+ * it tells of the failure under a lock that it already holds. So in that place there is a stream, and the failure is seen when it is
+ * used; the reason is kept, for nobody else has it. */
+static mongoc_stream_t *stream_of_none(struct mongo_link *l, const bson_error_t *error) {
+	if (!l->answering) return NULL;
+	sl_free(l->unreached);
+	l->unreached = sl_strdup(error->message);
+	return &stream_new(l, -1)->face;
+}
+
+mongoc_stream_t *mongo_stream_open(const mongoc_uri_t *uri, const mongoc_host_list_t *host, void *arg,
+				   bson_error_t *error) {
+	struct mongo_link *l = arg;
+	int64_t deadline = now_ms() + mongoc_uri_get_option_as_int32(uri, MONGOC_URI_CONNECTTIMEOUTMS, 5000);
+	int fd = host_connect(l, host, deadline, error);
+	if (fd < 0) return stream_of_none(l, error);
+	struct stream *s = stream_new(l, fd);
 	if (!l->c->tls_client || tls_start(s, host, deadline, error)) return &s->face;
 	stream_destroy(&s->face);
-	return NULL;
+	return stream_of_none(l, error);
 }

@@ -102,6 +102,8 @@ struct mongo_link {
 	bool looked;                      /* whether the server can is known for this client */
 	int wake_fd;                      /* readable: give up what you are doing */
 	_Atomic bool cancelled;           /* and that is why */
+	bool answering;                   /* libmongoc has got an answer and nothing else of its sockets since */
+	char *unreached;                  /* why the last stream that was made all the same is none */
 	struct sl_buf command;
 	struct mongo_encoder e;
 	uint32_t *rows; /* of the command that is being made: numbers of the batch's rows */

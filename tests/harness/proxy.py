@@ -22,6 +22,8 @@ KINDS = ("forward", "close", "reset", "garbage", "silence")
 
 
 class Proxy:
+    host = "127.0.0.1"  # where it listens; the server is on 127.0.0.1
+
     def __init__(self, server_port, port=0):
         self.server_port = server_port
         self.kind, self.after, self.delay_s, self.data = "forward", 0, 0.0, b""
@@ -29,7 +31,8 @@ class Proxy:
         self.connections = self.requested = self.answered = 0
         self.broken = self.left = 0  # faults that met a connection; connections that the client ended by itself
         self._open, self._lock = set(), threading.Lock()
-        self._listener = socket.create_server(("127.0.0.1", port), backlog=128)
+        family = socket.AF_INET6 if ":" in self.host else socket.AF_INET
+        self._listener = socket.create_server((self.host, port), family=family, backlog=128)
         self.port = self._listener.getsockname()[1]
         self._thread = threading.Thread(target=self._accept, daemon=True)
         self._thread.start()

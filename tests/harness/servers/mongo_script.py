@@ -20,6 +20,7 @@ class MongoScript:
     def __init__(self, play, replica_set="rs0"):
         self.play, self.replica_set = play, replica_set
         self.primary, self.commands = True, []
+        self.others = []  # members that hello speaks of beside this one, "host:port"
         self.fake = Fake(self._serve)
         self.port = self.fake.port
 
@@ -40,7 +41,7 @@ class MongoScript:
                  "readOnly": False}
         if self.replica_set:
             me = f"127.0.0.1:{self.port}"
-            hello.update({"setName": self.replica_set, "setVersion": 1, "hosts": [me], "me": me, "secondary": not self.primary,
+            hello.update({"setName": self.replica_set, "setVersion": 1, "hosts": [me, *self.others], "me": me, "secondary": not self.primary,
                           "logicalSessionTimeoutMinutes": 30, **({"primary": me} if self.primary else {})})
         return hello
 
