@@ -36,9 +36,8 @@
 
 enum {                             /* sl_connector_kind.flags */
        SL_KIND_BLOCKING = 1,       /* client library blocks: own thread */
-       SL_KIND_SELF_BATCHING = 2,  /* client library has its own queue: rows are passed on without linger */
-       SL_KIND_ORDERED_BY_KEY = 4, /* client library keeps order within a key: several batches may be out */
-       SL_KIND_IDEMPOTENT = 8      /* repeating a row is harmless */
+       SL_KIND_ORDERED_BY_KEY = 2, /* client library keeps order within a key: several batches may be out */
+       SL_KIND_IDEMPOTENT = 4      /* repeating a row is harmless */
 };
 
 /* SL_RESULT(id, name, meaning): what became of a row. The pipeline's answer to each stands in pipeline.c. */

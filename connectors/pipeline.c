@@ -18,17 +18,17 @@
 #include "retry.h"
 
 #define MARK_EVERY_MS 20
-#define CHANGE_GRACE_MS 5000   /* so long may what is out keep other settings waiting, where the kind can cancel */
-#define DEPTH_BLOCKING 2       /* one at work, one in the thread's hand */
-#define DEPTH_SELF_BATCHING 16 /* the client library queues itself */
-#define DEAD_WAIT_MAX 1000     /* rows whose dead letter cannot be written, and reasons: above it nothing is sent */
+#define CHANGE_GRACE_MS 5000 /* so long may what is out keep other settings waiting, where the kind can cancel */
+#define DEPTH_BLOCKING 2     /* one at work, one in the thread's hand */
+#define DEPTH_BY_KEY 16      /* the client library queues itself */
+#define DEAD_WAIT_MAX 1000   /* rows whose dead letter cannot be written, and reasons: above it nothing is sent */
 
 static void timer_fire(struct sl_timer *t) { pipeline_wake(sl_container_of(t, struct sl_pipeline, timer)); }
 
 uint32_t pipeline_depth(const struct sl_conn *c) {
 	if (c->blocking) return DEPTH_BLOCKING;
 	if (c->depth) return c->depth;
-	return c->kind->flags & SL_KIND_ORDERED_BY_KEY ? DEPTH_SELF_BATCHING : 1;
+	return c->kind->flags & SL_KIND_ORDERED_BY_KEY ? DEPTH_BY_KEY : 1;
 }
 
 int pipeline_new(struct connectors *cs, struct sl_conn_action *a, struct sl_pipeline **out, struct sl_err *err) {
@@ -256,7 +256,7 @@ static size_t way_due(struct sl_pipeline *p, struct sl_way *way, enum batch_cut 
 		*why = CUT_BYTES;
 		return n;
 	}
-	bool flush = p->draining || p->retired || (p->action->conn->kind->flags & SL_KIND_SELF_BATCHING);
+	bool flush = p->draining || p->retired;
 	uint64_t due = row_queue_at(&way->q, 0)->chunk->arrived_ms + (uint64_t)conf->linger_ms;
 	if (!flush && p->now_ms < due) {
 		due_at(p->now_ms, due, wait_ms);

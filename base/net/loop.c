@@ -96,6 +96,7 @@ static void inbox_put(struct sl_loop *l, struct sl_post *post, bool hurry) {
 	pthread_mutex_lock(&l->inbox.lock);
 	*l->inbox.tail = post;
 	l->inbox.tail = &post->next;
+	l->inbox.hurry = l->inbox.hurry || hurry;
 	bool wake = l->inbox.asleep || (hurry && l->inbox.napping);
 	if (wake) l->inbox.asleep = l->inbox.napping = false;
 	pthread_mutex_unlock(&l->inbox.lock);
@@ -111,7 +112,7 @@ static bool inbox_run(struct sl_loop *l) {
 	struct sl_post *p = l->inbox.head;
 	l->inbox.head = NULL;
 	l->inbox.tail = &l->inbox.head;
-	l->inbox.asleep = l->inbox.napping = false;
+	l->inbox.asleep = l->inbox.napping = l->inbox.hurry = false;
 	pthread_mutex_unlock(&l->inbox.lock);
 	bool any = p != NULL;
 	while (p) {
@@ -309,11 +310,11 @@ static int sleep_ms(struct sl_loop *l) {
 	int uv_ms = uv_backend_timeout(&l->uv);
 	if (uv_ms == 0) return 0;
 	pthread_mutex_lock(&l->inbox.lock);
-	bool empty = l->inbox.head == NULL;
-	l->inbox.asleep = empty && !l->nap_ms;
-	l->inbox.napping = empty && l->nap_ms;
+	bool may = l->nap_ms ? !l->inbox.hurry : l->inbox.head == NULL;
+	l->inbox.asleep = may && !l->nap_ms;
+	l->inbox.napping = may && l->nap_ms;
 	pthread_mutex_unlock(&l->inbox.lock);
-	if (!empty) return 0;
+	if (!may) return 0;
 	uint64_t due = sl_wheel_next_ms(&l->wheel);
 	if (l->nap_ms && due > l->now_ms + l->nap_ms) due = l->now_ms + l->nap_ms;
 	l->wake_ms = due;

@@ -19,6 +19,7 @@ struct sl_inbox {
 	pthread_mutex_t lock;
 	struct sl_post *head, **tail;
 	bool asleep, napping;
+	bool hurry; /* a letter in it does not wait for the end of a nap */
 };
 
 struct sl_loop {

@@ -101,6 +101,7 @@ void client_room(struct client *c); /* it need not wait for room any more */
 void client_publish(struct client *c, const struct mqtt_frame *f);
 void client_pubrel(struct client *c, const struct mqtt_ack *a);
 void client_drop_acks(struct client *c);
+void client_entries_free(struct worker *w);
 /* client_subscribe.c */
 void client_subscribe(struct client *c, const struct mqtt_subscribe *p);
 void client_unsubscribe(struct client *c, const struct mqtt_subscribe *p);

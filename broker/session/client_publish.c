@@ -11,6 +11,23 @@ static void entry_send(struct client *c, const struct client_entry *e) {
 	client_send_ack(c, e->qos == 2 ? MQTT_PUBREC : MQTT_PUBACK, e->packet_id, e->reason);
 }
 
+#define SPARE_ENTRIES_MAX 4096 /* of a worker: what waits under load, without the allocator */
+
+static void entry_spare(struct worker *w, struct client_entry *e) {
+	if (w->spare_acks_n == SPARE_ENTRIES_MAX) {
+		sl_free(e);
+		return;
+	}
+	sl_list_push_front(&w->spare_acks, &e->link);
+	w->spare_acks_n++;
+}
+
+void client_entries_free(struct worker *w) {
+	for (struct sl_list *it; (it = sl_list_pop_front(&w->spare_acks));)
+		sl_free(SL_LIST_ENTRY(it, struct client_entry, link));
+	w->spare_acks_n = 0;
+}
+
 static void acks_flush(struct client *c) {
 	while (!sl_list_empty(&c->acks)) {
 		struct client_entry *e = SL_LIST_ENTRY(c->acks.next, struct client_entry, link);
@@ -19,7 +36,7 @@ static void acks_flush(struct client *c) {
 		c->acks_len--;
 		if (e->qos == 1) c->acks_qos1--;
 		entry_send(c, e);
-		sl_free(e);
+		entry_spare(c->w, e);
 	}
 	if (c->acks_len < CLIENT_ACKS_MAX / 2) client_resume(c, CLIENT_PAUSE_ACKS);
 }
@@ -52,8 +69,10 @@ void client_drop_acks(struct client *c) {
 
 /* An entry for the publish at hand; nearly always it comes back unused. */
 static struct client_entry *entry_take(struct worker *w) {
-	struct client_entry *e = w->spare_ack ? w->spare_ack : SL_NEW(struct client_entry);
-	w->spare_ack = NULL;
+	struct sl_list *spare = sl_list_pop_front(&w->spare_acks);
+	struct client_entry *e = spare ? SL_LIST_ENTRY(spare, struct client_entry, link) : SL_NEW(struct client_entry);
+	w->spare_acks_n -= spare != NULL;
+	sl_list_init(&e->link);
 	e->ticket = (struct sl_ticket){.pending = 0, .done = entry_done};
 	return e;
 }
@@ -65,10 +84,7 @@ static void acknowledge(struct client *c, struct client_entry *e, uint16_t packe
 	e->reason = (uint8_t)reason;
 	if (e->ticket.pending == 0 && sl_list_empty(&c->acks)) {
 		entry_send(c, e);
-		if (c->w->spare_ack)
-			sl_free(e);
-		else
-			c->w->spare_ack = e;
+		entry_spare(c->w, e);
 		return;
 	}
 	e->c = c;

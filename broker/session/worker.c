@@ -158,6 +158,7 @@ int worker_init(struct worker *w, struct broker *b, uint32_t index, struct sl_lo
 	w->boxes = SL_NEW_ARRAY(struct forward_box, b->workers_len);
 	sl_deferred_init(&w->nudge, nudge_run);
 	sl_list_init(&w->clients);
+	sl_list_init(&w->spare_acks);
 	sl_list_init(&w->congested);
 	sl_list_init(&w->no_room);
 	sl_list_init(&w->replays);
@@ -183,5 +184,5 @@ void worker_fini(struct worker *w) {
 	topic_trie_free(w->subs);
 	router_free(w->router);
 	sl_free(w->slots);
-	sl_free(w->spare_ack);
+	client_entries_free(w);
 }

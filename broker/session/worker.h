@@ -90,9 +90,10 @@ struct worker {
 	struct sl_list no_room;   /* connections whose rows have filled their memory */
 	struct sl_hook flush_hook;
 	struct sl_timer congested_timer, replay_timer, sweep_timer;
-	struct client_entry *spare_ack; /* kept for the next publish that may have to wait (client_publish.c) */
-	uint64_t serials;               /* of connections */
-	uint64_t messages;              /* that came in here */
+	struct sl_list spare_acks; /* of struct client_entry, for publishes that may have to wait (client_publish.c) */
+	uint32_t spare_acks_n;
+	uint64_t serials;  /* of connections */
+	uint64_t messages; /* that came in here */
 	bool draining;
 	struct sl_metrics metrics;
 };

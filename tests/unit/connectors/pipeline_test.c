@@ -341,6 +341,71 @@ static void test_pipeline__a_changed_action_that_did_not_finish_is_finished_afte
 	sl_free(dir);
 }
 
+/* A letter that keeps the connector loop from its work, for so long as the test wants. */
+struct stop_sign {
+	struct sl_post post;
+	_Atomic bool there, go_on;
+};
+static void stop_sign_run(struct sl_post *post, struct sl_loop *l) {
+	(void)l;
+	struct stop_sign *s = sl_container_of(post, struct stop_sign, post);
+	s->there = true;
+	while (!s->go_on) usleep(100);
+}
+static void loop_stop(struct rig *r, struct stop_sign *s) {
+	*s = (struct stop_sign){.post.run = stop_sign_run};
+	sl_loop_post(connectors_loop(r->cs), &s->post);
+	while (!s->there) usleep(100);
+}
+
+static void test_pipeline__rows_of_many_ticks_that_meet_at_the_loop_are_logged_together(void **state) {
+	(void)state;
+	char *dir = rig_tmpdir();
+	char *data = sl_asprintf("%s/data", dir);
+	struct rig *r = rig_new_in(1, data);
+	struct stop_sign stop;
+	rig_load(r, WAITING "    buffer: {disk: 1MB, memory: 64KB}\n", dir);
+	r->patient = true;
+	for (int round = 0; round < 3; round++) {
+		loop_stop(r, &stop);
+		rig_stage(r, 0, 200, 1, rig_row);
+		rig_stage_on(r, 0, 0, 20, 5, false, rig_row);
+		rig_stage(r, 0, 200, 1, rig_row);
+		stop.go_on = true;
+		assert_true(rig_confirms(r, 400 * ((uint64_t)round + 1)));
+	}
+	assert_int_equal(rig_counts(r, 0).queued, 1260);
+	rig_stop(r, 10);
+	rig_free(r);
+	table_make(dir);
+	r = rig_new_in(1, data);
+	rig_load(r, WAITING, dir);
+	struct sl_action_counts n = rig_settle(r, 0);
+	assert_int_equal(n.recovered, 1260);
+	assert_int_equal(n.delivered, 1260);
+	assert_int_equal(db_int(dir, "SELECT count(DISTINCT b) FROM x"), 1260);
+	rig_free(r);
+	rig_rmdir(dir);
+	sl_free(data);
+	sl_free(dir);
+}
+
+static void test_pipeline__patient_publishers_are_confirmed_too(void **state) {
+	(void)state;
+	struct rig *r = rig_new(2);
+	table_make(r->dir);
+	rig_load(r, WAITING, r->dir);
+	r->patient = true;
+	for (int i = 0; i < 100; i++) { /* one message a tick and less: the loop naps, and sleeps between */
+		rig_stage(r, 0, 2, 1, rig_row);
+		rig_stage_on(r, 1, 0, 2, 1, false, rig_row);
+		if (i % 10 == 0) usleep(5000);
+	}
+	assert_true(rig_confirms(r, 200));
+	assert_int_equal(rig_settle(r, 0).delivered, 400);
+	rig_free(r);
+}
+
 static void test_pipeline__sync_confirms_after_the_disk(void **state) {
 	(void)state;
 	struct rig *r = rig_new(1);
@@ -399,6 +464,8 @@ int main(void) {
 	    cmocka_unit_test(test_pipeline__an_equal_action_is_kept_on_reload),
 	    cmocka_unit_test(test_pipeline__a_changed_action_leaves_nothing_behind),
 	    cmocka_unit_test(test_pipeline__a_changed_action_that_did_not_finish_is_finished_after_a_restart),
+	    cmocka_unit_test(test_pipeline__rows_of_many_ticks_that_meet_at_the_loop_are_logged_together),
+	    cmocka_unit_test(test_pipeline__patient_publishers_are_confirmed_too),
 	    cmocka_unit_test(test_pipeline__sync_confirms_after_the_disk),
 	    cmocka_unit_test(test_pipeline__two_workers_feed_one_action),
 	    cmocka_unit_test(test_pipeline__rows_past_their_time_to_live_expire),

@@ -11,6 +11,7 @@
 #include <uv.h>
 
 #include "loop.h"
+#include "loop_run.h"
 #include "mem.h"
 
 static struct sl_loop *started(const char *name, int index) {
@@ -123,6 +124,59 @@ static void test_loop__letters_left_behind_run_after_join(void **state) {
 	sl_loop_post(l, &n->post);
 	sl_loop_free(l);
 	assert_int_equal(received, 1);
+}
+
+/* ---- naps ---- */
+
+struct counted {
+	struct sl_post post;
+	_Atomic uint32_t *runs;
+};
+
+static void counted_run(struct sl_post *post, struct sl_loop *l) {
+	(void)l;
+	++*sl_container_of(post, struct counted, post)->runs;
+}
+
+static void begin_nap(struct sl_loop *l, void *arg) {
+	(void)arg;
+	sl_loop_nap(l, 600000);
+}
+
+static void test_loop__a_nap_is_ended_by_letters_in_a_hurry_only(void **state) {
+	(void)state;
+	struct sl_loop *l = started("a", 0);
+	_Atomic uint32_t runs = 0;
+	struct counted patient[2], hurried;
+	for (int i = 0; i < 2; i++) patient[i] = (struct counted){.post.run = counted_run, .runs = &runs};
+	hurried = (struct counted){.post.run = counted_run, .runs = &runs};
+	run_on(l, begin_nap, NULL);
+	for (int i = 0; i < 2; i++) sl_loop_post_patient(l, &patient[i].post);
+	usleep(50000);
+	assert_int_equal(runs, 0);
+	sl_loop_post(l, &hurried.post);
+	assert_true(becomes(&runs, 3));
+	/* That was the nap: now it is fast asleep, and any letter wakes it. */
+	usleep(20000);
+	sl_loop_post_patient(l, &patient[0].post);
+	assert_true(becomes(&runs, 4));
+	ended(l);
+}
+
+static void begin_short_nap(struct sl_loop *l, void *arg) {
+	(void)arg;
+	sl_loop_nap(l, 20);
+}
+
+static void test_loop__a_nap_ends_by_itself(void **state) {
+	(void)state;
+	struct sl_loop *l = started("a", 0);
+	_Atomic uint32_t runs = 0;
+	struct counted patient = {.post.run = counted_run, .runs = &runs};
+	run_on(l, begin_short_nap, NULL);
+	sl_loop_post_patient(l, &patient.post);
+	assert_true(becomes(&runs, 1));
+	ended(l);
 }
 
 /* ---- visits ---- */
@@ -311,6 +365,8 @@ int main(void) {
 	const struct CMUnitTest tests[] = {
 	    cmocka_unit_test(test_loop__letters_of_each_sender_arrive_in_order),
 	    cmocka_unit_test(test_loop__letters_left_behind_run_after_join),
+	    cmocka_unit_test(test_loop__a_nap_is_ended_by_letters_in_a_hurry_only),
+	    cmocka_unit_test(test_loop__a_nap_ends_by_itself),
 	    cmocka_unit_test(test_loop__visits_and_letters_together_lose_nothing),
 	    cmocka_unit_test(test_loop__a_sleeping_loop_can_be_visited),
 	    cmocka_unit_test(test_loop__timer_fires_after_its_delay),
