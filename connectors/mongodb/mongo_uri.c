@@ -114,6 +114,16 @@ static int not_a_uri(const bson_error_t *why, struct sl_err *err) {
 	    tell ? ": " : "", tell ? why->message : "");
 }
 
+/* Not shown: behind the @ may be the end of a password. */
+static int hosts_check(const mongoc_uri_t *uri, struct sl_err *err) {
+	const char *name = mongoc_uri_get_srv_hostname(uri);
+	bool odd = name && strchr(name, '@');
+	for (const mongoc_host_list_t *h = mongoc_uri_get_hosts(uri); h; h = h->next) odd = odd || strchr(h->host, '@');
+	return odd ? sl_err_set(err, SL_EINVAL,
+				"`url`: there is an @ in the name of a host; one of a password is written %%40")
+		   : SL_OK;
+}
+
 int mongo_uri_make(const struct mongo_conn *c, mongoc_uri_t **out, struct sl_err *err) {
 	bson_error_t why = {0};
 	struct tls_client_conf tls;
@@ -129,7 +139,8 @@ int mongo_uri_make(const struct mongo_conn *c, mongoc_uri_t **out, struct sl_err
 	if (!has(uri, MONGOC_URI_RETRYWRITES))
 		mongoc_uri_set_option_as_bool(uri, MONGOC_URI_RETRYWRITES, c->retry_writes);
 	if (!mongoc_uri_get_appname(uri)) mongoc_uri_set_appname(uri, c->app_name);
-	int r = concern(c, uri, err);
+	int r = hosts_check(uri, err);
+	if (r == SL_OK) r = concern(c, uri, err);
 	if (r == SL_OK) r = compression(c, uri, err);
 	if (r == SL_OK) r = mongo_uri_tls(c, uri, &tls, err);
 	if (r == SL_OK) r = x509_user(uri, &tls, err);
