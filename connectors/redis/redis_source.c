@@ -11,10 +11,6 @@
 
 static struct redis_source *of(const struct sl_source *s) { return sl_source_impl(s); }
 
-char *redis_source_pending_key(const struct redis_source *r) {
-	return sl_asprintf("%s:sluice:%s", r->conf.list, r->conf.consumer);
-}
-
 /* ---- Parts: they begin with a pair of links, and end with it. --------------------------------------------------------------- */
 
 static void parts_end(struct redis_source *r) {
@@ -48,7 +44,10 @@ static void links_drop(struct redis_source *r) {
 
 void redis_source_fail(struct redis_source *r, const char *text) {
 	links_drop(r);
-	if (!r->closing) sl_source_state(r->s, SL_SOURCE_DOWN, "%s", text);
+	if (r->closing) return;
+	sl_source_state(r->s, SL_SOURCE_DOWN, "%s", text);
+	/* The slot may be somewhere else. */
+	if (r->settings->mode == REDIS_CLUSTER && r->client->state == REDIS_UP) redis_cluster_refresh(r->client, NULL);
 }
 
 static struct redis_source *source_of(struct redis_link *l) {
@@ -69,15 +68,29 @@ static void on_down(struct redis_link *l, int status, const char *text) {
 
 static const struct redis_link_events events = {.on_ready = on_ready, .on_down = on_down};
 
-/* Where the connector is: it has asked the sentinels, where there are some. */
+/* Where the connector is: it has asked the sentinels, or the cluster, where there are some. NULL: not there. */
+static const struct redis_node *node_choose(const struct redis_source *r) {
+	struct redis_client *c = r->client;
+	if (c->state != REDIS_UP || c->nodes == 0) return NULL;
+	if (c->conf->mode != REDIS_CLUSTER) return c->node[0];
+	if (r->mode != REDIS_FROM_CHANNELS) return redis_cluster_node(c, r->slot);
+	/* What is said at one node is heard at all. */
+	for (size_t i = 0; i < c->nodes; i++)
+		if (c->node[i]->link.state == REDIS_LINK_READY) return c->node[i];
+	return NULL;
+}
+
 static void links_open(struct redis_source *r) {
 	struct redis_client *c = r->client;
-	if (c->state != REDIS_UP || c->nodes == 0) {
+	const struct redis_node *n = node_choose(r);
+	if (!n) {
 		if (c->state == REDIS_DOWN) sl_source_state(r->s, SL_SOURCE_DOWN, "the connector is down");
+		if (c->state == REDIS_UP)
+			sl_source_state(r->s, SL_SOURCE_DOWN, "no node of the cluster has the slot %u", r->slot);
 		return;
 	}
-	struct redis_link_setup setup = {.host = c->node[0]->host,
-					 .port = c->node[0]->port,
+	struct redis_link_setup setup = {.host = n->host,
+					 .port = n->port,
 					 .login = &c->target.login,
 					 .database = c->target.database,
 					 .client_name = c->conf->client_name,

@@ -6,8 +6,8 @@
  *               at the start was taken before, and comes first
  *     channels  SUBSCRIBE and PSUBSCRIBE: Redis keeps nothing. What is said while we are away, or paused, is lost, and said so
  *
- * Two links of our own to the server that the connector has found (a sentinel's master, too): one waits for messages, the other
- * acknowledges. When either is lost both are made again, and what was under way is forgotten: it comes again.
+ * Two links of our own to the server that the connector has found (a sentinel's master, the node of a cluster that has the slot of
+ * all keys): one waits for messages, the other acknowledges. When either is lost both are made again, and what was under way is forgotten: it comes again.
  *
  * Thread: the loop's own. Never blocks. */
 #ifndef REDIS_SOURCE_H
@@ -51,6 +51,7 @@ struct redis_from {
 struct redis_source {
 	struct redis_source_conf conf; /* first: filled by the framework */
 	enum redis_source_mode mode;
+	uint16_t slot; /* of a cluster: where all its keys are */
 	struct sl_source *s;
 	const struct redis_conf *settings; /* the connector's, */
 	struct redis_client *client;       /* and what it knows */
@@ -76,6 +77,7 @@ extern const struct sl_source_kind redis_source_kind;
 extern const struct redis_limits redis_limits_several; /* an answer with several messages; one alone may be larger */
 
 /* redis_source_conf.c */
+char *redis_source_pending_key(const struct redis_source *r); /* of a list; heap */
 int redis_source_check(struct redis_source *r, struct sl_err *err);
 
 /* redis_source_read.c: what is asked and what comes. */
@@ -94,6 +96,5 @@ void redis_from_fini(struct redis_from *f);
 /* redis_source.c */
 void redis_source_fail(struct redis_source *r, const char *text);
 static inline struct redis_from *redis_from(const struct sl_source_part *part) { return sl_source_part_impl(part); }
-char *redis_source_pending_key(const struct redis_source *r); /* of a list; heap */
 
 #endif

@@ -90,16 +90,47 @@ static bool start_fine(struct sl_slice start) {
 	return digits;
 }
 
+char *redis_source_pending_key(const struct redis_source *r) {
+	char *plain = sl_asprintf("%s:sluice:%s", r->conf.list, r->conf.consumer);
+	if (r->settings->mode != REDIS_CLUSTER || redis_slot(slice_from_str(plain)) == r->slot) return plain;
+	sl_free(plain);
+	return sl_asprintf("{%s}:sluice:%s", r->conf.list, r->conf.consumer);
+}
+
+/* One connection reads all keys, so they share a slot. */
+static int slot_find(struct redis_source *r, struct sl_err *err) {
+	const struct conf_list *streams = &r->conf.streams;
+	if (r->conf.list) {
+		r->slot = redis_slot(slice_from_str(r->conf.list));
+		char *pending = redis_source_pending_key(r);
+		bool same = redis_slot(slice_from_str(pending)) == r->slot;
+		sl_free(pending);
+		if (same) return SL_OK;
+		return sl_err_set(
+		    err, SL_EINVAL,
+		    "list: in a Cluster what is under way must be in the same slot, and no key can be made "
+		    "for `%s`; give it a part in braces, such as {jobs}",
+		    r->conf.list);
+	}
+	for (size_t i = 0; i < streams->len; i++) {
+		uint16_t slot = redis_slot(slice_from_str(streams->items[i]));
+		if (i > 0 && slot != r->slot)
+			return sl_err_set(
+			    err, SL_EINVAL,
+			    "streams: in a Cluster `%s` and `%s` are in different slots; give them a part "
+			    "in braces in common, such as {orders}:new, or make a source of each",
+			    streams->items[0], streams->items[i]);
+		r->slot = slot;
+	}
+	return SL_OK;
+}
+
 int redis_source_check(struct redis_source *r, struct sl_err *err) {
 	bool channels = r->conf.channels.len || r->conf.patterns.len;
 	if (!r->conf.streams.len + !r->conf.list + !channels != 2)
 		return sl_err_set(err, SL_EINVAL,
 				  "say what to read, one of: `streams: [orders]`, `list: jobs`, or `channels` and "
 				  "`patterns`");
-	if (r->settings->mode == REDIS_CLUSTER)
-		return sl_err_set(err, SL_EUNSUPPORTED,
-				  "sources read from one server or a sentinel's master, not from a Cluster; give the "
-				  "node that has the key as a connector of its own");
 	if (!start_fine(slice_from_str(r->conf.start)))
 		return sl_err_set(err, SL_EINVAL, "start: `%s` is none of earliest, latest or an entry's id",
 				  r->conf.start);
@@ -110,5 +141,5 @@ int redis_source_check(struct redis_source *r, struct sl_err *err) {
 		(void)gethostname(host, sizeof host - 1);
 		r->conf.consumer = sl_strdup(host[0] ? host : "sluice");
 	}
-	return SL_OK;
+	return r->settings->mode == REDIS_CLUSTER ? slot_find(r, err) : SL_OK;
 }

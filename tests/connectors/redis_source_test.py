@@ -7,7 +7,7 @@ import unittest
 from connectors.source_case import SourceCase
 from harness.broker import Broker, run_program, wait_until
 from harness.client import Client
-from harness.servers import Net, Redis, RedisSentinel, shared
+from harness.servers import Net, Redis, RedisCluster, RedisSentinel, shared
 from harness.servers.redis import RespError
 
 SQL = 'SELECT topic AS t, value.n AS n, id AS i FROM "$sources/redis:in"'
@@ -307,12 +307,68 @@ class Attacks(RedisSourceTest):
         self.assertEqual(rows[3][1], "4999")
 
 
+class Cluster(RedisSourceTest):
+    def setUp(self):
+        super().setUp()
+        self.cluster = shared(RedisCluster)
+        self.cluster.restart()
+        for node in self.cluster.nodes:
+            node.execute("FLUSHALL")
+
+    def at(self, command, key, *words):
+        return self.cluster.nodes[self.cluster.node_of(key)].execute(command, key, *words)
+
+    def broker(self, **source):
+        config = self.config(**source)
+        config["connectors"]["cache"] = {"type": "redis", "mode": "cluster", "servers": [f"127.0.0.1:{self.cluster.ports[0]}"],
+                                         "reconnect": {"max": "1s"}}
+        return Broker(config)
+
+    def test_redis_source__streams_of_a_cluster_whose_slot_moves(self):
+        keys = ["{orders}:a", "{orders}:b"]
+        slot = self.cluster.nodes[0].execute("CLUSTER", "KEYSLOT", keys[0])
+        with self.broker(streams=keys) as b:
+            self.wait_source(b, state="up")
+            for turn in range(3):
+                source = self.cluster.node_of(keys[0])
+                target = (source + 1) % 3
+                for n in range(50):
+                    self.at("XADD", keys[n % 2], "*", "n", turn * 100 + n)
+                self.cluster.start_moving(slot, source, target)
+                self.cluster.finish_moving(slot, source, target)
+                for n in range(50, 100):
+                    self.at("XADD", keys[n % 2], "*", "n", turn * 100 + n)
+                self.wait_numbers(turn * 100 + 100)
+            self.wait_source(b, state="up", pending=0)
+            b.wait_settled("r")
+            for key in keys:
+                wait_until(lambda k=key: self.at("XPENDING", k, "sluice-in")[0] == 0, 10, "not acknowledged")
+        for key in keys:
+            first = list(dict.fromkeys(int(n) for t, n in self.got("t, n") if t == key))
+            self.assertEqual(first, sorted(first))
+
+    def test_redis_source__a_list_and_channels_of_a_cluster(self):
+        for n in range(100):
+            self.at("LPUSH", "jobs", json.dumps({"n": n}))
+        with self.broker(list="jobs") as b:
+            self.wait_numbers(100)
+            b.wait_settled("r")
+            wait_until(lambda: self.at("EXISTS", "{jobs}:sluice:c1") == 0, 10, "not removed")
+        self.assertEqual(self.numbers(), list(range(100)))
+        with self.broker(channels=["alarms"]) as b:
+            self.wait_source(b, state="up")
+            for n, node in enumerate(self.cluster.nodes):
+                wait_until(lambda at=node, i=n: at.execute("PUBLISH", "alarms", json.dumps({"n": 1000 + i})) is not None, 5)
+            self.wait_numbers(103)
+
+
 class Mistakes(RedisSourceTest):
     def test_redis_source__mistakes_are_found_before_a_start(self):
         for source, connector, part in (
                 ({}, {}, "say what to read"), ({"list": "a", "streams": ["b"]}, {}, "say what to read"),
                 ({"streams": ["a"], "start": "noon"}, {}, "none of earliest"), ({"stream": ["a"]}, {}, "streams"),
-                ({"streams": ["a"]}, {"mode": "cluster", "url": None, "servers": ["127.0.0.1:1"]}, "not from a Cluster")):
+                ({"streams": ["a", "b"]}, {"mode": "cluster", "url": None, "servers": ["127.0.0.1:1"]}, "braces in common"),
+                ({"list": "a}b"}, {"mode": "cluster", "url": None, "servers": ["127.0.0.1:1"]}, "no key can be made")):
             with self.subTest(**source):
                 config = {"auth": {"anonymous": True}, **self.config(connector=connector, **source)}
                 config["connectors"]["cache"] = {k: v for k, v in config["connectors"]["cache"].items() if v is not None}
