@@ -351,7 +351,7 @@ static void test_exec__nothing_runs_where_secrets_are_not_at_hand(void **state) 
 
 static int folder_make(void **state) {
 	(void)state;
-	snprintf(folder, sizeof folder, "/tmp/sluice-exec-XXXXXX");
+	snprintf(folder, sizeof folder, "conf_exec_test-XXXXXX");
 	if (!mkdtemp(folder)) return -1;
 	const char *path = getenv("PATH");
 	char *with = sl_asprintf("%s:%s", folder, path ? path : "/usr/bin:/bin");
