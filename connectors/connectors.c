@@ -180,6 +180,7 @@ void connectors_free(struct connectors *cs) {
 	free(cs->ends);
 	log_map_fini(&cs->logs);
 	sl_free(cs->workers);
+	sl_free(cs->trim);
 	sl_free(cs->data_dir);
 	sl_free(cs);
 }
@@ -555,7 +556,7 @@ static void stop_deadline(struct sl_timer *t) { halt_all(sl_container_of(t, stru
 
 /* Nothing to deliver, nothing that can be delivered, or no more time; then nothing out; then connections closed; then the end. */
 static void drain_step(struct connectors *cs) {
-	bool idle = true, halted = true, out = false, closed = true;
+	bool idle = true, halted = true, out = connectors_trim_busy(cs), closed = true;
 	SL_LIST_FOREACH(it, &cs->pipelines) {
 		struct sl_pipeline *p = SL_LIST_ENTRY(it, struct sl_pipeline, link);
 		idle = idle && (pipeline_idle(p) || pipeline_stuck(p));

@@ -1,6 +1,7 @@
 /* connectors_budget.c: how much memory and disk rows may take, all actions together. See connectors.h. */
 #include <inttypes.h>
 #include <sys/statvfs.h>
+#include <uv.h>
 
 #include "log.h"
 #include "source_int.h"
@@ -140,6 +141,42 @@ bool pipeline_copies_fit(const struct sl_pipeline *p, const struct sl_way *way, 
 	if (p->copy_bytes == 0 || copies == 0) return true;
 	uint64_t all = p->mem_bytes + p->held_cost + p->copy_bytes + copies;
 	return all <= (uint64_t)conf->buffer.memory && budget_has_room(p->cs, p->cs->mem_max, copies);
+}
+
+/* ---- What is free goes back. Each thread has blocks of its own from the library: what workers' rows have left is of no use to
+ * rows that the loop reads back from a log, and the other way round. */
+
+#define TRIM_MAX (8 * SL_MB)
+
+struct memory_trim {
+	uv_work_t req;
+	struct connectors *cs;
+	bool busy;
+};
+
+static void trim_run(uv_work_t *req) {
+	(void)req;
+	sl_mem_trim();
+}
+
+static void trim_done(uv_work_t *req, int status) {
+	struct memory_trim *trim = sl_container_of(req, struct memory_trim, req);
+	(void)status;
+	trim->busy = false;
+	SL_LIST_FOREACH(it, &trim->cs->pipelines) pipeline_wake(SL_LIST_ENTRY(it, struct sl_pipeline, link));
+}
+
+bool connectors_trim_busy(const struct connectors *cs) { return cs->trim && cs->trim->busy; }
+
+bool connectors_trim(struct connectors *cs) {
+	uint64_t most = cs->memory && cs->memory / 8 < TRIM_MAX ? cs->memory / 8 : TRIM_MAX;
+	if (connectors_trim_busy(cs)) return true;
+	if (cs->freed < most) return false;
+	if (!cs->trim) cs->trim = SL_NEW(struct memory_trim);
+	cs->trim->cs = cs;
+	cs->freed = 0;
+	cs->trim->busy = uv_queue_work(sl_loop_uv(cs->loop), &cs->trim->req, trim_run, trim_done) == 0;
+	return cs->trim->busy;
 }
 
 /* ---- There is room again. */

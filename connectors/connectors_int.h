@@ -387,6 +387,8 @@ struct connectors {
 	uint64_t mem_max, mem_bytes, memory; /* memory: node.buffer_memory, of which the others are parts */
 	uint64_t way_max, spare_max;         /* of one worker: chunks on their way to us, and idle ones */
 	bool room_made;                      /* in this tick: an action takes rows again */
+	uint64_t freed;                      /* of chunks, since `trim` last gave it back to the system */
+	struct memory_trim *trim;
 	uint32_t full_actions;
 	connectors_room_fn on_room;
 	void *on_room_arg;
@@ -429,7 +431,11 @@ void pipeline_copies_add(struct pipeline_batch *bt);
 void pipeline_copies_sub(struct pipeline_batch *bt);
 bool pipeline_copies_fit(const struct sl_pipeline *p, const struct sl_way *way, size_t rows);
 bool connectors_way_full(const struct connectors *cs, size_t worker); /* L */
-void connectors_room_tell(struct connectors *cs);                     /* L, at the end of a tick */
+/* Has so much been freed that it must go back to the system before more is taken elsewhere? Then it does, and pipelines are
+ * woken. */
+bool connectors_trim(struct connectors *cs);
+bool connectors_trim_busy(const struct connectors *cs);
+void connectors_room_tell(struct connectors *cs); /* L, at the end of a tick */
 
 static inline void pipeline_mem_add(struct sl_pipeline *p, uint64_t bytes) {
 	p->mem_bytes += bytes;

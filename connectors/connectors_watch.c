@@ -256,6 +256,7 @@ static void watch_fire(struct sl_timer *t) {
 	if (cs->draining) return;
 	SL_LIST_FOREACH(it, &cs->pipelines) pipeline_watch(SL_LIST_ENTRY(it, struct sl_pipeline, link), now_ms);
 	SL_LIST_FOREACH(it, &cs->conns) conn_watch(SL_LIST_ENTRY(it, struct sl_conn, link));
+	if (cs->mem_bytes < cs->memory / 16) (void)connectors_trim(cs); /* what an outage has filled is empty again */
 	if (!sl_list_empty(&cs->pipelines)) sl_timer_set(cs->loop, t, cs->watch_ms);
 }
 

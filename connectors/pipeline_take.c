@@ -445,6 +445,7 @@ void pipeline_chunk_dead(struct sl_pipeline *p, struct sl_chunk *c, const struct
 void pipeline_refill(struct sl_pipeline *p) {
 	uint64_t mark = (uint64_t)p->action->conf.buffer.memory, budget = REFILL_BYTES;
 	if (!p->log || p->format_changes || p->mem_bytes > mark / 2) return;
+	if (log_unread(p) && connectors_trim(p->cs)) return; /* it wakes us */
 	while (p->mem_bytes <= mark * 3 / 4 && (p->mem_bytes == 0 || process_has_room(p->cs, CHUNK_BYTES_MAX))) {
 		if (budget == 0) {
 			pipeline_wake(p);

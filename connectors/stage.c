@@ -285,6 +285,7 @@ void connectors_chunk_spare(struct connectors *cs, struct sl_chunk *c) {
 	uint64_t n = end->spared.n - atomic_load_explicit(&end->again_n, memory_order_relaxed),
 		 bytes = end->spared.bytes - atomic_load_explicit(&end->again_bytes, memory_order_relaxed);
 	if (n >= SPARE_MAX || bytes + chunk_memory(c) > cs->spare_max || c->buf.cap > SPARE_BYTES_MAX || c->must_log) {
+		cs->freed += chunk_memory(c);
 		connectors_chunk_free(c);
 		return;
 	}

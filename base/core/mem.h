@@ -23,6 +23,8 @@ void sl_free(void *ptr); /* NULL is fine */
  * is memory that the machine has again. glibc's own way is to raise that bound with every such block that is freed, up to 32 MB,
  * and to keep what lies below it. Once, at start. */
 void sl_mem_give_back(void);
+/* What is free of smaller blocks, too. Threads that want memory meanwhile wait some milliseconds. */
+void sl_mem_trim(void);
 
 char *sl_strdup(const char *s) sl_warn_unused;
 char *sl_memdup0(const void *bytes, size_t len) sl_warn_unused; /* copy plus a final NUL */
