@@ -1,111 +1,205 @@
-"""Secrets of a configuration that programs and files give: used, taken anew at a reload, never shown."""
+"""No password, token or key is ever printed: not by a command, not in the log at any level, not on a status page, not in the words
+of a client library that chokes on it, and not when a server sends it back to us."""
 import json
-import re
+import subprocess
 import unittest
 
-from harness.broker import SLOW, Broker, run_program, temp_folder, wait_until
+from harness.broker import BIN, Broker, sanitizer_env, temp_folder, wait_until
 from harness.fake import Fake
 
-VAULT = """#!/bin/sh
-[ "$1 $2" = "kv get" ] || { echo "usage: vault kv get" >&2; echo not-for-eyes; exit 2; }
-[ -e secrets/"$4" ] || { echo "No value found at secret/data/$4" >&2; echo "second line" >&2; echo not-for-eyes; exit 2; }
-cat secrets/"$4"
-"""
+SECRET = "hUsHhUsH7"  # in every secret option, and nowhere else
+TLS = {"key_password": SECRET, "cert": "./no.pem", "key": "./no.key"}
+
+# One connector for each place where a secret can stand; each passes `sluice check`.
+RIGHT = {
+    "kafka_plain": {"type": "kafka", "brokers": "127.0.0.1:1", "sasl": {"mechanism": "plain", "username": "u", "password": SECRET}},
+    "kafka_scram": {"type": "kafka", "brokers": "127.0.0.1:1", "sasl": {"mechanism": "scram-sha-256", "username": "u", "password": SECRET}},
+    "kafka_iam": {"type": "kafka", "brokers": "127.0.0.1:1", "tls": {},
+                  "sasl": {"mechanism": "aws-msk-iam", "region": "eu-central-1", "access_key": "AK", "secret_key": SECRET,
+                           "session_token": SECRET}},
+    "kafka_properties": {"type": "kafka", "brokers": "127.0.0.1:1", "properties": {"ssl.keystore.password": SECRET}},
+    "pg_url": {"type": "postgres", "url": f"postgres://u:{SECRET}@127.0.0.1:1/db"},
+    "pg_query": {"type": "postgres", "url": f"postgres://127.0.0.1:1/db?user=u&password={SECRET}"},
+    "pg_option": {"type": "postgres", "hosts": ["127.0.0.1:1"], "database": "db", "user": "u", "password": SECRET},
+    "redis_url": {"type": "redis", "url": f"redis://u:{SECRET}@127.0.0.1:1"},
+    "redis_option": {"type": "redis", "servers": ["127.0.0.1:1"], "username": "u", "password": SECRET},
+    "redis_sentinel": {"type": "redis", "mode": "sentinel", "master": "m", "servers": ["127.0.0.1:1"], "password": SECRET,
+                       "sentinel_password": SECRET},
+    "mongo_url": {"type": "mongodb", "url": f"mongodb://u:{SECRET}@127.0.0.1:1/iot", "server_selection_timeout": "100ms"},
+}
+# And each of these is refused, by us or by the client library.
+WRONG = {
+    "kafka": [
+        {"sasl": {"mechanism": "plain", "password": SECRET}},
+        {"sasl": {"mechanism": "plain", "username": "u", "password": [SECRET]}},
+        {"sasl": {"mechanism": "oauthbearer", "token_url": f"https://u:{SECRET}@h/t", "client_id": "u", "client_secret": SECRET}},
+        {"properties": {"ssl.key.password": SECRET, "no.such.property": SECRET}},
+        {"properties": {"sasl.password": SECRET}},
+        {"properties": {"ssl.ca.pem": SECRET}},
+        {"properties": {"sasl.oauthbearer.client.secret": SECRET}},
+        {"properties": {"sasl.oauthbearer.config": SECRET}},
+        {"properties": {"ssl.key.password": [SECRET]}},
+        {"properties": SECRET},
+        {"tls": TLS},
+        {"sasl": SECRET},
+    ],
+    "postgres": [
+        {"url": f"postgres://u:{SECRET}@127.0.0.1:port/db"},
+        {"url": f"postgres://u:{SECRET}@127.0.0.1:1/db?nonsense=1"},
+        {"url": f"postgres://u:{SECRET}%zz@127.0.0.1:1/db"},
+        {"url": f"postgres://u:{SECRET}@[::1/db"},
+        {"url": f"postgres://u:x@{SECRET}@127.0.0.1:99999/db"},
+        {"url": f"host=127.0.0.1 password='{SECRET}"},
+        {"url": f"host=127.0.0.1 password={SECRET} nonsense"},
+        {"url": f"postgres://127.0.0.1:1/db?sslpassword={SECRET}&sslmode=never"},
+        {"url": [f"postgres://u:{SECRET}@127.0.0.1:1/db"]},
+        {"url": "postgres://127.0.0.1:1/db", "password": {"a": SECRET}},
+        {"url": f"postgres://u:{SECRET}@127.0.0.1:1/db", "password": SECRET + "2"},
+        {"hosts": ["127.0.0.1:1"], "database": "db", "user": "u", "tls": TLS, "password": SECRET},
+        {"url": "postgres://127.0.0.1:1/db", "password": "${file:./not-there}"},
+    ],
+    "redis": [
+        {"url": f"redis://u:{SECRET}@127.0.0.1:port"},
+        {"url": f"redis://u:{SECRET}@127.0.0.1:1/database"},
+        {"url": f"http://u:{SECRET}@127.0.0.1:1"},
+        {"url": f"redis://u:{SECRET}"},
+        {"url": f"u:{SECRET}@127.0.0.1"},
+        {"url": f"redis://u:{SECRET}@127.0.0.1:1", "password": SECRET},
+        {"url": f"redis://u:{SECRET}@127.0.0.1:1", "servers": ["h"]},
+        {"url": f"redis://u:a%zz{SECRET}@127.0.0.1:1"},
+        {"url": "redis://127.0.0.1:1", "password": [SECRET]},
+        {"url": "rediss://127.0.0.1:1", "tls": TLS},
+        {"servers": ["127.0.0.1:1"], "sentinel_password": SECRET},
+        {"servers": ["127.0.0.1:1"], "sentinel_password": {"x": SECRET}},
+    ],
+    "mongodb": [
+        {"url": f"mongodb://u:{SECRET}@127.0.0.1:x/iot"},
+        {"url": f"mongodb://u:{SECRET}:more@127.0.0.1/iot"},
+        {"url": f"mongodb://u:{SECRET}@h@127.0.0.1/iot"},
+        {"url": f"mongodb://u:{SECRET}%zz@127.0.0.1/iot"},
+        {"url": f"mongodb://u:{SECRET}@/iot"},
+        {"url": f"mongodb://u:{SECRET}@127.0.0.1"},
+        {"url": f"mongo://u:{SECRET}@127.0.0.1/iot"},
+        {"url": f"mongodb://u:{SECRET}@127.0.0.1/iot?authMechanism=NONE"},
+        {"url": f"mongodb://u:{SECRET}@127.0.0.1/iot?w=0"},
+        {"url": f"mongodb://127.0.0.1/iot?tls=true&tlsCertificateKeyFile=/no.pem&tlsCertificateKeyFilePassword={SECRET}"},
+        {"url": f"mongodb://u:{SECRET}@127.0.0.1/a.b"},
+        {"url": f"mongodb://AK:{SECRET}@127.0.0.1/iot?authMechanism=MONGODB-AWS&authMechanismProperties=AWS_SESSION_TOKEN:{SECRET}&x"},
+        {"url": {"a": f"mongodb://u:{SECRET}@127.0.0.1/iot"}},
+        {"url": "mongodb://127.0.0.1/iot", "tls": TLS},
+    ],
+}
+ACTIONS = {
+    "kafka": {"topic": "t", "value": "${a}"},
+    "postgres": {"table": "t", "columns": {"a": "${a}"}},
+    "redis": {"command": ["SET", "a", "${a}"]},
+    "mongodb": {"collection": "c"},
+}
+
+
+def echo(conn):
+    """A server that sends back what it gets, as some put the arguments of a command that they do not know into their error."""
+    while True:
+        data = conn.file.read1(4096)
+        if not data:
+            return
+        conn.send(b"-ERR unknown command, with args beginning with: '" + data.replace(b"\r\n", b" ") + b"'\r\n")
 
 
 class Secrets(unittest.TestCase):
     def setUp(self):
         self.folder = temp_folder()
-        (self.folder / "secrets").mkdir()
-        self.write("vault", VAULT)
-        (self.folder / "vault").chmod(0o755)
-        self.logins = []
 
     def write(self, name, text):
-        (self.folder / name).write_text(text)
+        (self.folder / name).write_text(text if isinstance(text, str) else json.dumps(text, indent=1))
+        return name
 
-    def redis(self, conn):
-        """Takes every login, and answers what Redis would answer to little else."""
-        while True:
-            words = []
-            for _ in range(int(conn.line()[1:])):
-                words.append(conn.read(int(conn.line()[1:]) + 2)[:-2].decode())
-            if words[0].upper() == "AUTH":
-                self.logins.append(tuple(words[1:]))
-            if words[0].upper() == "HELLO":
-                conn.send(b"-ERR unknown command 'HELLO'\r\n")
-            else:
-                conn.send(b"+PONG\r\n" if words[0].upper() == "PING" else b"+OK\r\n")
+    def say(self, *words, code=None):
+        """All that a command prints."""
+        done = subprocess.run([BIN, *words], cwd=self.folder, env={**sanitizer_env(), "MARK": SECRET}, capture_output=True, text=True,
+                              errors="replace", timeout=120, check=False)
+        said = done.stdout + done.stderr
+        self.assertNotIn(SECRET, said, f"{words}: {said[:3000]}")
+        if code is not None:
+            self.assertEqual(done.returncode, code, f"{words}: {said[:3000]}")
+        return said
 
-    def config(self, port, **settings):
-        return {"connectors": {"cache": {"type": "redis", "servers": [f"127.0.0.1:{port}"], "username": "plant", "pool": 1,
-                                         "reconnect": {"first": "10ms", "max": "100ms"}, **settings}}}
+    def test_secrets__of_settings_that_are_right(self):
+        config = {"connectors": RIGHT, "rules": {f"r{i}": {
+            "sql": 'SELECT payload.a AS a FROM "t"', "actions": [{"connector": name, **ACTIONS[c["type"]]}]}
+            for i, (name, c) in enumerate(RIGHT.items())}}
+        self.write("a.yaml", config)
+        self.say("check", "-v", "-c", "a.yaml", code=0)
+        listed = self.say("connector", "list", "-c", "a.yaml", code=0)
+        self.assertGreaterEqual(listed.count("***"), 13)
+        for name in RIGHT:
+            self.assertIn("does not work", self.say("connector", "test", name, "-c", "a.yaml", "--timeout", "3", code=3))
 
-    def test_exec__a_secret_is_used_rotated_and_never_shown(self):
-        with Fake(self.redis) as server:
-            self.write("secrets/user", "plant-7\n")
-            self.write("secrets/db", "hunter2-first\n")
-            config = self.config(server.port, username="${exec:./vault kv get -field=user user}",
-                                 password="${exec:./vault kv get -field=password 'db'}")
-            with Broker(config, folder=self.folder) as b:
-                wait_until(lambda: self.logins, 30 * SLOW)
-                self.assertEqual(self.logins[-1], ("plant-7", "hunter2-first"))
-                b.wait_connector("cache", "up")
-                before = len(self.logins)
-                b.reload()  # the same secret: the connection stays
-                b.wait_log("reloaded")
-                self.assertEqual(len(self.logins), before)
-                self.write("secrets/db", "hunter2-second\n")
-                b.reload()
-                wait_until(lambda: self.logins[-1] == ("plant-7", "hunter2-second"), 30 * SLOW)
-                (self.folder / "secrets/db").unlink()
-                b.reload()  # the vault is sealed: what runs goes on
-                b.wait_log("reload refused")
-                b.wait_connector("cache", "up")
-                shown = json.dumps(b.status()) + b.log()
-                self.assertIn("No value found at secret/data/db", shown)
-                for secret in ("hunter2", "plant-7", "not-for-eyes", "second line"):
-                    self.assertNotIn(secret, shown)
-                settings = b.connector("cache")["settings"]
-                self.assertEqual((settings["username"], settings["password"]), ("***", "***"))
-        self.assertEqual(server.errors, [])
+    def test_secrets__of_settings_that_are_wrong(self):
+        for kind, cases in WRONG.items():
+            for case in cases:
+                with self.subTest(kind=kind, case=case):
+                    brokers = {"brokers": "127.0.0.1:1"} if kind == "kafka" else {}
+                    self.write("a.yaml", {"connectors": {"x": {"type": kind, **brokers, **case}}})
+                    if "a.yaml:" in self.say("check", "-c", "a.yaml"):
+                        continue  # every other command says the same
+                    self.say("connector", "list", "-c", "a.yaml", code=0)
+                    self.say("connector", "test", "x", "-c", "a.yaml", "--timeout", "2", code=3)
+        for text in (f'connectors: {{x: {{type: redis, password: "{SECRET}\n', f"connectors: {{x: {{type: redis, password: {SECRET}: a}}}}\n",
+                     f"connectors:\n  x: {{type: redis, password: {SECRET}, password: {SECRET}}}\n", f"connectors:\n\tpassword: {SECRET}\n",
+                     f"connectors:\n  x: {{type: redis, pasword: {SECRET}}}\n", f"connectors:\n  x: redis://u:{SECRET}@h\n"):
+            with self.subTest(text=text):
+                self.say("check", "-c", self.write("a.yaml", text), code=1)
 
-    def check(self, **settings):
-        self.write("a.yaml", json.dumps(self.config(1, **settings), indent=1))
-        return run_program("check", "-c", "a.yaml", cwd=self.folder)
+    def test_secrets__that_come_from_the_environment_and_from_files(self):
+        self.write("secret.txt", SECRET + "\n")
+        for how in ("${MARK}", "${file:./secret.txt}"):
+            self.write("a.yaml", {"connectors": {
+                "pg": {"type": "postgres", "url": f"postgres://u:{how}@127.0.0.1:port/db"},
+                "redis": {"type": "redis", "url": f"redis://u:{how}@127.0.0.1:port"},
+                "docs": {"type": "mongodb", "url": f"mongodb://u:{how}@127.0.0.1:x/"},
+                "lake": {"type": "kafka", "brokers": "127.0.0.1:1", "properties": {"ssl.keystore.password": how, "acks": how}}}})
+            self.say("check", "-c", "a.yaml", code=1)
+            self.write("a.yaml", {"connectors": {name: json.loads(json.dumps(c).replace(SECRET, how)) for name, c in RIGHT.items()}})
+            self.say("check", "-c", "a.yaml", code=0)
+            self.say("connector", "list", "-c", "a.yaml", code=0)
 
-    def test_exec__check_runs_it_and_says_where_and_why_it_failed(self):
-        done = self.check(password="${exec:./vault kv get -field=password db}")
-        self.assertEqual(done.returncode, 1)
-        self.assertRegex(done.stderr, r"^a\.yaml:\d+:\d+: connectors\.cache\.password: \$\{exec:\./vault kv get -field=password db\} "
-                                      r"failed with status 2: No value found at secret/data/db\n$")
-        self.write("secrets/db", "s3cret\n")
-        self.assertEqual(self.check(password="${exec:./vault kv get -field=password db}").returncode, 0)
-        done = self.check(password="${exec:no-such-vault kv}")
-        self.assertIn("connectors.cache.password: ${exec:no-such-vault kv} names a program that is not there", done.stderr)
+    def test_secrets__that_a_server_sends_back(self):
+        with Fake(echo) as fake:
+            for settings in ({"type": "redis", "url": f"redis://:{SECRET}@127.0.0.1:{fake.port}"},
+                             {"type": "redis", "url": f"redis://u:{SECRET}@127.0.0.1:{fake.port}/3"},
+                             {"type": "redis", "mode": "sentinel", "master": "m", "servers": [f"127.0.0.1:{fake.port}"],
+                              "sentinel_password": SECRET},
+                             {"type": "postgres", "url": f"postgres://u:{SECRET}@127.0.0.1:{fake.port}/db"},
+                             {"type": "mongodb", "url": f"mongodb://u:{SECRET}@127.0.0.1:{fake.port}/db", "server_selection_timeout": "1s"},
+                             {"type": "kafka", "brokers": f"127.0.0.1:{fake.port}",
+                              "sasl": {"mechanism": "plain", "username": "u", "password": SECRET}}):
+                with self.subTest(settings=settings):
+                    self.write("a.yaml", {"connectors": {"x": settings}})
+                    self.say("connector", "test", "x", "-c", "a.yaml", "--timeout", "3", code=3)
 
-    def test_exec__a_mistake_in_what_it_printed_is_told_without_it(self):
-        self.write("secrets/host", "hunter2@example\n")
-        done = self.check(servers=["${exec:./vault kv get -field=x host}"])
-        self.assertEqual(done.returncode, 1)
-        self.assertRegex(done.stderr, re.escape("connectors.cache: servers[0]: this is no address but more"))
-        self.assertNotIn("hunter2", done.stderr)
+    def test_secrets__of_a_broker_that_runs(self):
+        with Fake(echo) as fake:
+            connectors = {**RIGHT, "echo": {"type": "redis", "url": f"redis://u:{SECRET}@127.0.0.1:{fake.port}"}}
+            config = {"log": {"level": "debug"}, "connectors": connectors, "rules": {f"r{i}": {
+                "sql": 'SELECT payload.a AS a FROM "t"', "actions": [{"connector": name, **ACTIONS[c["type"]]}]}
+                for i, (name, c) in enumerate(connectors.items())},
+                "sources": {"orders": {"connector": "kafka_properties", "topics": ["x"], "properties": {"ssl.keystore.password": SECRET}}}}
+            with Broker(config, folder=self.folder) as broker:
+                for turn in range(2):
+                    wait_until(lambda: [c["state"] for c in broker.status()["connectors"] if not c.get("retiring")]
+                               == ["down"] * len(connectors), 60)
+                    pages = [broker.get(path)[1] for path in ("/", "/health", "/metrics", "/api/v1/status")]
+                    self.assertNotIn(SECRET, "".join(pages))
+                    self.assertIn("***", pages[-1])
+                    broker.write_config(json.loads(json.dumps(config).replace(SECRET, f"{SECRET}{turn}")))
+                    self.say("plan", "-c", str(broker.config_path))
+                    broker.reload()
+                    broker.wait_log("reloaded")
+                self.assertNotIn(SECRET, broker.log())
+            self.assertNotIn(SECRET, broker.log())
+            self.assertNotIn(SECRET, "".join(p.read_text(errors="replace") for p in (self.folder / "data").rglob("*") if p.is_file()))
 
-    def test_exec__the_connector_list_hides_it(self):
-        self.write("secrets/user", "plant-7\n")
-        self.check(username="${exec:./vault kv get -field=x user}", password="x")
-        done = run_program("connector", "list", "-c", "a.yaml", cwd=self.folder)
-        self.assertIn(" username=*** password=***", done.stdout)
-        self.assertNotIn("plant-7", done.stdout)
 
-    def test_file_url__stands_for_the_file_where_a_secret_is_wanted(self):
-        with Fake(self.redis) as server:
-            self.write("secrets/db", "hunter2-file\n")
-            config = self.config(server.port, password=f"file://{self.folder}/secrets/db")
-            with Broker(config, folder=self.folder) as b:
-                wait_until(lambda: self.logins, 30 * SLOW)
-                self.assertEqual(self.logins[-1], ("plant", "hunter2-file"))
-                self.write("secrets/db", "hunter2-next\n")
-                b.reload()
-                wait_until(lambda: self.logins[-1] == ("plant", "hunter2-next"), 30 * SLOW)
-                self.assertNotIn("hunter2", json.dumps(b.status()) + b.log())
+if __name__ == "__main__":
+    unittest.main()
