@@ -9,9 +9,10 @@
 #include "slice.h"
 
 /* Fields, a letter each:
- *   b h i q u  numbers of 1, 2, 4, 8 bytes; 16 bytes       s S  text; text or none       y Y  bytes; bytes or none
+ *   b h i q  numbers of 1, 2, 4, 8 bytes       s S  text; text or none       y Y  bytes; bytes or none
  *   n  a node's number, -1 for none     p  a partition's number, not negative     t  a topic's name, not empty
  *   [...] a list      (...) a list or none      ~  tagged fields, in flexible versions
+ *   a  the name of a host     o  a port     c  a node with its host and port; of node -1 they may be anything
  *   T  a topic's name that comes once     {...} a list of partitions: their numbers P are 0 to n - 1, each of them once
  * Flexible versions have shorter lengths (varints), and tagged fields behind the correlation id too, but for ApiVersions. */
 enum { PLAIN = 0, FLEXIBLE = 1, FLEXIBLE_BODY = 2 };
@@ -33,14 +34,14 @@ static const struct layout {
     {2, 1, 1, PLAIN, "ListOffsets", "[t[phqq]]"},
     {2, 2, 3, PLAIN, "ListOffsets", "i[t[phqq]]"},
     {2, 4, 5, PLAIN, "ListOffsets", "i[t[phqqi]]"},
-    {3, 0, 0, PLAIN, "Metadata", "[nsi][hT{hPn[n][n]}]"},
-    {3, 1, 1, PLAIN, "Metadata", "[nsiS]n[hTb{hPn[n][n]}]"},
-    {3, 2, 2, PLAIN, "Metadata", "[nsiS]Sn[hTb{hPn[n][n]}]"},
-    {3, 3, 4, PLAIN, "Metadata", "i[nsiS]Sn[hTb{hPn[n][n]}]"},
-    {3, 5, 6, PLAIN, "Metadata", "i[nsiS]Sn[hTb{hPn[n][n][n]}]"},
-    {3, 7, 7, PLAIN, "Metadata", "i[nsiS]Sn[hTb{hPni[n][n][n]}]"},
-    {3, 8, 8, PLAIN, "Metadata", "i[nsiS]Sn[hTb{hPni[n][n][n]}i]i"},
-    {3, 9, 9, FLEXIBLE, "Metadata", "i[nsiS~]Sn[hTb{hPni[n][n][n]~}i~]i~"},
+    {3, 0, 0, PLAIN, "Metadata", "[nao][hT{hPn[n][n]}]"},
+    {3, 1, 1, PLAIN, "Metadata", "[naoS]n[hTb{hPn[n][n]}]"},
+    {3, 2, 2, PLAIN, "Metadata", "[naoS]Sn[hTb{hPn[n][n]}]"},
+    {3, 3, 4, PLAIN, "Metadata", "i[naoS]Sn[hTb{hPn[n][n]}]"},
+    {3, 5, 6, PLAIN, "Metadata", "i[naoS]Sn[hTb{hPn[n][n][n]}]"},
+    {3, 7, 7, PLAIN, "Metadata", "i[naoS]Sn[hTb{hPni[n][n][n]}]"},
+    {3, 8, 8, PLAIN, "Metadata", "i[naoS]Sn[hTb{hPni[n][n][n]}i]i"},
+    {3, 9, 9, FLEXIBLE, "Metadata", "i[naoS~]Sn[hTb{hPni[n][n][n]~}i~]i~"},
     {8, 0, 2, PLAIN, "OffsetCommit", "[t[ph]]"},
     {8, 3, 7, PLAIN, "OffsetCommit", "i[t[ph]]"},
     {9, 0, 1, PLAIN, "OffsetFetch", "[t[pqSh]]"},
@@ -48,8 +49,8 @@ static const struct layout {
     {9, 3, 4, PLAIN, "OffsetFetch", "i[t[pqSh]]h"},
     {9, 5, 5, PLAIN, "OffsetFetch", "i[t[pqiSh]]h"},
     {9, 6, 7, FLEXIBLE, "OffsetFetch", "i[t[pqiSh~]~]h~"},
-    {10, 0, 0, PLAIN, "FindCoordinator", "hnsi"},
-    {10, 1, 2, PLAIN, "FindCoordinator", "ihSnsi"},
+    {10, 0, 0, PLAIN, "FindCoordinator", "hc"},
+    {10, 1, 2, PLAIN, "FindCoordinator", "ihSc"},
     {11, 0, 1, PLAIN, "JoinGroup", "hisss[sy]"},
     {11, 2, 4, PLAIN, "JoinGroup", "ihisss[sy]"},
     {11, 5, 5, PLAIN, "JoinGroup", "ihisss[sSy]"},
@@ -71,7 +72,7 @@ static const struct layout {
 };
 
 enum { KAFKA_API_VERSIONS = 18, UNSUPPORTED_VERSION = 35 };
-enum { PARTITION_MAX = 100000, TOPIC_MAX = 249, ANSWER_MAX = 32 << 20, FETCH_MAX = INT32_MAX };
+enum { PARTITION_MAX = 100000, TOPIC_MAX = 249, HOST_MAX = 255, ANSWER_MAX = 32 << 20, FETCH_MAX = INT32_MAX };
 
 static const struct layout *layout_find(int api, int version) {
 	for (size_t i = 0; i < SL_ARRAY_LEN(layouts); i++)
@@ -193,10 +194,33 @@ static bool topic_once(struct walk *w) {
 	return true;
 }
 
+/* An address that is none would take the place of the one that was configured. */
+static bool host(struct walk *w) {
+	int64_t n;
+	size_t at = w->at;
+	if (!length(w, 2, false, &n)) return false;
+	bool fine = n > 0 && n <= HOST_MAX;
+	for (size_t i = 0; fine && i < (size_t)n; i++) fine = w->p[w->at + i] > ' ' && w->p[w->at + i] < 0x7f;
+	return fine ? skip(w, (size_t)n) : fail(w, at, "no host can have this name");
+}
+
+static bool port(struct walk *w) {
+	int64_t v;
+	size_t at = w->at;
+	return number(w, 4, &v) && ((v > 0 && v <= UINT16_MAX) || fail(w, at, "no port can have this number"));
+}
+
 static bool node(struct walk *w) {
 	int64_t v;
 	size_t at = w->at;
 	return number(w, 4, &v) && (v >= -1 || fail(w, at, "a node's number is negative"));
+}
+
+static bool coordinator(struct walk *w) {
+	size_t at = w->at;
+	if (!node(w)) return false;
+	bool none = w->p[at] & 0x80;
+	return none ? text(w, true) && skip(w, 4) : host(w) && port(w);
 }
 
 static bool partition(struct walk *w) {
@@ -266,6 +290,9 @@ static bool field(struct walk *w, char kind) {
 	case 'p': return partition(w);
 	case 't': return topic(w);
 	case 'T': return topic_once(w);
+	case 'a': return host(w);
+	case 'c': return coordinator(w);
+	case 'o': return port(w);
 	case 'P': return partition_once(w);
 	case 's': return text(w, false);
 	case 'S': return text(w, true);

@@ -1,0 +1,218 @@
+"""Nonsense of the right length, from a broker in the middle of good answers. librdkafka 2.0 died of it, and the whole program
+with it; now the answer is refused, the connection is made anew, and nothing is lost."""
+import json
+import random
+import struct
+import time
+import unittest
+
+import kafka_source_test
+import kafka_test
+from harness.broker import Broker, wait_until
+from harness.kafka_proxy import FIND_COORDINATOR, METADATA, KafkaProxy, Metadata, array, spoil_metadata
+from harness.proxy import Proxy
+
+HURRIED = {"reconnect.backoff.ms": "1", "reconnect.backoff.max.ms": "20", "retry.backoff.ms": "1"}
+
+
+def first(change):
+    def on_metadata(metadata):
+        change(metadata.topics[0])
+    return on_metadata
+
+
+def named(name):
+    return first(lambda topic: setattr(topic, "name", name))
+
+
+def counted(count):
+    return first(lambda topic: setattr(topic, "count", count))
+
+
+def with_topics(m, count):
+    return m.start + array(m.brokers) + m.middle + array([t.bytes() for t in m.topics], count) + m.end
+
+
+def numbered(*numbers):
+    """The first topic's partitions, with these numbers instead of their own."""
+    def change(topic):
+        topic.partitions = [p[:2] + struct.pack(">i", n) + p[6:] for p, n in zip(topic.partitions, numbers)]
+    return first(change)
+
+
+# What must be said of it -> what is done to the list of topics.
+METADATA_NONSENSE = (
+    ("missing, or of negative length", named(struct.pack(">h", -1))),
+    ("missing, or of negative length", named(struct.pack(">h", -300))),
+    ("1 to 249 characters", named(struct.pack(">h", 0))),
+    ("1 to 249 characters", named(struct.pack(">h", 250) + b"x" * 250)),
+    ("holds a NUL", named(struct.pack(">h", 2) + b"a\0")),
+    ("longer than all that follows", named(struct.pack(">h", 32767))),
+    ("longer than all that follows", counted(1 << 30)),
+    ("missing, or of negative length", counted(-1)),
+    ("missing, or of negative length", counted(-(1 << 31))),
+    ("comes twice", lambda m: m.topics.append(m.topics[0])),
+    ("comes twice", lambda m: m.topics.extend(m.topics * 500)),
+    ("comes twice", numbered(0, 1, 1, 2)),
+    ("not numbered from 0 on", numbered(1, 2, 3, 4)),
+    ("not numbered from 0 on", numbered(0, 1, 2, -1)),
+    ("not numbered from 0 on", numbered(0, 1, 2, 99999)),
+    ("not numbered from 0 on", first(lambda topic: topic.partitions.pop(0))),
+    ("missing, or of negative length", lambda m: with_topics(m, -1)),
+    ("missing, or of negative length", lambda m: with_topics(m, -5)),
+    ("missing, or of negative length", lambda m: m.start + array(m.brokers, -3) + m.body[len(m.start) + 4:]),
+    ("missing, or of negative length", lambda m: m.start + array([struct.pack(">ihi", 1, -1, 9092) + b"\xff\xff"]) + m.middle + m.end),
+)
+
+
+def flips(seed):
+    """Some bytes of an answer become others; the generator decides which answers. Addresses stay: one that is wrong and looks
+    right is believed, by every client."""
+    rng = random.Random(seed)
+
+    def spoil(api, version, body):
+        if rng.random() < 0.5 or not body or api == FIND_COORDINATOR:
+            return body
+        first_byte = len(Metadata(version, body).addresses()) if api == METADATA else 0
+        body = bytearray(body)
+        for _ in range(rng.randrange(1, 4)):
+            at, n = rng.randrange(first_byte, len(body)), rng.choice((1, 1, 2, 4, 8))
+            body[at:at + n] = rng.choice((b"\xff" * n, b"\0" * n, b"\x7f" * n, rng.randbytes(n)))[:len(body) - at]
+        return bytes(body)
+    return spoil
+
+
+class Nonsense:
+    """For the producer and for the source alike."""
+
+    def alive(self, b):
+        code = b.process.poll()
+        self.assertIsNone(code, f"the broker has ended with {code}: {b.log()[-6000:]}")
+
+    def some_spoiled(self, b, proxy):
+        """Until three answers were, but not for long: an address that is wrong and looks right keeps the client away."""
+        until = time.monotonic() + 2
+        while proxy.spoiled < 3 and time.monotonic() < until:
+            time.sleep(0.01)
+        self.alive(b)
+
+    def refusals(self, b, part):
+        self.alive(b)
+        return sum("kafka answer refused" in line and part in line for line in b.log().splitlines())
+
+    def each_is_refused(self, b, proxy, go_on):
+        """go_on() makes work, so that somebody waits for the brokers."""
+        for part, change in METADATA_NONSENSE:
+            with self.subTest(nonsense=part):
+                before, proxy.spoiled, proxy.spoil = self.refusals(b, part), 0, spoil_metadata(change)
+                proxy.end_connections()
+                go_on()
+                wait_until(lambda: proxy.spoiled > 0, 60, "no topics were asked for")
+                wait_until(lambda: self.refusals(b, part) > before, 60, lambda: f"not refused: {part}\n{b.log()[-3000:]}")
+                proxy.spoil = None
+                proxy.end_connections()
+        self.assertIn(f"answered Metadata v{proxy.versions[METADATA]} with nonsense at byte", b.log())
+
+
+class Producer(Nonsense, kafka_test.KafkaTest):
+    def serve(self, proxy):
+        self.kafka.fresh_topic(self.topic, 4)
+        return self.broker({"timeout": "2s", "key": "k"}, brokers=f"127.0.0.1:{proxy.port}", connect_timeout="5s",
+                           properties={**HURRIED, "topic.metadata.refresh.interval.ms": "100"})
+
+    def arrived(self):
+        return list(dict.fromkeys(json.loads(json.loads(r.value)["payload"]) for r in self.kafka.records(self.topic)))
+
+    def test_nonsense__in_the_list_of_topics(self):
+        published = []
+        with KafkaProxy(self.kafka.behind_proxy_port, self.kafka.proxied_port) as proxy, self.serve(proxy) as b:
+            def go_on():
+                published.append(len(published))
+                self.publish(b, published[-1])
+            self.each_is_refused(b, proxy, go_on)
+            n = b.wait_settled("r", timeout=120)
+            self.assertEqual((n["rejected"], n["queued"]), (0, 0))
+        self.assertEqual(self.arrived(), published)
+
+    def test_nonsense__is_the_reason_why_a_connection_is_down(self):
+        with KafkaProxy(self.kafka.behind_proxy_port, self.kafka.proxied_port) as proxy:
+            proxy.spoil = lambda api, version, body: struct.pack(">ii", 0, -9) + body[8:] if api == METADATA else body
+            with self.serve(proxy) as b:
+                self.publish(b, 1)
+                reason = self.wait_state(b, "down", 60)
+                self.assertRegex(reason, r"127\.0\.0\.1:\d+\S* answered Metadata v\d+ with nonsense at byte 4: ")
+                proxy.spoil = None
+                self.wait_state(b, "up", 60)
+                b.wait_settled("r", timeout=60)
+        self.assertEqual(self.arrived(), [1])
+
+    def test_nonsense__in_any_answer(self):
+        """Some of it looks like sense, so rows may come to nobody knows where; but the program lives and goes on."""
+        with KafkaProxy(self.kafka.behind_proxy_port, self.kafka.proxied_port) as proxy, self.serve(proxy) as b:
+            for seed in range(30):
+                proxy.spoiled, proxy.spoil = 0, flips(seed)
+                proxy.end_connections()
+                self.publish(b, seed)
+                self.some_spoiled(b, proxy)
+            proxy.spoil = None
+            proxy.end_connections()
+            self.publish(b, "last")
+            b.wait_settled("r", timeout=120)
+            self.alive(b)
+        self.assertIn("last", self.arrived())
+
+
+class Source(Nonsense, kafka_source_test.SourceTest):
+    def serve(self, proxy):
+        self.kafka.fresh_topic(self.name, 4)
+        return Broker(self.config(connector={"brokers": f"127.0.0.1:{proxy.port}", "connect_timeout": "5s",
+                                             "properties": {**HURRIED, "topic.metadata.refresh.interval.ms": "100"}}))
+
+    def go_on(self):
+        self.produced.append(len(self.produced))
+        self.produce(self.produced[-1], partition=self.produced[-1] % 4)
+
+    def setUp(self):
+        super().setUp()
+        self.produced = []
+
+    def test_nonsense__in_the_list_of_topics(self):
+        with KafkaProxy(self.kafka.behind_proxy_port, self.kafka.proxied_port) as proxy, self.serve(proxy) as b:
+            self.go_on()
+            self.wait_source(b, 60, state="up")
+            self.each_is_refused(b, proxy, self.go_on)
+            self.wait_numbers(len(self.produced), 120)
+        self.assertEqual(sorted(set(self.numbers())), self.produced)
+
+    def test_nonsense__from_any_byte_on(self):
+        with Proxy(self.kafka.behind_proxy_port, self.kafka.proxied_port) as proxy, self.serve(proxy) as b:
+            self.go_on()
+            self.wait_source(b, 60, state="up")
+            for after in range(0, 5000, 311):
+                for data in (b"\xff" * 64, b"\0" * 64, bytes(range(256))):
+                    broken = proxy.broken
+                    proxy.fault("garbage", after=after, data=data)
+                    proxy.end_connections()
+                    wait_until(lambda: proxy.broken > broken or self.alive(b), 60, "it does not come back")  # pylint: disable=cell-var-from-loop
+                    self.alive(b)
+                self.go_on()
+            proxy.fault("forward")
+            proxy.end_connections()
+            self.wait_numbers(len(self.produced), 120)
+        self.assertEqual(sorted(set(self.numbers())), self.produced)
+
+    def test_nonsense__in_any_answer(self):
+        with KafkaProxy(self.kafka.behind_proxy_port, self.kafka.proxied_port) as proxy, self.serve(proxy) as b:
+            for seed in range(30):
+                proxy.spoiled, proxy.spoil = 0, flips(1000 + seed)
+                proxy.end_connections()
+                self.go_on()
+                self.some_spoiled(b, proxy)
+            proxy.spoil = None
+            proxy.end_connections()
+            self.alive(b)
+            self.wait_source(b, 120, state="up")
+
+
+if __name__ == "__main__":
+    unittest.main()

@@ -1,0 +1,124 @@
+"""A proxy that knows where Kafka's answers begin and end, and changes them.
+
+    with KafkaProxy(kafka.behind_proxy_port, kafka.proxied_port) as proxy:
+        proxy.spoil = lambda api, version, body: body[:-1]     # None: honest
+        proxy.spoiled                                          # so many answers were changed
+
+`body` is what stands behind the correlation id; the length is made right again.
+"""
+import contextlib
+import struct
+
+from .proxy import Proxy
+
+METADATA, FIND_COORDINATOR = 3, 10
+
+
+class KafkaProxy(Proxy):
+    def __init__(self, server_port, port=0):
+        self.spoil, self.spoiled = None, 0
+        self.versions = {}  # of each API, as it was asked for
+        self._asked = {}    # by connection: number of a question -> API, version
+        super().__init__(server_port, port)
+
+    @staticmethod
+    def _frames(sock):
+        with sock.makefile("rb") as f:
+            while len(head := f.read(4)) == 4:
+                (size,) = struct.unpack(">i", head)
+                frame = f.read(size)
+                if len(frame) < size:
+                    return
+                yield frame
+
+    def _requests(self, client, server):
+        asked = self._asked.setdefault(server, {})
+        with contextlib.suppress(OSError):
+            for frame in self._frames(client):
+                api, version, number = struct.unpack_from(">hhi", frame)
+                asked[number] = api, version
+                self.versions[api] = version
+                server.sendall(struct.pack(">i", len(frame)) + frame)
+            self.left += 1
+            server.shutdown(2)
+
+    def _answers(self, client, server):
+        asked = self._asked.setdefault(server, {})
+        for frame in self._frames(server):
+            number, body = frame[:4], frame[4:]
+            api, version = asked.pop(struct.unpack(">i", number)[0])
+            spoil = self.spoil
+            changed = spoil(api, version, body) if spoil else body
+            self.spoiled += changed != body
+            client.sendall(struct.pack(">i", len(changed) + 4) + number + changed)
+
+
+# ---- Metadata v1 to v8, taken apart and put together -------------------------------------------------------------
+
+class Metadata:
+    """The lists of an answer as bytes, one piece an entry; change them and take bytes()."""
+
+    def __init__(self, version, body):
+        self.version, self.body, self.at = version, body, 0
+        self.start = self._skip(4 if version >= 3 else 0)
+        self.brokers = self._list(lambda: self._skip(4) + self._text() + self._skip(4) + self._text())
+        self.middle = (self._text() if version >= 2 else b"") + self._skip(4)
+        self.topics = self._list(self._topic)
+        self.end = body[self.at:]
+
+    def _skip(self, n):
+        self.at += n
+        return self.body[self.at - n:self.at]
+
+    def _text(self):
+        (n,) = struct.unpack_from(">h", self.body, self.at)
+        return self._skip(2 + max(n, 0))
+
+    def _list(self, entry):
+        (n,) = struct.unpack(">i", self._skip(4))
+        return [entry() for _ in range(n)]
+
+    def _numbers(self):
+        (n,) = struct.unpack_from(">i", self.body, self.at)
+        return self._skip(4 + 4 * n)
+
+    def _topic(self):
+        return Topic(self._skip(2), self._text(), self._skip(1), self._list(self._partition), self._skip(4 if self.version >= 8 else 0))
+
+    def _partition(self):
+        lists = 3 if self.version >= 5 else 2
+        head = self._skip(14 if self.version >= 7 else 10)
+        return head + b"".join(self._numbers() for _ in range(lists))
+
+    def addresses(self):
+        """All up to the end of the brokers."""
+        return self.start + array(self.brokers)
+
+    def bytes(self):
+        topics = [t.bytes() for t in self.topics]
+        return self.start + array(self.brokers) + self.middle + array(topics) + self.end
+
+
+class Topic:
+    def __init__(self, error, name, internal, partitions, rights):
+        self.error, self.name, self.internal, self.partitions, self.rights = error, name, internal, partitions, rights
+        self.count = None  # what is told instead of the true one
+
+    def bytes(self):
+        return self.error + self.name + self.internal + array(self.partitions, self.count) + self.rights
+
+
+def array(entries, count=None):
+    return struct.pack(">i", len(entries) if count is None else count) + b"".join(entries)
+
+
+def spoil_metadata(change):
+    """change(metadata) changes what it likes, or returns the bytes."""
+    def spoil(api, version, body):
+        if api != METADATA:
+            return body
+        metadata = Metadata(version, body)
+        if not metadata.topics:
+            return body
+        return change(metadata) or metadata.bytes()
+    return spoil
