@@ -42,7 +42,7 @@ static bool is_number_text(struct sl_slice s) {
 }
 
 static bool to_i64(const struct sql_value *v, int64_t *out) {
-	double d;
+	double d = 0;
 	switch (v->kind) {
 	case SQL_INT: *out = v->i; return true;
 	case SQL_DOUBLE: d = v->d; break;
