@@ -465,8 +465,10 @@ void pipeline_refill(struct sl_pipeline *p) {
 		c->at_ms = sql_row_head(chunk_row_at(chunk_rows(c)))->at_ms;
 		if (old && !pipeline_chunk_remap(p->action, c, old))
 			pipeline_chunk_dead(p, c, old);
-		else
+		else {
+			(void)chunk_index(c); /* now, while its bytes are in a cache */
 			pipeline_chunk_enter(p, c);
+		}
 		budget -= bytes < budget ? bytes : budget;
 	}
 }
