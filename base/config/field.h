@@ -102,6 +102,11 @@ struct conf_objects {
 	size_t len;
 };
 
+/* An option that people look for here under another name, and what to write. */
+struct conf_hint {
+	const char *name, *text;
+};
+
 struct conf_field {
 	const char *name;
 	enum conf_type type;
@@ -120,6 +125,8 @@ struct conf_field {
 	 * negative code with err's text set; err's line and column, when set, are a place inside the text and
 	 * are mapped to the file. Must not put a secret into the text. */
 	int (*validate)(const struct conf_field *field, struct sl_slice text, struct sl_err *err);
+
+	const struct conf_hint *hints; /* of the last row, which has no name; ends with a NULL name */
 };
 #define CONF_END                                                                                                       \
 	{ .name = NULL }

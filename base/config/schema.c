@@ -447,6 +447,39 @@ static const struct conf_field *find_field(const struct conf_part *parts, size_t
 	return NULL;
 }
 
+/* `pasword` where `sasl.password` is meant, or `sasl.password` where `sasl: {password: ...}` is. Heap, or NULL. */
+static char *nearest_below(const struct conf_field *f, const char *key) {
+	size_t len = 0, cap = 0, parent = strlen(f->name);
+	const char **names = NULL;
+	if (f->type != CONF_OBJECT) return NULL;
+	if (strncmp(key, f->name, parent) == 0 && key[parent] == '.') key += parent + 1;
+	for (const struct conf_field *below = f->fields; below->name; below++) {
+		SL_GROW(names, len, cap);
+		names[len++] = below->name;
+	}
+	const char *near = slice_nearest(slice_from_str(key), names, len);
+	sl_free(names);
+	return near ? sl_asprintf("%s.%s", f->name, near) : NULL;
+}
+
+/* What stands elsewhere, or is called something else. Heap, or NULL. */
+static char *meant_elsewhere(const struct conf_part *parts, size_t count, const char *key) {
+	for (size_t i = 0; i < count; i++) {
+		const struct conf_field *f = parts[i].fields;
+		while (f->name) f++;
+		for (const struct conf_hint *h = f->hints; h && h->name; h++)
+			if (strcmp(h->name, key) == 0) return sl_asprintf("write %s", h->text);
+	}
+	for (size_t i = 0; i < count; i++)
+		for (const struct conf_field *f = parts[i].fields; f->name; f++) {
+			char *near = nearest_below(f, key);
+			char *text = near ? sl_asprintf("did you mean `%s`?", near) : NULL;
+			sl_free(near);
+			if (text) return text;
+		}
+	return NULL;
+}
+
 static int unknown_key(struct spot s, const struct conf_part *parts, size_t count, const char *key) {
 	const char **names = NULL;
 	size_t len = 0, cap = 0;
@@ -456,13 +489,16 @@ static int unknown_key(struct spot s, const struct conf_part *parts, size_t coun
 			names[len++] = f->name;
 		}
 	const char *near = slice_nearest(slice_from_str(key), names, len);
-	struct sl_buf known = SL_BUF_INIT;
-	for (size_t i = 0; !near && i < len; i++) sl_buf_printf(&known, "%s%s", i ? ", " : "", names[i]);
-	int rc = near ? conf_report_add(s.report, s.at, CONF_AT_KEY, SL_ENOTFOUND, "unknown option; did you mean `%s`?",
-					near)
-		      : conf_report_add(s.report, s.at, CONF_AT_KEY, SL_ENOTFOUND,
-					"unknown option; the options here are: %s", sl_buf_cstr(&known));
-	sl_buf_fini(&known);
+	struct sl_buf said = SL_BUF_INIT;
+	char *elsewhere = near ? NULL : meant_elsewhere(parts, count, key);
+	if (near)
+		sl_buf_printf(&said, "did you mean `%s`?", near);
+	else
+		sl_buf_append_str(&said, elsewhere ? elsewhere : "the options here are: ");
+	for (size_t i = 0; !near && !elsewhere && i < len; i++) sl_buf_printf(&said, "%s%s", i ? ", " : "", names[i]);
+	int rc = conf_report_add(s.report, s.at, CONF_AT_KEY, SL_ENOTFOUND, "unknown option; %s", sl_buf_cstr(&said));
+	sl_free(elsewhere);
+	sl_buf_fini(&said);
 	sl_free(names);
 	return rc;
 }

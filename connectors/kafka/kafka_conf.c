@@ -371,7 +371,11 @@ void kafka_advice(struct kafka_client *client, rd_kafka_resp_err_t code, const c
 	/* We broke the connection off, and know better than librdkafka why. */
 	char *nonsense = code == RD_KAFKA_RESP_ERR__TRANSPORT ? atomic_exchange(&client->nonsense, NULL) : NULL;
 	sl_buf_append_str(out, nonsense ? nonsense : text);
+	bool told = nonsense;
 	sl_free(nonsense);
+	/* A listener with TLS hangs up at the first bytes of plain text. */
+	if (code == RD_KAFKA_RESP_ERR__TRANSPORT && !conf->tls.given && !told && strstr(text, "SSL listener"))
+		sl_buf_append_str(out, "; if this port speaks TLS, add `tls: {}`");
 	if (code == RD_KAFKA_RESP_ERR__SSL)
 		sl_buf_append_str(out, "; the options for this are `tls.ca` and `tls.verify`");
 	if (code != RD_KAFKA_RESP_ERR__AUTHENTICATION) return;

@@ -117,6 +117,17 @@ static const struct conf_field queue_fields[] = {
      .doc = "Bytes of keys and values of these rows."},
     CONF_END};
 
+static const struct conf_hint hints[] = {
+    {"security.protocol", "`tls: {}` for SSL, `sasl: {...}` for SASL_PLAINTEXT, both for SASL_SSL"},
+    {"security_protocol", "`tls: {}` for SSL, `sasl: {...}` for SASL_PLAINTEXT, both for SASL_SSL"},
+    {"bootstrap.servers", "`brokers`"},
+    {"bootstrap_servers", "`brokers`"},
+    {"servers", "`brokers`"},
+    {"enable.idempotence", "`idempotence`"},
+    {"batch.size", "`batch_bytes`"},
+    {"topic", "`topic` in the action of a rule"},
+    {NULL, NULL}};
+
 const struct conf_field kafka_conf_fields[] = {
     {.name = "brokers",
      .type = CONF_STRING_LIST,
@@ -226,4 +237,4 @@ const struct conf_field kafka_conf_fields[] = {
      .max = 200,
      .example = "{socket.keepalive.enable: \"true\"}",
      .doc = "Any other property of librdkafka, by its name there, its value as text."},
-    CONF_END};
+    {.name = NULL, .hints = hints}};

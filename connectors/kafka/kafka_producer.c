@@ -104,7 +104,8 @@ static void no_answer(struct kafka_producer *p) {
 		return;
 	}
 	char *brokers = kafka_brokers_text(p->conf);
-	char *why = sl_asprintf("no broker of %s answers", brokers);
+	char *why = sl_asprintf("no broker of %s answers%s", brokers,
+				p->conf->tls.given ? "" : "; if their ports speak TLS, add `tls: {}`");
 	down(p, why);
 	sl_free(why);
 	sl_free(brokers);

@@ -216,16 +216,28 @@ static void close_source(struct sl_source *s) {
 
 /* ---- What librdkafka says. ---------------------------------------------------------------------------------------------------- */
 
+/* The client is of no use any more; another one begins. */
+static void spent(struct kafka_source *k) {
+	char fatal[512] = "";
+	bool fenced = rd_kafka_fatal_error(k->rk, fatal, sizeof fatal) == RD_KAFKA_RESP_ERR_FENCED_INSTANCE_ID &&
+		      k->conf.group_instance;
+	char *why = fenced
+			? sl_asprintf("another member of group %s has come as `group_instance: %s`; give each broker a "
+				      "name of its own",
+				      k->conf.group, k->conf.group_instance)
+			: sl_strdup(fatal);
+	is_down(k, why);
+	sl_free(why);
+	k->anew = true;
+}
+
 static void on_error(rd_kafka_t *rk, int code, const char *text, void *opaque) {
 	struct kafka_source *k = ((struct kafka_client *)opaque)->owner;
-	char fatal[512];
 	if (rk != k->rk || k->phase != KAFKA_SOURCE_RUNNING) return;
 	log_debug(LOG_CONN, "librdkafka", "source=%s error=%s text=%s", sl_source_name(k->s),
 		  rd_kafka_err2name((rd_kafka_resp_err_t)code), text);
 	if (code == RD_KAFKA_RESP_ERR__FATAL) {
-		(void)rd_kafka_fatal_error(rk, fatal, sizeof fatal);
-		is_down(k, fatal);
-		k->anew = true;
+		spent(k);
 		return;
 	}
 	/* Of a consumer librdkafka does not always say that all brokers are gone, so any error of a connection makes us ask. */
@@ -247,6 +259,7 @@ static void message_error(struct kafka_source *k, const rd_kafka_message_t *m) {
 	const char *text = rd_kafka_message_errstr(m);
 	switch ((int)m->err) {
 	case RD_KAFKA_RESP_ERR__PARTITION_EOF: return;
+	case RD_KAFKA_RESP_ERR__FATAL: spent(k); return; /* of a consumer it comes this way */
 	case RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART:
 	case RD_KAFKA_RESP_ERR__UNKNOWN_TOPIC:
 	case RD_KAFKA_RESP_ERR_TOPIC_AUTHORIZATION_FAILED:

@@ -25,7 +25,7 @@ enum kafka_source_phase { KAFKA_SOURCE_STOPPED, KAFKA_SOURCE_RUNNING, KAFKA_SOUR
 
 struct kafka_source_conf {
 	struct conf_list topics;
-	char *pattern, *group, *start;
+	char *pattern, *group, *group_instance, *start;
 	int isolation;
 	int64_t commit_interval_ms, session_timeout_ms;
 	struct conf_map properties;
@@ -83,6 +83,7 @@ struct kafka_source {
 	struct sl_buf id;
 
 	bool joined, brokers_up, suspect; /* suspect: a connection broke; does any broker answer? */
+	bool begun; /* partitions were assigned once: what is new from now on is read from its beginning */
 	uint64_t suspect_ms;
 	char *down, *missing, *error; /* why it is down; what is not there; the last that librdkafka said */
 };
@@ -114,6 +115,7 @@ struct kafka_lookup {
 	    *list; /* in: partitions; out: with offsets, and in `opaque` whether they are news */
 	enum kafka_start start;
 	int64_t start_ms;
+	bool begun;
 	uint64_t number; /* of the change */
 	rd_kafka_resp_err_t status;
 	void (*done)(struct kafka_lookup *lookup);

@@ -32,6 +32,16 @@ const struct conf_field kafka_source_fields[] = {
      .doc = "The consumer group; `sluice-` and the source's name when left out. Several brokers of ours with one group "
 	    "share "
 	    "the partitions."},
+    {.name = "group_instance",
+     .type = CONF_STRING,
+     .at = offsetof(struct kafka_source_conf, group_instance),
+     .flags = CONF_EXPAND | CONF_NONEMPTY,
+     .max = 200,
+     .example = "${HOSTNAME}",
+     .doc = "A name of this broker within the group (static membership), another one for each broker. With it a "
+	    "restart, also "
+	    "after a crash, goes on with the same partitions at once; but who stops for good is waited for as long as "
+	    "`session_timeout`."},
     {.name = "start",
      .type = CONF_STRING,
      .at = offsetof(struct kafka_source_conf, start),
@@ -125,6 +135,7 @@ static const struct {
 	const char *property, *option; /* option NULL: nobody may set it */
 } owned[] = {
     {"group.id", "group"},
+    {"group.instance.id", "group_instance"},
     {"auto.offset.reset", "start"},
     {"isolation.level", "isolation"},
     {"auto.commit.interval.ms", "commit_interval"},
@@ -179,7 +190,8 @@ static int put_int(rd_kafka_conf_t *conf, const char *property, int64_t value, s
 	return put(conf, property, text, err);
 }
 
-#define QUEUED_MESSAGE_BYTES 128 /* librdkafka spends four hundred for each that it has fetched, which it does not count as bytes */
+#define QUEUED_MESSAGE_BYTES                                                                                           \
+	128 /* librdkafka spends four hundred for each that it has fetched, which it does not count as bytes */
 
 /* What is fetched ahead is bounded by what may be under way. Four times that: librdkafka 2.0 rests for a second whenever it has
  * that much, and meanwhile there should be enough. */
@@ -212,6 +224,7 @@ int kafka_source_conf_make(struct kafka_source *k, rd_kafka_conf_t **out, struct
 	if (r == SL_OK) r = kafka_properties_set(conf, &k->conn->properties, "the connector's properties", err);
 	if (r == SL_OK) r = kafka_properties_set(conf, &k->conf.properties, "properties", err);
 	if (r == SL_OK) r = put(conf, "group.id", k->conf.group, err);
+	if (r == SL_OK && k->conf.group_instance) r = put(conf, "group.instance.id", k->conf.group_instance, err);
 	if (r == SL_OK) r = put(conf, "auto.offset.reset", k->start == KAFKA_LATEST ? "latest" : "earliest", err);
 	if (r == SL_OK) r = put(conf, "isolation.level", isolations[k->conf.isolation], err);
 	if (r == SL_OK) r = put_int(conf, "auto.commit.interval.ms", k->conf.commit_interval_ms, err);

@@ -135,7 +135,7 @@ static void assign(struct kafka_source *k, rd_kafka_topic_partition_list_t *list
 	}
 	if (k->held) kafka_source_pause_all(k, true);
 	not_missing(k, list);
-	k->joined = true;
+	k->joined = k->begun = true;
 	log_info(LOG_CONN, "partitions came", "source=%s group=%s came=%d have=%zu", sl_source_name(k->s),
 		 k->conf.group, list->cnt, k->part_n);
 	change_end(k);

@@ -18,10 +18,11 @@ static rd_kafka_resp_err_t news(struct kafka_lookup *l, rd_kafka_topic_partition
 	return e;
 }
 
-static rd_kafka_resp_err_t at_end(struct kafka_lookup *l, rd_kafka_topic_partition_t *p) {
+/* Where it ends; or where it begins, if it was not there when we joined: what it got before we saw it counts. */
+static rd_kafka_resp_err_t at_edge(struct kafka_lookup *l, rd_kafka_topic_partition_t *p) {
 	int64_t low, high;
 	rd_kafka_resp_err_t e = rd_kafka_query_watermark_offsets(l->rk, p->topic, p->partition, &low, &high, ASK_MS);
-	if (!e) p->offset = high;
+	if (!e) p->offset = l->begun ? low : high;
 	return e;
 }
 
@@ -34,7 +35,7 @@ static void lookup_work(struct kafka_keeper_job *job) {
 	for (int i = 0; i < list->cnt && !l->status; i++) {
 		rd_kafka_topic_partition_t *p = &list->elems[i];
 		/* Nothing is as young as that time: what comes is. */
-		if (l->start == KAFKA_LATEST || p->offset < 0) l->status = at_end(l, p);
+		if (l->start == KAFKA_LATEST || p->offset < 0) l->status = at_edge(l, p);
 		rd_kafka_topic_partition_t *to = rd_kafka_topic_partition_list_find(l->list, p->topic, p->partition);
 		if (l->status || !to) continue;
 		to->offset = p->offset;
@@ -56,6 +57,7 @@ void kafka_lookup_begin(struct kafka_source *k, void (*done)(struct kafka_lookup
 	l->list = rd_kafka_topic_partition_list_copy(k->change.list);
 	l->start = k->start;
 	l->start_ms = k->start_ms;
+	l->begun = k->begun && k->start == KAFKA_LATEST;
 	l->number = k->change.number;
 	l->done = done;
 	k->lookup = l;

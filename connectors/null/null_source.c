@@ -155,6 +155,17 @@ static void fini(struct sl_source *s) {
 	sl_free(k->parts);
 }
 
+static int64_t lag(const struct sl_source *s) {
+	const struct null_source *k = of(s);
+	int64_t left = 0;
+	if (k->conf.messages == CONF_UNLIMITED || !k->parts) return -1;
+	for (size_t i = 0; i < (size_t)k->conf.parts; i++) {
+		const struct null_part *p = k->parts[i] ? sl_source_part_impl(k->parts[i]) : NULL;
+		if (p) left += k->conf.messages - p->next;
+	}
+	return left;
+}
+
 const struct sl_source_kind null_source_kind = {
     .summary = "Makes messages {\"part\": 0, \"n\": 0} out of nothing. For tests and benchmarks.",
     .source_size = sizeof(struct null_source),
@@ -168,4 +179,5 @@ const struct sl_source_kind null_source_kind = {
     .settled = nothing,
     .close = close_source,
     .fini = fini,
+    .lag = lag,
 };

@@ -84,7 +84,8 @@ class Metrics(unittest.TestCase):
     def test_metrics__of_all_kinds_please_promtool_and_are_the_contract(self):
         folder = temp_folder()
         connectors = json.loads(json.dumps(CONNECTORS).replace("./", f"{folder}/"))
-        config = {"connectors": connectors, "rules": RULES, "sources": {"in": {"connector": "lake", "topics": ["x"]}}}
+        config = {"connectors": connectors, "rules": RULES, "sources": {
+            "in": {"connector": "lake", "topics": ["x"]}, "made": {"connector": "gone", "messages": 0}}}
         with Broker(config, folder=folder) as broker:
             with Client(broker.port) as c:
                 c.connect("m")

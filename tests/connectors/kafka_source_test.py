@@ -108,6 +108,23 @@ class Messages(SourceTest):
         self.assertEqual([int(r.value) for r in self.kafka.records(self.name + ".back")], list(range(50)))
 
 
+    def test_kafka_source__messages_of_all_sorts_block_nothing(self):
+        self.kafka.fresh_topic(self.name, max_message_bytes=12000000)
+        self.produce(1)
+        for value, flags in ((b"\xff\x00{", []), (b"x" * 10000000, ["-X", "message.max.bytes=12000000"]), (b"[1,", [])):
+            (self.folder / "value").write_bytes(value)
+            run("kcat", "-b", f"127.0.0.1:{self.kafka.port}", "-P", "-t", self.name, *flags, str(self.folder / "value"))
+        self.produce(2)
+        sql = 'SELECT key AS k, value IS NOT NULL AS n FROM "$sources/kafka:in"'
+        config = self.config(sql=sql, action={"columns": {"k": "${k}", "n": "${n}"}}, max_pending={"messages": 100, "bytes": "1MB"})
+        config["rules"]["strict"] = {"sql": COLUMNS, "actions": [{"republish": {"topic": "x/${n}", "payload": "${.}"}}]}
+        with Broker(config) as b:
+            self.wait_source(b, acknowledged=5, pending=0)
+            b.wait_settled("r")
+        self.assertEqual([k for (k,) in self.got("k")], ["k", None, None, None, "k"])
+        self.assertEqual(self.committed(), 5)
+
+
 class Begin(SourceTest):
     def test_kafka_source__latest_holds_from_the_moment_of_joining(self):
         """A group that has received nothing goes on where it joined, also when it was away meanwhile."""
@@ -146,6 +163,69 @@ class Begin(SourceTest):
             wait_until(lambda: len(self.got()) == 2, 40, lambda: b.log()[-3000:])
             self.wait_source(b, state="up", parts=2)
         self.assertEqual(sorted(t for (t,) in self.got("t")), [self.name + ".a", self.name + ".b"])
+
+
+    def test_kafka_source__partitions_that_are_added_are_read_from_their_beginning(self):
+        self.kafka.fresh_topic(self.name)
+        self.produce(0)
+        with Broker(self.config(start="latest")) as b:
+            self.wait_source(b, state="up", parts=1)
+            self.kafka.add_partitions(self.name, 3)
+            for p in range(3):
+                self.produce(p + 1, partition=p)
+            self.wait_numbers(3)
+            self.wait_source(b, parts=3)
+        self.assertEqual(sorted(self.numbers()), [1, 2, 3])
+
+
+class Members(SourceTest):
+    def test_kafka_source__a_static_member_goes_on_at_once_after_a_kill(self):
+        """Others are waited for as long as the session."""
+        self.kafka.fresh_topic(self.name)
+        with Broker(self.config(session_timeout="2m", group_instance="the-one")) as b:
+            self.produce(1)
+            self.wait_numbers(1)
+            self.wait_source(b, acknowledged=1)
+            b.kill()
+            self.produce(2)
+            b.start()
+            self.wait_numbers(2, 60)  # half a session
+
+    def test_kafka_source__two_members_with_one_name_are_told(self):
+        self.kafka.fresh_topic(self.name)
+        other = self.folder / "other"
+        other.mkdir()
+        with Broker(self.config(group_instance="the-one")) as first:
+            self.wait_source(first, state="up", parts=1)
+            with Broker(self.config(group_instance="the-one"), folder=other):
+                first.wait_log("give each broker a name of its own", 60)
+
+    def test_kafka_source__members_that_come_and_go_lose_nothing(self):
+        """Three of ours in one group while messages flow, one of them killed. What comes twice has the same msgid()."""
+        self.kafka.fresh_topic(self.name, 6)
+        sql = 'SELECT value.n AS n, msgid() AS id FROM "$sources/kafka:in"'
+        config = self.config(sql=sql, action={"columns": {"n": "${n}", "id": "${id}"}})
+        brokers = []
+        for name in "abc":
+            (self.folder / name).mkdir()
+            brokers.append(Broker(config, folder=self.folder / name, start=False))
+        a, b, c = brokers
+        sent = 0
+        try:
+            for step in (a.start, b.start, c.start, a.stop, b.kill, a.start):
+                step()
+                for p in range(6):
+                    self.produce(*range(sent, sent + 100), partition=p)
+                    sent += 100
+            self.wait_numbers(sent, 120)
+            a.wait_settled("r")
+            c.wait_settled("r")
+        finally:
+            a.stop(check=False)
+            c.stop(check=False)
+        rows = self.got("n, id")
+        self.assertEqual({n for n, _ in rows}, set(range(sent)))
+        self.assertEqual(len(set(rows)), sent, "a message that came twice had another name")
 
 
 class Promises(SourceTest):

@@ -220,6 +220,9 @@ class Topics(KafkaTest):
             wait_until(lambda: b.action("r")["delivered"] == 20, 20, lambda: str(b.action("r")))
             self.assertEqual(b.action("r")["queued"], 1)
             b.wait_log("rows wait for a topic.*dyn.missing")
+            retried = b.action("r")["retried"]
+            wait_until(lambda: b.action("r")["retried"] > retried + 2, 30, lambda: str(b.action("r")))
+            self.assertEqual(b.log().count("rows wait for a topic"), 1)
             self.kafka.create_topic("dyn.missing")
             self.assertEqual(b.wait_settled("r")["delivered"], 21)
 
@@ -256,6 +259,7 @@ class Security(KafkaTest):
             (k.sasl_port, {"sasl": {"mechanism": "scram-sha-256", "username": "bob", "password": "wrong-pw"}}, "With Kafka 4 the login fails"),
             (k.tls_port, {"tls": {"ca": ca.path("other.pem")}}, "`tls.ca`"),
             (k.port, {"tls": {"ca": ca.path("ca.pem")}}, "SSL"),
+            (k.tls_port, {}, "add `tls: {}`"),
             (1, {}, "refused"),
         )
         for port, options, part in cases:
@@ -314,6 +318,9 @@ class Check(KafkaTest):
             ({"sasl": {"mechanism": "aws-msk-iam", "region": "x", "access_key": "a", "secret_key": "b"}}, "add `tls: {}`"),
             ({"tls": {"ca": ca.path("ca.pem"), "server_name": "x"}}, "tls.server_name"),
             ({"tls": {"ca": "/nowhere.pem"}}, "/nowhere.pem"),
+            ({"pasword": "geheim"}, "did you mean `sasl.password`?"),
+            ({"sasl.mechanism": "PLAIN"}, "did you mean `sasl.mechanism`?"),
+            ({"security.protocol": "SASL_SSL"}, "write `tls: {}` for SSL, `sasl: {...}` for SASL_PLAINTEXT"),
             ({"brokers": "u:geheim@a:9092"}, "brokers[0]: write host:port alone"),
             ({"compression": "brotli"}, "`none`, `gzip`, `snappy`"),
         )

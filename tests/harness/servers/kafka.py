@@ -154,6 +154,15 @@ class Kafka(Server):
     def delete_topic(self, topic):
         request(self.port, 20, 1, _array([_text(topic)]) + struct.pack(">i", 10000))
 
+    def add_partitions(self, topic, count):
+        """So that it has that many."""
+        body = _array([_text(topic) + struct.pack(">ii", count, -1)]) + struct.pack(">ib", 10000, 0)
+        answer = request(self.port, 37, 0, body, 15)
+        answer.take("i")
+        failed = [code for _, code, _ in answer.array(lambda: (answer.text(), answer.take("h"), answer.text())) if code]
+        if failed:
+            raise KafkaError(f"partitions cannot be added to {topic}: error {failed[0]}")
+
     def fresh_topic(self, topic, partitions=1, **config):
         """An empty topic of this name, whatever was there before."""
         self.delete_topic(topic)
