@@ -282,7 +282,7 @@ int kafka_conf_make(const struct kafka_conf *conf, enum kafka_role role, struct 
 	}
 	rd_kafka_conf_set_opaque(m.conf, client);
 	rd_kafka_conf_set_log_cb(m.conf, on_log);
-	if (!conf->tls.given) kafka_wire_watch(m.conf);
+	kafka_wire_watch(m.conf);
 	*out = m.conf;
 	return SL_OK;
 }

@@ -221,10 +221,11 @@ static bool may_connect(const struct sockaddr *address, const char *peer, struct
 }
 
 /* As librdkafka does it itself: begun, and not waited for. */
-static int on_connect(int fd, const struct sockaddr *address, int size, const char *peer, void *client) {
+static int on_connect(int fd, const struct sockaddr *address, int size, const char *peer, void *arg) {
+	struct kafka_client *client = arg;
 	if (!may_connect(address, peer, client)) return EACCES;
-	struct kafka_wire *w = kafka_wire_new(peer, client);
-	if (!kafka_wire_put(fd, w)) {
+	struct kafka_wire *w = client->conf->tls.given ? NULL : kafka_wire_new(peer, client);
+	if (w && !kafka_wire_put(fd, w)) {
 		kafka_wire_free(w);
 		return EMFILE;
 	}
