@@ -62,17 +62,21 @@ void redis_nodes_drop(struct redis_client *c) {
 	while (c->nodes) redis_node_free(c->node[--c->nodes]);
 }
 
+struct redis_link_setup redis_node_setup(const struct redis_node *n) {
+	const struct redis_client *c = n->c;
+	return (struct redis_link_setup){.host = n->host,
+					 .port = n->port,
+					 .login = &c->target.login,
+					 .database = c->target.database,
+					 .client_name = c->conf->client_name,
+					 .tls = c->tls,
+					 .wants_master = c->conf->mode == REDIS_SENTINEL,
+					 .timeout_ms = (uint64_t)c->conf->connect_timeout_ms};
+}
+
 void redis_node_open(struct redis_node *n) {
-	struct redis_client *c = n->c;
-	if (n->link.state != REDIS_LINK_CLOSED) return;
-	redis_link_open(&n->link, &(struct redis_link_setup){.host = n->host,
-							     .port = n->port,
-							     .login = &c->target.login,
-							     .database = c->target.database,
-							     .client_name = c->conf->client_name,
-							     .tls = c->tls,
-							     .wants_master = c->conf->mode == REDIS_SENTINEL,
-							     .timeout_ms = (uint64_t)c->conf->connect_timeout_ms});
+	struct redis_link_setup setup = redis_node_setup(n);
+	if (n->link.state == REDIS_LINK_CLOSED) redis_link_open(&n->link, &setup);
 }
 
 /* ---- Up and down. ---- */

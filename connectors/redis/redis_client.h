@@ -95,6 +95,8 @@ void redis_client_up(struct redis_client *c);
 void redis_client_down(struct redis_client *c, int status, const char *text);
 struct redis_node *redis_node_add(struct redis_client *c, const char *host, uint16_t port);
 void redis_node_open(struct redis_node *n);
+struct redis_link_setup
+redis_node_setup(const struct redis_node *n); /* for a link of one's own; its strings are the node's */
 void redis_nodes_drop(struct redis_client *c);
 void redis_node_free(struct redis_node *n);
 

@@ -89,14 +89,10 @@ static void links_open(struct redis_source *r) {
 			sl_source_state(r->s, SL_SOURCE_DOWN, "no node of the cluster has the slot %u", r->slot);
 		return;
 	}
-	struct redis_link_setup setup = {.host = n->host,
-					 .port = n->port,
-					 .login = &c->target.login,
-					 .database = c->target.database,
-					 .client_name = c->conf->client_name,
-					 .tls = c->tls,
-					 .wants_master = c->conf->mode == REDIS_SENTINEL,
-					 .timeout_ms = (uint64_t)c->conf->connect_timeout_ms};
+	struct redis_link_setup setup = redis_node_setup(n);
+	/* The node may go before our links to it do. */
+	sl_free(r->host);
+	setup.host = r->host = sl_strdup(n->host);
 	r->open = true;
 	setup.limits = &r->limits;
 	redis_link_open(&r->in, &setup);
@@ -204,6 +200,7 @@ static void fini(struct sl_source *s) {
 	parts_end(r);
 	sl_timer_cancel(&r->timer);
 	sl_free(r->parts);
+	sl_free(r->host);
 	sl_free(r->headers);
 	sl_buf_fini(&r->value);
 	sl_buf_fini(&r->id);

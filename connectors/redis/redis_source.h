@@ -57,6 +57,7 @@ struct redis_source {
 	struct redis_client *client;       /* and what it knows */
 	struct redis_dock dock;
 	struct redis_link in, out;
+	char *host; /* of both */
 	struct redis_request read, ack, claim;
 	struct redis_limits limits; /* of what is asked for now */
 	uint32_t count;             /* so many are asked for at once */

@@ -172,26 +172,42 @@ class Channels(RedisSourceTest):
 
 
 class Sentinel(RedisSourceTest):
-    def test_redis_source__goes_on_with_the_new_master(self):
-        sentinel = shared(RedisSentinel)
-        sentinel.restart()
-        sentinel.master().execute("FLUSHALL")
-        connector = {"mode": "sentinel", "master": "mymaster", "servers": [f"127.0.0.1:{p}" for p in sentinel.sentinel_ports]}
+    def setUp(self):
+        super().setUp()
+        self.sentinel = shared(RedisSentinel)
+        self.sentinel.restart()
+        wait_until(self.is_replicated, 60, "no master with a replica")
+        self.sentinel.master().execute("FLUSHALL")
+
+    def is_replicated(self):
+        try:
+            return b"connected_slaves:1" in self.sentinel.master().execute("INFO", "replication")
+        except (RespError, OSError, StopIteration):
+            return False
+
+    def follows(self, move):
         config = self.config(streams=["s"])
-        config["connectors"]["cache"] = {"type": "redis", "reconnect": {"max": "1s"}, **connector}
+        config["connectors"]["cache"] = {"type": "redis", "reconnect": {"max": "1s"}, "mode": "sentinel", "master": "mymaster",
+                                         "servers": [f"127.0.0.1:{p}" for p in self.sentinel.sentinel_ports]}
         with Broker(config) as b:
             for n in range(100):
-                sentinel.master().execute("XADD", "s", "*", "n", n)
+                self.sentinel.master().execute("XADD", "s", "*", "n", n)
             self.wait_numbers(100)
-            old = sentinel.master()
-            time.sleep(0.5)
-            old.kill9()
-            wait_until(lambda: sentinel.master_port() != old.port, 20, "no failover")
-            self.wait_source(b, state="up")
+            old = self.sentinel.master()
+            wait_until(lambda: old.execute("WAIT", 1, 1000) == 1, 20, "not replicated")
+            move(old)
+            wait_until(lambda: self.sentinel.master_port() != old.port, 20, "no failover")
+            wait_until(lambda: self.sentinel.master().execute("ROLE")[0] == b"master", 20, "no new master")
             for n in range(100, 200):
-                sentinel.master().execute("XADD", "s", "*", "n", n)
+                self.sentinel.master().execute("XADD", "s", "*", "n", n)
             self.wait_numbers(200)
             self.wait_source(b, state="up", pending=0)
+
+    def test_redis_source__goes_on_with_the_new_master(self):
+        self.follows(lambda old: old.kill9())
+
+    def test_redis_source__goes_on_when_the_master_hands_over(self):
+        self.follows(lambda old: self.sentinel.sentinels[0].execute("SENTINEL", "FAILOVER", "mymaster"))
 
 
 class Attacks(RedisSourceTest):
