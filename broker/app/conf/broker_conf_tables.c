@@ -48,10 +48,9 @@ static const struct conf_field node_fields[] = {
      .def = "256MB",
      .min = 1048576,
      .max = (int64_t)(1024 * SL_GB),
-     .doc =
-	 "Memory for rows of all actions together: on their way, waiting, held, and with clients of the far sides. "
-	 "Above it rows wait in the logs on disk, then publishers wait. connectors/README.md has the sum of all "
-	 "memory."},
+     .doc = "Memory for rows of all actions together: on their way, waiting, held, and with clients of the far sides. "
+	    "Above it rows wait in the logs on disk, then publishers wait. connectors/README.md has the sum of all "
+	    "memory."},
     {.name = "outbound",
      .type = CONF_OBJECT,
      .flags = CONF_NULL_OK,
