@@ -203,6 +203,26 @@ static void test_stream__close_sends_the_last_words(void **state) {
 	teardown(&o);
 }
 
+/* The other side says why, and is gone before we have written what we had to say. */
+static void written_to_nobody(struct owner *o) {
+	static const char two_packets[2] = {0};
+	assert_int_equal(write(o->fd, two_packets, sizeof two_packets), (ssize_t)sizeof two_packets);
+	close(o->fd);
+	o->fd = -1;
+	sl_buf_append_str(sl_stream_out(&o->t.s), "too late");
+}
+
+static void test_stream__last_words_are_read_when_writing_fails(void **state) {
+	(void)state;
+	struct owner o;
+	setup(&o);
+	act(&o, written_to_nobody);
+	assert_true(becomes(&o.closed, 1));
+	assert_int_equal(o.packets, 2);
+	teardown(&o);
+	assert_int_equal(o.closed, 1);
+}
+
 static void write_twice(struct owner *o) {
 	sl_buf_append_str(sl_stream_out(&o->t.s), "one ");
 	sl_buf_append_str(sl_stream_out(&o->t.s), "two");
@@ -227,6 +247,7 @@ int main(void) {
 	    cmocka_unit_test(test_stream__paused_one_keeps_what_it_was_given),
 	    cmocka_unit_test(test_stream__full_socket_sends_the_rest_later_and_tells),
 	    cmocka_unit_test(test_stream__close_sends_the_last_words),
+	    cmocka_unit_test(test_stream__last_words_are_read_when_writing_fails),
 	    cmocka_unit_test(test_stream__writes_of_a_tick_leave_together),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
