@@ -276,15 +276,15 @@ class Attacks(RedisSourceTest):
 
     def test_redis_source__a_consumer_with_very_much_under_way(self):
         self.many(("XGROUP", "CREATE", "s", "sluice-in", "0", "MKSTREAM"))
-        self.add(*range(20000))
-        self.redis.execute("XREADGROUP", "GROUP", "sluice-in", "c1", "COUNT", 20000, "STREAMS", "s", ">")
+        self.add(*range(8000))
+        self.redis.execute("XREADGROUP", "GROUP", "sluice-in", "c1", "COUNT", 8000, "STREAMS", "s", ">")
         with Broker(self.config(streams=["s"])) as b:
-            self.wait_source(b, timeout=60, acknowledged=20000, pending=0)
-            self.add(20000)
-            self.wait_numbers(20001)
+            self.wait_source(b, timeout=60, acknowledged=8000, pending=0)
+            self.add(8000)
+            self.wait_numbers(8001)
             wait_until(lambda: self.pending() == 0, 10, "not acknowledged")
             b.wait_settled("r")
-        self.assertEqual([int(n) for n in self.numbers()], list(range(20001)))
+        self.assertEqual([int(n) for n in self.numbers()], list(range(8001)))
 
     def test_redis_source__large_fields_come_a_few_at_a_time(self):
         big = b"x" * (5 * 1024 * 1024)
