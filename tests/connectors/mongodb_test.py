@@ -7,7 +7,6 @@ import subprocess
 import time
 import unittest
 
-from harness import packet as m
 from harness.broker import BIN, ROOT, SLOW, Broker, wait_until
 from harness.client import Client
 from harness.servers import FerretDB, MongoJava, Net, TestCa, shared
@@ -16,7 +15,6 @@ from harness.servers.mongo_wire import Binary, Date, Decimal128, ObjectId
 
 SELECT = 'SELECT payload.id AS id, payload.v AS v, payload.t AS t FROM "in/#"'
 ROW = 'SELECT payload.a AS a, payload.b AS b FROM "in/#"'
-WINDOW = 20
 
 
 class MongoTest(unittest.TestCase):
@@ -42,16 +40,7 @@ class MongoTest(unittest.TestCase):
     def publish(self, broker, payloads, topic="in/a", client="dev"):
         with Client(broker.port) as c:
             c.connect(client)
-            waiting = 0
-            for number, payload in enumerate(payloads):
-                text = payload if isinstance(payload, bytes) else json.dumps(payload).encode()
-                c.send(m.publish(topic, text, 1, number % 60000 + 1))
-                waiting += 1
-                if waiting == WINDOW:
-                    c.expect(m.PUBACK)
-                    waiting -= 1
-            for _ in range(waiting):
-                c.expect(m.PUBACK)
+            c.publish_all(topic, payloads)
 
     def dead(self, broker):
         path = broker.folder / "data/dead/r.0.jsonl"

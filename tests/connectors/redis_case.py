@@ -4,14 +4,12 @@ import threading
 import time
 import unittest
 
-from harness import packet as m
 from harness.broker import Broker, run_program, temp_folder
 from harness.client import Client, Closed
 from harness.servers import Redis, shared
 
 SELECT = 'SELECT payload.k AS k, payload.v AS v FROM "in/#"'
 ORDERED = 'SELECT clientid AS c, payload.n AS n FROM "in/#"'
-WINDOW = 100
 
 
 class RedisCase(unittest.TestCase):
@@ -37,16 +35,7 @@ class RedisCase(unittest.TestCase):
     def publish(self, broker, *payloads, topic="in/a", client="dev"):
         with Client(broker.port) as c:
             c.connect(client)
-            waiting = 0
-            for number, payload in enumerate(payloads):
-                text = payload if isinstance(payload, bytes) else json.dumps(payload).encode()
-                c.send(m.publish(topic, text, 1, number % 60000 + 1))
-                waiting += 1
-                if waiting == WINDOW:
-                    c.expect(m.PUBACK)
-                    waiting -= 1
-            for _ in range(waiting):
-                c.expect(m.PUBACK)
+            c.publish_all(topic, payloads, window=100)
 
     def deliver(self, *payloads, action=None, sql=SELECT, rejected=0, **connector):
         """The counters after these messages; self.reasons holds why rows were rejected."""

@@ -1,4 +1,5 @@
 """A socket that speaks raw MQTT: every test says exactly what it sends and what must come back."""
+import json
 import socket
 import time
 
@@ -137,6 +138,19 @@ class Client:
             self.send(m.ack(m.PUBREL, pid, self.version))
             return self.expect(m.PUBCOMP, pid=pid, code=0)
         return None
+
+    def publish_all(self, topic, payloads, window=20):
+        """With QoS 1, `window` of them under way at once. What is not bytes goes as JSON."""
+        waiting = 0
+        for payload in payloads:
+            self.send(m.publish(topic, payload if isinstance(payload, bytes) else json.dumps(payload).encode(), 1, self.next_pid() % 60000 + 1,
+                                version=self.version))
+            waiting += 1
+            if waiting == window:
+                self.expect(m.PUBACK)
+                waiting -= 1
+        for _ in range(waiting):
+            self.expect(m.PUBACK)
 
     def receive(self, topic, payload, qos=0, timeout=TIMEOUT_S, **fields):
         """Takes a PUBLISH and answers it as its QoS asks."""
