@@ -279,7 +279,7 @@ class Attacks(RedisSourceTest):
         self.add(*range(8000))
         self.redis.execute("XREADGROUP", "GROUP", "sluice-in", "c1", "COUNT", 8000, "STREAMS", "s", ">")
         with Broker(self.config(streams=["s"])) as b:
-            self.wait_source(b, timeout=60, acknowledged=8000, pending=0)
+            self.wait_source(b, timeout=180, acknowledged=8000, pending=0)
             self.add(8000)
             self.wait_numbers(8001)
             wait_until(lambda: self.pending() == 0, 10, "not acknowledged")
@@ -292,7 +292,7 @@ class Attacks(RedisSourceTest):
         self.many(*(("XADD", "s", "*", "n", n, "big", "y") for n in range(9, 300)))
         sql = 'SELECT headers.n AS n, strlen(headers.big) AS i FROM "$sources/redis:in"'
         with Broker(self.config(sql=sql, action={"columns": {"n": "${n}", "i": "${i}"}}, streams=["s"])) as b:
-            self.wait_numbers(300, timeout=60)
+            self.wait_numbers(300, timeout=180)
             self.wait_source(b, state="up", acknowledged=300, pending=0)
             b.wait_settled("r")
         self.assertEqual(self.got("n, i"), [(str(n), len(big) if n < 9 else 1) for n in range(300)])
@@ -303,7 +303,7 @@ class Attacks(RedisSourceTest):
             self.redis.execute("LPUSH", "jobs:sluice:c1", b'{"n":%d,"big":"%s"}' % (n, big))
         self.redis.execute("LPUSH", "jobs", b'{"n":5}')
         with Broker(self.config(list="jobs")) as b:
-            self.wait_numbers(6, timeout=60)
+            self.wait_numbers(6, timeout=180)
             wait_until(lambda: self.redis.execute("LLEN", "jobs:sluice:c1") == 0, 20, "not removed")
             b.wait_settled("r")
         self.assertEqual([int(n) for n in self.numbers()], list(range(6)))
