@@ -1,7 +1,6 @@
 /* action.c: what kinds see of actions and batches. See connector.h. */
 #include "connectors_int.h"
 #include "schema.h"
-#include "utf8.h"
 
 void *sl_action_impl(struct sl_conn_action *a) { return a->impl; }
 struct sl_conn *sl_action_conn(struct sl_conn_action *a) {
@@ -33,17 +32,11 @@ void action_free(struct sl_conn_action *a) {
 
 static struct pipeline_batch *batch_of(struct sl_batch *b) { return sl_container_of(b, struct pipeline_batch, b); }
 
-/* Often a server's own words, in its own encoding. */
-static char *text_make(const char *fmt, va_list ap) {
-	char *text = sl_vasprintf(fmt, ap);
-	return utf8_repair(text, strlen(text));
-}
-
 void sl_batch_reason(struct sl_batch *b, uint32_t i, const char *fmt, ...) {
 	va_list ap;
 	va_start(ap, fmt);
 	sl_free(b->reason[i]);
-	b->reason[i] = text_make(fmt, ap);
+	b->reason[i] = text_to_show(sl_vasprintf(fmt, ap));
 	va_end(ap);
 	batch_of(b)->reasons = true;
 }
@@ -68,7 +61,7 @@ void sl_batch_not_ready(struct sl_batch *b, const char *fmt, ...) {
 	va_list ap;
 	va_start(ap, fmt);
 	sl_free(b->not_ready);
-	b->not_ready = text_make(fmt, ap);
+	b->not_ready = text_to_show(sl_vasprintf(fmt, ap));
 	va_end(ap);
 	sl_batch_fill(b, SL_RESULT_LOST, NULL);
 }

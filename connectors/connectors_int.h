@@ -79,7 +79,9 @@ static inline bool conn_is_up(const struct sl_conn *c) {
 	return (c->state == CONN_UP || c->state == CONN_DEGRADED || c->state == CONN_STALLED) && !c->closing;
 }
 const char *conn_state_name(enum conn_state s);
-void conn_free(struct sl_conn *c); /* after closed, or never started */
+json_t *conn_about(struct sl_conn *c); /* L: what the kind says of itself; NULL: nothing. The caller's */
+char *text_to_show(char *text);        /* takes heap, gives heap: UTF-8, without what only settings may hold */
+void conn_free(struct sl_conn *c);     /* after closed, or never started */
 
 /* ---- A blocking connection's thread: thread_worker.c ------------------------------------------------------------- */
 

@@ -108,10 +108,8 @@ static void describe_run(void *arg) {
 	const struct describing *d = arg;
 	for (size_t i = 0; i < d->s->conn_count; i++) {
 		const struct sl_conn *c = d->s->conns[i].c;
-		if (!c->kind->describe || !c->opened || c->closed) continue;
-		json_t *about = json_object();
-		c->kind->describe((struct sl_conn *)(uintptr_t)c, about);
-		json_object_set_new(json_array_get(d->conns, i), "about", about);
+		json_t *about = c->opened && !c->closed ? conn_about((struct sl_conn *)(uintptr_t)c) : NULL;
+		if (about) json_object_set_new(json_array_get(d->conns, i), "about", about);
 	}
 }
 

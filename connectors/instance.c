@@ -6,6 +6,7 @@
 #include <inttypes.h>
 #include <stdio.h>
 
+#include "conf_exec.h"
 #include "connectors_int.h"
 #include "log.h"
 #include "retry.h"
@@ -278,14 +279,44 @@ static void event_run(struct sl_post *post, struct sl_loop *l) {
 	sl_free(e);
 }
 
-/* Always as a letter: a kind may report from inside a call of ours. text: heap, perhaps a server's own words in its own encoding. */
+/* A server's own words, perhaps in its own encoding, perhaps with the user's name, which a program may have given as a secret. */
+char *text_to_show(char *text) {
+	struct sl_buf shown = SL_BUF_INIT;
+	char *repaired = utf8_repair(text, strlen(text));
+	conf_exec_hide(slice_from_str(repaired), &shown);
+	(void)sl_buf_cstr(&shown);
+	sl_free(repaired);
+	return sl_buf_steal(&shown);
+}
+
+static void about_to_show(json_t *about) {
+	const char *key;
+	json_t *value;
+	size_t i;
+	json_object_foreach(about, key, value) about_to_show(value);
+	json_array_foreach(about, i, value) about_to_show(value);
+	if (!json_is_string(about)) return;
+	char *text = text_to_show(sl_strdup(json_string_value(about)));
+	json_string_set(about, text);
+	sl_free(text);
+}
+
+json_t *conn_about(struct sl_conn *c) {
+	if (!c->kind->describe) return NULL;
+	json_t *about = json_object();
+	c->kind->describe(c, about);
+	about_to_show(about);
+	return about;
+}
+
+/* Always as a letter: a kind may report from inside a call of ours. text: heap. */
 static void event_post(struct sl_conn *c, enum event_what what, int status, char *text) {
 	struct conn_event *e = SL_NEW(struct conn_event);
 	e->post.run = event_run;
 	e->c = c;
 	e->what = what;
 	e->status = status;
-	e->text = text ? utf8_repair(text, strlen(text)) : NULL;
+	e->text = text ? text_to_show(text) : NULL;
 	sl_loop_post(c->cs->loop, &e->post);
 }
 

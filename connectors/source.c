@@ -3,7 +3,6 @@
 
 #include "log.h"
 #include "source_int.h"
-#include "utf8.h"
 
 void *sl_source_impl(const struct sl_source *s) { return s->impl; }
 const char *sl_source_name(const struct sl_source *s) { return s->name; }
@@ -67,8 +66,7 @@ void sl_source_state(struct sl_source *s, enum sl_source_state state, const char
 	if (fmt) {
 		va_list ap;
 		va_start(ap, fmt);
-		text = sl_vasprintf(fmt, ap);
-		(void)utf8_repair(text, strlen(text));
+		text = text_to_show(sl_vasprintf(fmt, ap));
 		va_end(ap);
 	}
 	state_put(s, state, text);

@@ -370,7 +370,9 @@ static size_t secret_at(struct sl_slice text, bool whole) {
 
 void conf_exec_hide(struct sl_slice text, struct sl_buf *out) {
 	pthread_mutex_lock(&told.lock);
-	for (bool whole = true; text.n > 0; whole = false) {
+	bool none = sl_list_empty(&told.memos);
+	if (none) sl_buf_append_slice(out, text);
+	for (bool whole = true; text.n > 0 && !none; whole = false) {
 		size_t n = secret_at(text, whole);
 		if (n)
 			sl_buf_append_str(out, "***");

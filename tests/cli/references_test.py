@@ -19,7 +19,7 @@ class Secrets(unittest.TestCase):
         (self.folder / "secrets").mkdir()
         self.write("vault", VAULT)
         (self.folder / "vault").chmod(0o755)
-        self.logins = []
+        self.logins, self.refuse = [], False
 
     def write(self, name, text):
         (self.folder / name).write_text(text)
@@ -32,7 +32,9 @@ class Secrets(unittest.TestCase):
                 words.append(conn.read(int(conn.line()[1:]) + 2)[:-2].decode())
             if words[0].upper() == "AUTH":
                 self.logins.append(tuple(words[1:]))
-            if words[0].upper() == "HELLO":
+            if words[0].upper() == "AUTH" and self.refuse:
+                conn.send(f"-WRONGPASS nobody is called {words[1]}\r\n".encode())
+            elif words[0].upper() == "HELLO":
                 conn.send(b"-ERR unknown command 'HELLO'\r\n")
             else:
                 conn.send(b"+PONG\r\n" if words[0].upper() == "PING" else b"+OK\r\n")
@@ -69,6 +71,16 @@ class Secrets(unittest.TestCase):
                 settings = b.connector("cache")["settings"]
                 self.assertEqual((settings["username"], settings["password"]), ("***", "***"))
         self.assertEqual(server.errors, [])
+
+    def test_exec__a_server_that_repeats_it_is_quoted_without_it(self):
+        self.refuse = True
+        with Fake(self.redis) as server:
+            self.write("secrets/user", "plant-7\n")
+            config = self.config(server.port, username="${exec:./vault kv get -field=user user}", password="x")
+            with Broker(config, folder=self.folder) as b:
+                self.assertIn("nobody is called ***", b.wait_connector("cache", "down"))
+                b.wait_log("nobody is called ")
+                self.assertNotIn("plant-7", json.dumps(b.status()) + b.log())
 
     def check(self, **settings):
         self.write("a.yaml", json.dumps(self.config(1, **settings), indent=1))

@@ -137,7 +137,7 @@ class Outbound(Case):
             self.assertGreater(seed.connections, 0)
             self.assertEqual(told.connections, 0)
             self.assertEqual(b.action("drill")["delivered"], 0)
-            b.stop(check=False)
+            b.kill()
 
     def test_outbound__nodes_of_a_cluster_and_the_master_of_sentinels(self):
         for kind in (RedisCluster, RedisSentinel):
@@ -152,7 +152,7 @@ class Outbound(Case):
                     self.says(b, DENIED)
                     self.assertGreater(seed.connections, 0)
                     self.assertEqual(b.action("drill")["delivered"], 0)
-                    b.stop(check=False)
+                    b.kill()
 
     def test_outbound__a_member_that_is_not_to_be_reached_does_not_keep_from_the_primary(self):
         """Denied, or down: libmongoc meets it while it reads the primary's answer."""
@@ -174,4 +174,4 @@ class Outbound(Case):
             self.says(b, DENIED)
             self.assertGreater(seed.connections, 0)
             self.assertEqual(server.commands, [])
-            b.stop(check=False)
+            b.kill()
