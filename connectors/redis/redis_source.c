@@ -103,6 +103,8 @@ static void links_open(struct redis_source *r) {
 static void on_timer(struct sl_timer *t) {
 	struct redis_source *r = sl_container_of(t, struct redis_source, timer);
 	uint64_t now = sl_loop_now_ms(sl_source_loop(r->s));
+	bool late = now - r->tick_ms > (uint64_t)TICK_MS * 3;
+	r->tick_ms = now;
 	sl_timer_set(sl_source_loop(r->s), t, TICK_MS);
 	if (!r->open) {
 		links_open(r);
@@ -110,8 +112,8 @@ static void on_timer(struct sl_timer *t) {
 	}
 	if (!r->began) return; /* the links have a limit of their own for that */
 	bool waits = r->reading || r->acking || r->claiming;
-	/* A large answer is on its way. */
-	if (r->heard_bytes != r->dock.bytes_in) r->heard_ms = now;
+	/* A large answer is on its way; or it was us who did not listen. */
+	if (r->heard_bytes != r->dock.bytes_in || late) r->heard_ms = now;
 	r->heard_bytes = r->dock.bytes_in;
 	if (waits && now - r->heard_ms > SILENT_MS) {
 		redis_source_fail(r, "the server does not answer");

@@ -67,7 +67,7 @@ struct redis_source {
 	size_t part_n, claimed; /* the part that is asked for next */
 	bool up, claim_bad;     /* something was read; the last XAUTOCLAIM was refused */
 	bool open, began, paused, closing, reading, acking, claiming;
-	uint64_t heard_ms, heard_bytes, claim_ms, closing_ms;
+	uint64_t tick_ms, heard_ms, heard_bytes, claim_ms, closing_ms;
 	uint64_t lost; /* said in a channel while we were paused */
 	struct sl_buf value, id;
 	struct sl_source_header *headers;

