@@ -127,7 +127,9 @@ static const struct route {
 	const char *summary;
 } routes[] = {
     {.path = "/", .get = get_index, .summary = "this list"},
-    {.path = "/health", .get = get_health, .summary = "200 while the loops turn; connectors and sources that are not up"},
+    {.path = "/health",
+     .get = get_health,
+     .summary = "200 while the loops turn; connectors and sources that are not up"},
     {.path = "/metrics", .get = get_metrics, .summary = "every counter, in Prometheus' text format"},
     {.path = "/api/v1/status", .get = get_status, .summary = "rules, actions, connectors and counters as JSON"},
 };

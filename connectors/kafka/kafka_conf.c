@@ -364,6 +364,13 @@ int kafka_conf_check(const struct kafka_conf *conf, const char *name, struct sl_
 	return SL_OK;
 }
 
+/* What is wrong with a certificate librdkafka does not say. */
+static const char *tls_advice(const char *text) {
+	if (strstr(text, "unexpected eof") || strstr(text, "wrong version") || strstr(text, "packet length"))
+		return "; does the broker speak TLS on this port?";
+	return "; is its certificate of an authority in `tls.ca`, for the host name that is used, and not out of date?";
+}
+
 void kafka_client_fini(struct kafka_client *client) { sl_free(atomic_exchange(&client->nonsense, NULL)); }
 
 void kafka_advice(struct kafka_client *client, rd_kafka_resp_err_t code, const char *text, struct sl_buf *out) {
@@ -376,8 +383,11 @@ void kafka_advice(struct kafka_client *client, rd_kafka_resp_err_t code, const c
 	/* A listener with TLS hangs up at the first bytes of plain text. */
 	if (code == RD_KAFKA_RESP_ERR__TRANSPORT && !conf->tls.given && !told && strstr(text, "SSL listener"))
 		sl_buf_append_str(out, "; if this port speaks TLS, add `tls: {}`");
-	if (code == RD_KAFKA_RESP_ERR__SSL)
-		sl_buf_append_str(out, "; the options for this are `tls.ca` and `tls.verify`");
+	if (code == RD_KAFKA_RESP_ERR__SSL || strstr(text, "SSL routines")) sl_buf_append_str(out, tls_advice(text));
+	if (code == RD_KAFKA_RESP_ERR__RESOLVE)
+		sl_buf_append_str(out, "; check the names in `brokers`, and this machine's name servers");
+	if (code == RD_KAFKA_RESP_ERR__TRANSPORT && strstr(text, "Connection refused"))
+		sl_buf_append_str(out, "; is the broker running, and listening there?");
 	if (code != RD_KAFKA_RESP_ERR__AUTHENTICATION) return;
 	if (!conf->sasl.given)
 		sl_buf_append_str(out, "; the brokers may want a login: see `sasl`");

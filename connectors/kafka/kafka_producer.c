@@ -105,7 +105,10 @@ static void no_answer(struct kafka_producer *p) {
 	}
 	char *brokers = kafka_brokers_text(p->conf);
 	char *why = sl_asprintf("no broker of %s answers%s", brokers,
-				p->conf->tls.given ? "" : "; if their ports speak TLS, add `tls: {}`");
+				p->conf->tls.given ? ""
+				: p->conf->sasl.given
+				    ? "; if their ports speak TLS, add `tls: {}`"
+				    : "; if their ports speak TLS, add `tls: {}`; if they want a login, `sasl`");
 	down(p, why);
 	sl_free(why);
 	sl_free(brokers);

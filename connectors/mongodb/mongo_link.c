@@ -84,6 +84,15 @@ static bool is_login(const bson_error_t *error) {
 	return error->domain == MONGOC_ERROR_CLIENT && error->code == MONGOC_ERROR_CLIENT_AUTHENTICATE;
 }
 
+static const char *selection_advice(const struct mongo_link *l, const char *text) {
+	if (!l->c->tls_client && strstr(text, "calling hello") && !strstr(text, "socket timeout"))
+		return "; does it want TLS (`tls: {}`)?";
+	/* Servers that answer are left aside without a word. */
+	if (!strchr(text, '[') && mongoc_uri_get_replica_set(l->c->uri))
+		return "; the servers answer, and none is the primary of the replica set that `url` names";
+	return "";
+}
+
 char *mongo_link_why(const struct mongo_link *l, const bson_error_t *error) {
 	const struct mongo_error *known =
 	    error->domain == MONGOC_ERROR_SERVER ? mongo_error_find((int)error->code) : NULL;
@@ -95,8 +104,9 @@ char *mongo_link_why(const struct mongo_link *l, const bson_error_t *error) {
 	if (known) return sl_asprintf("%s (%s, code %u)", known->class.meaning, error->message, error->code);
 	if (error->domain == MONGOC_ERROR_SERVER_SELECTION) {
 		const char *more = l->unreached && !strstr(error->message, l->unreached) ? l->unreached : NULL;
-		return sl_asprintf("no server that takes writes was found; check `url` and that it runs: %s%s%s",
-				   error->message, more ? "; " : "", more ? more : "");
+		return sl_asprintf("no server that takes writes was found; check `url` and that it runs: %s%s%s%s",
+				   error->message, more ? "; " : "", more ? more : "",
+				   more ? "" : selection_advice(l, error->message));
 	}
 	return sl_strdup(error->message[0] ? error->message : "the connection broke off");
 }

@@ -338,7 +338,10 @@ static void tls_why(struct stream *s, const char *host, int error, bson_error_t 
 	int status;
 	unsigned long code = ERR_peek_last_error();
 	char *text = s->distrust ? s->distrust
-		     : error     ? sl_strdup(what(error))
+		     : error     ? sl_asprintf("%s%s", what(error),
+                                           error == ETIMEDOUT || error == ECONNRESET
+						   ? "; does the server speak TLS on this port?"
+						   : "")
 				 : tls_error_of_code(code, true, &status);
 	bson_set_error(why, MONGOC_ERROR_STREAM, MONGOC_ERROR_STREAM_CONNECT, "%s: TLS: %s", host, text);
 	sl_free(text);

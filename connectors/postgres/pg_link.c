@@ -55,9 +55,14 @@ static const char *advice_for(const char *text) {
 	static const char *const advice[][2] = {
 	    {"password authentication failed", "; check `user` and `password`"},
 	    {"no password supplied", "; the server wants a password: give `password`"},
-	    {"no pg_hba.conf entry",
-	     "; the server's pg_hba.conf does not let this user in from here, or not without TLS"},
-	    {"certificate verify failed", "; the server's certificate is not signed by the authority in `tls.ca`"},
+	    {"pg_hba.conf", "; the server's pg_hba.conf does not let this user in from here, or not without TLS"},
+	    /* libpq does not say which. */
+	    {"certificate verify failed",
+	     "; the server's certificate is not signed by the authority in `tls.ca` (without it the "
+	     "system's), or is out of date"},
+	    {"FATAL:  role \"", "; check `user`"},
+	    {"FATAL:  database \"", "; check `database`, or create it"},
+	    {"server is not in hot standby mode", "; `target_session_attrs` asks for a standby"},
 	    {"does not match host name", "; give `tls.server_name`, or use the name in the certificate"},
 	    {"server does not support SSL", "; leave `tls:` out, or switch SSL on in the server"},
 	    {"session is read-only", "; it is a standby, or default_transaction_read_only is on"},
@@ -255,8 +260,9 @@ static void looked_up(uv_getaddrinfo_t *req, int status, struct addrinfo *list) 
 	}
 	uv_freeaddrinfo(list);
 	if (sl_list_empty(&l->addresses)) {
-		char *text = sl_asprintf("there is no host %s (%s)", l->c->places[l->place].host,
-					 status ? uv_strerror(status) : "it has no address");
+		char *text =
+		    sl_asprintf("there is no host %s (%s); check the name, and this machine's name servers",
+				l->c->places[l->place].host, status ? uv_strerror(status) : "it has no address");
 		tried(l, text);
 		sl_free(text);
 	}

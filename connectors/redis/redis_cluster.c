@@ -245,6 +245,8 @@ static void seeds_next(struct redis_client *c) {
 	sl_buf_append_str(&why, "no node of the cluster answers: ");
 	for (size_t i = 0; i < c->nodes; i++)
 		sl_buf_printf(&why, "%s%s", i ? "; " : "", c->node[i]->why ? c->node[i]->why : "not tried");
+	if (strstr(sl_buf_cstr(&why), "cluster support disabled"))
+		sl_buf_append_str(&why, "; a server that is no cluster is reached without `mode: cluster`");
 	redis_client_down(c, SL_EIO, sl_buf_cstr(&why));
 	sl_buf_fini(&why);
 }

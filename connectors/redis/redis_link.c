@@ -142,6 +142,7 @@ static const char *login_advice(const struct redis_link *l, struct sl_slice text
 	if (slice_find(text, SL_SLICE_LIT("without any password configured")) >= 0 ||
 	    slice_find(text, SL_SLICE_LIT("no password is set")) >= 0)
 		return "this server wants no password; leave it out, or give `username` too";
+	if (l->setup.of_sentinel) return "check `sentinel_username` and `sentinel_password`";
 	return l->setup.login->username ? "check `username` and `password`"
 					: "check `password`; where users have names, set `username` too";
 }
@@ -165,7 +166,9 @@ static bool greeting_reply(struct redis_link *l, const struct redis_reply *reply
 	case GREET_ROLE:
 	case GREET_PING:
 		if (bad && slice_starts_with(reply->text, SL_SLICE_LIT("NOAUTH")))
-			greeting_fail(l, "", reply->text, "set `password`, and `username` where users have names");
+			greeting_fail(l, "", reply->text,
+				      l->setup.of_sentinel ? "set `sentinel_password`, if this is a sentinel"
+							   : "set `password`, and `username` where users have names");
 		else if (bad && !is_harmless(reply->text))
 			greeting_fail(l, "", reply->text, NULL);
 		else if (g == GREET_ROLE && reply->kind == REDIS_LIST && reply->n &&

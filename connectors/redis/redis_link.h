@@ -55,6 +55,7 @@ struct redis_link_setup {
 	const char *client_name;           /* NULL: none */
 	struct tls_client *tls;            /* NULL: none */
 	bool wants_master;                 /* a replica is not what we look for: ROLE is asked, where we may */
+	bool of_sentinel;                  /* advice names its options */
 	uint64_t timeout_ms;               /* until it is ready */
 	const struct redis_limits *limits; /* NULL: redis_limits_small */
 };

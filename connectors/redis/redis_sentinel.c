@@ -129,6 +129,7 @@ static void sentinel_open(struct redis_sentinel *s) {
 	redis_link_open(&s->link, &(struct redis_link_setup){.host = s->address->host,
 							     .port = s->address->port,
 							     .login = &c->target.sentinel,
+							     .of_sentinel = true,
 							     .tls = c->conf->sentinel_tls ? c->tls : NULL,
 							     .timeout_ms = (uint64_t)c->conf->connect_timeout_ms});
 }

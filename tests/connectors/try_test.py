@@ -1,0 +1,166 @@
+"""`sluice connector test NAME` against real servers and every usual fault: one line that says where, what, and what to do."""
+import contextlib
+import json
+import os
+import re
+import socket
+import ssl
+import threading
+import unittest
+from concurrent.futures import ThreadPoolExecutor
+
+from harness.broker import run_program, temp_folder
+from harness.fake import Fake
+from harness.servers.base import run
+from harness.servers import FerretDB, Kafka, PgBouncer, Postgres, Redis, RedisSentinel, TestCa, shared
+
+SECRET = "wr0ng-pa55"
+
+
+class TlsFake(Fake):
+    """Speaks TLS with a certificate that is no good; PostgreSQL's clients ask for TLS first."""
+
+    def __init__(self, cert, key):
+        self.context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        self.context.load_cert_chain(cert, key)
+        super().__init__(self.greet)
+
+    def greet(self, conn):
+        if conn.sock.recv(8, socket.MSG_PEEK).startswith(b"\0\0\0\x08"):
+            conn.sock.recv(8)
+            conn.sock.sendall(b"S")
+        with contextlib.suppress(ssl.SSLError):
+            self.context.wrap_socket(conn.sock, server_side=True)
+
+
+def expired(ca):
+    """A server's certificate of a day long ago, signed by the CA of the tests."""
+    name = f"expired-{os.getpid()}-{threading.get_ident()}"
+    ca.leaf(name, "server")
+    folder = temp_folder()
+    config = folder / "ca.conf"
+    config.write_text(f"[ca]\ndefault_ca=a\n[a]\ndatabase={folder}/index\nserial={folder}/serial\npolicy=p\n[p]\ncommonName=supplied\n")
+    (folder / "index").write_text("")
+    (folder / "serial").write_text("01\n")
+    run("openssl", "ca", "-batch", "-config", config, "-in", ca.path(f"{name}.csr"), "-out", ca.path(f"{name}.pem"), "-notext", "-startdate",
+        "20200101000000Z", "-enddate", "20200102000000Z", "-cert", ca.path("ca.pem"), "-keyfile", ca.path("ca.key"), "-extfile",
+        ca.path(f"{name}.ext"), "-outdir", folder, "-md", "sha256")
+    return ca.path(f"{name}.pem"), ca.path(f"{name}.key")
+
+
+class Try(unittest.TestCase):
+    def setUp(self):
+        self.ca = TestCa.shared()
+        self.tls = {"ca": self.ca.path("ca.pem")}
+
+    def tried(self, settings, seconds=15):
+        folder = temp_folder()
+        (folder / "a.yaml").write_text(json.dumps({"connectors": {"x": settings}}))
+        done = run_program("connector", "test", "x", "-c", "a.yaml", "--timeout", str(seconds), cwd=folder)
+        return done.returncode, done.stdout + done.stderr
+
+    def faults(self, cases):
+        """{fault: (settings, words that the line must have, ...)}; several at a time, for each waits."""
+        with ThreadPoolExecutor(4) as pool:
+            said = dict(zip(cases, pool.map(lambda c: self.tried(c[0], c[1] if isinstance(c[1], int) else 15), cases.values())))
+        for fault, (settings, *words) in cases.items():
+            code, line = said[fault]
+            with self.subTest(fault):
+                self.assertEqual(code, 3, line)
+                self.assertEqual(line.count("\n"), 1, line)
+                self.assertTrue(line.startswith(f"x: does not work: {settings['type']}: "), line)
+                self.assertNotIn(SECRET, line)
+                for word in words:
+                    if isinstance(word, str):
+                        self.assertRegex(line, word)
+
+    def everyone(self, at, plain, tls):
+        """What all kinds have in common. at(host, port, tls options or None) gives settings; ports of the real server."""
+        other = {"ca": self.ca.path("other.pem")}
+        silent = socket.create_server(("127.0.0.1", 0))
+        self.addCleanup(silent.close)
+        self.silent = silent.getsockname()[1]
+        old, elsewhere = TlsFake(*expired(self.ca)), TlsFake(self.ca.path("elsewhere.pem"), self.ca.path("elsewhere.key"))
+        self.addCleanup(old.close)
+        self.addCleanup(elsewhere.close)
+        return {
+            "refused": (at("127.0.0.1", 9, None), "127.0.0.1.{1,12}9.* [Rr]efused", "runn?(ing|s)"),
+            "no such name": (at("no-such-host.invalid", 9, None), "no-such-host.invalid", "name|names"),
+            "silent": (at("127.0.0.1", self.silent, None), 25, str(self.silent)),
+            "silent, and no time": (at("127.0.0.1", self.silent, None), 1, "no answer within 1 s"),
+            "TLS at a plain port": (at("127.0.0.1", plain, self.tls), str(plain), "TLS on this port|does not support SSL"),
+            "plain at a TLS port": (at("127.0.0.1", tls, None), str(tls), "want TLS|add `tls"),
+            "wrong CA": (at("127.0.0.1", tls, other), str(tls), "certificate", "`tls.ca`|`ca:`"),
+            "system's CAs": (at("127.0.0.1", tls, {}), str(tls), "certificate", "`tls.ca`|`ca:`"),
+            "expired": (at("127.0.0.1", old.port, self.tls), str(old.port), "expired|out of date"),
+            "other name": (at("127.0.0.1", elsewhere.port, self.tls), str(elsewhere.port), "server_name|host name"),
+        }
+
+    def test_postgres(self):
+        pg = shared(Postgres)
+
+        def at(host, port, tls, login="test", database="test", **more):
+            return {"type": "postgres", "url": f"postgres://{login}@{host}:{port}/{database}", **({"tls": tls} if tls is not None else {}),
+                    "connect_timeout": "5s", **more}
+
+        self.faults({
+            **self.everyone(at, shared(PgBouncer).port, pg.port),
+            "plain at a TLS port": (at("127.0.0.1", pg.port, None, "tlsonly", "test?sslmode=disable"), str(pg.port), "not without TLS"),
+            "wrong password": (at("127.0.0.1", pg.port, None, f"scramuser:{SECRET}"), "scramuser", "password"),
+            "no password": (at("127.0.0.1", pg.port, None, "scramuser"), "password"),
+            "no such user": (at("127.0.0.1", pg.port, None, "nobody"), "nobody", "check `user`"),
+            "no such database": (at("127.0.0.1", pg.port, None, database="nodb"), "nodb", "check `database`"),
+            "not writable": (at("127.0.0.1", pg.port, None, target_session_attrs="standby"), "`target_session_attrs`"),
+        })
+
+    def test_redis(self):
+        redis, sentinel = shared(Redis), shared(RedisSentinel)
+
+        def at(host, port, tls, login="alice:pw1", **more):
+            return {"type": "redis", "url": f"redis://{login + '@' if login else ''}{host}:{port}", **({"tls": tls} if tls is not None else {}), **more}
+
+        sentinels = [f"127.0.0.1:{p}" for p in sentinel.sentinel_ports]
+        self.faults({
+            **self.everyone(at, redis.port, redis.tls_port),
+            "wrong password": (at("127.0.0.1", redis.port, None, f"alice:{SECRET}"), "WRONGPASS", "check `username` and `password`"),
+            "no password": (at("127.0.0.1", redis.port, None, None), "NOAUTH", "password"),
+            "no such user": (at("127.0.0.1", redis.port, None, "nobody:pw"), "WRONGPASS", "username"),
+            "no such database": (at("127.0.0.1", redis.port, None, database=99), "SELECT", "database"),
+            "no cluster": ({"type": "redis", "mode": "cluster", "servers": [f"127.0.0.1:{redis.port}"], "username": "alice", "password": "pw1"}, "without `mode: cluster`"),
+            "no such master": ({"type": "redis", "mode": "sentinel", "master": "nomaster", "servers": sentinels}, "nomaster"),
+            "no sentinels": ({"type": "redis", "mode": "sentinel", "master": "mymaster", "servers": [f"127.0.0.1:{redis.port}"]}, "sentinel_password"),
+        })
+
+    def test_mongodb(self):
+        db = shared(FerretDB)
+
+        def at(host, port, tls, login="u:pw@", options="authSource=admin&directConnection=true"):
+            return {"type": "mongodb", "url": f"mongodb://{login}{host}:{port}/iot?{options}", **({"tls": tls} if tls is not None else {}),
+                    "server_selection_timeout": "5s", "connect_timeout": "3s"}
+
+        self.faults({
+            **self.everyone(at, db.port, db.tls_port),
+            "wrong password": (at("127.0.0.1", db.port, None, f"u:{SECRET}@"), "login was refused", "check user, password and authSource"),
+            "no such user": (at("127.0.0.1", db.port, None, "nobody:pw@"), "login was refused"),
+            "no such replica set": (at("127.0.0.1", db.port, None, options="authSource=admin&replicaSet=rs9"), "none is the primary of the replica set"),
+        })
+
+    def test_kafka(self):
+        kafka = shared(Kafka)
+
+        def at(host, port, tls, **sasl):
+            return {"type": "kafka", "brokers": f"{host}:{port}", **({"tls": tls} if tls is not None else {}), **({"sasl": sasl} if sasl else {}),
+                    "connect_timeout": "5s"}
+
+        self.faults({
+            **self.everyone(at, kafka.port, kafka.tls_port),
+            "wrong password": (at("127.0.0.1", kafka.sasl_port, None, mechanism="plain", username="alice", password=SECRET), str(kafka.sasl_port), "password"),
+            "wrong SCRAM password": (at("127.0.0.1", kafka.sasl_port, None, mechanism="scram-sha-256", username="bob", password=SECRET), "password"),
+            "no such mechanism": (at("127.0.0.1", kafka.sasl_port, None, mechanism="scram-sha-512", username="bob", password="pw2"), "mechanism"),
+            "no login where one must be": (at("127.0.0.1", kafka.sasl_port, None), "login"),
+            "login at a plain port": (at("127.0.0.1", kafka.port, None, mechanism="plain", username="alice", password="pw1"), "sasl"),
+        })
+
+
+if __name__ == "__main__":
+    unittest.main()
