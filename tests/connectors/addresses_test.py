@@ -2,11 +2,14 @@
 names it: a lookup, or a server that tells of another one."""
 import functools
 import json
+import os
 import socket
+import subprocess
 import unittest
+from pathlib import Path
 
 import sinks
-from harness.broker import SLOW, Broker, wait_until
+from harness.broker import SLOW, Broker, temp_folder, wait_until
 from harness.client import Client
 from harness.kafka_proxy import METADATA, KafkaProxy
 from harness.proxy import Proxy
@@ -47,6 +50,14 @@ class KafkaProxy6(KafkaProxy):
     host = "::1"
 
 
+class ProxyLocal(Proxy):
+    host = "169.254.7.7"
+
+
+class KafkaProxyLocal(KafkaProxy):
+    host = "169.254.7.7"
+
+
 class Proxy3(Proxy):
     """An address of its own, so that it is allowed while the servers' is not."""
     host = "127.0.0.3"
@@ -69,6 +80,18 @@ class Case(unittest.TestCase):
         """In the order in which they came; repetitions do no harm."""
         self.assertEqual(list(dict.fromkeys(sink.arrivals())), [(1, n) for n in range(rows)])
 
+    def deliver(self, sink, proxies, host, name, **node):
+        """Over one of the proxies, which the settings and Kafka's brokers name so."""
+        sink.set_up()
+        server, port = sink.proxied()
+        with proxies[isinstance(sink, sinks.ToKafka)](server, port) as proxy:
+            proxy.spoil = functools.partial(telling, name)
+            with self.broker_for(at(sink.connector(proxy.port), host), sink.action(), **node) as b:
+                self.publish(b)
+                settle(b, 60 * SLOW)
+            self.assertGreater(proxy.connections, 0)
+        self.there(sink)
+
     def says(self, broker, text):
         page = {}
 
@@ -80,29 +103,30 @@ class Case(unittest.TestCase):
 
 @unittest.skipUnless("::1" in addresses("::1") and socket.has_dualstack_ipv6(), "this machine has no IPv6")
 class Ipv6(Case):
-    def deliver(self, sink, host, name):
-        sink.set_up()
-        server, port = sink.proxied()
-        with (KafkaProxy6 if isinstance(sink, sinks.ToKafka) else Proxy6)(server, port) as proxy:
-            proxy.spoil = functools.partial(telling, name)
-            with self.broker_for(at(sink.connector(proxy.port), host), sink.action()) as b:
-                self.publish(b)
-                settle(b, 60 * SLOW)
-            self.assertGreater(proxy.connections, 0)
-        self.there(sink)
-
     def test_ipv6__numbers(self):
         for kind in SINKS:
             with self.subTest(kind.__name__):
-                self.deliver(kind(), "[::1]", "::1")
+                self.deliver(kind(), (Proxy6, KafkaProxy6), "[::1]", "::1")
+
+    def name(self):
+        """A name that is ::1; where this machine has none, its list of names gets one, which no other process sees."""
+        known = next((n for n in ("ip6-localhost", "ip6-loopback", "localhost") if "::1" in addresses(n)), None)
+        mounts = Path("/proc/self/mountinfo").read_text()
+        if known or "SLUICE_INSIDE" not in os.environ or " shared:" in mounts:
+            return known
+        hosts = temp_folder() / "hosts"
+        hosts.write_text(Path("/etc/hosts").read_text() + "\n::1 ip6-localhost\n")
+        if subprocess.run(["mount", "--bind", hosts, "/etc/hosts"], check=False).returncode == 0:
+            self.addCleanup(subprocess.run, ["umount", "/etc/hosts"], check=False)
+        return "ip6-localhost" if "::1" in addresses("ip6-localhost") else None
 
     def test_ipv6__names(self):
-        name = next((n for n in ("ip6-localhost", "ip6-loopback", "localhost") if "::1" in addresses(n)), None)
+        name = self.name()
         if not name:
             self.skipTest("no name of this machine is ::1")
         for kind in SINKS:
             with self.subTest(kind.__name__):
-                self.deliver(kind(), name, name)
+                self.deliver(kind(), (Proxy6, KafkaProxy6), name, name)
 
 
 class Outbound(Case):
@@ -124,6 +148,16 @@ class Outbound(Case):
                 self.assertNotIn("wait for a restart", b.log())
                 self.there(sink)
                 b.stop()
+
+    def test_outbound__a_link_local_server_that_is_meant(self):
+        if "SLUICE_INSIDE" not in os.environ or subprocess.run(["ip", "addr", "add", "169.254.7.7/32", "dev", "lo"],
+                                                               check=False).returncode != 0:
+            self.skipTest("no address can be added to this network")
+        self.addCleanup(subprocess.run, ["ip", "addr", "del", "169.254.7.7/32", "dev", "lo"], check=False)
+        for kind in SINKS:
+            with self.subTest(kind.__name__):
+                self.deliver(kind(), (ProxyLocal, KafkaProxyLocal), "169.254.7.7", "169.254.7.7",
+                             outbound={"allow": ["169.254.7.0/24"]})
 
     def test_outbound__brokers_that_kafka_tells_of(self):
         kafka = shared(Kafka)
