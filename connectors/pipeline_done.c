@@ -137,7 +137,9 @@ static void row_attempt(struct sl_pipeline *p, struct row_ref ref, const char *r
 	unsigned lane = lane_of(p, ref.row);
 	struct sl_lane *l = lane_at(p, lane);
 	uint64_t due = p->now_ms + retry_pause_ms((uint64_t)conf->first_ms, (uint64_t)conf->max_ms, ref.attempts);
-	if (l->parked.n == 0 || (lane == LANE_FREE && due < l->due_ms)) l->due_ms = due;
+	/* Of one key nothing goes before this row's pause is over, also what was lost before it and may go at once. */
+	bool moves = lane == LANE_FREE ? due < l->due_ms : due > l->due_ms;
+	if (l->parked.n == 0 || moves) l->due_ms = due;
 	if (lane != LANE_FREE) p->blocked |= (uint64_t)1 << lane;
 	pipeline_park(p, lane, ref);
 }

@@ -35,9 +35,11 @@ struct null_pending {
 	struct sl_batch *b;
 };
 
-static const char *const result_names[] = {"retry", "reject", "timeout", "lost", "throttled", "group_failed", NULL};
-static const enum sl_result results[] = {SL_RESULT_RETRY, SL_RESULT_REJECT,    SL_RESULT_TIMEOUT,
-					 SL_RESULT_LOST,  SL_RESULT_THROTTLED, SL_RESULT_GROUP_FAILED};
+static const char *const result_names[] = {"retry",     "reject",       "timeout",     "lost",
+					   "throttled", "group_failed", "retry_alone", NULL};
+static const enum sl_result results[] = {SL_RESULT_RETRY,     SL_RESULT_REJECT,       SL_RESULT_TIMEOUT, SL_RESULT_LOST,
+					 SL_RESULT_THROTTLED, SL_RESULT_GROUP_FAILED, SL_RESULT_RETRY};
+enum { RETRY_ALONE = 6 };
 
 static const struct conf_field conn_fields[] = {
     {.name = "delay",
@@ -63,7 +65,8 @@ static const struct conf_field conn_fields[] = {
      .at = offsetof(struct null_conn, fail_result),
      .def = "retry",
      .names = result_names,
-     .doc = "How it fails; `lost`, `throttled` and `group_failed` concern its whole batch."},
+     .doc = "How it fails; `lost`, `throttled` and `group_failed` concern its whole batch, with `retry_alone` all "
+	    "others are lost."},
     {.name = "down_after",
      .type = CONF_INT,
      .at = offsetof(struct null_conn, down_after),
@@ -182,6 +185,10 @@ static void rows_fail(struct null_conn *c, struct sl_batch *b) {
 		}
 		b->result[i] = (uint8_t)r;
 		sl_batch_reason(b, i, "failed, as fail_every asks for");
+		if (c->fail_result == RETRY_ALONE) {
+			sl_batch_fill(b, SL_RESULT_LOST, NULL);
+			return;
+		}
 		if (r != SL_RESULT_REJECT) sl_batch_hold_key(b, i);
 	}
 }

@@ -29,6 +29,7 @@ static int64_t disorder(const char *dir) {
 }
 
 static bool much_on_disk(const struct sl_action_counts *n) { return n->disk_bytes > 1000000; }
+static bool one_retried(const struct sl_action_counts *n) { return n->retried > 0; }
 static bool all_taken(const struct sl_action_counts *n) { return n->queued_bytes >= 20000 * 80; }
 
 static void test_pipeline__rows_above_the_memory_mark_wait_on_disk_in_order(void **state) {
@@ -97,6 +98,29 @@ static void test_pipeline__a_rate_is_kept(void **state) {
 	assert_int_equal(rig_settle(r, 0).delivered, 300);
 	/* The first tenth of a second's rows go at once. */
 	assert_true(sl_clock_mono_ms() - began >= 480);
+	rig_free(r);
+}
+
+static uint64_t row_of_one_key(uint64_t i, struct sql_value *v, char *text, size_t cap) {
+	(void)rig_row(i, v, text, cap);
+	return 7;
+}
+
+/* The first row was lost and may go at once, the second must wait: so must both, for they are of one key. */
+static void test_pipeline__a_pause_holds_for_rows_that_were_lost_before_it(void **state) {
+	(void)state;
+	struct rig *r = rig_new(1);
+	rig_load(r,
+		 "connectors: {n: {type: 'null', fail_every: 2, fail_result: retry_alone}}\n"
+		 "actions: [{connector: n, columns: {a: x, b: x, c: x}, retry: {first: 1h, max: 1h}}]\n%s",
+		 "");
+	rig_stage(r, 0, 2, 0, row_of_one_key);
+	assert_true(rig_until(r, 0, one_retried));
+	usleep(200000); /* the pause is a random part of an hour */
+	struct sl_action_counts n = rig_counts(r, 0);
+	assert_int_equal(n.retried, 1);
+	assert_int_equal(n.delivered, 0);
+	assert_int_equal(n.queued, 2);
 	rig_free(r);
 }
 
@@ -451,6 +475,7 @@ int main(void) {
 	    cmocka_unit_test(test_pipeline__with_durability_memory_only_overflow_goes_to_disk),
 	    cmocka_unit_test(test_pipeline__memory_of_all_actions_together_is_bounded),
 	    cmocka_unit_test(test_pipeline__a_rate_is_kept),
+	    cmocka_unit_test(test_pipeline__a_pause_holds_for_rows_that_were_lost_before_it),
 	    cmocka_unit_test(test_pipeline__hold_makes_publishers_wait_and_loses_nothing),
 	    cmocka_unit_test(test_pipeline__drop_new_keeps_the_first_rows),
 	    cmocka_unit_test(test_pipeline__drop_oldest_keeps_the_last_rows),
