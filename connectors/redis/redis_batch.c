@@ -221,6 +221,7 @@ enum sl_result redis_error_apply(struct redis_job *j, struct redis_node *n, uint
 	case REDIS_ASK:
 		/* From node to node: the cluster has to settle first. */
 		if (j->c->conf->mode == REDIS_CLUSTER) return SL_RESULT_RETRY;
+		if (!j->not_ready) j->not_ready = sl_strdup(why);
 		break;
 	}
 	return e->result;

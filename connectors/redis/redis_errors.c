@@ -63,10 +63,10 @@ static const struct redis_error table[] = {
      "connect to the master, or use `mode: sentinel`"},
     {"MASTERDOWN", SL_RESULT_LOST, REDIS_RECONNECT, "a replica that lost its master; the master is looked for anew",
      NULL},
-    {"MOVED", SL_RESULT_REJECT, REDIS_MOVED,
-     "in a cluster the command follows the slot to its node, in order; with another `mode` the row is rejected",
+    {"MOVED", SL_RESULT_LOST, REDIS_MOVED,
+     "in a cluster the command follows the slot to its node, in order; with another `mode` rows wait",
      "this server belongs to a cluster: set `mode: cluster`"},
-    {"ASK", SL_RESULT_REJECT, REDIS_ASK, "the same of a slot that is on its way",
+    {"ASK", SL_RESULT_LOST, REDIS_ASK, "the same of a slot that is on its way",
      "this server belongs to a cluster: set `mode: cluster`"},
 };
 

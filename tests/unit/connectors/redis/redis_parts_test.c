@@ -420,8 +420,8 @@ static void test_errors__each_gets_its_result(void **state) {
 	    {"CLUSTERDOWN Hash slot not served", SL_RESULT_RETRY, REDIS_OF_ROW},
 	    {"MASTERDOWN Link with MASTER is down", SL_RESULT_LOST, REDIS_RECONNECT},
 	    {"READONLY You can't write", SL_RESULT_LOST, REDIS_RECONNECT},
-	    {"MOVED 1 h:1", SL_RESULT_REJECT, REDIS_MOVED},
-	    {"ASK 1 h:1", SL_RESULT_REJECT, REDIS_ASK},
+	    {"MOVED 1 h:1", SL_RESULT_LOST, REDIS_MOVED},
+	    {"ASK 1 h:1", SL_RESULT_LOST, REDIS_ASK},
 	    {"EXECABORT Transaction discarded", SL_RESULT_REJECT, REDIS_OF_ROW},
 	    {"NOSCRIPT No matching script", SL_RESULT_LOST, REDIS_NOT_READY},
 	    {"", SL_RESULT_REJECT, REDIS_OF_ROW}};
