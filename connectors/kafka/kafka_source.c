@@ -47,6 +47,7 @@ void kafka_source_state(struct kafka_source *k) {
 }
 
 static void is_down(struct kafka_source *k, const char *why) {
+	if (!k->down) k->down_ms = sl_loop_now_ms(sl_source_loop(k->s));
 	kafka_source_text(&k->down, why);
 	k->brokers_up = k->suspect = false;
 	if (k->phase == KAFKA_SOURCE_RUNNING) kafka_keeper_watch(k->keeper, k->rk);
@@ -115,7 +116,9 @@ static int client_begin(struct kafka_source *k, struct sl_err *err) {
 
 static void begin(struct kafka_source *k) {
 	struct sl_err err = SL_ERR_INIT;
-	kafka_source_text(&k->down, NULL);
+	if (!k->stays_down) kafka_source_text(&k->down, NULL);
+	k->stays_down = false;
+	k->down_ms = sl_loop_now_ms(sl_source_loop(k->s));
 	kafka_source_text(&k->missing, NULL);
 	int r = client_begin(k, &err);
 	sl_timer_set(sl_source_loop(k->s), &k->tick, r == SL_OK ? TICK_MS : ANEW_MS);
@@ -360,6 +363,12 @@ static void on_ready(struct sl_watch *w, uint32_t events) {
 		sl_watch_again(sl_source_loop(k->s), w);
 }
 
+/* The group has forgotten us by now, and librdkafka may know addresses only where nobody is any more: the ones of the
+ * configuration are asked again. */
+static bool is_long_down(const struct kafka_source *k) {
+	return k->down && sl_loop_now_ms(sl_source_loop(k->s)) - k->down_ms >= (uint64_t)k->conf.session_timeout_ms;
+}
+
 static void hold_if_long(struct kafka_source *k) {
 	if (!k->paused || k->held || sl_loop_now_ms(sl_source_loop(k->s)) - k->paused_ms < HOLD_MS) return;
 	k->held = true;
@@ -378,6 +387,7 @@ static void on_tick(struct sl_timer *t) {
 		sl_timer_set(sl_source_loop(k->s), t, TICK_MS);
 		if (k->suspect && sl_loop_now_ms(sl_source_loop(k->s)) - k->suspect_ms >= SUSPECT_MS)
 			is_down(k, k->error ? k->error : "no broker answers");
+		if (is_long_down(k)) k->anew = k->stays_down = true; /* poll_some() sees to it */
 		hold_if_long(k);
 		if (k->held && !k->down) kafka_ends_ask(k);
 		if (poll_some(k)) sl_watch_again(sl_source_loop(k->s), &k->watch);

@@ -4,7 +4,8 @@
  *     sl_source_kind.done()    ──> tracker of the partition            whose mark, when it moves, is stored; librdkafka
  *                                                                      commits what is stored, and on the way out of a group
  * States. STOPPED: no client. RUNNING: a client, which connects and joins again by itself. CLOSING: it leaves the group, then
- * ends on the keeper's thread; a client that librdkafka calls spent begins anew after that.
+ * ends on the keeper's thread; a client that librdkafka calls spent, and one that is down for longer than
+ * `session_timeout`, begins anew after that.
  *
  * Rebalance (kafka_source_group.c). Partitions that come: where the group has no offset for them and `start` says latest or a
  * time, the keeper's thread looks the offsets up, and they are stored at once: a group that has received nothing yet goes on where
@@ -65,6 +66,7 @@ struct kafka_source {
 	int event_fd; /* -1: none yet */
 	struct sl_watch watch;
 	bool watched, ending, anew, paused;
+	bool stays_down; /* `down` holds for the next client as well, until a broker answers it */
 	bool
 	    held; /* paused for so long that the partitions are, too: librdkafka throws away what it has fetched then */
 	uint64_t paused_ms;
@@ -84,7 +86,7 @@ struct kafka_source {
 
 	bool joined, brokers_up, suspect; /* suspect: a connection broke; does any broker answer? */
 	bool begun; /* partitions were assigned once: what is new from now on is read from its beginning */
-	uint64_t suspect_ms;
+	uint64_t suspect_ms, down_ms;
 	char *down, *missing, *error; /* why it is down; what is not there; the last that librdkafka said */
 };
 

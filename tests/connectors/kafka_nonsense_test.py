@@ -2,6 +2,7 @@
 with it; now the answer is refused, the connection is made anew, and nothing is lost."""
 import json
 import random
+import socket
 import struct
 import time
 import unittest
@@ -183,6 +184,22 @@ class Source(Nonsense, kafka_source_test.SourceTest):
             self.each_is_refused(b, proxy, self.go_on)
             self.wait_numbers(len(self.produced), 120)
         self.assertEqual(sorted(set(self.numbers())), self.produced)
+
+    def test_nonsense__an_address_where_nobody_is(self):
+        """It is believed, for it looks like any other; the addresses of the configuration are asked again."""
+        with socket.socket() as nobody:
+            nobody.bind(("127.0.0.1", 0))
+
+            def elsewhere(metadata):
+                metadata.brokers = [broker.replace(struct.pack(">i", self.kafka.proxied_port), struct.pack(">i", nobody.getsockname()[1]))
+                                    for broker in metadata.brokers]
+            with KafkaProxy(self.kafka.behind_proxy_port, self.kafka.proxied_port) as proxy:
+                proxy.spoil = spoil_metadata(elsewhere)
+                with self.serve(proxy) as b:
+                    self.go_on()
+                    self.wait_source(b, 60, state="down")
+                    proxy.spoil = None
+                    self.wait_numbers(1, 120)
 
     def test_nonsense__from_any_byte_on(self):
         with Proxy(self.kafka.behind_proxy_port, self.kafka.proxied_port) as proxy, self.serve(proxy) as b:
