@@ -91,7 +91,8 @@ static void load(struct rig *r, int delay_ms) {
 	struct sl_buf text = SL_BUF_INIT;
 	sl_buf_printf(&text, "connectors: {n: {type: 'null', delay: %dms, fail_every: 7}}\nactions:\n", delay_ms);
 	for (int i = 0; i < ACTIONS; i++)
-		sl_buf_append_str(&text, "  - {connector: n, columns: {a: x, b: x, c: x}, batch: {linger: 1ms}}\n");
+		sl_buf_append_str(&text, "  - {connector: n, columns: {a: x, b: x, c: x}, batch: {linger: 1ms}, retry: "
+					 "{first: 1ms, max: 5ms}}\n");
 	rig_load(r, "%s", sl_buf_cstr(&text));
 	sl_buf_fini(&text);
 }
