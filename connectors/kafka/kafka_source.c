@@ -4,6 +4,7 @@
 #include <sys/eventfd.h>
 #include <unistd.h>
 
+#include "conf_units.h"
 #include "kafka_auth.h"
 #include "log.h"
 #include "mem.h"
@@ -14,6 +15,7 @@
 #define CLOSING_MS 5000 /* to leave the group; then without saying goodbye */
 #define ANEW_MS 2000
 #define HOLD_MS 1000    /* a pause this long is told to librdkafka; until then what it has fetched waits with it */
+#define JOINS_MS 3000   /* to be let into a group that misses nobody */
 #define SUSPECT_MS 1500 /* a connection broke: so long for any broker to answer before we say so */
 
 static void on_ready(struct sl_watch *w, uint32_t events);
@@ -30,14 +32,34 @@ void kafka_source_text(char **at, const char *text) {
 
 /* ---- The state. --------------------------------------------------------------------------------------------------------- */
 
+/* After a kill the group keeps our former membership until its session ends, and lets nobody in before. */
+static void state_joining(struct kafka_source *k) {
+	uint64_t now_ms = sl_loop_now_ms(sl_source_loop(k->s));
+	if (k->joins_ms == 0) k->joins_ms = now_ms;
+	if (now_ms - k->joins_ms < JOINS_MS) {
+		sl_source_state(k->s, SL_SOURCE_CONNECTING, "joins the group");
+		return;
+	}
+	struct sl_buf session = SL_BUF_INIT;
+	conf_write_duration(&session, k->conf.session_timeout_ms);
+	sl_source_state(k->s, SL_SOURCE_CONNECTING,
+			"waits until the group gives up its former members, up to %s (session_timeout)%s",
+			sl_buf_cstr(&session), k->conf.group_instance ? "" : "; `group_instance` avoids it");
+	sl_buf_fini(&session);
+}
+
 void kafka_source_state(struct kafka_source *k) {
 	if (k->phase != KAFKA_SOURCE_RUNNING) return;
+	bool joins = !k->down && !k->missing && !k->joined && k->brokers_up;
+	if (!joins) k->joins_ms = 0;
 	if (k->down)
 		sl_source_state(k->s, SL_SOURCE_DOWN, "%s", k->down);
 	else if (k->missing)
 		sl_source_state(k->s, SL_SOURCE_DEGRADED, "%s", k->missing);
+	else if (joins)
+		state_joining(k);
 	else if (!k->joined)
-		sl_source_state(k->s, SL_SOURCE_CONNECTING, "%s", k->brokers_up ? "joins the group" : "connects");
+		sl_source_state(k->s, SL_SOURCE_CONNECTING, "connects");
 	else if (k->part_n == 0)
 		sl_source_state(k->s, SL_SOURCE_UP,
 				"no partition: other members of the group have them all, or no "
@@ -390,6 +412,7 @@ static void on_tick(struct sl_timer *t) {
 		if (is_long_down(k)) k->anew = k->stays_down = true; /* poll_some() sees to it */
 		hold_if_long(k);
 		if (k->held && !k->down) kafka_ends_ask(k);
+		if (k->joins_ms) kafka_source_state(k); /* it says something else when it takes long */
 		if (poll_some(k)) sl_watch_again(sl_source_loop(k->s), &k->watch);
 		return;
 	}

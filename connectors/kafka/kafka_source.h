@@ -86,8 +86,8 @@ struct kafka_source {
 
 	bool joined, brokers_up, suspect; /* suspect: a connection broke; does any broker answer? */
 	bool begun; /* partitions were assigned once: what is new from now on is read from its beginning */
-	uint64_t suspect_ms, down_ms;
-	char *down, *missing, *error; /* why it is down; what is not there; the last that librdkafka said */
+	uint64_t suspect_ms, down_ms, joins_ms; /* joins_ms: since when we ask to be let in; 0: we do not */
+	char *down, *missing, *error;           /* why it is down; what is not there; the last that librdkafka said */
 };
 
 extern const struct sl_source_kind kafka_source_kind;

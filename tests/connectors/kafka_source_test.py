@@ -191,6 +191,15 @@ class Members(SourceTest):
             b.start()
             self.wait_numbers(2, 60)  # half a session
 
+    def test_kafka_source__after_a_kill_says_what_it_waits_for(self):
+        self.kafka.fresh_topic(self.name)
+        with Broker(self.config(session_timeout="2m")) as b:
+            self.wait_source(b, state="up", parts=1)
+            b.kill()
+            b.start()
+            self.wait_source(b, 60, reason="waits until the group gives up its former members, up to 2m (session_timeout); "
+                                           "`group_instance` avoids it")
+
     def test_kafka_source__two_members_with_one_name_are_told(self):
         self.kafka.fresh_topic(self.name)
         other = self.folder / "other"
