@@ -30,9 +30,22 @@ static json_t *latency_status(const struct pipeline_counters *c) {
 	return o;
 }
 
-static json_t *action_status(const struct action_copy *a) {
+/* Why rows wait; NULL where nothing is known to be wrong. Heap. */
+static char *waiting_why(const struct connectors_snapshot *s, const struct action_copy *a, uint64_t queued) {
+	if (a->not_ready_why) return sl_strdup(a->not_ready_why);
+	for (size_t i = 0; queued > 0 && i < s->conn_count; i++) {
+		const struct conn_copy *c = &s->conns[i];
+		if (c->c != a->action->conn || (c->state != CONN_DOWN && c->state != CONN_CONNECTING)) continue;
+		return sl_asprintf("the connection is %s%s%s", conn_state_name(c->state), c->text ? ": " : "",
+				   c->text ? c->text : "");
+	}
+	return NULL;
+}
+
+static json_t *action_status(const struct connectors_snapshot *s, const struct action_copy *a) {
 	const struct sl_action_counts n = pipeline_numbers_sum(&a->n);
 	json_t *o = json_object(), *dropped = json_object(), *cut = json_object();
+	char *why = waiting_why(s, a, n.queued);
 	json_object_set_new(o, "rule", json_string(a->action->rule));
 	set_u64(o, "index", a->action->index);
 	json_object_set_new(o, "connector", json_string(a->action->conn->name));
@@ -42,7 +55,8 @@ static json_t *action_status(const struct action_copy *a) {
 					: a->stalled       ? "stalled"
 					: a->not_ready_why ? "not ready"
 							   : "running"));
-	if (a->not_ready_why) json_object_set_new(o, "reason", json_string(a->not_ready_why));
+	if (why) json_object_set_new(o, "reason", json_string(why));
+	sl_free(why);
 	set_u64(o, "received", n.received);
 	set_u64(o, "recovered", n.recovered);
 	set_u64(o, "replayed", n.replayed);
@@ -133,7 +147,7 @@ void connectors_status(const struct connectors_snapshot *s, json_t *out) {
 	json_t *conns = json_array(), *actions = json_array();
 	json_object_set_new(out, "memory", memory_status(&s->memory));
 	for (size_t i = 0; i < s->conn_count; i++) json_array_append_new(conns, conn_status(&s->conns[i]));
-	for (size_t i = 0; i < s->action_count; i++) json_array_append_new(actions, action_status(&s->actions[i]));
+	for (size_t i = 0; i < s->action_count; i++) json_array_append_new(actions, action_status(s, &s->actions[i]));
 	struct describing d = {s, conns};
 	sl_loops_park(&s->from->loop, 1, describe_run, &d);
 	json_object_set_new(out, "connectors", conns);

@@ -79,21 +79,28 @@ static void state_set(struct sl_conn *c, enum conn_state state, const char *text
 										   .at_ms = c->since_ms});
 }
 
-static const char *not_ready_why(const struct sl_conn *c) {
+/* The first of them stands for all. Heap. */
+static char *not_ready_why(const struct sl_conn *c) {
 	SL_LIST_FOREACH(it, &c->cs->pipelines) {
 		const struct sl_pipeline *p = SL_LIST_ENTRY(it, struct sl_pipeline, link);
-		if (p->action->conn == c && p->not_ready_why) return p->not_ready_why;
+		if (p->action->conn != c || !p->not_ready_why) continue;
+		if (c->not_ready <= 1)
+			return sl_asprintf("action %s is not ready: %s", p->action->name, p->not_ready_why);
+		return sl_asprintf("action %s and %" PRIu32 " more are not ready: %s", p->action->name,
+				   c->not_ready - 1, p->not_ready_why);
 	}
-	return "an action is not ready";
+	return sl_strdup("an action is not ready");
 }
 
 /* It is up; what its actions say comes on top. */
 static void state_working(struct sl_conn *c) {
 	if (c->stalled)
 		state_set(c, CONN_STALLED, c->stall_text);
-	else if (c->not_ready)
-		state_set(c, CONN_DEGRADED, not_ready_why(c));
-	else
+	else if (c->not_ready) {
+		char *why = not_ready_why(c);
+		state_set(c, CONN_DEGRADED, why);
+		sl_free(why);
+	} else
 		state_set(c, CONN_UP, NULL);
 }
 

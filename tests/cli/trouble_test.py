@@ -2,7 +2,7 @@
 import json
 import unittest
 
-from harness.broker import Broker, temp_folder, wait_until
+from harness.broker import Broker, run_program, temp_folder, wait_until
 from harness.fake import Fake
 
 QUICK = {"first": "1ms", "max": "5ms"}
@@ -19,6 +19,11 @@ def refused_later(conn):
         return
     command(conn)
     conn.send(b"-WRONGPASS invalid username-password pair or user is disabled.\r\n")
+
+
+def publish(broker):
+    done = run_program("pub", "-p", str(broker.port), "-t", "t", "-m", "x", "-q", "1")
+    assert done.returncode == 0, done.stderr
 
 
 class Trouble(unittest.TestCase):
@@ -55,6 +60,26 @@ class Trouble(unittest.TestCase):
             broker.write_config({"sources": {}})
             broker.reload()
             wait_until(lambda: "sources" not in self.health(broker))
+
+    def test_action__whose_connection_is_down_says_why_rows_wait(self):
+        rules = {"r": {"sql": 'SELECT 1 AS a FROM "t"', "actions": [{"connector": "cache", "command": ["SET", "a", "${a}"]}]}}
+        connectors = {"cache": {"type": "redis", "url": "redis://127.0.0.1:1", "reconnect": QUICK}}
+        with Broker({"connectors": connectors, "rules": rules}, folder=temp_folder()) as broker:
+            self.assertNotIn("reason", broker.status()["actions"][0], "nothing waits")
+            publish(broker)
+            wait_until(lambda: "refused" in broker.status()["actions"][0].get("reason", ""))
+            self.assertRegex(broker.status()["actions"][0]["reason"], "^the connection is down: ")
+
+    def test_health__names_the_action_that_is_not_ready_and_counts_the_others(self):
+        actions = [{"connector": "db", "table": "nosuch", "create": False, "columns": {"a": "${a}"}, "retry": QUICK}] * 3
+        rules = {"telemetry": {"sql": 'SELECT 1 AS a FROM "t"', "actions": actions}}
+        folder = temp_folder()
+        connectors = {"db": {"type": "sqlite", "path": str(folder / "a.db")}}
+        with Broker({"connectors": connectors, "rules": rules}, folder=folder) as broker:
+            publish(broker)
+            wait_until(lambda: "and 2 more" in self.health(broker).get("connectors", [{}])[0].get("reason", ""))
+            self.assertIn("action telemetry.0 and 2 more are not ready: no such table: nosuch",
+                          self.health(broker)["connectors"][0]["reason"])
 
 
 if __name__ == "__main__":
