@@ -31,8 +31,9 @@ static const char *text_or(struct import_map *m, const json_t *tree, const char 
 	     "all partitions are used; `partition` of the action chooses one"},                                        \
 	    {P "max_inflight", "10|1", "order is kept by `idempotence`, however many requests are out"},               \
 	    {P "max_batch_age", NULL, NULL}, {P "max_retries", NULL, NULL}, {P "reconnect_delay", NULL, NULL},         \
-	    {P "buffer.mode", NULL, NULL}, {P "buffer.per_partition_limit", NULL, NULL},                               \
-	    {P "buffer.segment_bytes", NULL, NULL}, {P "buffer.memory_overload_protection", "true|false", ""},         \
+	    {P "buffer.mode", "memory|disk", "rows that wait are in memory and then in a log on disk; see `buffer`"},  \
+	    {P "buffer.per_partition_limit", NULL, NULL}, {P "buffer.segment_bytes", NULL, NULL},                      \
+	    {P "buffer.memory_overload_protection", "true|false", ""},                                                 \
 	    {P "query_mode", "async", "publishers wait for the log and not for the brokers; see `buffer.durability`"}, \
 	{                                                                                                              \
 		P "sync_query_timeout", "5s|5000", "publishers wait for the log and not for the brokers"               \
@@ -83,11 +84,11 @@ static void kafka_headers(struct import_map *m, const json_t *p, json_t *into) {
 }
 
 static void kafka_buffer(struct import_map *m, const json_t *p, json_t *into) {
-	bool disk = emqx_is(m->imp, p, "buffer.mode", "disk");
+	bool all = emqx_is(m->imp, p, "buffer.mode", "disk"), disk = all || emqx_is(m->imp, p, "buffer.mode", "hybrid");
 	json_t *buffer = json_object();
-	if (disk) import_set(buffer, "durability", "disk");
-	emqx_put_size(m, p, "buffer.per_partition_limit", "256MB|2GB", buffer, disk ? "disk" : "memory", 64 * SL_KB,
-		      64 * SL_GB);
+	if (all) import_set(buffer, "durability", "disk");
+	emqx_put_size(m, p, "buffer.per_partition_limit", disk ? NULL : "256MB|2GB", buffer, disk ? "disk" : "memory",
+		      64 * SL_KB, 64 * SL_GB);
 	emqx_put_size(m, p, "buffer.segment_bytes", "10MB|100MB", buffer, "segment", 4 * SL_KB, 4 * SL_GB);
 	if (json_object_size(buffer)) json_object_set(into, "buffer", buffer);
 	json_decref(buffer);

@@ -97,6 +97,16 @@ class Emqx(Folder):
         self.assertEqual(notes, ["action kafka_producer:hot: ${clientid} is not selected: EMQX writes nothing, here it is the "
                                  "message's; select it, or take it out"])
 
+    def test_kafka__a_hybrid_buffer_is_a_log_on_disk_and_is_named(self):
+        _, actions, notes, _ = self.both("""
+            connectors.kafka_producer.lake { bootstrap_hosts = "k1" }
+            actions.kafka_producer.hot { connector = lake, parameters { topic = hot, message.key = "${dev}"
+              buffer { mode = hybrid, per_partition_limit = 2GB } } }
+            """, "kafka_producer:hot")
+        self.assertIn('        buffer:\n          disk: "2GB"\n', actions)
+        self.assertEqual(notes, ["action kafka_producer:hot: buffer.mode is left out: rows that wait are in memory and then in "
+                                 "a log on disk; see `buffer`"])
+
     def test_kafka__producers_that_differ_are_two_connectors(self):
         head, actions, _, _ = self.both("""
             connectors.kafka_producer.k { bootstrap_hosts = "k1" }
