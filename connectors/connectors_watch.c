@@ -23,7 +23,7 @@
 static const struct {
 	const char *name, *what, *advice;
 } reasons[NOTE_REASONS] = {
-    [NOTE_REJECTED] = {"rejected", "row rejected", "see the dead letter; `sluice replay` gives it back"},
+    [NOTE_REJECTED] = {"rejected", "row rejected", "mend the cause first, then `sluice replay -c FILE RULE.N`"},
     [NOTE_OVERFLOW] = {"overflow", "rows dropped: no room in memory or on disk",
 		       "see why the connector does not keep up, or raise buffer.memory and buffer.disk"},
     [NOTE_EXPIRED] = {"expired", "rows dropped: older than retry.ttl",

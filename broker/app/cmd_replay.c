@@ -131,7 +131,9 @@ static void wait_taken(const char *data_dir, int64_t wait_s) {
 		left = connectors_replay_waiting(data_dir);
 	}
 	puts(left ? "the running broker has not taken all of them yet; its log says what it waits for"
-		  : "the running broker has taken them");
+		  : "the running broker has taken them; what is refused again stands in the dead letters again, and "
+		    "its log and "
+		    "its status page tell");
 }
 
 static int replay(const struct replay_options *o, const struct loaded *loaded) {
