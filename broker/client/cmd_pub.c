@@ -69,7 +69,8 @@ static const struct cli_option options[] = {
     {.name = "disable-clean",
      .type = CLI_FLAG,
      .at = AT(disable_clean),
-     .doc = "keep the session (needs -i): QoS 2 stays exactly once over a reconnection"},
+     .doc = "keep the session (needs -i): QoS 2 stays exactly once over a reconnection, "
+	    "while the broker lives"},
     {.name = "reconnect",
      .type = CLI_FLAG,
      .at = AT(reconnect),

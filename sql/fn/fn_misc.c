@@ -78,8 +78,8 @@ static const struct sql_fn table[] = {
      .usage = "msgid()",
      .doc = "The message's identifier, 32 hexadecimal digits. No other message of any broker has it; it is the same "
 	    "in all rules, rows and actions. It stands in the row: one that is sent again, even after a restart, has "
-	    "the same, so make it the key where rows land. What its publisher sends again is another message; QoS 2, "
-	    "or an identifier in the payload, ends that.",
+	    "the same, so make it the key where rows land. What its publisher sends again is another message: QoS 2 "
+	    "ends that while the broker lives; after a restart only an identifier in the payload does.",
      .example = "SELECT msgid() = id AS same, strlen(msgid()) AS digits FROM 't'",
      .on = "{}",
      .gives = "{\"same\":true,\"digits\":32}"},
