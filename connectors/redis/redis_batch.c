@@ -31,7 +31,8 @@ static struct redis_job *job_new(struct redis_client *c, const struct redis_plan
 	return j;
 }
 
-/* Keys that the user may not touch. When the server took other rows, these are to blame; when it took none, the rights are. */
+/* Keys that the user may not touch, and what scripts may not do. When the server took other rows, these are to blame; when it took
+ * none, the rights are. */
 static void denied_decide(struct redis_job *j) {
 	struct sl_batch *b = j->b;
 	bool others = false;
@@ -212,7 +213,8 @@ enum sl_result redis_error_apply(struct redis_job *j, struct redis_node *n, uint
 	case REDIS_OF_ROW:
 		if (e->result == SL_RESULT_THROTTLED) j->b->wait_ms = THROTTLE_MS;
 		break;
-	case REDIS_NOT_KEY: denied_add(j, row); break;
+	case REDIS_NOT_KEY:
+	case REDIS_IN_SCRIPT: denied_add(j, row); break;
 	case REDIS_NOT_READY:
 		if (!j->not_ready) j->not_ready = sl_strdup(why);
 		break;
@@ -229,7 +231,7 @@ enum sl_result redis_error_apply(struct redis_job *j, struct redis_node *n, uint
 
 /* What a script may say of itself, and the server is to be asked about. */
 static bool is_doubtful(const struct redis_error *e) {
-	return e->result != SL_RESULT_REJECT && e->result != SL_RESULT_DONE;
+	return e->result != SL_RESULT_REJECT && e->result != SL_RESULT_DONE && e->effect != REDIS_IN_SCRIPT;
 }
 
 /* of_server: it came before a command was run, so no script can have said it. */

@@ -54,7 +54,7 @@ struct redis_job {
 	uint32_t hold; /* does not end while somebody works on it */
 	bool cancelled, routing;
 	char *not_ready;  /* why the action cannot work; NULL */
-	uint32_t *denied; /* rows whose key the user may not touch */
+	uint32_t *denied; /* rows whose key the user may not touch, or whose script may not do what it does */
 	uint32_t denied_n, denied_cap;
 };
 

@@ -4,7 +4,10 @@
  * is asked itself, on the same connection: with a script that does nothing, but is not run by a server that takes no writes, and,
  * where the command is another one than EVAL, with that command and a name that nothing has. All name the keys that the row has, for
  * the user may not be allowed to touch them. What the server says too is believed; otherwise the command is sent once more, for the
- * state may have changed meanwhile, and if its script says the same again the row is rejected. */
+ * state may have changed meanwhile, and if its script says the same again the row is rejected.
+ *
+ * What the user may not do inside of a script is not asked here: the server does not say which command it was, and has no harmless
+ * way to try it. Such a row waits until other rows of its batch are taken; see REDIS_IN_SCRIPT. */
 #include <stdio.h>
 
 #include "mem.h"

@@ -37,6 +37,12 @@ static const struct redis_error table[] = {
      "the same, as Redis 6 and 7.0 say it", "give the user the keys (ACL SETUSER ... ~pattern)"},
     {"NOPERM this user has no permissions to access one of the channels", SL_RESULT_LOST, REDIS_NOT_KEY,
      "the same of a channel", "give the user the channels (ACL SETUSER ... &pattern)"},
+    {"NOPERM ACL failure in script", SL_RESULT_LOST, REDIS_IN_SCRIPT,
+     "the user may not do what the script does; where other rows of the batch were taken, the row is rejected, else "
+     "all wait",
+     "give the user the commands of the script too, and its keys (ACL SETUSER ... +command ~pattern)"},
+    {"ERR The user executing the script can't", SL_RESULT_LOST, REDIS_IN_SCRIPT, "the same, as Redis 7.0 says it",
+     "give the user the commands of the script too, and its keys (ACL SETUSER ... +command ~pattern)"},
     {"NOPERM", SL_RESULT_LOST, REDIS_NOT_READY, "the user may not run this command; rows wait",
      "give the user the command (ACL SETUSER ... +command)"},
     {"NOSCRIPT", SL_RESULT_LOST, REDIS_NOT_READY, "the server does not know the script; rows wait",

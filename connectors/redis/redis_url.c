@@ -60,7 +60,12 @@ static int database_parse(struct sl_slice text, struct redis_url *u, struct sl_e
 }
 
 static int parse(struct sl_slice rest, struct redis_url *u, struct sl_err *err) {
-	ptrdiff_t at = -1, slash;
+	ptrdiff_t at = -1, slash = slice_find_byte(rest, '/');
+	if (slash >= 0 && slice_find_byte(slice_from(rest, (size_t)slash), '@') >= 0)
+		return sl_err_set(err, SL_EINVAL,
+				  "url: an @ stands behind the first / after the //; when that / belongs to the "
+				  "password: write / as %%2F, @ as %%40, %% as %%25 there, or give the password by "
+				  "`password` instead");
 	for (size_t i = 0; i < rest.n && rest.p[i] != '/'; i++)
 		if (rest.p[i] == '@') at = (ptrdiff_t)i;
 	if (at >= 0) {

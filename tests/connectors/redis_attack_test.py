@@ -90,12 +90,17 @@ class Scripts(RedisCase):
             "TRYAGAIN later", "NOPERM this user has no permissions to run the 'eval' command", "NOPERM No permissions to access a key",
             "NOSCRIPT No matching script", "ERR unknown command 'x'", "ERR max number of clients reached", "MOVED 1 127.0.0.1:1",
             "ASK 1 127.0.0.1:1", "BUSYGROUP there", "WRONGPASS no", "ERR Protocol error")
+    RIGHTS = ("ERR The user executing the script can't run this command or subcommand script: 1, on @user_script:1",
+              "NOPERM ACL failure in script: User alice has no permissions to run the 'set' command")
 
     def lie(self, command, **options):
-        rows = [{"k": text, "v": n} for n, text in enumerate(self.LIES)] + [{"k": "fine", "v": n} for n in range(5)]
-        n = self.deliver(*rows, rejected=len(self.LIES), action={**options, "command": [*command, "l", "${k}", "${v}"]})
+        lies = self.LIES + self.RIGHTS
+        rows = [{"k": text, "v": n} for n, text in enumerate(lies)] + [{"k": "fine", "v": n} for n in range(5)]
+        n = self.deliver(*rows, rejected=len(lies), action={**options, "command": [*command, "l", "${k}", "${v}"]})
         self.assertEqual(n["retried"], 0)
         self.assertEqual(self.redis.execute("LRANGE", "l", 0, -1), [b"0", b"1", b"2", b"3", b"4"])
+        for text in self.RIGHTS:
+            self.assertTrue(any(text in r for r in self.reasons), self.reasons)
         for text in self.LIES:
             with self.subTest(text=text):
                 reason = next((r for r in self.reasons if text in r), None)
@@ -157,6 +162,35 @@ class Scripts(RedisCase):
                 self.assertEqual(b.wait_settled("r")["delivered"], 2)
         finally:
             self.redis.execute("ACL", "DELUSER", "scripts")
+
+    def test_scripts__that_do_what_their_user_may_not(self):
+        """No row is to blame: they wait for the command, whichever way the script is called."""
+        script = "return redis.call('XADD', KEYS[1], '*', 'v', ARGV[1])"
+        sha = self.redis.execute("SCRIPT", "LOAD", script).decode()
+        self.addCleanup(self.redis.execute, "ACL", "DELUSER", "scripts")
+        for command in (["EVAL", script], ["EVALSHA", sha]):
+            for transaction in (False, True):
+                with self.subTest(command=command[0], transaction=transaction):
+                    self.redis.execute("DEL", "n:s")
+                    self.redis.execute("ACL", "SETUSER", "scripts", "reset", "on", ">pw4", "~n:*", "+ping", "+multi", "+exec",
+                                       "+eval", "+evalsha")
+                    action = {"command": [*command, 1, "n:s", "${v}"], "transaction": transaction, "retry": {"attempts": 1}}
+                    with self.broker(action, url=self.redis.url("scripts", "pw4")) as b:
+                        self.publish(b, *({"v": n} for n in range(5)))
+                        self.assertIn("give the user the commands of the script too", self.wait_state(b, "degraded"))
+                        self.assertEqual(b.action("r")["rejected"], 0)
+                        self.redis.execute("ACL", "SETUSER", "scripts", "+xadd")
+                        self.assertEqual(b.wait_settled("r")["delivered"], 5)
+                    self.assertEqual(self.redis.execute("XLEN", "n:s"), 5)
+
+    def test_scripts__that_say_so_alone_hold_up_nobody_else(self):
+        """A row whose script lies about rights waits while it is alone; the next row shows that the rights are there."""
+        with self.broker({"command": ["EVAL", self.SAYS, 1, "l", "${k}", "${v}"]}) as b:
+            self.publish(b, {"k": self.RIGHTS[0], "v": 1})
+            self.wait_state(b, "degraded")
+            self.publish(b, {"k": "fine", "v": 2})
+            n = b.wait_settled("r")
+            self.assertEqual((n["delivered"], n["rejected"]), (1, 1))
 
 
 class Managed(RedisCase):

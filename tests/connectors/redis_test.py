@@ -2,14 +2,17 @@
 import contextlib
 import json
 import os
+import re
 import socket
 import subprocess
 import threading
 import time
 
 from connectors.redis_case import RedisCase
-from harness.broker import BIN, ROOT, free_port
+from harness.broker import BIN, ROOT, free_port, run_program
 from harness.servers import TestCa
+
+README = ROOT / "connectors/redis/README.md"
 
 
 def relay(front, port):
@@ -113,10 +116,30 @@ class Commands(RedisCase):
         self.assertEqual(self.get("GET", "n"), b"1")
 
     def test_redis__scripts(self):
-        script = "if redis.call('SET', KEYS[1], 1, 'NX', 'EX', 60) then return redis.call('RPUSH', KEYS[2], ARGV[1]) end"
+        script = "if redis.call('EXISTS', KEYS[1]) == 0 then redis.call('RPUSH', KEYS[2], ARGV[1]) redis.call('SET', KEYS[1], 1, 'EX', 60) end"
         self.deliver({"k": "1", "v": "a"}, {"k": "1", "v": "a"}, {"k": "2", "v": "b"},
                      action={"command": ["EVAL", script, 2, "seen:{q}:${k}", "out:{q}", "${v}"]})
         self.assertEqual(self.get("LRANGE", "out:{q}", 0, -1), [b"a", b"b"])
+
+    def test_redis__once_as_the_readme_says_it(self):
+        """A row that could not be stored is no copy: replayed, it is stored; replayed once more, it is known."""
+        script = re.search(r"- EVAL\n +- \|\n(.*?) +- 2\n", README.read_text(), re.S).group(1)
+        action = {"command": ["EVAL", script, 2, "{readings}:seen:${m}", "{readings}", "${k}", "${v}"]}
+        self.get("SET", "{readings}", "text")
+        with self.broker(action, sql='SELECT msgid() AS m, payload.k AS k, payload.v AS v FROM "in/#"') as b:
+            path = b.folder / "data/dead/r.0.jsonl"
+            self.publish(b, {"k": "a", "v": 1})
+            self.assertEqual(b.wait_settled("r")["rejected"], 1)
+            letters = path.read_text()
+            self.assertIn("WRONGTYPE", letters)
+            self.get("DEL", "{readings}")
+            for n in (1, 2):
+                path.write_text(letters)
+                said = run_program("replay", "-c", str(b.config_path), cwd=b.folder)
+                self.assertEqual(said.returncode, 0, said.stderr)
+                self.assertEqual(b.wait_settled("r")["replayed"], n)
+                self.assertEqual(self.get("XLEN", "{readings}"), 1)
+        self.assertEqual(self.get("XRANGE", "{readings}", "-", "+")[0][1], [b"device", b"a", b"t", b"1"])
 
     def test_redis__database_and_client_name(self):
         with self.broker(database=3, client_name="plant-7") as b:

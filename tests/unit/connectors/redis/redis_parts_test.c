@@ -70,6 +70,20 @@ static void test_url__mistakes_do_not_show_the_password(void **state) {
 	}
 }
 
+static void test_url__signs_in_the_password(void **state) {
+	static const char *const bad[] = {"redis://u:ge/heim@h:1/0", "redis://:ge@h/eim@h", "redis://u:1/2#3@h/0"};
+	(void)state;
+	for (size_t i = 0; i < SL_ARRAY_LEN(bad); i++) {
+		struct redis_url u;
+		struct sl_err err = SL_ERR_INIT;
+		if (redis_url_parse(bad[i], &u, &err) == SL_OK) fail_msg("%s is taken", bad[i]);
+		assert_non_null(strstr(sl_err_text(&err),
+				       "write / as %2F, @ as %40, % as %25 there, or give the password by `password`"));
+		assert_null(strstr(sl_err_text(&err), "heim"));
+		sl_err_fini(&err);
+	}
+}
+
 /* ---- Commands. ---- */
 
 static void plan_load(const char *json, struct redis_action_conf *conf, struct redis_plan *plan) {
@@ -412,6 +426,8 @@ static void test_errors__each_gets_its_result(void **state) {
 	    {"NOPERM this user has no permissions to run the 'set' command", SL_RESULT_LOST, REDIS_NOT_READY},
 	    {"NOPERM this user has no permissions to access one of the keys used", SL_RESULT_LOST, REDIS_NOT_KEY},
 	    {"NOPERM No permissions to access a key", SL_RESULT_LOST, REDIS_NOT_KEY},
+	    {"NOPERM ACL failure in script: User x has no permissions", SL_RESULT_LOST, REDIS_IN_SCRIPT},
+	    {"ERR The user executing the script can't run this command", SL_RESULT_LOST, REDIS_IN_SCRIPT},
 	    {"LOADING Redis is loading", SL_RESULT_RETRY, REDIS_OF_ROW},
 	    {"BUSY Redis is busy", SL_RESULT_RETRY, REDIS_OF_ROW},
 	    {"BUSYGROUP Consumer Group name already exists", SL_RESULT_DONE, REDIS_OF_ROW},
@@ -481,6 +497,7 @@ int main(void) {
 	const struct CMUnitTest tests[] = {
 	    cmocka_unit_test(test_url__parts),
 	    cmocka_unit_test(test_url__mistakes_do_not_show_the_password),
+	    cmocka_unit_test(test_url__signs_in_the_password),
 	    cmocka_unit_test(test_plan__values_stand_where_their_templates_do),
 	    cmocka_unit_test(test_plan__many_arguments),
 	    cmocka_unit_test(test_plan__heads_of_changing_length),
