@@ -3,8 +3,10 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/magic.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/vfs.h>
 #include <unistd.h>
 
 #include "mem.h"
@@ -16,10 +18,11 @@ char *folder_of(const char *path) {
 }
 
 static int refused(const char *dir, const char *at, int error, struct sl_err *err) {
-	const char *advice = error == ENOTDIR  ? "a part of the path is a file; correct the path"
-			     : error == EROFS  ? "it is mounted read-only; take another folder"
-			     : error == ENOSPC ? "make room on this disk"
-			     : error == EDQUOT ? "the user's quota is used up; raise it"
+	const char *advice = error == ENOTDIR      ? "a part of the path is a file; correct the path"
+			     : error == EROFS      ? "it is mounted read-only; take another folder"
+			     : error == EOPNOTSUPP ? "nothing can be made there; take another folder"
+			     : error == ENOSPC     ? "make room on this disk"
+			     : error == EDQUOT     ? "the user's quota is used up; raise it"
 			     : error == ELOOP || error == ENAMETOOLONG
 				 ? "correct the path"
 				 : "give the broker's user the right to write there";
@@ -37,6 +40,9 @@ static int try_to_write(const char *dir) {
 	}
 	/* Not every file system has files without a name. */
 	if (errno != EOPNOTSUPP && errno != EISDIR && errno != EINVAL && errno != ENOENT) return errno;
+	/* The kernel's own have none, and nothing can be made in them; their rights do not say so. */
+	struct statfs fs;
+	if (statfs(dir, &fs) == 0 && (fs.f_type == PROC_SUPER_MAGIC || fs.f_type == SYSFS_MAGIC)) return EOPNOTSUPP;
 	return faccessat(AT_FDCWD, dir, W_OK | X_OK, AT_EACCESS) == 0 ? 0 : errno;
 }
 

@@ -367,7 +367,7 @@ int kafka_conf_check(const struct kafka_conf *conf, const char *name, struct sl_
 /* What is wrong with a certificate librdkafka does not say. */
 static const char *tls_advice(const char *text) {
 	if (strstr(text, "unexpected eof") || strstr(text, "wrong version") || strstr(text, "packet length"))
-		return "; does the broker speak TLS on this port?";
+		return "; does this port speak TLS? if not, take `tls` out";
 	return "; is its certificate of an authority in `tls.ca`, for the host name that is used, and not out of date?";
 }
 
@@ -382,15 +382,20 @@ void kafka_advice(struct kafka_client *client, rd_kafka_resp_err_t code, const c
 	sl_free(nonsense);
 	/* A listener with TLS hangs up at the first bytes of plain text. */
 	if (code == RD_KAFKA_RESP_ERR__TRANSPORT && !conf->tls.given && !told && strstr(text, "SSL listener"))
-		sl_buf_append_str(out, "; if this port speaks TLS, add `tls: {}`");
+		sl_buf_append_str(out,
+				  conf->sasl.given
+				      ? "; if this port speaks TLS, add `tls: {}`"
+				      : "; if this port speaks TLS, add `tls: {}`; if it wants a login, add `sasl`");
 	if (code == RD_KAFKA_RESP_ERR__SSL || strstr(text, "SSL routines")) sl_buf_append_str(out, tls_advice(text));
 	if (code == RD_KAFKA_RESP_ERR__RESOLVE)
 		sl_buf_append_str(out, "; check the names in `brokers`, and this machine's name servers");
 	if (code == RD_KAFKA_RESP_ERR__TRANSPORT && strstr(text, "Connection refused"))
-		sl_buf_append_str(out, "; is the broker running, and listening there?");
+		sl_buf_append_str(out, "; is the broker running, and listening there? check `brokers`");
 	if (code != RD_KAFKA_RESP_ERR__AUTHENTICATION) return;
 	if (!conf->sasl.given)
 		sl_buf_append_str(out, "; the brokers may want a login: see `sasl`");
+	else if (strstr(text, "not valid in current SASL state"))
+		sl_buf_append_str(out, "; if this port takes no login, take `sasl` out; else check sasl.mechanism");
 	else if (conf->sasl.username)
 		sl_buf_append_str(out, "; check sasl.username, sasl.password and sasl.mechanism");
 	else

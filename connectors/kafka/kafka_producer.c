@@ -108,7 +108,7 @@ static void no_answer(struct kafka_producer *p) {
 				p->conf->tls.given ? ""
 				: p->conf->sasl.given
 				    ? "; if their ports speak TLS, add `tls: {}`"
-				    : "; if their ports speak TLS, add `tls: {}`; if they want a login, `sasl`");
+				    : "; if their ports speak TLS, add `tls: {}`; if they want a login, add `sasl`");
 	down(p, why);
 	sl_free(why);
 	sl_free(brokers);

@@ -85,8 +85,8 @@ static bool is_login(const bson_error_t *error) {
 }
 
 static const char *selection_advice(const struct mongo_link *l, const char *text) {
-	if (!l->c->tls_client && strstr(text, "calling hello") && !strstr(text, "socket timeout"))
-		return "; does it want TLS (`tls: {}`)?";
+	bool hung_up = strstr(text, "calling hello") || strstr(text, "length header");
+	if (!l->c->tls_client && hung_up && !strstr(text, "socket timeout")) return "; does the server want `tls: {}`?";
 	/* Servers that answer are left aside without a word. */
 	if (!strchr(text, '[') && mongoc_uri_get_replica_set(l->c->uri))
 		return "; the servers answer, and none is the primary of the replica set that `url` names";

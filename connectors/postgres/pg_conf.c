@@ -217,10 +217,26 @@ static int session_from_url(struct pg_conn *c, struct sl_err *err) {
 			  "prefer-standby");
 }
 
+/* "scheme://login@host/path?options" with another @ before its options: a password was put in as it is, and what libpq takes for
+ * host and path may be the end of it. */
+static bool splits_login(const char *url) {
+	const char *rest = url + strspn(url, "abcdefghijklmnopqrstuvwxyz");
+	if (strncmp(rest, "://", 3) != 0) return false;
+	rest += 3;
+	rest += strcspn(rest, "@/");
+	if (*rest == '@') rest++;
+	return memchr(rest, '@', strcspn(rest, "?")) != NULL;
+}
+
 int pg_places_open(struct pg_conn *c, struct sl_err *err) {
 	char *message = NULL;
 	int r;
 	c->session = c->conf.session;
+	/* Not shown: behind the @ may be the end of a password. */
+	if (c->conf.url && splits_login(c->conf.url))
+		return sl_err_set(err, SL_EINVAL,
+				  "url: there is a second @ in it; special characters of a password in a URL are "
+				  "written %%40, %%2F and the like, or given by `password`");
 	if (c->conf.url) {
 		c->url_options = PQconninfoParse(c->conf.url, &message);
 		PQfreemem(message); /* it may quote the password */

@@ -60,6 +60,7 @@ struct pg_meta {
 	char *fingerprint; /* of the table's columns; NULL with `sql` */
 	char *statement;   /* one row: INSERT ... VALUES ($1, ...), or the user's */
 	bool copy;         /* COPY does it */
+	bool keyless;      /* a plain table in which no two rows can be in conflict */
 	char *bulk;        /* a batch: ... SELECT * FROM unnest($1, ...); NULL where it cannot be */
 	Oid *bulk_oids;
 	uint64_t bulk_serial;
@@ -85,6 +86,7 @@ struct pg_action {
 	struct pg_meta *meta;
 	uint32_t failures; /* batches in a row with a row to blame */
 	bool no_copy;      /* the server cannot COPY into it */
+	bool told_keyless; /* the log has it that `on_conflict` has no effect */
 	bool no_bulk;      /* one INSERT for a batch does not do: rows of it have the same key */
 };
 /* pg_table.c: what is said to the server about a table action's table. */

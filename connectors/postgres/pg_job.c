@@ -289,6 +289,16 @@ static bool types_asked(struct pg_link *l) {
 	return true;
 }
 
+/* With `update` a key must be there anyway. */
+static void tell_keyless(const struct pg_job *j, const struct pg_meta *m) {
+	struct pg_action *a = j->a;
+	if (m->keyless && a->conflict == PG_CONFLICT_IGNORE && !a->told_keyless)
+		log_warn(LOG_ACTION, "on_conflict: ignore has no effect", "action=%s table=%s why=%s do=%s",
+			 sl_action_name(j->b->action), a->table, "it has no primary key or unique index",
+			 "create one, or take on_conflict out");
+	a->told_keyless = m->keyless;
+}
+
 static void read_done(struct pg_link *l) {
 	struct pg_job *j = &l->job;
 	struct sl_err err = SL_ERR_INIT;
@@ -304,6 +314,7 @@ static void read_done(struct pg_link *l) {
 	else if (j->held[0] && j->held[1] && j->held[2])
 		r = pg_meta_from_table(j->a, j->held[0], j->held[1], j->held[2], &m, &err);
 	if (m) {
+		tell_keyless(j, m);
 		m->epoch = l->c->epoch;
 		m->serial = ++l->c->serial;
 		m->bulk_serial = ++l->c->serial;

@@ -58,10 +58,10 @@ static const char *advice_for(const char *text) {
 	    {"pg_hba.conf", "; the server's pg_hba.conf does not let this user in from here, or not without TLS"},
 	    /* libpq does not say which. */
 	    {"certificate verify failed",
-	     "; the server's certificate is not signed by the authority in `tls.ca` (without it the "
-	     "system's), or is out of date"},
+	     "; the server's certificate is of no authority in `tls.ca` (without it the system's; if you trust it, "
+	     "give its certificate as `ca:` under `tls:`), or is out of date"},
 	    {"FATAL:  role \"", "; check `user`"},
-	    {"FATAL:  database \"", "; check `database`, or create it"},
+	    {"FATAL:  database \"", "; check `database` or the path of `url`, or create it"},
 	    {"server is not in hot standby mode", "; `target_session_attrs` asks for a standby"},
 	    {"does not match host name", "; give `tls.server_name`, or use the name in the certificate"},
 	    {"server does not support SSL", "; leave `tls:` out, or switch SSL on in the server"},
@@ -83,8 +83,9 @@ static void tried(struct pg_link *l, const char *text) {
 	for (struct sl_slice rest = slice_from_str(text); rest.p;) {
 		struct sl_slice part = slice_trim(slice_next_part(&rest, '\n'));
 		if (part.n == 0 || slice_find(sl_buf_slice(&line), part) >= 0) continue;
-		if (line.n) sl_buf_put(&line, ' ');
-		sl_buf_append_slice(&line, part);
+		bool question = line.n && slice_starts_with(part, slice_from_str("Is the server "));
+		if (line.n) sl_buf_append_str(&line, question ? "; is" : " ");
+		sl_buf_append_slice(&line, question ? slice_from(part, 2) : part);
 	}
 	if (l->tried.n) sl_buf_append_str(&l->tried, "; ");
 	sl_buf_append_slice(&l->tried, sl_buf_slice(&line));

@@ -58,7 +58,8 @@ enum {
 	COLUMN_ELEMENT,
 	COLUMN_ELEMENT_KIND,
 	COLUMN_BASE,
-	COLUMN_RELATION
+	COLUMN_RELATION,
+	COLUMN_KEYED
 };
 
 void pg_meta_unref(struct pg_meta *m) {
@@ -233,8 +234,9 @@ void pg_action_texts(struct pg_action *a) {
 	sl_buf_printf(
 	    &read,
 	    "%.*s; SELECT a.attname, a.atttypid, pg_catalog.format_type(a.atttypid, a.atttypmod), t.typtype, "
-	    "t.typelem, "
-	    "e.typtype, t.typbasetype, c.relkind FROM pg_catalog.pg_attribute a JOIN pg_catalog.pg_class c ON c.oid = "
+	    "t.typelem, e.typtype, t.typbasetype, c.relkind, "
+	    "EXISTS (SELECT 1 FROM pg_catalog.pg_index x WHERE x.indrelid = c.oid AND (x.indisunique OR "
+	    "x.indisexclusion)) FROM pg_catalog.pg_attribute a JOIN pg_catalog.pg_class c ON c.oid = "
 	    "a.attrelid JOIN pg_catalog.pg_type t ON t.oid = a.atttypid LEFT JOIN pg_catalog.pg_type e ON e.oid = "
 	    "t.typelem AND e.typarray = t.oid WHERE a.attrelid = pg_catalog.to_regclass(%s) AND a.attnum > 0 AND NOT "
 	    "a.attisdropped ORDER BY a.attnum; SELECT i.indexrelid, a.attname FROM pg_catalog.pg_index i JOIN "
@@ -260,6 +262,7 @@ int pg_meta_from_table(const struct pg_action *a, const PGresult *fingerprint, c
 	char relation = *PQgetvalue(columns, 0, COLUMN_RELATION);
 	int r = SL_OK;
 	m->copy = a->conflict == PG_CONFLICT_ERROR && (relation == 'r' || relation == 'p');
+	m->keyless = relation == 'r' && *PQgetvalue(columns, 0, COLUMN_KEYED) == 'f';
 	for (size_t i = 0; i < m->count && r == SL_OK; i++) {
 		const char *name = a->columns.items[i].key;
 		int row = column_find(columns, name);

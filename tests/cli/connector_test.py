@@ -72,6 +72,29 @@ class Connector(unittest.TestCase):
             self.assertEqual(code, 3, said)
             self.assertRegex(said, "^x: does not work: file: cannot write in the folder .*plain.*: Not a directory; .*correct the path")
 
+    def test_connector__where_no_folder_can_be_made_says_so(self):
+        for settings in ({"type": "sqlite", "path": "/proc/nowhere/x.db"}, {"type": "file", "dir": "/proc/nowhere/a"},
+                         {"type": "sqlite", "path": "/sys/x.db"}):
+            code, said = self.looks(settings)
+            self.assertEqual(code, 3, said)
+            self.assertRegex(said, f"^x: does not work: {settings['type']}: cannot write in the folder /(proc/nowhere|sys).*; ")
+
+    def test_connector__url_with_a_bare_at_in_its_password_is_refused_unshown(self):
+        for scheme in ("postgres", "postgresql", "mongodb"):
+            kind = "postgres" if scheme == "postgresql" else scheme
+            for login in ("u:S3cret@Tail/x", "u:S3cret@Tail", "u:S3/cret@Tail", "u:5/cret@Tail", "u:S3?cret@Tail/x", "S3cret@Tail/x"):
+                (self.folder / "b.yaml").write_text(json.dumps({"connectors": {"x": {"type": kind, "url": f"{scheme}://{login}@127.0.0.1/db"}}}))
+                with self.subTest(scheme=scheme, login=login):
+                    done = run_program("connector", "test", "x", "-c", "b.yaml", "--timeout", "2", cwd=self.folder)
+                    said = done.stdout + done.stderr
+                    self.assertEqual(done.returncode, 1, said)
+                    self.assertNotRegex(said, "Tail|cret")
+                    self.assertRegex(said, "%40|%2F")
+        for url in ("postgres://u:p%40q%2Fr@127.0.0.1:9/db?application_name=a@b", "host=127.0.0.1 port=9 user=u password=x://y@z@w"):
+            code, said = self.looks({"type": "postgres", "url": url}, "--timeout", "20")
+            self.assertEqual(code, 3, said)
+            self.assertIn("refused; is the server running", said)
+
     def test_connector__of_sqlite_looks_at_the_file_and_makes_nothing(self):
         (self.folder / "plain").write_text("no database at all")
         (self.folder / "dir").mkdir()

@@ -331,6 +331,24 @@ class Tables(PostgresTest):
         self.assertIn("row-level security policy", self.letters[0]["reason"])
         self.assertEqual(len(self.rows()), 5)
 
+    def test_table__without_a_key_on_conflict_is_told_to_be_in_vain(self):
+        ignore = {"table": "t", "columns": COLUMNS, "on_conflict": "ignore"}
+        keys = (("", True), ("CREATE INDEX ON t (id)", True), ("CREATE UNIQUE INDEX ON t (id) WHERE id > 0", False),
+                ("CREATE UNIQUE INDEX ON t ((id + 1))", False), ("ALTER TABLE t ADD EXCLUDE USING btree (id WITH =)", False),
+                ("ALTER TABLE t ADD PRIMARY KEY (id)", False))
+        for key, told in keys:
+            with self.subTest(key):
+                self.table("id int, v text")
+                if key:
+                    self.pg.execute(key)
+                with self.broker({**ignore, "batch": {"rows": 1}}) as b:
+                    for _ in range(3):
+                        self.publish(b, [{"id": 1, "v": "x"}])
+                        b.wait_settled("r")
+                    log = b.log()
+                self.assertEqual(log.count("on_conflict: ignore has no effect"), 1 if told else 0, log)
+                self.assertEqual(len(self.rows()), 3 if told else 1)
+
     def test_table__conflict_key(self):
         self.table("id int, v text")
         update = {"table": "t", "columns": COLUMNS, "on_conflict": {"update": ["v"]}}
@@ -467,7 +485,7 @@ class Connecting(PostgresTest):
         self.refused("check `user` and `password`", url=self.pg.url("scramuser", "hunter2"))
         self.refused("give `password`", url=self.pg.url("scramuser"))
         self.refused('database "nowhere" does not exist', url=self.pg.url(database="nowhere"))
-        self.refused("Is the server running", url="postgresql://test@127.0.0.1:1/test")
+        self.refused("refused; is the server running", url="postgresql://test@127.0.0.1:1/test")
         self.refused("there is no host nowhere.invalid", url="postgresql://test:hunter2@nowhere.invalid/test")
         reason = self.refused("127.0.0.1", url=f"postgresql://test@127.0.0.1:1,nowhere.invalid:5432,127.0.0.1:2/test")
         self.assertEqual(reason.count(";") >= 2, True, reason)

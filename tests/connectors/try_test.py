@@ -88,7 +88,7 @@ class Try(unittest.TestCase):
             "no such name": (at("no-such-host.invalid", 9, None), "no-such-host.invalid", "name|names"),
             "silent": (at("127.0.0.1", self.silent, None), 25, str(self.silent)),
             "silent, and no time": (at("127.0.0.1", self.silent, None), 1, "no answer within 1 s"),
-            "TLS at a plain port": (at("127.0.0.1", plain, self.tls), str(plain), "TLS on this port|does not support SSL"),
+            "TLS at a plain port": (at("127.0.0.1", plain, self.tls), str(plain), "TLS on this port|this port speak TLS|does not support SSL"),
             "plain at a TLS port": (at("127.0.0.1", tls, None), str(tls), "want TLS|add `tls"),
             "wrong CA": (at("127.0.0.1", tls, other), str(tls), "certificate", "`tls.ca`|`ca:`"),
             "system's CAs": (at("127.0.0.1", tls, {}), str(tls), "certificate", "`tls.ca`|`ca:`"),
@@ -109,7 +109,9 @@ class Try(unittest.TestCase):
             "wrong password": (at("127.0.0.1", pg.port, None, f"scramuser:{SECRET}"), "scramuser", "password"),
             "no password": (at("127.0.0.1", pg.port, None, "scramuser"), "password"),
             "no such user": (at("127.0.0.1", pg.port, None, "nobody"), "nobody", "check `user`"),
-            "no such database": (at("127.0.0.1", pg.port, None, database="nodb"), "nodb", "check `database`"),
+            "no such database": (at("127.0.0.1", pg.port, None, database="nodb"), "nodb", "check `database` or the path of `url`"),
+            "refused": (at("127.0.0.1", 9, None), "Connection refused; is the server running"),
+            "system's CAs": (at("127.0.0.1", pg.port, {}), "certificate verify failed", "if you trust it, give its certificate as `ca:` under `tls:`"),
             "not writable": (at("127.0.0.1", pg.port, None, target_session_attrs="standby"), "`target_session_attrs`"),
         })
 
@@ -142,6 +144,7 @@ class Try(unittest.TestCase):
             **self.everyone(at, db.port, db.tls_port),
             "wrong password": (at("127.0.0.1", db.port, None, f"u:{SECRET}@"), "login was refused", "check user, password and authSource"),
             "no such user": (at("127.0.0.1", db.port, None, "nobody:pw@"), "login was refused"),
+            "plain at a TLS port": (at("127.0.0.1", db.tls_port, None), "does the server want `tls: {}`"),
             "no such replica set": (at("127.0.0.1", db.port, None, options="authSource=admin&replicaSet=rs9"), "none is the primary of the replica set"),
         })
 
@@ -157,8 +160,11 @@ class Try(unittest.TestCase):
             "wrong password": (at("127.0.0.1", kafka.sasl_port, None, mechanism="plain", username="alice", password=SECRET), str(kafka.sasl_port), "password"),
             "wrong SCRAM password": (at("127.0.0.1", kafka.sasl_port, None, mechanism="scram-sha-256", username="bob", password=SECRET), "password"),
             "no such mechanism": (at("127.0.0.1", kafka.sasl_port, None, mechanism="scram-sha-512", username="bob", password="pw2"), "mechanism"),
-            "no login where one must be": (at("127.0.0.1", kafka.sasl_port, None), "login"),
-            "login at a plain port": (at("127.0.0.1", kafka.port, None, mechanism="plain", username="alice", password="pw1"), "sasl"),
+            "refused": (at("127.0.0.1", 9, None), "127.0.0.1:9.*refused.*; is the broker running, and listening there", "check `brokers`"),
+            "TLS at a plain port": (at("127.0.0.1", kafka.port, self.tls), "does this port speak TLS\\? if not, take `tls` out"),
+            "no login where one must be": (at("127.0.0.1", kafka.sasl_port, None), "if they want a login, add `sasl`"),
+            "login at a plain port": (at("127.0.0.1", kafka.port, None, mechanism="plain", username="alice", password="pw1"),
+                                      "if this port takes no login, take `sasl` out"),
         })
 
 

@@ -67,6 +67,7 @@ static void test_conf__no_text_shows_the_password(void **state) {
 	sl_free(got);
 	url_refused("mongodb://u:p@geheim@h/", "", "one of a password is written %40");
 	url_refused("mongodb+srv://u:p@geheim@h.example.net/", "", "written %40");
+	url_refused("mongodb://u:p@geheim/heim@h/iot", "", "written %40");
 }
 
 static void test_conf__what_must_fit_together(void **state) {
