@@ -158,6 +158,7 @@ void mongo_targets(struct sl_conn *conn, sl_target_fn one, void *arg) {
 	mongoc_uri_t *uri;
 	if (mongo_uri_make(c, &uri, NULL) != SL_OK) return;
 	for (const mongoc_host_list_t *h = mongoc_uri_get_hosts(uri); h; h = h->next) one(arg, h->host);
+	if (mongo_uri_login_host(uri)) one(arg, mongo_uri_login_host(uri));
 	mongoc_uri_destroy(uri);
 }
 

@@ -6,6 +6,7 @@
 #include "mem.h"
 #include "mongo_errors.h"
 #include "mongodb_int.h"
+#include "outbound.h"
 
 static void keep(char **at, const char *text) {
 	sl_free(*at);
@@ -43,12 +44,25 @@ void mongo_link_fini(struct mongo_link *l) {
 	*l = (struct mongo_link){.wake_fd = -1};
 }
 
+/* The library's own question for a login is held by the policy for addresses, too. */
+static bool login_is_allowed(const struct mongo_conn *c, bson_error_t *error) {
+	struct sl_err err = SL_ERR_INIT;
+	const char *host = mongo_uri_login_host(c->uri);
+	bool allowed = !host || sl_outbound_allows_text(slice_from_str(host), &err) == SL_OK;
+	if (!allowed)
+		bson_set_error(error, MONGOC_ERROR_CLIENT, MONGOC_ERROR_CLIENT_AUTHENTICATE,
+			       "MONGODB-AWS without a user asks the machine for its login: %s", sl_err_text(&err));
+	sl_err_fini(&err);
+	return allowed;
+}
+
 /* A mongodb+srv URI asks the name server here; that is why it happens on this thread. A client that has seen a server die
  * avoids it for some seconds; so each attempt to connect begins with a fresh one. */
 bool mongo_link_open(struct mongo_link *l, bson_error_t *error) {
 	uint32_t generation = atomic_load(&l->c->generation);
 	if (l->client && l->generation == generation) return true;
 	client_end(l);
+	if (!login_is_allowed(l->c, error)) return false;
 	l->client = mongoc_client_new_from_uri_with_error(l->c->uri, error);
 	l->generation = generation;
 	l->answering = false;

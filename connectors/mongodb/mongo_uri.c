@@ -3,6 +3,8 @@
 #include <openssl/pem.h>
 #include <openssl/x509.h>
 #include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
 
 #include "mem.h"
 #include "mongodb_int.h"
@@ -122,6 +124,14 @@ static int hosts_check(const mongoc_uri_t *uri, struct sl_err *err) {
 	return odd ? sl_err_set(err, SL_EINVAL,
 				"`url`: there is an @ in the name of a host; one of a password is written %%40")
 		   : SL_OK;
+}
+
+/* In the library's order: the URI, the environment, the container's address, the machine's. */
+const char *mongo_uri_login_host(const mongoc_uri_t *uri) {
+	const char *mechanism = mongoc_uri_get_auth_mechanism(uri), *key = getenv("AWS_ACCESS_KEY_ID");
+	if (!mechanism || strcmp(mechanism, "MONGODB-AWS") != 0 || mongoc_uri_get_username(uri) || (key && *key))
+		return NULL;
+	return getenv("AWS_CONTAINER_CREDENTIALS_RELATIVE_URI") ? "169.254.170.2" : "169.254.169.254";
 }
 
 int mongo_uri_make(const struct mongo_conn *c, mongoc_uri_t **out, struct sl_err *err) {

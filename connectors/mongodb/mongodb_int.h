@@ -89,6 +89,8 @@ void mongo_action_fini(struct sl_conn_action *a);
 
 /* mongo_uri.c: settings -> URI and TLS. No network. */
 int mongo_uri_make(const struct mongo_conn *c, mongoc_uri_t **out, struct sl_err *err);
+/* Where the library asks for a login by itself, on a socket of its own: cloud machines have it. NULL: nowhere. Static. */
+const char *mongo_uri_login_host(const mongoc_uri_t *uri);
 int mongo_uri_tls(const struct mongo_conn *c, const mongoc_uri_t *uri, struct tls_client_conf *tls, struct sl_err *err);
 
 /* One thread's side. */

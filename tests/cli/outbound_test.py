@@ -51,6 +51,17 @@ class Outbound(unittest.TestCase):
         self.write(connectors("169.254.169.254", 80), allow=["169.254.169.254/32"])
         self.check(0)
 
+    def test_outbound__the_question_of_mongodbs_library_for_a_login(self):
+        url = "mongodb://127.0.0.1:9/?authMechanism=MONGODB-AWS"
+        conn = {"type": "mongodb", "url": url, "database": "d", "connect_timeout": "1s", "server_selection_timeout": "1s"}
+        self.write({"c": conn})
+        self.assertIn("connectors.c: 169.254.169.254 is a link-local address", self.check(1))
+        self.assertIn("MONGODB-AWS without a user asks the machine for its login: 169.254.169.254 is", self.trial("c", 3))
+        self.write({"c": {**conn, "url": url.replace("//", "//key:secret@")}})
+        self.check(0)
+        self.write({"c": conn}, allow=["169.254.169.254"])
+        self.check(0)
+
     def test_outbound__every_spelling_of_an_address(self):
         for host in ("[::ffff:169.254.169.254]", "2852039166", "0xa9fea9fe", "[fe80::1]", "[fd00:ec2::254]", "[64:ff9b::a9fe:a9fe]",
                      "0.0.0.0", "255.255.255.255", "100.100.100.200"):

@@ -49,6 +49,8 @@ static void test_conf__urls(void **state) {
 		    "`tls.ca` and `url` (its option tlscafile) say the same");
 	url_refused("mongodb://h/?tls=true&tlsCAFile=/no/such.pem", "", "/no/such.pem");
 	url_refused("mongodb://h/?authMechanism=MONGODB-X509", "", "MONGODB-X509 logs in with a certificate");
+	accepted("connectors: {docs: {type: mongodb, url: "
+		 "\"mongodb://u:p@h/iot?authMechanism=MONGODB-AWS\"}}\nactions: []\n");
 	refused("connectors: {docs: {type: mongodb, url: \"mongodb://h/\", database: a.b}}\nactions: []\n",
 		"`database`: a.b is no possible name");
 	accepted("connectors: {docs: {type: mongodb, url: \"mongodb://h/iot?replicaSet=rs0\"}}\nactions: []\n");
