@@ -234,9 +234,10 @@ int pg_places_open(struct pg_conn *c, struct sl_err *err) {
 	c->session = c->conf.session;
 	/* Not shown: behind the @ may be the end of a password. */
 	if (c->conf.url && splits_login(c->conf.url))
-		return sl_err_set(err, SL_EINVAL,
-				  "url: there is a second @ in it; special characters of a password in a URL are "
-				  "written %%40, %%2F and the like, or given by `password`");
+		return sl_err_set(
+		    err, SL_EINVAL,
+		    "url: there is an @ behind the host, or a second one; in a password an @ is written %%40 "
+		    "and a slash is written %%2F, or it is given by `password`");
 	if (c->conf.url) {
 		c->url_options = PQconninfoParse(c->conf.url, &message);
 		PQfreemem(message); /* it may quote the password */

@@ -57,9 +57,9 @@ static const char *advice_for(const char *text) {
 	    {"no password supplied", "; the server wants a password: give `password`"},
 	    {"pg_hba.conf", "; the server's pg_hba.conf does not let this user in from here, or not without TLS"},
 	    /* libpq does not say which. */
-	    {"certificate verify failed",
-	     "; the server's certificate is of no authority in `tls.ca` (without it the system's; if you trust it, "
-	     "give its certificate as `ca:` under `tls:`), or is out of date"},
+	    {"certificate verify failed", "; the server's certificate is not signed by the authority in `tls.ca` "
+					  "(without it the system's; if you trust it, "
+					  "give its certificate as `ca:` under `tls:`), or is out of date"},
 	    {"FATAL:  role \"", "; check `user`"},
 	    {"FATAL:  database \"", "; check `database` or the path of `url`, or create it"},
 	    {"server is not in hot standby mode", "; `target_session_attrs` asks for a standby"},
