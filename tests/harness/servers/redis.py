@@ -204,8 +204,10 @@ class RedisCluster(_Group):
 
     def node_of(self, key):
         """Index of the node that holds this key's slot, as the first node knows it."""
-        slot = self.nodes[0].execute("CLUSTER", "KEYSLOT", key)
-        for first, last, master, *_ in self.nodes[0].execute("CLUSTER", "SLOTS"):
+        return self._owner(self.nodes[0], self.nodes[0].execute("CLUSTER", "KEYSLOT", key))
+
+    def _owner(self, asked, slot):
+        for first, last, master, *_ in asked.execute("CLUSTER", "SLOTS"):
             if first <= slot <= last:
                 return self.ports.index(master[1])
         raise AssertionError(f"slot {slot} belongs to nobody")
@@ -223,6 +225,13 @@ class RedisCluster(_Group):
         owner = self.nodes[target].execute("CLUSTER", "MYID")
         for i in [target, source] + [i for i in range(len(self.nodes)) if i not in (target, source)]:
             self.nodes[i].execute("CLUSTER", "SETSLOT", slot, "NODE", owner)
+        # What nodes hear of each other may be older than that, and undo it.
+        deadline = time.monotonic() + 15
+        while wrong := [n for n in self.nodes if self._owner(n, slot) != target]:
+            assert time.monotonic() < deadline, f"the nodes do not agree on slot {slot}"
+            for node in wrong:
+                node.execute("CLUSTER", "SETSLOT", slot, "NODE", owner)
+            time.sleep(0.05)
 
     def env(self):
         return {"REDIS_CLUSTER": ",".join(f"127.0.0.1:{p}" for p in self.ports)}
