@@ -151,8 +151,9 @@ class Peers(RedisCase):
         def bulk(conn):
             conn.read(4)
             conn.send(b"$2000000000\r\n")
-            while True:
+            while True:  # not so fast that the end is seen
                 conn.send(b"x" * 65536)
+                time.sleep(0.001)
 
         def array(conn):
             conn.read(4)
