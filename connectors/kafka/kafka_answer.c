@@ -116,8 +116,9 @@ static bool skip(struct walk *w, size_t n) {
 }
 
 static bool number(struct walk *w, size_t size, int64_t *out) {
-	const uint8_t *p = w->p + w->at;
+	size_t at = w->at;
 	if (!skip(w, size)) return false;
+	const uint8_t *p = w->p + at; /* only now: of an empty answer there may be no address */
 	uint64_t v = p[0] & 0x80 ? UINT64_MAX : 0;
 	for (size_t i = 0; i < size; i++) v = v << 8 | p[i];
 	*out = (int64_t)v;
