@@ -61,6 +61,13 @@ static void passes(const char *name, const struct seed *s) {
 		fail_msg("%s: %s at byte %zu", name, fault.what, fault.at);
 }
 
+static void test_answer__nothing_at_all_is_refused(void **state) {
+	struct kafka_fault fault = {0};
+	(void)state;
+	assert_false(kafka_answer_check(KAFKA_API_PRODUCE, 0, NULL, 0, &fault));
+	assert_string_equal(fault.what, "it ends too soon");
+}
+
 static void test_answer__what_a_broker_says_passes(void **state) {
 	(void)state;
 	each_seed(passes);
@@ -411,6 +418,7 @@ static void test_calls__many_threads(void **state) {
 
 int main(void) {
 	static const struct CMUnitTest tests[] = {
+	    cmocka_unit_test(test_answer__nothing_at_all_is_refused),
 	    cmocka_unit_test(test_answer__what_a_broker_says_passes),
 	    cmocka_unit_test(test_answer__cut_off_it_is_refused),
 	    cmocka_unit_test(test_answer__names),
