@@ -7,15 +7,6 @@
 #include "connectors_int.h"
 #include "test_db.h"
 
-/* No table: the action is not ready and rows pile up, until table_make(). */
-#define WAITING                                                                                                        \
-	"connectors: {db: {type: sqlite, path: %s/a.db}}\n"                                                            \
-	"actions:\n"                                                                                                   \
-	"  - connector: db\n"                                                                                          \
-	"    table: x\n"                                                                                               \
-	"    create: false\n"                                                                                          \
-	"    columns: {a: \"${device}\", b: \"${n}\", c: \"${t}\"}\n"                                                  \
-	"    retry: {first: 5ms, max: 20ms}\n"
 #define MANY 100000 /* rows, ten times what fits */
 #define LONGEST_ROW 512
 #define WAIT_MS 60000
@@ -39,8 +30,6 @@ static bool wait_told(void) {
 	for (int ms = 0; ms < WAIT_MS && !atomic_load(&told); ms++) usleep(1000);
 	return atomic_load(&told) > 0;
 }
-
-static void table_make(const char *dir) { db_exec(dir, "CREATE TABLE IF NOT EXISTS x(a, b, c)"); }
 
 struct parked {
 	struct rig *r;

@@ -10,18 +10,6 @@
 #include "clock.h"
 #include "test_db.h"
 
-/* No table: the action is not ready and rows pile up, until table_make(). */
-#define WAITING                                                                                                        \
-	"connectors: {db: {type: sqlite, path: %s/a.db}}\n"                                                            \
-	"actions:\n"                                                                                                   \
-	"  - connector: db\n"                                                                                          \
-	"    table: x\n"                                                                                               \
-	"    create: false\n"                                                                                          \
-	"    columns: {a: \"${device}\", b: \"${n}\", c: \"${t}\"}\n"                                                  \
-	"    retry: {first: 5ms, max: 20ms}\n"
-
-static void table_make(const char *dir) { db_exec(dir, "CREATE TABLE IF NOT EXISTS x(a, b, c)"); }
-
 /* For each device the numbers must ascend in the order of rowid; the count of places where they do not. */
 static int64_t disorder(const char *dir) {
 	return db_int(dir, "SELECT count(*) FROM (SELECT b, lag(b) OVER (PARTITION BY a ORDER BY rowid) AS was FROM x) "

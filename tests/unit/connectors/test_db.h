@@ -32,4 +32,15 @@ static inline int64_t db_int(const char *dir, const char *sql) {
 	return v;
 }
 
+/* No table: the action is not ready and rows pile up, until table_make(). */
+#define WAITING                                                                                                        \
+	"connectors: {db: {type: sqlite, path: %s/a.db}}\n"                                                            \
+	"actions:\n"                                                                                                   \
+	"  - connector: db\n"                                                                                          \
+	"    table: x\n"                                                                                               \
+	"    create: false\n"                                                                                          \
+	"    columns: {a: \"${device}\", b: \"${n}\", c: \"${t}\"}\n"                                                  \
+	"    retry: {first: 5ms, max: 20ms}\n"
+static inline void table_make(const char *dir) { db_exec(dir, "CREATE TABLE IF NOT EXISTS x(a, b, c)"); }
+
 #endif
