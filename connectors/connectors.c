@@ -397,6 +397,7 @@ static void commit_switch(struct connectors *cs, struct connectors_set *set) {
 			sl_list_push_back(&cs->pipelines, &spec->p->link);
 		pipeline_wake(spec->p);
 	}
+	connectors_hurry(cs);
 	if (cs->commits == 1) connectors_orphans_warn(cs);
 	connectors_watch_begin(cs);
 	connectors_disk_check(cs);

@@ -70,6 +70,7 @@ struct sl_conn {
 
 struct sl_conn *conn_new(struct connectors *cs, const char *name); /* M; cs NULL in a mere check */
 void conn_start(struct sl_conn *c);                                /* L */
+void conn_hurry(struct sl_conn *c);                                /* L: the next attempt to connect is made now */
 void conn_close(struct sl_conn *c);                                /* L: ends in conn->closed */
 void conn_not_ready(struct sl_conn *c, int more); /* L: so many actions more or less are not; 0: one says why anew */
 void conn_probe(struct sl_conn *c);               /* L: ends in EVENT_PROBED */
@@ -314,6 +315,8 @@ struct sl_slice pipeline_row_topic(struct sl_chunk *c, const void *row); /* of i
 void pipeline_notes_free(struct sl_pipeline *p);
 void pipeline_goes_on(struct sl_pipeline *p); /* it was stalled, perhaps */
 void connectors_watch_begin(struct connectors *cs);
+void connectors_hurry(
+    struct connectors *cs); /* who reloads has perhaps mended what is waited for: no pause is sat out */
 
 /* pipeline_done.c */
 void pipeline_park(struct sl_pipeline *p, unsigned lane, struct row_ref ref);

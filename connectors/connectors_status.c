@@ -30,31 +30,40 @@ static json_t *latency_status(const struct pipeline_counters *c) {
 	return o;
 }
 
-/* Why rows wait; NULL where nothing is known to be wrong. Heap. */
-static char *waiting_why(const struct connectors_snapshot *s, const struct action_copy *a, uint64_t queued) {
-	if (a->not_ready_why) return sl_strdup(a->not_ready_why);
-	for (size_t i = 0; queued > 0 && i < s->conn_count; i++) {
+/* Its connection, when that is not there; else NULL. */
+static const struct conn_copy *conn_missing(const struct connectors_snapshot *s, const struct action_copy *a) {
+	for (size_t i = 0; i < s->conn_count; i++) {
 		const struct conn_copy *c = &s->conns[i];
-		if (c->c != a->action->conn || (c->state != CONN_DOWN && c->state != CONN_CONNECTING)) continue;
-		return sl_asprintf("the connection is %s%s%s", conn_state_name(c->state), c->text ? ": " : "",
-				   c->text ? c->text : "");
+		if (c->c == a->action->conn) return c->state == CONN_DOWN || c->state == CONN_CONNECTING ? c : NULL;
 	}
 	return NULL;
+}
+
+static const char *action_state(const struct action_copy *a, const struct conn_copy *missing) {
+	if (a->retiring) return "retiring";
+	if (a->holding) return "hold";
+	if (a->stalled) return "stalled";
+	if (missing) return "disconnected";
+	return a->not_ready_why ? "not ready" : "running";
+}
+
+/* Why rows wait; NULL where nothing is known to be wrong. Heap. */
+static char *waiting_why(const struct action_copy *a, const struct conn_copy *missing, uint64_t queued) {
+	if (missing && queued > 0)
+		return sl_asprintf("the connection is %s%s%s", conn_state_name(missing->state),
+				   missing->text ? ": " : "", missing->text ? missing->text : "");
+	return a->not_ready_why ? sl_strdup(a->not_ready_why) : NULL;
 }
 
 static json_t *action_status(const struct connectors_snapshot *s, const struct action_copy *a) {
 	const struct sl_action_counts n = pipeline_numbers_sum(&a->n);
 	json_t *o = json_object(), *dropped = json_object(), *cut = json_object();
-	char *why = waiting_why(s, a, n.queued);
+	const struct conn_copy *missing = conn_missing(s, a);
+	char *why = waiting_why(a, missing, n.queued);
 	json_object_set_new(o, "rule", json_string(a->action->rule));
 	set_u64(o, "index", a->action->index);
 	json_object_set_new(o, "connector", json_string(a->action->conn->name));
-	json_object_set_new(o, "state",
-			    json_string(a->retiring        ? "retiring"
-					: a->holding       ? "hold"
-					: a->stalled       ? "stalled"
-					: a->not_ready_why ? "not ready"
-							   : "running"));
+	json_object_set_new(o, "state", json_string(action_state(a, missing)));
 	if (why) json_object_set_new(o, "reason", json_string(why));
 	sl_free(why);
 	set_u64(o, "received", n.received);

@@ -270,3 +270,17 @@ void connectors_watch_begin(struct connectors *cs) {
 	if (!cs->watch_timer.fire) sl_timer_init(&cs->watch_timer, watch_fire);
 	sl_timer_set(cs->loop, &cs->watch_timer, cs->watch_ms);
 }
+
+void connectors_hurry(struct connectors *cs) {
+	SL_LIST_FOREACH(it, &cs->conns) {
+		struct sl_conn *c = SL_LIST_ENTRY(it, struct sl_conn, link);
+		if (!c->retired) conn_hurry(c);
+	}
+	SL_LIST_FOREACH(it, &cs->pipelines) {
+		struct sl_pipeline *p = SL_LIST_ENTRY(it, struct sl_pipeline, link);
+		if (!p->not_ready_why) continue;
+		p->pause_until_ms = 0;
+		p->not_ready_tries = 0;
+		pipeline_wake(p);
+	}
+}

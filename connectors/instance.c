@@ -195,6 +195,14 @@ static void on_down(struct sl_conn *c, const char *text) {
 	    retry_pause_ms((uint64_t)c->conf.reconnect.first_ms, (uint64_t)c->conf.reconnect.max_ms, c->attempts));
 }
 
+/* An attempt that is on its way has no timer, and ends by itself. */
+void conn_hurry(struct sl_conn *c) {
+	if (c->state != CONN_DOWN || c->closing || !sl_timer_armed(&c->timer)) return;
+	sl_timer_cancel(&c->timer);
+	c->attempts = 0;
+	connect_now(c);
+}
+
 void conn_close(struct sl_conn *c) {
 	if (c->closing) return;
 	c->closing = true;

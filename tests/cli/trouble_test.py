@@ -1,5 +1,7 @@
 """What is seen when something is wrong: each reason in the log and on the status pages, connectors and sources alike."""
+import contextlib
 import json
+import sqlite3
 import unittest
 
 from harness.broker import Broker, run_program, temp_folder, wait_until
@@ -69,6 +71,34 @@ class Trouble(unittest.TestCase):
             publish(broker)
             wait_until(lambda: "refused" in broker.status()["actions"][0].get("reason", ""))
             self.assertRegex(broker.status()["actions"][0]["reason"], "^the connection is down: ")
+
+    def test_action__state_tells_that_its_connection_is_not_there(self):
+        rules = {"r": {"sql": 'SELECT 1 AS a FROM "t"', "actions": [{"connector": "x", "value": "${a}"}]}}
+        connectors = {"x": {"type": "null", "connect_fails": 1000000, "reconnect": QUICK}}
+        with Broker({"connectors": connectors, "rules": rules}, folder=temp_folder()) as broker:
+            wait_until(lambda: broker.action("r")["state"] == "disconnected")
+            broker.write_config({"connectors": {"x": {"type": "null"}}})
+            broker.reload()
+            wait_until(lambda: broker.action("r")["state"] == "running")
+
+    def test_reload__tries_at_once_what_waits_for_its_pause(self):
+        slow = {"first": "1h", "max": "1h"}
+        folder = temp_folder()
+        actions = [{"connector": "db", "table": "late", "create": False, "columns": {"a": "${a}"}, "retry": slow}]
+        rules = {"r": {"sql": 'SELECT 1 AS a FROM "t"', "actions": actions}}
+        with Fake(lambda conn: None) as fake:
+            connectors = {"db": {"type": "sqlite", "path": str(folder / "a.db")},
+                          "cache": {"type": "redis", "url": f"redis://127.0.0.1:{fake.port}", "reconnect": slow}}
+            with Broker({"connectors": connectors, "rules": rules}, folder=folder) as broker:
+                broker.wait_connector("cache", "down")
+                publish(broker)
+                wait_until(lambda: broker.action("r")["state"] == "not ready")
+                seen = fake.connections
+                with contextlib.closing(sqlite3.connect(folder / "a.db")) as db, db:
+                    db.execute("CREATE TABLE late (a)")
+                broker.reload()
+                wait_until(lambda: broker.action("r")["delivered"] == 1, 30)
+                wait_until(lambda: fake.connections > seen, 30)
 
     def test_health__names_the_action_that_is_not_ready_and_counts_the_others(self):
         actions = [{"connector": "db", "table": "nosuch", "create": False, "columns": {"a": "${a}"}, "retry": QUICK}] * 3
