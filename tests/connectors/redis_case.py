@@ -1,15 +1,14 @@
 """What the tests of the redis connector share: one broker of ours per test, one rule `r`, one connector `cache`."""
 import json
-import threading
-import time
 import unittest
 
+from connectors import stream
 from harness.broker import Broker, run_program, temp_folder
-from harness.client import Client, Closed
+from harness.client import Client
 from harness.servers import Redis, shared
 
 SELECT = 'SELECT payload.k AS k, payload.v AS v FROM "in/#"'
-ORDERED = 'SELECT clientid AS c, payload.n AS n FROM "in/#"'
+ORDERED = stream.ORDERED
 
 
 class RedisCase(unittest.TestCase):
@@ -65,45 +64,6 @@ class RedisCase(unittest.TestCase):
         return done.returncode, done.stderr + done.stdout
 
 
-class Stream:
-    """Clients that publish numbers, one after the other, until told to stop; each writes to a list of its own."""
+class Stream(stream.Stream):
+    """Each client's numbers go to a list of its own."""
     ACTION = {"command": ["RPUSH", "l:${c}", "${n}"], "timeout": "4s"}
-
-    def __init__(self, test, broker, clients=4, pause=0.002):
-        self.test, self.broker, self.pause = test, broker, pause
-        self.sent, self.stopping = {}, threading.Event()
-        self.threads = [threading.Thread(target=self.send, args=(f"c{i}",)) for i in range(clients)]
-        for t in self.threads:
-            t.start()
-
-    def send(self, name):
-        while not self.stopping.is_set():
-            try:
-                with Client(self.broker.port) as c:
-                    c.connect(name)
-                    while not self.stopping.is_set():
-                        n = self.sent.get(name, 0) + 1
-                        c.publish("in/" + name, b'{"n":%d}' % n, qos=1)
-                        self.sent[name] = n
-                        time.sleep(self.pause)
-            except (OSError, AssertionError, Closed):
-                time.sleep(0.1)
-
-    def finish(self, read, timeout=60, duplicates=True):
-        """Everything acknowledged is there, in order of its first appearance. read(name): the list."""
-        self.stopping.set()
-        for t in self.threads:
-            t.join()
-        n = self.broker.wait_settled("r", timeout=timeout)
-        self.test.assertEqual(n["rejected"], 0)
-        twice = 0
-        for name, last in self.sent.items():
-            numbers = [int(x) for x in read(name)]
-            first = list(dict.fromkeys(numbers))
-            missing = sorted(set(range(1, last + 1)) - set(numbers))
-            self.test.assertFalse(missing, f"{name}: {len(missing)} of {last} rows are missing")
-            self.test.assertEqual(first, sorted(first), f"{name}: out of order")
-            twice += len(numbers) - len(first)
-        if not duplicates:
-            self.test.assertEqual(twice, 0)
-        return sum(self.sent.values()), twice

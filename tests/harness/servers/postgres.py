@@ -5,6 +5,7 @@ import signal
 import time
 from pathlib import Path
 
+from .. import broker as own
 from .base import Server, TestCa, run, shared
 
 
@@ -26,19 +27,23 @@ def _field(text):
 class Postgres(Server):
     """Logins on 127.0.0.1, database `test` (the superuser is `test` too):
     test: no password; scramuser / pw: SCRAM-SHA-256; tlsuser: by client certificate, TLS only; tlsonly: no password, TLS
-    only. The server's certificate and its CA come from TestCa.shared(). 20 connections, 17 of them for ordinary users."""
+    only. The server's certificate and its CA come from TestCa.shared(). 20 connections, 17 of them for ordinary users.
+    `copy_of`, another of these that runs: this one begins as a standby that streams from it, until promote()."""
     name, user, port = "postgres", "postgres", 15432
 
-    def __init__(self, folder=None, port=None, settings=()):
+    def __init__(self, folder=None, port=None, settings=(), copy_of=None):
         super().__init__(folder)
         self.port = port or self.port
-        self.settings = list(settings)
+        self.settings, self.copy_of = list(settings), copy_of
         self.programs = _programs()
         self.data = self.folder / "data"
 
     def prepare(self):
         ca = TestCa.shared()
         shutil.chown(self.folder, self.user, self.user)
+        if self.copy_of:
+            self.follow(self.copy_of)
+            return
         run(self.programs / "initdb", "-D", self.data, "-U", "test", "-A", "trust", "--no-sync", "--no-locale", "-E",
             "UTF8", user=self.user, cwd=self.folder)
         ca.give("server.key", self.data, self.user)
@@ -54,6 +59,7 @@ class Postgres(Server):
         (self.data / "pg_hba.conf").write_text(
             "local all all trust\n"
             "hostssl all tlsuser 127.0.0.1/32 cert\n"
+            "host replication test 127.0.0.1/32 trust\n"
             "host all scramuser 127.0.0.1/32 scram-sha-256\n"
             "hostssl all tlsonly 127.0.0.1/32 trust\n"
             "host all tlsonly,tlsuser 127.0.0.1/32 reject\n"
@@ -66,9 +72,31 @@ class Postgres(Server):
         return "accepting" in run(self.programs / "pg_isready", "-h", "127.0.0.1", "-p", self.port, check=False)
 
     def finish_start(self):
+        if self.copy_of:
+            return
         self.execute("CREATE DATABASE test", database="postgres")
         self.execute("CREATE ROLE scramuser LOGIN PASSWORD 'pw'; CREATE ROLE tlsuser LOGIN; CREATE ROLE tlsonly LOGIN;"
                      "GRANT ALL ON SCHEMA public TO PUBLIC")
+
+    # ---- Replication ----
+
+    def follow(self, primary):
+        """Becomes a standby of `primary`, whatever it held before; start it afterwards."""
+        shutil.rmtree(self.data, ignore_errors=True)
+        run(self.programs / "pg_basebackup", "-D", self.data, "-R", "-h", "127.0.0.1", "-p", primary.port, "-U", "test",
+            "-c", "fast", "--no-sync", user=self.user, cwd=self.folder)
+        with open(self.data / "postgresql.conf", "a", encoding="utf-8") as f:
+            f.write(f"port = {self.port}\nunix_socket_directories = '{self.folder}'\n")
+
+    def acknowledge_with_standbys(self, on=True):
+        """Commits are answered when a standby has them as well; returns when one is there to do that."""
+        self.execute(f"ALTER SYSTEM SET synchronous_standby_names = '{'*' if on else ''}'")
+        self.execute("SELECT pg_reload_conf()")
+        own.wait_until(lambda: not on or self.value("SELECT count(*) FROM pg_stat_replication WHERE sync_state = 'sync'") != "0", 30,
+                       "no standby follows")
+
+    def promote(self):
+        self.execute("SELECT pg_promote()")
 
     def wait_ready(self):
         """After a kill the children may live a little longer than their parent and still hold the shared memory."""
@@ -130,7 +158,7 @@ class PgBouncer(Server):
         users.write_text('"test" ""\n"scramuser" "pw"\n')  # a user that is not listed is refused
         (self.folder / "pgbouncer.ini").write_text("\n".join([
             "[databases]", f"* = host=127.0.0.1 port={self.server.port}", "[pgbouncer]", "listen_addr = 127.0.0.1",
-            f"listen_port = {self.port}", "unix_socket_dir =", "auth_type = trust", f"auth_file = {users}",
+            f"listen_port = {self.port}", "unix_socket_dir =", "auth_type = trust", f"auth_file = {users}", "admin_users = test",
             "pool_mode = transaction", f"default_pool_size = {self.pool_size}", f"pidfile = {self.folder}/pid",
             "ignore_startup_parameters = extra_float_digits"]) + "\n")
 
@@ -142,6 +170,10 @@ class PgBouncer(Server):
 
     def url(self, user="test", database="test"):
         return f"postgresql://{user}@127.0.0.1:{self.port}/{database}"
+
+    def console(self, command):
+        """PAUSE, RESUME, RECONNECT, SHOW POOLS and the like."""
+        return run("psql", "-X", "-q", "-At", "-h", "127.0.0.1", "-p", self.port, "-U", "test", "-d", "pgbouncer", "-c", command)
 
     def env(self):
         return {"PGBOUNCER_URL": self.url()}
