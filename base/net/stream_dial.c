@@ -408,7 +408,9 @@ int sl_dial_parse(struct sl_slice text, uint16_t default_port, struct sl_slice *
 	*port = default_port;
 	*host = text;
 	bool fine = text.n > 0 && text.n <= 4096;
-	for (size_t i = 0; i < text.n; i++) fine = fine && (unsigned char)text.p[i] > ' ' && text.p[i] != 0x7f;
+	/* A client library would take what a comma divides for two, of which the second one was never looked at. */
+	for (size_t i = 0; i < text.n; i++)
+		fine = fine && (unsigned char)text.p[i] > ' ' && text.p[i] != 0x7f && text.p[i] != ',';
 	if (fine && text.p[0] == '/') return SL_OK;
 	/* A URL, perhaps with a password, which does not belong into an error, nor into a list that is shown. */
 	if (slice_find_byte(text, '@') >= 0 || slice_find_byte(text, '/') >= 0)

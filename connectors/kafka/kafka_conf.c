@@ -57,6 +57,7 @@ static const struct {
     {"sasl.kerberos.service.name", "sasl.service"},
     {"sasl.kerberos.principal", "sasl.principal"},
     {"sasl.kerberos.keytab", "sasl.keytab"},
+    {"sasl.kerberos.kinit.cmd", "sasl.keytab"}, /* it would run any command */
     {"ssl.ca.location", "tls.ca"},
     {"ssl.ca.pem", "tls.ca"},
     {"ssl.certificate.location", "tls.cert"},
@@ -134,6 +135,12 @@ int kafka_properties_set(rd_kafka_conf_t *conf, const struct conf_map *propertie
 		char text[CLIENT_TEXT_MAX];
 		int r = property_owned(name, prefix, err);
 		if (r != SL_OK) return r;
+		/* librdkafka loads them as soon as it is told of them. */
+		if (strcmp(name, "plugin.library.paths") == 0)
+			return sl_err_set(err, SL_EDENIED,
+					  "%s.%s: would load foreign code into the broker, which no configuration may; "
+					  "leave it out",
+					  prefix, name);
 		switch (rd_kafka_conf_set(conf, name, value, text, sizeof text)) {
 		case RD_KAFKA_CONF_OK: break;
 		case RD_KAFKA_CONF_UNKNOWN: return property_unknown(conf, name, prefix, err);
@@ -217,6 +224,8 @@ static void put_sasl(struct maker *m, const struct kafka_sasl_conf *sasl) {
 		break;
 	case KAFKA_GSSAPI:
 		put(m, "sasl.kerberos.service.name", sasl->service, "sasl.service");
+		/* Without one there is a ticket, which somebody else renews: by default librdkafka wants to run kinit. */
+		if (!sasl->keytab) put(m, "sasl.kerberos.kinit.cmd", "", "sasl.keytab");
 		put(m, "sasl.kerberos.principal", sasl->principal, "sasl.principal");
 		put(m, "sasl.kerberos.keytab", sasl->keytab, "sasl.keytab");
 		break;
@@ -289,6 +298,23 @@ int kafka_conf_make(const struct kafka_conf *conf, enum kafka_role role, struct 
 
 /* ---- Checks. ----------------------------------------------------------------------------------------------------------- */
 
+/* librdkafka puts both into a command for a shell, as they are. */
+static int kerberos_check(const struct kafka_sasl_conf *s, struct sl_err *err) {
+	static const char special[] = " \t\r\n\"'`$\\;&|<>()*?[]{}#~!";
+	if (!s->keytab != !s->principal)
+		return sl_err_set(
+		    err, SL_EINVAL,
+		    "sasl: gssapi needs both `principal` and `keytab`; without both there must be a ticket "
+		    "in the credentials cache of the user that Sluice runs as");
+	if (s->principal && s->principal[strcspn(s->principal, special)])
+		return sl_err_set(err, SL_EINVAL, "sasl.principal: write it as name@REALM or name/host@REALM");
+	if (s->keytab && s->keytab[strcspn(s->keytab, "\r\n\"`$\\")])
+		return sl_err_set(
+		    err, SL_EINVAL,
+		    "sasl.keytab: quotes, `$` and backslashes are not possible in its path; rename the file");
+	return SL_OK;
+}
+
 static int sasl_check(const struct kafka_sasl_conf *s, bool tls, struct sl_err *err) {
 	if (!s->given) return SL_OK;
 	switch ((enum kafka_mechanism)s->mechanism) {
@@ -306,7 +332,7 @@ static int sasl_check(const struct kafka_sasl_conf *s, bool tls, struct sl_err *
 		if (s->token_url && (!s->client_id || !s->client_secret))
 			return sl_err_set(err, SL_EINVAL, "sasl: `token_url` needs `client_id` and `client_secret`");
 		return SL_OK;
-	case KAFKA_GSSAPI: return SL_OK;
+	case KAFKA_GSSAPI: return kerberos_check(s, err);
 	case KAFKA_AWS_MSK_IAM:
 		if (!s->region || !s->access_key || !s->secret_key)
 			return sl_err_set(err, SL_EINVAL,
@@ -371,13 +397,39 @@ static const char *tls_advice(const char *text) {
 	return "; is its certificate of an authority in `tls.ca`, for the host name that is used, and not out of date?";
 }
 
+static const char *sasl_advice(const struct kafka_conf *conf, const char *text) {
+	bool kerberos = conf->sasl.mechanism == KAFKA_GSSAPI;
+	if (!conf->sasl.given) return "; the brokers may want a login: see `sasl`";
+	if (strstr(text, "not valid in current SASL state"))
+		return "; if this port takes no login, take `sasl` out; else check sasl.mechanism";
+	if (strstr(text, "Unsupported SASL mechanism")) return "; set sasl.mechanism to one of these";
+	if (kerberos && strstr(text, "No worthy mechs"))
+		return "; install the library's module for Kerberos: Debian's package libsasl2-modules-gssapi-mit";
+	if (kerberos && conf->sasl.keytab)
+		return "; check sasl.principal, sasl.keytab and sasl.service, and that kinit (Debian's package "
+		       "krb5-user) gets a ticket with them: its complaints are in the log";
+	if (kerberos)
+		return "; check sasl.service, and that there is a ticket in the credentials cache of the user that "
+		       "Sluice runs as; or give `principal` and `keytab`";
+	if (conf->sasl.username) return "; check sasl.username, sasl.password and sasl.mechanism";
+	return "; check the options of `sasl`";
+}
+
+/* Without the time that it took and how often it came before: the same trouble would seem to be another one each time. */
+static struct sl_slice bare(const char *text) {
+	size_t n = strlen(text);
+	const char *at = NULL;
+	for (const char *next = strstr(text, " (after "); next; next = strstr(next + 1, " (after ")) at = next;
+	return slice_make(text, at && text[n - 1] == ')' && !strchr(at, '\n') ? (size_t)(at - text) : n);
+}
+
 void kafka_client_fini(struct kafka_client *client) { sl_free(atomic_exchange(&client->nonsense, NULL)); }
 
 void kafka_advice(struct kafka_client *client, rd_kafka_resp_err_t code, const char *text, struct sl_buf *out) {
 	const struct kafka_conf *conf = client->conf;
 	/* We broke the connection off, and know better than librdkafka why. */
 	char *nonsense = code == RD_KAFKA_RESP_ERR__TRANSPORT ? atomic_exchange(&client->nonsense, NULL) : NULL;
-	sl_buf_append_str(out, nonsense ? nonsense : text);
+	sl_buf_append_slice(out, nonsense ? slice_from_str(nonsense) : bare(text));
 	bool told = nonsense;
 	sl_free(nonsense);
 	/* A listener with TLS hangs up at the first bytes of plain text. */
@@ -392,14 +444,7 @@ void kafka_advice(struct kafka_client *client, rd_kafka_resp_err_t code, const c
 	if (code == RD_KAFKA_RESP_ERR__TRANSPORT && strstr(text, "Connection refused"))
 		sl_buf_append_str(out, "; is the broker running, and listening there? check `brokers`");
 	if (code != RD_KAFKA_RESP_ERR__AUTHENTICATION) return;
-	if (!conf->sasl.given)
-		sl_buf_append_str(out, "; the brokers may want a login: see `sasl`");
-	else if (strstr(text, "not valid in current SASL state"))
-		sl_buf_append_str(out, "; if this port takes no login, take `sasl` out; else check sasl.mechanism");
-	else if (conf->sasl.username)
-		sl_buf_append_str(out, "; check sasl.username, sasl.password and sasl.mechanism");
-	else
-		sl_buf_append_str(out, "; check the options of `sasl`");
+	sl_buf_append_str(out, sasl_advice(conf, text));
 	if (scram(conf) && kafka_library_before(2, 6, 1))
 		sl_buf_printf(
 		    out,

@@ -165,10 +165,26 @@ static void place_add(struct pg_conn *c, struct sl_slice host, struct sl_slice p
 							.port = port.n ? slice_dup(port) : sl_asprintf("%d", PORT)};
 }
 
+/* libpq takes what stands between commas for several servers, each of which must stand for itself here. */
+static bool host_is_one(struct sl_slice host) {
+	for (size_t i = 0; i < host.n; i++)
+		if ((unsigned char)host.p[i] <= ' ' || host.p[i] == 0x7f || host.p[i] == ',') return false;
+	return true;
+}
+
+/* Not shown: it may be the end of a password. */
+static int host_is_not_one(const char *option, struct sl_err *err) {
+	return sl_err_set(err, SL_EINVAL,
+			  "%s: the name of a server has no blanks and no commas; several servers are a list: "
+			  "hosts: [db1, \"db2:5433\"]",
+			  option);
+}
+
 static int places_from_hosts(struct pg_conn *c, struct sl_err *err) {
 	for (size_t i = 0; i < c->conf.hosts.len; i++) {
 		struct sl_slice text = slice_from_str(c->conf.hosts.items[i]), host = text;
 		uint16_t port = PORT;
+		if (!host_is_one(text)) return host_is_not_one("hosts", err);
 		if (text.n > 0 && text.p[0] != '/' && sl_dial_parse(text, PORT, &host, &port, err) != SL_OK)
 			return sl_err_prefix(err, "hosts");
 		char number[8];
@@ -199,8 +215,9 @@ static int places_from_url(struct pg_conn *c, struct sl_err *err) {
 			    err, SL_EINVAL,
 			    "url: there is an @ in the name of the host; one of a password is written %%40, "
 			    "or given by `password`");
-		place_add(c, host, port);
 		struct sl_slice address = addresses.p ? slice_next_part(&addresses, ',') : SL_SLICE_EMPTY;
+		if (!host_is_one(host) || !host_is_one(address)) return host_is_not_one("url", err);
+		place_add(c, host, port);
 		if (address.n) c->places[c->place_count - 1].address = slice_dup(address);
 	} while (hosts.p);
 	return SL_OK;

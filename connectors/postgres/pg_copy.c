@@ -121,7 +121,8 @@ void pg_copy_result(struct pg_link *l, PGresult *res) {
 	switch (PQresultStatus(res)) {
 	case PGRES_TUPLES_OK:
 		if (j->answers++ == j->before)
-			j->stale = PQntuples(res) != 1 || strcmp(PQgetvalue(res, 0, 0), j->meta->fingerprint) != 0;
+			j->stale = PQntuples(res) != 1 || !pg_answer_has(res, 1, 1) ||
+				   strcmp(PQgetvalue(res, 0, 0), j->meta->fingerprint) != 0;
 		break;
 	case PGRES_COPY_IN:
 		PQclear(res);

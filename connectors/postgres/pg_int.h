@@ -93,11 +93,14 @@ struct pg_action {
 void pg_action_texts(struct pg_action *a);
 void pg_quote_name(struct sl_buf *b, struct sl_slice name);
 void pg_quote_text(struct sl_buf *b, struct sl_slice text);
-/* The meta out of the answers to `read`: fingerprint, columns, keys. SL_ENOTFOUND and err when the table, a column or a key is
+/* An answer is what its server makes it: before a value is taken from one it must have rows with so many columns. rows_max -1: any. */
+bool pg_answer_has(const PGresult *res, int rows_max, int columns);
+/* The meta out of the answers to `read`: fingerprint, columns, keys. SL_EMALFORMED when they are not these; SL_ENOTFOUND and err when the table, a column or a key is
  * missing: what, and what to do. */
 int pg_meta_from_table(const struct pg_action *a, const PGresult *fingerprint, const PGresult *columns,
 		       const PGresult *keys, struct pg_meta **out, struct sl_err *err);
-/* The query about the types of parameters that not every server has, or NULL; and the meta out of both. */
+/* The query about the types of parameters that not every server has, or NULL; and the meta out of both, NULL when the second answer
+ * is none to it. */
 char *pg_types_query(const PGresult *described);
 struct pg_meta *pg_meta_from_statement(const struct pg_action *a, const PGresult *described, const PGresult *types);
 extern const struct sl_statement_dialect pg_dialect;

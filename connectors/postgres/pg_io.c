@@ -66,13 +66,31 @@ static void probe_end(struct pg_link *l) {
 
 static void setup_end(struct pg_link *l);
 
+/* libpq would give it again and again, until data is sent or read that nobody has or wants. */
+static bool is_unasked_copy(const struct pg_link *l, const PGresult *res) {
+	ExecStatusType status = PQresultStatus(res);
+	bool asked = l->state == PG_LINK_BUSY && l->job.step == PG_STEP_COPY;
+	return status == PGRES_COPY_OUT || status == PGRES_COPY_BOTH || (status == PGRES_COPY_IN && !asked);
+}
+
+static void nonsense(struct pg_link *l) {
+	static const char text[] = "the server wants to copy data, which nobody asked for; is this PostgreSQL?";
+	if (l->state == PG_LINK_SETUP)
+		pg_link_refused(l, text);
+	else
+		pg_link_lost(l, text);
+}
+
 /* A NULL ends the answers to a query; two in a row mean that there is nothing more. */
 static void answers(struct pg_link *l) {
 	uint64_t life = l->life;
 	for (int nulls = 0; l->life == life && nulls < 2 && !l->job.copying && !PQisBusy(l->pq);) {
 		PGresult *res = PQgetResult(l->pq);
 		nulls = res ? 0 : nulls + 1;
-		if (res && l->state == PG_LINK_BUSY)
+		if (res && is_unasked_copy(l, res)) {
+			PQclear(res);
+			nonsense(l);
+		} else if (res && l->state == PG_LINK_BUSY)
 			pg_job_result(l, res);
 		else if (res)
 			idle_result(l, res);

@@ -61,6 +61,12 @@ enum {
 	COLUMN_RELATION,
 	COLUMN_KEYED
 };
+enum { TYPE_COLUMNS = COLUMN_BASE + 1, TABLE_COLUMNS = COLUMN_KEYED + 1, KEY_COLUMNS = 2 };
+
+bool pg_answer_has(const PGresult *res, int rows_max, int columns) {
+	return PQresultStatus(res) == PGRES_TUPLES_OK && PQnfields(res) == columns &&
+	       (rows_max < 0 || PQntuples(res) <= rows_max);
+}
 
 void pg_meta_unref(struct pg_meta *m) {
 	if (!m || --m->refs > 0) return;
@@ -255,6 +261,13 @@ void pg_action_texts(struct pg_action *a) {
 int pg_meta_from_table(const struct pg_action *a, const PGresult *fingerprint, const PGresult *columns,
 		       const PGresult *keys, struct pg_meta **out, struct sl_err *err) {
 	*out = NULL;
+	if (!pg_answer_has(fingerprint, 1, 1) || !pg_answer_has(columns, -1, TABLE_COLUMNS) ||
+	    !pg_answer_has(keys, -1, KEY_COLUMNS))
+		return sl_err_set(
+		    err, SL_EMALFORMED,
+		    "what was asked about table %s is answered with something else; does a pooler or proxy "
+		    "stand in between that mixes answers up, and is this PostgreSQL?",
+		    a->relation);
 	if (PQntuples(columns) == 0)
 		return sl_err_set(err, SL_ENOTFOUND,
 				  "there is no table %s; create it, or correct `table` or `search_path`", a->relation);
@@ -317,6 +330,7 @@ static void target_from_types(struct pg_target *t, const PGresult *types, char *
 }
 
 struct pg_meta *pg_meta_from_statement(const struct pg_action *a, const PGresult *described, const PGresult *types) {
+	if (types && !pg_answer_has(types, -1, TYPE_COLUMNS)) return NULL;
 	struct pg_meta *m = meta_new(a->params.n);
 	for (size_t i = 0; i < m->count; i++) {
 		struct pg_target *t = &m->targets[i];

@@ -311,6 +311,7 @@ class Check(KafkaTest):
             ({"properties": {"linger.ms": "7"}}, "use the option `linger`"),
             ({"properties": {"max.in.flight": "many"}}, "properties.max.in.flight: "),
             ({"properties": {"transactional.id": "x"}}, "Sluice sets this itself"),
+            ({"properties": {"plugin.library.paths": "libc.so.6"}}, "would load foreign code into the broker"),
             ({"properties": {"sasl.password": "geheim"}}, "use the option `sasl.password`"),
             ({"acks": "leader"}, "idempotence: false"),
             ({"sasl": {"mechanism": "scram-sha-512"}}, "needs `username` and `password`"),

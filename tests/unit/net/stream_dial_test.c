@@ -251,6 +251,8 @@ static void test_dial__addresses_are_read(void **state) {
 static void test_dial__what_is_no_address_is_refused(void **state) {
 	(void)state;
 	const char *bad[] = {"",
+			     "a,169.254.169.254",
+			     "/run/a,169.254.169.254",
 			     ":1",
 			     "a:",
 			     "a:0",

@@ -193,6 +193,94 @@ static void test_conf__actions_are_checked(void **state) {
 	checks("table: t", "`table` needs `columns`");
 }
 
+static void servers(const char *connector, const char *said) {
+	char *text = rig_check("connectors: {db: {type: postgres, %s}}\n", connector);
+	if (!*said)
+		assert_string_equal(text, "");
+	else if (!strstr(text, said))
+		fail_msg("expected \"%s\" in \"%s\"", said, text);
+	sl_free(text);
+}
+
+/* libpq would split it, and connect to what nobody looked at. */
+static void test_conf__a_server_is_one(void **state) {
+	(void)state;
+	static const char one[] = "the name of a server has no blanks and no commas";
+	servers("hosts: [a, \"b:5433\", \"[::1]:5432\", /var/run/postgresql]", "");
+	servers("url: \"postgresql://a,b:5433/d\"", "");
+	servers("url: \"host=a,b port=1,2 dbname=d\"", "");
+	servers("hosts: [\"a,169.254.169.254\"]", one);
+	servers("hosts: [\"a,169.254.169.254:80\"]", one);
+	servers("hosts: [\"/var/run,169.254.169.254\"]", one);
+	servers("hosts: [\"a b\"]", one);
+	servers("hosts: [\"a:5432,80\"]", one);
+	servers("hosts: [\"a:5432 \"]", one);
+	servers("url: \"postgresql://a%20b/d\"", one);
+	servers("url: \"host='a b' dbname=d\"", one);
+	servers("url: \"host=a hostaddr='10.0.0.1 ' dbname=d\"", one);
+	servers("url: \"host=a port=' 5432' dbname=d\"", "the port is a number");
+	servers("url: \"host=a,b port=1,2,3 dbname=d\"", "");
+}
+
+/* ---- Answers that are none. ---- */
+
+/* rows rows with columns columns of `text`. */
+static PGresult *answer(int rows, int columns, const char *text) {
+	PGresult *res = PQmakeEmptyPGresult(NULL, PGRES_TUPLES_OK);
+	PGresAttDesc at[16] = {0};
+	for (int i = 0; i < columns; i++) at[i].name = (char *)(uintptr_t) "c";
+	assert_true(columns == 0 || PQsetResultAttrs(res, columns, at));
+	for (int row = 0; row < rows; row++)
+		for (int i = 0; i < columns; i++)
+			assert_true(PQsetvalue(res, row, i, (char *)(uintptr_t)text, (int)strlen(text)));
+	return res;
+}
+
+static int table_of(const struct pg_action *a, PGresult *fingerprint, PGresult *columns, PGresult *keys,
+		    const char *said) {
+	struct pg_meta *m = NULL;
+	struct sl_err err = SL_ERR_INIT;
+	int r = pg_meta_from_table(a, fingerprint, columns, keys, &m, &err);
+	if (*said && !strstr(sl_err_text(&err), said)) fail_msg("expected \"%s\" in \"%s\"", said, sl_err_text(&err));
+	pg_meta_unref(m);
+	sl_err_fini(&err);
+	PQclear(fingerprint);
+	PQclear(columns);
+	PQclear(keys);
+	return r;
+}
+
+static void test_answers__other_than_what_was_asked(void **state) {
+	(void)state;
+	struct conf_pair pair = {(char *)(uintptr_t) "c", (char *)(uintptr_t) "${x}"};
+	struct pg_action a = {.table = (char *)(uintptr_t) "t", .columns = {&pair, 1}};
+	static const char else_[] = "answered with something else";
+	pg_action_texts(&a);
+	assert_int_equal(table_of(&a, answer(1, 1, "c"), answer(1, 9, "c"), answer(1, 2, "c"), ""), SL_OK);
+	assert_int_equal(table_of(&a, answer(0, 1, "c"), answer(0, 9, "c"), answer(0, 2, "c"), "there is no table"),
+			 SL_ENOTFOUND);
+	assert_int_equal(table_of(&a, answer(1, 0, ""), answer(1, 9, "c"), answer(1, 2, "c"), else_), SL_EMALFORMED);
+	assert_int_equal(table_of(&a, answer(2, 1, "c"), answer(1, 9, "c"), answer(1, 2, "c"), else_), SL_EMALFORMED);
+	assert_int_equal(table_of(&a, answer(1, 1, "c"), answer(1, 1, "c"), answer(1, 2, "c"), else_), SL_EMALFORMED);
+	assert_int_equal(table_of(&a, answer(1, 1, "c"), answer(1, 9, "c"), answer(1, 1, "c"), else_), SL_EMALFORMED);
+	assert_int_equal(
+	    table_of(&a, PQmakeEmptyPGresult(NULL, PGRES_COMMAND_OK), answer(1, 9, "c"), answer(1, 2, "c"), else_),
+	    SL_EMALFORMED);
+	PGresult *described = PQmakeEmptyPGresult(NULL, PGRES_COMMAND_OK), *types = answer(1, 3, "25");
+	a.statement = (char *)(uintptr_t) "INSERT INTO t VALUES ($1)";
+	assert_null(pg_meta_from_statement(&a, described, types));
+	struct pg_meta *m = pg_meta_from_statement(&a, described, NULL);
+	assert_non_null(m);
+	pg_meta_unref(m);
+	PQclear(described);
+	PQclear(types);
+	sl_params_fini(&a.params);
+	sl_free(a.relation);
+	sl_free(a.copy);
+	sl_free(a.look);
+	sl_free(a.read);
+}
+
 int main(void) {
 	const struct CMUnitTest tests[] = {
 	    cmocka_unit_test(test_statement__values_become_parameters),
@@ -204,6 +292,8 @@ int main(void) {
 	    cmocka_unit_test(test_table__names_are_quoted),
 	    cmocka_unit_test(test_table__texts_are_quoted),
 	    cmocka_unit_test(test_conf__actions_are_checked),
+	    cmocka_unit_test(test_conf__a_server_is_one),
+	    cmocka_unit_test(test_answers__other_than_what_was_asked),
 	};
 	return cmocka_run_group_tests_name("pg_parts", tests, NULL, NULL);
 }
