@@ -93,6 +93,7 @@ struct sql_template_part {
 	struct sl_slice literal;
 	struct sql_code code; /* n_steps == 0: a literal */
 	bool whole_row;
+	bool quoted; /* of a JSON template: it stands inside of a string */
 	/* It is nothing but this column of the row, or of the event. */
 	enum { TEMPLATE_MORE, TEMPLATE_OUTPUT, TEMPLATE_COLUMN } plain;
 	uint16_t column;
@@ -104,6 +105,7 @@ struct sql_template {
 	enum sql_target target;
 	struct sql_template_part *parts;
 	size_t n_parts;
+	bool json; /* text around it is JSON, and stays JSON */
 };
 
 /* The operand as EXPLAIN shows it, and a whole code. */

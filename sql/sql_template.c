@@ -2,7 +2,10 @@
  *
  * A template is a list of parts: literal text, the whole row, or the code of an expression. In an expression a name is
  * an output column first, then a column of the event; in the aws dialect a member of the message, never of the row, or a
- * variable. "$${" is a literal "${", and "$$" at the start of an aws topic a "$". */
+ * variable. "$${" is a literal "${", and "$$" at the start of an aws topic a "$".
+ *
+ * Text that is a JSON object or array, once its ${} have values, is a JSON template: between quotes a value is escaped,
+ * elsewhere it is a JSON value. Text that is one JSON value by itself, as a payload may be, stays what it is there. */
 #include "aws_unit.h"
 #include "jwrite.h"
 #include "mem.h"
@@ -104,6 +107,34 @@ static int split(struct sql_template *t, struct sql_program *p, struct sl_arena 
 	return SL_OK;
 }
 
+static bool is_literal(const struct sql_template_part *part) { return !part->whole_row && part->code.n_steps == 0; }
+
+/* Finds out which values stand inside of strings; then the text must be JSON with them empty, and with null for the others. */
+static bool json_around(struct sql_template *t) {
+	struct sl_buf probe = SL_BUF_INIT;
+	bool quoted = false, escaped = false, escapes = false;
+	for (size_t i = 0; i < t->n_parts; i++) {
+		struct sql_template_part *part = &t->parts[i];
+		struct sl_slice text = part->literal;
+		if (!is_literal(part)) {
+			part->quoted = quoted;
+			escapes = escapes || escaped; /* a backslash before the value */
+			if (!quoted) sl_buf_append_str(&probe, "null");
+			continue;
+		}
+		for (size_t k = 0; k < text.n; k++) {
+			if (text.p[k] == '"' && !escaped) quoted = !quoted;
+			escaped = quoted && text.p[k] == '\\' && !escaped;
+		}
+		sl_buf_append_slice(&probe, text);
+	}
+	struct sl_slice shape = slice_trim(sl_buf_slice(&probe));
+	bool members = shape.n > 1 && (shape.p[0] == '{' || (shape.p[0] == '[' && memchr(shape.p, '"', shape.n)));
+	bool json = members && !escapes && jscan_valid(shape);
+	sl_buf_fini(&probe);
+	return json;
+}
+
 int sql_template_compile(struct sl_slice text, struct sql_program *p, enum sql_target target, struct sql_template **out,
 			 struct sl_err *err) {
 	enum { TEMPLATE_MAX = 64 * 1024 };
@@ -125,6 +156,8 @@ int sql_template_compile(struct sl_slice text, struct sql_program *p, enum sql_t
 		sql_template_free(t);
 		return r;
 	}
+	bool text_wanted = target == SQL_TO_VALUE || target == SQL_TO_TEXT || target == SQL_TO_BYTES;
+	t->json = text_wanted && t->n_parts > 1 && json_around(t);
 	*out = t;
 	return SL_OK;
 }
@@ -135,8 +168,6 @@ void sql_template_free(struct sql_template *t) {
 	sl_arena_fini(&t->arena);
 	sl_free(t);
 }
-
-static bool is_literal(const struct sql_template_part *part) { return !part->whole_row && part->code.n_steps == 0; }
 
 bool sql_template_is_constant(const struct sql_template *t, struct sl_slice *text) {
 	if (t->n_parts > 1 || (t->n_parts == 1 && !is_literal(&t->parts[0]))) return false;
@@ -163,10 +194,42 @@ static int check_topic_piece(struct sql_vm *vm, const struct sql_template *t, co
 	return SL_OK;
 }
 
-static int append_value(struct sql_vm *vm, const struct sql_template *t, const struct sql_value *v,
+/* Of a string in quotes at the end of out, what stands between them. */
+static void unquote_appended(struct sl_buf *out, size_t from) {
+	out->n -= 2;
+	memmove(out->p + from, out->p + from + 1, out->n - from);
+}
+
+static void escape_appended(struct sql_vm *vm, struct sl_buf *out, size_t from) {
+	struct sl_slice text = sl_arena_dup(&vm->arena, slice_from(sl_buf_slice(out), from));
+	out->n = from;
+	jwrite_quote(out, text);
+	unquote_appended(out, from);
+}
+
+static void append_json(struct sql_vm *vm, const struct sql_template_part *part, const struct sql_value *v,
 			struct sl_buf *out) {
 	size_t from = out->n;
-	if (t->target == SQL_TO_JSON)
+	bool text = v->kind == SQL_STRING || v->kind == SQL_BYTES;
+	if (text && !part->quoted && jscan_valid(sql_value_text(v)))
+		sl_buf_append_slice(out, sql_value_text(v));
+	else if (text || !part->quoted)
+		sql_value_json(v, out);
+	else
+		sql_value_to_text(v, out);
+	if (!part->quoted) return;
+	if (text)
+		unquote_appended(out, from);
+	else
+		escape_appended(vm, out, from);
+}
+
+static int append_value(struct sql_vm *vm, const struct sql_template *t, const struct sql_template_part *part,
+			const struct sql_value *v, struct sl_buf *out) {
+	size_t from = out->n;
+	if (t->json)
+		append_json(vm, part, v, out);
+	else if (t->target == SQL_TO_JSON)
 		sql_value_json(v, out);
 	else
 		sql_value_to_text(v, out);
@@ -190,6 +253,21 @@ static int run_part(struct sql_vm *vm, const struct sql_template *t, const struc
 	return vm->err.status;
 }
 
+static void append_row(struct sql_vm *vm, const struct sql_template *t, const struct sql_template_part *part,
+		       const struct sql_out *row, struct sl_buf *out) {
+	size_t from = out->n;
+	if (row->raw && t->target == SQL_TO_BYTES) {
+		const struct sql_value bytes = sql_string(row->bytes);
+		if (t->json)
+			append_json(vm, part, &bytes, out);
+		else
+			sl_buf_append_slice(out, row->bytes);
+		return;
+	}
+	sql_out_json(row, out);
+	if (part->quoted && t->json) escape_appended(vm, out, from);
+}
+
 static int join(struct sql_vm *vm, const struct sql_template *t, const struct sql_out *row, struct sl_buf *out) {
 	for (size_t i = 0; i < t->n_parts; i++) {
 		const struct sql_template_part *part = &t->parts[i];
@@ -198,15 +276,12 @@ static int join(struct sql_vm *vm, const struct sql_template *t, const struct sq
 			continue;
 		}
 		if (part->whole_row) {
-			if (row->raw && t->target == SQL_TO_BYTES)
-				sl_buf_append_slice(out, row->bytes);
-			else
-				sql_out_json(row, out);
+			append_row(vm, t, part, row, out);
 			continue;
 		}
 		struct sql_value v;
 		int r = run_part(vm, t, part, &v);
-		if (r == SL_OK) r = append_value(vm, t, &v, out);
+		if (r == SL_OK) r = append_value(vm, t, part, &v, out);
 		if (r != SL_OK) return r;
 	}
 	return SL_OK;

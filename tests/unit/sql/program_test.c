@@ -278,7 +278,8 @@ static int fill(void *arg, struct sql_vm *vm, const struct sql_out *row) {
 }
 
 /* The template filled from the one row of a fixed program. */
-static void assert_fills(const char *text, enum sql_target target, enum sql_kind kind, const char *expected) {
+static void assert_fills_of(const struct sql_case *from, const char *text, enum sql_target target, enum sql_kind kind,
+			    const char *expected) {
 	struct sql_program *p =
 	    program("SELECT payload.t AS t, payload.unit AS unit, payload.id AS id, payload.o AS o, "
 		    "payload.none AS none FROM 'plant/#'");
@@ -287,7 +288,7 @@ static void assert_fills(const char *text, enum sql_target target, enum sql_kind
 	if (sql_template_compile(slice_from_str(text), p, target, &f.t, &err) != SL_OK)
 		fail_msg("%s: %s", text, sl_err_text(&err));
 	struct sql_vm *vm = sql_vm_new();
-	enum sql_outcome o = sql_case_run(vm, p, &event, fill, &f);
+	enum sql_outcome o = sql_case_run(vm, p, from, fill, &f);
 	if (o == SQL_FAILED) sl_buf_append_str(&f.text, sl_err_text(sql_vm_error(vm)));
 	assert_string_equal(sl_buf_cstr(&f.text), expected);
 	if (o != SQL_FAILED) assert_int_equal(f.kind, kind);
@@ -296,6 +297,10 @@ static void assert_fills(const char *text, enum sql_target target, enum sql_kind
 	sql_vm_free(vm);
 	sl_buf_fini(&f.text);
 	sl_err_fini(&err);
+}
+
+static void assert_fills(const char *text, enum sql_target target, enum sql_kind kind, const char *expected) {
+	assert_fills_of(&event, text, target, kind, expected);
 }
 
 static void test_template__a_single_value_keeps_its_kind(void **state) {
@@ -318,6 +323,35 @@ static void test_template__the_whole_row(void **state) {
 	assert_fills("${.}", SQL_TO_JSON, SQL_JSON, row);
 	assert_fills("${.}", SQL_TO_TEXT, SQL_STRING, row);
 	assert_fills("{\"v\":${unit},\"o\":${o}}", SQL_TO_JSON, SQL_STRING, "{\"v\":\"C\",\"o\":{\"k\":1}}");
+}
+
+/* What is JSON around its ${} stays JSON, whatever the values hold; what is not is text, as it stands. */
+static void test_template__json_stays_json(void **state) {
+	(void)state;
+	struct sql_case quoting = event;
+	quoting.payload = SL_SLICE_LIT("{\"t\":21.50,\"unit\":\"a \\\"b\\\"\\n\",\"id\":\"7\",\"o\":{\"k\":1}}");
+	assert_fills_of(&quoting, "{\"v\":\"${unit}\",\"w\": ${unit}}", SQL_TO_BYTES, SQL_STRING,
+			"{\"v\":\"a \\\"b\\\"\\n\",\"w\": \"a \\\"b\\\"\\n\"}");
+	assert_fills_of(&quoting, "{\"v\":\"<${o}>\",\"w\":${o}}", SQL_TO_VALUE, SQL_STRING,
+			"{\"v\":\"<{\\\"k\\\":1}>\",\"w\":{\"k\":1}}");
+	assert_fills_of(&quoting, " {\"n\":${none},\"s\":\"${none}\",\"t\":${t}, \"${id}\":[true]}", SQL_TO_TEXT,
+			SQL_STRING, " {\"n\":null,\"s\":\"\",\"t\":21.50, \"7\":[true]}");
+	assert_fills_of(
+	    &quoting, "{\"p\":\"${payload}\",\"q\":${payload}}", SQL_TO_BYTES, SQL_STRING,
+	    "{\"p\":\"{\\\"t\\\":21.50,\\\"unit\\\":\\\"a \\\\\\\"b\\\\\\\"\\\\n\\\",\\\"id\\\":\\\"7\\\",\\\"o\\\":{"
+	    "\\\"k\\\":1}}\",\"q\":{\"t\":21.50,\"unit\":\"a \\\"b\\\"\\n\",\"id\":\"7\",\"o\":{\"k\":1}}}");
+	/* Text that is one JSON value is that value, where no quotes stand around it. */
+	assert_fills_of(&quoting, "[{\"v\":${id}},\"\\\"${id}\"]", SQL_TO_TEXT, SQL_STRING, "[{\"v\":7},\"\\\"7\"]");
+	assert_fills_of(
+	    &quoting, "{\"v\":\"${.}\"}", SQL_TO_BYTES, SQL_STRING,
+	    "{\"v\":\"{\\\"t\\\":21.50,\\\"unit\\\":\\\"a \\\\\\\"b\\\\\\\"\\\\n\\\",\\\"id\\\":\\\"7\\\",\\\"o\\\":{"
+	    "\\\"k\\\":1},\\\"none\\\":null}\"}");
+	/* Not JSON. */
+	assert_fills_of(&quoting, "{\"a\":\"\\${id}n\"}", SQL_TO_TEXT, SQL_STRING, "{\"a\":\"\\7n\"}");
+	assert_fills_of(&quoting, "[${unit}]", SQL_TO_TEXT, SQL_STRING, "[a \"b\"\n]");
+	assert_fills_of(&quoting, "{${id}}:\"${unit}\"", SQL_TO_TEXT, SQL_STRING, "{7}:\"a \"b\"\n\"");
+	assert_fills_of(&quoting, "{\"a\":1${id}}", SQL_TO_TEXT, SQL_STRING, "{\"a\":17}");
+	assert_fills_of(&quoting, "\"${unit}\"", SQL_TO_TEXT, SQL_STRING, "\"a \"b\"\n\"");
 }
 
 static void test_template__topics_take_no_wildcards_and_no_null(void **state) {
@@ -470,6 +504,7 @@ int main(void) {
 	    cmocka_unit_test(test_template__a_single_value_keeps_its_kind),
 	    cmocka_unit_test(test_template__names_are_columns_of_the_row_then_of_the_event),
 	    cmocka_unit_test(test_template__the_whole_row),
+	    cmocka_unit_test(test_template__json_stays_json),
 	    cmocka_unit_test(test_template__topics_take_no_wildcards_and_no_null),
 	    cmocka_unit_test(test_template__mistakes_have_their_place),
 	    cmocka_unit_test(test_template__literal_text_is_constant),
