@@ -8,7 +8,9 @@
 #include "kafka_wire.h"
 #include "log.h"
 #include "mem.h"
+#include "stream_dial.h"
 
+#define BROKER_PORT 9092    /* of an address without one */
 #define CLIENT_TEXT_MAX 512 /* librdkafka's messages about its configuration */
 
 /* ---- What librdkafka says goes to our log. ------------------------------------------------------------------------- */
@@ -360,14 +362,40 @@ static bool scram(const struct kafka_conf *conf) {
 	return conf->sasl.given && (conf->sasl.mechanism == KAFKA_SCRAM_256 || conf->sasl.mechanism == KAFKA_SCRAM_512);
 }
 
-/* The list is shown, and so must not hold a password. */
+/* "SASL_SSL://k:9092", as librdkafka and Java have it, is k:9092. */
+static struct sl_slice without_protocol(struct sl_slice text) {
+	static const char *const protocols[] = {"PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"};
+	ptrdiff_t at = slice_find(text, SL_SLICE_LIT("://"));
+	for (size_t i = 0; at > 0 && i < SL_ARRAY_LEN(protocols); i++)
+		if (slice_equal_nocase(slice_sub(text, 0, (size_t)at), slice_from_str(protocols[i])))
+			return slice_from(text, (size_t)at + 3);
+	return text;
+}
+
+/* No text of it is shown that may hold a password. */
+static int broker_check(struct sl_slice text, struct sl_err *err) {
+	struct sl_slice host;
+	uint16_t port;
+	if (slice_find_byte(text, '@') >= 0)
+		return sl_err_set(err, SL_EINVAL, "write host:port alone; user and password belong under `sasl`");
+	text = without_protocol(text);
+	if (text.n > 0 && text.p[0] == '/')
+		return sl_err_set(err, SL_EINVAL, "Kafka is not reached by a unix socket; write host:port");
+	return sl_dial_parse(text, BROKER_PORT, &host, &port, err);
+}
+
+/* librdkafka leaves out what it cannot read, and would look for the brokers that are left for ever. */
 static int brokers_check(const struct kafka_conf *conf, struct sl_err *err) {
+	size_t found = 0;
 	for (size_t i = 0; i < conf->brokers.len; i++)
-		if (strchr(conf->brokers.items[i], '@'))
-			return sl_err_set(err, SL_EINVAL,
-					  "brokers[%zu]: write host:port alone; user and password belong under `sasl`",
-					  i);
-	return SL_OK;
+		for (struct sl_slice rest = slice_from_str(conf->brokers.items[i]); rest.p;) {
+			struct sl_slice text = slice_trim(slice_next_part(&rest, ','));
+			if (text.n == 0) continue; /* a comma at the end */
+			found++;
+			if (broker_check(text, err) == SL_OK) continue;
+			return sl_err_prefix(err, "brokers[%zu]", i);
+		}
+	return found ? SL_OK : sl_err_set(err, SL_EINVAL, "brokers: no broker is named; write host:port");
 }
 
 int kafka_conf_check(const struct kafka_conf *conf, const char *name, struct sl_err *err) {

@@ -104,6 +104,44 @@ static void test_properties__mistakes_are_answered(void **state) {
 	property_fails("sasl.oauthbearer.method", "SECRET", "use the option `sasl.token_url`");
 }
 
+/* ---- Brokers. ---- */
+
+/* "": they are taken; else a part of what is said. */
+static void brokers_are(const char *brokers, const char *part) {
+	struct kafka_conf conf;
+	struct sl_err err = SL_ERR_INIT;
+	char *json = sl_asprintf("{\"brokers\": \"%s\"}", brokers);
+	conf_load(&conf, json);
+	int r = kafka_conf_check(&conf, "k", &err);
+	if ((r == SL_OK) != (*part == '\0') || !strstr(sl_err_text(&err), part))
+		fail_msg("%s: expected \"%s\", got \"%s\"", brokers, part, sl_err_text(&err));
+	assert_null(strstr(sl_err_text(&err), "SECRET"));
+	conf_fini(kafka_conf_fields, &conf);
+	sl_free(json);
+	sl_err_fini(&err);
+}
+
+static void test_brokers__what_is_no_address_is_refused(void **state) {
+	(void)state;
+	brokers_are("k1", "");
+	brokers_are("k1:9092, k2:9093,", "");
+	brokers_are("[::1]:9092,::1,[::1]", "");
+	brokers_are("SASL_SSL://k1:9092,plaintext://[fe80::1]:1", "");
+	brokers_are("h:99999", "brokers[0]: 'h:99999': the port is a number between 1 and 65535");
+	brokers_are("h:0", "the port is a number between 1 and 65535");
+	brokers_are("h:x", "the port is a number between 1 and 65535");
+	brokers_are(":9092", "':9092' is no address; write host:port, for example db.example:9092");
+	brokers_are("h:", "'h:' is no address");
+	brokers_are("[::1", "'[::1' is no address");
+	brokers_are("k1:9092,h:0", "brokers[0]: 'h:0': the port");
+	brokers_are("k 1:9092", "is no address");
+	brokers_are("/run/kafka.sock", "brokers[0]: Kafka is not reached by a unix socket; write host:port");
+	brokers_are("http://k1:9092", "write host:port alone");
+	brokers_are("k1:9092/topic", "write host:port alone");
+	brokers_are(" , ", "brokers: no broker is named; write host:port");
+	brokers_are("user:SECRET@k1:9092", "user and password belong under `sasl`");
+}
+
 /* ---- Rows. ---- */
 
 struct fixture {
@@ -402,6 +440,7 @@ int main(void) {
 	    cmocka_unit_test(test_conf__options_become_properties),
 	    cmocka_unit_test(test_conf__logins),
 	    cmocka_unit_test(test_properties__mistakes_are_answered),
+	    cmocka_unit_test(test_brokers__what_is_no_address_is_refused),
 	    cmocka_unit_test(test_row__every_kind_has_its_bytes),
 	    cmocka_unit_test(test_row__topic_names_are_judged),
 	    cmocka_unit_test(test_row__times),
