@@ -7,6 +7,12 @@
 
 static struct redis_node *node_of(struct redis_link *l) { return sl_container_of(l, struct redis_node, link); }
 
+bool redis_client_is_ready(const struct redis_client *c) {
+	for (size_t i = 0; i < c->nodes; i++)
+		if (c->node[i]->link.state != REDIS_LINK_READY) return false;
+	return c->nodes > 0;
+}
+
 static void on_ready(struct redis_link *l) {
 	struct redis_node *n = node_of(l);
 	struct redis_client *c = n->c;
@@ -16,9 +22,11 @@ static void on_ready(struct redis_link *l) {
 		redis_cluster_node_ready(n);
 		return;
 	}
-	for (size_t i = 0; i < c->nodes; i++)
-		if (c->node[i]->link.state != REDIS_LINK_READY) return;
-	redis_client_up(c);
+	if (!redis_client_is_ready(c)) return;
+	if (c->conf->mode == REDIS_SENTINEL)
+		redis_sentinels_ready(c);
+	else
+		redis_client_up(c);
 }
 
 static void on_down(struct redis_link *l, int status, const char *text) {
@@ -181,15 +189,29 @@ void redis_client_probe(struct redis_client *c) {
 	sl_probe_done(c->conn, SL_OK, NULL); /* a cluster that looks for its nodes says so elsewhere */
 }
 
-static void request_lost(struct redis_request *q, int status, const char *text) {
-	(void)q, (void)status, (void)text; /* the link's own end says all */
+static void role_lost(struct redis_request *q, int status, const char *text) {
+	(void)status, (void)text; /* the link's own end says all */
+	sl_container_of(q, struct redis_client, role)->role_asked = false;
 }
 
 static void role_reply(struct redis_request *q, const struct redis_reply *reply) {
 	struct redis_client *c = sl_container_of(q, struct redis_client, role);
 	c->role_asked = false;
-	if (reply->kind != REDIS_LIST || reply->n == 0 || slice_equal_str(reply->items[0].text, "master")) return;
-	redis_client_down(c, SL_EIO, "the server is no master any more; the new one is looked for");
+	if (reply->kind == REDIS_LIST && reply->n && !slice_equal_str(reply->items[0].text, "master")) {
+		redis_client_down(c, SL_EIO, "the server is no master any more; the new one is looked for");
+		return;
+	}
+	c->node[0]->link.replicas = redis_role_replicas(reply);
+	redis_sentinels_ready(c);
+}
+
+void redis_client_ask_role(struct redis_client *c) {
+	struct redis_link *l = &c->node[0]->link;
+	if (c->role_asked || l->state != REDIS_LINK_READY) return;
+	c->role_asked = true;
+	c->role = (struct redis_request){.on_reply = role_reply, .on_lost = role_lost};
+	redis_put(redis_link_out(l), "ROLE", NULL);
+	redis_link_push(l, &c->role, 1);
 }
 
 static void check_fire(struct sl_timer *t) {
@@ -201,13 +223,7 @@ static void check_fire(struct sl_timer *t) {
 		redis_cluster_refresh(c, NULL);
 		return;
 	}
-	struct redis_link *l = &c->node[0]->link;
-	if (!c->role_asked && l->state == REDIS_LINK_READY) {
-		c->role_asked = true;
-		c->role = (struct redis_request){.on_reply = role_reply, .on_lost = request_lost};
-		redis_put(redis_link_out(l), "ROLE", NULL);
-		redis_link_push(l, &c->role, 1);
-	}
+	redis_client_ask_role(c);
 	redis_sentinels_check(c);
 }
 
@@ -230,6 +246,7 @@ int redis_client_open(struct redis_client *c, struct sl_conn *conn, const struct
 	sl_timer_init(&c->check_timer, check_fire);
 	int r = redis_conf_resolve(conf, &c->target, err);
 	if (r == SL_OK && c->target.tls) r = tls_client_new(&conf->tls, &c->tls, err);
+	if (r == SL_OK && conf->mode == REDIS_SENTINEL) c->watch = redis_watch_new(c);
 	if (r == SL_OK && conf->mode == REDIS_CLUSTER) c->cluster = redis_cluster_new(c);
 	return r;
 }
@@ -244,12 +261,8 @@ void redis_client_fini(struct redis_client *c) {
 	if (!c->conn) return;
 	redis_nodes_drop(c);
 	redis_pools_free(c);
-	for (size_t i = 0; c->sentinel && i < c->target.servers; i++) {
-		sl_free(c->sentinel[i].host);
-		sl_free(c->sentinel[i].why);
-	}
-	sl_free(c->sentinel);
 	sl_free(c->node);
+	redis_watch_free(c->watch);
 	redis_cluster_free(c->cluster);
 	sl_free(c->trouble);
 	sl_buf_fini(&c->scratch);
@@ -275,15 +288,13 @@ static json_t *node_describe(const struct redis_client *c, const struct redis_no
 
 void redis_client_describe(const struct redis_client *c, json_t *out) {
 	json_t *nodes = json_array();
-	size_t batches = 0, answering = 0;
+	size_t batches = 0;
 	for (size_t i = 0; i < c->nodes; i++) json_array_append_new(nodes, node_describe(c, c->node[i]));
 	SL_LIST_FOREACH(it, &c->jobs) batches++;
 	json_object_set_new(out, "nodes", nodes);
 	json_object_set_new(out, "batches_out", json_integer((json_int_t)batches));
-	if (c->conf->mode == REDIS_SENTINEL) {
-		for (size_t i = 0; c->sentinel && i < c->target.servers; i++) answering += c->sentinel[i].answered;
-		json_object_set_new(out, "sentinels_answering", json_integer((json_int_t)answering));
-	}
+	if (c->watch)
+		json_object_set_new(out, "sentinels_answering", json_integer((json_int_t)redis_sentinels_answering(c)));
 	for (size_t i = 0; i < c->nodes; i++) {
 		struct sl_buf tls = SL_BUF_INIT;
 		redis_link_tls(&c->node[i]->link, &tls);

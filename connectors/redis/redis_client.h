@@ -2,7 +2,7 @@
  * that are out.
  *
  *     single     `pool` nodes with the same address; rows of one order key share a node
- *     sentinel   the same, the address being what most sentinels say (redis_sentinel.c)
+ *     sentinel   the same, the address being what the sentinels say (redis_sentinel.c)
  *     cluster    a node for each master; a key's slot says which (redis_cluster.c)
  *
  * A batch becomes a job; what of it goes over one node's link is a part; a part is a list of units: commands of one row that go
@@ -15,6 +15,7 @@
 #include "connector.h"
 #include "redis_link.h"
 #include "redis_plan.h"
+#include "redis_quorum.h"
 #include "redis_slots.h"
 
 enum redis_state { REDIS_DOWN, REDIS_CONNECTING, REDIS_UP };
@@ -37,11 +38,25 @@ struct redis_sentinel {
 	struct redis_link link;
 	struct redis_client *c;
 	const struct redis_address *address;
+	struct redis_answer *answer; /* in watch.answer */
+	struct redis_answer fresh;   /* of which only one of two replies came */
 	struct redis_request q;
-	bool asked, answered, failed;
-	char *host, *why;
-	uint16_t port;
+	bool asked, failed;
+	bool no_master; /* its ACL does not permit SENTINEL MASTER */
+	char *why;
 	uint64_t asked_ms;
+};
+
+struct redis_watch {
+	struct redis_client *c;
+	struct redis_sentinel *sentinel; /* as many as servers */
+	struct redis_answer *answer;
+	struct sl_timer timer; /* while a master is looked for */
+	uint64_t began_ms, first_ms;
+	struct redis_memory memory;
+	int64_t at_epoch, up_epoch; /* of the master that is connected to now; of the last one that was up: -1: none */
+	bool alone;                 /* it has no replica, */
+	uint64_t alone_ms;
 };
 
 struct redis_cluster {
@@ -71,8 +86,8 @@ struct redis_client {
 	struct redis_request probe, role;
 	bool role_asked;
 	struct sl_timer probe_timer, check_timer;
-	struct redis_sentinel *sentinel; /* as many as servers */
-	struct redis_cluster *cluster;
+	struct redis_watch *watch;     /* sentinel */
+	struct redis_cluster *cluster; /* cluster */
 	struct sl_buf scratch, why;
 	char *trouble; /* the connection is to end with this text, when the replies at hand are read */
 	struct redis_job *job_pool;
@@ -100,9 +115,16 @@ redis_node_setup(const struct redis_node *n); /* for a link of one's own; its st
 void redis_nodes_drop(struct redis_client *c);
 void redis_node_free(struct redis_node *n);
 
+void redis_client_ask_role(struct redis_client *c);       /* how the master sees itself */
+bool redis_client_is_ready(const struct redis_client *c); /* all its nodes are */
+
+struct redis_watch *redis_watch_new(struct redis_client *c);
+void redis_watch_free(struct redis_watch *w);       /* NULL is fine */
 void redis_sentinels_ask(struct redis_client *c);   /* ends in nodes that are opened, or in redis_client_down() */
+void redis_sentinels_ready(struct redis_client *c); /* the master is; it may be wanted, or not yet */
 void redis_sentinels_check(struct redis_client *c); /* whether the master is still the same */
 void redis_sentinels_close(struct redis_client *c);
+size_t redis_sentinels_answering(const struct redis_client *c);
 
 struct redis_cluster *redis_cluster_new(struct redis_client *c);
 void redis_cluster_free(struct redis_cluster *k); /* NULL is fine */

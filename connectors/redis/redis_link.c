@@ -95,6 +95,7 @@ static void greeting_send(struct redis_link *l) {
 	const struct redis_link_setup *s = &l->setup;
 	struct sl_buf *out = sl_stream_out(l->wire->s);
 	l->greetings = l->greeted = 0;
+	l->replicas = -1;
 	if (s->login && s->login->password) {
 		greet(l, GREET_AUTH);
 		if (s->login->username)
@@ -150,6 +151,12 @@ static const char *login_advice(const struct redis_link *l, struct sl_slice text
 /* An error that stands for a connection that works: what we asked for is not allowed to us, and not needed. */
 static bool is_harmless(struct sl_slice text) { return slice_starts_with(text, SL_SLICE_LIT("NOPERM")); }
 
+/* ["master", offset, [[host, port, offset], ...]]; only replicas that have all of the data are named. */
+int64_t redis_role_replicas(const struct redis_reply *reply) {
+	if (reply->kind != REDIS_LIST || reply->n < 3 || reply->items[2].kind != REDIS_LIST) return -1;
+	return reply->items[2].n;
+}
+
 /* False: the link is closed. */
 static bool greeting_reply(struct redis_link *l, const struct redis_reply *reply) {
 	enum greeting g = (enum greeting)l->greeting[l->greeted++];
@@ -175,6 +182,8 @@ static bool greeting_reply(struct redis_link *l, const struct redis_reply *reply
 			 !slice_equal_str(reply->items[0].text, "master"))
 			greeting_fail(l, "this server is no master but a ", reply->items[0].text,
 				      "its sentinels think otherwise, for now");
+		else if (g == GREET_ROLE)
+			l->replicas = redis_role_replicas(reply);
 		break;
 	}
 	if (l->state == REDIS_LINK_CLOSED) return false;

@@ -71,6 +71,7 @@ struct redis_link {
 	struct redis_wire *wire;
 	struct sl_timer timer; /* while it comes up */
 	struct sl_list requests;
+	int64_t replicas; /* wants_master: how many are attached to the server; -1: it was not told */
 	uint8_t greeting[5], greetings, greeted; /* which replies of the greeting are expected, and how many came */
 };
 
@@ -85,6 +86,9 @@ void redis_link_push(struct redis_link *l, struct redis_request *q, uint32_t rep
 void redis_link_fail(struct redis_link *l, int status, const char *text);
 /* The same without on_down(); text is for on_lost(). */
 void redis_link_close(struct redis_link *l, const char *text);
+
+/* How many replicas a master has, by its answer to ROLE; -1: it does not say. */
+int64_t redis_role_replicas(const struct redis_reply *reply);
 
 /* "TLSv1.3, TLS_AES_256_GCM_SHA384", appended; nothing without TLS. */
 void redis_link_tls(const struct redis_link *l, struct sl_buf *out);

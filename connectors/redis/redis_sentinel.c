@@ -1,111 +1,198 @@
-/* redis_sentinel.c: who the master is, as the sentinels have it; see redis_client.h.
+/* redis_sentinel.c: who the master is, as the sentinels have it; see redis_client.h. How their answers are weighed is in redis_quorum.h.
  *
- * All are asked at once, and what most of them say counts: one that was cut off from the others still names the old master. While
- * the connection is up they are asked again and again. The master itself is asked for its ROLE (redis_link.c, redis_client.c): one
- * that comes back after a failover believes for some ten seconds that it still is the master. */
+ * What is written to a server that another one is about to replace, or has replaced, is thrown away when it becomes a replica, and a
+ * master that was down and comes back takes writes for some seconds before it hears of that. So
+ *
+ *     all sentinels are waited for, a little, before an answer is believed (AGREE_MS)
+ *     an answer of a lower epoch than one we had lately is not believed (REDIS_OUTDATED_MS)
+ *     a master that sentinels hold for dead, or fail over, is not connected to, and left (REDIS_REPLACED_MS)
+ *     a master without a replica, where sentinels know some, and which is not newly chosen, gets time until one is attached or a
+ *     sentinel names another (ALONE_MS)
+ *
+ * Each has its limit, for sentinels may be wrong for good and the master be well. While the connection is up they are asked again and
+ * again, and the master for its ROLE (redis_client.c). */
+#include "log.h"
 #include "mem.h"
 #include "redis_client.h"
 
-static void asked_reply(struct redis_request *q, const struct redis_reply *reply);
-static void asked_lost(struct redis_request *q, int status, const char *text);
+enum { TICK_MS = 200, AGREE_MS = 400, ALONE_MS = 5000 };
 
-static void ask(struct redis_sentinel *s) {
-	s->asked = true;
-	s->asked_ms = sl_loop_now_ms(s->c->dock.loop);
-	s->q = (struct redis_request){.on_reply = asked_reply, .on_lost = asked_lost};
-	redis_put(redis_link_out(&s->link), "SENTINEL", "get-master-addr-by-name", s->c->conf->master, NULL);
-	redis_link_push(&s->link, &s->q, 1);
-}
+/* ---- What follows from answers. ---- */
 
-static bool same_answer(const struct redis_sentinel *a, const struct redis_sentinel *b) {
-	return a->answered && b->answered && a->port == b->port && strcmp(a->host, b->host) == 0;
-}
+static uint64_t now_of(const struct redis_client *c) { return sl_loop_now_ms(c->dock.loop); }
 
-/* The answer that most gave, and how many; NULL: none. */
-static struct redis_sentinel *tally(struct redis_client *c, size_t *votes) {
-	struct redis_sentinel *best = NULL;
-	*votes = 0;
-	for (size_t i = 0; i < c->target.servers; i++) {
-		size_t n = 0;
-		for (size_t k = 0; k < c->target.servers; k++) n += same_answer(&c->sentinel[i], &c->sentinel[k]);
-		if (n > *votes) {
-			best = &c->sentinel[i];
-			*votes = n;
-		}
-	}
-	return best;
+static bool is_at(const struct redis_client *c, const struct redis_answer *a) {
+	return c->nodes && c->node[0]->port == a->port && strcmp(c->node[0]->host, a->host) == 0;
 }
 
 static void give_up(struct redis_client *c) {
 	struct sl_buf why = SL_BUF_INIT;
 	sl_buf_printf(&why, "no sentinel knows the master `%s`: ", c->conf->master);
 	for (size_t i = 0; i < c->target.servers; i++) {
-		const struct redis_sentinel *s = &c->sentinel[i];
+		const struct redis_sentinel *s = &c->watch->sentinel[i];
 		sl_buf_printf(&why, "%s%s", i ? "; " : "", s->why ? s->why : "no answer");
 	}
 	redis_client_down(c, SL_EIO, sl_buf_cstr(&why));
 	sl_buf_fini(&why);
 }
 
-static void connect_to(struct redis_client *c, const struct redis_sentinel *s) {
+static void connect_to(struct redis_client *c, const struct redis_answer *a) {
+	c->watch->at_epoch = a->epoch;
+	c->watch->alone = false;
 	redis_nodes_drop(c);
-	while (c->nodes < (size_t)c->conf->pool) (void)redis_node_add(c, s->host, s->port);
+	while (c->nodes < (size_t)c->conf->pool) (void)redis_node_add(c, a->host, a->port);
 	for (size_t i = 0; i < c->nodes && c->state == REDIS_CONNECTING; i++) redis_node_open(c->node[i]);
 }
 
-static void moved(struct redis_client *c, const struct redis_sentinel *s) {
+static void moved(struct redis_client *c, const struct redis_answer *a) {
 	char *text = sl_asprintf("the master `%s` moved from %s:%u to %s:%u", c->conf->master, c->node[0]->host,
-				 c->node[0]->port, s->host, s->port);
+				 c->node[0]->port, a->host, a->port);
 	redis_client_down(c, SL_EIO, text);
 	sl_free(text);
 }
 
-/* Something was heard of a sentinel. */
-static void consider(struct redis_client *c) {
-	size_t votes, open = 0, all = c->target.servers;
-	const struct redis_sentinel *best = tally(c, &votes);
-	for (size_t i = 0; i < all; i++) open += !c->sentinel[i].answered && !c->sentinel[i].failed;
-	bool most = votes * 2 > all;
-	if (c->state == REDIS_CONNECTING && c->nodes == 0) {
-		if (best && (most || open == 0))
-			connect_to(c, best);
-		else if (open == 0)
-			give_up(c);
-	} else if (c->state == REDIS_UP && most &&
-		   (strcmp(best->host, c->node[0]->host) != 0 || best->port != c->node[0]->port))
-		moved(c, best);
+/* Nobody is connected to before the sentinels have more to say. */
+static void hold(struct redis_client *c, const struct redis_verdict *v) {
+	struct redis_watch *w = c->watch;
+	redis_nodes_drop(c);
+	if (now_of(c) - w->began_ms < (uint64_t)c->conf->connect_timeout_ms) return;
+	char *text =
+	    redis_memory_is_outdated(&w->memory, v)
+		? sl_asprintf(
+		      "the sentinels that answer have not heard yet who the master `%s` is now; they are waited for",
+		      c->conf->master)
+		: sl_asprintf("the sentinels hold the master `%s` (%s:%u) for dead and are about to replace it; they "
+			      "are waited for",
+			      c->conf->master, v->best->host, v->best->port);
+	redis_client_down(c, SL_EIO, text);
+	sl_free(text);
 }
 
+/* All have spoken, or those that have not had time enough. */
+static bool is_settled(struct redis_watch *w, size_t open) {
+	uint64_t now = now_of(w->c);
+	if (!w->first_ms) w->first_ms = now;
+	return open == 0 || now - w->first_ms >= AGREE_MS;
+}
+
+static void consider_connecting(struct redis_client *c, const struct redis_verdict *v) {
+	struct redis_watch *w = c->watch;
+	size_t open = 0;
+	for (size_t i = 0; i < c->target.servers; i++) open += !w->answer[i].given && !w->sentinel[i].failed;
+	if (!v->best) {
+		if (open == 0 && c->nodes == 0) give_up(c);
+		return;
+	}
+	if (!is_settled(w, open)) return;
+	redis_memory_take(&w->memory, v, now_of(c));
+	if (redis_memory_is_outdated(&w->memory, v) || redis_memory_is_replaced(&w->memory, now_of(c)))
+		hold(c, v);
+	else if (!is_at(c, v->best))
+		connect_to(c, v->best);
+	else if (v->best->epoch > w->at_epoch)
+		w->at_epoch = v->best->epoch;
+}
+
+static void consider_up(struct redis_client *c, const struct redis_verdict *v) {
+	struct redis_watch *w = c->watch;
+	if (!v->best) return;
+	redis_memory_take(&w->memory, v, now_of(c));
+	if (redis_memory_is_outdated(&w->memory, v)) return;
+	if (!is_at(c, v->best)) {
+		if (v->best->epoch > w->up_epoch || v->most) moved(c, v->best);
+		return;
+	}
+	w->up_epoch = v->best->epoch;
+	if (!redis_memory_is_replaced(&w->memory, now_of(c))) return;
+	char *text = sl_asprintf("the sentinels are about to replace the master `%s` (%s:%u)", c->conf->master,
+				 v->best->host, v->best->port);
+	redis_client_down(c, SL_EIO, text);
+	sl_free(text);
+}
+
+/* Something was heard of a sentinel, or time went by. */
+static void consider(struct redis_client *c) {
+	struct redis_verdict v = redis_quorum(c->watch->answer, c->target.servers);
+	if (c->state == REDIS_CONNECTING)
+		consider_connecting(c, &v);
+	else if (c->state == REDIS_UP)
+		consider_up(c, &v);
+}
+
+/* ---- A master that is connected to. ---- */
+
+static bool is_wanted(struct redis_client *c) {
+	struct redis_watch *w = c->watch;
+	struct redis_verdict v = redis_quorum(w->answer, c->target.servers);
+	bool chosen = w->up_epoch >= 0 && w->at_epoch > w->up_epoch; /* by a failover, since we had the last one */
+	if (c->node[0]->link.replicas != 0 || v.replicas == 0 || chosen) return true;
+	if (!w->alone) {
+		w->alone = true;
+		w->alone_ms = now_of(c);
+		sl_timer_set(c->dock.loop, &c->check_timer, ALONE_MS + 2 * (uint64_t)c->conf->connect_timeout_ms);
+		log_info(LOG_CONN, "the master has no replica, and may be about to be replaced: it gets no rows yet",
+			 "name=%s master=%s:%u", sl_conn_name(c->conn), c->node[0]->host, c->node[0]->port);
+	}
+	if (now_of(c) - w->alone_ms < ALONE_MS) return false;
+	log_warn(LOG_CONN, "the master has no replica: if it fails now, what it took is lost", "name=%s master=%s:%u",
+		 sl_conn_name(c->conn), c->node[0]->host, c->node[0]->port);
+	return true;
+}
+
+void redis_sentinels_ready(struct redis_client *c) {
+	if (c->state != REDIS_CONNECTING || !redis_client_is_ready(c) || !is_wanted(c)) return;
+	struct redis_watch *w = c->watch;
+	w->up_epoch = w->at_epoch;
+	w->alone = false;
+	redis_client_up(c);
+}
+
+static void on_tick(struct sl_timer *t) {
+	struct redis_client *c = sl_container_of(t, struct redis_watch, timer)->c;
+	if (c->state != REDIS_CONNECTING) return;
+	sl_timer_set(c->dock.loop, t, TICK_MS);
+	redis_sentinels_check(c);
+	if (c->state == REDIS_CONNECTING) consider(c);
+	if (c->state == REDIS_CONNECTING && redis_client_is_ready(c)) redis_client_ask_role(c);
+}
+
+/* ---- Asking. ---- */
+
 static void answer_forget(struct redis_sentinel *s, const char *why) {
-	sl_free(s->host);
+	redis_answer_forget(s->answer);
 	sl_free(s->why);
-	s->host = NULL;
 	s->why = why ? sl_strdup(why) : NULL;
-	s->asked = s->answered = false;
+	s->asked = false;
 	s->failed = why != NULL;
 }
 
+static void answer_failed(struct redis_sentinel *s, const struct redis_reply *reply) {
+	struct sl_buf why = SL_BUF_INIT;
+	sl_buf_printf(&why, "%s:%u: ", s->address->host, s->address->port);
+	if (reply->kind == REDIS_ERROR)
+		redis_show(reply->text, &why);
+	else
+		sl_buf_append_str(&why, "it does not know this name; check `master`");
+	answer_forget(s, sl_buf_cstr(&why));
+	sl_buf_fini(&why);
+}
+
+/* To SENTINEL MASTER, where we may ask that, then to SENTINEL GET-MASTER-ADDR-BY-NAME. */
 static void asked_reply(struct redis_request *q, const struct redis_reply *reply) {
 	struct redis_sentinel *s = sl_container_of(q, struct redis_sentinel, q);
-	int64_t port;
-	answer_forget(s, NULL);
-	bool good = reply->kind == REDIS_LIST && reply->n == 2 && reply->items[0].kind == REDIS_TEXT &&
-		    reply->items[0].text.n > 0 && reply->items[1].kind == REDIS_TEXT &&
-		    slice_to_i64(reply->items[1].text, &port) == SL_OK && port > 0 && port <= UINT16_MAX;
-	if (good) {
-		s->host = slice_dup(reply->items[0].text);
-		s->port = (uint16_t)port;
-		s->answered = true;
-	} else {
-		struct sl_buf why = SL_BUF_INIT;
-		sl_buf_printf(&why, "%s:%u: ", s->address->host, s->address->port);
-		if (reply->kind == REDIS_ERROR)
-			redis_show(reply->text, &why);
-		else
-			sl_buf_append_str(&why, "it does not know this name; check `master`");
-		answer_forget(s, sl_buf_cstr(&why));
-		sl_buf_fini(&why);
+	if (q->replies > 0) {
+		s->no_master = !redis_answer_master(&s->fresh, reply) && reply->kind == REDIS_ERROR &&
+			       slice_starts_with(reply->text, SL_SLICE_LIT("NOPERM"));
+		return;
 	}
+	if (s->no_master) redis_answer_forget(&s->fresh);
+	s->asked = false;
+	if (redis_answer_address(&s->fresh, reply)) {
+		answer_forget(s, NULL);
+		*s->answer = s->fresh;
+		s->fresh = (struct redis_answer){.epoch = -1, .replicas = -1};
+	} else
+		answer_failed(s, reply);
 	consider(s->c);
 }
 
@@ -113,7 +200,21 @@ static void asked_lost(struct redis_request *q, int status, const char *text) {
 	(void)q, (void)status, (void)text; /* on_down() follows */
 }
 
-static void on_ready(struct redis_link *l) { ask(sl_container_of(l, struct redis_sentinel, link)); }
+static void ask(struct redis_sentinel *s) {
+	struct sl_buf *out = redis_link_out(&s->link);
+	s->asked = true;
+	s->asked_ms = now_of(s->c);
+	s->q = (struct redis_request){.on_reply = asked_reply, .on_lost = asked_lost};
+	if (!s->no_master) redis_put(out, "SENTINEL", "master", s->c->conf->master, NULL);
+	redis_put(out, "SENTINEL", "get-master-addr-by-name", s->c->conf->master, NULL);
+	redis_link_push(&s->link, &s->q, s->no_master ? 1 : 2);
+}
+
+static void on_ready(struct redis_link *l) {
+	struct redis_sentinel *s = sl_container_of(l, struct redis_sentinel, link);
+	s->no_master = false;
+	ask(s);
+}
 
 static void on_down(struct redis_link *l, int status, const char *text) {
 	struct redis_sentinel *s = sl_container_of(l, struct redis_sentinel, link);
@@ -135,25 +236,22 @@ static void sentinel_open(struct redis_sentinel *s) {
 }
 
 void redis_sentinels_ask(struct redis_client *c) {
+	struct redis_watch *w = c->watch;
 	redis_nodes_drop(c);
-	if (!c->sentinel) {
-		c->sentinel = SL_NEW_ARRAY(struct redis_sentinel, c->target.servers);
-		for (size_t i = 0; i < c->target.servers; i++) {
-			c->sentinel[i].c = c;
-			c->sentinel[i].address = &c->target.server[i];
-			redis_link_init(&c->sentinel[i].link, &c->dock, &events);
-		}
-	}
+	w->began_ms = now_of(c);
+	w->first_ms = 0;
+	w->alone = false;
 	for (size_t i = 0; i < c->target.servers; i++) {
-		answer_forget(&c->sentinel[i], NULL);
-		sentinel_open(&c->sentinel[i]);
+		answer_forget(&w->sentinel[i], NULL);
+		sentinel_open(&w->sentinel[i]);
 	}
+	sl_timer_set(c->dock.loop, &w->timer, TICK_MS);
 }
 
 void redis_sentinels_check(struct redis_client *c) {
-	uint64_t now = sl_loop_now_ms(c->dock.loop);
-	for (size_t i = 0; i < c->target.servers && c->state == REDIS_UP; i++) {
-		struct redis_sentinel *s = &c->sentinel[i];
+	uint64_t now = now_of(c);
+	for (size_t i = 0; i < c->target.servers && c->state != REDIS_DOWN; i++) {
+		struct redis_sentinel *s = &c->watch->sentinel[i];
 		if (s->link.state == REDIS_LINK_CLOSED)
 			sentinel_open(s);
 		else if (s->link.state == REDIS_LINK_READY && !s->asked)
@@ -164,5 +262,42 @@ void redis_sentinels_check(struct redis_client *c) {
 }
 
 void redis_sentinels_close(struct redis_client *c) {
-	for (size_t i = 0; c->sentinel && i < c->target.servers; i++) redis_link_close(&c->sentinel[i].link, "closed");
+	if (!c->watch) return;
+	sl_timer_cancel(&c->watch->timer);
+	for (size_t i = 0; i < c->target.servers; i++) redis_link_close(&c->watch->sentinel[i].link, "closed");
+}
+
+size_t redis_sentinels_answering(const struct redis_client *c) {
+	size_t n = 0;
+	for (size_t i = 0; i < c->target.servers; i++) n += c->watch->answer[i].given;
+	return n;
+}
+
+struct redis_watch *redis_watch_new(struct redis_client *c) {
+	size_t n = c->target.servers;
+	struct redis_watch *w = SL_NEW(struct redis_watch);
+	w->c = c;
+	w->memory.epoch = w->at_epoch = w->up_epoch = -1;
+	w->sentinel = SL_NEW_ARRAY(struct redis_sentinel, n);
+	w->answer = SL_NEW_ARRAY(struct redis_answer, n);
+	sl_timer_init(&w->timer, on_tick);
+	for (size_t i = 0; i < n; i++) {
+		w->sentinel[i].c = c;
+		w->sentinel[i].address = &c->target.server[i];
+		w->sentinel[i].answer = &w->answer[i];
+		redis_link_init(&w->sentinel[i].link, &c->dock, &events);
+	}
+	return w;
+}
+
+void redis_watch_free(struct redis_watch *w) {
+	if (!w) return;
+	sl_timer_cancel(&w->timer);
+	for (size_t i = 0; i < w->c->target.servers; i++) {
+		answer_forget(&w->sentinel[i], NULL);
+		redis_answer_forget(&w->sentinel[i].fresh);
+	}
+	sl_free(w->sentinel);
+	sl_free(w->answer);
+	sl_free(w);
 }

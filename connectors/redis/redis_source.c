@@ -100,6 +100,13 @@ static void links_open(struct redis_source *r) {
 	if (r->open) redis_link_open(&r->out, &setup);
 }
 
+/* An old master that nobody has told yet goes on answering, and what we acknowledge there is lost. */
+static bool master_moved(const struct redis_source *r) {
+	const struct redis_client *c = r->client;
+	if (c->conf->mode != REDIS_SENTINEL || c->state != REDIS_UP || c->nodes == 0) return false;
+	return strcmp(c->node[0]->host, r->in.setup.host) != 0 || c->node[0]->port != r->in.setup.port;
+}
+
 static void on_timer(struct sl_timer *t) {
 	struct redis_source *r = sl_container_of(t, struct redis_source, timer);
 	uint64_t now = sl_loop_now_ms(sl_source_loop(r->s));
@@ -108,6 +115,10 @@ static void on_timer(struct sl_timer *t) {
 	sl_timer_set(sl_source_loop(r->s), t, TICK_MS);
 	if (!r->open) {
 		links_open(r);
+		return;
+	}
+	if (master_moved(r)) {
+		redis_source_fail(r, "the master moved");
 		return;
 	}
 	if (!r->began) return; /* the links have a limit of their own for that */

@@ -2,6 +2,7 @@
 import socket
 import time
 
+from ..broker import wait_until
 from .base import Server, TestCa, run
 
 
@@ -218,8 +219,15 @@ class RedisCluster(_Group):
         self.nodes[target].execute("CLUSTER", "SETSLOT", slot, "IMPORTING", ids[source])
         self.nodes[source].execute("CLUSTER", "SETSLOT", slot, "MIGRATING", ids[target])
 
+    def _epochs_agree(self):
+        infos = [dict(line.split(b":") for line in n.execute("CLUSTER", "INFO").split()) for n in self.nodes if n.alive()]
+        return len({i[b"cluster_current_epoch"] for i in infos}) == 1 and len({i[b"cluster_my_epoch"] for i in infos}) == len(infos)
+
     def finish_moving(self, slot, source, target):
         """Moves what keys are left, and tells all nodes who has the slot now: MOVED from here on."""
+        # The target claims the slot with the highest epoch that it knows of. Did it not know of the source's, a claim of the source
+        # that is still on its way would count more: the target would give the slot back, and delete its keys.
+        wait_until(self._epochs_agree, 30, "the nodes do not agree on the cluster's epoch")
         while keys := self.nodes[source].execute("CLUSTER", "GETKEYSINSLOT", slot, 100):
             self.nodes[source].execute("MIGRATE", "127.0.0.1", self.ports[target], "", 0, 5000, "KEYS", *keys)
         owner = self.nodes[target].execute("CLUSTER", "MYID")
@@ -277,6 +285,10 @@ class RedisSentinel(_Group):
             if sentinel.alive():
                 return int(sentinel.execute("SENTINEL", "GET-MASTER-ADDR-BY-NAME", "mymaster")[1])
         raise AssertionError("no sentinel is alive")
+
+    def named(self):
+        """The ports that any of the sentinels has for the master: two while they do not agree."""
+        return {int(s.execute("SENTINEL", "GET-MASTER-ADDR-BY-NAME", "mymaster")[1]) for s in self.sentinels if s.alive()}
 
     def master(self):
         port = self.master_port()

@@ -12,6 +12,7 @@
 #include "redis_conf.h"
 #include "redis_errors.h"
 #include "redis_plan.h"
+#include "redis_quorum.h"
 #include "redis_resp.h"
 #include "redis_slots.h"
 #include "schema.h"
@@ -458,6 +459,122 @@ static char *file_read(const char *path) {
 	return sl_buf_steal(&b);
 }
 
+/* ---- What sentinels say. ---- */
+
+static struct redis_answer answer_of(uint16_t port, int64_t epoch, int64_t replicas) {
+	return (struct redis_answer){
+	    .given = true, .host = sl_strdup("10.0.0.1"), .port = port, .epoch = epoch, .replicas = replicas};
+}
+
+static void answers_free(struct redis_answer *a, size_t n) {
+	for (size_t i = 0; i < n; i++) redis_answer_forget(&a[i]);
+}
+
+static void test_quorum__the_highest_epoch_counts_and_then_most_votes(void **state) {
+	(void)state;
+	struct redis_answer a[3] = {answer_of(1, 1, 0), answer_of(2, 2, 1), answer_of(1, 1, 2)};
+	struct redis_verdict v = redis_quorum(a, 3);
+	assert_int_equal(v.best->port, 2);
+	assert_false(v.most);
+	assert_int_equal(v.replicas, 2);
+	a[0].epoch = a[1].epoch = a[2].epoch = -1;
+	v = redis_quorum(a, 3);
+	assert_int_equal(v.best->port, 1);
+	assert_true(v.most);
+	a[2].given = false;
+	assert_false(redis_quorum(a, 3).most);
+	a[0].given = a[1].given = false;
+	assert_null(redis_quorum(a, 3).best);
+	answers_free(a, 3);
+}
+
+static void test_quorum__a_master_on_its_way_out(void **state) {
+	(void)state;
+	struct redis_answer a[3] = {answer_of(1, 1, 1), answer_of(1, 1, 1), answer_of(1, 1, 1)};
+	assert_false(redis_quorum(a, 3).replaced);
+	a[1].down = true;
+	assert_false(redis_quorum(a, 3).replaced); /* it may be cut off itself */
+	a[0].down = true;
+	assert_true(redis_quorum(a, 3).replaced);
+	a[0].down = a[1].down = false;
+	a[2].replaced = true;
+	assert_true(redis_quorum(a, 3).replaced);
+	a[0].port = 2; /* the new one */
+	a[0].epoch = 2;
+	assert_false(redis_quorum(a, 3).replaced);
+	a[0].port = 1;
+	a[0].replicas = a[1].replicas = a[2].replicas = 0; /* nobody could take its place */
+	assert_false(redis_quorum(a, 3).replaced);
+	answers_free(a, 3);
+}
+
+static void test_quorum__what_is_remembered_and_for_how_long(void **state) {
+	(void)state;
+	struct redis_answer new = answer_of(2, 7, 1), old = answer_of(1, 6, 1);
+	struct redis_verdict knows = {.best = &new}, lags = {.best = &old};
+	struct redis_memory m = {.epoch = -1};
+	redis_memory_take(&m, &knows, 1000);
+	assert_false(redis_memory_is_outdated(&m, &knows));
+	redis_memory_take(&m, &lags, 999 + REDIS_OUTDATED_MS);
+	assert_true(redis_memory_is_outdated(&m, &lags));
+	redis_memory_take(&m, &lags, 1000 + REDIS_OUTDATED_MS); /* sentinels that were set up anew begin at 0 */
+	assert_false(redis_memory_is_outdated(&m, &lags));
+	assert_false(redis_memory_is_replaced(&m, 1000));
+	lags.replaced = true;
+	redis_memory_take(&m, &lags, 50000);
+	redis_memory_take(&m, &lags, 60000);
+	assert_true(redis_memory_is_replaced(&m, 49999 + REDIS_REPLACED_MS));
+	assert_false(redis_memory_is_replaced(&m, 50000 + REDIS_REPLACED_MS));
+	lags.replaced = false;
+	redis_memory_take(&m, &lags, 60000);
+	assert_false(redis_memory_is_replaced(&m, 60000));
+	answers_free(&new, 1);
+	answers_free(&old, 1);
+}
+
+static const struct redis_reply *reply_of(struct redis_reader *r, const char *bytes) {
+	const struct redis_reply *reply;
+	redis_reader_feed(r, slice_from_str(bytes));
+	assert_int_equal(redis_reader_next(r, &reply), 1);
+	return reply;
+}
+
+static void test_quorum__answers_of_a_sentinel(void **state) {
+	(void)state;
+	struct redis_reader r;
+	struct redis_answer a = {.epoch = -1};
+	redis_reader_init(&r, &redis_limits_small);
+	assert_true(redis_answer_master(
+	    &a, reply_of(&r, "*10\r\n$2\r\nip\r\n$8\r\n10.0.0.1\r\n$4\r\nport\r\n$4\r\n6379\r\n"
+			     "$5\r\nflags\r\n$20\r\ns_down,o_down,master\r\n$10\r\nnum-slaves\r\n$1\r\n2\r\n"
+			     "$12\r\nconfig-epoch\r\n$2\r\n11\r\n")));
+	assert_false(a.given);
+	assert_true(redis_answer_address(&a, reply_of(&r, "*2\r\n$8\r\n10.0.0.1\r\n$4\r\n6379\r\n")));
+	assert_true(a.given && a.down && a.replaced);
+	assert_int_equal(a.replicas, 2);
+	assert_int_equal(a.epoch, 11);
+	/* Another address than that of the flags: the failover is nearly through. */
+	assert_true(redis_answer_address(&a, reply_of(&r, "*2\r\n$8\r\n10.0.0.2\r\n$4\r\n6379\r\n")));
+	assert_true(a.given && !a.down && !a.replaced && a.epoch == 11);
+	assert_false(redis_answer_address(&a, reply_of(&r, "*-1\r\n")));
+	assert_false(a.given);
+	static const char *const odd[] = {"-NOPERM no\r\n",
+					  ":1\r\n",
+					  "*-1\r\n",
+					  "*0\r\n",
+					  "*1\r\n$2\r\nip\r\n",
+					  "*2\r\n$12\r\nconfig-epoch\r\n$2\r\n-1\r\n",
+					  "*2\r\n*0\r\n*0\r\n",
+					  "*4\r\n$2\r\nip\r\n$1\r\nx\r\n$2\r\nip\r\n$1\r\ny\r\n"};
+	for (size_t i = 0; i < SL_ARRAY_LEN(odd); i++) assert_false(redis_answer_master(&a, reply_of(&r, odd[i])));
+	static const char *const nobody[] = {"*2\r\n$0\r\n\r\n$1\r\n1\r\n", "*2\r\n$1\r\nx\r\n$5\r\n65536\r\n",
+					     "*0\r\n", "+OK\r\n"};
+	for (size_t i = 0; i < SL_ARRAY_LEN(nobody); i++)
+		assert_false(redis_answer_address(&a, reply_of(&r, nobody[i])));
+	redis_answer_forget(&a);
+	redis_reader_fini(&r);
+}
+
 /* Behind the marker stands the table, then an empty line. DESCRIBE_WRITE=1 writes it anew. */
 static void readme_has(const char *marker, const struct sl_buf *table) {
 	char *text = file_read(README_MD);
@@ -513,6 +630,10 @@ int main(void) {
 	    cmocka_unit_test(test_reader__what_is_huge_is_not_held),
 	    cmocka_unit_test(test_reader__lines_without_an_end),
 	    cmocka_unit_test(test_errors__each_gets_its_result),
+	    cmocka_unit_test(test_quorum__the_highest_epoch_counts_and_then_most_votes),
+	    cmocka_unit_test(test_quorum__a_master_on_its_way_out),
+	    cmocka_unit_test(test_quorum__what_is_remembered_and_for_how_long),
+	    cmocka_unit_test(test_quorum__answers_of_a_sentinel),
 	    cmocka_unit_test(test_readme__has_the_tables),
 	};
 	return cmocka_run_group_tests_name("redis_parts", tests, NULL, NULL);
