@@ -19,7 +19,7 @@
 static void on_log(const rd_kafka_t *rk, int level, const char *facility, const char *text) {
 	const struct kafka_client *client = rd_kafka_opaque(rk);
 	const char *name = client ? client->name : "";
-	static const char *const told_elsewhere[] = {"FAIL", "ERROR", "COMMITFAIL", "REQTMOUT", "FATAL"};
+	static const char *const told_elsewhere[] = {"FAIL", "ERROR", "COMMITFAIL", "REQTMOUT", "FATAL", "LIBSASL"};
 	/* librdkafka calls it experimental, at every start. */
 	bool told = level > 4 || (strcmp(facility, "CONFWARN") == 0 && strstr(text, "enable.gapless.guarantee"));
 	for (size_t i = 0; i < SL_ARRAY_LEN(told_elsewhere); i++)
@@ -227,7 +227,7 @@ static void put_sasl(struct maker *m, const struct kafka_sasl_conf *sasl) {
 	case KAFKA_GSSAPI:
 		put(m, "sasl.kerberos.service.name", sasl->service, "sasl.service");
 		/* Without one there is a ticket, which somebody else renews: by default librdkafka wants to run kinit. */
-		if (!sasl->keytab) put(m, "sasl.kerberos.kinit.cmd", "", "sasl.keytab");
+		if (!sasl->keytab) put(m, "sasl.kerberos.min.time.before.relogin", "0", "sasl.keytab");
 		put(m, "sasl.kerberos.principal", sasl->principal, "sasl.principal");
 		put(m, "sasl.kerberos.keytab", sasl->keytab, "sasl.keytab");
 		break;

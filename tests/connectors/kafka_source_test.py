@@ -7,7 +7,7 @@ import unittest
 from connectors.source_case import SourceCase
 from harness.broker import Broker, run_program, wait_until
 from harness.client import Client
-from harness.servers import Kafka, Net, shared
+from harness.servers import Kafka, Net, TestCa, shared
 from harness.servers.base import run
 
 COLUMNS = 'SELECT key AS k, value.n AS n, topic AS t, partition AS p, offset AS o FROM "$sources/kafka:in"'
@@ -376,11 +376,12 @@ class Settings(SourceTest):
 
     def test_kafka_source__wrong_login_says_what_to_do(self):
         self.kafka.fresh_topic(self.name)
-        login = {"brokers": f"127.0.0.1:{self.kafka.sasl_port}", "sasl": {"mechanism": "plain", "username": "alice", "password": "geheim17"}}
+        login = {"brokers": f"127.0.0.1:{self.kafka.sasl_tls_port}", "tls": {"ca": TestCa.shared().path("ca.pem")},
+                 "sasl": {"mechanism": "scram-sha-512", "username": "carol", "password": "geheim17"}}
         with Broker(self.config(connector=login)) as b:
             reason = self.wait_source(b, state="down")["reason"]
             self.assertIn("sasl.password", reason)
-            login["sasl"]["password"] = "pw1"
+            login["sasl"]["password"] = "pw3"
             b.write_config(self.config(connector=login))
             b.reload()
             self.produce(1)

@@ -247,7 +247,9 @@ class Security(KafkaTest):
         for port, options in ((k.sasl_port, {"sasl": plain}), (k.sasl_port, {"sasl": scram}),
                               (k.tls_port, {"tls": {"ca": ca.path("ca.pem")}}), (k.tls_port, {"tls": mine}),
                               (k.tls_port, {"tls": {"verify": False}}),
-                              (k.sasl_tls_port, {"sasl": scram, "tls": {"ca": ca.path("ca.pem")}})):
+                              (k.sasl_tls_port, {"sasl": scram, "tls": {"ca": ca.path("ca.pem")}}),
+                              (k.sasl_tls_port, {"sasl": {"mechanism": "scram-sha-512", "username": "carol", "password": "pw3"},
+                                                 "tls": {"ca": ca.path("ca.pem")}})):
             with self.subTest(port=port, **options):
                 self.assertEqual(len(self.deliver(1, 2, brokers=f"127.0.0.1:{port}", **options)), 2)
 

@@ -66,7 +66,8 @@ def request(port, api, version, body, timeout=10.0):
 
 class Kafka(Server):
     """Listeners: `port` plain, `sasl_port` SASL_PLAINTEXT, `tls_port` TLS (a client certificate is asked for, not
-    demanded), `sasl_tls_port` SASL over TLS. Users: alice / pw1 (PLAIN), bob / pw2 (SCRAM-SHA-256). The broker tells
+    demanded), `sasl_tls_port` SASL over TLS. Users: alice / pw1 (PLAIN), bob / pw2 (SCRAM-SHA-256), carol / pw3
+    (SCRAM-SHA-512). The broker tells
     clients of `behind_proxy_port` to come to `proxied_port`: put a proxy there. Topics are not created by using them."""
     name, start_limit_s = "kafka", 120.0
     port, controller_port, sasl_port, tls_port, sasl_tls_port = 19092, 19093, 19094, 19095, 19096
@@ -98,15 +99,16 @@ class Kafka(Server):
             # The broker removes what is older than a week by its own timestamp, and tests send rows of long ago.
             "log.retention.ms": -1,
             "log.cleaner.backoff.ms": 200, "log.cleaner.dedupe.buffer.size": 4194304,
-            "sasl.enabled.mechanisms": "PLAIN,SCRAM-SHA-256,OAUTHBEARER", "ssl.client.auth": "requested",
+            "sasl.enabled.mechanisms": "PLAIN,SCRAM-SHA-256,SCRAM-SHA-512,OAUTHBEARER", "ssl.client.auth": "requested",
             "ssl.keystore.type": "PEM", "ssl.keystore.location": ca.path("server-all.pem"),
             "ssl.truststore.type": "PEM", "ssl.truststore.location": ca.path("ca.pem"),
         }
         for listener in ("sasl_plaintext", "sasl_ssl"):
             settings[f"listener.name.{listener}.plain.sasl.jaas.config"] = \
                 f'{SECURITY}.plain.PlainLoginModule required user_alice="pw1";'
-            settings[f"listener.name.{listener}.scram-sha-256.sasl.jaas.config"] = \
-                f"{SECURITY}.scram.ScramLoginModule required;"
+            for size in (256, 512):
+                settings[f"listener.name.{listener}.scram-sha-{size}.sasl.jaas.config"] = \
+                    f"{SECURITY}.scram.ScramLoginModule required;"
             # Tokens without a signature, which Kafka's own handler takes: {"alg":"none"}.
             settings[f"listener.name.{listener}.oauthbearer.sasl.jaas.config"] = \
                 f'{SECURITY}.oauthbearer.OAuthBearerLoginModule required unsecuredLoginStringClaim_sub="broker";'
@@ -119,7 +121,7 @@ class Kafka(Server):
             return [*java, "kafka.Kafka", settings]
         # Formatting takes seconds too; in one command with the start nobody waits for it.
         words = [*java, "kafka.tools.StorageTool", "format", "-t", CLUSTER_ID, "--ignore-formatted", "-c", settings, "--add-scram",
-                 "SCRAM-SHA-256=[name=bob,password=pw2]"]
+                 "SCRAM-SHA-256=[name=bob,password=pw2]", "--add-scram", "SCRAM-SHA-512=[name=carol,password=pw3]"]
         script = '"$0" "$@" && exec ' + " ".join(f"'{w}'" for w in [*java, "kafka.Kafka", settings])
         return ["sh", "-c", script, *words]
 

@@ -102,6 +102,63 @@ static void test_properties__mistakes_are_answered(void **state) {
 	property_fails("bootstrap.servers", "SECRET:1", "use the option `brokers`");
 	property_fails("delivery.report.only.error", "true", "Sluice sets this itself");
 	property_fails("sasl.oauthbearer.method", "SECRET", "use the option `sasl.token_url`");
+	property_fails("sasl.kerberos.kinit.cmd", "touch /tmp/x", "use the option `sasl.keytab`");
+}
+
+/* ---- Kerberos: a ticket by keytab, or one that is there. ---- */
+
+#define GSSAPI(options) "{\"brokers\": \"a:1\", \"sasl\": {\"mechanism\": \"gssapi\"" options "}}"
+#define KEYTAB ", \"principal\": \"s@R\", \"keytab\": \"/k.keytab\""
+
+static void test_kerberos__by_keytab_and_without(void **state) {
+	(void)state;
+	MAKES(GSSAPI(KEYTAB), KAFKA_PRODUCER, "sasl.kerberos.principal", "s@R", "sasl.kerberos.keytab", "/k.keytab",
+	      "sasl.kerberos.service.name", "kafka");
+	MAKES(GSSAPI(""), KAFKA_CONSUMER, "sasl.mechanism", "GSSAPI", "sasl.kerberos.min.time.before.relogin", "0");
+}
+
+static void refused(const char *json, const char *part) {
+	struct kafka_conf conf;
+	struct sl_err err = SL_ERR_INIT;
+	conf_load(&conf, json);
+	assert_int_equal(kafka_conf_check(&conf, "k", &err), SL_EINVAL);
+	if (!strstr(sl_err_text(&err), part)) fail_msg("\"%s\" is not in: %s", part, sl_err_text(&err));
+	conf_fini(kafka_conf_fields, &conf);
+	sl_err_fini(&err);
+}
+
+static void test_kerberos__what_a_shell_would_read_is_refused(void **state) {
+	(void)state;
+	refused(GSSAPI(", \"keytab\": \"/k\""), "needs both");
+	refused(GSSAPI(", \"principal\": \"s@R\""), "needs both");
+	refused(GSSAPI(", \"principal\": \"s@R;ls\", \"keytab\": \"/k\""), "sasl.principal: ");
+	refused(GSSAPI(", \"principal\": \"s@R\", \"keytab\": \"$(ls)\""), "sasl.keytab: ");
+}
+
+/* ---- Advice. ---- */
+
+static void advises(const char *json, const char *text, const char *wanted) {
+	struct kafka_conf conf;
+	struct sl_buf said = SL_BUF_INIT;
+	conf_load(&conf, json);
+	struct kafka_client client = {.name = "k", .conf = &conf};
+	kafka_advice(&client, RD_KAFKA_RESP_ERR__AUTHENTICATION, text, &said);
+	if (!strstr(sl_buf_cstr(&said), wanted)) fail_msg("\"%s\" is not in: %s", wanted, sl_buf_cstr(&said));
+	sl_buf_fini(&said);
+	conf_fini(kafka_conf_fields, &conf);
+}
+
+static void test_advice__of_a_login(void **state) {
+	(void)state;
+	advises(GSSAPI(KEYTAB),
+		"SASL(-4): No worthy mechs found (after 1ms in state AUTH_REQ, 1 identical error(s) suppressed)",
+		"No worthy mechs found; install the library's module for Kerberos");
+	advises(GSSAPI(KEYTAB), "No Kerberos credentials (cache: FILE:/tmp/cc)) (after 2ms in state AUTH_REQ)",
+		"FILE:/tmp/cc)); check sasl.principal, sasl.keytab");
+	advises(GSSAPI(""), "No Kerberos credentials", "; check sasl.service, and that there is a ticket");
+	advises(GSSAPI(""), "Unsupported SASL mechanism: broker's supported mechanisms: PLAIN",
+		"PLAIN; set sasl.mechanism to one of these");
+	advises("{\"brokers\": \"a:1\"}", "who (after all)?", "who (after all)?; the brokers may want a login");
 }
 
 /* ---- Brokers. ---- */
@@ -440,6 +497,9 @@ int main(void) {
 	    cmocka_unit_test(test_conf__options_become_properties),
 	    cmocka_unit_test(test_conf__logins),
 	    cmocka_unit_test(test_properties__mistakes_are_answered),
+	    cmocka_unit_test(test_kerberos__by_keytab_and_without),
+	    cmocka_unit_test(test_kerberos__what_a_shell_would_read_is_refused),
+	    cmocka_unit_test(test_advice__of_a_login),
 	    cmocka_unit_test(test_brokers__what_is_no_address_is_refused),
 	    cmocka_unit_test(test_row__every_kind_has_its_bytes),
 	    cmocka_unit_test(test_row__topic_names_are_judged),
