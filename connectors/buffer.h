@@ -52,13 +52,13 @@ struct sl_chunk {
 	size_t worker;
 	bool qos;      /* of QoS 1 and 2 messages */
 	bool decided;  /* who waits for it waits until its rows are in the log or decided (ticket.decided) */
-	bool hurry;    /* somebody waits for it who is not patient (ticket.patient) */
 	bool must_log; /* whatever the action's durability: rows that were in a dead-letter file */
 	uint32_t rows, undecided;
+	uint32_t patience_ms;             /* of who waits for it and can do so least (ticket.patience_ms) */
 	uint64_t origin;                  /* serial of the last origin in it; 0: none */
 	const char *found, *found_origin; /* the row whose origin was looked up last, and that */
 	int64_t at_ms;                    /* wall time of the first row's message */
-	uint64_t arrived_ms;              /* at the pipeline, monotonic */
+	uint64_t arrived_ms;              /* at the pipeline, monotonic; a nap of the loop is counted in */
 	uint64_t arrival;                 /* order of arrival */
 	struct spill_ref ref;
 	uint64_t on_way;   /* what its worker has counted of it in worker_end.way_in; 0: L has it, and has charged it */

@@ -11,7 +11,6 @@
 #include "replay.h"
 #include "source_int.h"
 
-#define NAP_MS 1     /* what a letter of rows that can wait waits at most */
 #define TURNS_MAX 64 /* rounds in one tick before other events get their turn */
 
 /* ---- The end of a tick. ------------------------------------------------------------------------------------------------ */
@@ -46,17 +45,21 @@ static void reap(struct connectors *cs);
 static void drain_step(struct connectors *cs);
 
 /* Messages that trickle in, each by itself, would each cost a turn of this loop, its wake-up, and a write to a log. When
- * another is to be expected soon, they gather for a moment. Who waits and comes again at once is not made to wait (ticket.h):
- * such letters wake us, and say nothing about the others. */
+ * another is to be expected soon, they gather for a moment: as long as the least patient of them can wait. Who waits and comes
+ * again at once is not made to wait (ticket.h): such letters wake us, and say nothing about the others. */
 static void nap(struct connectors *cs) {
 	uint64_t now = sl_loop_now_ms(cs->loop), since = now - cs->letters_ms;
 	if (cs->letters > 0) {
-		cs->naps = cs->letters > 1 || since <= NAP_MS;
+		/* One that was less patient has just ended the nap. More of its kind come, or they get longer again. */
+		uint32_t longer = cs->nap_ms < PATIENCE_MAX_MS ? cs->nap_ms + 1 : PATIENCE_MAX_MS;
+		bool often = cs->letters > 1 || since <= 1;
+		cs->nap_ms = !often ? 0 : cs->patience_ms < longer ? cs->patience_ms : longer;
 		cs->letters_ms = now;
 		since = 0;
 	}
 	cs->letters = 0;
-	if (cs->naps && since <= NAP_MS) sl_loop_nap(cs->loop, NAP_MS);
+	cs->patience_ms = PATIENCE_MAX_MS;
+	if (cs->nap_ms > 0 && since <= cs->nap_ms) sl_loop_nap(cs->loop, cs->nap_ms);
 }
 
 static void stage_hook(struct sl_hook *hook) {
@@ -106,6 +109,7 @@ int connectors_new(const struct connectors_opts *opts, struct connectors **out, 
 	sl_list_init(&cs->pipelines);
 	sl_list_init(&cs->dirty);
 	cs->done_tail = &cs->done;
+	cs->patience_ms = PATIENCE_MAX_MS;
 	cs->replay = replay_new(cs);
 	cs->sources = sources_new(cs);
 	pthread_mutex_init(&cs->lock, NULL);

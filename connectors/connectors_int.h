@@ -17,6 +17,9 @@
 
 #define LANES 64           /* order keys fall into these */
 #define LANE_FREE LANES    /* rows to try again that keep no order */
+#define LANE_ASIDE (LANES + 1) /* suspects that hold no others up (pipeline_break.c) */
+#define LANE_COUNT (LANES + 2)
+#define PATIENCE_MAX_MS 4 /* a letter of rows waits no longer for others */
 #define LATENCY_BUCKETS 18 /* upper bounds 1 ms, 2 ms, 4 ms, ... */
 #define SPLIT_MAX 40
 
@@ -404,7 +407,8 @@ struct connectors {
 	bool kicked, draining, stopped;
 	uint32_t letters;    /* of rows, that came in this tick */
 	uint64_t letters_ms; /* and when the last did before */
-	bool naps;           /* they come often enough for taking several at a time */
+	uint32_t patience_ms; /* of the least patient of them */
+	uint32_t nap_ms;     /* so long a sleep takes several of them at a time; 0: they do not come often enough */
 	uint64_t changes;    /* of any pipeline's numbers */
 	bool reaping;        /* something replaced has not ended yet */
 	uint64_t commits;    /* changes while M waits for a call only */

@@ -49,10 +49,16 @@ static void chunk_charge(struct sl_pipeline *p, struct sl_chunk *c) {
 	pipeline_mem_add(p, c->charged);
 }
 
+/* How long it lay before the loop while that napped: batch.linger is not made longer by it. */
+static uint64_t chunk_napped_ms(const struct sl_pipeline *p, const struct sl_chunk *c) {
+	int64_t age = sl_loop_wall_ms(p->cs->loop) - c->at_ms; /* more, and less than nothing, when the clock was set */
+	return age < 0 ? 0 : sl_min_size((size_t)age, PATIENCE_MAX_MS);
+}
+
 void pipeline_chunk_enter(struct sl_pipeline *p, struct sl_chunk *c) {
 	if (p->mem_rows == 0) p->progress_ms = p->now_ms;
 	c->undecided = c->rows;
-	c->arrived_ms = p->now_ms;
+	c->arrived_ms = p->now_ms - chunk_napped_ms(p, c);
 	c->arrival = ++p->arrivals;
 	p->mem_rows += c->rows;
 	chunk_charge(p, c);

@@ -17,6 +17,7 @@ static struct sl_chunk *chunk_make(struct sl_pipeline *p, const struct row_forma
 	c->format = format;
 	c->worker = worker;
 	c->qos = qos;
+	c->patience_ms = PATIENCE_MAX_MS;
 	return c;
 }
 
@@ -96,7 +97,7 @@ static struct sl_chunk *stage_open(struct sl_stage *st, bool qos) {
 		c->p = st->p;
 		c->format = st->format;
 		c->qos = qos;
-		c->hurry = false;
+		c->patience_ms = PATIENCE_MAX_MS;
 		c->rows = c->undecided = 0;
 		c->origin = 0;
 		c->found = NULL;
@@ -159,7 +160,8 @@ void sl_stage_expect(const struct sl_stage *st, bool qos, bool very_soon) {
 static void letter_run(struct sl_post *post, struct sl_loop *l) {
 	(void)l;
 	struct sl_chunk *c = sl_container_of(post, struct sl_chunk, post);
-	c->p->cs->letters++;
+	struct connectors *cs = c->p->cs;
+	cs->letters++;
 	for (struct sl_chunk *next; c; c = next) {
 		next = c->next;
 		c->p->taken += c->rows;
@@ -176,6 +178,7 @@ static sl_noinline void stage_send_full(struct sl_stage *st, bool qos) {
 	st->posted += c->rows;
 	c->post.run = letter_run;
 	sl_loop_post(st->p->cs->loop, &c->post);
+		if (c->patience_ms > 0 && c->patience_ms < cs->patience_ms) cs->patience_ms = c->patience_ms;
 }
 
 /* Chunks of rows that must be decided are their own: nobody else waits that long. */
@@ -207,7 +210,7 @@ bool sl_stage_row(struct sl_stage *st, const struct sql_value *values, uint16_t 
 	st->received++;
 	if (ticket && (decided || ticket_wanted(st, qos))) {
 		chunk_ticket(st, c, ticket);
-		c->hurry = c->hurry || !ticket->patient;
+		if (ticket->patience_ms < c->patience_ms) c->patience_ms = ticket->patience_ms;
 	}
 	if (sl_unlikely(chunk_memory(c) != c->on_way)) chunk_on_way(st->end, c, st->p->cs->way_max);
 	if (sl_unlikely(c->buf.n > CHUNK_BYTES_FULL)) stage_send_full(st, qos);
@@ -221,7 +224,7 @@ void sl_stages_flush(struct connectors *cs, size_t worker) {
 	struct worker_end *end = &cs->ends[worker];
 	struct chunk_line letter = {0};
 	uint64_t rows = 0;
-	bool hurry = false;
+	uint32_t patience_ms = PATIENCE_MAX_MS;
 	sources_flush(cs, worker);
 	while (end->dirty) {
 		struct sl_stage *st = end->dirty;
@@ -233,16 +236,14 @@ void sl_stages_flush(struct connectors *cs, size_t worker) {
 			st->open[qos] = NULL;
 			st->posted += c->rows;
 			rows += c->rows;
-			hurry = hurry || c->hurry;
+			if (c->patience_ms < patience_ms) patience_ms = c->patience_ms;
 			chunk_line_push(&letter, c);
 		}
 	}
 	if (!letter.head) return;
 	letter.head->post.run = letter_run;
-	if (hurry || rows >= LETTER_ROWS_PATIENT)
-		sl_loop_post(cs->loop, &letter.head->post);
-	else
-		sl_loop_post_patient(cs->loop, &letter.head->post);
+	if (rows >= LETTER_ROWS_PATIENT) patience_ms = 0;
+	sl_loop_post_patient(cs->loop, &letter.head->post, patience_ms);
 }
 
 /* ---- The way back. -------------------------------------------------------------------------------------------------- */

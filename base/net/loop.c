@@ -64,6 +64,7 @@ int sl_loop_new(const char *name, int index, struct sl_loop **out, struct sl_err
 	pthread_mutex_init(&l->gate, NULL);
 	pthread_mutex_init(&l->inbox.lock, NULL);
 	l->inbox.tail = &l->inbox.head;
+	l->inbox.patience_ms = UINT32_MAX;
 	for (size_t i = 0; i < SL_PHASE_COUNT; i++) sl_list_init(&l->hooks[i]);
 	sl_list_init(&l->again);
 	sl_list_init(&l->deferred);
@@ -91,28 +92,35 @@ void sl_loop_wake(struct sl_loop *l) {
 
 /* ---- inbox ---- */
 
-static void inbox_put(struct sl_loop *l, struct sl_post *post, bool hurry) {
+static void inbox_put(struct sl_loop *l, struct sl_post *post, uint32_t patience_ms) {
 	post->next = NULL;
 	pthread_mutex_lock(&l->inbox.lock);
 	*l->inbox.tail = post;
 	l->inbox.tail = &post->next;
-	l->inbox.hurry = l->inbox.hurry || hurry;
-	bool wake = l->inbox.asleep || (hurry && l->inbox.napping);
-	if (wake) l->inbox.asleep = l->inbox.napping = false;
+	if (patience_ms < l->inbox.patience_ms) l->inbox.patience_ms = patience_ms;
+	bool wake = l->inbox.asleep || patience_ms < l->inbox.nap_ms;
+	if (wake) {
+		l->inbox.asleep = false;
+		l->inbox.nap_ms = 0;
+	}
 	pthread_mutex_unlock(&l->inbox.lock);
 	if (wake) sl_loop_wake(l);
 }
 
-void sl_loop_post(struct sl_loop *l, struct sl_post *post) { inbox_put(l, post, true); }
+void sl_loop_post(struct sl_loop *l, struct sl_post *post) { inbox_put(l, post, 0); }
 
-void sl_loop_post_patient(struct sl_loop *l, struct sl_post *post) { inbox_put(l, post, false); }
+void sl_loop_post_patient(struct sl_loop *l, struct sl_post *post, uint32_t patience_ms) {
+	inbox_put(l, post, patience_ms);
+}
 
 static bool inbox_run(struct sl_loop *l) {
 	pthread_mutex_lock(&l->inbox.lock);
 	struct sl_post *p = l->inbox.head;
 	l->inbox.head = NULL;
 	l->inbox.tail = &l->inbox.head;
-	l->inbox.asleep = l->inbox.napping = l->inbox.hurry = false;
+	l->inbox.asleep = false;
+	l->inbox.nap_ms = 0;
+	l->inbox.patience_ms = UINT32_MAX;
 	pthread_mutex_unlock(&l->inbox.lock);
 	bool any = p != NULL;
 	while (p) {
@@ -249,7 +257,7 @@ bool sl_timer_armed(const struct sl_timer *t) { return sl_list_linked(&t->link);
 
 /* ---- the tick ---- */
 
-void sl_loop_nap(struct sl_loop *l, uint64_t ms) { l->nap_ms = ms; }
+void sl_loop_nap(struct sl_loop *l, uint32_t ms) { l->nap_ms = ms; }
 
 void sl_loop_more(struct sl_loop *l) {
 	l->more = true;
@@ -310,9 +318,9 @@ static int sleep_ms(struct sl_loop *l) {
 	int uv_ms = uv_backend_timeout(&l->uv);
 	if (uv_ms == 0) return 0;
 	pthread_mutex_lock(&l->inbox.lock);
-	bool may = l->nap_ms ? !l->inbox.hurry : l->inbox.head == NULL;
-	l->inbox.asleep = may && !l->nap_ms;
-	l->inbox.napping = may && l->nap_ms;
+	bool may = l->nap_ms ? l->inbox.patience_ms >= l->nap_ms : l->inbox.head == NULL;
+	l->inbox.asleep = may && l->nap_ms == 0;
+	l->inbox.nap_ms = may ? l->nap_ms : 0;
 	pthread_mutex_unlock(&l->inbox.lock);
 	if (!may) return 0;
 	uint64_t due = sl_wheel_next_ms(&l->wheel);

@@ -55,11 +55,11 @@ bool sl_loop_run_rest(struct sl_loop *l);
 
 void sl_loop_post(struct sl_loop *l, struct sl_post *post);
 
-/* A nap: asked for in a tick, the sleep after it takes at most so long, and letters that can wait do not end it. They spare
- * their sender the wake-up, and many of them one loop the turns; everything else wakes the loop as ever. Who posts letters
- * that can wait to a loop that is fast asleep wakes it. */
-void sl_loop_nap(struct sl_loop *l, uint64_t ms);
-void sl_loop_post_patient(struct sl_loop *l, struct sl_post *post);
+/* A nap: asked for in a tick, the sleep after it takes at most so long, and letters that can wait for all of it do not end it.
+ * They spare their sender the wake-up, and many of them one loop the turns; everything else wakes the loop as ever. Who posts
+ * letters that can wait to a loop that is fast asleep wakes it. */
+void sl_loop_nap(struct sl_loop *l, uint32_t ms);
+void sl_loop_post_patient(struct sl_loop *l, struct sl_post *post, uint32_t patience_ms);
 struct uv_loop_s *sl_loop_uv(struct sl_loop *l);
 int sl_loop_index(const struct sl_loop *l);
 const char *sl_loop_name(const struct sl_loop *l);

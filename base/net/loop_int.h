@@ -13,13 +13,14 @@
 
 struct sl_stream_pool;
 
-/* `asleep` or `napping` is true from the moment the owner has seen an empty inbox until it comes back from epoll: only then
- * does a letter need the eventfd, and in a nap only one that is in a hurry. */
+/* `asleep` is true, or `nap_ms` not 0, from the moment the owner has looked into the inbox until it comes back from epoll: only
+ * then does a letter need the eventfd, and in a nap only one that cannot wait so long. */
 struct sl_inbox {
 	pthread_mutex_t lock;
 	struct sl_post *head, **tail;
-	bool asleep, napping;
-	bool hurry; /* a letter in it does not wait for the end of a nap */
+	bool asleep;
+	uint32_t nap_ms;
+	uint32_t patience_ms; /* of the letter in it that can wait least; UINT32_MAX: none is there */
 };
 
 struct sl_loop {
@@ -40,7 +41,7 @@ struct sl_loop {
 	struct sl_wheel wheel;
 	uv_loop_t uv;
 	uv_async_t uv_keep;
-	uint64_t nap_ms; /* the sleep after this tick is a nap of so long at most; 0: it is none */
+	uint32_t nap_ms; /* the sleep after this tick is a nap of so long at most; 0: it is none */
 	uint32_t reads;  /* of this tick, and what they brought: see loop_breathe() */
 	uint64_t read_bytes;
 	bool more;   /* this tick left work for the next: do not sleep */

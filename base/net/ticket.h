@@ -14,7 +14,7 @@ struct sl_ticket {
 	/* Rows that are kept in memory only count as safe when they are decided: for waiters who could send again what they
 	 * wait for, long after they came (sources.h). */
 	bool decided;
-	bool patient; /* a millisecond more or less is nothing to the waiter */
+	uint8_t patience_ms; /* so much more or less is nothing to the waiter */
 	void (*done)(struct sl_ticket *t);
 };
 

@@ -65,7 +65,12 @@ void client_drop_acks(struct client *c) {
 	c->acks_len = c->acks_qos1 = 0;
 }
 
-#define PATIENT_MS 4 /* who publishes no more often may wait for a fraction of that */
+/* Who publishes so often may wait for a fraction of that, and who publishes again as soon as it has its answer is soon found out:
+ * each wait makes the next one shorter. */
+static uint8_t patience_ms(uint64_t every_ms) {
+	enum { FRACTION = 4, MAX_MS = 4 };
+	return every_ms / FRACTION < MAX_MS ? (uint8_t)(every_ms / FRACTION) : MAX_MS;
+}
 
 /* An entry for the publish at hand; nearly always it comes back unused. */
 static struct client_entry *entry_take(struct worker *w) {
@@ -220,7 +225,7 @@ static void publish(struct client *c, const struct mqtt_publish *p) {
 		if (p->qos == 2) id_set_add(&c->s->in, p->packet_id);
 		struct client_entry *e = entry_take(w);
 		uint64_t now = sl_loop_now_ms(w->loop);
-		e->ticket.patient = now - c->publish_ms >= PATIENT_MS;
+		e->ticket.patience_ms = patience_ms(now - c->publish_ms);
 		c->publish_ms = now;
 		bool wanted = route_publish(w, m, c->s, c, &e->ticket);
 		acknowledge(c, e, p->packet_id, p->qos, wanted ? MQTT_RC_SUCCESS : MQTT_RC_NO_MATCHING_SUBSCRIBERS);

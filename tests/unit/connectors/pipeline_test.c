@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "clock.h"
+#include "connectors_int.h"
 #include "test_db.h"
 
 /* For each device the numbers must ascend in the order of rowid; the count of places where they do not. */
@@ -377,7 +378,7 @@ static void test_pipeline__rows_of_many_ticks_that_meet_at_the_loop_are_logged_t
 	struct rig *r = rig_new_in(1, data);
 	struct stop_sign stop;
 	rig_load(r, WAITING "    buffer: {disk: 1MB, memory: 64KB}\n", dir);
-	r->patient = true;
+	r->patience_ms = PATIENCE_MAX_MS;
 	for (int round = 0; round < 3; round++) {
 		loop_stop(r, &stop);
 		rig_stage(r, 0, 200, 1, rig_row);
@@ -407,7 +408,7 @@ static void test_pipeline__patient_publishers_are_confirmed_too(void **state) {
 	struct rig *r = rig_new(2);
 	table_make(r->dir);
 	rig_load(r, WAITING, r->dir);
-	r->patient = true;
+	r->patience_ms = PATIENCE_MAX_MS;
 	for (int i = 0; i < 100; i++) { /* one message a tick and less: the loop naps, and sleeps between */
 		rig_stage(r, 0, 2, 1, rig_row);
 		rig_stage_on(r, 1, 0, 2, 1, false, rig_row);
@@ -415,6 +416,44 @@ static void test_pipeline__patient_publishers_are_confirmed_too(void **state) {
 	}
 	assert_true(rig_confirms(r, 200));
 	assert_int_equal(rig_settle(r, 0).delivered, 400);
+	rig_free(r);
+}
+
+struct nap_look {
+	const struct connectors *cs;
+	uint32_t nap_ms;
+};
+static void nap_look_run(void *arg) {
+	struct nap_look *look = arg;
+	look->nap_ms = look->cs->nap_ms;
+}
+static uint32_t nap_ms(struct rig *r) {
+	struct nap_look look = {.cs = r->cs};
+	struct sl_loop *loop = connectors_loop(r->cs);
+	sl_loops_park(&loop, 1, nap_look_run, &look);
+	return look.nap_ms;
+}
+
+static void test_pipeline__naps_get_as_long_as_the_least_patient_can_wait(void **state) {
+	(void)state;
+	struct rig *r = rig_new(1);
+	struct stop_sign stop;
+	uint64_t rows = 0;
+	rig_load(r, WAITING, r->dir);
+	/* Up by one with each turn, down at once; those who wait not at all say nothing. */
+	static const struct {
+		uint8_t patience_ms;
+		uint32_t nap_ms;
+	} steps[] = {{9, 1}, {9, 2}, {9, 3}, {9, 4}, {9, 4}, {2, 2}, {0, 3}, {3, 3}, {1, 1}, {9, 2}};
+	for (size_t i = 0; i < SL_ARRAY_LEN(steps); i++) {
+		r->patience_ms = steps[i].patience_ms;
+		loop_stop(r, &stop);
+		rig_stage(r, 0, 3, 1, rig_row);
+		stop.go_on = true;
+		assert_true(rig_confirms(r, rows += 3));
+		assert_int_equal(nap_ms(r), steps[i].nap_ms);
+	}
+	rig_stop(r, 10);
 	rig_free(r);
 }
 
@@ -479,6 +518,7 @@ int main(void) {
 	    cmocka_unit_test(test_pipeline__a_changed_action_that_did_not_finish_is_finished_after_a_restart),
 	    cmocka_unit_test(test_pipeline__rows_of_many_ticks_that_meet_at_the_loop_are_logged_together),
 	    cmocka_unit_test(test_pipeline__patient_publishers_are_confirmed_too),
+	    cmocka_unit_test(test_pipeline__naps_get_as_long_as_the_least_patient_can_wait),
 	    cmocka_unit_test(test_pipeline__sync_confirms_after_the_disk),
 	    cmocka_unit_test(test_pipeline__two_workers_feed_one_action),
 	    cmocka_unit_test(test_pipeline__rows_past_their_time_to_live_expire),

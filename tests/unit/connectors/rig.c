@@ -95,7 +95,7 @@ static void stage_run(struct sl_post *post, struct sl_loop *l) {
 			t->r = c->r;
 			sl_list_push_back(&c->r->tickets, &t->link);
 			t->ticket.done = ticket_done;
-			t->ticket.patient = c->r->patient;
+			t->ticket.patience_ms = c->r->patience_ms;
 		}
 		/* Three rows a message. */
 		uint64_t message = (c->r->serial - 1) / 3;

@@ -36,7 +36,7 @@ struct rig {
 	uint64_t confirmed;      /* tickets done; read after rig_worker_sync() */
 	struct sl_list tickets;  /* not confirmed yet */
 	uint64_t serial;         /* rows staged so far */
-	bool patient;            /* who publishes them */
+	uint8_t patience_ms;     /* of who publishes them */
 	struct sl_slice payload; /* of the messages they come from */
 	void *on_error;          /* given to every action with `on_error` */
 	void (*on_error_release)(void *on_error);

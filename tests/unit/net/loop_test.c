@@ -151,14 +151,14 @@ static void test_loop__a_nap_is_ended_by_letters_in_a_hurry_only(void **state) {
 	for (int i = 0; i < 2; i++) patient[i] = (struct counted){.post.run = counted_run, .runs = &runs};
 	hurried = (struct counted){.post.run = counted_run, .runs = &runs};
 	run_on(l, begin_nap, NULL);
-	for (int i = 0; i < 2; i++) sl_loop_post_patient(l, &patient[i].post);
+	for (int i = 0; i < 2; i++) sl_loop_post_patient(l, &patient[i].post, 600000);
 	usleep(50000);
 	assert_int_equal(runs, 0);
 	sl_loop_post(l, &hurried.post);
 	assert_true(becomes(&runs, 3));
 	/* That was the nap: now it is fast asleep, and any letter wakes it. */
 	usleep(20000);
-	sl_loop_post_patient(l, &patient[0].post);
+	sl_loop_post_patient(l, &patient[0].post, 600000);
 	assert_true(becomes(&runs, 4));
 	ended(l);
 }
@@ -174,7 +174,42 @@ static void test_loop__a_nap_ends_by_itself(void **state) {
 	_Atomic uint32_t runs = 0;
 	struct counted patient = {.post.run = counted_run, .runs = &runs};
 	run_on(l, begin_short_nap, NULL);
-	sl_loop_post_patient(l, &patient.post);
+	sl_loop_post_patient(l, &patient.post, 20);
+	assert_true(becomes(&runs, 1));
+	ended(l);
+}
+
+static void test_loop__a_letter_that_cannot_wait_so_long_ends_a_nap(void **state) {
+	(void)state;
+	struct sl_loop *l = started("a", 0);
+	_Atomic uint32_t runs = 0;
+	struct counted patient = {.post.run = counted_run, .runs = &runs}, less = patient;
+	run_on(l, begin_nap, NULL);
+	sl_loop_post_patient(l, &patient.post, 600000);
+	sl_loop_post_patient(l, &less.post, 599999);
+	assert_true(becomes(&runs, 2));
+	ended(l);
+}
+
+struct nap_after {
+	struct sl_post post;
+	struct counted *arrives;
+};
+
+/* While the loop is still awake. */
+static void nap_after_run(struct sl_post *post, struct sl_loop *l) {
+	struct nap_after *n = sl_container_of(post, struct nap_after, post);
+	sl_loop_nap(l, 600000);
+	sl_loop_post_patient(l, &n->arrives->post, 3);
+}
+
+static void test_loop__no_nap_begins_before_a_letter_that_cannot_wait_so_long(void **state) {
+	(void)state;
+	struct sl_loop *l = started("a", 0);
+	_Atomic uint32_t runs = 0;
+	struct counted less = {.post.run = counted_run, .runs = &runs};
+	struct nap_after n = {.post.run = nap_after_run, .arrives = &less};
+	sl_loop_post(l, &n.post);
 	assert_true(becomes(&runs, 1));
 	ended(l);
 }
@@ -367,6 +402,8 @@ int main(void) {
 	    cmocka_unit_test(test_loop__letters_left_behind_run_after_join),
 	    cmocka_unit_test(test_loop__a_nap_is_ended_by_letters_in_a_hurry_only),
 	    cmocka_unit_test(test_loop__a_nap_ends_by_itself),
+	    cmocka_unit_test(test_loop__a_letter_that_cannot_wait_so_long_ends_a_nap),
+	    cmocka_unit_test(test_loop__no_nap_begins_before_a_letter_that_cannot_wait_so_long),
 	    cmocka_unit_test(test_loop__visits_and_letters_together_lose_nothing),
 	    cmocka_unit_test(test_loop__a_sleeping_loop_can_be_visited),
 	    cmocka_unit_test(test_loop__timer_fires_after_its_delay),
