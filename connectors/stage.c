@@ -164,6 +164,7 @@ static void letter_run(struct sl_post *post, struct sl_loop *l) {
 	cs->letters++;
 	for (struct sl_chunk *next; c; c = next) {
 		next = c->next;
+		if (c->patience_ms > 0 && c->patience_ms < cs->patience_ms) cs->patience_ms = c->patience_ms;
 		c->p->taken += c->rows;
 		c->p->incoming_rows += c->rows;
 		chunk_line_push(&c->p->incoming, c);
@@ -178,7 +179,6 @@ static sl_noinline void stage_send_full(struct sl_stage *st, bool qos) {
 	st->posted += c->rows;
 	c->post.run = letter_run;
 	sl_loop_post(st->p->cs->loop, &c->post);
-		if (c->patience_ms > 0 && c->patience_ms < cs->patience_ms) cs->patience_ms = c->patience_ms;
 }
 
 /* Chunks of rows that must be decided are their own: nobody else waits that long. */
