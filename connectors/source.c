@@ -10,6 +10,7 @@ void *sl_source_conn_impl(const struct sl_source *s) { return s->conn->impl; }
 struct sl_loop *sl_source_loop(const struct sl_source *s) {
 	return s->cs->loop;
 }
+const char *sl_source_data_dir(const struct sl_source *s) { return s->cs->data_dir; }
 bool sl_source_paused(const struct sl_source *s) { return s->paused; }
 int64_t sl_source_bytes_max(const struct sl_source *s) { return s->conf.max_pending.bytes; }
 

@@ -82,6 +82,7 @@ void *sl_source_impl(const struct sl_source *s);
 const char *sl_source_name(const struct sl_source *s);
 void *sl_source_conn_impl(const struct sl_source *s); /* of the connector: its kind's own part */
 struct sl_loop *sl_source_loop(const struct sl_source *s);
+const char *sl_source_data_dir(const struct sl_source *s); /* node.data_dir; from start() on */
 bool sl_source_paused(const struct sl_source *s);
 /* The most bytes that may be under way (`max_pending`), to bound what a client library fetches ahead. */
 int64_t sl_source_bytes_max(const struct sl_source *s);

@@ -184,7 +184,9 @@ int sl_statement_scan(const char *text, const struct sl_statement_dialect *d, st
 			params->at[params->n - 1].line = s.line;
 			params->at[params->n - 1].column = s.column;
 			d->mark(out, params->n);
-		} else
+		} else if (piece == PIECE_PLAIN && *s.p == ';' && d->flags & SL_STATEMENT_INNER)
+			sl_buf_put(out, ' ');
+		else
 			sl_buf_append(out, s.p, n);
 		step(&s, n);
 	}

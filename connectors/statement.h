@@ -29,7 +29,8 @@ enum {                                 /* sl_statement_dialect.flags */
        SL_STATEMENT_BACKTICKS = 1,     /* `name` is a quoted name */
        SL_STATEMENT_DOLLAR_QUOTES = 2, /* $tag$ text $tag$ */
        SL_STATEMENT_ESCAPES = 4,       /* E'it\'s' */
-       SL_STATEMENT_NESTED = 8         /* comments within comments */
+       SL_STATEMENT_NESTED = 8,        /* comments within comments */
+       SL_STATEMENT_INNER = 16         /* it will stand within another one: the semicolon at its end is left out */
 };
 
 struct sl_statement_dialect {

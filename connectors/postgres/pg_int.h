@@ -158,8 +158,22 @@ struct pg_job {
 	PGresult *held[3];                 /* answers of READ */
 };
 
+/* Whoever has a session for something else than batches (pg_source.h). It sets the link's state to BUSY when it has sent something
+ * and to IDLE behind the last answer. */
+struct pg_link;
+struct pg_link_user {
+	void (*ready)(struct pg_link *l);
+	void (*gone)(struct pg_link *l,
+		     const char *text);   /* connecting failed, or the session is lost; the link is dropped */
+	void (*heard)(struct pg_link *l); /* all that has come is read */
+	void (*result)(struct pg_link *l, PGresult *res); /* owns res */
+	void (*query_end)(struct pg_link *l);
+};
+
 struct pg_lookup;
 struct pg_link {
+	const struct pg_link_user *user; /* NULL: batches */
+	bool by_row;                     /* answers come in single rows */
 	struct pg_conn *c;
 	enum pg_link_state state;
 	PGconn *pq;

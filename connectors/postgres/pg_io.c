@@ -81,6 +81,13 @@ static void nonsense(struct pg_link *l) {
 		pg_link_lost(l, text);
 }
 
+static void query_end(struct pg_link *l) {
+	if (l->user)
+		l->user->query_end(l);
+	else
+		pg_job_query_end(l);
+}
+
 /* A NULL ends the answers to a query; two in a row mean that there is nothing more. */
 static void answers(struct pg_link *l) {
 	uint64_t life = l->life;
@@ -90,13 +97,15 @@ static void answers(struct pg_link *l) {
 		if (res && is_unasked_copy(l, res)) {
 			PQclear(res);
 			nonsense(l);
-		} else if (res && l->state == PG_LINK_BUSY)
+		} else if (res && l->state == PG_LINK_BUSY && l->user)
+			l->user->result(l, res);
+		else if (res && l->state == PG_LINK_BUSY)
 			pg_job_result(l, res);
 		else if (res)
 			idle_result(l, res);
 		else if (l->state == PG_LINK_BUSY) {
-			if (l->job.meta && l->job.meta->returns_rows) (void)PQsetSingleRowMode(l->pq);
-			if (nulls == 1 && PQpipelineStatus(l->pq) == PQ_PIPELINE_OFF) pg_job_query_end(l);
+			if (l->by_row || (l->job.meta && l->job.meta->returns_rows)) (void)PQsetSingleRowMode(l->pq);
+			if (nulls == 1 && PQpipelineStatus(l->pq) == PQ_PIPELINE_OFF) query_end(l);
 		} else if (nulls == 1 && l->state == PG_LINK_PROBING)
 			probe_end(l);
 		else if (nulls == 1 && l->state == PG_LINK_SETUP)
@@ -126,7 +135,10 @@ void pg_io_pump(struct pg_link *l) {
 		if (l->life != life) return;
 	}
 	if (l->flushing && !pg_io_flush(l)) return;
-	if (l->state == PG_LINK_BUSY) pg_job_send(l);
+	if (l->user)
+		l->user->heard(l);
+	else if (l->state == PG_LINK_BUSY)
+		pg_job_send(l);
 }
 
 /* ---- Connecting. ---- */
@@ -251,6 +263,11 @@ static void setup_end(struct pg_link *l) {
 	if (setup_next(l)) return;
 	sl_timer_cancel(&l->timer);
 	sl_buf_fini(&l->tried);
+	if (l->user) {
+		l->state = PG_LINK_IDLE;
+		l->user->ready(l);
+		return;
+	}
 	if (!c->up) {
 		c->up = true;
 		c->epoch++;

@@ -235,6 +235,11 @@ static void give_up(struct pg_link *l) {
 	char *text = sl_buf_steal(&l->tried);
 	bool alone = true;
 	pg_link_drop(l);
+	if (l->user) {
+		l->user->gone(l, text);
+		sl_free(text);
+		return;
+	}
 	for (size_t i = 0; i < c->link_count; i++) alone = alone && c->links[i].state < PG_LINK_IDLE;
 	if (alone)
 		pg_conn_down(c, text);
@@ -409,6 +414,11 @@ void pg_link_lost(struct pg_link *l, const char *text) {
 	(void)pg_one_line(text, &line);
 	if (c->probing && l->state == PG_LINK_PROBING) c->probing = false;
 	pg_link_drop(l);
+	if (l->user) {
+		l->user->gone(l, sl_buf_cstr(&line));
+		sl_buf_fini(&line);
+		return;
+	}
 	if (l->job.b) pg_job_fill(l, SL_RESULT_LOST, NULL);
 	bool busy = false;
 	for (size_t i = 0; i < c->link_count; i++) {

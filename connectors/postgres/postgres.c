@@ -7,6 +7,7 @@
 
 #include "mem.h"
 #include "pg_int.h"
+#include "pg_source.h"
 
 /* ---- Actions. ---- */
 
@@ -231,4 +232,5 @@ const struct sl_connector_kind sl_connector_postgres = {
     .cancel = pg_cancel,
     .describe = pg_describe,
     .targets = pg_targets,
+    .source = &pg_source_kind,
 };

@@ -1,5 +1,5 @@
 #!/bin/sh
-# run.sh: devices' messages into PostgreSQL, and what the tables hold then.
+# run.sh: devices' messages into PostgreSQL, rows of a table to devices, and what there is then.
 #
 #     examples/postgres/run.sh                                                 a server of its own, which ends with it
 #     POSTGRES_URL=postgresql://me@127.0.0.1:5432/test examples/postgres/run.sh    yours: a schema is made and dropped
@@ -14,8 +14,9 @@ case $sluice in /*) ;; *) sluice=$PWD/$sluice ;; esac
 folder=$(mktemp -d)
 chmod 755 "$folder"
 cd "$folder"
-broker= server=
+broker= server= room=
 leave() {
+	[ -z "$room" ] || kill "$room" 2>/dev/null || true
 	[ -z "$broker" ] || kill "$broker" 2>/dev/null || true
 	[ -z "$server" ] || kill -INT "$server" 2>/dev/null || true
 	wait
@@ -45,6 +46,7 @@ sql "DROP SCHEMA IF EXISTS sluice_example CASCADE; CREATE SCHEMA sluice_example;
 	CREATE TABLE readings (msg_id uuid PRIMARY KEY, room text NOT NULL, t numeric(6,2), at timestamptz, tags text[], extra jsonb);
 	CREATE TABLE latest (room text PRIMARY KEY, t float8, at timestamptz);
 	CREATE TABLE counts (room text PRIMARY KEY, n int NOT NULL);
+	CREATE TABLE outbox (id bigserial PRIMARY KEY, room text, setpoint float8);
 	INSERT INTO counts VALUES ('attic', 0), ('kitchen', 0)"
 
 "$sluice" check -c "$here/sluice.yaml"
@@ -59,6 +61,20 @@ pub kitchen '{"t": 21.5, "at": "2026-01-31T12:00:00Z"}'
 pub attic '{"t": "31.25", "at": "2026-01-31T12:00:00.250Z", "tags": ["roof", "south"], "extra": {"window": "open", "co2": 417}}'
 pub attic '{"t": 32, "at": 1769860801000}'
 
+"$sluice" sub -p "$EXAMPLE_PORT" -t 'room/+/set' -q 1 -v -c 2 -W 60 --ready >rooms.txt 2>ready.txt &
+room=$!
+for _ in $(seq 100); do
+	grep -q subscribed ready.txt && break
+	sleep 0.1
+done
+sql "INSERT INTO outbox(room, setpoint) VALUES ('kitchen', 20.5), ('attic', 18); NOTIFY outbox"
+wait $room || { cat sluice.log >&2; exit 1; }
+room=
+for _ in $(seq 100); do # what is through is deleted
+	[ "$(psql -X -At "$POSTGRES_URL" -c 'SELECT count(*) FROM outbox')" != 0 ] || break
+	sleep 0.1
+done
+
 kill $broker # a stop delivers what is queued
 wait $broker || { cat sluice.log >&2; exit 1; }
 broker=
@@ -66,6 +82,8 @@ broker=
 	psql -X -q --csv "$POSTGRES_URL" -c "TABLE latest ORDER BY room"
 	psql -X -q --csv "$POSTGRES_URL" -c "SELECT room, t, at, tags, extra FROM readings ORDER BY at"
 	psql -X -q --csv "$POSTGRES_URL" -c "TABLE counts ORDER BY room"
+	cat rooms.txt
+	psql -X -q --csv "$POSTGRES_URL" -c "SELECT count(*) AS rows_left_in_outbox FROM outbox"
 } >output.txt
 sql "DROP SCHEMA sluice_example CASCADE"
 cat output.txt

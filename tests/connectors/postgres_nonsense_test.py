@@ -2,7 +2,7 @@
 import struct
 import unittest
 
-from harness.broker import Broker, run_program, temp_folder
+from harness.broker import Broker, run_program, temp_folder, wait_until
 from harness.client import Client
 from harness.fake import Fake
 
@@ -28,7 +28,8 @@ def table(*rows):
 
 
 class FakePostgres(Fake):
-    """Logs everybody in; answer(query) gives the bytes for a query, or None for what a server says to the first words."""
+    """Logs everybody in; answer(query) gives the bytes for a query, or None for what a server says to the first words. With parameters
+    a query is one message of several, and its answer comes with the last."""
 
     def __init__(self, answer):
         super().__init__(lambda conn: self.serve(conn, answer))
@@ -47,7 +48,12 @@ class FakePostgres(Fake):
             body = conn.read(size - 4)
             if kind == b"X":
                 return
-            if kind != b"Q":
+            if kind == b"P":
+                query = body.split(b"\0")[1].decode()
+            if kind == b"S":
+                conn.send(message(b"1") + message(b"2"))
+                body = query.encode() + b"\0"
+            if kind not in (b"Q", b"S"):
                 continue
             said = answer(body[:-1].decode())
             if said is None:
@@ -90,6 +96,34 @@ class Nonsense(unittest.TestCase):
 
     def test_nonsense__a_table_described_by_data_to_copy(self):
         self.about_a_table(COPY_OUT, "copy data, which nobody asked for")
+
+
+    def to_a_source(self, answer, reason):
+        with FakePostgres(lambda q: answer if "sluice_rows" in q else None) as fake:
+            source = {"connector": "db", "query": "SELECT id FROM t WHERE id > ${cursor} LIMIT ${limit}"}
+            rules = {"r": {"sql": 'SELECT payload FROM "$sources/postgres:in"', "actions": [{"republish": {"topic": "x"}}]}}
+            with Broker({"connectors": {"db": self.connector(fake)}, "sources": {"in": source}, "rules": rules}) as b:
+                b.wait_log(reason, 30)
+                self.assertEqual(b.status()["sources"][0]["name"], "in")
+
+    def test_nonsense__a_page_of_one_column(self):
+        self.to_a_source(table([b"1"]) + READY, "with other columns than those it was asked for")
+
+    def test_nonsense__a_page_without_columns(self):
+        self.to_a_source(table([]) + READY, "with other columns than those it was asked for")
+
+    def test_nonsense__a_page_to_copy(self):
+        self.to_a_source(COPY_OUT, "copy data, which nobody asked for")
+
+    def test_nonsense__more_rows_than_were_asked_for(self):
+        """Each is a message, and what is said of it is the rule's affair."""
+        rows = table(*([str(i).encode(), b"no json"] for i in range(1, 2001)))
+        with FakePostgres(lambda q: rows + READY if "sluice_rows" in q else None) as fake:
+            source = {"connector": "db", "query": "SELECT id FROM t LIMIT ${limit}", "limit": 3,
+                      "ack": "DELETE FROM t WHERE id = ANY(${cursors})"}
+            rules = {"r": {"sql": 'SELECT payload.x AS x FROM "$sources/postgres:in"', "actions": [{"republish": {"topic": "x"}}]}}
+            with Broker({"connectors": {"db": self.connector(fake)}, "sources": {"in": source}, "rules": rules}) as b:
+                wait_until(lambda: b.status()["sources"][0]["acknowledged"] >= 2000, 30, "not read")
 
 
 if __name__ == "__main__":
