@@ -293,7 +293,8 @@ static struct sl_pipeline *pipeline_running(struct connectors *cs, const struct 
 	struct running_slot *slot = running_map_find(running, sl_hash(slice_from_str(wanted->name)), wanted->name);
 	if (!slot) return NULL;
 	const struct sl_conn_action *runs = pipeline_intake(slot->p);
-	*changes = runs->conn != conn_equal(cs, wanted->conn) || !json_equal(runs->tree, wanted->tree);
+	*changes = runs->conn != conn_equal(cs, wanted->conn) || !json_equal(runs->tree, wanted->tree) ||
+		   !late_equal(runs, wanted);
 	return !*changes || pipeline_can_change(slot->p, wanted) ? slot->p : NULL;
 }
 

@@ -104,6 +104,10 @@ void connectors_set_free(struct connectors_set *set); /* NULL is fine; committed
 
 /* The values the action wants of each row, in this order; params[i].path says where its text stands in the action. */
 const struct sl_param *sl_action_spec_params(const struct sl_action_spec *spec, size_t *count);
+/* What is known of a row only when it is sent; `meta` of a template. Parameter `param` of the action is such a value: rows are
+ * staged with a value of its kind (BOOL, INT) in its place. Before commit. */
+enum sl_late { SL_LATE_NONE, SL_LATE_REPLAYED, SL_LATE_DELAY_MS };
+void sl_action_spec_late(struct sl_action_spec *spec, size_t param, enum sl_late what);
 /* The template of the order key (SQL_TO_TEXT), or NULL for `order: none`: then any hash will do. The hash given to
  * sl_stage_row() must be sl_hash_stable() of the key's text, for rows outlive the process. */
 const char *sl_action_spec_order_key(const struct sl_action_spec *spec);

@@ -15,11 +15,11 @@
 #include "pipeline_conf.h"
 #include "told.h"
 
-#define LANES 64           /* order keys fall into these */
-#define LANE_FREE LANES    /* rows to try again that keep no order */
+#define LANES 64               /* order keys fall into these */
+#define LANE_FREE LANES        /* rows to try again that keep no order */
 #define LANE_ASIDE (LANES + 1) /* suspects that hold no others up (pipeline_break.c) */
 #define LANE_COUNT (LANES + 2)
-#define PATIENCE_MAX_MS 4 /* a letter of rows waits no longer for others */
+#define PATIENCE_MAX_MS 4  /* a letter of rows waits no longer for others */
 #define LATENCY_BUCKETS 18 /* upper bounds 1 ms, 2 ms, 4 ms, ... */
 #define SPLIT_MAX 40
 
@@ -109,6 +109,7 @@ struct sl_conn_action {
 	struct action_conf conf;
 	const struct sl_param *params;
 	size_t param_count;
+	uint8_t *late; /* enum sl_late of each parameter; NULL: of none is any */
 	void *on_error;
 	void (*on_error_release)(void *on_error);
 	void *impl;
@@ -230,6 +231,7 @@ struct sl_pipeline {
 	uint64_t rate_room, rate_at_ms; /* thousandths of rows that may go, as of then */
 	uint32_t not_ready_tries;
 	char *not_ready_why; /* NULL while it is ready */
+	int64_t ready_ms;    /* when it became so again; wall time */
 	struct told told;    /* reasons since it was ready */
 	bool draining, halted;
 	uint64_t retired_by;    /* the commit that did */
@@ -264,6 +266,10 @@ bool pipeline_idle(const struct sl_pipeline *p);     /* nothing queued anywhere 
 bool pipeline_stuck(const struct sl_pipeline *p);    /* its rows wait for a table or the like; they fit the log */
 void pipeline_halt(struct sl_pipeline *p);           /* submits no more; cancels what is out */
 void pipeline_batch_back(struct pipeline_batch *bt); /* L: the kind is done with it */
+
+/* late.c */
+bool late_equal(const struct sl_conn_action *a, const struct sl_conn_action *b);
+void pipeline_late_fill(const struct sl_pipeline *p, struct pipeline_batch *bt); /* about to be sent */
 
 /* pipeline_take.c */
 void pipeline_take(struct sl_pipeline *p); /* incoming and held chunks: log, memory, overflow */
@@ -405,14 +411,14 @@ struct connectors {
 	struct sources *sources; /* source_int.h */
 	struct sl_post kick;
 	bool kicked, draining, stopped;
-	uint32_t letters;    /* of rows, that came in this tick */
-	uint64_t letters_ms; /* and when the last did before */
+	uint32_t letters;     /* of rows, that came in this tick */
+	uint64_t letters_ms;  /* and when the last did before */
 	uint32_t patience_ms; /* of the least patient of them */
-	uint32_t nap_ms;     /* so long a sleep takes several of them at a time; 0: they do not come often enough */
-	uint64_t changes;    /* of any pipeline's numbers */
-	bool reaping;        /* something replaced has not ended yet */
-	uint64_t commits;    /* changes while M waits for a call only */
-	uint32_t pins;       /* status pages that read what is in the lists: nothing is freed */
+	uint32_t nap_ms;      /* so long a sleep takes several of them at a time; 0: they do not come often enough */
+	uint64_t changes;     /* of any pipeline's numbers */
+	bool reaping;         /* something replaced has not ended yet */
+	uint64_t commits;     /* changes while M waits for a call only */
+	uint32_t pins;        /* status pages that read what is in the lists: nothing is freed */
 
 	/* M waits for the loop. */
 	pthread_mutex_t lock;

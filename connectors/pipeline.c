@@ -159,8 +159,23 @@ static struct sl_way *way_of(struct sl_pipeline *p, const void *row) {
 }
 
 static bool row_expired(const struct sl_pipeline *p, const void *row) {
-	int64_t ttl = p->action->conf.retry.ttl_ms;
-	return ttl != CONF_UNLIMITED && sl_loop_wall_ms(p->cs->loop) - sql_row_head(row)->at_ms > ttl;
+	const struct retry_conf *conf = &p->action->conf.retry;
+	const struct sql_row_head *head = sql_row_head(row);
+	if (sl_loop_wall_ms(p->cs->loop) - head->at_ms <= conf->ttl_ms) return false;
+	return conf->expired == EXPIRED_DROP || sql_row_tried(head->flags) == 0;
+}
+
+static void row_expire(struct sl_pipeline *p, struct row_ref ref) {
+	switch ((enum action_expired)p->action->conf.retry.expired) {
+	case EXPIRED_DROP:
+		pipeline_note(p, NOTE_EXPIRED, 1, pipeline_row_topic(ref.chunk, ref.row), NULL);
+		pipeline_rows_end(p, ref.chunk, 1, ROW_EXPIRED);
+		break;
+	case EXPIRED_DEAD_LETTER:
+		ref.attempts++; /* so that it is known when it comes back */
+		pipeline_reject(p, ref, "older than retry.ttl");
+		break;
+	}
 }
 
 /* Moves rows from the chunks to their ways until this one has a full batch. */
@@ -274,8 +289,7 @@ static struct pipeline_batch *batch_cut(struct sl_pipeline *p, struct sl_way *wa
 	while (n-- > 0 && (bt->b.count == 0 || bt->bytes < bytes_max)) {
 		struct row_ref ref = row_queue_pop(&way->q);
 		if (p->action->conf.retry.ttl_ms != CONF_UNLIMITED && row_expired(p, ref.row)) {
-			pipeline_note(p, NOTE_EXPIRED, 1, pipeline_row_topic(ref.chunk, ref.row), NULL);
-			pipeline_rows_end(p, ref.chunk, 1, ROW_EXPIRED);
+			row_expire(p, ref);
 			continue;
 		}
 		if (key && p->blocked) {
@@ -296,6 +310,7 @@ static struct pipeline_batch *batch_cut(struct sl_pipeline *p, struct sl_way *wa
 		return NULL;
 	}
 	memset(bt->b.result, SL_RESULT_PENDING, bt->b.count);
+	pipeline_late_fill(p, bt);
 	p->count.cut[why]++;
 	p->count.batches++;
 	return bt;
@@ -384,6 +399,10 @@ static void way_run(struct sl_pipeline *p, struct sl_way *way, uint64_t *wait_ms
 		if (n == 0) return;
 		struct pipeline_batch *bt = batch_cut(p, way, n, why);
 		if (bt && !batch_submit(bt)) return;
+		if (!bt && p->action->conf.retry.expired == EXPIRED_DEAD_LETTER) {
+			pipeline_wake(p); /* dead letters are written to files: others get their turn between */
+			return;
+		}
 	}
 }
 

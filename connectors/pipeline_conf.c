@@ -73,6 +73,8 @@ static const struct conf_field buffer_fields[] = {
      .doc = "The log is kept in files of about this size (at most an eighth of `disk`), deleted whole."},
     CONF_END};
 
+static const char *const expired_names[] = {"drop", "dead_letter", NULL};
+
 static const struct conf_field retry_fields[] = {
     {.name = "first",
      .type = CONF_DURATION,
@@ -102,7 +104,14 @@ static const struct conf_field retry_fields[] = {
      .def = "unlimited",
      .min = 1,
      .flags = CONF_UNLIMITED_OK,
-     .doc = "A row older than this is dropped and counted as expired."},
+     .doc = "A row older than this is not sent any more."},
+    {.name = "expired",
+     .type = CONF_ENUM,
+     .at = offsetof(struct retry_conf, expired),
+     .def = "drop",
+     .names = expired_names,
+     .doc = "What happens to it: `drop` counts it as expired; with `dead_letter` it is a dead letter, or goes where "
+	    "`on_error` says, and its age does not count when it is given back."},
     CONF_END};
 
 static const struct conf_field dead_letter_fields[] = {{.name = "payload",

@@ -9,6 +9,7 @@
 enum action_durability { DURABILITY_QOS, DURABILITY_MEMORY, DURABILITY_DISK };
 enum action_overflow { OVERFLOW_HOLD, OVERFLOW_DROP_OLDEST, OVERFLOW_DROP_NEW };
 enum action_sync { SYNC_NONE, SYNC_TICK };
+enum action_expired { EXPIRED_DROP, EXPIRED_DEAD_LETTER };
 enum action_order { ORDER_KEY, ORDER_NONE };
 
 struct batch_conf {
@@ -20,6 +21,7 @@ struct buffer_conf {
 };
 struct retry_conf {
 	int64_t first_ms, max_ms, attempts, ttl_ms;
+	int expired;
 };
 struct dead_letter_conf {
 	int64_t payload;

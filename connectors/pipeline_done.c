@@ -250,6 +250,7 @@ void pipeline_ready(struct sl_pipeline *p) {
 	sl_free(p->not_ready_why);
 	p->not_ready_why = NULL;
 	p->not_ready_tries = 0;
+	p->ready_ms = sl_loop_wall_ms(p->cs->loop);
 	told_forget(&p->told);
 	conn_not_ready(p->action->conn, -1);
 }

@@ -59,7 +59,7 @@ void replay_names_free(char **names, size_t count) {
 
 char *replay_too_old(const struct sl_conn_action *a, int64_t at_ms, int64_t now_ms) {
 	int64_t ttl = a->conf.retry.ttl_ms;
-	if (ttl == CONF_UNLIMITED || now_ms - at_ms <= ttl) return NULL;
+	if (ttl == CONF_UNLIMITED || now_ms - at_ms <= ttl || a->conf.retry.expired == EXPIRED_DEAD_LETTER) return NULL;
 	return sl_asprintf("the row is older than the action's retry.ttl (%" PRId64 " s); raise that to give it back",
 			   ttl / 1000);
 }

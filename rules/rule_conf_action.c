@@ -115,6 +115,10 @@ static struct sql_template *template_new(struct rule_load *load, const struct te
 			if (err.line == 1) err.column += t->column - 1;
 			err.line += t->line - 1;
 		}
+		if (slice_find(t->text, SL_SLICE_LIT("meta.")) >= 0 && strstr(sl_err_text(&err), "'meta'"))
+			sl_err_prefix(&err,
+				      "meta.replayed and meta.delay_ms are known when a row is sent, so each stands "
+				      "alone in a value, without text around it");
 		rule_load_failed(load, conf_report_text(load->report, (struct conf_at){load->doc, path}, &err));
 		sl_free(path);
 	}
@@ -224,6 +228,36 @@ static void load_republish(struct rule_load *load, const json_t *tree, const cha
 
 /* ---- connector ---------------------------------------------------------------------------------------------------- */
 
+/* A value that is known only when the row is sent; a column of the rule that bears its name comes first. */
+static enum sl_late late_value(const struct rule_load *load, const struct sl_param *param) {
+	static const struct {
+		const char *name;
+		enum sl_late what;
+	} late[] = {{"meta.replayed", SL_LATE_REPLAYED}, {"meta.delay_ms", SL_LATE_DELAY_MS}};
+	struct sl_slice text = slice_trim(param->text);
+	enum sl_late what = SL_LATE_NONE;
+	if (param->target != SQL_TO_VALUE || text.n < 4 || text.p[0] != '$' || text.p[1] != '{' || !load->program)
+		return what;
+	text = slice_trim(slice_sub(text, 2, text.n - 3));
+	for (size_t i = 0; i < SL_ARRAY_LEN(late); i++)
+		if (slice_equal_str(text, late[i].name)) what = late[i].what;
+	if (what == SL_LATE_NONE) return what;
+	struct sql_template *own = NULL;
+	if (sql_template_compile(param->text, load->program, SQL_TO_VALUE, &own, NULL) == SL_OK) what = SL_LATE_NONE;
+	sql_template_free(own);
+	return what;
+}
+
+/* What stands in the row until it is sent: of the kind that the value will have. */
+static struct sl_slice late_text(enum sl_late what, struct sl_slice own) {
+	switch (what) {
+	case SL_LATE_NONE: break;
+	case SL_LATE_REPLAYED: return SL_SLICE_LIT("${false}");
+	case SL_LATE_DELAY_MS: return SL_SLICE_LIT("${0}");
+	}
+	return own;
+}
+
 static void connector_templates(struct rule_load *load, const char *path, struct action_connector *a) {
 	size_t count;
 	const struct sl_param *params = sl_action_spec_params(a->spec, &count);
@@ -231,7 +265,9 @@ static void connector_templates(struct rule_load *load, const char *path, struct
 	a->params = SL_NEW_ARRAY(struct sql_template *, count + 1);
 	a->param_count = (uint16_t)count;
 	for (size_t i = 0; i < count; i++) {
-		struct template_text t = {.text = params[i].text,
+		enum sl_late late = late_value(load, &params[i]);
+		if (late != SL_LATE_NONE) sl_action_spec_late(a->spec, i, late);
+		struct template_text t = {.text = late_text(late, params[i].text),
 					  .target = params[i].target,
 					  .action_path = path,
 					  .option = params[i].path,

@@ -124,3 +124,16 @@ struct sql_value sql_row_get(const void *row, uint16_t i) {
 	}
 	return v;
 }
+
+void sql_row_put(void *row, uint16_t i, struct sql_value v) {
+	struct cell c = {.kind = (uint8_t)v.kind};
+	sl_debug_assert(v.kind == SQL_NULL || v.kind == SQL_BOOL || v.kind == SQL_INT || v.kind == SQL_DOUBLE);
+	if (i >= sql_row_head(row)->count) return;
+	if (v.kind == SQL_BOOL)
+		c.b = v.b;
+	else if (v.kind == SQL_DOUBLE)
+		c.d = v.d;
+	else
+		c.i = v.kind == SQL_INT ? v.i : 0;
+	memcpy((char *)row + cells_end(i), &c, sizeof c);
+}

@@ -10,7 +10,7 @@
  * STRING, BYTES, NUMBER_TEXT and JSON.
  * Lifetime: the bytes belong to whoever holds them (a chunk, a batch); values read from a row borrow from it.
  * Errors: reading checks every offset, for rows come back from disk: a bad one is SL_ECORRUPT, never a crash.
- * Thread: immutable once written, any. */
+ * Thread: immutable once written (but for sql_row_put()), any. */
 #ifndef SQL_ROW_H
 #define SQL_ROW_H
 
@@ -41,6 +41,10 @@ void sql_row_write(struct sl_buf *out, const struct sql_value *values, uint16_t 
 int sql_row_check(struct sl_slice bytes, uint32_t *size);
 
 static inline const struct sql_row_head *sql_row_head(const void *row) { return (const struct sql_row_head *)row; }
+
+/* Another value in the place of the i-th, which has no bytes, as it has none: NULL, BOOL, INT or DOUBLE. Nothing where there is no
+ * i-th. The row is the caller's alone. */
+void sql_row_put(void *row, uint16_t i, struct sql_value v);
 
 /* The i-th value of a checked row; SQL_NULL when i >= count. Borrows from the row. */
 struct sql_value sql_row_get(const void *row, uint16_t i);

@@ -13,6 +13,22 @@ static struct sql_value text_value(enum sql_kind kind, const char *s) {
 	return (struct sql_value){.kind = kind, .n = (uint32_t)strlen(s), .p = s};
 }
 
+static void test_row__a_value_is_put_in_the_place_of_another(void **state) {
+	(void)state;
+	struct sql_value values[] = {sql_bool(false), text_value(SQL_STRING, "hall"), sql_int(0)};
+	struct sl_buf out = SL_BUF_INIT;
+	uint32_t size;
+	sql_row_write(&out, values, SL_ARRAY_LEN(values), 0, 42, 1);
+	sql_row_put(out.p, 0, sql_bool(true));
+	sql_row_put(out.p, 2, sql_int(-7));
+	sql_row_put(out.p, 3, sql_int(1)); /* there is none */
+	assert_int_equal(sql_row_check(sl_buf_slice(&out), &size), SL_OK);
+	assert_true(sql_row_get(out.p, 0).b);
+	assert_int_equal(sql_row_get(out.p, 1).n, 4);
+	assert_int_equal(sql_row_get(out.p, 2).i, -7);
+	sl_buf_fini(&out);
+}
+
 static void test_row__every_kind_reads_back(void **state) {
 	(void)state;
 	struct sql_value inner[] = {sql_int(1), sql_string(SL_SLICE_LIT("a\"b"))};
@@ -126,6 +142,7 @@ static void test_row__short_frame_is_refused(void **state) {
 int main(void) {
 	const struct CMUnitTest tests[] = {
 	    cmocka_unit_test(test_row__every_kind_reads_back),
+	    cmocka_unit_test(test_row__a_value_is_put_in_the_place_of_another),
 	    cmocka_unit_test(test_row__rows_follow_each_other),
 	    cmocka_unit_test(test_row__no_values),
 	    cmocka_unit_test(test_row__damage_is_refused_or_harmless),
