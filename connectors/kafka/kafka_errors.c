@@ -29,7 +29,6 @@ static const struct kafka_error errors[] = {
      "the topic has no partition of that number; without `partition` in the action the row is tried again",
      "correct the `partition` of the action, or add partitions to the topic"},
     {E(_INVALID_ARG), SL_RESULT_REJECT, KAFKA_ROW, "librdkafka does not take the row", NULL},
-    {E(_BAD_MSG), SL_RESULT_REJECT, KAFKA_ROW, "librdkafka could not encode the row", NULL},
     {E(_BAD_COMPRESSION), SL_RESULT_RETRY, KAFKA_ROW, "librdkafka could not compress the request", NULL},
 
     /* About the topic or our rights. */
@@ -70,6 +69,8 @@ static const struct kafka_error errors[] = {
     {E(_ALL_BROKERS_DOWN), SL_RESULT_LOST, KAFKA_ROW, "no broker can be reached", NULL},
     {E(_TIMED_OUT), SL_RESULT_LOST, KAFKA_ROW, "a broker did not answer", NULL},
     {E(_DESTROY), SL_RESULT_LOST, KAFKA_ROW, "the client was ended", NULL},
+    {E(_BAD_MSG), SL_RESULT_LOST, KAFKA_ANEW,
+     "the broker's answer makes no sense; a new producer begins, and rows may come twice", NULL},
     {E(_FATAL), SL_RESULT_LOST, KAFKA_ANEW, "idempotence cannot be kept; a new producer begins", NULL},
     {E(OUT_OF_ORDER_SEQUENCE_NUMBER), SL_RESULT_LOST, KAFKA_ANEW, "the broker misses rows before this one", NULL},
     {E(UNKNOWN_PRODUCER_ID), SL_RESULT_LOST, KAFKA_ANEW, "the broker has forgotten this producer", NULL},

@@ -10,7 +10,7 @@ import unittest
 import kafka_source_test
 import kafka_test
 from harness.broker import Broker, wait_until
-from harness.kafka_proxy import FIND_COORDINATOR, METADATA, KafkaProxy, Metadata, array, spoil_metadata
+from harness.kafka_proxy import FIND_COORDINATOR, METADATA, PRODUCE, KafkaProxy, Metadata, array, spoil_metadata
 from harness.proxy import Proxy
 
 HURRIED = {"reconnect.backoff.ms": "1", "reconnect.backoff.max.ms": "20", "retry.backoff.ms": "1"}
@@ -146,6 +146,20 @@ class Producer(Nonsense, kafka_test.KafkaTest):
                 self.wait_state(b, "up", 60)
                 b.wait_settled("r", timeout=60)
         self.assertEqual(self.arrived(), [1])
+
+    def test_nonsense__confirmations_of_nothing(self):
+        """A Produce answer without a topic: well made, and says nothing of the rows that it answers."""
+        with KafkaProxy(self.kafka.behind_proxy_port, self.kafka.proxied_port) as proxy, self.serve(proxy) as b:
+            self.publish(b, 0)
+            b.wait_settled("r")
+            proxy.spoil = lambda api, version, body: bytes(8) if api == PRODUCE else body
+            self.publish(b, 1, 2, 3)
+            wait_until(lambda: proxy.spoiled > 0, 60, "nothing was produced")
+            proxy.spoil = None
+            self.publish(b, 4)
+            n = b.wait_settled("r", timeout=120)
+            self.assertEqual((n["rejected"], n["delivered"]), (0, 5), b.log()[-3000:])
+        self.assertEqual(self.arrived(), [0, 1, 2, 3, 4])
 
     def test_nonsense__in_any_answer(self):
         """Some of it looks like sense, so rows may come to nobody knows where; but the program lives and goes on."""

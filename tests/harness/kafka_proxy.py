@@ -11,7 +11,7 @@ import struct
 
 from .proxy import Proxy
 
-METADATA, FIND_COORDINATOR = 3, 10
+PRODUCE, METADATA, FIND_COORDINATOR = 0, 3, 10
 
 
 class KafkaProxy(Proxy):
