@@ -264,14 +264,20 @@ class Security(KafkaTest):
             (k.tls_port, {}, "add `tls: {}`"),
             (1, {}, "refused"),
         )
-        for port, options, part in cases:
-            with self.subTest(port=port, **options), self.broker(brokers=f"127.0.0.1:{port}", **options) as b:
-                self.publish(b, 1)
-                reason = self.wait_state(b, "down", 20)
-                self.assertIn(part, reason)
-                self.assertNotIn("wrong-pw", b.log())
-                self.assertNotIn("%3|", b.log())
-                self.assertEqual(b.action("r")["queued"], 1)
+        # In one broker, for a stop waits ten seconds for rows that cannot be delivered.
+        config = self.config()
+        config["connectors"] = {f"lake{i}": {**config["connectors"]["lake"], "brokers": f"127.0.0.1:{port}", **options}
+                                for i, (port, options, _) in enumerate(cases)}
+        (action,) = config["rules"]["r"]["actions"]
+        config["rules"]["r"]["actions"] = [{**action, "connector": name} for name in config["connectors"]]
+        with Broker(config) as b:
+            self.publish(b, 1)
+            for i, (port, options, part) in enumerate(cases):
+                with self.subTest(port=port, **options):
+                    self.assertIn(part, b.wait_connector(f"lake{i}", "down", 60))
+                    self.assertEqual(b.action("r", i)["queued"], 1)
+            self.assertNotIn("wrong-pw", b.log())
+            self.assertNotIn("%3|", b.log())
 
     def test_kafka__token_from_a_file(self):
         path = temp_folder() / "token"
@@ -468,31 +474,29 @@ class Peers(KafkaTest):
         threading.Thread(target=accept, daemon=True).start()
         return listener.getsockname()[1]
 
-    def held(self, serve, part):
-        with self.broker(brokers=f"127.0.0.1:{self.peer(serve)}", connect_timeout="1s",
-                         properties={"api.version.request.timeout.ms": "1000"}) as b:
-            self.publish(b, *range(10))
-            reason = self.wait_state(b, "down", 20)
-            self.assertIn(part, reason)
-            time.sleep(2)
-            n = b.action("r")
-            self.assertEqual((n["queued"], n["rejected"]), (10, 0))
-
-    def test_peers__accepts_and_never_answers(self):
-        kept = []
-        self.held(kept.append, "127.0.0.1")
-
-    def test_peers__answers_garbage(self):
-        def serve(s):
+    def test_peers__hold_rows_whatever_they_do(self):
+        """Silence, garbage, an end at once; in one broker, for a stop waits ten seconds for rows that cannot be delivered."""
+        def garbage(s):
             try:
                 while s.recv(4096):
                     s.sendall(b"HTTP/1.1 400 Bad Request\r\n\r\n" * 10)
             except OSError:
                 pass
-        self.held(serve, "127.0.0.1")
-
-    def test_peers__closes_at_once(self):
-        self.held(lambda s: s.close(), "127.0.0.1")
+        kept = []
+        config = self.config(connect_timeout="1s", properties={"api.version.request.timeout.ms": "1000"})
+        peers = {"silent": kept.append, "garbage": garbage, "end": lambda s: s.close()}
+        config["connectors"] = {name: {**config["connectors"]["lake"], "brokers": f"127.0.0.1:{self.peer(serve)}"} for name, serve in peers.items()}
+        (action,) = config["rules"]["r"]["actions"]
+        config["rules"]["r"]["actions"] = [{**action, "connector": name} for name in peers]
+        with Broker(config) as b:
+            self.publish(b, *range(10))
+            for name in peers:
+                with self.subTest(name):
+                    self.assertIn("127.0.0.1", b.wait_connector(name, "down", 60))
+            time.sleep(2)
+            for i in range(len(peers)):
+                n = b.action("r", i)
+                self.assertEqual((n["queued"], n["rejected"]), (10, 0))
 
 
 # What an expression gives, and what key, value and header become: text for "NULL", else bytes. TYPES.md is printed from it.

@@ -280,8 +280,8 @@ class Logins(MongoTest):
         plain = self.server.url(tls=True).split("?")[0]
         self.deliver([{"id": 2}], url=plain, tls={"ca": ca.path("ca.pem"), "cert": ca.path("client.pem"), "key": ca.path("client.key")})
         self.assertEqual(len(self.documents()), 2)
-        self.broken("TLS: ", url=plain, tls={"ca": ca.path("other.pem")})
-        self.broken("TLS: ", url=plain, tls={"ca": ca.path("ca.pem"), "server_name": "elsewhere.example"})
+        self.broken("TLS: ", url=plain, tls={"ca": ca.path("other.pem")}, server_selection_timeout="2s")
+        self.broken("TLS: ", url=plain, tls={"ca": ca.path("ca.pem"), "server_name": "elsewhere.example"}, server_selection_timeout="2s")
 
     def test_down__says_where_and_what(self):
         self.broken("no server that takes writes was found", "127.0.0.1:1", url="mongodb://127.0.0.1:1/",

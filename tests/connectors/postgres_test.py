@@ -656,7 +656,6 @@ class Faults(PostgresTest):
     def test_fault__a_peer_that_never_answers(self):
         with Fake(lambda conn: conn.hang()) as fake:
             with self.broker(url=f"postgresql://test@127.0.0.1:{fake.port}/test", connect_timeout="300ms") as b:
-                self.publish(b, [{"id": 1, "v": "x"}])
                 self.assertIn("did not answer within connect_timeout", self.wait_state(b, "down"))
 
     def test_fault__a_server_that_hangs_at_work_and_at_rest(self):
