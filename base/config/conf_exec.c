@@ -1,5 +1,6 @@
 /* conf_exec.c: see conf_exec.h. Two parts: what was run and what came of it, and running itself. */
 #include "conf_exec.h"
+#include "conf_exec_keep.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -9,6 +10,7 @@
 #include <spawn.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -92,11 +94,16 @@ static uint64_t limit_ms = CONF_EXEC_MS;
 
 void conf_exec_limit(uint64_t ms) { limit_ms = ms ? ms : CONF_EXEC_MS; }
 
+static const char *keeper_path; /* NULL: programs are started without one */
+
+void conf_exec_keeper(const char *path) { keeper_path = path && access(path, X_OK) == 0 ? path : NULL; }
+
 struct run {
 	struct sl_slice command;
 	pid_t pid;
 	int out, complaint; /* our ends */
-	int status;         /* of waitpid(); with gone */
+	int keeper;         /* our end of its socket; -1: there is none, and pid is the program's own */
+	int status, error;  /* of waitpid(), or errno when it could not be started; with gone */
 	bool gone, late, too_large;
 	struct sl_buf said, complained;
 };
@@ -139,9 +146,9 @@ static void fd_close(int *fd) {
 	*fd = -1;
 }
 
-/* In a group of its own, so that its children end with it, with signals as any program has them, and none of our descriptors. 0, or
- * errno. */
-static int spawn(char **words, int out, int complaint, pid_t *pid) {
+/* The program, or its keeper, which gets a socket. In a group of its own, with signals as any program has them, and none of our
+ * descriptors. 0, or errno. */
+static int spawn(char **words, int out, int complaint, int socket, pid_t *pid) {
 	posix_spawn_file_actions_t files;
 	posix_spawnattr_t attr;
 	sigset_t none, all;
@@ -155,14 +162,18 @@ static int spawn(char **words, int out, int complaint, pid_t *pid) {
 	int error = posix_spawn_file_actions_addopen(&files, STDIN_FILENO, "/dev/null", O_RDONLY, 0);
 	if (!error) error = posix_spawn_file_actions_adddup2(&files, out, STDOUT_FILENO);
 	if (!error) error = posix_spawn_file_actions_adddup2(&files, complaint, STDERR_FILENO);
-	if (!error) error = posix_spawn_file_actions_addclosefrom_np(&files, STDERR_FILENO + 1);
+	if (!error && socket >= 0) error = posix_spawn_file_actions_adddup2(&files, socket, CONF_EXEC_KEEP_SOCKET);
+	if (!error)
+		error = posix_spawn_file_actions_addclosefrom_np(
+		    &files, (socket >= 0 ? CONF_EXEC_KEEP_SOCKET : STDERR_FILENO) + 1);
 	if (!error) error = posix_spawnattr_setsigmask(&attr, &none);
 	if (!error) error = posix_spawnattr_setsigdefault(&attr, &all);
 	if (!error) error = posix_spawnattr_setpgroup(&attr, 0);
 	if (!error)
 		error = posix_spawnattr_setflags(&attr, POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF |
 							    POSIX_SPAWN_SETPGROUP);
-	if (!error) error = posix_spawnp(pid, words[0], &files, &attr, words, environ);
+	const char *path = socket >= 0 ? keeper_path : words[0];
+	if (!error) error = posix_spawnp(pid, path, &files, &attr, words, environ);
 	posix_spawnattr_destroy(&attr);
 	posix_spawn_file_actions_destroy(&files);
 	return error;
@@ -187,12 +198,34 @@ static bool take(int fd, struct sl_buf *to, size_t max, bool *beyond) {
 	}
 }
 
-static void look(struct run *r) {
-	if (r->gone) return;
+/* It says how the program ended; where it was ended itself nobody knows. */
+static void keeper_look(struct run *r) {
+	struct conf_exec_report report = {.status = SIGKILL};
+	ssize_t n = recv(r->keeper, &report, sizeof report, MSG_DONTWAIT);
+	if (n < 0 && (errno == EAGAIN || errno == EINTR)) return;
+	r->gone = true;
+	r->status = report.status;
+	r->error = report.error;
+	while (waitpid(r->pid, NULL, 0) < 0 && errno == EINTR) continue;
+}
+
+/* Its group ends with it. Before it is buried its number is nobody else's. */
+static void program_look(struct run *r) {
+	siginfo_t info = {.si_pid = 0};
+	if (waitid(P_PID, (id_t)r->pid, &info, WEXITED | WNOHANG | WNOWAIT) == 0 && info.si_pid == r->pid)
+		kill(-r->pid, SIGKILL);
 	pid_t got = waitpid(r->pid, &r->status, WNOHANG);
 	if (got == 0 || (got < 0 && errno == EINTR)) return;
 	r->gone = true;
 	if (got < 0) r->status = 0; /* somebody has set SIGCHLD so that nobody is told; the output decides */
+}
+
+static void look(struct run *r) {
+	if (r->gone) return;
+	if (r->keeper >= 0)
+		keeper_look(r);
+	else
+		program_look(r);
 }
 
 /* Until the program has ended and its output is read, is too much, or the time is over. */
@@ -209,10 +242,35 @@ static void attend(struct run *r) {
 		r->too_large = r->said.n > CONF_EXEC_MAX + 1 || r->too_large;
 		r->late = !r->gone && sl_clock_mono_ms() >= end_ms;
 	}
-	if (!r->gone) {
+	if (r->gone) return;
+	if (r->keeper >= 0)
+		fd_close(&r->keeper); /* which tells it to end all */
+	else
 		kill(-r->pid, SIGKILL);
-		while (waitpid(r->pid, &r->status, 0) < 0 && errno == EINTR) continue;
-	}
+	while (waitpid(r->pid, &r->status, 0) < 0 && errno == EINTR) continue;
+}
+
+/* A word for our own executable in front of the others. 0, or errno. */
+static int keeper_start(struct run *r, char **words, int out, int complaint) {
+	int ends[2];
+	size_t n = 0;
+	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends) != 0) return errno;
+	while (words[n]) n++;
+	char **all = SL_NEW_ARRAY(char *, n + 3), command[] = CONF_EXEC_KEEP_COMMAND;
+	all[0] = (char *)(uintptr_t)keeper_path;
+	all[1] = command;
+	memcpy(all + 2, words, n * sizeof *all);
+	int error = spawn(all, out, complaint, ends[1], &r->pid);
+	sl_free(all);
+	close(ends[1]);
+	r->keeper = ends[0];
+	if (error) fd_close(&r->keeper);
+	return error;
+}
+
+static int start(struct run *r, char **words, int out, int complaint) {
+	if (keeper_path && keeper_start(r, words, out, complaint) == 0) return 0;
+	return spawn(words, out, complaint, -1, &r->pid);
 }
 
 static int verdict(struct run *r, struct sl_err *err) {
@@ -241,27 +299,28 @@ static int verdict(struct run *r, struct sl_err *err) {
 
 /* What the program prints, to said. */
 static int run(struct sl_slice command, struct sl_buf *said, struct sl_err *err) {
-	struct run r = {.command = command, .out = -1, .complaint = -1};
+	struct run r = {.command = command, .out = -1, .complaint = -1, .keeper = -1};
 	int out = -1, complaint = -1;
 	char **words;
 	int rc = conf_exec_words(command, &words, err);
 	if (rc != SL_OK) return rc;
 	int error = pipe_open(&r.out, &out) && pipe_open(&r.complaint, &complaint) ? 0 : errno;
-	if (!error) error = spawn(words, out, complaint, &r.pid);
+	if (!error) error = start(&r, words, out, complaint);
 	fd_close(&out);
 	fd_close(&complaint);
+	if (!error) attend(&r);
+	if (!error) error = r.error;
 	if (error == ENOENT)
 		rc = failed(&r, SL_ENOTFOUND, err, "names a program that is not there; give its path, or see to PATH");
 	else if (error)
 		rc = failed(&r, SL_ESYSTEM, err, strerror(error));
-	else {
-		attend(&r);
+	else
 		rc = verdict(&r, err);
-	}
 	if (rc == SL_OK) sl_buf_append_slice(said, sl_buf_slice(&r.said));
 	if (r.said.p) explicit_bzero(r.said.p, r.said.cap);
 	fd_close(&r.out);
 	fd_close(&r.complaint);
+	fd_close(&r.keeper);
 	sl_buf_fini(&r.said);
 	sl_buf_fini(&r.complained);
 	sl_free(words);

@@ -5,6 +5,10 @@
  * output is the value, at most CONF_EXEC_MAX bytes, without one final line break. A status that is not 0, a time-out, a missing
  * program are errors, with what was run and the first line of its standard error; its output is in no message.
  *
+ * When it has ended, or its time is over, everything that it has started ends, too: what it left in the background, and what went into a
+ * session of its own (setsid), as long as it runs as our user (conf_exec_keep.h). An agent that shall stay is started before
+ * the broker.
+ *
  * While one configuration is loaded the same text runs once (conf_exec_begin() starts the next load), so that one password that is
  * used twice is one password. What a program printed is remembered as secret: conf_exec_hide() knows it again in texts that are
  * shown.
@@ -32,6 +36,10 @@ void conf_exec_begin(void);
 int conf_exec_append(struct sl_slice command, struct sl_buf *out, struct sl_err *err);
 /* The same, if it was run in this load; false: it was not, and is not now. */
 bool conf_exec_known(struct sl_slice command, struct sl_buf *out);
+
+/* An executable of ours whose main() gives `exec-keeper` to cmd_exec_keeper(): constant text. Without it only the program's process
+ * group is ended. Once, before anything runs. */
+void conf_exec_keeper(const char *path);
 
 /* For tests: a time limit other than CONF_EXEC_MS; 0 takes that again. */
 void conf_exec_limit(uint64_t ms);

@@ -13,8 +13,10 @@ int cmd_replay(int argc, char **argv);
 int cmd_help(int argc, char **argv);
 int cmd_print_version(int argc, char **argv);
 
-/* In the layers they belong to: cmd_sql, cmd_jq_worker (rules), cmd_import (rules/import), cmd_passwd (auth), cmd_pub, cmd_sub, cmd_bench (client). */
+/* In the layers they belong to: cmd_exec_keeper (config), cmd_sql, cmd_jq_worker (rules), cmd_import (rules/import), cmd_passwd (auth), cmd_pub, cmd_sub, cmd_bench (client). */
 #include "commands.h"
+#include "conf_exec.h"
+#include "conf_exec_keep.h"
 #include "help_command.h"
 #include "import_command.h"
 #include "jq_worker.h"

@@ -151,7 +151,10 @@ int main(int argc, char **argv) {
 	const char *name = argv[1];
 	if (strcmp(name, "--help") == 0 || strcmp(name, "-h") == 0) name = "help";
 	if (strcmp(name, "-V") == 0 || strcmp(name, "version") == 0) name = "--version";
-	if (strcmp(name, JQ_WORKER_COMMAND) == 0) return cmd_jq_worker(argc - 1, argv + 1); /* ours, not people's */
+	/* Ours, not people's. */
+	if (strcmp(name, CONF_EXEC_KEEP_COMMAND) == 0) return cmd_exec_keeper(argc - 1, argv + 1);
+	if (strcmp(name, JQ_WORKER_COMMAND) == 0) return cmd_jq_worker(argc - 1, argv + 1);
+	conf_exec_keeper("/proc/self/exe");
 	const struct command *c = command_find(name);
 	if (!c) return unknown_command(name);
 	return c->run(argc - 1, argv + 1);

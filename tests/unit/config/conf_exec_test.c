@@ -14,6 +14,7 @@
 #include <cmocka.h>
 
 #include "conf_exec.h"
+#include "conf_exec_keep.h"
 #include "mem.h"
 #include "schema.h"
 
@@ -172,11 +173,62 @@ static void test_exec__time_is_limited_and_children_end_with_it(void **state) {
 	remove_file("slow.pid");
 }
 
-/* What it leaves behind may keep its pipes for ever. */
-static void test_exec__a_child_that_stays_is_not_waited_for(void **state) {
+/* Its number as the script wrote it down; 0: it did not come that far. */
+static int left_behind(void) {
+	char *path = sl_asprintf("%s/left.pid", folder);
+	FILE *f = fopen(path, "r");
+	int pid = 0;
+	if (!f || fscanf(f, "%d", &pid) != 1) pid = 0;
+	if (f) fclose(f);
+	sl_free(path);
+	remove_file("left.pid");
+	return pid;
+}
+
+static void ends(int pid) {
+	for (int i = 0; i < 20000 && kill(pid, 0) == 0; i++) usleep(1000); /* whoever it is left to buries it */
+	assert_int_equal(kill(pid, 0), -1);
+}
+
+/* What it leaves behind may keep its pipes for ever: it is not waited for, but ended. */
+static void test_exec__what_stays_in_the_background_is_ended(void **state) {
 	(void)state;
-	script("leaves", "sleep 20 & echo done");
+	script("leaves", "sleep 1000 & echo $! > \"${0%leaves}left.pid\"; echo done");
 	expect("leaves", "done");
+	int pid = left_behind();
+	assert_true(pid > 0);
+	ends(pid);
+}
+
+/* Once it has a session of its own, and once its parent is dead as well. */
+static void test_exec__what_left_its_session_is_ended(void **state) {
+	(void)state;
+	script("setsid", "/usr/bin/setsid sh -c '(sleep 1000 & echo $! > \"'\"${0%setsid}\"'left.pid\") & wait' & "
+			 "while [ ! -s \"${0%setsid}left.pid\" ]; do sleep 0.01; done; echo done");
+	conf_exec_keeper("/proc/self/exe");
+	expect("setsid", "done");
+	int pid = left_behind();
+	assert_true(pid > 0);
+	assert_int_equal(kill(pid, 0), -1); /* ended and buried before we were told */
+	script("setsid",
+	       "/usr/bin/setsid sh -c 'sleep 1000 & echo $! > \"'\"${0%setsid}\"'left.pid\"; exit' & sleep 1000");
+	conf_exec_limit(2000);
+	expect_error("setsid", "${exec:setsid} did not end within 2 s");
+	conf_exec_limit(0);
+	conf_exec_keeper(NULL);
+	pid = left_behind();
+	if (pid > 0) ends(pid); /* a busy machine may not come that far */
+}
+
+/* The same with a keeper as without. */
+static void test_exec__with_a_keeper(void **state) {
+	conf_exec_keeper("/proc/self/exe");
+	test_exec__what_it_prints_without_one_line_break(state);
+	test_exec__failures_tell_the_status_and_the_complaint_and_nothing_that_was_printed(state);
+	test_exec__outputs_are_bounded_and_text(state);
+	test_exec__time_is_limited_and_children_end_with_it(state);
+	test_exec__what_stays_in_the_background_is_ended(state);
+	conf_exec_keeper(NULL);
 }
 
 /* ---- Loads. ---- */
@@ -362,13 +414,15 @@ static int folder_make(void **state) {
 
 static int folder_remove(void **state) {
 	(void)state;
-	static const char *const made[] = {"two",     "args",  "denied", "quiet", "killed", "colour", "fits", "large",
-					   "endless", "bytes", "talk",   "slow",  "leaves", "count",  "vault"};
+	static const char *const made[] = {"two",    "args",  "denied",  "quiet", "killed", "colour",
+					   "fits",   "large", "endless", "bytes", "talk",   "slow",
+					   "leaves", "count", "vault",   "setsid"};
 	for (size_t i = 0; i < SL_ARRAY_LEN(made); i++) remove_file(made[i]);
 	return rmdir(folder);
 }
 
-int main(void) {
+int main(int argc, char **argv) {
+	if (argc > 1 && strcmp(argv[1], CONF_EXEC_KEEP_COMMAND) == 0) return cmd_exec_keeper(argc - 1, argv + 1);
 	const struct CMUnitTest tests[] = {
 	    cmocka_unit_test(test_exec__words_are_split_at_blanks_and_held_by_quotes),
 	    cmocka_unit_test(test_exec__words_that_are_none),
@@ -377,7 +431,9 @@ int main(void) {
 	    cmocka_unit_test(test_exec__failures_tell_the_status_and_the_complaint_and_nothing_that_was_printed),
 	    cmocka_unit_test(test_exec__outputs_are_bounded_and_text),
 	    cmocka_unit_test(test_exec__time_is_limited_and_children_end_with_it),
-	    cmocka_unit_test(test_exec__a_child_that_stays_is_not_waited_for),
+	    cmocka_unit_test(test_exec__what_stays_in_the_background_is_ended),
+	    cmocka_unit_test(test_exec__what_left_its_session_is_ended),
+	    cmocka_unit_test(test_exec__with_a_keeper),
 	    cmocka_unit_test(test_exec__one_load_runs_it_once),
 	    cmocka_unit_test(test_exec__what_it_printed_is_known_again_and_hidden),
 	    cmocka_unit_test(test_exec__settings_show_stars_and_mistakes_show_places),
