@@ -27,6 +27,7 @@
 #define CONNECTORS_H
 
 #include <jansson.h>
+#include <stdatomic.h>
 
 #include "conf_report.h"
 #include "connector.h"
@@ -153,6 +154,11 @@ bool sl_stage_row(struct sl_stage *st, const struct sql_value *values, uint16_t 
 		  const struct sl_origin *from, struct sl_ticket *ticket);
 /* On the stage's worker. False: wait for the callback. */
 bool sl_stage_room(struct sl_stage *st, bool qos);
+/* Before a message is taken of which this stage would get a row: true when not even that one may come, for those who publish
+ * for it have filled what may be held, however many they are. Wait then as above. Need not be asked while *sl_stages_gate() is
+ * 0, which is a load for each message and lives as long as `cs`. @thread the stage's worker */
+bool sl_stage_shut(struct sl_stage *st, bool qos);
+const _Atomic uint32_t *sl_stages_gate(const struct connectors *cs, size_t worker);
 /* There may be room again for those who wait on this worker. Set once, before start. @thread the worker */
 typedef void (*connectors_room_fn)(void *arg, size_t worker);
 void connectors_on_room(struct connectors *cs, connectors_room_fn fn, void *arg);

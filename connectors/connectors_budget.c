@@ -99,12 +99,31 @@ void pipeline_held_release(struct sl_pipeline *p, struct sl_chunk *c) {
 	c->charged = 0;
 }
 
-/* Held rows may fill what rows in memory leave of the action's budget. Once that is full, half of it must be free again. */
+static void gates_set(struct connectors *cs, bool shut) {
+	for (size_t i = 0; i < cs->worker_count; i++) {
+		if (shut)
+			atomic_fetch_or(&cs->ends[i].gate, GATE_ACTION);
+		else
+			atomic_fetch_and(&cs->ends[i].gate, ~(uint32_t)GATE_ACTION);
+	}
+}
+
+static void pipeline_shut(struct sl_pipeline *p, bool shut) {
+	if (shut == atomic_load_explicit(&p->shared.shut, memory_order_relaxed)) return;
+	atomic_store(&p->shared.shut, shut);
+	p->cs->shut_actions += shut ? 1 : -1U;
+	gates_set(p->cs, p->cs->shut_actions > 0);
+}
+
+/* Held rows may fill what rows in memory leave of the action's budget. Once that is full, half of it must be free again. Each who
+ * publishes may then have had one message more; when these come to as much again, for they are many, or come again and again, the
+ * next is not taken. */
 void pipeline_full_check(struct sl_pipeline *p) {
 	uint64_t budget = (uint64_t)pipeline_intake(p)->conf.buffer.memory, most = budget - budget_rows(budget);
 	bool was = atomic_load_explicit(&p->shared.full, memory_order_relaxed);
-	bool full =
-	    p->held.head && (p->held_cost > (was ? most / 2 : most) || !budget_has_room(p->cs, p->cs->mem_max, 0));
+	bool room = budget_has_room(p->cs, p->cs->mem_max, 0);
+	bool full = p->held.head && (p->held_cost > (was ? most / 2 : most) || !room);
+	pipeline_shut(p, full && (p->held_cost > most * 2 || !room));
 	if (full == was) return;
 	atomic_store(&p->shared.full, full);
 	if (full)
@@ -133,12 +152,14 @@ void pipeline_copies_sub(struct pipeline_batch *bt) {
 	bt->copy_bytes = 0;
 }
 
-/* May one more batch go? The first always may, so that there is an end to it. */
+/* May one more batch go? The first always may, so that there is an end to it; and small ones that are together no more than one
+ * full batch, which each action may have out whatever others hold: held rows must not make it go row by row. */
 bool pipeline_copies_fit(const struct sl_pipeline *p, const struct sl_way *way, size_t rows) {
 	const struct action_conf *conf = &p->action->conf;
 	uint64_t bytes = way->q.bytes < (uint64_t)conf->batch.bytes ? way->q.bytes : (uint64_t)conf->batch.bytes;
 	uint64_t copies = pipeline_copies(p, rows, bytes);
 	if (p->copy_bytes == 0 || copies == 0) return true;
+	if (p->copy_bytes + copies <= pipeline_copies(p, 0, (uint64_t)conf->batch.bytes)) return true;
 	uint64_t all = p->mem_bytes + p->held_cost + p->copy_bytes + copies;
 	return all <= (uint64_t)conf->buffer.memory && budget_has_room(p->cs, p->cs->mem_max, copies);
 }

@@ -190,6 +190,7 @@ struct sl_pipeline {
 	struct {
 		_Atomic bool holding; /* read by W */
 		_Atomic bool full;    /* and has held all that it may: who publishes for it is not heard */
+		_Atomic bool shut;    /* and more than that: what is published for it is not even taken */
 		_Atomic int durability;
 		_Atomic uint32_t payload_max; /* bytes of a message's payload that an origin gets */
 	} shared;
@@ -355,6 +356,7 @@ struct chunk_sum {
 };
 
 enum room_wait { ROOM_ON_WAY = 1, ROOM_IN_ACTION = 2 };
+enum room_gate { GATE_WAY = 1, GATE_ACTION = 2 };
 
 struct worker_end {
 	/* W. */
@@ -364,6 +366,7 @@ struct worker_end {
 	struct sl_tickets *tickets; /* pool */
 	bool over;                  /* more is on its way than may be, when last looked at */
 	bool source_full;           /* a row of a source's batch went to an action that is `full` */
+	_Atomic uint32_t gate;      /* enum room_gate: why sl_stage_shut() must be asked. W and, seldom, L */
 	/* From L to W. */
 	_Atomic(struct sl_chunk *) back __attribute__((aligned(64)));
 	_Atomic uint64_t again_n, again_bytes; /* from W to L: `again` */
@@ -403,7 +406,7 @@ struct connectors {
 	bool room_made;                      /* in this tick: an action takes rows again */
 	uint64_t freed;                      /* of chunks, since `trim` last gave it back to the system */
 	struct memory_trim *trim;
-	uint32_t full_actions;
+	uint32_t full_actions, shut_actions;
 	connectors_room_fn on_room;
 	void *on_room_arg;
 	uint64_t disk_told; /* the sum of budgets that was compared with the disk */
@@ -431,6 +434,8 @@ void connectors_memory_init(struct connectors *cs, uint64_t memory);
 static inline uint64_t worker_end_way(const struct worker_end *end) {
 	return atomic_load(&end->way_in) - atomic_load(&end->way_out);
 }
+/* So much on a worker's way, and not even a first row is taken any more. Above way_max it is, but no second one of its publisher. */
+static inline uint64_t way_shut(const struct connectors *cs) { return cs->way_max * 2; }
 /* The part of a budget that rows in memory may fill; the rest is for those held, and for copies in clients. */
 static inline uint64_t budget_rows(uint64_t budget) { return budget - budget / 8; }
 static inline bool budget_has_room(const struct connectors *cs, uint64_t budget, uint64_t bytes) {

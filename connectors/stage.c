@@ -51,11 +51,15 @@ bool sl_stage_holding(const struct sl_stage *st) {
 static size_t chunk_memory(const struct sl_chunk *c) { return sizeof *c + c->buf.cap + c->index.cap; }
 
 /* The chunk is new, another one's again, or has grown. */
-static sl_noinline void chunk_on_way(struct worker_end *end, struct sl_chunk *c, uint64_t way_max) {
+static sl_noinline void chunk_on_way(struct sl_stage *st, struct sl_chunk *c) {
+	struct worker_end *end = st->end;
 	uint64_t memory = chunk_memory(c), in = atomic_load_explicit(&end->way_in, memory_order_relaxed);
 	atomic_store_explicit(&end->way_in, in + memory - c->on_way, memory_order_relaxed);
 	c->on_way = memory;
-	end->over = worker_end_way(end) > way_max;
+	uint64_t way = worker_end_way(end);
+	end->over = way > st->p->cs->way_max;
+	if (way > way_shut(st->p->cs) && !(atomic_load_explicit(&end->gate, memory_order_relaxed) & GATE_WAY))
+		atomic_fetch_or(&end->gate, GATE_WAY);
 }
 
 /* Who waits says so before it looks once more: then the connector loop, which makes room before it looks who waits, does not
@@ -74,6 +78,16 @@ bool sl_stage_room(struct sl_stage *st, bool qos) {
 		full = atomic_load(&st->p->shared.full);
 	}
 	return !end->over && !full;
+}
+
+const _Atomic uint32_t *sl_stages_gate(const struct connectors *cs, size_t worker) { return &cs->ends[worker].gate; }
+
+bool sl_stage_shut(struct sl_stage *st, bool qos) {
+	struct worker_end *end = st->end;
+	bool way = worker_end_way(end) > way_shut(st->p->cs);
+	if (!way) atomic_fetch_and(&end->gate, ~(uint32_t)GATE_WAY);
+	bool shut = way || (qos && atomic_load_explicit(&st->p->shared.shut, memory_order_relaxed));
+	return shut && !sl_stage_room(st, qos);
 }
 
 /* One that came back, or NULL. All that have come since the last were used up are taken at once. */
@@ -212,7 +226,7 @@ bool sl_stage_row(struct sl_stage *st, const struct sql_value *values, uint16_t 
 		chunk_ticket(st, c, ticket);
 		if (ticket->patience_ms < c->patience_ms) c->patience_ms = ticket->patience_ms;
 	}
-	if (sl_unlikely(chunk_memory(c) != c->on_way)) chunk_on_way(st->end, c, st->p->cs->way_max);
+	if (sl_unlikely(chunk_memory(c) != c->on_way)) chunk_on_way(st, c);
 	if (sl_unlikely(c->buf.n > CHUNK_BYTES_FULL)) stage_send_full(st, qos);
 	bool full = atomic_load_explicit(&st->p->shared.full, memory_order_relaxed);
 	if (sl_likely(!st->end->over && !full)) return true;

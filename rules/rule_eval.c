@@ -111,6 +111,7 @@ struct plan_walk {
 	struct sql_input in;
 	struct sql_state state;
 	struct rule_pass pass, own; /* the one that candidates share, and that of one who is alone */
+	struct sl_stage *shut;      /* rules_plan_shut() */
 	uint32_t others;            /* candidates that WHERE did not filter */
 	uint32_t next;              /* the candidate that could do with what the last run gave, */
 	enum sql_outcome outcome;   /* which was that, */
@@ -224,8 +225,11 @@ static uint32_t survivors_take(struct plan_walk *w, uint32_t *out, uint32_t room
 	return n;
 }
 
-/* Those that the event may match by their guards, and those without, in the order of the rules. */
-static void visit_survivors(struct plan_walk *w) {
+typedef void (*visit_fn)(struct plan_walk *w, uint32_t i);
+
+/* Those that the event may match by their guards, and those without, in the order of the rules. Inlined, for `see` is known
+ * where it is called. */
+static inline __attribute__((always_inline)) void visit_survivors(struct plan_walk *w, visit_fn see) {
 	const struct guard_index *guards = w->plan->guards;
 	uint32_t next = 0, some[SURVIVORS_AHEAD], n;
 	if (guards->reads_payload) { /* in the first pass */
@@ -236,11 +240,11 @@ static void visit_survivors(struct plan_walk *w) {
 	while ((n = survivors_take(w, some, SURVIVORS_AHEAD)) > 0) {
 		for (uint32_t i = 0; i < n; i++) {
 			while (next < guards->unguarded_len && guards->unguarded[next] < some[i])
-				visit(w, guards->unguarded[next++]);
-			visit(w, some[i]);
+				see(w, guards->unguarded[next++]);
+			see(w, some[i]);
 		}
 	}
-	while (next < guards->unguarded_len) visit(w, guards->unguarded[next++]);
+	while (next < guards->unguarded_len) see(w, guards->unguarded[next++]);
 }
 
 static const struct action_connector *connector_of(const struct rule_plan_candidate *c) {
@@ -267,21 +271,29 @@ static inline void look_ahead(const struct plan_walk *w, uint32_t i) {
 	if (a) sl_stage_expect(w->rw->stages[a->slot], qos, true);
 }
 
-void rules_plan_run(struct rules_worker *rw, struct rule_plan *plan, const struct rules_event *ev,
-		    struct sl_ticket *ticket) {
-	struct event_view view = {
-	    .ev = ev, .node = rw->rules->node, .account = rw->rules->account, .now_ms = ev->at_ms};
-	struct plan_walk w = {
+static void walk_begin(struct plan_walk *w, struct event_view *view, struct rules_worker *rw,
+		       const struct rule_plan *plan, const struct rules_event *ev) {
+	*view =
+	    (struct event_view){.ev = ev, .node = rw->rules->node, .account = rw->rules->account, .now_ms = ev->at_ms};
+	*w = (struct plan_walk){
 	    .rw = rw,
 	    .plan = plan,
-	    .cause = {.rw = rw, .ev = ev, .ticket = ticket},
-	    .in = {.event = &view, .payload = ev->payload, .extract = rule_pass_extract, .now_ms = ev->at_ms}};
+	    .cause = {.rw = rw, .ev = ev},
+	    .in = {.event = view, .payload = ev->payload, .extract = rule_pass_extract, .now_ms = ev->at_ms}};
+}
+
+void rules_plan_run(struct rules_worker *rw, struct rule_plan *plan, const struct rules_event *ev,
+		    struct sl_ticket *ticket) {
+	struct event_view view;
+	struct plan_walk w;
+	walk_begin(&w, &view, rw, plan, ev);
+	w.cause.ticket = ticket;
 	w.state = rule_memory_state(&rw->rules->state, NULL, ev->clientid);
 	w.in.state = &w.state;
 	plan->events++;
 	if (plan->slots) sql_share_begin(&rw->share, ev->payload);
 	if (plan->guards)
-		visit_survivors(&w);
+		visit_survivors(&w, visit);
 	else
 		for (uint32_t i = 0; i < plan->count; i++) {
 			look_ahead(&w, i);
@@ -291,6 +303,52 @@ void rules_plan_run(struct rules_worker *rw, struct rule_plan *plan, const struc
 	uint32_t rules = plan->count - plan->shadow_rules;
 	sl_metric_add(rw->metrics, METRIC_RULE_MATCHED, rules);
 	sl_metric_add(rw->metrics, METRIC_RULE_FILTERED, rules - w.others);
+}
+
+/* ---- Before a message is taken. --------------------------------------------------------------------------------------- */
+
+static struct sl_stage *rule_shut_stage(const struct rules_worker *rw, const struct rule *r, bool qos) {
+	for (size_t i = 0; i < r->action_count; i++) {
+		if (r->actions[i].kind != ACTION_CONNECTOR) continue;
+		struct sl_stage *st = rw->stages[r->actions[i].connector.slot];
+		if (sl_stage_shut(st, qos)) return st;
+	}
+	return NULL;
+}
+
+/* A row is all that is asked for. */
+static int row_seen(void *arg, struct sql_vm *vm, const struct sql_out *row) {
+	(void)vm;
+	(void)row;
+	*(bool *)arg = true;
+	return SL_OK;
+}
+
+/* Would the rule give a row to a stage that takes none? One that remembers cannot be tried; where it reads another's memory, it
+ * fails: both count as yes. Rows of windows come later. */
+static void ask(struct plan_walk *w, uint32_t i) {
+	const struct rule_plan_candidate *c = &w->plan->at[i];
+	if (w->shut || !c->acts || (c->remembers && c->rule->memory->windows)) return;
+	struct sl_stage *st = rule_shut_stage(w->rw, c->rule, w->cause.ev->qos > 0);
+	if (!st) return;
+	if (!c->remembers) {
+		bool seen = false;
+		choose_pass(w, c);
+		rule_plan_input(c, &w->in);
+		if (sql_run(w->rw->vm, c->rule->program, &w->in, row_seen, &seen) != SQL_FAILED && !seen) return;
+	}
+	w->shut = st;
+}
+
+struct sl_stage *rules_plan_shut(struct rules_worker *rw, struct rule_plan *plan, const struct rules_event *ev) {
+	struct event_view view;
+	struct plan_walk w;
+	walk_begin(&w, &view, rw, plan, ev);
+	if (plan->guards)
+		visit_survivors(&w, ask);
+	else
+		for (uint32_t i = 0; i < plan->count; i++) ask(&w, i);
+	return w.shut;
 }
 
 void rules_plan_publish(struct rules_worker *rw, struct rule_plan *plan, const struct rules_event *ev,

@@ -154,6 +154,14 @@ static inline struct sl_stage *rules_no_room(struct rules_worker *rw) {
 }
 bool rules_room(struct sl_stage *full, uint8_t qos);
 
+/* Before a message of a client is taken: might it be that no row of it may come? Then rules_shut() knows: the rules that could give
+ * one are run without effect; what is returned is waited for as above, and NULL is to take the message. */
+static inline bool rules_gate(const struct rules_worker *rw) {
+	const struct rules_wants *wants = (const struct rules_wants *)(const void *)rw;
+	return wants->messages && atomic_load_explicit(wants->gate, memory_order_relaxed) != 0;
+}
+struct sl_stage *rules_shut(struct rules_worker *rw, const struct rules_event *ev);
+
 /* What is to be done for messages of this topic; NULL: no rule reads it, and the caller need not say more of the message.
  * Borrowed until the next call of anything here. */
 struct rule_plan;

@@ -22,6 +22,8 @@
 #ifndef RULES_EVENT_H
 #define RULES_EVENT_H
 
+#include <stdatomic.h>
+
 #include "slice.h"
 
 struct rules_worker;
@@ -77,7 +79,8 @@ struct sl_stage;
 struct rules_wants {
 	uint32_t kinds; /* a bit for each kind of event */
 	bool messages;
-	struct sl_stage *no_room; /* rows_room(): the last that took a row and has no room for more; NULL: none */
+	struct sl_stage *no_room;     /* rules_room(): the last that took a row and has no room for more; NULL: none */
+	const _Atomic uint32_t *gate; /* of sl_stages_gate() */
 };
 static inline bool rules_event_wanted(const struct rules_worker *rw, uint32_t kinds) {
 	return (((const struct rules_wants *)(const void *)rw)->kinds & kinds) != 0;

@@ -24,7 +24,8 @@ void rules_settle(struct rules_worker *rw) {
 }
 
 void rules_events_use(struct rules_worker *rw) {
-	rw->wants = (struct rules_wants){.kinds = rw->set->kinds, .messages = rw->set->messages};
+	rw->wants =
+	    (struct rules_wants){.kinds = rw->set->kinds, .messages = rw->set->messages, .gate = rw->wants.gate};
 	rw->plans_known = 0;
 }
 
@@ -33,7 +34,7 @@ void rules_events_forget(struct rules_worker *rw) {
 		rule_plan_unref(&rw->plans, rw->kind_plans[k]);
 		rw->kind_plans[k] = NULL;
 	}
-	rw->wants = (struct rules_wants){0};
+	rw->wants = (struct rules_wants){.gate = rw->wants.gate};
 }
 
 void rules_events_fini(struct rules_worker *rw) {

@@ -19,20 +19,38 @@ static sl_noinline struct rule_plan *ingest_plan_make(struct rules_worker *rw, c
 	return plan;
 }
 
-bool rules_ingest(struct rules_worker *rw, const struct rules_event *ev, struct sl_ticket *ticket) {
-	struct sl_slice rule, rest;
+static struct rule_plan *ingest_plan(struct rules_worker *rw, const struct rules_event *ev, struct sl_slice rule,
+				     struct sl_slice rest, struct rules_event *inner) {
 	void *found;
-	if (!basic_ingest_split(ev->topic, &rule, &rest)) return false;
-	if (ev->hops == REJECT_HOPS) return true;
 	struct rule_plan *plan;
 	if (sl_likely(topic_cache_get(rw->cache, ev->topic_hash, ev->topic, rw->generation, &found)))
 		plan = found;
 	else
 		plan = ingest_plan_make(rw, ev, rule, rest);
+	*inner = *ev;
+	inner->topic = rest;
+	inner->basic_ingest = true;
+	return plan;
+}
+
+struct sl_stage *rules_shut(struct rules_worker *rw, const struct rules_event *ev) {
+	struct sl_slice rule, rest;
+	struct rules_event inner;
+	if (sl_likely(!basic_ingest_split(ev->topic, &rule, &rest))) {
+		struct rule_plan *plan = rules_plan_find(rw, ev->topic, ev->topic_hash);
+		return plan ? rules_plan_shut(rw, plan, ev) : NULL;
+	}
+	struct rule_plan *plan = ingest_plan(rw, ev, rule, rest, &inner);
+	return plan ? rules_plan_shut(rw, plan, &inner) : NULL;
+}
+
+bool rules_ingest(struct rules_worker *rw, const struct rules_event *ev, struct sl_ticket *ticket) {
+	struct sl_slice rule, rest;
+	struct rules_event inner;
+	if (!basic_ingest_split(ev->topic, &rule, &rest)) return false;
+	if (ev->hops == REJECT_HOPS) return true;
+	struct rule_plan *plan = ingest_plan(rw, ev, rule, rest, &inner);
 	if (plan) {
-		struct rules_event inner = *ev;
-		inner.topic = rest;
-		inner.basic_ingest = true;
 		rules_plan_publish(rw, plan, &inner, ticket);
 		return true;
 	}

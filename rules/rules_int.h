@@ -97,6 +97,7 @@ void rules_plan_run(struct rules_worker *rw, struct rule_plan *plan, const struc
 		    struct sl_ticket *ticket);
 void rules_plan_publish(struct rules_worker *rw, struct rule_plan *plan, const struct rules_event *ev,
 			struct sl_ticket *ticket);
+struct sl_stage *rules_plan_shut(struct rules_worker *rw, struct rule_plan *plan, const struct rules_event *ev);
 
 /* rules_events.c: a worker's part in events. use: the set has changed; forget: it is about to, or the worker ends. */
 void rules_events_init(struct rules_worker *rw);

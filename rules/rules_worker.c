@@ -57,6 +57,8 @@ struct rules_worker *rules_worker_new(struct rules *r, size_t index, struct sl_l
 		memset(rw->own_metrics, 0, sizeof *rw->own_metrics);
 	}
 	rw->metrics = metrics ? metrics : rw->own_metrics;
+	static const _Atomic uint32_t open_gate;
+	rw->wants.gate = r->connectors ? sl_stages_gate(r->connectors, index) : &open_gate;
 	rw->cache = topic_cache_new(RULES_CACHE_ENTRIES, cache_value_free, rw);
 	rw->vm = sql_vm_new();
 	sql_share_init(&rw->share);

@@ -25,6 +25,9 @@ struct sl_stream;
 struct sl_stream_events {
 	size_t (*on_read)(struct sl_stream *s, struct sl_slice bytes);
 	void (*on_drain)(struct sl_stream *s); /* asked for by sl_stream_tell_drained(): all that was pending is sent */
+	/* The other side will send no more (`hup`); what it had sent is read on to its end. Also while reading rests, which the owner
+	 * may want to end. May be NULL. TCP only. */
+	void (*on_hup)(struct sl_stream *s);
 	/* status: what sl_stream_close() was given; SL_ECLOSED the other side closed; SL_EIO the connection broke. */
 	void (*on_closed)(struct sl_stream *s, int status);
 };

@@ -85,13 +85,15 @@ static void tcp_ready(struct sl_watch *w, uint32_t events) {
 	struct sl_stream_tcp *t = sl_container_of(w, struct sl_stream_tcp, watch);
 	struct sl_stream *s = &t->s;
 	if (s->closed) return;
+	bool ends = (events & (EPOLLRDHUP | EPOLLHUP | EPOLLERR)) && !s->hup;
 	if (events & (EPOLLRDHUP | EPOLLHUP | EPOLLERR)) s->hup = s->readable = true;
 	if (events & EPOLLIN) s->readable = true;
 	if ((events & (EPOLLOUT | EPOLLERR | EPOLLHUP)) && s->blocked) {
 		s->blocked = false;
 		tcp_flush(s);
 	}
-	if (events == 0 && s->in.n > 0 && !s->paused && !s->closed) stream_present(s, sl_buf_slice(&s->in));
+	if (ends && !s->closed && s->events->on_hup) s->events->on_hup(s);
+	if ((events == 0 || ends) && s->in.n > 0 && !s->paused && !s->closed) stream_present(s, sl_buf_slice(&s->in));
 	tcp_read(t);
 }
 

@@ -268,8 +268,10 @@ static void above_closed(struct sl_stream *s, int status) {
 /* ---- opening --------------------------------------------------------------------------------------------- */
 
 static const struct sl_stream_ops tls_ops = {.flush = tls_flush, .resume = tls_resume, .finish = tls_finish};
-static const struct sl_stream_events above_events = {above_read, above_drained, above_closed};
-static const struct sl_stream_events below_events = {below_read, below_drained, below_closed};
+static const struct sl_stream_events above_events = {
+    .on_read = above_read, .on_drain = above_drained, .on_closed = above_closed};
+static const struct sl_stream_events below_events = {
+    .on_read = below_read, .on_drain = below_drained, .on_closed = below_closed};
 
 /* What both sides need. On failure the fd is still the caller's and nothing is left. */
 static int open_below(struct sl_stream_tls *t, struct sl_loop *l, const struct sl_stream_tls_setup *setup, SSL *ssl,

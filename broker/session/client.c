@@ -11,9 +11,11 @@
 
 static size_t on_read(struct sl_stream *st, struct sl_slice bytes);
 static void on_drain(struct sl_stream *st);
+static void on_hup(struct sl_stream *st);
 static void on_closed(struct sl_stream *st, int status);
 
-static const struct sl_stream_events client_events = {.on_read = on_read, .on_drain = on_drain, .on_closed = on_closed};
+static const struct sl_stream_events client_events = {
+    .on_read = on_read, .on_drain = on_drain, .on_hup = on_hup, .on_closed = on_closed};
 
 static struct client *client_of(struct sl_stream *st) { return sl_container_of(st, struct client, tcp.s); }
 
@@ -30,7 +32,7 @@ static void client_timer(struct sl_timer *t) {
 	}
 	uint64_t limit = (uint64_t)c->keep_alive_s * 1500, now = sl_loop_now_ms(c->w->loop);
 	/* What it sent lies unread while we hold it back: that is not its silence. */
-	if (c->pauses & ~CLIENT_PAUSE_OUT) c->last_in_ms = now;
+	if (c->pauses & ~(CLIENT_PAUSE_OUT | CLIENT_PAUSE_ROOM)) c->last_in_ms = now;
 	uint64_t silent = now - c->last_in_ms;
 	if (silent < limit) {
 		sl_timer_set(c->w->loop, t, limit - silent);
@@ -128,13 +130,14 @@ static void on_closed(struct sl_stream *st, int status) {
 
 void client_pause(struct client *c, enum client_pause why) {
 	c->pauses |= (uint8_t)why;
-	sl_stream_pause(&c->tcp.s);
+	if (why != CLIENT_PAUSE_ROOM) sl_stream_pause(&c->tcp.s);
 }
 
 void client_resume(struct client *c, enum client_pause why) {
 	if (!(c->pauses & why)) return;
 	c->pauses &= (uint8_t)~why;
-	if (c->pauses == 0) sl_stream_resume(&c->tcp.s);
+	if (why == CLIENT_PAUSE_ROOM) sl_stream_pause(&c->tcp.s); /* what lies unread is presented again */
+	if ((c->pauses & ~CLIENT_PAUSE_ROOM) == 0) sl_stream_resume(&c->tcp.s);
 }
 
 static void on_drain(struct sl_stream *st) {
@@ -143,6 +146,9 @@ static void on_drain(struct sl_stream *st) {
 	client_resume(c, CLIENT_PAUSE_OUT);
 	if (c->s) session_pump(c->s);
 }
+
+/* It waits for nothing any more: what it had sent before is looked at, DISCONNECT above all, and then it ends, with its memory. */
+static void on_hup(struct sl_stream *st) { client_room(client_of(st)); }
 
 /* The receiver has the message: with PUBACK, or with PUBREC, after which it is not kept any more. */
 static void tell_acked(struct client *c, enum mqtt_type type, const struct mqtt_ack *a) {
@@ -185,6 +191,12 @@ static void handle_disconnect(struct client *c, const struct mqtt_bye *bye) {
 	client_close(c, SL_ECLOSED);
 }
 
+static void answer_ping(struct client *c) {
+	mqtt_encode_ping(MQTT_PINGRESP, sl_stream_out(&c->tcp.s)); /* [MQTT-3.12.4-1] */
+	if (event_wanted(c->w, EVENT(CLIENT_PING))) event_ping(c);
+	metric_inc(c->w, METRIC_PACKETS_OUT);
+}
+
 static void handle_packet(struct client *c, const struct mqtt_frame *f) {
 	struct mqtt_packet p;
 	enum mqtt_reason reason = MQTT_RC_MALFORMED_PACKET;
@@ -199,11 +211,7 @@ static void handle_packet(struct client *c, const struct mqtt_frame *f) {
 	case MQTT_PUBCOMP: handle_ack(c, p.type, &p.ack); break;
 	case MQTT_SUBSCRIBE: client_subscribe(c, &p.subscribe); break;
 	case MQTT_UNSUBSCRIBE: client_unsubscribe(c, &p.subscribe); break;
-	case MQTT_PINGREQ:
-		mqtt_encode_ping(MQTT_PINGRESP, sl_stream_out(&c->tcp.s)); /* [MQTT-3.12.4-1] */
-		if (event_wanted(c->w, EVENT(CLIENT_PING))) event_ping(c);
-		metric_inc(c->w, METRIC_PACKETS_OUT);
-		break;
+	case MQTT_PINGREQ: answer_ping(c); break;
 	case MQTT_DISCONNECT: handle_disconnect(c, &p.bye); break;
 	case MQTT_CONNECT: /* a second one [MQTT-3.1.0-2] */
 	case MQTT_AUTH:    /* no method was agreed on in CONNECT [MQTT-4.12.0-6] */
@@ -222,12 +230,28 @@ static bool handle_frame(struct client *c, const struct mqtt_frame *f) {
 		client_protocol_error(c, MQTT_RC_PROTOCOL_ERROR, "not a CONNECT first"); /* [MQTT-3.1.0-1] */
 		return false;
 	}
-	metric_inc(c->w, METRIC_PACKETS_IN);
+	bool taken = true;
 	if (sl_likely(f->type == MQTT_PUBLISH))
-		client_publish(c, f);
+		taken = client_publish(c, f);
 	else
 		handle_packet(c, f);
-	return true;
+	if (sl_likely(taken)) metric_inc(c->w, METRIC_PACKETS_IN);
+	return taken;
+}
+
+/* The client waits for room with its next PUBLISH, which stands first in `rest`, perhaps not whole yet: pings behind it are answered
+ * as they come. */
+static void peek(struct client *c, struct sl_slice rest) {
+	size_t at = c->peeked, limit = c->w->b->set.max_packet_size, first = 0;
+	struct mqtt_frame f;
+	enum mqtt_reason reason;
+	if (mqtt_frame_next(rest, limit, &f, &reason) == SL_OK || f.size > 0) first = f.size;
+	while (at < rest.n && mqtt_frame_next(slice_from(rest, at), limit, &f, &reason) == SL_OK) {
+		if (f.type == MQTT_PINGREQ) answer_ping(c);
+		at += f.size;
+	}
+	c->peeked = at;
+	if (rest.n >= first + CLIENT_UNREAD_MAX || first > limit) client_pause(c, CLIENT_PAUSE_UNREAD);
 }
 
 static size_t on_read(struct sl_stream *st, struct sl_slice bytes) {
@@ -239,7 +263,8 @@ static size_t on_read(struct sl_stream *st, struct sl_slice bytes) {
 		client_protocol_error(c, MQTT_RC_PROTOCOL_ERROR, "not a CONNECT first"); /* [MQTT-3.1.0-1] */
 		return 0;
 	}
-	while (c->pauses == 0 && c->state != CLIENT_CLOSED && used < bytes.n) {
+	while ((c->pauses & ~CLIENT_PAUSE_ROOM) == 0 && c->state != CLIENT_CLOSED && used < bytes.n) {
+		if (sl_unlikely(c->pauses) && (uint8_t)bytes.p[used] >> 4 == MQTT_PUBLISH) break;
 		struct mqtt_frame f;
 		enum mqtt_reason reason = MQTT_RC_MALFORMED_PACKET;
 		int rc = mqtt_frame_next(slice_from(bytes, used), limit, &f, &reason);
@@ -248,9 +273,14 @@ static size_t on_read(struct sl_stream *st, struct sl_slice bytes) {
 			client_protocol_error(c, reason, "bad packet header");
 			break;
 		}
-		if (!handle_frame(c, &f)) break;
+		if (sl_unlikely(used < c->peeked) && f.type == MQTT_PINGREQ)
+			metric_inc(c->w, METRIC_PACKETS_IN); /* answered already */
+		else if (!handle_frame(c, &f))
+			break;
 		used += f.size;
 	}
+	if (sl_unlikely(c->peeked)) c->peeked = c->peeked > used ? c->peeked - used : 0;
+	if (sl_unlikely(c->pauses & CLIENT_PAUSE_ROOM) && c->state != CLIENT_CLOSED) peek(c, slice_from(bytes, used));
 	/* A client that sends and never reads: its answers may not pile up without end. What others published to it does not
 	 * count: its acknowledgements and its UNSUBSCRIBE are the way out of a flood. */
 	size_t after = sl_stream_pending(st);

@@ -6,7 +6,9 @@
  * is right. Then it is decoded once more and the session opens. So a move between workers carries nothing but the
  * stream.
  *
- * Reading pauses for several reasons at once (enum client_pause); it goes on when the last one has passed.
+ * Reading pauses for several reasons at once (enum client_pause); it goes on when the last one has passed. A client that waits for
+ * room is read from all the same, up to its next PUBLISH, which stays unread; behind that only pings are seen, and answered: it
+ * may have to wait for longer than its keep-alive, and should not give up.
  * Lifetime: from accept until the stream's on_closed. Thread: the loop's baton. */
 #ifndef CLIENT_H
 #define CLIENT_H
@@ -22,11 +24,14 @@ enum client_pause {
 	CLIENT_PAUSE_HELD = 2,    /* a subscriber's queue is full */
 	CLIENT_PAUSE_ACKS = 4,    /* too many publishes wait for their rules */
 	CLIENT_PAUSE_OUT = 8,     /* it does not read what we answer */
-	CLIENT_PAUSE_ROOM = 16,   /* its rows have filled the memory that there is for rows */
+	CLIENT_PAUSE_ROOM = 16,   /* its rows have filled the memory that there is for rows: no PUBLISH is taken */
+	CLIENT_PAUSE_UNREAD = 32, /* and what it has sent meanwhile is all that may lie unread */
 };
 
 /* How many bytes of answers a client may let lie before reading rests, and what it may have in deferred acknowledgements. */
 enum { CLIENT_OUT_HIGH = 256 * 1024, CLIENT_ACKS_MAX = 1024, CLIENT_OUT_QUEUE = 64 * 1024 };
+/* So much of what stands behind the PUBLISH that waits is read; the last read(2) may add to it. */
+enum { CLIENT_UNREAD_MAX = 32 * 1024 };
 
 /* A publish of QoS 1 or 2 whose acknowledgement waits: for its rules, or for an earlier one's [MQTT-4.6.0-2]. The client
  * may be gone before the ticket is done: then `c` is NULL, and done() frees the entry. */
@@ -57,8 +62,9 @@ struct client {
 	char **aliases;      /* topic of each alias, lazily; aliases_len is what was announced */
 	struct sl_list acks; /* of struct client_entry, in the order of the publishes */
 	uint32_t acks_len, acks_qos1;
-	struct sl_list room_link; /* in the worker's list while it waits for room, */
+	struct sl_list room_link; /* in one of the worker's lists while it waits for room, */
 	struct sl_stage *no_room; /* there; gone when rules change */
+	size_t peeked;            /* bytes of what lies unread whose pings are answered */
 	uint8_t no_room_qos;
 	uint32_t answers;    /* bytes of what it caused itself, since the output was last empty */
 	uint32_t packet_max; /* the largest the client takes */
@@ -97,8 +103,8 @@ void client_connect_init(struct client *c);
 /* client_connect.c. True: go on with the next packet; false: it stays unread for now, or the client is closed. */
 bool client_connect(struct client *c, const struct mqtt_frame *f);
 /* client_publish.c */
-void client_room(struct client *c); /* it need not wait for room any more */
-void client_publish(struct client *c, const struct mqtt_frame *f);
+void client_room(struct client *c);                                /* it need not wait for room any more */
+bool client_publish(struct client *c, const struct mqtt_frame *f); /* false: it stays unread, for there is no room */
 void client_pubrel(struct client *c, const struct mqtt_ack *a);
 void client_drop_acks(struct client *c);
 void client_entries_free(struct worker *w);

@@ -26,6 +26,8 @@ void client_entries_free(struct worker *w) {
 	for (struct sl_list *it; (it = sl_list_pop_front(&w->spare_acks));)
 		sl_free(SL_LIST_ENTRY(it, struct client_entry, link));
 	w->spare_acks_n = 0;
+	for (struct sl_list *it; (it = sl_list_pop_front(&w->orphan_acks));)
+		sl_free(SL_LIST_ENTRY(it, struct client_entry, link));
 }
 
 static void acks_flush(struct client *c) {
@@ -47,7 +49,7 @@ static void entry_done(struct sl_ticket *t) {
 		acks_flush(e->c);
 		return;
 	}
-	sl_list_remove(&e->link); /* it may be in its session's `unsettled` */
+	sl_list_remove(&e->link); /* it is in its session's `unsettled`, or in `orphan_acks` */
 	sl_free(e);
 }
 
@@ -61,6 +63,8 @@ void client_drop_acks(struct client *c) {
 			sl_free(e);
 		else if (e->qos == 2 && c->s)
 			sl_list_push_back(&c->s->unsettled, &e->link);
+		else
+			sl_list_push_back(&c->w->orphan_acks, &e->link);
 	}
 	c->acks_len = c->acks_qos1 = 0;
 }
@@ -192,20 +196,32 @@ void client_room(struct client *c) {
 	sl_list_remove(&c->room_link);
 	c->no_room = NULL;
 	sl_metric_dec(&c->w->metrics, METRIC_PUBLISHERS_WAITING);
+	c->pauses &= (uint8_t)~CLIENT_PAUSE_UNREAD;
 	client_resume(c, CLIENT_PAUSE_ROOM);
 }
 
-/* The message at hand has made rows, and the memory for rows is full: its publisher is not heard until there is room. */
-static void wait_for_room(struct client *c, struct sl_stage *no_room, uint8_t qos) {
-	if (sl_list_linked(&c->room_link)) return;
+/* The message at hand has made rows, and the memory for rows is full: no other is taken from its publisher until there is room.
+ * Or (waiting: worker.refused) not even this one. Who has gone already is not waited for. */
+static void wait_for_room(struct client *c, struct sl_stage *no_room, uint8_t qos, struct sl_list *waiting) {
+	if (sl_list_linked(&c->room_link) || c->tcp.s.hup) return;
 	c->no_room = no_room;
 	c->no_room_qos = qos;
-	sl_list_push_back(&c->w->no_room, &c->room_link);
+	sl_list_push_back(waiting, &c->room_link);
 	metric_inc(c->w, METRIC_PUBLISHERS_WAITING);
 	client_pause(c, CLIENT_PAUSE_ROOM);
 }
 
-static void publish(struct client *c, const struct mqtt_publish *p) {
+/* Nobody is there any more who could send it again, nor has it been acknowledged: it goes with the connection. */
+static bool shut(struct client *c, const struct msg *m) {
+	struct sl_stage *st = route_shut(c->w, m, c);
+	if (!st) return false;
+	if (c->tcp.s.hup) metric_inc(c->w, METRIC_PUBLISH_REFUSED);
+	wait_for_room(c, st, m->qos, &c->w->refused);
+	return true;
+}
+
+/* False: it was not taken. */
+static bool publish(struct client *c, const struct mqtt_publish *p) {
 	struct worker *w = c->w;
 	if (w->rules) (void)rules_no_room(w->rules); /* of what others have caused */
 	struct msg *m = msg_new(&(struct msg_spec){
@@ -219,6 +235,10 @@ static void publish(struct client *c, const struct mqtt_publish *p) {
 	    .qos = p->qos,
 	    .retain = p->retain,
 	});
+	if (w->rules && sl_unlikely(rules_gate(w->rules)) && shut(c, m)) {
+		msg_unref(m);
+		return c->tcp.s.hup;
+	}
 	if (p->qos == 0) {
 		route_publish(w, m, c->s, c, NULL);
 	} else {
@@ -232,29 +252,30 @@ static void publish(struct client *c, const struct mqtt_publish *p) {
 	}
 	msg_unref(m);
 	struct sl_stage *no_room = w->rules ? rules_no_room(w->rules) : NULL;
-	if (sl_unlikely(no_room)) wait_for_room(c, no_room, p->qos);
+	if (sl_unlikely(no_room)) wait_for_room(c, no_room, p->qos, &w->no_room);
+	return true;
 }
 
-void client_publish(struct client *c, const struct mqtt_frame *f) {
+bool client_publish(struct client *c, const struct mqtt_frame *f) {
 	struct mqtt_publish p;
 	enum mqtt_reason reason = MQTT_RC_MALFORMED_PACKET;
 	if (mqtt_decode_publish(f, c->version, MQTT_FROM_CLIENT, &p, &reason) != SL_OK) {
 		client_protocol_error(c, reason, "PUBLISH");
-		return;
+		return true;
+	}
+	if (check(c, &p) && (!client_is_v5(c) || resolve_alias(c, &p))) {
+		reason = judge_topic(c, p.topic);
+		if (p.qos == 2 && id_set_has(&c->s->in, p.packet_id))
+			acknowledge_again(c, p.packet_id);
+		else if (sl_unlikely(reason != MQTT_RC_SUCCESS))
+			refuse(c, &p, reason);
+		else if (sl_unlikely(!publish(c, &p)))
+			return false;
 	}
 	metric_inc(c->w, p.qos == 0   ? METRIC_PUBLISH_IN_QOS0
 			 : p.qos == 1 ? METRIC_PUBLISH_IN_QOS1
 				      : METRIC_PUBLISH_IN_QOS2);
-	if (!check(c, &p) || (client_is_v5(c) && !resolve_alias(c, &p))) return;
-	if (p.qos == 2 && id_set_has(&c->s->in, p.packet_id)) {
-		acknowledge_again(c, p.packet_id);
-		return;
-	}
-	reason = judge_topic(c, p.topic);
-	if (sl_unlikely(reason != MQTT_RC_SUCCESS))
-		refuse(c, &p, reason);
-	else
-		publish(c, &p);
+	return true;
 }
 
 void client_pubrel(struct client *c, const struct mqtt_ack *a) {

@@ -186,16 +186,25 @@ static void deliver_here(struct worker *w, const struct route *r, struct msg *m,
 	}
 }
 
+static void event_of(const struct msg *m, const struct client *c, struct rules_event *ev) {
+	event_of_message(m, ev);
+	if (!c) return;
+	ev->username = c->username ? slice_from_str(c->username) : SL_SLICE_EMPTY;
+	ev->peer = slice_from_str(c->peer);
+	ev->version = c->version;
+}
+
+struct sl_stage *route_shut(struct worker *w, const struct msg *m, const struct client *c) {
+	struct rules_event ev;
+	event_of(m, c, &ev);
+	return rules_shut(w->rules, &ev);
+}
+
 /* plan: what rules_find() gave; NULL: basic ingest. */
 static void to_rules(struct worker *w, const struct msg *m, const struct client *c, struct sl_ticket *ticket,
 		     struct rule_plan *plan) {
 	struct rules_event ev;
-	event_of_message(m, &ev);
-	if (c) {
-		ev.username = c->username ? slice_from_str(c->username) : SL_SLICE_EMPTY;
-		ev.peer = slice_from_str(c->peer);
-		ev.version = c->version;
-	}
+	event_of(m, c, &ev);
 	struct sl_ticket *outer = w->ticket;
 	w->ticket = ticket;
 	if (plan)

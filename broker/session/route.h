@@ -35,6 +35,9 @@ struct route {
  * NULL. The caller keeps its reference. True when anybody wanted it: a subscriber, or the retained store; not a rule. */
 bool route_publish(struct worker *w, struct msg *m, struct session *source, struct client *c, struct sl_ticket *ticket);
 
+/* Before that: the stage that would get a row of it and takes none, or NULL (rules_shut()). */
+struct sl_stage *route_shut(struct worker *w, const struct msg *m, const struct client *c);
+
 /* A message that another worker sent. */
 void route_forwarded(struct worker *w, const struct forward *f);
 

@@ -280,8 +280,7 @@ void session_discard(struct session *s) {
 	msg_queue_fini(&s->queue);
 	id_set_fini(&s->in);
 	session_replay_free(s);
-	while (sl_list_pop_front(&s->unsettled) != NULL) {
-	} /* each is freed when its ticket is done */
+	sl_list_splice_back(&s->w->orphan_acks, &s->unsettled); /* each is freed when its ticket is done */
 	for (uint32_t i = 0; i < s->subs_len; i++) sl_free(s->subs[i]);
 	sl_free(s->subs);
 	share_sub_forget(s);

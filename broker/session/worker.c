@@ -124,11 +124,17 @@ static void flush_hook_run(struct sl_hook *hook) {
 	sl_deferred_cancel(&w->nudge);
 }
 
-void worker_room(struct worker *w, bool all) {
-	SL_LIST_FOREACH_SAFE(it, &w->no_room) {
+static void room_for(struct sl_list *waiting, bool all) {
+	SL_LIST_FOREACH_SAFE(it, waiting) {
 		struct client *c = SL_LIST_ENTRY(it, struct client, room_link);
 		if (all || rules_room(c->no_room, c->no_room_qos)) client_room(c);
 	}
+}
+
+/* They are read from in this order. So those who got nothing in the last time do now, however fast others are. */
+void worker_room(struct worker *w, bool all) {
+	room_for(&w->refused, all);
+	room_for(&w->no_room, all);
 }
 
 /* ---- begin and end ---- */
@@ -159,8 +165,10 @@ int worker_init(struct worker *w, struct broker *b, uint32_t index, struct sl_lo
 	sl_deferred_init(&w->nudge, nudge_run);
 	sl_list_init(&w->clients);
 	sl_list_init(&w->spare_acks);
+	sl_list_init(&w->orphan_acks);
 	sl_list_init(&w->congested);
 	sl_list_init(&w->no_room);
+	sl_list_init(&w->refused);
 	sl_list_init(&w->replays);
 	w->flush_hook.run = flush_hook_run;
 	sl_loop_hook_add(loop, SL_PHASE_FLUSH, &w->flush_hook);

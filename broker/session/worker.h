@@ -87,10 +87,12 @@ struct worker {
 	struct sl_list clients;   /* all connections */
 	struct sl_list congested; /* sessions with a full queue */
 	struct sl_list replays;   /* sessions with retained messages still to be sent */
-	struct sl_list no_room;   /* connections whose rows have filled their memory */
+	struct sl_list no_room;   /* connections whose rows have filled their memory, */
+	struct sl_list refused;   /* and those whose next one was not taken: their turn is first */
 	struct sl_hook flush_hook;
 	struct sl_timer congested_timer, replay_timer, sweep_timer;
-	struct sl_list spare_acks; /* of struct client_entry, for publishes that may have to wait (client_publish.c) */
+	struct sl_list spare_acks;  /* of struct client_entry, for publishes that may have to wait (client_publish.c) */
+	struct sl_list orphan_acks; /* that wait, though their clients have gone */
 	uint32_t spare_acks_n;
 	uint64_t serials;  /* of connections */
 	uint64_t messages; /* that came in here */

@@ -1,0 +1,196 @@
+"""An action that holds its publishers (`overflow: hold`): whoever publishes for it waits, however often it connects, keeps its
+connection by pings, and nobody else waits.
+"""
+import json
+import re
+import sqlite3
+import unittest
+
+from harness import packet as m
+from harness.broker import SLOW, Broker, temp_folder, wait_until
+from harness.client import Client, Closed
+
+KB = 1024
+MEMORY = 256 * KB  # of the action, of which an eighth is for held rows
+SIZE = 20 * KB
+MANY = 40
+WAIT_S = 60 * SLOW
+
+
+def body(v, size=SIZE):
+    return json.dumps({"v": v, "pad": "x" * size}).encode()
+
+
+class Hold(unittest.TestCase):
+    """The table is not there until room() makes it; log and memory are full."""
+
+    def setUp(self):
+        self.folder = temp_folder()
+        self.far = self.folder / "far.db"
+        action = {"connector": "far", "table": "got", "create": False, "columns": {"v": "${v}", "pad": "${pad}"},
+                  "buffer": {"memory": "256KB", "disk": "512KB"}, "retry": {"first": "5ms", "max": "50ms"},
+                  "dead_letter": {"payload": 0}}
+        self.broker = Broker({"node": {"data_dir": str(self.folder / "data")},
+                              "connectors": {"far": {"type": "sqlite", "path": str(self.far)}},
+                              "rules": {"r": {"sql": 'SELECT payload.v AS v, payload.pad AS pad FROM "load/#" '
+                                                     "WHERE payload.v <> 'not for us'", "actions": [action]}}})
+        self.addCleanup(self.end)
+        self.filled = []
+        self.feeder = self.client("feeder")
+        for n in range(200):
+            self.feeder.send(m.publish("load/feeder", body(f"f{n}"), 1, n + 1))
+            self.filled.append(f"f{n}")
+            if n >= 12 and self.waits(self.feeder):
+                break
+        self.shut()
+
+    def end(self):
+        if not self.far.exists() or not self.tables():
+            self.room()
+        self.broker.stop()
+
+    def tables(self):
+        with sqlite3.connect(self.far) as db:
+            return db.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]
+
+    def client(self, name, version=m.V311, **options):
+        c = Client(self.broker.port, version)
+        self.addCleanup(c.close)
+        c.connect(name, **options)
+        return c
+
+    def waiting(self):
+        return int(re.search(r"^sluice_publishers_waiting (\d+)$", self.broker.get("/metrics")[1], re.M)[1])
+
+    def waits(self, c):
+        """True when the client's last message has no answer, though its ping has."""
+        c.send(m.PING)
+        while True:
+            if c.recv(WAIT_S).kind == m.PINGRESP:
+                return self.waiting() > 0
+
+    def shut(self):
+        """Publishers that come one after the other fill what may be held; the next is not taken."""
+        for n in range(20):
+            before = self.broker.action("r")["received"]
+            c = self.client(f"fill{n}")
+            c.send(m.publish("load/fill", body(f"fill{n}"), 1, 1))
+            self.assertTrue(self.waits(c))
+            if self.broker.action("r")["received"] == before:
+                c.close()
+                return
+            self.filled.append(f"fill{n}")
+        self.fail("each new connection gets a message in")
+
+    def room(self):
+        with sqlite3.connect(self.far) as db:
+            db.execute("CREATE TABLE got (v, pad)")
+        self.broker.wait_settled("r", timeout=WAIT_S)
+        wait_until(lambda: self.waiting() == 0, WAIT_S, "somebody waits though there is room")
+
+    def stored(self):
+        with sqlite3.connect(self.far) as db:
+            return [v for v, in db.execute("SELECT v FROM got ORDER BY rowid")]
+
+    def test_hold__publishers_that_come_again__add_nothing(self):
+        before = self.broker.action("r")["received"]
+        for n in range(MANY):
+            c = self.client("again")
+            c.send(m.publish("load/again", body(f"a{n}"), 1, 1), m.PING)
+            c.expect(m.PINGRESP, timeout=WAIT_S)
+            if n % 2:
+                c.close()
+        self.assertEqual(self.broker.action("r")["received"], before)
+        memory = self.broker.status()["memory"]
+        self.assertLess(memory["held"] + memory["rows"], 2 * MEMORY)
+        wait_until(lambda: self.waiting() <= 1, WAIT_S, "connections that have ended still wait")
+
+    def test_hold__who_pings__keeps_its_connection_and_is_served_at_last(self):
+        c = self.client("pings", keepalive=60)
+        c.send(m.publish("load/pings", body("p1"), 1, 1), m.publish("load/pings", body("p2", 10), 1, 2))
+        for _ in range(5):
+            c.send(m.PING)
+            c.expect(m.PINGRESP, timeout=WAIT_S)
+        self.room()
+        c.expect(m.PUBACK, timeout=WAIT_S, pid=1)
+        c.expect(m.PUBACK, timeout=WAIT_S, pid=2)
+        c.send(m.PING)
+        c.expect(m.PINGRESP, timeout=WAIT_S)
+        wait_until(lambda: {"p1", "p2"} <= set(self.stored()), WAIT_S, lambda: f"{self.stored()}")
+        self.broker.wait_settled("r", timeout=WAIT_S)
+        stored = self.stored()
+        self.assertEqual(len(stored), len(set(stored)))
+        self.assertLessEqual(set(self.filled[:12]), set(stored))
+
+    def test_hold__silent__ends_by_its_keep_alive(self):
+        c = self.client("silent", keepalive=1)
+        c.send(m.publish("load/silent", body("s"), 1, 1))
+        with self.assertRaises(Closed):
+            c.recv(WAIT_S)
+
+    def test_hold__more_than_is_read_meanwhile__comes_in_order(self):
+        c = self.client("many", keepalive=1)
+        sent = [f"m{n}" for n in range(100)]
+        c.sock.settimeout(WAIT_S)
+        c.send(*(m.publish("load/many", body(v, 3000), 1, n + 1) for n, v in enumerate(sent)))
+        wait_until(lambda: self.waiting() == 2, WAIT_S, "it does not wait")
+        self.room()
+        for n in range(len(sent)):
+            c.expect(m.PUBACK, timeout=WAIT_S, pid=n + 1)
+        self.broker.wait_settled("r", timeout=WAIT_S)
+        self.assertEqual([v for v in self.stored() if v in sent], sent)
+
+    def test_hold__messages_that_make_no_row_for_it__go_on(self):
+        with self.client("others") as c:
+            c.publish("elsewhere", body("e"), qos=1)
+            c.publish("load/others", body("not for us"), qos=1)
+            c.publish("load/others", body("x"), qos=0)
+            c.send(m.PING)
+            c.expect(m.PINGRESP, timeout=WAIT_S)
+        self.assertEqual(self.waiting(), 1)
+
+    def test_hold__subscribers__get_a_message_once_it_is_taken(self):
+        with self.client("sub") as sub, self.client("pub", m.V5) as pub:
+            sub.subscribe("load/pub", qos=1)
+            pub.send(m.publish("load/pub", b'{"v":"one"}', 2, 1, version=m.V5, properties={"topic_alias": 1}),
+                     m.publish("", b'{"v":"two"}', 1, 2, version=m.V5, properties={"topic_alias": 1}),
+                     m.publish("load/pub", b'{"v":"three"}', 0, version=m.V5))
+            self.assertTrue(self.waits(pub))
+            with self.client("pub0") as other:
+                other.publish("load/pub", b'{"v":"zero"}', qos=0)
+                self.assertEqual(sub.recv(WAIT_S).payload, b'{"v":"zero"}')
+            self.room()
+            pub.expect(m.PUBREC, timeout=WAIT_S, pid=1)
+            pub.expect(m.PUBACK, timeout=WAIT_S, pid=2)
+            for v in (b"one", b"two", b"three"):
+                got = sub.recv(WAIT_S)
+                self.assertEqual(got.payload, b'{"v":"' + v + b'"}')
+                if got.qos:
+                    sub.send(m.frame(m.PUBACK, 0, got.pid.to_bytes(2, "big")))
+
+    def test_hold__who_goes_while_it_waits__is_gone(self):
+        will = m.Will("will", b"gone")
+        with self.client("sub") as sub:
+            sub.subscribe("will")
+            sub.subscribe("last")
+            polite = self.client("polite", will=will)
+            polite.send(m.publish("load/polite", body("p"), 1, 1), m.publish("last", b"words", 0))
+            self.assertTrue(self.waits(polite))
+            polite.send(m.frame(m.DISCONNECT, 0, b""))
+            polite.close()
+            self.assertEqual(sub.recv(WAIT_S).payload, b"words")
+            wait_until(lambda: self.waiting() == 1, WAIT_S, "it waits for ever")
+            rude = self.client("rude", will=will)
+            rude.send(m.publish("load/rude", body("r"), 1, 1))
+            self.assertTrue(self.waits(rude))
+            rude.close()
+            self.assertEqual(sub.recv(WAIT_S).payload, b"gone")
+            wait_until(lambda: self.waiting() == 1, WAIT_S, "it waits for ever")
+            self.client("polite").send(m.PING)
+            sub.expect_silence()
+        self.room()
+        self.assertNotIn("p", self.stored())
+
+
+if __name__ == "__main__":
+    unittest.main()
