@@ -53,6 +53,7 @@ struct sl_chunk {
 	bool qos;      /* of QoS 1 and 2 messages */
 	bool decided;  /* who waits for it waits until its rows are in the log or decided (ticket.decided) */
 	bool must_log; /* whatever the action's durability: rows that were in a dead-letter file */
+	bool replayed; /* of rows that were in a dead-letter file, now or before they came back from the log */
 	uint32_t rows, undecided;
 	uint32_t patience_ms;             /* of who waits for it and can do so least (ticket.patience_ms) */
 	uint64_t origin;                  /* serial of the last origin in it; 0: none */

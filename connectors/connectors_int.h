@@ -159,7 +159,8 @@ enum batch_cut { CUT_ROWS, CUT_BYTES, CUT_LINGER, CUT_FLUSH, CUT_SPLIT, CUT_CAUS
 
 struct pipeline_counters {
 	uint64_t recovered, replayed, delivered, rejected, dropped_overflow, dropped_expired, dropped_shutdown;
-	uint64_t dropped_damaged, dead_lettered, on_error; /* the last two: what became of the rejected */
+	uint64_t dropped_damaged, dead_lettered, on_error;       /* the last two: what became of the rejected */
+	uint64_t again_delivered, again_rejected, again_dropped; /* of these, those that were given back */
 	uint64_t retried, maybe_duplicate, batches, cut[CUT_CAUSES];
 	uint64_t latency[LATENCY_BUCKETS + 1], latency_sum_ms;
 };

@@ -70,6 +70,13 @@ static json_t *action_status(const struct connectors_snapshot *s, const struct a
 	set_u64(o, "recovered", n.recovered);
 	set_u64(o, "replayed", n.replayed);
 	set_u64(o, "delivered", n.delivered);
+	if (n.replayed || a->n.count.again_delivered || a->n.count.again_rejected || a->n.count.again_dropped) {
+		json_t *again = json_object();
+		set_u64(again, "delivered", a->n.count.again_delivered);
+		set_u64(again, "rejected", a->n.count.again_rejected);
+		set_u64(again, "dropped", a->n.count.again_dropped);
+		json_object_set_new(o, "given_back", again);
+	}
 	set_u64(o, "rejected", n.rejected);
 	set_u64(o, "dead_lettered", a->n.count.dead_lettered);
 	set_u64(o, "on_error", a->n.count.on_error);

@@ -298,6 +298,7 @@ void dead_line_origin(const struct dead_line *l, struct sl_arena *arena, struct 
 
 static uint16_t flags_of(const struct dead_line *l) {
 	uint32_t tried = l->attempts < SQL_ROW_TRIED_MAX ? l->attempts : SQL_ROW_TRIED_MAX;
+	if (tried == 0) tried = 1; /* an old line, or one written by hand, which does not say */
 	return (uint16_t)(SQL_ROW_QOS1 | tried << SQL_ROW_TRIED_SHIFT);
 }
 

@@ -25,6 +25,16 @@ static void latency_add(struct sl_pipeline *p, const struct sl_chunk *c, uint32_
 	p->count.latency_sum_ms += latency * n;
 }
 
+static void replayed_end(struct sl_pipeline *p, uint32_t n, enum row_end how) {
+	switch (how) {
+	case ROW_DELIVERED: p->count.again_delivered += n; break;
+	case ROW_REJECTED: p->count.again_rejected += n; break;
+	case ROW_OVERFLOW:
+	case ROW_EXPIRED:
+	case ROW_SHUTDOWN: p->count.again_dropped += n; break;
+	}
+}
+
 void pipeline_rows_end(struct sl_pipeline *p, struct sl_chunk *c, uint32_t n, enum row_end how) {
 	switch (how) {
 	case ROW_DELIVERED:
@@ -36,6 +46,7 @@ void pipeline_rows_end(struct sl_pipeline *p, struct sl_chunk *c, uint32_t n, en
 	case ROW_EXPIRED: p->count.dropped_expired += n; break;
 	case ROW_SHUTDOWN: p->count.dropped_shutdown += n; break;
 	}
+	if (sl_unlikely(c->replayed)) replayed_end(p, n, how);
 	p->progress_ms = p->now_ms;
 	if (sl_unlikely(p->stalled)) pipeline_goes_on(p);
 	p->mem_rows -= n;

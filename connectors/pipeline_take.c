@@ -282,6 +282,7 @@ int pipeline_take_replayed(struct sl_pipeline *p, struct sl_chunk *c) {
 	uint32_t rows = c->rows;
 	if (p->intake_waits) return SL_ELIMIT;
 	c->must_log = p->log != NULL;
+	c->replayed = true;
 	p->now_ms = sl_loop_now_ms(p->cs->loop);
 	p->change = ++p->cs->changes;
 	int r = take_try(p, c);
@@ -468,7 +469,9 @@ void pipeline_refill(struct sl_pipeline *p) {
 			continue;
 		}
 		uint64_t bytes = chunk_bytes(c);
-		c->at_ms = sql_row_head(chunk_row_at(chunk_rows(c)))->at_ms;
+		const struct sql_row_head *first = sql_row_head(chunk_row_at(chunk_rows(c)));
+		c->at_ms = first->at_ms;
+		c->replayed = sql_row_tried(first->flags) > 0;
 		if (old && !pipeline_chunk_remap(p->action, c, old))
 			pipeline_chunk_dead(p, c, old);
 		else {

@@ -7,8 +7,8 @@
 #include <unistd.h>
 
 #include "app_commands.h"
+#include "ask.h"
 #include "cli.h"
-#include "http_get.h"
 #include "load.h"
 #include "mem.h"
 #include "plan_diff.h"
@@ -16,7 +16,7 @@
 
 /* As tools of this kind have it, so that a build server can tell. */
 enum { PLAN_SAME = 0, PLAN_ERROR = 1, PLAN_CHANGES = 2 };
-enum { ASK_TIMEOUT_MS = 10000, LOOK_MS = 100 };
+enum { LOOK_MS = 100 };
 
 struct plan_options {
 	const char *file, *tag;
@@ -61,28 +61,6 @@ static const struct cli_command command = {
 static int fail(struct sl_err *err) {
 	fprintf(stderr, "sluice plan: %s\n", sl_err_text(err));
 	return PLAN_ERROR;
-}
-
-/* A broker that listens on all addresses is asked on this machine. */
-static const char *ask_host(const struct broker_conf *conf) {
-	const char *host = conf->admin.host;
-	bool any = !host || strcmp(host, "0.0.0.0") == 0 || strcmp(host, "::") == 0 || strcmp(host, "*") == 0;
-	return any ? "127.0.0.1" : host;
-}
-
-static json_t *status_ask(const struct broker_conf *conf, struct sl_err *err) {
-	struct sl_buf body = SL_BUF_INIT;
-	json_t *status = NULL;
-	if (!conf->admin.enabled)
-		sl_err_set(err, SL_EINVAL, "admin.enabled is false in this configuration; the broker cannot be asked");
-	else if (http_get(ask_host(conf), conf->admin.port, "/api/v1/status", ASK_TIMEOUT_MS, &body, err) == SL_OK)
-		status = json_loadb(body.p, body.n, 0, NULL);
-	if (!status && err->status == SL_OK)
-		sl_err_set(err, SL_EMALFORMED, "what answers at %s is no status page of a broker", conf->admin.bind);
-	else if (!status && conf->admin.enabled)
-		sl_err_prefix(err, "the running broker does not answer");
-	sl_buf_fini(&body);
-	return status;
 }
 
 /* What the file says, read as a reload would read it. NULL: it is wrong, and that was said. */
@@ -148,7 +126,7 @@ static int apply(const struct plan_options *o, const struct broker_conf *conf, j
 	for (int64_t ms = 0; err->status == SL_OK && ms < o->wait_s * 1000; ms += LOOK_MS) {
 		const struct timespec step = {.tv_nsec = LOOK_MS * 1000000L};
 		nanosleep(&step, NULL);
-		json_t *now = status_ask(conf, err);
+		json_t *now = ask_status(conf, err);
 		if (!now) break;
 		json_decref(*status);
 		*status = now;
@@ -165,7 +143,7 @@ static int apply(const struct plan_options *o, const struct broker_conf *conf, j
 
 static int plan(const struct plan_options *o, const struct loaded *loaded, const json_t *wanted) {
 	struct sl_err err = SL_ERR_INIT;
-	json_t *status = status_ask(loaded->conf, &err);
+	json_t *status = ask_status(loaded->conf, &err);
 	int code = PLAN_SAME;
 	size_t changes = status ? show(status, wanted, o->tag) : 0;
 	if (!status) {

@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "app_commands.h"
+#include "ask.h"
 #include "cli.h"
 #include "connectors_replay.h"
 #include "load.h"
@@ -59,15 +60,17 @@ static const struct cli_option options[] = {
      .at = offsetof(struct replay_options, wait_s),
      .value = "SECONDS",
      .max = 3600,
-     .doc = "how long to wait until a running broker has taken them"},
+     .doc = "how long to wait until a running broker has decided them"},
 };
 static const struct cli_command command = {
     .usage = "sluice replay -c FILE [RULE[.ACTION]] [options]",
     .summary =
 	"Gives rows that were given up (dead letters) back to their actions, with the broker running or stopped. A "
-	"running broker\ntakes them within a second, another at its next start. Rows that do not fit their action any "
+	"running broker\ntakes them within a second, and what became of them is said; another takes them at its next "
+	"start. Rows that do not fit their action any "
 	"more stay where they are.",
-    .exits = "0 all went well, 1 the configuration is wrong or rows could not be given back, 2 wrong use.",
+    .exits = "0 all went well, 1 the configuration is wrong or rows could not be given back, 2 wrong use, 3 rows were "
+	     "refused again.",
     .options = options,
     .options_len = SL_ARRAY_LEN(options),
     .word = 'a',
@@ -119,21 +122,77 @@ static bool broker_stopped(const char *data_dir) {
 	return stopped;
 }
 
-static void wait_taken(const char *data_dir, int64_t wait_s) {
-	if (broker_stopped(data_dir)) {
-		puts("no broker runs on this folder; it takes them when it starts");
-		return;
+/* What a running broker says became of rows that were given back, of all actions together. */
+struct outcome {
+	json_int_t delivered, refused, dropped;
+	bool known;
+};
+
+static struct outcome outcome_ask(const struct broker_conf *conf) {
+	struct outcome o = {.known = false};
+	struct sl_err err = SL_ERR_INIT;
+	json_t *status = ask_status(conf, &err), *a;
+	size_t i;
+	json_array_foreach(json_object_get(status, "actions"), i, a) {
+		const json_t *back = json_object_get(a, "given_back");
+		o.delivered += json_integer_value(json_object_get(back, "delivered"));
+		o.refused += json_integer_value(json_object_get(back, "rejected"));
+		o.dropped += json_integer_value(json_object_get(back, "dropped"));
 	}
-	size_t left = connectors_replay_waiting(data_dir);
-	for (int64_t ms = 0; left > 0 && ms < wait_s * 1000; ms += WAIT_STEP_MS) {
-		const struct timespec step = {.tv_nsec = WAIT_STEP_MS * 1000000L};
-		nanosleep(&step, NULL);
-		left = connectors_replay_waiting(data_dir);
+	o.known = status != NULL;
+	json_decref(status);
+	sl_err_fini(&err);
+	return o;
+}
+
+static void outcome_sub(struct outcome *o, const struct outcome *before) {
+	o->delivered -= before->delivered;
+	o->refused -= before->refused;
+	o->dropped -= before->dropped;
+	o->known = o->known && before->known && o->delivered >= 0 && o->refused >= 0; /* else it began anew meanwhile */
+}
+
+static void step(void) {
+	const struct timespec pause = {.tv_nsec = WAIT_STEP_MS * 1000000L};
+	nanosleep(&pause, NULL);
+}
+
+static int outcome_say(const struct outcome *o, size_t moved) {
+	json_int_t left = (json_int_t)moved - o->delivered - o->refused - o->dropped;
+	printf("the running broker has taken them: %" JSON_INTEGER_FORMAT " delivered, %" JSON_INTEGER_FORMAT
+	       " refused again",
+	       o->delivered, o->refused);
+	if (o->dropped) printf(", %" JSON_INTEGER_FORMAT " dropped", o->dropped);
+	if (left > 0) printf(", %" JSON_INTEGER_FORMAT " still on their way; its status page tells", left);
+	if (o->refused) printf("; the dead letters have them again, with the reason");
+	putchar('\n');
+	return o->refused ? EXIT_SYSTEM : EXIT_FINE;
+}
+
+static int wait_decided(const struct broker_conf *conf, const struct replay_run *run, const struct outcome *before) {
+	int64_t left_ms = run->o->wait_s * 1000;
+	size_t left = connectors_replay_waiting(conf->node.data_dir);
+	for (; left > 0 && left_ms > 0; left_ms -= WAIT_STEP_MS) {
+		step();
+		left = connectors_replay_waiting(conf->node.data_dir);
 	}
-	puts(left ? "the running broker has not taken all of them yet; its log says what it waits for"
-		  : "the running broker has taken them; what is refused again stands in the dead letters again, and "
-		    "its log and "
-		    "its status page tell");
+	if (left) {
+		puts("the running broker has not taken all of them yet; its log says what it waits for");
+		return EXIT_FINE;
+	}
+	while (true) {
+		struct outcome now = outcome_ask(conf);
+		outcome_sub(&now, before);
+		if (!now.known) {
+			puts("the running broker has taken them; what is refused again stands in the dead letters "
+			     "again, and its log and its status page tell");
+			return EXIT_FINE;
+		}
+		if (now.delivered + now.refused + now.dropped >= (json_int_t)run->moved || left_ms <= 0)
+			return outcome_say(&now, run->moved);
+		step();
+		left_ms -= WAIT_STEP_MS;
+	}
 }
 
 static int replay(const struct replay_options *o, const struct loaded *loaded) {
@@ -148,12 +207,18 @@ static int replay(const struct replay_options *o, const struct loaded *loaded) {
 	struct sl_err err = SL_ERR_INIT;
 	size_t files = 0;
 	int code = EXIT_FINE;
+	bool stopped = broker_stopped(wants.data_dir), shows = o->list || o->dry_run;
+	struct outcome before = {.known = false};
+	if (!stopped && !shows) before = outcome_ask(loaded->conf);
 	if (connectors_replay_offer(loaded->set, &wants, &files, &err) != SL_OK) {
 		fprintf(stderr, "sluice replay: %s\n", sl_err_text(&err));
 		code = EXIT_INPUT;
 	} else if (files == 0)
 		printf("no dead letters below %s\n", wants.data_dir);
-	if (run.moved) wait_taken(wants.data_dir, o->wait_s);
+	if (run.moved && stopped)
+		puts("no broker runs on this folder; it takes them when it starts");
+	else if (run.moved)
+		code = wait_decided(loaded->conf, &run, &before);
 	sl_err_fini(&err);
 	return code;
 }

@@ -40,7 +40,7 @@ class Replay(unittest.TestCase):
                 said = self.replay(broker)
                 self.assertEqual(said.returncode, 0, said.stderr)
                 self.assertIn("store.0: 10 rows given back", said.stdout)
-                self.assertIn("the running broker has taken them", said.stdout)
+                self.assertIn("the running broker has taken them: 10 delivered, 0 refused again\n", said.stdout)
                 action = broker.wait_settled("store")
             scraper.check()
             self.assertEqual((action["replayed"], action["delivered"], action["rejected"]), (10, 100, 10))
@@ -123,12 +123,29 @@ class Replay(unittest.TestCase):
             self.publish(broker, 10)
             broker.wait_settled("store")
             for attempts in (2, 3):
-                self.replay(broker)
+                said = self.replay(broker, "--wait", "60")
+                self.assertIn("taken them: 0 delivered, 1 refused again; the dead letters have them again", said.stdout)
+                self.assertEqual(said.returncode, 3)
                 wait_until(lambda: self.dead.exists() and self.letters()[0]["attempts"] == attempts)
             self.assertEqual(len(self.letters()), 1)
             at = self.letters()[0]["at"]
             self.assertIn("3 attempts", self.replay(broker, "--list").stdout)
             self.assertEqual(self.letters()[0]["at"], at)
+
+    def test_replay__says_what_is_still_on_its_way(self):
+        load.make_table(self.db, POISON)
+        with Broker(load.into_table(self.folder, create=False, retry={"first": "1ms", "max": "50ms"}), folder=self.folder) as broker:
+            self.publish(broker, 20)
+            broker.wait_settled("store")
+            load.make_table(self.db, "DROP TABLE readings")
+            said = self.replay(broker, "--wait", "8")
+            self.assertIn("taken them: 0 delivered, 0 refused again, 2 still on their way; its status page tells\n", said.stdout)
+            self.assertEqual(said.returncode, 0)
+            broker.kill()
+            broker.start()
+            load.make_table(self.db, MENDED[1])
+            broker.wait_settled("store")
+            self.assertEqual(broker.action("store")["given_back"], {"delivered": 2, "rejected": 0, "dropped": 0})
 
     def test_replay__broker_stopped__rows_arrive_at_the_next_start(self):
         load.make_table(self.db, POISON)
