@@ -269,6 +269,9 @@ static bool number_of(struct sl_slice target, struct sockaddr_storage *at) {
 	struct sl_slice host;
 	uint16_t port;
 	if (sl_dial_parse(target, 1, &host, &port, NULL) != SL_OK) return false;
+	/* The interface of a link-local address need not be one of this machine. */
+	ptrdiff_t scope = slice_find_byte(host, '%');
+	if (scope >= 0 && slice_find_byte(host, ':') >= 0) host = slice_sub(host, 0, (size_t)scope);
 	char *name = slice_dup(host);
 	bool found = getaddrinfo(name, NULL, &hints, &list) == 0;
 	sl_free(name);

@@ -156,7 +156,7 @@ static char *error_text(const struct redis_job *j, const struct redis_unit *u, s
 	if (j->plan->commands > 1)
 		sl_buf_printf(&out, "command %zu (%s): ", u->first + command + 1,
 			      j->plan->command[u->first + command].name);
-	redis_error_show(e, text, &out);
+	redis_error_show(e, text, j->c->conf->mode == REDIS_SINGLE, &out);
 	if (j->plan->commands > 1 && e->result == SL_RESULT_REJECT)
 		sl_buf_append_str(&out, "; Redis does not undo the row's other commands");
 	return sl_buf_steal(&out);
@@ -186,6 +186,9 @@ static bool sent_on(struct redis_part *p, const struct redis_unit *u, size_t com
 	struct redis_node *to = redis_cluster_target(p->node, slice_from(text, asking ? 4 : 6));
 	if (!to) return false;
 	if (!asking) redis_cluster_moved(j->c, to);
+	/* The node may have been a master that others had given up, and what it took be gone with that. Such rows come again, and
+	 * are not to be overtaken. */
+	if (!asking && j->c->conf->replicas && (p->waited < p->at || p->node->unconfirmed)) return false;
 	if (j->plan->transaction) {
 		p->to = to;
 		p->asking = asking;
@@ -283,21 +286,29 @@ static void transaction_reply(struct redis_part *p, const struct redis_unit *u, 
 		error_take(p, u, exec || at == 0 ? 0 : at - 1, reply->text, true);
 }
 
+static void wait_failed(struct redis_part *p, struct sl_slice text) {
+	struct redis_job *j = p->job;
+	const struct redis_error *e = redis_error_find(text);
+	struct sl_buf why = SL_BUF_INIT;
+	sl_buf_append_str(&why, "WAIT for `replicas`: ");
+	redis_error_show(e, text, j->c->conf->mode == REDIS_SINGLE, &why);
+	if (e->effect == REDIS_RECONNECT)
+		trouble(j->c, p->node, sl_buf_cstr(&why));
+	else if (!j->not_ready)
+		j->not_ready = sl_buf_steal(&why);
+	sl_buf_fini(&why);
+}
+
 /* How many replicas have what went before. */
 static void wait_reply(struct redis_part *p, const struct redis_reply *reply) {
-	struct redis_job *j = p->job;
-	long long wanted = j->c->conf->replicas, have = reply->kind == REDIS_NUMBER ? reply->number : 0;
-	if (reply->kind == REDIS_ERROR && !j->not_ready) {
-		struct sl_buf why = SL_BUF_INIT;
-		sl_buf_append_str(&why, "WAIT for `replicas`: ");
-		redis_error_show(redis_error_find(reply->text), reply->text, &why);
-		j->not_ready = sl_buf_steal(&why);
-	}
+	long long wanted = p->job->c->conf->replicas, have = reply->kind == REDIS_NUMBER ? reply->number : 0;
+	if (reply->kind == REDIS_ERROR) wait_failed(p, reply->text);
 	enum sl_result result = reply->kind == REDIS_ERROR ? SL_RESULT_LOST : SL_RESULT_RETRY;
 	for (uint32_t i = p->waited; i < p->at && have < wanted; i++)
-		redis_row_worsen(j, p->unit[i].row, result,
+		redis_row_worsen(p->job, p->unit[i].row, result,
 				 sl_asprintf("%lld of %lld replicas have it; see `replicas`", have, wanted));
 	p->waited = ++p->at;
+	p->node->unconfirmed = have < wanted;
 }
 
 static void unit_reply(struct redis_part *p, const struct redis_reply *reply) {

@@ -18,6 +18,7 @@ static void on_ready(struct redis_link *l) {
 	struct redis_client *c = n->c;
 	sl_free(n->why);
 	n->why = NULL;
+	n->unconfirmed = false;
 	if (c->conf->mode == REDIS_CLUSTER) {
 		redis_cluster_node_ready(n);
 		return;

@@ -31,6 +31,7 @@ struct redis_node {
 	struct sl_list waiting; /* redis_part: to be sent when the link is ready */
 	struct sl_timer again;  /* cluster: to be dialled again */
 	uint32_t slots;         /* cluster: how many it has */
+	bool unconfirmed;       /* with `replicas`: the last WAIT said too few; what was stored here may be gone */
 	char *why;              /* the last failure; NULL */
 };
 

@@ -1,6 +1,8 @@
 /* redis_errors.c: see redis_errors.h. The first row that fits counts; the order is the document's. */
 #include "redis_errors.h"
 
+#include <string.h>
+
 #include "mem.h"
 #include "redis_resp.h"
 
@@ -43,6 +45,10 @@ static const struct redis_error table[] = {
      "give the user the commands of the script too, and its keys (ACL SETUSER ... +command ~pattern)"},
     {"ERR The user executing the script can't", SL_RESULT_LOST, REDIS_IN_SCRIPT, "the same, as Redis 7.0 says it",
      "give the user the commands of the script too, and its keys (ACL SETUSER ... +command ~pattern)"},
+    {"The user executing the script can't", SL_RESULT_LOST, REDIS_IN_SCRIPT,
+     "the same, as Redis 6 says it; there this, and what the server says of itself (`OOM`, `READONLY`, ...), stands "
+     "behind `ERR Error running script (...): @user_script:1: `",
+     "give the user the commands of the script too, and its keys (ACL SETUSER ... +command ~pattern)"},
     {"NOPERM", SL_RESULT_LOST, REDIS_NOT_READY, "the user may not run this command; rows wait",
      "give the user the command (ACL SETUSER ... +command)"},
     {"NOSCRIPT", SL_RESULT_LOST, REDIS_NOT_READY, "the server does not know the script; rows wait",
@@ -69,6 +75,8 @@ static const struct redis_error table[] = {
      "connect to the master, or use `mode: sentinel`"},
     {"MASTERDOWN", SL_RESULT_LOST, REDIS_RECONNECT, "a replica that lost its master; the master is looked for anew",
      NULL},
+    {"ERR WAIT cannot be used with replica", SL_RESULT_LOST, REDIS_RECONNECT,
+     "the same, of the question that `replicas` asks", NULL},
     {"MOVED", SL_RESULT_LOST, REDIS_MOVED,
      "in a cluster the command follows the slot to its node, in order; with another `mode` rows wait",
      "this server belongs to a cluster: set `mode: cluster`"},
@@ -80,16 +88,31 @@ static const struct redis_error other = {"any other", SL_RESULT_REJECT, REDIS_OF
 					 "`ERR syntax error`, `ERR value is not an integer`, and what scripts say",
 					 NULL};
 
+/* Before version 7 what a script met stands behind words of the server's own: "ERR Error running script (call to f_...):
+ * @user_script:1: @user_script: 1: -OOM command not allowed ...". What a command says there is not marked with a dash. */
+static struct sl_slice unwrapped(struct sl_slice text) {
+	if (!slice_starts_with(text, SL_SLICE_LIT("ERR Error running script")) &&
+	    !slice_starts_with(text, SL_SLICE_LIT("@user_script")))
+		return text;
+	ptrdiff_t rights = slice_find(text, SL_SLICE_LIT("The user executing the script can't"));
+	if (rights >= 0) return slice_from(text, (size_t)rights);
+	ptrdiff_t server = slice_find(text, SL_SLICE_LIT(": -"));
+	return server >= 0 ? slice_from(text, (size_t)server + 3) : text;
+}
+
 const struct redis_error *redis_error_find(struct sl_slice text) {
+	text = unwrapped(text);
 	for (size_t i = 0; i < SL_ARRAY_LEN(table); i++)
 		if (slice_starts_with(text, slice_from_str(table[i].prefix))) return &table[i];
 	return &other;
 }
 
-void redis_error_show(const struct redis_error *e, struct sl_slice text, struct sl_buf *out) {
+void redis_error_show(const struct redis_error *e, struct sl_slice text, bool single, struct sl_buf *out) {
 	/* An unknown command is shown with its arguments, which are data of a message. */
 	ptrdiff_t args = slice_find(text, SL_SLICE_LIT(", with args beginning with"));
-	redis_show_advice(args < 0 ? text : slice_sub(text, 0, (size_t)args), e->advice, out);
+	const char *advice = e->advice;
+	if (advice && !single && strstr(advice, "`mode: ")) advice = NULL;
+	redis_show_advice(args < 0 ? text : slice_sub(text, 0, (size_t)args), advice, out);
 }
 
 void redis_errors_print(struct sl_buf *out) {

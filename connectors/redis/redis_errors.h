@@ -27,8 +27,9 @@ struct redis_error {
 /* Never NULL. text: the error without its '-'. */
 const struct redis_error *redis_error_find(struct sl_slice text);
 
-/* The text as it is shown, with the advice: "WRONGTYPE Operation against ...: ...". Appends to out. */
-void redis_error_show(const struct redis_error *e, struct sl_slice text, struct sl_buf *out);
+/* The text as it is shown, with the advice: "WRONGTYPE Operation against ...: ...". single: no other `mode` is set,
+ * so advice to set one is of use. Appends to out. */
+void redis_error_show(const struct redis_error *e, struct sl_slice text, bool single, struct sl_buf *out);
 
 void redis_errors_print(struct sl_buf *out);
 

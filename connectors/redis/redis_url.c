@@ -1,4 +1,6 @@
 /* redis_url.c: redis://user:password@host:port/database, taken apart; see redis_conf.h. No message holds what stands before the @. */
+#include <string.h>
+
 #include "mem.h"
 #include "redis_conf.h"
 #include "stream_dial.h"
@@ -59,6 +61,14 @@ static int database_parse(struct sl_slice text, struct redis_url *u, struct sl_e
 	return SL_OK;
 }
 
+/* The interface of a link-local address, "fe80::1%25eth0", stands behind a percent sign that a URL encodes. */
+static char *host_decode(struct sl_slice name) {
+	static const char encoded[] = "%25";
+	char *host = slice_dup(name), *scope = strchr(host, ':') ? strstr(host, encoded) : NULL;
+	if (scope) memmove(scope + 1, scope + sizeof encoded - 1, strlen(scope) - sizeof encoded + 2);
+	return host;
+}
+
 static int parse(struct sl_slice rest, struct redis_url *u, struct sl_err *err) {
 	ptrdiff_t at = -1, slash = slice_find_byte(rest, '/');
 	if (slash >= 0 && slice_find_byte(slice_from(rest, (size_t)slash), '@') >= 0)
@@ -82,7 +92,7 @@ static int parse(struct sl_slice rest, struct redis_url *u, struct sl_err *err) 
 	struct sl_slice name;
 	if (r == SL_OK && sl_dial_parse(host, REDIS_PORT, &name, &u->port, NULL) != SL_OK)
 		return sl_err_set(err, SL_EINVAL, "url: behind the // (and a login with its @) stands host:port");
-	if (r == SL_OK) u->host = slice_dup(name);
+	if (r == SL_OK) u->host = host_decode(name);
 	return r;
 }
 

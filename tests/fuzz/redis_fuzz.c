@@ -88,7 +88,7 @@ static size_t parts(const struct redis_reply *reply) {
 	size_t n = 1;
 	if (reply->kind == REDIS_ERROR) {
 		struct sl_buf shown = SL_BUF_INIT;
-		redis_error_show(redis_error_find(reply->text), reply->text, &shown);
+		redis_error_show(redis_error_find(reply->text), reply->text, true, &shown);
 		for (size_t i = 0; i < shown.n; i++) sl_assert(shown.p[i] >= 32 && shown.p[i] < 127);
 		sl_buf_fini(&shown);
 	}

@@ -185,27 +185,41 @@ class _Group:
 
 
 class RedisCluster(_Group):
-    """Three masters without replicas and without login, on `ports`; kill one with nodes[i].kill9()."""
+    """Three masters without login, on `ports`; kill one with nodes[i].kill9(). `replicas` 1: three more nodes follow them."""
     name, ports = "cluster", (17001, 17002, 17003)
     port = ports[0]
 
-    def __init__(self):
-        self.nodes = [_Node(f"cluster{i}", p, "--cluster-enabled", "yes", "--cluster-config-file", "nodes.conf",
-                            "--cluster-node-timeout", "1000") for i, p in enumerate(self.ports)]
+    def __init__(self, ports=None, replicas=0):
+        self.ports, self.replicas = tuple(ports or self.ports), replicas
+        self.nodes = [self.make_node(p) for p in self.ports]
         self._joined = False
+
+    def make_node(self, port):
+        return _Node(f"cluster{port}", port, "--cluster-enabled", "yes", "--cluster-config-file", "nodes.conf",
+                     "--cluster-node-timeout", "1000", "--repl-diskless-sync-delay", "0")
+
+    def manage(self, *words):
+        """redis-cli --cluster: add-node, reshard, rebalance and the like."""
+        return run("redis-cli", "--cluster", *words, "--cluster-yes")
 
     def form(self):
         if not self._joined:
-            run("redis-cli", "--cluster", "create", *[f"127.0.0.1:{p}" for p in self.ports], "--cluster-replicas", "0",
-                "--cluster-yes")
+            self.manage("create", *[f"127.0.0.1:{p}" for p in self.ports], "--cluster-replicas", self.replicas)
             self._joined = True
 
     def formed(self):
-        return all(b"cluster_state:ok" in n.execute("CLUSTER", "INFO") for n in self.nodes)
+        return all(b"cluster_state:ok" in n.execute("CLUSTER", "INFO") for n in self.nodes) and \
+            (not self.replicas or not self.lonely())
+
+    def lonely(self):
+        """Masters whose replicas are away, replicas that do not follow."""
+        roles = [n.execute("ROLE") for n in self.nodes if n.alive()]
+        return [r for r in roles if (len(r[2]) < self.replicas if r[0] == b"master" else r[3] != b"connected")]
 
     def node_of(self, key):
-        """Index of the node that holds this key's slot, as the first node knows it."""
-        return self._owner(self.nodes[0], self.nodes[0].execute("CLUSTER", "KEYSLOT", key))
+        """Index of the node that holds this key's slot, as the first living node knows it."""
+        asked = next(n for n in self.nodes if n.alive())
+        return self._owner(asked, asked.execute("CLUSTER", "KEYSLOT", key))
 
     def _owner(self, asked, slot):
         for first, last, master, *_ in asked.execute("CLUSTER", "SLOTS"):
@@ -289,6 +303,17 @@ class RedisSentinel(_Group):
     def named(self):
         """The ports that any of the sentinels has for the master: two while they do not agree."""
         return {int(s.execute("SENTINEL", "GET-MASTER-ADDR-BY-NAME", "mymaster")[1]) for s in self.sentinels if s.alive()}
+
+    def changing(self):
+        """Whether one of the sentinels is about to make another server master, or holds this one for dead."""
+        told = b" ".join(b",".join(s.execute("SENTINEL", "MASTER", "mymaster")) for s in self.sentinels if s.alive())
+        return b"failover" in told.replace(b"failover-timeout", b"") or b"o_down" in told
+
+    def follow(self):
+        """An old master that came back hears of the new one at once; sentinels would tell it some ten seconds later."""
+        for server in self.servers:
+            if server.port != self.master_port():
+                server.execute("REPLICAOF", "127.0.0.1", self.master_port())
 
     def master(self):
         port = self.master_port()

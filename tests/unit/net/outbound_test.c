@@ -199,11 +199,21 @@ static void test_outbound__the_narrower_entry_decides_and_of_equals_deny(void **
 static void test_outbound__targets_of_settings_are_judged_when_they_are_numbers(void **state) {
 	(void)state;
 	static const char *const denied[] = {
-	    "169.254.169.254:9092",        "169.254.169.254", "[fe80::1%1]:6379", "fe80::1",
-	    "[::ffff:169.254.169.254]:80", "2852039166:80",   "0xa9fea9fe:80",    "0:80"};
-	static const char *const allowed[] = {
-	    "db.example:9092",           "localhost", "127.1:80", "[::1]:5432", "/run/db.sock", "", ":", "a b",
-	    "169.254.169.254.example:80"};
+	    "169.254.169.254:9092", "169.254.169.254", "[fe80::1%1]:6379", "fe80::1", "[::ffff:169.254.169.254]:80",
+	    "2852039166:80", "0xa9fea9fe:80", "0:80",
+	    /* Whether this machine has such an interface is no matter, nor how a URL writes it. */
+	    "[fe80::1%nosuch]:6379", "[fe80::1%25eth0]", "fe80::1%25eth0"};
+	static const char *const allowed[] = {"db.example:9092",
+					      "localhost",
+					      "127.1:80",
+					      "[::1]:5432",
+					      "/run/db.sock",
+					      "",
+					      ":",
+					      "a b",
+					      "169.254.169.254.example:80",
+					      "[2001:db8::1%eth0]",
+					      "fe80%1:80"};
 	for (size_t i = 0; i < SL_ARRAY_LEN(denied); i++)
 		if (sl_outbound_judge_text(NULL, slice_from_str(denied[i]), NULL) != SL_EDENIED)
 			fail_msg("%s is allowed", denied[i]);

@@ -39,6 +39,8 @@ static void test_url__parts(void **state) {
 	url_is("redis://h:1/", "-", "-", "h", 1, 0, false);
 	url_is("rediss://u:p@h:1/15", "u", "p", "h", 1, 15, true);
 	url_is("redis://:p@[::1]:7/2", "-", "p", "::1", 7, 2, false);
+	url_is("redis://[fe80::1%25eth0]:7", "-", "-", "fe80::1%eth0", 7, 0, false);
+	url_is("redis://[fe80::1%eth0]", "-", "-", "fe80::1%eth0", 6379, 0, false);
 	url_is("redis://us%40er:p%3A%2f%25@h", "us@er", "p:/%", "h", 6379, 0, false);
 	url_is("redis://u:a@b@h", "u", "a@b", "h", 6379, 0, false);
 	url_is("redis://u:@h", "u", "", "h", 6379, 0, false);
@@ -429,6 +431,18 @@ static void test_errors__each_gets_its_result(void **state) {
 	    {"NOPERM No permissions to access a key", SL_RESULT_LOST, REDIS_NOT_KEY},
 	    {"NOPERM ACL failure in script: User x has no permissions", SL_RESULT_LOST, REDIS_IN_SCRIPT},
 	    {"ERR The user executing the script can't run this command", SL_RESULT_LOST, REDIS_IN_SCRIPT},
+	    {"ERR Error running script (call to f_1): @user_script:1: @user_script: 1: The user executing the script "
+	     "can't run this command or subcommand",
+	     SL_RESULT_LOST, REDIS_IN_SCRIPT},
+	    {"@user_script: 1: The user executing the script can't access at least one of the keys", SL_RESULT_LOST,
+	     REDIS_IN_SCRIPT},
+	    {"ERR Error running script (call to f_1): @user_script:1: @user_script: 1: -OOM command not allowed",
+	     SL_RESULT_THROTTLED, REDIS_OF_ROW},
+	    {"ERR Error running script (call to f_1): @user_script:1: @user_script: 1: -READONLY You can't write",
+	     SL_RESULT_LOST, REDIS_RECONNECT},
+	    {"ERR Error running script (call to f_1): @user_script:1: WRONGTYPE Operation", SL_RESULT_REJECT,
+	     REDIS_OF_ROW},
+	    {"ERR Error running script", SL_RESULT_REJECT, REDIS_OF_ROW},
 	    {"LOADING Redis is loading", SL_RESULT_RETRY, REDIS_OF_ROW},
 	    {"BUSY Redis is busy", SL_RESULT_RETRY, REDIS_OF_ROW},
 	    {"BUSYGROUP Consumer Group name already exists", SL_RESULT_DONE, REDIS_OF_ROW},
@@ -447,6 +461,19 @@ static void test_errors__each_gets_its_result(void **state) {
 		const struct redis_error *e = redis_error_find(slice_from_str(rows[i].text));
 		if (e->result != rows[i].result || e->effect != rows[i].effect) fail_msg("%s", rows[i].text);
 	}
+}
+
+static void test_errors__advice_to_set_another_mode_is_for_who_has_none(void **state) {
+	static const char *const texts[] = {"MOVED 1 h:1", "ASK 1 h:1", "READONLY You can't write"};
+	struct sl_buf out = SL_BUF_INIT;
+	(void)state;
+	for (size_t i = 0; i < 2 * SL_ARRAY_LEN(texts); i++) {
+		struct sl_slice text = slice_from_str(texts[i / 2]);
+		sl_buf_clear(&out);
+		redis_error_show(redis_error_find(text), text, i % 2, &out);
+		assert_int_equal(slice_find(sl_buf_slice(&out), SL_SLICE_LIT("mode: ")) >= 0, i % 2);
+	}
+	sl_buf_fini(&out);
 }
 
 static char *file_read(const char *path) {
@@ -630,6 +657,7 @@ int main(void) {
 	    cmocka_unit_test(test_reader__what_is_huge_is_not_held),
 	    cmocka_unit_test(test_reader__lines_without_an_end),
 	    cmocka_unit_test(test_errors__each_gets_its_result),
+	    cmocka_unit_test(test_errors__advice_to_set_another_mode_is_for_who_has_none),
 	    cmocka_unit_test(test_quorum__the_highest_epoch_counts_and_then_most_votes),
 	    cmocka_unit_test(test_quorum__a_master_on_its_way_out),
 	    cmocka_unit_test(test_quorum__what_is_remembered_and_for_how_long),
