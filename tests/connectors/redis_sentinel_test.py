@@ -3,7 +3,7 @@ every moment of a failover lasts as long as the test wants. Real ones: redis_clu
 import time
 
 from connectors.redis_case import RedisCase
-from harness.broker import wait_until
+from harness.broker import Broker, wait_until
 from harness.fake import Fake
 
 
@@ -45,10 +45,13 @@ class Master(Peer):
     """Believes that it is master; takes every row."""
 
     def __init__(self, test, replicas=1):
-        self.replicas, self.rows = replicas, []
+        self.replicas, self.rows, self.heard = replicas, [], set()
         super().__init__(test)
 
     def answer(self, words):
+        self.heard.add(words[0])
+        if words[0] == b"SUBSCRIBE":
+            return [b"subscribe", words[1], 1]
         if words[0] == b"ROLE":
             return [b"master", 100, [[b"127.0.0.1", b"1", b"100"]] * self.replicas]
         if words[0] == b"SET":
@@ -223,3 +226,11 @@ class Failover(RedisCase):
             self.rows(b, "a")
             self.settle(b, self.new, "a")
         self.assertEqual(self.old.rows, [])
+
+    def test_failover__sources_leave_an_old_master_that_goes_on(self):
+        sentinels = self.three(self.old, self.old, self.old)
+        config = self.config(sql='SELECT topic AS k, value AS v FROM "$sources/redis:alarms"')
+        with Broker({**config, "sources": {"alarms": {"connector": "cache", "channels": ["alarms"]}}}):
+            wait_until(lambda: b"SUBSCRIBE" in self.old.heard, 30)
+            sentinels[1].set(epoch=2, named=self.new)
+            wait_until(lambda: b"SUBSCRIBE" in self.new.heard, 30)
