@@ -104,7 +104,9 @@ static const struct conf_field retry_fields[] = {
      .def = "unlimited",
      .min = 1,
      .flags = CONF_UNLIMITED_OK,
-     .doc = "A row older than this is not sent any more."},
+     .doc = "A row older than this is not sent any more. It ends when its turn comes: while the connection is down it "
+	    "counts "
+	    "as queued."},
     {.name = "expired",
      .type = CONF_ENUM,
      .at = offsetof(struct retry_conf, expired),

@@ -78,7 +78,8 @@ struct pg_source {
 	int64_t limit;              /* of the next one */
 	uint64_t asked, rows, news; /* of this one: its limit, what came, what was taken of that */
 	size_t bytes;
-	bool more, cut, twins, bare, idle_ack;
+	bool more, cut, bare, idle_ack;
+	bool twins; /* stays: it is the settings that are wrong */
 
 	/* Rows. */
 	struct sl_list under, through, acking;

@@ -56,7 +56,7 @@ void pg_source_page(struct pg_source *p) {
 	for (size_t i = 0; i < p->query_params.n; i++)
 		values[i] = slice_equal_str(p->query_params.at[i].name, "limit") ? limit : p->read_at;
 	p->rows = p->news = p->bytes = 0;
-	p->cut = p->twins = p->bare = p->notified = p->more = false;
+	p->cut = p->bare = p->notified = p->more = false;
 	statement_send(p, PG_SOURCE_PAGE, p->query, &p->query_params, values);
 	sl_free(values);
 }

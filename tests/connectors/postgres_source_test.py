@@ -215,7 +215,7 @@ class Values(PostgresSourceTest):
                 self.assertEqual(sorted(self.got("n, v")), sorted((t, t) for t in texts))
 
     def test_postgres_source__large_rows_come_a_few_at_a_time(self):
-        self.pg.execute("INSERT INTO outbox SELECT n, repeat('x', CASE WHEN n < 20 THEN 3000000 ELSE 1 END) FROM generate_series(1, 300) n")
+        self.pg.execute("INSERT INTO outbox SELECT n, repeat('x', CASE WHEN n < 10 THEN 3000000 ELSE 1 END) FROM generate_series(1, 300) n")
         sql = 'SELECT key AS n, strlen(payload.v) AS v FROM "$sources/postgres:in"'
         for source in (BY_CURSOR, BY_ACK):
             with self.subTest(source["query"]):
@@ -224,7 +224,7 @@ class Values(PostgresSourceTest):
                     self.wait_source(b, timeout=120, acknowledged=300, pending=0)
                     b.wait_settled("r")
                 self.assertEqual(sorted(set(self.got("n, v")), key=lambda r: int(r[0])),
-                                 [(str(n), 3000000 if n < 20 else 1) for n in range(1, 301)])
+                                 [(str(n), 3000000 if n < 10 else 1) for n in range(1, 301)])
 
 
 class Outages(PostgresSourceTest):
