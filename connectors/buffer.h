@@ -107,7 +107,10 @@ static inline struct sl_chunk *chunk_line_pop(struct chunk_line *l) {
 struct row_ref {
 	const void *row;
 	struct sl_chunk *chunk;
-	uint32_t attempts, size;
+	uint32_t size;
+	uint16_t attempts;
+	uint8_t breaks; /* connections that ended at it: see pipeline_break.c, also for the others */
+	uint8_t proofs : 2, epoch : 6;
 };
 
 struct row_queue {

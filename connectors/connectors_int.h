@@ -66,7 +66,18 @@ struct sl_conn {
 	char *stall_text;
 	uint64_t stall_look_ms; /* when stall_text was made */
 	bool give_up;
-	uint32_t out;                                                    /* batches */
+	bool worked;                     /* a row was delivered since it is up */
+	bool down_unsaid;                /* it breaks again and again, which was said */
+	uint32_t unsaid;                 /* so often since then */
+	uint64_t down_ms, unsaid_due_ms; /* when it broke last; monotonic */
+	uint32_t out;                    /* batches */
+	/* A suspicious batch travels alone (pipeline_break.c): whose it is, from the moment on in which nobody else may send. */
+	struct sl_pipeline *trial;
+	struct sl_way *trial_way;
+	struct pipeline_batch *alone; /* it, while it is out */
+	uint64_t trial_until_ms;      /* others wait no longer */
+	uint64_t lost_ms;             /* when rows were last lost: it is down soon, if not yet */
+	bool trial_refused;           /* others wait */
 	uint64_t past_latency[LATENCY_BUCKETS + 1], past_latency_sum_ms; /* of actions that have ended */
 	void *impl;
 };
@@ -82,6 +93,8 @@ void conn_give_up(struct sl_conn *c);             /* L: no answer, though it is 
 static inline bool conn_is_up(const struct sl_conn *c) {
 	return (c->state == CONN_UP || c->state == CONN_DEGRADED || c->state == CONN_STALLED) && !c->closing;
 }
+void conn_wake(struct sl_conn *c);    /* L: all its actions */
+void conn_settled(struct sl_conn *c); /* L: says that it has come to rest */
 const char *conn_state_name(enum conn_state s);
 json_t *conn_about(struct sl_conn *c); /* L: what the kind says of itself; NULL: nothing. The caller's */
 char *text_to_show(char *text);        /* takes heap, gives heap: UTF-8, without what only settings may hold */
@@ -130,6 +143,7 @@ struct pipeline_batch {
 	bool after_fence; /* the loop knows of all failures before it */
 	bool fenced;      /* came back untouched, for the batch before it had failed */
 	bool reasons;     /* some reason[] is set */
+	bool alone;       /* nothing else of its connection was out all the time */
 };
 
 /* A stream of batches in which order holds: as many may be out as `depth` says, and when one comes back undecided, nothing goes out
@@ -140,7 +154,15 @@ struct sl_way {
 	bool fence, after_fence;
 	uint32_t split[SPLIT_MAX]; /* sizes of the groups to send next, last first */
 	uint32_t splits;
-	bool thread_broken; /* T only */
+	/* pipeline_break.c. */
+	const void *broke_at; /* the first row that was lost when the connection broke last */
+	uint32_t breaks;      /* with that one, and nothing decided in between */
+	uint8_t epoch;        /* the pipeline's at the first of these */
+	uint32_t suspects;    /* so many rows, the next ones, among which one ends the connection; 0: no suspicion */
+	bool suspect_first;   /* the first of them has not been tried alone */
+	bool wary;            /* one was found, perhaps there are more */
+	uint8_t trials_long;  /* trials in a row that took so long that others did not wait for their end */
+	bool thread_broken;   /* T only */
 };
 
 /* Rows of these order keys wait; later ones line up behind them. */
@@ -220,9 +242,14 @@ struct sl_pipeline {
 	struct sl_list in_mem; /* all chunks in memory but held and incoming */
 	struct sl_way *way;
 	uint32_t way_count, depth, next_way;
-	struct sl_lane *lane; /* LANES + 1; NULL until a row had to wait */
-	uint64_t blocked;     /* bit per lane */
+	uint32_t ways_used, ways_next; /* the first so many; others wait, see pipeline_ways.c */
+	uint32_t calm, calm_enough;    /* batches in a row that left for their linger alone */
+	struct sl_lane *lane;          /* LANE_COUNT; NULL until a row had to wait */
+	uint64_t blocked;              /* bit per lane */
 	size_t parked;
+	bool others_first; /* a suspect had its turn, and no other row since then */
+	bool broke_since;  /* a connection broke, and nothing was delivered since then */
+	uint8_t epoch;     /* how often a row was delivered behind a break, modulo 64 */
 	struct dead_wait *dead;
 	size_t dead_n, dead_cap;
 	uint64_t dead_due_ms;
@@ -258,6 +285,12 @@ struct sl_pipeline {
 	struct dead_letter *dead_file;
 };
 
+/* The next run is at this time, or before. */
+static inline void due_at(uint64_t now_ms, uint64_t at_ms, uint64_t *wait_ms) {
+	uint64_t wait = at_ms > now_ms ? at_ms - now_ms : 1;
+	if (at_ms != UINT64_MAX && wait < *wait_ms) *wait_ms = wait;
+}
+
 /* pipeline.c */
 int pipeline_new(struct connectors *cs, struct sl_conn_action *a, struct sl_pipeline **out, struct sl_err *err); /* M */
 void pipeline_free(struct sl_pipeline *p);
@@ -272,6 +305,16 @@ void pipeline_batch_back(struct pipeline_batch *bt); /* L: the kind is done with
 /* late.c */
 bool late_equal(const struct sl_conn_action *a, const struct sl_conn_action *b);
 void pipeline_late_fill(const struct sl_pipeline *p, struct pipeline_batch *bt); /* about to be sent */
+
+struct sl_chunk *
+pipeline_unsorted(const struct sl_pipeline *p); /* the next whose rows get a way; NULL: there is none */
+
+/* pipeline_ways.c: how many ways are used */
+void pipeline_ways_begin(struct sl_pipeline *p); /* makes them */
+static inline bool pipeline_ways_change(const struct sl_pipeline *p) { return p->ways_used != p->ways_next; }
+void pipeline_ways_settle(struct sl_pipeline *p); /* before a run's ways, when they may send; and after */
+void pipeline_ways_look(struct sl_pipeline *p);
+void pipeline_ways_cut(struct sl_pipeline *p, enum batch_cut why);
 
 /* pipeline_take.c */
 void pipeline_take(struct sl_pipeline *p); /* incoming and held chunks: log, memory, overflow */
@@ -329,8 +372,26 @@ void connectors_watch_begin(struct connectors *cs);
 void connectors_hurry(
     struct connectors *cs); /* who reloads has perhaps mended what is waited for: no pause is sat out */
 
+/* pipeline_break.c: rows at which the server ends the connection */
+static inline bool way_suspicious(const struct sl_way *way) { /* it has rows */
+	return way->suspects > 0 || row_queue_at(&way->q, 0)->breaks > 0;
+}
+size_t pipeline_trial_rows(struct sl_way *way, enum batch_cut *why); /* of a suspicious way: the next batch */
+/* May a batch of this way go now? When another one's trial is not over, or this one must be alone and is not, it is woken later. */
+bool pipeline_trial_may(struct sl_pipeline *p, struct sl_way *way, bool alone, uint64_t *wait_ms);
+void pipeline_trial_sent(struct pipeline_batch *bt); /* any batch */
+void pipeline_trial_back(struct pipeline_batch *bt); /* whatever came back: who waited for that goes on */
+void pipeline_trial_forget(struct sl_pipeline *p);   /* before a run: what it claimed and did not use */
+void pipeline_trial_refused(struct sl_pipeline *p);  /* after it: others go on, unless it claimed again */
+bool pipeline_lane_rests(const struct sl_pipeline *p, unsigned lane); /* it is not released, though its time has come */
+bool pipeline_row_broke(struct pipeline_batch *bt); /* true: it alone was out, and has been dealt with */
+void pipeline_breaks_look(struct pipeline_batch *bt, uint32_t lost, bool delivered);
+
 /* pipeline_done.c */
+unsigned pipeline_lane_of(const struct sl_pipeline *p, const void *row);
+struct sl_lane *pipeline_lane(struct sl_pipeline *p, unsigned lane);
 void pipeline_park(struct sl_pipeline *p, unsigned lane, struct row_ref ref);
+void pipeline_park_first(struct sl_pipeline *p, unsigned lane, struct row_ref ref);
 enum row_end { ROW_DELIVERED, ROW_REJECTED, ROW_OVERFLOW, ROW_EXPIRED, ROW_SHUTDOWN };
 void pipeline_rows_end(struct sl_pipeline *p, struct sl_chunk *c, uint32_t n, enum row_end how);
 void pipeline_reject(struct sl_pipeline *p, struct row_ref ref, const char *reason);

@@ -244,6 +244,7 @@ static void conn_watch(struct sl_conn *c) {
 		log_always(LOG_WARN, LOG_CONN, "stalled", "name=%s actions=%u rows=%" PRIu64 " reason=%s", c->name,
 			   c->fresh_stalled, c->fresh_rows, c->stall_text);
 	if (c->stalled || c->fresh_stalled) conn_stalled(c, (int)c->fresh_stalled);
+	conn_settled(c);
 	c->fresh_stalled = 0;
 	c->fresh_rows = 0;
 	if (c->give_up) conn_give_up(c);

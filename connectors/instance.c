@@ -1,8 +1,9 @@
 /* instance.c: a connection's life: STOPPED -> CONNECTING -> UP <-> DEGRADED -> DOWN -> CONNECTING ...
  *
- * Only this file sets the state. One log line per change. After a failure the next attempt waits a random time below a bound that
- * doubles up to reconnect.max, and begins again at reconnect.first after UP_RESET_MS of working. Kinds report from any
- * thread; reports of another thread arrive as letters. */
+ * Only this file sets the state. One log line per change; but a connection that breaks again within a minute, for a reason that was
+ * said, is counted, and said once a minute, and when it has been up or down for UP_RESET_MS. After a failure the next attempt waits a random time below a bound
+ * that doubles up to reconnect.max, and begins again at reconnect.first when a row was delivered or after UP_RESET_MS of working.
+ * Kinds report from any thread; reports of another thread arrive as letters. */
 #include <inttypes.h>
 #include <stdio.h>
 
@@ -14,6 +15,7 @@
 #include "utf8.h"
 
 #define UP_RESET_MS 10000
+#define UNSAID_MS 60000 /* how often one that breaks again and again says so */
 
 enum event_what { EVENT_UP, EVENT_DOWN, EVENT_CLOSED, EVENT_WRITABLE, EVENT_PROBED };
 struct conn_event {
@@ -45,6 +47,52 @@ void sl_conn_set_blocking(struct sl_conn *c, bool blocking) { c->blocking = bloc
 void sl_conn_set_ways(struct sl_conn *c, uint32_t n) { c->ways = n ? n : 1; }
 void sl_conn_set_depth(struct sl_conn *c, uint32_t n) { c->depth = n; }
 
+/* A reason that was said a short while ago is counted. */
+static void down_say(struct sl_conn *c, const char *text) {
+	uint64_t now_ms = sl_loop_now_ms(c->cs->loop);
+	bool again = c->down_ms > 0 && now_ms - c->down_ms < UNSAID_MS && !sl_list_empty(&c->cs->pipelines);
+	c->down_ms = now_ms;
+	if (!again) told_forget(&c->told);
+	c->down_unsaid = again && !told_news(&c->told, text, now_ms);
+	c->unsaid = again ? c->unsaid + 1 : 0;
+	if (!again) (void)told_news(&c->told, text, now_ms);
+	if (!c->down_unsaid) {
+		c->unsaid_due_ms = now_ms + UNSAID_MS;
+		log_always(LOG_WARN, LOG_CONN, "down", "name=%s reason=%s", c->name, text);
+	} else if (now_ms >= c->unsaid_due_ms) {
+		c->unsaid_due_ms = now_ms + UNSAID_MS;
+		log_always(LOG_WARN, LOG_CONN, "breaks again and again", "name=%s times=%u reason=%s", c->name,
+			   c->unsaid, text);
+	}
+}
+
+void conn_settled(struct sl_conn *c) {
+	uint64_t since_ms = conn_is_up(c) ? c->up_at_ms : c->down_ms;
+	if (!c->down_unsaid || sl_loop_now_ms(c->cs->loop) - since_ms < UP_RESET_MS) return;
+	c->down_unsaid = false;
+	if (c->state == CONN_UP)
+		log_always(LOG_INFO, LOG_CONN, "up", "name=%s type=%s broken_before=%u", c->name, c->kind->name,
+			   c->unsaid);
+	else if (c->state == CONN_DOWN)
+		log_always(LOG_WARN, LOG_CONN, "down", "name=%s reason=%s", c->name, c->text ? c->text : "");
+}
+
+static void state_say(struct sl_conn *c, const char *text) {
+	const char *reason = text ? text : "";
+	switch (c->state) {
+	case CONN_UP:
+		if (!c->down_unsaid) log_always(LOG_INFO, LOG_CONN, "up", "name=%s type=%s", c->name, c->kind->name);
+		break;
+	case CONN_STALLED: break; /* said by connectors_watch.c, with more */
+	case CONN_DEGRADED: log_always(LOG_WARN, LOG_CONN, "degraded", "name=%s reason=%s", c->name, reason); break;
+	case CONN_DOWN: down_say(c, reason); break;
+	case CONN_STOPPED:
+	case CONN_CONNECTING:
+		log_debug(LOG_CONN, "state", "name=%s state=%s", c->name, conn_state_name(c->state));
+		break;
+	}
+}
+
 static void state_set(struct sl_conn *c, enum conn_state state, const char *text) {
 	enum conn_state before = c->state;
 	char *copy = text ? sl_strdup(text) : NULL;
@@ -57,19 +105,8 @@ static void state_set(struct sl_conn *c, enum conn_state state, const char *text
 		return;
 	}
 	c->state = state;
-	told_forget(&c->told);
-	if (text) (void)told_news(&c->told, text, sl_loop_now_ms(c->cs->loop));
 	c->since_ms = sl_loop_wall_ms(c->cs->loop);
-	switch (state) {
-	case CONN_UP: log_always(LOG_INFO, LOG_CONN, "up", "name=%s type=%s", c->name, c->kind->name); break;
-	case CONN_STALLED: break; /* said by connectors_watch.c, with more */
-	case CONN_DEGRADED:
-		log_always(LOG_WARN, LOG_CONN, "degraded", "name=%s reason=%s", c->name, text ? text : "");
-		break;
-	case CONN_DOWN: log_always(LOG_WARN, LOG_CONN, "down", "name=%s reason=%s", c->name, text ? text : ""); break;
-	case CONN_STOPPED:
-	case CONN_CONNECTING: log_debug(LOG_CONN, "state", "name=%s state=%s", c->name, conn_state_name(state)); break;
-	}
+	state_say(c, text);
 	if (c->cs->on_state)
 		c->cs->on_state(c->cs->on_state_arg, &(struct sl_connector_change){.name = c->name,
 										   .kind = c->kind->name,
@@ -104,7 +141,7 @@ static void state_working(struct sl_conn *c) {
 		state_set(c, CONN_UP, NULL);
 }
 
-static void pipelines_wake(struct sl_conn *c) {
+void conn_wake(struct sl_conn *c) {
 	SL_LIST_FOREACH(it, &c->cs->pipelines) {
 		struct sl_pipeline *p = SL_LIST_ENTRY(it, struct sl_pipeline, link);
 		if (p->action->conn == c) pipeline_wake(p);
@@ -174,18 +211,18 @@ void conn_start(struct sl_conn *c) {
 
 static void on_up(struct sl_conn *c) {
 	c->up_at_ms = sl_loop_now_ms(c->cs->loop);
-	c->probing = c->traffic = false;
+	c->probing = c->traffic = c->worked = false;
 	if (c->closing) return;
 	/* Whether an action is still not ready shows with its next batch. */
 	state_working(c);
 	sl_timer_set(c->cs->loop, &c->timer, (uint64_t)c->conf.probe_ms);
-	pipelines_wake(c);
+	conn_wake(c);
 }
 
 static void on_down(struct sl_conn *c, const char *text) {
 	uint64_t now = sl_loop_now_ms(c->cs->loop);
 	if (c->closing) return;
-	if (conn_is_up(c) && now - c->up_at_ms >= UP_RESET_MS) c->attempts = 0;
+	if (conn_is_up(c) && (c->worked || now - c->up_at_ms >= UP_RESET_MS)) c->attempts = 0;
 	state_set(c, CONN_DOWN, text);
 	if (text) health_bad(&c->health, c->since_ms, text);
 	c->probing = false;
@@ -223,7 +260,7 @@ static void on_closed(struct sl_conn *c) {
 	c->closed = true;
 	c->cs->reaping = true;
 	state_set(c, CONN_STOPPED, NULL);
-	pipelines_wake(c);
+	conn_wake(c);
 }
 
 void conn_not_ready(struct sl_conn *c, int more) {
@@ -274,7 +311,7 @@ static void event_apply(struct sl_conn *c, enum event_what what, int status, con
 	case EVENT_UP: on_up(c); break;
 	case EVENT_DOWN: on_down(c, text); break;
 	case EVENT_CLOSED: on_closed(c); break;
-	case EVENT_WRITABLE: pipelines_wake(c); break;
+	case EVENT_WRITABLE: conn_wake(c); break;
 	case EVENT_PROBED:
 		c->probing = false;
 		if (status == SL_OK && c->out == 0) { /* with rows out, their answers count */

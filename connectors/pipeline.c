@@ -41,8 +41,7 @@ int pipeline_new(struct connectors *cs, struct sl_conn_action *a, struct sl_pipe
 	sl_list_init(&p->in_mem);
 	sl_list_init(&p->out);
 	sl_timer_init(&p->timer, timer_fire);
-	p->way_count = a->conn->ways ? a->conn->ways : 1;
-	p->way = SL_NEW_ARRAY(struct sl_way, p->way_count);
+	pipeline_ways_begin(p);
 	p->depth = pipeline_depth(a->conn);
 	p->format = pipeline_format_new(p, a);
 	p->stages = pipeline_stages_new(p);
@@ -93,7 +92,7 @@ void pipeline_free(struct sl_pipeline *p) {
 		row_queue_fini(&p->way[i].q);
 		row_queue_fini(&p->way[i].back);
 	}
-	for (size_t i = 0; i <= LANES && p->lane; i++) row_queue_fini(&p->lane[i].parked);
+	for (size_t i = 0; i < LANE_COUNT && p->lane; i++) row_queue_fini(&p->lane[i].parked);
 	sl_free(p->lane);
 	for (size_t i = 0; i < p->dead_n; i++) sl_free(p->dead[i].reason);
 	for (struct pipeline_batch *bt = p->pool, *next; bt; bt = next) {
@@ -151,10 +150,15 @@ static int line_next(const struct sl_pipeline *p) {
 	return a->arrival < b->arrival ? 0 : 1;
 }
 
+struct sl_chunk *pipeline_unsorted(const struct sl_pipeline *p) {
+	int q = line_next(p);
+	return q < 0 ? NULL : p->line[q].head;
+}
+
 static struct sl_way *way_of(struct sl_pipeline *p, const void *row) {
-	if (p->way_count == 1) return &p->way[0];
-	if (p->action->conf.order == ORDER_KEY) return &p->way[sql_row_head(row)->order % LANES % p->way_count];
-	p->next_way = (p->next_way + 1) % p->way_count;
+	if (p->ways_used == 1) return &p->way[0];
+	if (p->action->conf.order == ORDER_KEY) return &p->way[sql_row_head(row)->order % LANES % p->ways_used];
+	p->next_way = (p->next_way + 1) % p->ways_used;
 	return &p->way[p->next_way];
 }
 
@@ -181,6 +185,7 @@ static void row_expire(struct sl_pipeline *p, struct row_ref ref) {
 /* Moves rows from the chunks to their ways until this one has a full batch. */
 static void way_fill(struct sl_pipeline *p, struct sl_way *way) {
 	const struct batch_conf *conf = &p->action->conf.batch;
+	if (sl_unlikely(pipeline_ways_change(p))) return;
 	while (way->q.n < (uint64_t)conf->rows && way->q.bytes < (uint64_t)conf->bytes) {
 		int q = line_next(p);
 		if (q < 0) return;
@@ -209,11 +214,11 @@ static void way_fill(struct sl_pipeline *p, struct sl_way *way) {
  * hold later rows of the lane, which would then stand before these. */
 static void lanes_release(struct sl_pipeline *p) {
 	if (p->parked == 0) return;
-	for (unsigned i = 0; i <= LANES; i++) {
+	for (unsigned i = 0; i < LANE_COUNT; i++) {
 		struct sl_lane *l = &p->lane[i];
 		if (l->parked.n == 0 || (p->now_ms < l->due_ms && !p->halted)) continue;
 		struct sl_way *way = way_of(p, row_queue_at(&l->parked, 0)->row);
-		if (way->fence) continue; /* its last batch wakes us */
+		if (way->fence || pipeline_lane_rests(p, i)) continue; /* its last batch wakes us */
 		p->parked -= l->parked.n;
 		row_queue_put_before(&way->q, &l->parked);
 		if (i < LANES) p->blocked &= ~((uint64_t)1 << i);
@@ -222,7 +227,7 @@ static void lanes_release(struct sl_pipeline *p) {
 
 /* ---- Cut. ------------------------------------------------------------------------------------------------------------- */
 
-static struct pipeline_batch *batch_new(struct sl_pipeline *p, struct sl_way *way, size_t rows) {
+static struct pipeline_batch *batch_new(struct sl_pipeline *p, struct sl_way *way, size_t rows, bool alone) {
 	struct pipeline_batch *bt = p->pool;
 	if (bt)
 		p->pool = bt->next;
@@ -241,6 +246,7 @@ static struct pipeline_batch *batch_new(struct sl_pipeline *p, struct sl_way *wa
 	bt->way = way;
 	bt->bytes = 0;
 	bt->fenced = bt->after_fence = false;
+	bt->alone = alone;
 	bt->b.action = p->action;
 	bt->b.count = 0;
 	bt->b.row = bt->row;
@@ -248,11 +254,6 @@ static struct pipeline_batch *batch_new(struct sl_pipeline *p, struct sl_way *wa
 	bt->b.priv = NULL;
 	sl_list_init(&bt->out);
 	return bt;
-}
-
-static void due_at(uint64_t now_ms, uint64_t at_ms, uint64_t *wait_ms) {
-	uint64_t wait = at_ms > now_ms ? at_ms - now_ms : 1;
-	if (at_ms != UINT64_MAX && wait < *wait_ms) *wait_ms = wait;
 }
 
 /* How many rows may go now, and why; 0: not yet (*wait_ms says how long at most). */
@@ -271,7 +272,7 @@ static size_t way_due(struct sl_pipeline *p, struct sl_way *way, enum batch_cut 
 		*why = CUT_BYTES;
 		return n;
 	}
-	bool flush = p->draining || p->retired;
+	bool flush = p->draining || p->retired || pipeline_ways_change(p);
 	uint64_t due = row_queue_at(&way->q, 0)->chunk->arrived_ms + (uint64_t)conf->linger_ms;
 	if (!flush && p->now_ms < due) {
 		due_at(p->now_ms, due, wait_ms);
@@ -282,8 +283,9 @@ static size_t way_due(struct sl_pipeline *p, struct sl_way *way, enum batch_cut 
 }
 
 /* Takes up to n rows; those whose lane waits line up there, those too old end. */
-static struct pipeline_batch *batch_cut(struct sl_pipeline *p, struct sl_way *way, size_t n, enum batch_cut why) {
-	struct pipeline_batch *bt = batch_new(p, way, n);
+static struct pipeline_batch *batch_cut(struct sl_pipeline *p, struct sl_way *way, size_t n, enum batch_cut why,
+					bool alone) {
+	struct pipeline_batch *bt = batch_new(p, way, n, alone);
 	bool key = p->action->conf.order == ORDER_KEY;
 	uint64_t bytes_max = (uint64_t)p->action->conf.batch.bytes;
 	while (n-- > 0 && (bt->b.count == 0 || bt->bytes < bytes_max)) {
@@ -295,15 +297,22 @@ static struct pipeline_batch *batch_cut(struct sl_pipeline *p, struct sl_way *wa
 		if (key && p->blocked) {
 			unsigned lane = (unsigned)(sql_row_head(ref.row)->order % LANES);
 			if (p->blocked >> lane & 1) {
-				pipeline_park(p, lane, ref);
+				if (sl_unlikely(ref.breaks > 0))
+					pipeline_park_first(p, lane, ref);
+				else
+					pipeline_park(p, lane, ref);
 				continue;
 			}
+		}
+		if (sl_unlikely(ref.breaks > 0) && (bt->b.count > 0 || !alone)) {
+			row_queue_push_front(&way->q, ref);
+			break;
 		}
 		bt->ref[bt->b.count] = ref;
 		bt->row[bt->b.count++] = ref.row;
 		bt->bytes += ref.size;
 	}
-	if (why == CUT_SPLIT) way->splits--;
+	if (why == CUT_SPLIT && way->splits > 0) way->splits--;
 	if (bt->b.count == 0) {
 		bt->next = p->pool;
 		p->pool = bt;
@@ -312,6 +321,7 @@ static struct pipeline_batch *batch_cut(struct sl_pipeline *p, struct sl_way *wa
 	memset(bt->b.result, SL_RESULT_PENDING, bt->b.count);
 	pipeline_late_fill(p, bt);
 	p->count.cut[why]++;
+	pipeline_ways_cut(p, why);
 	p->count.batches++;
 	return bt;
 }
@@ -330,6 +340,7 @@ static bool batch_submit(struct pipeline_batch *bt) {
 	p->flight_rows += bt->b.count;
 	pipeline_copies_add(bt);
 	sl_list_push_back(&p->out, &bt->out);
+	pipeline_trial_sent(bt);
 	if (p->action->conn->thread) {
 		thread_worker_submit(p->action->conn->thread, bt);
 		return true;
@@ -341,6 +352,7 @@ static bool batch_submit(struct pipeline_batch *bt) {
 	way->splits = 0;
 	p->flight_rows -= bt->b.count;
 	pipeline_copies_sub(bt);
+	pipeline_trial_back(bt);
 	p->count.batches--;
 	for (uint32_t i = bt->b.count; i-- > 0;) row_queue_push_front(&way->q, bt->ref[i]);
 	bt->next = p->pool;
@@ -353,6 +365,7 @@ void pipeline_batch_back(struct pipeline_batch *bt) {
 	sl_list_remove(&bt->out);
 	p->action->conn->out--;
 	pipeline_copies_sub(bt);
+	pipeline_trial_back(bt);
 	p->now_ms = sl_loop_now_ms(p->cs->loop);
 	pipeline_batch_results(bt);
 	if (bt->reasons)
@@ -393,11 +406,13 @@ static void way_run(struct sl_pipeline *p, struct sl_way *way, uint64_t *wait_ms
 			way->splits = 0;
 			return;
 		}
-		size_t n = way_due(p, way, &why, wait_ms);
+		bool alone = way_suspicious(way);
+		size_t n = sl_unlikely(alone) ? pipeline_trial_rows(way, &why) : way_due(p, way, &why, wait_ms);
 		if (n > 0 && !pipeline_copies_fit(p, way, n)) return; /* a batch that comes back wakes us */
+		if (n > 0 && !pipeline_trial_may(p, way, alone, wait_ms)) return;
 		if (n > 0 && why != CUT_SPLIT) n = rate_take(p, n, wait_ms);
 		if (n == 0) return;
-		struct pipeline_batch *bt = batch_cut(p, way, n, why);
+		struct pipeline_batch *bt = batch_cut(p, way, n, why, alone);
 		if (bt && !batch_submit(bt)) return;
 		if (!bt && p->action->conf.retry.expired == EXPIRED_DEAD_LETTER) {
 			pipeline_wake(p); /* dead letters are written to files: others get their turn between */
@@ -437,8 +452,9 @@ static void timer_next(struct sl_pipeline *p, uint64_t wait_ms) {
 	if (p->dead_n) due_at(p->now_ms, p->dead_due_ms, &wait_ms);
 	if (p->pause_until_ms > p->now_ms) due_at(p->now_ms, p->pause_until_ms, &wait_ms);
 	if (p->parked)
-		for (size_t i = 0; i <= LANES; i++)
-			if (p->lane[i].parked.n) due_at(p->now_ms, p->lane[i].due_ms, &wait_ms);
+		for (unsigned i = 0; i < LANE_COUNT; i++)
+			if (p->lane[i].parked.n && !pipeline_lane_rests(p, i))
+				due_at(p->now_ms, p->lane[i].due_ms, &wait_ms);
 	due_at(p->now_ms, pipeline_sync_due(p), &wait_ms);
 	if (wait_ms == UINT64_MAX)
 		sl_timer_cancel(&p->timer);
@@ -450,14 +466,19 @@ void pipeline_run(struct sl_pipeline *p) {
 	uint64_t wait_ms = UINT64_MAX;
 	p->now_ms = sl_loop_now_ms(p->cs->loop);
 	p->change = ++p->cs->changes;
+	pipeline_trial_forget(p);
 	if (p->next && sl_list_empty(&p->out)) pipeline_change_finish(p);
 	pipeline_take(p);
 	pipeline_refill(p);
 	pipeline_dead_retry(p);
 	lanes_release(p);
 	bool goes = !p->halted && !p->next && p->now_ms >= p->pause_until_ms && p->dead_n < DEAD_WAIT_MAX;
-	if (goes && conn_is_up(p->action->conn))
-		for (uint32_t i = 0; i < p->way_count; i++) way_run(p, &p->way[i], &wait_ms);
+	if (goes && conn_is_up(p->action->conn)) {
+		pipeline_ways_settle(p);
+		for (uint32_t i = 0; i < p->ways_used; i++) way_run(p, &p->way[i], &wait_ms);
+		pipeline_ways_look(p);
+	}
+	pipeline_trial_refused(p);
 	deadlines_check(p, &wait_ms);
 	mark_check(p, &wait_ms);
 	timer_next(p, wait_ms);

@@ -93,16 +93,14 @@ static void queues_clear(struct sl_pipeline *p) {
 		row_queue_fini(&p->way[i].q);
 		row_queue_fini(&p->way[i].back);
 	}
-	for (size_t i = 0; i <= LANES && p->lane; i++) row_queue_fini(&p->lane[i].parked);
+	for (size_t i = 0; i < LANE_COUNT && p->lane; i++) row_queue_fini(&p->lane[i].parked);
 	for (size_t i = 0; i < p->dead_n; i++) sl_free(p->dead[i].reason);
 	sl_free(p->lane);
 	sl_free(p->way);
 	p->lane = NULL;
 	p->blocked = 0;
 	p->parked = p->dead_n = 0;
-	p->next_way = 0;
-	p->way_count = p->action->conn->ways ? p->action->conn->ways : 1;
-	p->way = SL_NEW_ARRAY(struct sl_way, p->way_count);
+	pipeline_ways_begin(p);
 	p->depth = pipeline_depth(p->action->conn);
 }
 

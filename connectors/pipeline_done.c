@@ -4,7 +4,7 @@
  *     REJECT        dead letter, with the reason
  *     RETRY         its lane waits (full jitter), an attempt is charged; rows of the same key line up behind it
  *     TIMEOUT       the same, counted as a possible duplicate unless the kind is idempotent
- *     LOST          first in line again, nothing charged
+ *     LOST          first in line again, nothing charged; see pipeline_break.c for those that are lost again and again
  *     THROTTLED     first in line again, after the pause that the server asked for
  *     GROUP_FAILED  first in line again, in two halves; alone it is REJECT */
 #include <inttypes.h>
@@ -119,25 +119,34 @@ void pipeline_dead_retry(struct sl_pipeline *p) {
 
 /* ---- Rows that are not decided. ------------------------------------------------------------------------------------------- */
 
-static unsigned lane_of(const struct sl_pipeline *p, const void *row) {
+unsigned pipeline_lane_of(const struct sl_pipeline *p, const void *row) {
 	return p->action->conf.order == ORDER_KEY ? (unsigned)(sql_row_head(row)->order % LANES) : LANE_FREE;
 }
 
 /* Most actions never need lanes. */
-static struct sl_lane *lane_at(struct sl_pipeline *p, unsigned lane) {
-	if (!p->lane) p->lane = SL_NEW_ARRAY(struct sl_lane, LANES + 1);
+struct sl_lane *pipeline_lane(struct sl_pipeline *p, unsigned lane) {
+	if (!p->lane) p->lane = SL_NEW_ARRAY(struct sl_lane, LANE_COUNT);
 	return &p->lane[lane];
 }
 
 void pipeline_park(struct sl_pipeline *p, unsigned lane, struct row_ref ref) {
-	row_queue_push(&lane_at(p, lane)->parked, ref);
+	row_queue_push(&pipeline_lane(p, lane)->parked, ref);
 	p->parked++;
+}
+
+void pipeline_park_first(struct sl_pipeline *p, unsigned lane, struct row_ref ref) {
+	row_queue_push_front(&pipeline_lane(p, lane)->parked, ref);
+	p->parked++;
+}
+
+static uint16_t attempts_after(const struct row_ref *ref) {
+	return (uint16_t)(ref->attempts + (ref->attempts < UINT16_MAX));
 }
 
 /* A failed attempt: the row waits in its lane, or its time is over. */
 static void row_attempt(struct sl_pipeline *p, struct row_ref ref, const char *reason) {
 	const struct retry_conf *conf = &p->action->conf.retry;
-	ref.attempts++;
+	ref.attempts = attempts_after(&ref);
 	if (conf->attempts != CONF_UNLIMITED && ref.attempts >= (uint64_t)conf->attempts) {
 		char *text = sl_asprintf("failed %u times: %s", ref.attempts, reason ? reason : "no reason given");
 		pipeline_reject(p, ref, text);
@@ -145,8 +154,8 @@ static void row_attempt(struct sl_pipeline *p, struct row_ref ref, const char *r
 		return;
 	}
 	p->count.retried++;
-	unsigned lane = lane_of(p, ref.row);
-	struct sl_lane *l = lane_at(p, lane);
+	unsigned lane = pipeline_lane_of(p, ref.row);
+	struct sl_lane *l = pipeline_lane(p, lane);
 	uint64_t due = p->now_ms + retry_pause_ms((uint64_t)conf->first_ms, (uint64_t)conf->max_ms, ref.attempts);
 	/* Of one key nothing goes before this row's pause is over, also what was lost before it and may go at once. */
 	bool moves = lane == LANE_FREE ? due < l->due_ms : due > l->due_ms;
@@ -161,15 +170,15 @@ static uint64_t lanes_delayed(const struct sl_pipeline *p, const struct pipeline
 	if (p->action->conf.order != ORDER_KEY) return 0;
 	for (uint32_t i = 0; i < bt->b.count; i++)
 		if (bt->b.result[i] == SL_RESULT_RETRY || bt->b.result[i] == SL_RESULT_TIMEOUT)
-			lanes |= (uint64_t)1 << lane_of(p, bt->ref[i].row);
+			lanes |= (uint64_t)1 << pipeline_lane_of(p, bt->ref[i].row);
 	return lanes;
 }
 
 static void row_back(struct sl_pipeline *p, struct pipeline_batch *bt, uint32_t i, uint64_t delayed) {
-	unsigned lane = lane_of(p, bt->ref[i].row);
+	unsigned lane = pipeline_lane_of(p, bt->ref[i].row);
 	if (lane != LANE_FREE && (delayed >> lane & 1)) {
 		p->blocked |= (uint64_t)1 << lane;
-		struct sl_lane *l = lane_at(p, lane);
+		struct sl_lane *l = pipeline_lane(p, lane);
 		if (l->parked.n == 0) l->due_ms = p->now_ms;
 		pipeline_park(p, lane, bt->ref[i]);
 	} else
@@ -196,7 +205,7 @@ static bool batch_is_all_done(const struct pipeline_batch *bt) {
 }
 
 static void row_refused(struct sl_pipeline *p, struct row_ref ref, const char *reason) {
-	ref.attempts++;
+	ref.attempts = attempts_after(&ref);
 	pipeline_reject(p, ref, reason ? reason : "no reason given");
 }
 
@@ -221,6 +230,8 @@ static void batch_rows(struct pipeline_batch *bt, uint64_t delayed) {
 			break;
 		case SL_RESULT_PENDING: /* a bug of the kind's: sl_batch_done() asserts it in debug builds */
 		case SL_RESULT_LOST:
+			if (!pipeline_row_broke(bt)) row_back(p, bt, i, delayed);
+			break;
 		case SL_RESULT_THROTTLED: row_back(p, bt, i, delayed); break;
 		}
 	}
@@ -290,7 +301,7 @@ static void batch_pause(struct pipeline_batch *bt, uint32_t lost) {
 }
 
 /* What the batch says of its action and its connection. */
-static void batch_health(const struct pipeline_batch *bt) {
+static void batch_traffic(const struct pipeline_batch *bt) {
 	struct sl_pipeline *p = bt->p;
 	struct sl_conn *c = p->action->conn;
 	int64_t wall_ms = sl_loop_wall_ms(p->cs->loop);
@@ -303,8 +314,11 @@ static void batch_health(const struct pipeline_batch *bt) {
 		if (r != SL_RESULT_DONE && !error) error = bt->b.reason[i];
 	}
 	if (answered) c->answer_ms = p->now_ms;
-	if (good) health_good(&p->health, wall_ms);
-	if (good) health_good(&c->health, wall_ms);
+	if (good) {
+		health_good(&p->health, wall_ms);
+		health_good(&c->health, wall_ms);
+		c->worked = true;
+	}
 	if (!error) return;
 	health_bad(&p->health, wall_ms, error);
 	health_bad(&c->health, wall_ms, error);
@@ -321,13 +335,16 @@ void pipeline_batch_results(struct pipeline_batch *bt) {
 		c->traffic = true;
 		c->answer_ms = p->now_ms;
 		p->health.success_ms = c->health.success_ms = sl_loop_wall_ms(p->cs->loop);
+		c->worked = true;
+		pipeline_breaks_look(bt, 0, true);
 		batch_all_done(bt);
 	} else {
-		batch_health(bt);
+		batch_traffic(bt);
 		uint32_t refused = bt->b.count > 1 ? results_count(bt, SL_RESULT_GROUP_FAILED) : 0;
 		uint32_t lost = results_count(bt, SL_RESULT_LOST) + results_count(bt, SL_RESULT_PENDING);
 		uint32_t others = lost + results_count(bt, SL_RESULT_THROTTLED) + results_count(bt, SL_RESULT_RETRY) +
 				  results_count(bt, SL_RESULT_TIMEOUT);
+		pipeline_breaks_look(bt, lost, results_count(bt, SL_RESULT_DONE) > 0);
 		batch_rows(bt, lanes_delayed(p, bt));
 		/* Rows that a fence sent back stand behind the groups and do not disturb them. */
 		if (!bt->fenced) way_split(way, refused, others);

@@ -294,7 +294,7 @@ static void queue_mark(struct row_queue *q, bool logged_too) {
 
 void pipeline_left_mark(struct sl_pipeline *p, bool logged_too) {
 	for (uint32_t i = 0; i < p->way_count; i++) queue_mark(&p->way[i].q, logged_too);
-	for (size_t i = 0; i <= LANES && p->lane; i++) queue_mark(&p->lane[i].parked, logged_too);
+	for (size_t i = 0; i < LANE_COUNT && p->lane; i++) queue_mark(&p->lane[i].parked, logged_too);
 	for (size_t i = 0; i < p->dead_n; i++) row_mark(&p->dead[i].ref, logged_too);
 }
 

@@ -13,7 +13,7 @@
 #include "yaml.h"
 
 struct null_conn {
-	int64_t delay_ms, jitter_ms, fail_every, down_after, connect_fails, ways;
+	int64_t delay_ms, jitter_ms, fail_every, down_after, down_first, connect_fails, ways;
 	int fail_result;
 	bool blocking;
 
@@ -22,7 +22,7 @@ struct null_conn {
 	struct sl_list pending; /* null_pending; not blocking only */
 };
 struct null_action {
-	char *value, *poison, *trace;
+	char *value, *poison, *breaks, *trace;
 	FILE *trace_file;
 	struct conf_map columns;
 	struct sl_param *params;
@@ -73,6 +73,12 @@ static const struct conf_field conn_fields[] = {
      .def = "0",
      .max = 1000000000,
      .doc = "The connection breaks at every n-th batch, which is lost; 0: never."},
+    {.name = "down_first",
+     .type = CONF_INT,
+     .at = offsetof(struct null_conn, down_first),
+     .def = "0",
+     .max = 1000000000,
+     .doc = "The connection breaks at each of the first n batches, which are lost."},
     {.name = "connect_fails",
      .type = CONF_INT,
      .at = offsetof(struct null_conn, connect_fails),
@@ -107,6 +113,10 @@ static const struct conf_field action_fields[] = {
      .type = CONF_STRING,
      .at = offsetof(struct null_action, poison),
      .doc = "A row whose first value is this text makes its batch fail, as a database with a constraint would."},
+    {.name = "breaks",
+     .type = CONF_STRING,
+     .at = offsetof(struct null_action, breaks),
+     .doc = "At a row whose first value is this text the connection breaks; all batches that are out are lost."},
     {.name = "trace",
      .type = CONF_STRING,
      .at = offsetof(struct null_action, trace),
@@ -168,10 +178,10 @@ static void null_connect(struct sl_conn *conn) {
 
 /* ---- Answers. --------------------------------------------------------------------------------------------------------- */
 
-static bool row_poisoned(const struct null_action *n, const void *row) {
+static bool row_is(const void *row, const char *what) {
 	struct sql_value v = sql_row_get(row, 0);
 	bool text = v.kind == SQL_STRING || v.kind == SQL_JSON || v.kind == SQL_NUMBER_TEXT;
-	return text && slice_equal_str(sql_value_text(&v), n->poison);
+	return text && slice_equal_str(sql_value_text(&v), what);
 }
 
 static void rows_fail(struct null_conn *c, struct sl_batch *b) {
@@ -217,29 +227,52 @@ static void rows_trace(struct null_action *n, const struct sl_batch *b) {
 	sl_buf_fini(&line);
 }
 
-static void batch_answer(struct sl_batch *b) {
-	struct null_conn *c = sl_conn_impl(sl_action_conn(b->action));
-	struct null_action *n = sl_action_impl(b->action);
-	c->batches++;
-	if (c->down_after && c->batches % (uint64_t)c->down_after == 0) {
-		c->down = true;
-		sl_conn_down(sl_action_conn(b->action), SL_ECLOSED, "broken, as down_after asks for");
-	}
-	if (c->down) sl_batch_fill(b, SL_RESULT_LOST, NULL);
-	if (n->poison)
-		for (uint32_t i = 0; i < b->count; i++)
-			if (row_poisoned(n, b->row[i])) sl_batch_fill(b, SL_RESULT_GROUP_FAILED, "poisoned row");
-	if (c->fail_every) rows_fail(c, b);
-	sl_batch_fill(b, SL_RESULT_DONE, NULL);
-	if (n->trace) rows_trace(n, b);
-	sl_batch_done(b);
-}
-
 static void pending_end(struct null_pending *pending) {
 	sl_timer_cancel(&pending->timer);
 	sl_list_remove(&pending->link);
 	pending->b->priv = NULL;
 	sl_free(pending);
+}
+
+static void pending_lose(struct null_conn *c) {
+	while (!sl_list_empty(&c->pending)) {
+		struct null_pending *pending = SL_LIST_ENTRY(c->pending.next, struct null_pending, link);
+		struct sl_batch *b = pending->b;
+		pending_end(pending);
+		sl_batch_fill(b, SL_RESULT_LOST, NULL);
+		sl_batch_done(b);
+	}
+}
+
+static void break_now(struct sl_conn *conn, const char *option) {
+	struct null_conn *c = sl_conn_impl(conn);
+	if (c->down) return;
+	c->down = true;
+	pending_lose(c);
+	sl_conn_down(conn, SL_ECLOSED, "broken, as %s asks for", option);
+}
+
+static void batch_breaks(struct null_conn *c, const struct null_action *n, struct sl_batch *b) {
+	struct sl_conn *conn = sl_action_conn(b->action);
+	c->batches++;
+	if (c->down_after && c->batches % (uint64_t)c->down_after == 0) break_now(conn, "down_after");
+	if (c->batches <= (uint64_t)c->down_first) break_now(conn, "down_first");
+	for (uint32_t i = 0; n->breaks && i < b->count; i++)
+		if (row_is(b->row[i], n->breaks)) break_now(conn, "breaks");
+	if (c->down) sl_batch_fill(b, SL_RESULT_LOST, NULL);
+}
+
+static void batch_answer(struct sl_batch *b) {
+	struct null_conn *c = sl_conn_impl(sl_action_conn(b->action));
+	struct null_action *n = sl_action_impl(b->action);
+	batch_breaks(c, n, b);
+	if (n->poison)
+		for (uint32_t i = 0; i < b->count; i++)
+			if (row_is(b->row[i], n->poison)) sl_batch_fill(b, SL_RESULT_GROUP_FAILED, "poisoned row");
+	if (c->fail_every) rows_fail(c, b);
+	sl_batch_fill(b, SL_RESULT_DONE, NULL);
+	if (n->trace) rows_trace(n, b);
+	sl_batch_done(b);
 }
 
 static void pending_fire(struct sl_timer *t) {
@@ -280,14 +313,7 @@ static void null_cancel(struct sl_conn_action *a, struct sl_batch *b) {
 }
 
 static void null_close(struct sl_conn *conn) {
-	struct null_conn *c = sl_conn_impl(conn);
-	while (!sl_list_empty(&c->pending)) {
-		struct null_pending *pending = SL_LIST_ENTRY(c->pending.next, struct null_pending, link);
-		struct sl_batch *b = pending->b;
-		pending_end(pending);
-		sl_batch_fill(b, SL_RESULT_LOST, NULL);
-		sl_batch_done(b);
-	}
+	pending_lose(sl_conn_impl(conn));
 	sl_conn_closed(conn);
 }
 
