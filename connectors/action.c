@@ -81,6 +81,10 @@ static bool batch_settled(const struct sl_batch *b) {
 
 void sl_batch_done(struct sl_batch *b) {
 	struct pipeline_batch *bt = batch_of(b);
+	if (sl_unlikely(bt->look)) {
+		bt->looked = true;
+		return;
+	}
 	struct connectors *cs = bt->p->cs;
 #ifndef NDEBUG
 	for (uint32_t i = 0; i < b->count; i++) sl_assert(b->result[i] != SL_RESULT_PENDING);

@@ -37,7 +37,9 @@
 enum {                             /* sl_connector_kind.flags */
        SL_KIND_BLOCKING = 1,       /* client library blocks: own thread */
        SL_KIND_ORDERED_BY_KEY = 2, /* client library keeps order within a key: several batches may be out */
-       SL_KIND_IDEMPOTENT = 4      /* repeating a row is harmless */
+       SL_KIND_IDEMPOTENT = 4,     /* repeating a row is harmless */
+       SL_KIND_LOOKS = 8           /* takes a batch of no rows: asks the server whether the action can work, says so by
+				      sl_batch_not_ready() if not, and writes nothing */
 };
 
 /* SL_RESULT(id, name, meaning): what became of a row. The pipeline's answer to each stands in pipeline.c. */
@@ -133,6 +135,9 @@ struct sl_connector_kind {
 	/* For kinds whose far side is on this machine: what `sluice connector test` does instead of connecting, which would make
 	 * files. Changes nothing; says in note what it found, or in err what is wrong and what to do. May block. May be NULL. */
 	int (*look)(struct sl_conn *c, struct sl_buf *note, struct sl_err *err);
+
+	/* The same of one of its actions, with the connection that was looked at: is there what it writes to? May be NULL. */
+	int (*action_look)(struct sl_conn_action *a, struct sl_err *err);
 
 	const struct sl_source_kind *source; /* the way back, see source.h; NULL: this kind is only written to */
 

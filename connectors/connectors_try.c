@@ -11,8 +11,11 @@ enum { LOOK_EVERY_MS = 2 };
 
 struct trial_run {
 	struct sl_conn *c;
+	const struct connectors_set *set;
 	struct connector_trial *out;
-	bool ended;
+	bool fine, ended;
+	size_t next;               /* action of the set */
+	struct pipeline_batch *bt; /* of no rows; NULL: none is out */
 };
 
 static void trial_end(struct trial_run *run, char *why) {
@@ -21,6 +24,51 @@ static void trial_end(struct trial_run *run, char *why) {
 	run->out->why = why;
 	run->out->fine = !why;
 	run->out->about = why ? NULL : conn_about(c);
+}
+
+static void fault_add(struct connector_trial *t, const struct sl_conn_action *a, const char *why) {
+	SL_GROW(t->faults, t->fault_count, t->fault_cap);
+	t->faults[t->fault_count++] = (struct connector_trial_fault){sl_strdup(a->name), sl_strdup(why)};
+}
+
+static void look_end(struct trial_run *run) {
+	if (run->bt->b.not_ready) fault_add(run->out, run->bt->b.action, run->bt->b.not_ready);
+	sl_free(run->bt->b.not_ready);
+	sl_free(run->bt);
+	run->bt = NULL;
+}
+
+/* What its kind can say now is said; else a batch of no rows may be out. */
+static void look_begin(struct trial_run *run, struct sl_conn_action *a) {
+	const struct sl_connector_kind *kind = run->c->kind;
+	struct sl_err err = SL_ERR_INIT;
+	int r = kind->action_open ? kind->action_open(a, &err) : SL_OK;
+	if (r == SL_OK && kind->action_look) r = kind->action_look(a, &err);
+	if (r != SL_OK) fault_add(run->out, a, sl_err_text(&err));
+	sl_err_fini(&err);
+	if (r != SL_OK || !(kind->flags & SL_KIND_LOOKS)) return;
+	run->bt = SL_NEW(struct pipeline_batch);
+	run->bt->look = true;
+	run->bt->b.action = a;
+	if (kind->submit(a, &run->bt->b) != SL_OK) look_end(run);
+}
+
+/* The connection works: now its actions, one after the other. */
+static void actions_look(struct trial_run *run) {
+	run->fine = true;
+	while (!run->bt || run->bt->looked) {
+		if (run->bt) look_end(run);
+		struct sl_conn_action *a = NULL;
+		while (run->next < run->set->spec_count && !a) {
+			a = run->set->specs[run->next++]->action;
+			if (a->conn != run->c) a = NULL;
+		}
+		if (!a) {
+			trial_end(run, NULL);
+			return;
+		}
+		look_begin(run, a);
+	}
 }
 
 static void trial_begin(struct connectors *cs, void *arg) {
@@ -36,8 +84,11 @@ static void trial_begin(struct connectors *cs, void *arg) {
 		struct sl_buf note = SL_BUF_INIT;
 		c->closing = c->closed = true;
 		if (r == SL_OK) r = c->kind->look(c, &note, &err);
-		trial_end(run, r == SL_OK ? NULL : sl_strdup(sl_err_text(&err)));
-		if (r == SL_OK) run->out->note = sl_strdup(sl_buf_cstr(&note));
+		if (r == SL_OK) {
+			run->out->note = sl_strdup(sl_buf_cstr(&note));
+			actions_look(run);
+		} else
+			trial_end(run, sl_strdup(sl_err_text(&err)));
 		sl_buf_fini(&note);
 	}
 	sl_err_fini(&err);
@@ -48,13 +99,17 @@ static void trial_look(struct connectors *cs, void *arg) {
 	struct sl_conn *c = run->c;
 	(void)cs;
 	if (run->ended) return;
+	if (run->fine) {
+		actions_look(run);
+		return;
+	}
 	if (c->state == CONN_DOWN) {
 		trial_end(run, sl_strdup(c->text ? c->text : "it does not connect"));
 		return;
 	}
 	if (!conn_is_up(c)) return;
 	if (!c->kind->probe || (run->out->probed && !c->probing && c->health.success_ms))
-		trial_end(run, NULL);
+		actions_look(run);
 	else if (!run->out->probed) {
 		run->out->probed = true;
 		conn_probe(c);
@@ -67,14 +122,15 @@ static void trial_late(struct connectors *cs, void *arg) {
 	if (run->ended) return;
 	run->out->hangs = true;
 	trial_end(run, sl_asprintf("no answer within %" PRIu64 " s %s", run->out->took_ms / 1000,
-				   run->out->probed ? "to a probe, although it is connected"
-						    : "to the attempt to connect: is the address right, does a "
-						      "firewall drop packets?"));
+				   run->fine          ? "to what was asked about its actions, although it is connected"
+				   : run->out->probed ? "to a probe, although it is connected"
+						      : "to the attempt to connect: is the address right, does a "
+							"firewall drop packets?"));
 }
 
 int connectors_try(struct connectors *cs, struct connectors_set *set, const char *name, uint64_t deadline_ms,
 		   struct connector_trial *out) {
-	struct trial_run run = {.out = out};
+	struct trial_run run = {.set = set, .out = out};
 	*out = (struct connector_trial){.fine = false};
 	for (size_t i = 0; i < set->conn_count; i++) {
 		struct sl_conn *c = set->conns[i];
@@ -104,5 +160,10 @@ void connector_trial_fini(struct connector_trial *t) {
 	sl_free(t->why);
 	sl_free(t->note);
 	json_decref(t->about);
+	for (size_t i = 0; i < t->fault_count; i++) {
+		sl_free(t->faults[i].action);
+		sl_free(t->faults[i].why);
+	}
+	sl_free(t->faults);
 	*t = (struct connector_trial){.fine = false};
 }

@@ -324,7 +324,10 @@ static void read_done(struct pg_link *l) {
 		m->refs++;
 		pg_meta_unref(j->meta);
 		j->meta = m;
-		run(l);
+		if (j->b->count > 0)
+			run(l);
+		else
+			pg_job_fill(l, SL_RESULT_DONE, NULL); /* it was only a look */
 	} else if (r != SL_OK)
 		not_ready(l, sl_err_text(&err));
 	else

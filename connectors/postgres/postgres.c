@@ -212,6 +212,7 @@ const struct sl_connector_kind sl_connector_postgres = {
     .title = "PostgreSQL",
     .summary = "Writes rows into PostgreSQL and what speaks its protocol, typed by the columns, batch by batch.",
     .abi = SL_CONNECTOR_ABI,
+    .flags = SL_KIND_LOOKS,
     .conn_size = sizeof(struct pg_conn),
     .action_size = sizeof(struct pg_action),
     .copy_row = 256, /* what libpq sends, and its answers */

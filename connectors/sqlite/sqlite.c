@@ -232,15 +232,21 @@ static void sqlite_connect(struct sl_conn *conn) {
 	db_close(c);
 }
 
-/* A database that is there is locked for writing, and let go: nothing less shows whether its file and its folder let us write. */
-static int look_inside(const struct sqlite_conn *c, struct sl_buf *note, struct sl_err *err) {
-	sqlite3 *db = NULL;
+/* A database that is there. */
+static int look_open(const struct sqlite_conn *c, sqlite3 **db) {
 	/* A write-ahead log that somebody left is left; our own goes with us. */
 	char *wal = sl_asprintf("%s-wal", c->path);
 	int keep = access(wal, F_OK) == 0;
 	sl_free(wal);
-	int r = sqlite3_open_v2(c->path, &db, SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX, NULL);
-	if (r == SQLITE_OK) r = sqlite3_db_config(db, SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, keep, NULL);
+	int r = sqlite3_open_v2(c->path, db, SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX, NULL);
+	if (r == SQLITE_OK) r = sqlite3_db_config(*db, SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, keep, NULL);
+	return r;
+}
+
+/* It is locked for writing, and let go: nothing less shows whether its file and its folder let us write. */
+static int look_inside(const struct sqlite_conn *c, struct sl_buf *note, struct sl_err *err) {
+	sqlite3 *db = NULL;
+	int r = look_open(c, &db);
 	if (r == SQLITE_OK) r = sqlite3_db_readonly(db, "main") == 1 ? SQLITE_READONLY : SQLITE_OK;
 	if (r == SQLITE_OK) r = db_exec(db, "PRAGMA schema_version; BEGIN IMMEDIATE; ROLLBACK");
 	const char *advice = r == SQLITE_BUSY     ? "another program writes to it; rows would wait until it is done"
@@ -261,6 +267,23 @@ static int sqlite_look(struct sl_conn *conn, struct sl_buf *note, struct sl_err 
 	if (r == SL_OK && access(c->path, F_OK) == 0) return look_inside(c, note, err);
 	sl_buf_printf(note, "its file %s can be made", c->path);
 	return r;
+}
+
+/* Its statement is compiled, in an empty database when there is none yet; a table that would be made may be missing. */
+static int sqlite_action_look(struct sl_conn_action *a, struct sl_err *err) {
+	const struct sqlite_conn *c = sl_conn_impl(sl_action_conn(a));
+	const struct sqlite_action *s = sl_action_impl(a);
+	sqlite3 *db = NULL;
+	sqlite3_stmt *stmt = NULL;
+	int r = access(c->path, F_OK) == 0 ? look_open(c, &db) : sqlite3_open(":memory:", &db);
+	if (r == SQLITE_OK) r = sqlite3_prepare_v2(db, s->statement, -1, &stmt, NULL);
+	bool made = s->create && s->create_text && r == SQLITE_ERROR &&
+		    strncmp(sqlite3_errmsg(db), "no such table", strlen("no such table")) == 0;
+	bool fine = r == SQLITE_OK || made;
+	if (!fine) sl_err_set(err, SL_ENOTFOUND, "%s; create it, or correct the action", sqlite3_errmsg(db));
+	sqlite3_finalize(stmt);
+	sqlite3_close(db);
+	return fine ? SL_OK : SL_ENOTFOUND;
 }
 
 static void sqlite_close(struct sl_conn *conn) {
@@ -431,6 +454,7 @@ const struct sl_connector_kind sl_connector_sqlite = {
     .action_params = action_params,
     .connect = sqlite_connect,
     .look = sqlite_look,
+    .action_look = sqlite_action_look,
     .close = sqlite_close,
     .fini = sqlite_fini,
     .action_fini = action_fini,

@@ -79,6 +79,31 @@ class Connector(unittest.TestCase):
             self.assertEqual(code, 3, said)
             self.assertRegex(said, f"^x: does not work: {settings['type']}: cannot write in the folder /proc.*; ")
 
+    def test_connector__actions_that_do_not_fit_are_named(self):
+        actions = [{"connector": "x", "table": "there", "columns": {"a": "${a}", "z": "${a}"}},
+                   {"connector": "x", "table": "there", "columns": {"a": "${a}"}},
+                   {"connector": "x", "table": "made_later", "columns": {"a": "${a}"}},
+                   {"connector": "x", "table": "missing", "create": False, "columns": {"a": "${a}"}},
+                   {"connector": "x", "sql": "UPDATE there SET a = ${a} WHERE b = 1"}]
+        rules = {"r": {"sql": 'SELECT 1 AS a FROM "t"', "actions": actions}}
+        (self.folder / "b.yaml").write_text(json.dumps({"connectors": {"x": {"type": "sqlite", "path": "./b.db"}}, "rules": rules}))
+        for there in (False, True):
+            if there:
+                with contextlib.closing(sqlite3.connect(self.folder / "b.db")) as db, db:
+                    db.execute("PRAGMA journal_mode=WAL")
+                    db.execute("CREATE TABLE there (a)")
+            before = self.files()
+            done = run_program("connector", "test", "x", "-c", "b.yaml", cwd=self.folder)
+            self.assertEqual(self.files(), before)
+            self.assertEqual(done.returncode, 3, done)
+            self.assertTrue(done.stdout.startswith("x: fine: sqlite, its file ./b.db can be"), done.stdout)
+            missing = "x: action r.3: no such table: missing; create it, or correct the action\n"
+            if there:
+                self.assertEqual(done.stderr, "x: action r.0: table there has no column named z; create it, or correct the action\n" + missing +
+                                 "x: action r.4: no such column: b; create it, or correct the action\n")
+            else:
+                self.assertEqual(done.stderr, missing + "x: action r.4: no such table: there; create it, or correct the action\n")
+
     def test_connector__url_with_a_bare_at_in_its_password_is_refused_unshown(self):
         for scheme in ("postgres", "postgresql", "mongodb"):
             kind = "postgres" if scheme == "postgresql" else scheme

@@ -96,6 +96,34 @@ class Try(unittest.TestCase):
             "other name": (at("127.0.0.1", elsewhere.port, self.tls), str(elsewhere.port), "server_name|host name"),
         }
 
+    def test_postgres__actions_that_do_not_fit_are_named_and_nothing_is_written(self):
+        pg = shared(Postgres)
+        pg.execute("CREATE TABLE IF NOT EXISTS looked_at (device text, t float8)")
+        actions = [{"table": "looked_at", "columns": {"device": "${a}", "t": "${a}"}},
+                   {"table": "looked_at", "columns": {"device": "${a}", "temp": "${a}"}},
+                   {"table": "nowhere", "columns": {"device": "${a}"}},
+                   {"sql": "INSERT INTO looked_at VALUES (${a}, ${a})"},
+                   {"sql": "INSERT INTO looked_at VALUES (${a}, ${a}, ${a})"},
+                   {"table": "looked_at", "columns": {"device": "${a}"}, "on_conflict": {"update": ["device"]}}]
+        config = {"connectors": {"x": {"type": "postgres", "url": pg.url()}, "y": {"type": "null"}},
+                  "rules": {"r": {"sql": 'SELECT 1 AS a FROM "t"', "actions": [{"connector": "x", **a} for a in actions] + [{"connector": "y"}]}}}
+        folder = temp_folder()
+        (folder / "a.yaml").write_text(json.dumps(config))
+        done = run_program("connector", "test", "x", "-c", "a.yaml", "--timeout", "60", cwd=folder)
+        self.assertEqual(done.returncode, 3, done)
+        self.assertTrue(done.stdout.startswith("x: fine: postgres, connected"), done.stdout)
+        lines = done.stderr.splitlines()
+        self.assertEqual([line.split(":")[1] for line in lines], [f" action r.{n}" for n in (1, 2, 4, 5)], done.stderr)
+        self.assertIn('table "looked_at" has no column "temp"', lines[0])
+        self.assertIn('there is no table "nowhere"', lines[1])
+        self.assertRegex(lines[2], "more expressions than target columns.*correct")
+        self.assertIn("no primary key", lines[3])
+        self.assertEqual(pg.query("SELECT count(*) FROM looked_at"), [["0"]])
+        config["rules"]["r"]["actions"] = config["rules"]["r"]["actions"][:1]
+        (folder / "a.yaml").write_text(json.dumps(config))
+        done = run_program("connector", "test", "x", "-c", "a.yaml", "--timeout", "60", cwd=folder)
+        self.assertEqual((done.returncode, done.stderr), (0, ""))
+
     def test_postgres(self):
         pg = shared(Postgres)
 
