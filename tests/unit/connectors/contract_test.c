@@ -7,6 +7,9 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "clock.h"
+#include "connectors_int.h"
+
 #define NULL_WITH(conn, action)                                                                                        \
 	"connectors: {n: {type: 'null', reconnect: {first: 5ms, max: 20ms}, " conn "}}\n"                              \
 	"actions:\n"                                                                                                   \
@@ -99,6 +102,69 @@ static void test_contract__without_order_all_rows_arrive(void **state) {
 	struct seen seen = trace_read(r->dir, 1000);
 	assert_int_equal(seen.rows, 1000);
 	assert_int_equal(seen.twice, 0);
+	rig_free(r);
+}
+
+/* Of ten keys, which would be four batches. */
+static void test_contract__few_rows_leave_in_one_batch(void **state) {
+	(void)state;
+	struct rig *r = rig_new(1);
+	rig_load(r, NULL_WITH("ways: 4", "}, batch: {linger: 50ms}"), r->dir);
+	rig_stage(r, 0, 40, 0, rig_row);
+	assert_int_equal(rig_settle(r, 0).batches, 1);
+	rig_free(r);
+}
+
+struct ways_look {
+	const struct sl_pipeline *p;
+	uint32_t used;
+};
+static void ways_look_run(void *arg) {
+	struct ways_look *look = arg;
+	look->used = look->p->ways_used;
+}
+static uint32_t ways_used(struct rig *r) {
+	struct ways_look look = {.p = r->p[0]};
+	struct sl_loop *loop = connectors_loop(r->cs);
+	sl_loops_park(&loop, 1, ways_look_run, &look);
+	return look.used;
+}
+
+static void stage_until_ways(struct rig *r, uint32_t used, bool settle) {
+	uint64_t deadline = sl_clock_mono_ms() + 30000;
+	while (ways_used(r) != used) {
+		assert_true(sl_clock_mono_ms() < deadline);
+		rig_stage(r, 0, 10, settle ? 0 : 1, rig_row);
+		if (settle) (void)rig_settle(r, 0);
+	}
+}
+
+static void test_contract__connections_are_taken_and_left_without_disorder(void **state) {
+	(void)state;
+	struct rig *r = rig_new(1);
+	rig_load(r, NULL_WITH("ways: 4, delay: 10ms, fail_every: 53, fail_result: retry", "}, batch: {linger: 1ms}"),
+		 r->dir);
+	assert_int_equal(ways_used(r), 1);
+	for (int i = 0; i < 2; i++) {
+		stage_until_ways(r, 4, false);
+		stage_until_ways(r, 1, true);
+	}
+	assert_int_equal(rig_settle(r, 0).delivered, r->serial);
+	struct seen seen = trace_read(r->dir, r->serial);
+	assert_int_equal(seen.rows, r->serial);
+	assert_int_equal(seen.twice, 0);
+	assert_int_equal(seen.disorder, 0);
+	rig_free(r);
+}
+
+static void test_contract__who_does_not_linger_has_all_connections(void **state) {
+	(void)state;
+	struct rig *r = rig_new(1);
+	rig_load(r, NULL_WITH("ways: 4", "}, batch: {linger: 0}"), r->dir);
+	assert_int_equal(ways_used(r), 4);
+	rig_stage(r, 0, 40, 1, rig_row);
+	(void)rig_settle(r, 0);
+	assert_int_equal(ways_used(r), 4);
 	rig_free(r);
 }
 
@@ -220,6 +286,9 @@ int main(void) {
 	    cmocka_unit_test(test_contract__a_server_that_comes_up_late_gets_everything),
 	    cmocka_unit_test(test_contract__several_batches_out_keep_the_order_of_keys),
 	    cmocka_unit_test(test_contract__without_order_all_rows_arrive),
+	    cmocka_unit_test(test_contract__few_rows_leave_in_one_batch),
+	    cmocka_unit_test(test_contract__connections_are_taken_and_left_without_disorder),
+	    cmocka_unit_test(test_contract__who_does_not_linger_has_all_connections),
 	    cmocka_unit_test(test_contract__one_poison_row_of_a_hundred_is_isolated),
 	    cmocka_unit_test(test_contract__a_batch_without_answer_is_cancelled_and_counted_as_maybe_duplicate),
 	    cmocka_unit_test(test_contract__rejected_rows_are_dead_letters_at_once),
