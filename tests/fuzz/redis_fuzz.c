@@ -7,6 +7,7 @@
 #include "redis_conf.h"
 #include "redis_errors.h"
 #include "redis_plan.h"
+#include "redis_quorum.h"
 #include "redis_resp.h"
 #include "schema.h"
 
@@ -96,18 +97,32 @@ static size_t parts(const struct redis_reply *reply) {
 	return n;
 }
 
+/* As if a sentinel had said it. */
+static void sentinel(struct redis_answer *a, const struct redis_reply *reply) {
+	bool told = redis_answer_master(a, reply);
+	sl_assert(!a->given && told == (a->epoch >= 0));
+	sl_assert(redis_answer_address(a, reply) == a->given);
+	struct redis_verdict v = redis_quorum(a, 1);
+	sl_assert((v.best == a) == a->given && (!a->given || (a->host[0] && a->port)));
+}
+
 static void replies(struct sl_slice bytes, size_t step) {
 	static const struct redis_limits limits = {.reply_bytes = 1000, .reply_parts = 100, .text_bytes = 64};
 	struct redis_reader r;
+	struct redis_answer answer = {0};
 	const struct redis_reply *reply;
 	int status = 0;
 	redis_reader_init(&r, &limits);
 	while (bytes.n && status == 0) {
 		redis_reader_feed(&r, slice_sub(bytes, 0, step));
-		while ((status = redis_reader_next(&r, &reply)) == 1) sl_assert(parts(reply) <= limits.reply_parts);
+		while ((status = redis_reader_next(&r, &reply)) == 1) {
+			sl_assert(parts(reply) <= limits.reply_parts);
+			sentinel(&answer, reply);
+		}
 		bytes = slice_from(bytes, step);
 	}
 	if (status < 0) sl_assert(r.why[0]);
+	redis_answer_forget(&answer);
 	redis_reader_fini(&r);
 }
 
