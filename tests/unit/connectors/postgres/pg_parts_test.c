@@ -67,6 +67,18 @@ static void test_statement__its_first_word(void **state) {
 	assert_int_equal(sl_statement_verb("'x", &pg_dialect).n, 0);
 }
 
+static void test_statement__what_stands_within_another_has_no_semicolon(void **state) {
+	struct sl_statement_dialect inner = pg_dialect;
+	struct sl_param_list params = {0};
+	struct sl_buf out = SL_BUF_INIT;
+	(void)state;
+	inner.flags |= SL_STATEMENT_INNER;
+	assert_int_equal(sl_statement_scan("SELECT ';' /* ; */, ${x} ; -- ;", &inner, &params, &out, NULL), SL_OK);
+	assert_string_equal(sl_buf_cstr(&out), "SELECT ';' /* ; */, $1   -- ;");
+	sl_params_fini(&params);
+	sl_buf_fini(&out);
+}
+
 /* ---- Errors. ---- */
 
 static void errors_are(const char *sqlstate, enum pg_consequence then, enum sl_result result) {
@@ -286,6 +298,7 @@ int main(void) {
 	    cmocka_unit_test(test_statement__values_become_parameters),
 	    cmocka_unit_test(test_statement__traps_are_refused_with_their_place),
 	    cmocka_unit_test(test_statement__its_first_word),
+	    cmocka_unit_test(test_statement__what_stands_within_another_has_no_semicolon),
 	    cmocka_unit_test(test_errors__code_before_class),
 	    cmocka_unit_test(test_errors__the_line_that_copy_complains_of),
 	    cmocka_unit_test(test_errors__the_readme_has_the_table),

@@ -16,7 +16,7 @@
 static char *folder; /* data_dir */
 
 static int setup(void **state) {
-	char name[] = "/tmp/pg-position-XXXXXX";
+	char name[] = "pg-position-XXXXXX";
 	(void)state;
 	assert_non_null(mkdtemp(name));
 	folder = sl_strdup(name);
