@@ -17,7 +17,7 @@ static struct redis_job *job_new(struct redis_client *c, const struct redis_plan
 	j->plan = plan;
 	j->b = b;
 	j->hold = 1;
-	j->cancelled = j->routing = false;
+	j->cancelled = j->routing = j->through = j->behind_lost = false;
 	j->denied_n = 0;
 	sl_list_init(&j->parts);
 	sl_list_init(&j->doubts);
@@ -41,10 +41,39 @@ static void denied_decide(struct redis_job *j) {
 	for (uint32_t i = 0; i < j->denied_n && others; i++) b->result[j->denied[i]] = SL_RESULT_REJECT;
 }
 
-static void job_end(struct redis_job *j) {
+/* ---- The end of a job. Where there are several links a later one may be through before an earlier one. Rows that come again must
+ * come in their order, so those of the later one wait for the earlier; and where rows were lost, which are first in line
+ * again, later rows are lost, too, for what is tried after a pause would get its place before them. */
+
+static uint32_t results_of(const struct sl_batch *b, enum sl_result result) {
+	uint32_t n = 0;
+	for (uint32_t i = 0; i < b->count; i++) n += b->result[i] == result;
+	return n;
+}
+
+/* Whether rows come again, and an earlier job of the action is out. */
+static bool job_must_wait(const struct redis_job *j) {
+	if (j->link.prev == &j->c->jobs || j->cancelled) return false;
+	if (!j->denied_n && !j->not_ready && results_of(j->b, SL_RESULT_DONE) == j->b->count) return false;
+	for (const struct sl_list *it = j->link.prev; it != &j->c->jobs; it = it->prev)
+		if (SL_LIST_ENTRY(it, const struct redis_job, link)->plan == j->plan) return true;
+	return false;
+}
+
+static void followers_lose(struct redis_job *j) {
+	for (struct sl_list *it = j->link.next; it != &j->c->jobs; it = it->next) {
+		struct redis_job *later = SL_LIST_ENTRY(it, struct redis_job, link);
+		later->behind_lost = later->behind_lost || later->plan == j->plan;
+	}
+}
+
+static void job_close(struct redis_job *j) {
 	struct redis_client *c = j->c;
 	struct sl_batch *b = j->b;
 	if (j->denied_n) denied_decide(j);
+	for (uint32_t i = 0; j->behind_lost && i < b->count; i++)
+		if (b->result[i] == SL_RESULT_RETRY) b->result[i] = SL_RESULT_LOST;
+	if (j->link.next != &c->jobs && results_of(b, SL_RESULT_LOST)) followers_lose(j);
 	if (j->not_ready) sl_batch_not_ready(b, "%s", j->not_ready);
 	sl_free(j->not_ready);
 	j->not_ready = NULL;
@@ -53,7 +82,25 @@ static void job_end(struct redis_job *j) {
 	c->job_pool = j;
 	b->priv = NULL;
 	sl_batch_done(b);
-	if (c->conf->mode == REDIS_CLUSTER && sl_list_empty(&c->jobs)) redis_cluster_idle(c);
+}
+
+static void job_end(struct redis_job *j) {
+	struct redis_client *c = j->c;
+	if (job_must_wait(j)) {
+		j->through = true;
+		return;
+	}
+	job_close(j);
+	for (struct sl_list *it = c->jobs.next; it != &c->jobs;) {
+		struct redis_job *next = SL_LIST_ENTRY(it, struct redis_job, link);
+		it = it->next;
+		if (!next->through || job_must_wait(next)) continue;
+		job_close(next);
+		it = c->jobs.next; /* whoever was told may have changed the list */
+	}
+	if (c->conf->mode != REDIS_CLUSTER || !sl_list_empty(&c->jobs)) return;
+	c->cluster->holding = false;
+	redis_cluster_idle(c);
 }
 
 void redis_job_hold(struct redis_job *j) { j->hold++; }
@@ -112,7 +159,7 @@ void redis_batch_cancel(struct sl_batch *b) {
 	struct redis_job *j = b->priv;
 	if (!j) return;
 	redis_job_hold(j);
-	j->cancelled = true;
+	j->cancelled = true; /* so it does not wait for others, either */
 	while (!sl_list_empty(&j->parts)) {
 		struct redis_part *p = SL_LIST_ENTRY(j->parts.next, struct redis_part, of_job);
 		if (p->sent)
@@ -178,6 +225,14 @@ static void result_take(struct redis_part *p, enum sl_result result, char *why) 
 	p->why = why;
 }
 
+/* The node may have been a master that others had given up: what it took and no replica has is gone with that. Such rows come
+ * again, and are not to be overtaken, nor are those that are held for them, until all that is out has come back. */
+static bool is_held(const struct redis_part *p) {
+	struct redis_client *c = p->job->c;
+	if (c->conf->replicas && p->node->unconfirmed) c->cluster->holding = true;
+	return c->cluster->holding;
+}
+
 /* The command follows its slot. False: it cannot. */
 static bool sent_on(struct redis_part *p, const struct redis_unit *u, size_t command, struct sl_slice text,
 		    bool asking) {
@@ -186,9 +241,7 @@ static bool sent_on(struct redis_part *p, const struct redis_unit *u, size_t com
 	struct redis_node *to = redis_cluster_target(p->node, slice_from(text, asking ? 4 : 6));
 	if (!to) return false;
 	if (!asking) redis_cluster_moved(j->c, to);
-	/* The node may have been a master that others had given up, and what it took be gone with that. Such rows come again, and
-	 * are not to be overtaken. */
-	if (!asking && j->c->conf->replicas && (p->waited < p->at || p->node->unconfirmed)) return false;
+	if (!asking && is_held(p)) return false;
 	if (j->plan->transaction) {
 		p->to = to;
 		p->asking = asking;
@@ -322,6 +375,8 @@ static void unit_reply(struct redis_part *p, const struct redis_reply *reply) {
 	uint32_t replies = (uint32_t)(u.count + (j->plan->transaction ? 2 : 0) + u.asking);
 	if (u.asking && at == 0) return; /* what ASKING says shows in the next one */
 	at -= u.asking;
+	if (j->c->conf->replicas && reply->kind != REDIS_ERROR && (!j->plan->transaction || reply->kind == REDIS_LIST))
+		p->node->unconfirmed = true;
 	if (j->plan->transaction)
 		transaction_reply(p, &u, at, reply);
 	else if (sl_unlikely(reply->kind == REDIS_ERROR))

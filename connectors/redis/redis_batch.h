@@ -53,6 +53,8 @@ struct redis_job {
 	uint32_t left_cap;
 	uint32_t hold; /* does not end while somebody works on it */
 	bool cancelled, routing;
+	bool through;     /* all is answered; it ends when earlier ones have ended */
+	bool behind_lost; /* rows of an earlier job were lost */
 	char *not_ready;  /* why the action cannot work; NULL */
 	uint32_t *denied; /* rows whose key the user may not touch, or whose script may not do what it does */
 	uint32_t denied_n, denied_cap;

@@ -31,7 +31,7 @@ struct redis_node {
 	struct sl_list waiting; /* redis_part: to be sent when the link is ready */
 	struct sl_timer again;  /* cluster: to be dialled again */
 	uint32_t slots;         /* cluster: how many it has */
-	bool unconfirmed;       /* with `replicas`: the last WAIT said too few; what was stored here may be gone */
+	bool unconfirmed;       /* with `replicas`: it has taken rows that no WAIT has confirmed */
 	char *why;              /* the last failure; NULL */
 };
 
@@ -65,6 +65,7 @@ struct redis_cluster {
 	uint16_t next[REDIS_SLOTS]; /* what the last answer says, to be in force when no job is out */
 	bool draining;              /* no batch is taken until that is so */
 	bool fresh;                 /* next is to be taken over */
+	bool holding;               /* rows of slots that moved come again, until no job is out: see is_held() */
 	struct redis_request q;
 	struct redis_node *asked; /* who is asked for the slots; NULL: nobody */
 	size_t seed;

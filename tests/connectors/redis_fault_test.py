@@ -3,7 +3,7 @@ import os
 import time
 
 from connectors.redis_case import ORDERED, RedisCase, Stream
-from harness.broker import Broker
+from harness.broker import Broker, wait_until
 from harness.fake import Fake
 from harness.proxy import Proxy
 from harness.servers import Net
@@ -31,6 +31,25 @@ class Faults(RedisCase):
         time.sleep(0.5)
         s.finish(self.read)
         self.b.stop()
+
+    def test_faults__batches_of_several_connections_that_end(self):
+        """A later batch is through before an earlier one that had rows on more connections: it does not come again before it."""
+        names = [f"c{i}" for i in range(6)]
+        with Proxy(self.redis.port) as proxy:
+            action = {**Stream.ACTION, "timeout": "60s", "batch": {"rows": len(names), "linger": "300ms"}}
+            with self.broker(action, ORDERED, url=self.redis.url().replace(str(self.redis.port), str(proxy.port)), pool=4) as b:
+                self.wait_state(b, "up")
+                proxy.fault("silence")
+                for name in names:
+                    self.publish(b, {"n": 1}, topic="in/x", client=name)
+                for i, name in enumerate(names):
+                    wait_until(lambda least=len(names) + i: b.action("r")["in_flight"] >= least, 20, lambda: str(b.action("r")))
+                    self.publish(b, {"n": 2}, topic="in/x", client=name)
+                wait_until(lambda: b.action("r")["in_flight"] == 2 * len(names), 20, lambda: str(b.action("r")))
+                proxy.fault("forward")
+                proxy.end_connections()
+                self.assertEqual(b.wait_settled("r")["delivered"], 2 * len(names))
+        self.assertEqual({name: self.read(name) for name in names}, {name: [b"1", b"2"] for name in names})
 
     def test_faults__packets_dropped_in_silence(self):
         s = self.begin()
