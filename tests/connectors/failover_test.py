@@ -6,7 +6,7 @@ import unittest
 
 from connectors.stream import ORDERED, Stream
 from harness.broker import Broker, wait_until
-from harness.servers import PgBouncer, Postgres, shared
+from harness.servers import PgBouncer, Postgres, RedisCluster, shared
 
 
 class Flow(unittest.TestCase):
@@ -87,6 +87,26 @@ class ToPostgres(Flow):
                 self.assertEqual([o.wait(60) for o in others], [0, 0])
                 self.flows(b)
                 s.finish(self.read(pg))
+
+
+class ToRedisCluster(Flow):
+    ACTION = {"command": ["RPUSH", "l:${c}", "${n}"], "timeout": "4s"}
+
+    def test_cluster__replicas_become_masters(self):
+        """With `replicas` a row counts as delivered when it outlives its master."""
+        cluster = RedisCluster(range(17011, 17017), replicas=1)
+        connector = {"type": "redis", "mode": "cluster", "servers": [f"127.0.0.1:{p}" for p in cluster.ports], "replicas": 1, "replicas_timeout": "300ms"}
+        with cluster, self.broker(connector, self.ACTION) as b:
+            b.wait_connector("far", "up")
+            s = Stream(self, b, clients=6)
+            for _ in range(2):
+                self.flows(b)
+                old = cluster.node_of("l:c0")
+                cluster.nodes[old].kill9()
+                wait_until(lambda old=old: cluster.node_of("l:c0") != old, 60, "no replica takes over")
+                cluster.restart()
+            self.flows(b)
+            s.finish(lambda name: cluster.nodes[cluster.node_of(f"l:{name}")].execute("LRANGE", f"l:{name}", 0, -1))
 
 
 if __name__ == "__main__":
