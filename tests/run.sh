@@ -162,7 +162,7 @@ fuzz_all() {
 	[ "$failed" = 0 ] && [ "$passed" -gt 0 ]
 }
 
-OUTAGES=drill_test,bad_server_test
+OUTAGES=drill_test,bad_server_test,kafka_nonsense_test,memory_test
 
 suite() {
 	case $1 in
