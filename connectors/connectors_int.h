@@ -233,6 +233,8 @@ struct sl_pipeline {
 	struct drop_notes *notes;
 	uint64_t progress_ms; /* a row was decided, or the first one came; monotonic */
 	bool stalled;         /* no progress for too long */
+	uint8_t busiest_percent; /* of the rows that wait, those of one lane; 0: few wait */
+	char *busiest_client;    /* whose they are, of some; heap */
 
 	struct sl_list dirty; /* connectors.dirty */
 	uint64_t change;      /* which of connectors.changes was the last here: a copy from before it is old */
@@ -302,6 +304,9 @@ bool pipeline_idle(const struct sl_pipeline *p);     /* nothing queued anywhere 
 bool pipeline_stuck(const struct sl_pipeline *p);    /* its rows wait for a table or the like; they fit the log */
 void pipeline_halt(struct sl_pipeline *p);           /* submits no more; cancels what is out */
 void pipeline_batch_back(struct pipeline_batch *bt); /* L: the kind is done with it */
+
+/* lanes.c */
+void pipeline_lanes_look(struct sl_pipeline *p);
 
 /* late.c */
 bool late_equal(const struct sl_conn_action *a, const struct sl_conn_action *b);

@@ -75,6 +75,11 @@ static void oldest_write(struct page *p, const char *name) {
 		sl_prom_value_double(p->out, name, p->label, p->labels, (double)p->a->oldest_ms / 1000);
 }
 
+static void lane_write(struct page *p, const char *name) {
+	if (p->a->busiest_percent || p->zeros)
+		sl_prom_value_double(p->out, name, p->label, p->labels, (double)p->a->busiest_percent / 100);
+}
+
 static void batches_write(struct page *p, const char *name) {
 	for (size_t i = 0; i < CUT_CAUSES; i++) value_with(p, name, "cut", batch_cut_names[i], p->a->n.count.cut[i]);
 }
@@ -105,6 +110,10 @@ static const struct family {
     {"sluice_action_in_flight_rows", "gauge", "Of these, sent and not answered.", flight_write},
     {"sluice_action_bytes", "gauge", "Bytes of rows not decided, and of the log on disk.", bytes_write},
     {"sluice_action_oldest_seconds", "gauge", "Age of the oldest row in memory.", oldest_write},
+    {"sluice_action_busiest_lane_ratio", "gauge",
+     "Of the rows that wait, the part that one lane of 64 has, by a sample; 0 while few wait. Near 1: one order key "
+     "holds up the action.",
+     lane_write},
     {"sluice_action_stalled", "gauge", "1 while rows wait and none has been decided for stalled_after.", stalled_write},
     {"sluice_action_batches_total", "counter", "Batches sent, by what made them leave.", batches_write},
     {"sluice_action_latency_seconds", "summary", "From the message's arrival to its delivery.", latency_write},

@@ -111,6 +111,11 @@ static void action_take(struct action_copy *a) {
 		a->not_ready_why = p->not_ready_why ? sl_strdup(p->not_ready_why) : NULL;
 	}
 	a->stalled = p->stalled;
+	a->busiest_percent = p->busiest_percent;
+	if (a->busiest_percent) {
+		sl_free(a->busiest_client);
+		a->busiest_client = sl_strdup(p->busiest_client);
+	}
 	health_copy(&a->health, &p->health);
 }
 
@@ -212,6 +217,7 @@ void connectors_snapshot_free(struct connectors_snapshot *s) {
 	for (size_t i = 0; i < s->action_count; i++) {
 		health_fini(&s->actions[i].health);
 		sl_free(s->actions[i].not_ready_why);
+		sl_free(s->actions[i].busiest_client);
 	}
 	sl_free(s->conns);
 	sl_free(s->actions);

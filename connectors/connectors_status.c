@@ -95,6 +95,12 @@ static json_t *action_status(const struct connectors_snapshot *s, const struct a
 	json_object_set_new(o, "memory", memory);
 	set_u64(o, "disk_bytes", n.disk_bytes);
 	set_u64(o, "oldest_ms", a->oldest_ms);
+	if (a->busiest_percent) {
+		json_t *lane = json_object();
+		set_u64(lane, "percent", a->busiest_percent);
+		json_object_set_new(lane, "clientid", json_string(a->busiest_client));
+		json_object_set_new(o, "busiest_lane", lane);
+	}
 	set_u64(o, "retried", n.retried);
 	set_u64(o, "maybe_duplicate", n.maybe_duplicate);
 	set_u64(o, "batches", n.batches);

@@ -227,6 +227,7 @@ static bool answer_missing(const struct sl_pipeline *p, uint64_t now_ms) {
 static void pipeline_watch(struct sl_pipeline *p, uint64_t now_ms) {
 	p->now_ms = now_ms;
 	notes_look(p, false);
+	pipeline_lanes_look(p);
 	if (!rows_wait(p)) {
 		p->progress_ms = now_ms;
 		pipeline_goes_on(p);

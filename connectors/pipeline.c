@@ -111,6 +111,7 @@ void pipeline_free(struct sl_pipeline *p) {
 		sl_free(f);
 	}
 	pipeline_notes_free(p);
+	sl_free(p->busiest_client);
 	sl_free(p->not_ready_why);
 	health_fini(&p->health);
 	action_free(p->next);

@@ -1,9 +1,11 @@
 """What is seen when something is wrong: each reason in the log and on the status pages, connectors and sources alike."""
 import contextlib
 import json
+import re
 import sqlite3
 import unittest
 
+from harness.client import Client
 from harness.broker import Broker, run_program, temp_folder, wait_until
 from harness.fake import Fake
 
@@ -80,6 +82,25 @@ class Trouble(unittest.TestCase):
             broker.write_config({"connectors": {"x": {"type": "null"}}})
             broker.reload()
             wait_until(lambda: broker.action("r")["state"] == "running")
+
+    def test_action__that_one_client_holds_up_says_which(self):
+        rules = {"r": {"sql": 'SELECT 1 AS a FROM "t"', "actions": [{"connector": "x", "value": "${a}"}]}}
+        connectors = {"x": {"type": "null", "connect_fails": 1000000, "reconnect": QUICK}}
+        with Broker({"connectors": connectors, "rules": rules}, folder=temp_folder()) as broker:
+            for client, count in (("calm", 20), ("hot", 180)):
+                with Client(broker.port) as c:
+                    c.connect(client)
+                    for _ in range(count):
+                        c.publish("t", b"x", qos=1)
+            wait_until(lambda: "busiest_lane" in broker.action("r"), 30)
+            lane = broker.action("r")["busiest_lane"]
+            self.assertEqual(lane["clientid"], "hot")
+            self.assertGreater(lane["percent"], 50)
+            ratio = re.search(r"^sluice_action_busiest_lane_ratio\{.*\} (\S+)$", broker.get("/metrics")[1], re.MULTILINE)
+            self.assertGreater(float(ratio.group(1)), 0.5)
+            broker.write_config({"connectors": {"x": {"type": "null"}}})
+            broker.reload()
+            wait_until(lambda: "busiest_lane" not in broker.action("r"), 30)
 
     def test_reload__tries_at_once_what_waits_for_its_pause(self):
         slow = {"first": "1h", "max": "1h"}
