@@ -21,6 +21,7 @@
 
 enum { STREAM_TYPE = 90, POLL_MAX = 256 }; /* the type only has to be nobody else's */
 enum { READ_STEP = 64 << 10, KEEP = 1 << 20 };
+enum { RECORD = 16 << 10, PIECES_MAX = 16 }; /* what one TLS record takes; what one call is given */
 
 struct stream {
 	mongoc_stream_t face; /* first */
@@ -34,6 +35,7 @@ struct stream {
 	struct sl_buf in;
 	size_t given;
 	bool whole;
+	struct sl_buf out; /* with TLS: small pieces that go out as one record */
 };
 
 static struct stream *of(mongoc_stream_t *face) { return (struct stream *)face; }
@@ -71,6 +73,14 @@ static int ssl_events(struct stream *s, int r, short *events) {
 	}
 }
 
+/* What errno means: *events to wait for, or s->error. */
+static void socket_error(struct stream *s, short wanted, short *events) {
+	if (errno == EAGAIN || errno == EINTR)
+		*events = wanted;
+	else
+		s->error = errno;
+}
+
 /* One attempt: bytes moved, or -1 with *events to wait for, or with s->error. */
 static ssize_t move(struct stream *s, bool out, void *p, size_t n, short *events) {
 	*events = 0;
@@ -87,11 +97,31 @@ static ssize_t move(struct stream *s, bool out, void *p, size_t n, short *events
 	if (r > 0 || (r == 0 && n == 0)) return r;
 	if (r == 0)
 		s->error = ECONNRESET;
-	else if (errno == EAGAIN || errno == EINTR)
-		*events = out ? POLLOUT : POLLIN;
 	else
-		s->error = errno;
+		socket_error(s, out ? POLLOUT : POLLIN, events);
 	return -1;
+}
+
+/* The same with what is behind the first `at` bytes of the pieces: a message comes in half a dozen of them. */
+static ssize_t move_pieces(struct stream *s, const mongoc_iovec_t *iov, size_t count, size_t at, short *events) {
+	if (s->ssl) {
+		char *first = (char *)iov->iov_base + at;
+		if (iov->iov_len - at >= RECORD) return move(s, true, first, iov->iov_len - at, events);
+		sl_buf_clear(&s->out); /* tried again, it has the same bytes at the same place: so OpenSSL wants it */
+		for (size_t i = 0; i < count && s->out.n + iov[i].iov_len - at <= RECORD; i++, at = 0)
+			sl_buf_append(&s->out, (char *)iov[i].iov_base + at, iov[i].iov_len - at);
+		return move(s, true, s->out.p, s->out.n, events);
+	}
+	struct iovec piece[PIECES_MAX];
+	struct msghdr message = {.msg_iov = piece};
+	for (size_t i = 0; i < count && message.msg_iovlen < PIECES_MAX; i++, at = 0)
+		piece[message.msg_iovlen++] =
+		    (struct iovec){.iov_base = (char *)iov[i].iov_base + at, .iov_len = iov[i].iov_len - at};
+	*events = 0;
+	s->error = 0;
+	ssize_t n = sendmsg(s->fd, &message, MSG_NOSIGNAL);
+	if (n < 0) socket_error(s, POLLOUT, events);
+	return n;
 }
 
 /* The next message, whole. 0, or errno; what came of it stays for the next call. */
@@ -167,10 +197,10 @@ static ssize_t stream_writev(mongoc_stream_t *face, mongoc_iovec_t *iov, size_t 
 			continue;
 		}
 		short events;
-		ssize_t n = move(s, true, (char *)iov[i].iov_base + at, iov[i].iov_len - at, &events);
+		ssize_t n = move_pieces(s, iov + i, count - i, at, &events);
 		if (n > 0) {
 			done += (size_t)n;
-			at += (size_t)n;
+			for (at += (size_t)n; i < count && at >= iov[i].iov_len && at > 0; i++) at -= iov[i].iov_len;
 			continue;
 		}
 		if (events) s->error = fd_wait(s->l, s->fd, events, deadline);
@@ -240,6 +270,7 @@ static int stream_close(mongoc_stream_t *face) {
 static void stream_destroy(mongoc_stream_t *face) {
 	(void)stream_close(face);
 	sl_buf_fini(&of(face)->in);
+	sl_buf_fini(&of(face)->out);
 	sl_free(of(face));
 }
 
