@@ -231,8 +231,8 @@ struct sl_pipeline {
 
 	struct health health;
 	struct drop_notes *notes;
-	uint64_t progress_ms; /* a row was decided, or the first one came; monotonic */
-	bool stalled;         /* no progress for too long */
+	uint64_t progress_ms;    /* a row was decided, or the first one came; monotonic */
+	bool stalled;            /* no progress for too long */
 	uint8_t busiest_percent; /* of the rows that wait, those of one lane; 0: few wait */
 	char *busiest_client;    /* whose they are, of some; heap */
 
