@@ -150,6 +150,44 @@ static json_t *republish(struct aws *a, struct import_rule *r, const json_t *opt
 	return json_pack("{s:o}", "republish", o);
 }
 
+/* Does SELECT make this column of something else than the member of its name? */
+static bool is_alias(const struct import_rule *r, struct sl_slice name) {
+	bool fixed;
+	size_t count;
+	const struct sl_slice *columns = sql_program_columns(r->compiled->program, &count, &fixed);
+	for (size_t i = 0; i < count; i++) {
+		if (!slice_equal(columns[i], name)) continue;
+		for (const char *at = r->sql; (at = strcasestr(at, " as ")); at += 4) {
+			struct sl_slice rest = slice_trim(slice_from_str(at + 4));
+			bool ends = rest.n == name.n || (rest.n > name.n && !isalnum((unsigned char)rest.p[name.n]));
+			size_t before = (size_t)(at - r->sql);
+			bool same =
+			    before > name.n && memcmp(at - name.n, name.p, name.n) == 0 &&
+			    (isspace((unsigned char)at[-(ptrdiff_t)name.n - 1]) || at[-(ptrdiff_t)name.n - 1] == ',');
+			if (ends && slice_equal(slice_sub(rest, 0, name.n), name)) return !same;
+		}
+	}
+	return false;
+}
+
+/* ${device} of SELECT temp AS device: templates read the message there, and so they do here. */
+static void note_aliases(struct aws *a, struct import_rule *r, const char *action, const json_t *ours) {
+	const char *key;
+	json_t *value;
+	size_t i;
+	json_object_foreach((json_t *)(uintptr_t)ours, key, value) note_aliases(a, r, action, value);
+	json_array_foreach(ours, i, value) note_aliases(a, r, action, value);
+	for (const char *at = json_string_value(ours); at && (at = strstr(at, "${")); at += 2) {
+		struct sl_slice name = slice_make(at + 2, strspn(at + 2, "abcdefghijklmnopqrstuvwxyz"
+									 "ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_"));
+		if (name.n == 0 || name.p[name.n] != '}' || !is_alias(r, name)) continue;
+		import_note(a->imp, r, IMPORT_UNCHANGED, action,
+			    "${%.*s} is a member of the message, there and here: what SELECT calls %.*s does not reach "
+			    "templates; write the expression itself if that is what you want",
+			    SL_SLICE_ARG(name), SL_SLICE_ARG(name));
+	}
+}
+
 /* "DynamoDBv2" and "dynamoDBv2" alike. */
 static const struct aws_kind *kind_find(const char *name) {
 	for (size_t i = 0; i < SL_ARRAY_LEN(kinds); i++)
@@ -169,6 +207,7 @@ static void add_action(struct aws *a, struct import_rule *r, const char *key, co
 	} else if (strcmp(kind->name, "kafka") == 0 && r->compiled) {
 		action.ours = aws_kafka(a->imp, r, &a->cfn, options);
 	}
+	if (r->compiled) note_aliases(a, r, import_printf(a->imp, "action %s", action.name), action.ours);
 	action.original = json_pack("{s:O}", key, options);
 	import_action_add(a->imp, r, &action);
 }

@@ -8,6 +8,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT / "tests"))
 sys.path.insert(0, str(ROOT / "tests/cli"))
+from harness.broker import run_program  # noqa: E402
 from import_case import Folder  # noqa: E402
 
 FACTORY = ("SELECT deviceId, timestamp, get(measurements, 0).value as temperature\nFROM 'factory/+/+/+/+/telemetry'\n"
@@ -168,6 +169,17 @@ class Aws(Folder):
         self.assertIn("nosuch", self.notes(rules["r"]))
         self.assertIn('topic: "b/${topic(1)}"', text)
         self.assertNotIn("- console", text)
+
+    def test_templates__that_name_what_select_makes_are_pointed_out(self):
+        rule = {"ruleName": "r", "sql": "SELECT temp AS device, name AS name, upper(x) AS nm FROM 'a/+'", "awsIotSqlVersion": "2016-03-23",
+                "actions": [{"republish": {"topic": "out/${device}/${nm}/${name}/${other}", "roleArn": "arn:x"}}]}
+        (self.folder / "aliases.json").write_text(json.dumps(rule))
+        said = run_program("import", "aws", "aliases.json", cwd=self.folder).stderr
+        for name in ("device", "nm"):
+            self.assertIn("${%s} is a member of the message, there and here: what SELECT calls %s does not reach templates" % (name, name), said)
+        self.assertNotIn("${name}", said)
+        self.assertNotIn("${other}", said)
+        self.assertIn("1 rule: 1 unchanged", said)
 
     def test_sql__is_kept_to_the_byte(self):
         for i, sql in enumerate(["SELECT a\r\nFROM 'x'", " SELECT a FROM 'x'", "\tSELECT a\n\tFROM 'x'", "SELECT a \nFROM 'x'\n",
