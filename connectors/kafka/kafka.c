@@ -178,6 +178,7 @@ static void describe(struct sl_conn *conn, json_t *out) {
 	json_object_set_new(out, "brokers", json_string(p->brokers ? p->brokers : ""));
 	json_object_set_new(out, "rows_out", json_integer(p->rows_out));
 	json_object_set_new(out, "bytes_out", json_integer(p->bytes_out));
+	json_object_set_new(out, "clients_made", json_integer(p->clients));
 	json_object_set_new(out, "topics_open", json_integer((json_int_t)p->topics.map.len));
 	if (p->error) json_object_set_new(out, "last_error", json_string(p->error));
 }

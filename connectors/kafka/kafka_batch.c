@@ -6,7 +6,7 @@
  * A request may hold rows of several batches, and brokers refuse requests, not rows. When one is refused, what was not sent is
  * taken back, what is out gets its answer, and a new client begins with the rows that came back, in their order; kafka_gate.h
  * lets fewer and fewer of them out together, until the one that is to blame stands alone. From then on rows like it (as
- * large, as keyless) go alone to this topic, so that only the first of many costs that much. */
+ * large, as keyless) go alone to this topic. What goes alone goes by the scout, so only the first of many costs that much. */
 #include <inttypes.h>
 
 #include "kafka_errors.h"
@@ -14,6 +14,9 @@
 #include "log.h"
 #include "mem.h"
 
+/* A row this small is copied: the thread that fills requests finds it beside librdkafka's own of it, which costs less than
+ * fetching it from where it lies. What is charged for a row (copy_row) has room for that. */
+#define COPY_MAX 200
 #define CERTAIN_MS 10000 /* then it is asked again whether rows of that size are taken */
 
 /* ---- Batches. ------------------------------------------------------------------------------------------------------------ */
@@ -156,6 +159,10 @@ static void row_failed(struct kafka_producer *p, const struct kafka_slot *slot, 
 	enum sl_result result = e->result;
 	if (error->code == RD_KAFKA_RESP_ERR__UNKNOWN_PARTITION && !error->partition_given) result = SL_RESULT_RETRY;
 	if (result == SL_RESULT_GROUP_FAILED) result = row_refused(p, slot, error);
+	/* Its broker said so, and ended the client; a topic that is missing is found out before anything is sent. */
+	if (e->then == KAFKA_NOT_READY && error->code > RD_KAFKA_RESP_ERR_NO_ERROR &&
+	    error->code != RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART)
+		slot->topic->denied = true;
 	if (e->then == KAFKA_NOT_READY && action->plan.topic_constant) {
 		batch_fence(kb);
 		row_not_ready(kb, e, topic, text);
@@ -174,17 +181,20 @@ static void row_failed(struct kafka_producer *p, const struct kafka_slot *slot, 
 
 /* ---- Rows in. ------------------------------------------------------------------------------------------------------------------ */
 
-static rd_kafka_resp_err_t produce(struct kafka_producer *p, const struct kafka_row *row, struct kafka_slot *slot) {
-	rd_kafka_vu_t vus[7] = {
-	    {.vtype = RD_KAFKA_VTYPE_RKT, .u.rkt = slot->topic->rkt},
-	    {.vtype = RD_KAFKA_VTYPE_PARTITION, .u.i32 = row->partition},
+static rd_kafka_resp_err_t produce(rd_kafka_t *rk, rd_kafka_topic_t *rkt, int32_t partition,
+				   const struct kafka_row *row, struct kafka_slot *slot) {
+	bool copy = row->value.n > 0 && slot->bytes <= COPY_MAX;
+	rd_kafka_vu_t vus[8] = {
+	    {.vtype = RD_KAFKA_VTYPE_RKT, .u.rkt = rkt},
+	    {.vtype = RD_KAFKA_VTYPE_PARTITION, .u.i32 = partition},
 	    {.vtype = RD_KAFKA_VTYPE_VALUE, .u.mem = {.ptr = (void *)(uintptr_t)row->value.p, .size = row->value.n}},
 	    {.vtype = RD_KAFKA_VTYPE_KEY, .u.mem = {.ptr = (void *)(uintptr_t)row->key.p, .size = row->key.n}},
 	    {.vtype = RD_KAFKA_VTYPE_TIMESTAMP, .u.i64 = row->timestamp},
 	    {.vtype = RD_KAFKA_VTYPE_OPAQUE, .u.ptr = slot},
+	    {.vtype = RD_KAFKA_VTYPE_MSGFLAGS, .u.i = copy ? RD_KAFKA_MSG_F_COPY : 0},
 	    {.vtype = RD_KAFKA_VTYPE_HEADERS, .u.headers = row->headers},
 	};
-	rd_kafka_error_t *error = rd_kafka_produceva(p->rk, vus, row->headers ? 7 : 6);
+	rd_kafka_error_t *error = rd_kafka_produceva(rk, vus, row->headers ? 8 : 7);
 	if (sl_likely(!error)) return RD_KAFKA_RESP_ERR_NO_ERROR;
 	rd_kafka_resp_err_t code = rd_kafka_error_code(error);
 	rd_kafka_error_destroy(error);
@@ -205,24 +215,55 @@ static int32_t line_of(struct kafka_topic *topic, int32_t partition, int32_t hea
 static bool suspect(const struct kafka_slot *slot) {
 	const struct kafka_topic *t = slot->topic;
 	return sl_unlikely(t->refused_bytes && slot->bytes >= t->refused_bytes) ||
-	       sl_unlikely(t->refused_keyless && slot->keyless);
+	       sl_unlikely(t->refused_keyless && slot->keyless) || sl_unlikely(t->denied);
 }
 
 /* It was not that, or is not any more. */
 static void suspect_stored(const struct kafka_slot *slot) {
 	struct kafka_topic *t = slot->topic;
+	t->denied = false;
 	if (slot->keyless) t->refused_keyless = false;
 	if (slot->bytes >= t->refused_bytes) t->refused_bytes = 0;
 	if (slot->bytes >= t->certain_bytes) t->certain_bytes = 0;
+}
+
+/* Alone, to a partition that is known, or to one that the scout chooses while nobody knows any. */
+static rd_kafka_resp_err_t scout_send(struct kafka_producer *p, struct kafka_slot *slot, const struct kafka_row *row,
+				      int32_t partition, uint64_t now_ms) {
+	rd_kafka_topic_t *rkt = kafka_topic_scouted(slot->topic, p->scout);
+	rd_kafka_resp_err_t code = rkt ? produce(p->scout, rkt, partition, row, slot) : RD_KAFKA_RESP_ERR__QUEUE_FULL;
+	if (!rkt && row->headers) rd_kafka_headers_destroy(row->headers);
+	if (code != RD_KAFKA_RESP_ERR_NO_ERROR) return code;
+	slot->partition = partition;
+	slot->by_scout = true;
+	kafka_gate_sent(kafka_gate_part(slot->topic, partition), true, now_ms);
+	return code;
+}
+
+static rd_kafka_resp_err_t row_send(struct kafka_producer *p, struct kafka_slot *slot, const struct kafka_row *row,
+				    int32_t head, int32_t *line);
+
+/* The first client has said to which partition it goes; its headers went with that. */
+static rd_kafka_resp_err_t row_to_scout(struct kafka_producer *p, struct kafka_slot *slot, const struct kafka_ask *ask,
+					int32_t *line) {
+	struct kafka_batch *kb = slot->batch;
+	const struct kafka_action *a = sl_action_impl(kb->b->action);
+	struct kafka_row row;
+	int r = kafka_row_read(&a->plan, kb->b->row[slot - kb->slot], &kb->arena, &row);
+	sl_assert(r == SL_OK); /* it was before */
+	if (!kafka_scout_ready(p)) return row_send(p, slot, &row, ask->head, line);
+	return scout_send(p, slot, &row, ask->partition, ask->now_ms);
 }
 
 /* To librdkafka: NO_ERROR with *line NONE when it is there, with a line when the row has to wait. The headers go in any case. */
 static rd_kafka_resp_err_t row_send(struct kafka_producer *p, struct kafka_slot *slot, const struct kafka_row *row,
 				    int32_t head, int32_t *line) {
 	struct kafka_topic *topic = slot->topic;
+	int32_t to = head >= 0 ? head : row->partition;
+	bool sure = to >= 0 || !topic->known; /* else the partitioner says where it goes */
 	struct kafka_ask ask = {.topic = topic,
 				.head = head,
-				.alone = suspect(slot),
+				.alone = suspect(slot) || (sure && sl_unlikely(kafka_gate_part(topic, to)->scouted)),
 				.now_ms = sl_loop_now_ms(sl_conn_loop(p->conn)),
 				.partition = KAFKA_LINE_UNKNOWN};
 	*line = line_of(topic, row->partition, head, ask.alone, ask.now_ms);
@@ -230,20 +271,24 @@ static rd_kafka_resp_err_t row_send(struct kafka_producer *p, struct kafka_slot 
 		if (row->headers) rd_kafka_headers_destroy(row->headers);
 		return RD_KAFKA_RESP_ERR_NO_ERROR;
 	}
+	ask.scout = kafka_may_scout(p);
+	if (sl_unlikely(ask.scout && ask.alone && sure) && kafka_scout_ready(p))
+		return scout_send(p, slot, row, to, ask.now_ms);
 	kafka_gate_ask(&ask);
-	rd_kafka_resp_err_t code = produce(p, row, slot);
+	rd_kafka_resp_err_t code = produce(p->rk, topic->rkt, row->partition, row, slot);
 	kafka_gate_ask(NULL);
 	if (sl_unlikely(ask.wait)) {
 		*line = ask.partition;
 		return RD_KAFKA_RESP_ERR_NO_ERROR;
 	}
+	if (sl_unlikely(ask.by_scout)) return row_to_scout(p, slot, &ask, line);
 	if (sl_unlikely(code != RD_KAFKA_RESP_ERR_NO_ERROR)) return code;
 	slot->partition = row->partition == RD_KAFKA_PARTITION_UA ? ask.partition : row->partition;
 	kafka_gate_sent(kafka_gate_part(topic, slot->partition), ask.alone, ask.now_ms);
 	return code;
 }
 
-/* Refused alone a moment ago; asking for every such row would take a new client each time. */
+/* Refused alone a moment ago; asking for every such row would hold up those behind it. */
 static bool row_known_bad(struct kafka_batch *kb, uint32_t i, uint64_t now_ms) {
 	const struct kafka_slot *slot = &kb->slot[i];
 	const struct kafka_topic *t = slot->topic;
@@ -401,7 +446,7 @@ static bool waiting_row_go(struct kafka_producer *p, struct kafka_slot *slot, in
 
 static void line_go(struct kafka_producer *p, struct kafka_topic *topic, int32_t line) {
 	uint64_t now = sl_loop_now_ms(sl_conn_loop(p->conn));
-	while (!p->anew) {
+	while (!p->anew && p->state == KAFKA_RUNNING) {
 		struct kafka_part *part = kafka_gate_part(topic, line);
 		if (!part->first || !kafka_gate_free(part, suspect(part->first), now)) return;
 		if (!waiting_row_go(p, kafka_gate_pop(part), line)) return;
@@ -428,7 +473,7 @@ static void row_reported(struct kafka_producer *p, const rd_kafka_message_t *m, 
 	if (sl_likely(m->err == RD_KAFKA_RESP_ERR_NO_ERROR)) {
 		kb->b->result[slot - kb->slot] = SL_RESULT_DONE;
 		if (sl_unlikely(suspect(slot))) suspect_stored(slot);
-		kafka_gate_stored(topic, part, m->partition, p->report_ms);
+		kafka_gate_stored(topic, part, m->partition, slot->by_scout, p->report_ms);
 		if (sl_unlikely(topic->waits_why)) topic->waits_why = NULL;
 	} else {
 		const struct kafka_action *a = sl_action_impl(kb->b->action);
@@ -447,6 +492,7 @@ struct request {
 	rd_kafka_resp_err_t code;
 	size_t rows, largest;
 	bool keyless; /* one of them is */
+	bool by_scout;
 };
 
 static void lines_go_on(struct kafka_producer *p, struct kafka_topic *topic, int32_t line, rd_kafka_resp_err_t code) {
@@ -461,9 +507,11 @@ static void lines_go_on(struct kafka_producer *p, struct kafka_topic *topic, int
 }
 
 /* What may be the reason goes alone from now on; if it is stored then, it was not. */
-static void request_refused(const struct request *r) {
+static void request_refused(const struct request *r, uint64_t now_ms) {
 	struct kafka_topic *t = r->topic;
-	kafka_gate_refused(kafka_gate_part(t, r->partition), (uint32_t)r->rows);
+	struct kafka_part *stood = kafka_gate_part(t, r->line), *went = kafka_gate_part(t, r->partition);
+	kafka_gate_refused(stood, (uint32_t)r->rows, r->by_scout, now_ms);
+	if (went != stood) kafka_gate_refused(went, (uint32_t)r->rows, r->by_scout, now_ms);
 	if (r->code == RD_KAFKA_RESP_ERR_INVALID_RECORD) t->refused_keyless = t->refused_keyless || r->keyless;
 	if (!size_refused(r->code)) return;
 	if (t->refused_bytes == 0 || r->largest < t->refused_bytes) t->refused_bytes = r->largest;
@@ -481,6 +529,7 @@ void kafka_report(struct kafka_producer *p, rd_kafka_event_t *ev) {
 			r.line = slot->partition;
 			r.partition = m->partition;
 			r.code = m->err;
+			r.by_scout = slot->by_scout;
 		}
 		if (sl_unlikely(m->err)) {
 			r.keyless = r.keyless || slot->keyless;
@@ -489,7 +538,7 @@ void kafka_report(struct kafka_producer *p, rd_kafka_event_t *ev) {
 		row_reported(p, m, r.rows);
 	}
 	if (!r.topic) return;
-	if (kafka_error_find(r.code)->result == SL_RESULT_GROUP_FAILED) request_refused(&r);
+	if (kafka_error_find(r.code)->result == SL_RESULT_GROUP_FAILED) request_refused(&r, p->report_ms);
 	lines_go_on(p, r.topic, r.line, r.code);
 	r.topic->out--;
 	if (sl_likely(r.code == RD_KAFKA_RESP_ERR_NO_ERROR)) kafka_delivered(p);

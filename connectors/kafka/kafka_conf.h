@@ -26,7 +26,7 @@
 #include "field.h"
 #include "tls_client.h"
 
-enum kafka_role { KAFKA_PRODUCER, KAFKA_CONSUMER };
+enum kafka_role { KAFKA_PRODUCER, KAFKA_SCOUT, KAFKA_CONSUMER }; /* a scout: see kafka_producer.h */
 enum kafka_mechanism {
 	KAFKA_PLAIN,
 	KAFKA_SCRAM_256,

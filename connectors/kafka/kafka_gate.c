@@ -8,6 +8,9 @@
 #define IDLE_MS (10 * 60 * 1000) /* brokers forget producers that say nothing, a day after by default */
 #define LIMIT_MS 60000           /* no row was to blame, so requests of that size are: for this long they are smaller */
 #define STICKY_MS 10
+#define SCOUT_ROWS 500    /* so many that were refused together are not halved any more */
+#define REFUSALS_MS 10000 /* two within this are one trouble */
+#define SCOUTED_MS 1000   /* at least, after a refusal */
 
 /* ---- Partitions. --------------------------------------------------------------------------------------------------------- */
 
@@ -25,7 +28,7 @@ static void grow(struct kafka_topic *topic, int32_t partition_count) {
 
 bool kafka_gate_free(const struct kafka_part *part, bool alone, uint64_t now_ms) {
 	if (part->out == 0) return true;
-	if (!part->open || part->alone || alone) return false;
+	if (!part->open || part->alone || part->scouted || alone) return false;
 	if (part->limit == 0 || part->out < part->limit) return true;
 	return part->suspects == 0 && now_ms > part->limit_until_ms;
 }
@@ -50,21 +53,41 @@ static void suspect_cleared(struct kafka_part *part, uint64_t now_ms) {
 	part->limit_until_ms = now_ms + LIMIT_MS;
 }
 
-void kafka_gate_stored(struct kafka_topic *topic, struct kafka_part *part, int32_t partition, uint64_t now_ms) {
-	if (sl_unlikely(part == &topic->unknown)) {
+/* What the scout has stored says nothing of the other client. */
+void kafka_gate_stored(struct kafka_topic *topic, struct kafka_part *part, int32_t partition, bool by_scout,
+		       uint64_t now_ms) {
+	if (sl_unlikely(part == &topic->unknown) && !by_scout) {
 		if (partition < 0) return;
 		topic->known = true;
 		grow(topic, partition + 1);
 		part = &topic->part[partition];
 	}
-	part->open = true;
-	part->stored_ms = now_ms;
+	if (sl_likely(!by_scout)) {
+		part->open = true;
+		part->stored_ms = now_ms;
+	}
 	if (sl_unlikely(part->suspects > 0)) suspect_cleared(part, now_ms);
+	if (part->scouted && part->suspects == 0 && now_ms - part->refused_ms >= SCOUTED_MS) part->scouted = false;
 }
 
-void kafka_gate_refused(struct kafka_part *part, uint32_t rows) {
-	part->suspects = rows > 1 ? rows : 0;
-	part->limit = part->halved = rows / 2;
+/* The one to blame is found, and nothing is wrong with the size of requests; where rows go one by one there may be others. */
+static void culprit_found(struct kafka_part *part) {
+	part->suspects = part->scouted && part->suspects > 0 ? part->suspects - 1 : 0;
+	part->limit = part->halved = 0;
+}
+
+void kafka_gate_refused(struct kafka_part *part, uint32_t rows, bool by_scout, uint64_t now_ms) {
+	if (now_ms - part->refused_ms > REFUSALS_MS) part->refusals = 0;
+	part->refused_ms = now_ms;
+	part->refusals += !by_scout;
+	if (rows == 1)
+		culprit_found(part);
+	else {
+		part->suspects = rows;
+		part->limit = part->halved = rows / 2;
+	}
+	if (by_scout) return;
+	part->scouted = part->scouted || (rows > 1 && rows <= SCOUT_ROWS) || part->refusals > 1;
 }
 
 static void part_reset(struct kafka_part *part) {
@@ -147,7 +170,8 @@ static int32_t partition_of(const rd_kafka_topic_t *rkt, const void *key, size_t
 	struct kafka_part *part = &ask->topic->part[partition];
 	ask->partition = partition;
 	ask->wait = (part->first && partition != ask->head) || !kafka_gate_free(part, ask->alone, ask->now_ms);
-	return sl_unlikely(ask->wait) ? count : partition;
+	ask->by_scout = !ask->wait && ask->scout && (ask->alone || part->scouted);
+	return sl_unlikely(ask->wait || ask->by_scout) ? count : partition;
 }
 
 void kafka_gate_install(rd_kafka_conf_t *conf, const struct kafka_conf *settings) {

@@ -5,8 +5,12 @@
  * With one exception: of a producer that it has stored nothing of in this partition, a broker takes any sequence number. Hence
  *
  *     a client's first row to a partition goes alone; the others follow when it is confirmed
- *     after a refusal, half as many rows as were refused are out at a time, then half of the rest: until it is one
- *     rows as large as the largest one that was refused go alone, and so do those without a key if that may be the reason
+ *     rows as large as the largest one that was refused go alone, and so do those without a key if that may be the reason, and
+ *     those to a topic that is not ours to write
+ *     after a refusal, half as many rows as were refused are out at a time; when they are few, or refused again, the partition is
+ *     *scouted*: its rows go one by one until all that were refused are decided and none was for a second
+ *
+ * What goes alone goes by the scout (kafka_producer.h), which survives a refusal.
  *
  * Rows that may not go yet wait in the line of their partition; other partitions go on. Where a row goes is known while librdkafka
  * takes it: kafka_gate_partitioner() is called then, and refuses rows that have to wait. Of a topic that librdkafka knows nothing
@@ -37,6 +41,9 @@ struct kafka_part {
 	uint32_t halved;                 /* half of what was refused last */
 	bool open;                       /* the broker has stored something of this client */
 	bool alone;                      /* the row that is out may be refused: none goes with it */
+	bool scouted;                    /* rows go one by one, by the scout */
+	uint32_t refusals;               /* one soon after the other */
+	uint64_t refused_ms;             /* the last of them */
 	uint64_t stored_ms;              /* when it did so last */
 	uint64_t limit_until_ms;         /* suspects 0: the limit ends */
 };
@@ -49,9 +56,10 @@ bool kafka_gate_free(const struct kafka_part *part, bool alone, uint64_t now_ms)
 void kafka_gate_sent(struct kafka_part *part, bool alone, uint64_t now_ms);
 /* A row was reported; stored: of this partition. */
 void kafka_gate_reported(struct kafka_part *part);
-void kafka_gate_stored(struct kafka_topic *topic, struct kafka_part *part, int32_t partition, uint64_t now_ms);
+void kafka_gate_stored(struct kafka_topic *topic, struct kafka_part *part, int32_t partition, bool by_scout,
+		       uint64_t now_ms);
 /* One request of so many rows was refused. */
-void kafka_gate_refused(struct kafka_part *part, uint32_t rows);
+void kafka_gate_refused(struct kafka_part *part, uint32_t rows, bool by_scout, uint64_t now_ms);
 void kafka_gate_reset(struct kafka_topic *topic); /* the client ends */
 
 /* The line. */
@@ -64,9 +72,11 @@ struct kafka_ask {
 	struct kafka_topic *topic;
 	int32_t head; /* of whose line this row was the first */
 	bool alone;
+	bool scout; /* there may be one, for rows that go alone */
 	uint64_t now_ms;
 	int32_t partition; /* the answer; -1: it was not asked */
 	bool wait;         /* and there the row has to wait */
+	bool by_scout;     /* or has to go by the scout */
 };
 void kafka_gate_ask(struct kafka_ask *ask); /* NULL: the end */
 

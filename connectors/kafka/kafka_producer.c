@@ -63,28 +63,49 @@ static int event_fd_open(struct kafka_producer *p) {
 	return r;
 }
 
-static int client_begin(struct kafka_producer *p, struct sl_err *err) {
+static int client_make(struct kafka_producer *p, enum kafka_role role, rd_kafka_t **rk, rd_kafka_queue_t **queue,
+		       struct sl_err *err) {
 	static const uint64_t one = 1;
 	rd_kafka_conf_t *conf;
 	char text[512];
-	if (event_fd_open(p) != SL_OK)
-		return sl_err_set(err, SL_ESYSTEM, "the system has no file descriptor left; raise its limit");
-	if (!p->keeper) p->keeper = kafka_keeper_new(sl_conn_loop(p->conn), on_keeper, p);
-	if (!p->keeper) return sl_err_set(err, SL_ESYSTEM, "the system has no thread left; raise its limit");
-	int r = kafka_conf_make(p->conf, KAFKA_PRODUCER, &p->client, &conf, err);
+	int r = kafka_conf_make(p->conf, role, &p->client, &conf, err);
 	if (r != SL_OK) return r;
 	rd_kafka_conf_set_events(conf,
 				 RD_KAFKA_EVENT_DR | RD_KAFKA_EVENT_ERROR | RD_KAFKA_EVENT_OAUTHBEARER_TOKEN_REFRESH);
 	kafka_gate_install(conf, p->conf);
-	p->rk = rd_kafka_new(RD_KAFKA_PRODUCER, conf, text, sizeof text);
-	if (!p->rk) {
+	*rk = rd_kafka_new(RD_KAFKA_PRODUCER, conf, text, sizeof text);
+	if (!*rk) {
 		rd_kafka_conf_destroy(conf);
 		return sl_err_set(err, SL_EINVAL, "librdkafka: %s", text);
 	}
-	p->queue = rd_kafka_queue_get_main(p->rk);
-	rd_kafka_queue_io_event_enable(p->queue, p->event_fd, &one, sizeof one);
-	p->state = KAFKA_RUNNING;
+	*queue = rd_kafka_queue_get_main(*rk);
+	rd_kafka_queue_io_event_enable(*queue, p->event_fd, &one, sizeof one);
+	p->clients++;
 	return SL_OK;
+}
+
+static int client_begin(struct kafka_producer *p, struct sl_err *err) {
+	if (event_fd_open(p) != SL_OK)
+		return sl_err_set(err, SL_ESYSTEM, "the system has no file descriptor left; raise its limit");
+	if (!p->keeper) p->keeper = kafka_keeper_new(sl_conn_loop(p->conn), on_keeper, p);
+	if (!p->keeper) return sl_err_set(err, SL_ESYSTEM, "the system has no thread left; raise its limit");
+	int r = client_make(p, KAFKA_PRODUCER, &p->rk, &p->queue, err);
+	if (r != SL_OK) return r;
+	p->state = KAFKA_RUNNING;
+	p->scoutless = false;
+	return SL_OK;
+}
+
+/* Without idempotence nothing ends a client, and there is no order to keep. */
+bool kafka_scout_ready(struct kafka_producer *p) {
+	struct sl_err err = SL_ERR_INIT;
+	if (!kafka_may_scout(p)) return false;
+	if (p->scout) return true;
+	p->scoutless = client_make(p, KAFKA_SCOUT, &p->scout, &p->scout_queue, &err) != SL_OK;
+	if (p->scoutless)
+		log_warn(LOG_CONN, "no second client of Kafka", "name=%s why=%s", p->client.name, sl_err_text(&err));
+	sl_err_fini(&err);
+	return !p->scoutless;
 }
 
 /* ---- Up and down. -------------------------------------------------------------------------------------------------------- */
@@ -163,22 +184,42 @@ static void on_timer(struct sl_timer *t) {
 
 /* ---- A client ends. ------------------------------------------------------------------------------------------------------ */
 
+/* What is reported already counts. */
+static void queue_end(struct kafka_producer *p, rd_kafka_queue_t **queue) {
+	for (rd_kafka_event_t *ev; (ev = rd_kafka_queue_poll(*queue, 0));) {
+		if (rd_kafka_event_type(ev) == RD_KAFKA_EVENT_DR) kafka_report(p, ev);
+		rd_kafka_event_destroy(ev);
+	}
+	rd_kafka_queue_io_event_enable(*queue, -1, NULL, 0);
+	rd_kafka_queue_destroy(*queue);
+	*queue = NULL;
+}
+
+static void scout_destroy(struct kafka_keeper_job *job) {
+	rd_kafka_destroy(sl_container_of(job, struct kafka_producer, scout_end)->scout);
+}
+
+static void scout_ended(struct kafka_keeper_job *job) {
+	struct kafka_producer *p = sl_container_of(job, struct kafka_producer, scout_end);
+	p->scout = NULL;
+	kafka_keeper_end(p->keeper, p->rk);
+}
+
+/* Rows are given back when neither client holds them any more. */
 static void client_end(struct kafka_producer *p) {
 	p->state = KAFKA_ENDING;
 	sl_timer_cancel(&p->timer);
 	sl_timer_cancel(&p->stalled);
 	sl_timer_cancel(&p->settle);
 	p->settling_ms = 0;
-	/* What is reported already counts. */
-	for (rd_kafka_event_t *ev; (ev = rd_kafka_queue_poll(p->queue, 0));) {
-		if (rd_kafka_event_type(ev) == RD_KAFKA_EVENT_DR) kafka_report(p, ev);
-		rd_kafka_event_destroy(ev);
-	}
+	queue_end(p, &p->queue);
+	if (p->scout) queue_end(p, &p->scout_queue);
 	kafka_topics_reset(&p->topics);
-	rd_kafka_queue_io_event_enable(p->queue, -1, NULL, 0);
-	rd_kafka_queue_destroy(p->queue);
-	p->queue = NULL;
-	kafka_keeper_end(p->keeper, p->rk);
+	p->scout_end = (struct kafka_keeper_job){.work = scout_destroy, .done = scout_ended};
+	if (p->scout)
+		kafka_keeper_run(p->keeper, &p->scout_end);
+	else
+		kafka_keeper_end(p->keeper, p->rk);
 }
 
 static void closed(struct kafka_producer *p) {
@@ -304,14 +345,29 @@ static void on_error(struct kafka_producer *p, rd_kafka_event_t *ev) {
 	if (code == RD_KAFKA_RESP_ERR__AUTHENTICATION && p->wanted) no_answer(p);
 }
 
-static void on_event(struct kafka_producer *p, rd_kafka_event_t *ev) {
+static void on_event(struct kafka_producer *p, rd_kafka_event_t *ev, bool scout) {
 	switch (rd_kafka_event_type(ev)) {
 	case RD_KAFKA_EVENT_DR: kafka_report(p, ev); break;
-	case RD_KAFKA_EVENT_ERROR: on_error(p, ev); break;
-	case RD_KAFKA_EVENT_OAUTHBEARER_TOKEN_REFRESH: kafka_auth_refresh(p->conf, p->rk); break;
+	case RD_KAFKA_EVENT_ERROR:
+		if (!scout) /* how the brokers are is said by the first client */
+			on_error(p, ev);
+		else if (rd_kafka_event_error_is_fatal(ev))
+			kafka_begin_anew(p, rd_kafka_event_error_string(ev), false);
+		break;
+	case RD_KAFKA_EVENT_OAUTHBEARER_TOKEN_REFRESH: kafka_auth_refresh(p->conf, scout ? p->scout : p->rk); break;
 	}
 	rd_kafka_event_destroy(ev); /* before its client may end */
 	if (p->anew) anew_now(p);
+}
+
+/* True: there may be more. */
+static bool queue_serve(struct kafka_producer *p, rd_kafka_queue_t *const *queue, bool scout) {
+	for (int i = 0; i < EVENTS_PER_TICK && *queue; i++) {
+		rd_kafka_event_t *ev = rd_kafka_queue_poll(*queue, 0);
+		if (!ev) return false;
+		on_event(p, ev, scout);
+	}
+	return *queue;
 }
 
 static void on_ready(struct sl_watch *w, uint32_t events) {
@@ -320,12 +376,9 @@ static void on_ready(struct sl_watch *w, uint32_t events) {
 	(void)events;
 	ssize_t got = read(p->event_fd, &count, sizeof count); /* before the queue is emptied: no wake-up is lost */
 	(void)got;
-	for (int i = 0; i < EVENTS_PER_TICK && p->queue; i++) {
-		rd_kafka_event_t *ev = rd_kafka_queue_poll(p->queue, 0);
-		if (!ev) return;
-		on_event(p, ev);
-	}
-	if (p->queue) sl_watch_again(sl_conn_loop(p->conn), w);
+	bool more = queue_serve(p, &p->queue, false);
+	more = queue_serve(p, &p->scout_queue, true) || more;
+	if (more) sl_watch_again(sl_conn_loop(p->conn), w);
 }
 
 static void on_keeper(void *arg, const struct kafka_keeper_event *e) {

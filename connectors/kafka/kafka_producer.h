@@ -10,6 +10,10 @@
  * calls an error fatal, when a broker refuses a request for one of its rows, and at the close. (A purge would take rows back,
  * too, but not all at one moment: what escapes it would overtake what did not.)
  *
+ * The scout. With `enable.gapless.guarantee` a client is spent when a request is refused, and the next one takes half a second until
+ * it sends. So rows that may be refused go by a second client without it, each alone in its partition (kafka_gate.h): behind it
+ * nothing is out that could overtake anything. It begins when it is needed, and ends with the first one.
+ *
  * While brokers are away, rows stay with librdkafka up to `timeout`: it delivers them when the brokers are back, without
  * duplicates. It never gives one up by itself (message.timeout.ms is 0).
  *
@@ -34,7 +38,12 @@ struct kafka_producer {
 	enum kafka_state state;
 	rd_kafka_t *rk; /* RUNNING; the keeper's while ENDING */
 	rd_kafka_queue_t *queue;
-	int event_fd; /* -1: none yet */
+	rd_kafka_t *scout; /* NULL: none is needed yet */
+	rd_kafka_queue_t *scout_queue;
+	struct kafka_keeper_job scout_end;
+	bool scoutless;  /* none is to be had */
+	int64_t clients; /* that were made */
+	int event_fd;    /* -1: none yet */
 	struct sl_watch watch;
 	bool watched;
 	struct kafka_topics topics;
@@ -76,6 +85,7 @@ struct kafka_slot {
 	size_t bytes;
 	int32_t partition; /* -1: librdkafka did not know it yet */
 	bool keyless, headers;
+	bool by_scout; /* it is with the scout */
 };
 struct kafka_batch {
 	struct sl_batch *b;
@@ -97,6 +107,11 @@ void kafka_probe(struct kafka_producer *p);
 void kafka_close(struct kafka_producer *p);
 /* Takes all rows back and begins anew, once the event at hand is over; why is told to the framework, unless quietly. */
 void kafka_begin_anew(struct kafka_producer *p, const char *why, bool quietly);
+static inline bool kafka_may_scout(const struct kafka_producer *p) {
+	return p->conf->idempotence && p->state == KAFKA_RUNNING && !p->anew && !p->scoutless;
+}
+/* Begins if need be; false: for now there is none to be had. */
+bool kafka_scout_ready(struct kafka_producer *p);
 void kafka_delivered(struct kafka_producer *p); /* the brokers took something: they are up */
 
 /* kafka_batch.c */

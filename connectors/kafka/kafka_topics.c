@@ -8,10 +8,16 @@ void kafka_topics_init(struct kafka_topics *t, size_t max) {
 	sl_list_init(&t->used);
 }
 
+static void handles_drop(struct kafka_topic *topic) {
+	if (topic->rkt) rd_kafka_topic_destroy(topic->rkt);
+	if (topic->scout_rkt) rd_kafka_topic_destroy(topic->scout_rkt);
+	topic->rkt = topic->scout_rkt = NULL;
+}
+
 static void topic_drop(struct kafka_topics *t, struct kafka_topic *topic) {
 	kafka_topic_map_remove(&t->map, kafka_topic_map_find(&t->map, topic->hash, topic->name));
 	sl_list_remove(&topic->used);
-	if (topic->rkt) rd_kafka_topic_destroy(topic->rkt);
+	handles_drop(topic);
 	sl_free(topic->part);
 	sl_free((char *)(uintptr_t)topic->name.p);
 	sl_free(topic);
@@ -70,11 +76,15 @@ struct kafka_topic *kafka_topics_get(struct kafka_topics *t, rd_kafka_t *rk, str
 	return topic;
 }
 
+rd_kafka_topic_t *kafka_topic_scouted(struct kafka_topic *topic, rd_kafka_t *scout) {
+	if (!topic->scout_rkt) topic->scout_rkt = handle_new(scout, topic->name.p, topic->codec);
+	return topic->scout_rkt;
+}
+
 void kafka_topics_reset(struct kafka_topics *t) {
 	SL_LIST_FOREACH(it, &t->used) {
 		struct kafka_topic *topic = SL_LIST_ENTRY(it, struct kafka_topic, used);
-		if (topic->rkt) rd_kafka_topic_destroy(topic->rkt);
-		topic->rkt = NULL;
+		handles_drop(topic);
 		topic->out = 0;
 		kafka_gate_reset(topic);
 	}

@@ -16,9 +16,10 @@
 #include "slice.h"
 
 struct kafka_topic {
-	struct sl_list used;   /* kafka_topics.used: last used last */
-	rd_kafka_topic_t *rkt; /* NULL: of no client for now */
-	uint32_t out;          /* rows that are with librdkafka, or in line */
+	struct sl_list used;         /* kafka_topics.used: last used last */
+	rd_kafka_topic_t *rkt;       /* NULL: of no client for now */
+	rd_kafka_topic_t *scout_rkt; /* the scout's; NULL: not needed yet */
+	uint32_t out;                /* rows that are with librdkafka, or in line */
 	struct kafka_part unknown, *part;
 	int32_t part_n;
 	bool known;     /* librdkafka has said how many partitions there are */
@@ -28,6 +29,7 @@ struct kafka_topic {
 	/* What the broker refused here: rows like it go alone, so that no other suffers. */
 	size_t refused_bytes; /* 0: nothing */
 	bool refused_keyless;
+	bool denied;          /* all of them: it is not ours to write */
 	size_t certain_bytes; /* refused alone, as it stood: nothing as large is taken */
 	uint64_t certain_ms;
 	const char *codec; /* of the handle; NULL: the connection's */
@@ -56,6 +58,8 @@ void kafka_topics_init(struct kafka_topics *t, size_t max);
  * use. */
 struct kafka_topic *kafka_topics_get(struct kafka_topics *t, rd_kafka_t *rk, struct sl_slice name,
 				     const char *compression);
+/* The scout's handle of it; NULL: none is to be had. */
+rd_kafka_topic_t *kafka_topic_scouted(struct kafka_topic *topic, rd_kafka_t *scout);
 void kafka_topics_reset(struct kafka_topics *t); /* lets go of all handles, rows out or not; may be used again */
 void kafka_topics_clear(struct kafka_topics *t);
 

@@ -94,7 +94,7 @@ class ToKafka(Target):
         return sum(self.server.end_offsets("bench"))
 
     def floor_args(self, rows):
-        return [f"127.0.0.1:{self.server.port}", "bench", rows]
+        return [f"127.0.0.1:{self.server.port}", "bench", rows, *(["headers"] if "headers" in self.action else [])]
 
 
 class ToPostgres(Target):
@@ -176,14 +176,14 @@ class ToSqlite(Target):
 INSERT = "INSERT INTO readings(device, t, at) VALUES (${device}, ${t}, %s)"
 KEYED = {"topic": "bench", "key": "${device}"}
 TARGETS = [
-    ToKafka("kafka", KEYED, 400_000, cpu_limit=0.25),
+    ToKafka("kafka", KEYED, 1_000_000, cpu_limit=0.25),
     ToPostgres("postgres table", {"table": "readings", "columns": COLUMNS}, 400_000, cpu_limit=0.2),
     ToPostgres("postgres sql", {"sql": INSERT % "${ts}"}, 150_000, cpu_limit=0.2),
     ToRedis("redis", {"stream": STREAM}, 300_000, cpu_limit=0.2),
     ToMongo("mongodb", {"collection": "readings"}, 60_000, cpu_limit=0.5),
     # The ratio is that of run.py: a loop of SQLite has nobody to wait for.
     ToSqlite("sqlite", {"table": "readings", "columns": SQLITE_COLUMNS}, 400_000, cpu_limit=0.2, ratio=0.15),
-    ToKafka("kafka headers", {**KEYED, "headers": {"rule": "r", "device": "${device}"}}, 400_000, listed_only=True),
+    ToKafka("kafka headers", {**KEYED, "headers": {"rule": "r", "device": "${device}"}}, 1_000_000, listed_only=True),
     ToPostgres("postgres sql, an expression", {"sql": INSERT % "to_timestamp(${ts} / 1000.0)"}, 150_000, listed_only=True),
     ToRedis("redis hash", {"command": HASH}, 300_000, listed_only=True),
 ]

@@ -98,6 +98,9 @@ class Kafka(Server):
             "broker.session.timeout.ms": 1500, "broker.heartbeat.interval.ms": 300,
             # The broker removes what is older than a week by its own timestamp, and tests send rows of long ago.
             "log.retention.ms": -1,
+            # Everybody may do everything, until somebody gets a right (grant).
+            "authorizer.class.name": "org.apache.kafka.metadata.authorizer.StandardAuthorizer",
+            "super.users": "User:ANONYMOUS", "allow.everyone.if.no.acl.found": "true",
             "log.cleaner.backoff.ms": 200, "log.cleaner.dedupe.buffer.size": 4194304,
             "sasl.enabled.mechanisms": "PLAIN,SCRAM-SHA-256,SCRAM-SHA-512,OAUTHBEARER", "ssl.client.auth": "requested",
             "ssl.keystore.type": "PEM", "ssl.keystore.location": ca.path("server-all.pem"),
@@ -155,6 +158,17 @@ class Kafka(Server):
 
     def delete_topic(self, topic):
         request(self.port, 20, 1, _array([_text(topic)]) + struct.pack(">i", 10000))
+
+    def grant(self, user, topic, *operations):
+        """From now on only these users may do only these things to the topic; ANONYMOUS (`port`) may do everything."""
+        numbers = {"write": 4, "describe": 8}
+        entries = _array(struct.pack(">b", 2) + _text(topic) + struct.pack(">b", 3) + _text(f"User:{user}") + _text("*") +
+                         struct.pack(">bb", numbers[o], 3) for o in operations)
+        answer = request(self.port, 30, 1, entries)
+        answer.take("i")
+        failed = [text for code, text in answer.array(lambda: (answer.take("h"), answer.text())) if code]
+        if failed:
+            raise KafkaError(f"no rights for {user}: {failed[0]}")
 
     def add_partitions(self, topic, count):
         """So that it has that many."""

@@ -11,6 +11,7 @@
 #include "kafka_auth.h"
 #include "kafka_conf.h"
 #include "kafka_errors.h"
+#include "kafka_topics.h"
 #include "kafka_row.h"
 #include "mem.h"
 #include "sql_base64.h"
@@ -197,6 +198,64 @@ static void test_brokers__what_is_no_address_is_refused(void **state) {
 	brokers_are("k1:9092/topic", "write host:port alone");
 	brokers_are(" , ", "brokers: no broker is named; write host:port");
 	brokers_are("user:SECRET@k1:9092", "user and password belong under `sasl`");
+}
+
+/* ---- Order. ---- */
+
+static void expect_part(const struct kafka_part *part, bool scouted, uint32_t suspects, uint32_t limit) {
+	assert_int_equal(part->scouted, scouted);
+	assert_int_equal(part->suspects, suspects);
+	assert_int_equal(part->limit, limit);
+}
+
+/* One row goes and is stored, or refused. */
+static void one_by_one(struct kafka_topic *t, struct kafka_part *part, bool by_scout, bool stored, uint64_t now) {
+	assert_true(kafka_gate_free(part, false, now));
+	kafka_gate_sent(part, by_scout, now);
+	if (by_scout) assert_false(kafka_gate_free(part, false, now));
+	kafka_gate_reported(part);
+	if (stored)
+		kafka_gate_stored(t, part, 0, by_scout, now);
+	else
+		kafka_gate_refused(part, 1, by_scout, now);
+}
+
+static void test_gate__a_partition_that_is_refused_twice_is_scouted(void **state) {
+	(void)state;
+	struct kafka_topic t = {.part_n = 0};
+	kafka_gate_stored(&t, &t.unknown, 0, false, 100000);
+	struct kafka_part *part = kafka_gate_part(&t, 0);
+	assert_ptr_not_equal(part, &t.unknown);
+	kafka_gate_refused(part, 1400, false, 100000);
+	expect_part(part, false, 1400, 700);
+	kafka_gate_refused(part, 700, false, 100500);
+	expect_part(part, true, 700, 350);
+	part->open = false; /* by another client, that is */
+	for (int i = 0; i < 699; i++) one_by_one(&t, part, true, i % 100 != 7, 100600);
+	expect_part(part, true, 1, 1);
+	assert_false(part->open); /* the other client has stored nothing */
+	one_by_one(&t, part, true, true, 101600);
+	expect_part(part, false, 0, 0);
+	one_by_one(&t, part, false, true, 101700);
+	assert_true(part->open);
+	sl_free(t.part);
+}
+
+static void test_gate__few_rows_are_scouted_at_once_and_a_single_one_is_not(void **state) {
+	(void)state;
+	struct kafka_topic t = {.part_n = 0};
+	struct kafka_part part = {.open = true};
+	kafka_gate_refused(&part, 1, false, 100000);
+	expect_part(&part, false, 0, 0);
+	kafka_gate_refused(&part, 40, false, 120000);
+	expect_part(&part, true, 40, 20);
+	for (int i = 0; i < 40; i++) one_by_one(&t, &part, true, true, 120100);
+	expect_part(&part, true, 0, 20); /* none was to blame: requests of that size are */
+	one_by_one(&t, &part, true, true, 121100);
+	expect_part(&part, false, 0, 20);
+	/* A row that goes alone for what it is may be refused, and the others are as free as before. */
+	one_by_one(&t, &part, true, false, 200000);
+	expect_part(&part, false, 0, 0);
 }
 
 /* ---- Rows. ---- */
@@ -501,6 +560,8 @@ int main(void) {
 	    cmocka_unit_test(test_kerberos__what_a_shell_would_read_is_refused),
 	    cmocka_unit_test(test_advice__of_a_login),
 	    cmocka_unit_test(test_brokers__what_is_no_address_is_refused),
+	    cmocka_unit_test(test_gate__a_partition_that_is_refused_twice_is_scouted),
+	    cmocka_unit_test(test_gate__few_rows_are_scouted_at_once_and_a_single_one_is_not),
 	    cmocka_unit_test(test_row__every_kind_has_its_bytes),
 	    cmocka_unit_test(test_row__topic_names_are_judged),
 	    cmocka_unit_test(test_row__times),
