@@ -108,6 +108,7 @@ int connectors_new(const struct connectors_opts *opts, struct connectors **out, 
 	sl_list_init(&cs->conns);
 	sl_list_init(&cs->pipelines);
 	sl_list_init(&cs->dirty);
+	sl_list_init(&cs->large_line);
 	cs->done_tail = &cs->done;
 	cs->patience_ms = PATIENCE_MAX_MS;
 	cs->replay = replay_new(cs);

@@ -206,6 +206,12 @@ struct old_stages {
 	bool left;            /* by all workers */
 };
 
+/* A row of a chunk that went back to the log (pipeline_large.c): how it stood, and which of the chunk's it is. */
+struct kept_row {
+	struct row_ref ref;
+	uint32_t index;
+};
+
 struct sl_pipeline {
 	struct connectors *cs;
 	struct sl_conn_action *action;
@@ -277,6 +283,12 @@ struct sl_pipeline {
 	uint64_t hold_room;       /* what had been made when the held chunks were last tried */
 	uint64_t held_by_room;    /* how often they were tried for that */
 	struct pipeline_counters count;
+	struct sl_list large_wait; /* in connectors.large_line */
+	struct {
+		uint64_t seq; /* of the chunk */
+		struct kept_row *ref;
+		size_t n; /* 0: none went back */
+	} kept;
 
 	struct spill *log; /* NULL without one */
 	uint64_t disk_max;
@@ -335,6 +347,17 @@ bool pipeline_chunk_remap(const struct sl_conn_action *a, struct sl_chunk *c, co
 /* None of the old names is known any more: no place for any value, so all rows are dead letters. */
 void pipeline_chunk_dead(struct sl_pipeline *p, struct sl_chunk *c, const struct spill_names *old);
 int pipeline_log_memory(struct sl_pipeline *p); /* all that is in memory gets into the log as well */
+
+/* pipeline_large.c */
+bool pipeline_refill_fits(struct sl_pipeline *p,
+			  bool *large);          /* may the next record be read? large: connectors.large is it then */
+void pipeline_large_pass(struct sl_pipeline *p); /* after a refill */
+void pipeline_large_look(struct sl_pipeline *p); /* after a run */
+void pipeline_large_end(struct connectors *cs);  /* its chunk has ended */
+void pipeline_large_forget(struct sl_pipeline *p);
+bool pipeline_large_again(struct sl_pipeline *p, struct sl_chunk *c);   /* false: it comes for the first time */
+void pipeline_chunk_charge(struct sl_pipeline *p, struct sl_chunk *c);  /* pipeline_take.c */
+struct sl_way *pipeline_way_of(struct sl_pipeline *p, const void *row); /* pipeline.c */
 
 /* pipeline_change.c: a running pipeline gets other settings, or another connection. */
 struct row_format *pipeline_format_new(struct sl_pipeline *p, const struct sl_conn_action *a); /* p's */
@@ -474,6 +497,8 @@ struct connectors {
 	bool room_made;                      /* in this tick: an action takes rows again */
 	uint64_t freed;                      /* of chunks, since `trim` last gave it back to the system */
 	struct memory_trim *trim;
+	struct sl_chunk *large;    /* the one that is larger than its action may have beyond the budget; NULL: none */
+	struct sl_list large_line; /* sl_pipeline.large_wait: who waits for that turn */
 	uint32_t full_actions, shut_actions;
 	connectors_room_fn on_room;
 	void *on_room_arg;

@@ -39,6 +39,7 @@ int pipeline_new(struct connectors *cs, struct sl_conn_action *a, struct sl_pipe
 	sl_list_init(&p->link);
 	sl_list_init(&p->dirty);
 	sl_list_init(&p->in_mem);
+	sl_list_init(&p->large_wait);
 	sl_list_init(&p->out);
 	sl_timer_init(&p->timer, timer_fire);
 	pipeline_ways_begin(p);
@@ -86,6 +87,7 @@ static void save(struct sl_pipeline *p) {
 void pipeline_free(struct sl_pipeline *p) {
 	if (!p) return;
 	sl_assert(sl_list_empty(&p->out));
+	pipeline_large_forget(p);
 	save(p);
 	pipeline_log_forget(p);
 	for (uint32_t i = 0; i < p->way_count; i++) {
@@ -156,7 +158,7 @@ struct sl_chunk *pipeline_unsorted(const struct sl_pipeline *p) {
 	return q < 0 ? NULL : p->line[q].head;
 }
 
-static struct sl_way *way_of(struct sl_pipeline *p, const void *row) {
+struct sl_way *pipeline_way_of(struct sl_pipeline *p, const void *row) {
 	if (p->ways_used == 1) return &p->way[0];
 	if (p->action->conf.order == ORDER_KEY) return &p->way[sql_row_head(row)->order % LANES % p->ways_used];
 	p->next_way = (p->next_way + 1) % p->ways_used;
@@ -196,7 +198,8 @@ static void way_fill(struct sl_pipeline *p, struct sl_way *way) {
 		while (left > 0 && way->q.n < (uint64_t)conf->rows && way->q.bytes < (uint64_t)conf->bytes) {
 			struct row_at at = index[c->rows - left];
 			const char *row = c->buf.p + at.at;
-			row_queue_push(&way_of(p, row)->q, (struct row_ref){.row = row, .chunk = c, .size = at.size});
+			row_queue_push(&pipeline_way_of(p, row)->q,
+				       (struct row_ref){.row = row, .chunk = c, .size = at.size});
 			p->cursor[q] = row + at.size;
 			left--;
 		}
@@ -218,7 +221,7 @@ static void lanes_release(struct sl_pipeline *p) {
 	for (unsigned i = 0; i < LANE_COUNT; i++) {
 		struct sl_lane *l = &p->lane[i];
 		if (l->parked.n == 0 || (p->now_ms < l->due_ms && !p->halted)) continue;
-		struct sl_way *way = way_of(p, row_queue_at(&l->parked, 0)->row);
+		struct sl_way *way = pipeline_way_of(p, row_queue_at(&l->parked, 0)->row);
 		if (way->fence || pipeline_lane_rests(p, i)) continue; /* its last batch wakes us */
 		p->parked -= l->parked.n;
 		row_queue_put_before(&way->q, &l->parked);
@@ -480,6 +483,7 @@ void pipeline_run(struct sl_pipeline *p) {
 		pipeline_ways_look(p);
 	}
 	pipeline_trial_refused(p);
+	pipeline_large_look(p);
 	deadlines_check(p, &wait_ms);
 	mark_check(p, &wait_ms);
 	timer_next(p, wait_ms);

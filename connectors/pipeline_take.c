@@ -44,7 +44,7 @@ uint64_t chunk_cost(const struct sl_chunk *c) {
 	return sizeof *c + c->buf.cap + c->index.cap + c->rows * 2 * sizeof(struct row_ref);
 }
 
-static void chunk_charge(struct sl_pipeline *p, struct sl_chunk *c) {
+void pipeline_chunk_charge(struct sl_pipeline *p, struct sl_chunk *c) {
 	c->charged = chunk_cost(c);
 	pipeline_mem_add(p, c->charged);
 }
@@ -61,7 +61,7 @@ void pipeline_chunk_enter(struct sl_pipeline *p, struct sl_chunk *c) {
 	c->arrived_ms = p->now_ms - chunk_napped_ms(p, c);
 	c->arrival = ++p->arrivals;
 	p->mem_rows += c->rows;
-	chunk_charge(p, c);
+	pipeline_chunk_charge(p, c);
 	sl_list_push_back(&p->in_mem, &c->in_mem);
 	struct chunk_line *line = &p->line[c->qos];
 	if (!line->head) {
@@ -77,6 +77,7 @@ void pipeline_chunk_end(struct sl_pipeline *p, struct sl_chunk *c) {
 	p->ended++;
 	sl_list_remove(&c->in_mem);
 	pipeline_confirm(p, c);
+	if (sl_unlikely(c == p->cs->large)) pipeline_large_end(p->cs);
 	connectors_chunk_spare(p->cs, c);
 }
 
@@ -437,7 +438,7 @@ void pipeline_chunk_dead(struct sl_pipeline *p, struct sl_chunk *c, const struct
 	sl_buf_append_str(&reason, "), none of which it has now");
 	c->undecided = c->rows;
 	p->mem_rows += c->rows;
-	chunk_charge(p, c);
+	pipeline_chunk_charge(p, c);
 	sl_list_push_back(&p->in_mem, &c->in_mem);
 	const char *row = chunk_rows(c);
 	for (uint32_t i = c->rows; i > 0; i--) {
@@ -449,11 +450,12 @@ void pipeline_chunk_dead(struct sl_pipeline *p, struct sl_chunk *c, const struct
 	sl_buf_fini(&reason);
 }
 
-void pipeline_refill(struct sl_pipeline *p) {
+static void refill(struct sl_pipeline *p) {
 	uint64_t mark = (uint64_t)p->action->conf.buffer.memory, budget = REFILL_BYTES;
 	if (!p->log || p->format_changes || p->mem_bytes > mark / 2) return;
 	if (log_unread(p) && connectors_trim(p->cs)) return; /* it wakes us */
-	while (p->mem_bytes <= mark * 3 / 4 && (p->mem_bytes == 0 || process_has_room(p->cs, CHUNK_BYTES_MAX))) {
+	bool large = false;
+	while (p->mem_bytes <= mark * 3 / 4 && pipeline_refill_fits(p, &large)) {
 		if (budget == 0) {
 			pipeline_wake(p);
 			return;
@@ -469,15 +471,21 @@ void pipeline_refill(struct sl_pipeline *p) {
 			continue;
 		}
 		uint64_t bytes = chunk_bytes(c);
+		if (large) p->cs->large = c;
 		const struct sql_row_head *first = sql_row_head(chunk_row_at(chunk_rows(c)));
 		c->at_ms = first->at_ms;
 		c->replayed = sql_row_tried(first->flags) > 0;
 		if (old && !pipeline_chunk_remap(p->action, c, old))
 			pipeline_chunk_dead(p, c, old);
-		else {
+		else if (!pipeline_large_again(p, c)) {
 			(void)chunk_index(c); /* now, while its bytes are in a cache */
 			pipeline_chunk_enter(p, c);
 		}
 		budget -= bytes < budget ? bytes : budget;
 	}
+}
+
+void pipeline_refill(struct sl_pipeline *p) {
+	refill(p);
+	pipeline_large_pass(p);
 }

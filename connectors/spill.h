@@ -49,6 +49,8 @@ struct spill_ref {
 	struct sl_list link; /* in order of sequence */
 	struct spill_segment *segment;
 	uint64_t seq;
+	uint64_t at; /* of one that was read: where it stands in its file, */
+	uint32_t bytes, rows;
 };
 static inline bool spill_ref_logged(const struct spill_ref *ref) { return ref->segment != NULL; }
 
@@ -86,6 +88,12 @@ struct spill_names {
 };
 int spill_read(struct spill *s, struct sl_buf *out, struct spill_ref *ref, uint32_t *rows,
 	       const struct spill_names **columns);
+
+/* How many bytes of rows the next unread record has; 0: there is none, or it is damaged. Only looks at its head. */
+uint64_t spill_next_bytes(struct spill *s);
+/* The record that was read last is unread again: the next to be read; of its rows `done` are decided and not counted as unread.
+ * Zeroes *ref. False: others were read since, or the columns of its segment are former ones; nothing has changed. */
+bool spill_unread(struct spill *s, struct spill_ref *ref, uint32_t done);
 
 void spill_done(struct spill *s, struct spill_ref *ref); /* the record's rows are all decided; zeroes *ref */
 /* From the next record on rows have these columns (names are copied), segments this size, and are synced or not: the active

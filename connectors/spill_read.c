@@ -101,6 +101,43 @@ static void segment_lose(struct spill *s, uint32_t *rows) {
 	if (g->live == 0) spill_segment_delete(s, g);
 }
 
+uint64_t spill_next_bytes(struct spill *s) {
+	struct spill_segment *g = s->read_segment;
+	struct spill_head head;
+	if (s->unread_records == 0 || segment_file(s, g) != SL_OK) return 0;
+	for (uint64_t at = s->read_at, seq = s->read_seq;; at += sizeof head + head.bytes, seq += head.rows) {
+		const char *p = spill_window_get(&s->window, g->fd, g->end, at, sizeof head);
+		if (!p) return 0;
+		memcpy(&head, p, sizeof head);
+		if (head.bytes > SPILL_RECORD_MAX || head.rows == 0 || head.seq != seq) return 0;
+		if (!spill_marked_done(s->was, head.seq)) return head.bytes;
+	}
+}
+
+bool spill_unread(struct spill *s, struct spill_ref *ref, uint32_t done) {
+	struct spill_segment *g = ref->segment;
+	uint64_t next = s->unread_records ? s->read_seq : s->next_seq;
+	if (next != ref->seq + ref->rows || s->kept.prev != &ref->link || !g->same_columns) return false;
+	if (s->unread_records && s->read_segment != g && s->read_segment != s->active && s->read_segment->fd >= 0) {
+		close(s->read_segment->fd);
+		s->read_segment->fd = -1;
+	}
+	s->read_segment = g;
+	s->read_at = ref->at;
+	s->read_seq = s->back_seq = ref->seq;
+	s->back_done = done;
+	sl_buf_clear(&s->window.buf); /* perhaps of another file */
+	g->unread++;
+	g->unread_rows += ref->rows - done;
+	g->unread_bytes += ref->bytes;
+	s->unread_records++;
+	s->unread_rows += ref->rows - done;
+	s->unread_bytes += ref->bytes;
+	sl_list_remove(&ref->link);
+	*ref = (struct spill_ref){0};
+	return true;
+}
+
 int spill_read(struct spill *s, struct sl_buf *out, struct spill_ref *ref, uint32_t *rows,
 	       const struct spill_names **columns) {
 	if (s->unread_records == 0) return SL_ENOTFOUND;
@@ -124,14 +161,21 @@ int spill_read(struct spill *s, struct sl_buf *out, struct spill_ref *ref, uint3
 	if (columns) *columns = g->same_columns ? NULL : &g->names;
 	ref->segment = g;
 	ref->seq = head.seq;
+	ref->at = s->read_at;
+	ref->bytes = head.bytes;
+	ref->rows = head.rows;
+	uint32_t fresh = head.rows - (head.seq == s->back_seq ? s->back_done : 0);
+	s->back_seq = 0;
+	if (s->window.buf.cap > WINDOW_BYTES * 2)
+		sl_buf_fini(&s->window.buf); /* a large one is not kept for the next */
 	sl_list_push_back(&s->kept, &ref->link);
 	s->read_at += sizeof head + head.bytes;
 	s->read_seq += head.rows;
 	g->unread--;
-	g->unread_rows -= head.rows;
+	g->unread_rows -= fresh;
 	g->unread_bytes -= head.bytes;
 	s->unread_records--;
-	s->unread_rows -= head.rows;
+	s->unread_rows -= fresh;
 	s->unread_bytes -= head.bytes;
 	if (g->unread > 0) return SL_OK;
 	/* The segment may be deleted before the next call. */

@@ -130,11 +130,121 @@ static void test_memory__rows_held_are_bounded_and_tried_as_soon_as_there_is_roo
 	rig_free(r);
 }
 
+/* ---- Rows that are larger than an action may have beyond the budget. ---- */
+
+#define LARGE ((size_t)600 * 1024)
+#define EACH 3 /* such rows for each action */
+
+static uint64_t large_row(uint64_t serial, struct sql_value *values, char *text, size_t text_size) {
+	static char bytes[LARGE];
+	memset(bytes, 'x', sizeof bytes);
+	(void)text;
+	(void)text_size;
+	values[0] = sql_string(slice_make(bytes, sizeof bytes));
+	values[1] = sql_int((int64_t)serial);
+	values[2] = sql_double(0);
+	return serial;
+}
+
+#define TO_NULL(name) "  - {connector: " name ", value: \"${device}\", retry: {first: 1ms, max: 5ms, attempts: 4}}\n"
+#define TO_DB                                                                                                          \
+	"  - {connector: db, table: x, create: false, retry: {first: 5ms, max: 20ms}, "                                \
+	"columns: {a: \"${device}\", b: \"${n}\", c: \"${t}\"}}\n"
+
+/* One within the budget, one beyond it, and no more, whatever the actions' servers do. */
+static void bound_checked(struct rig *r, const char *when) {
+	struct look look = look_at(r);
+	if (look.all > 2 * LARGE + 2 * CHUNK_BYTES_MAX) fail_msg("%s: %zu KB", when, (size_t)look.all / 1024);
+}
+
+static void settle_bounded(struct rig *r, size_t a, const char *when) {
+	int ms = 0;
+	for (; ms < WAIT_MS && rig_counts(r, a).queued > 0; ms++) {
+		bound_checked(r, when);
+		usleep(1000);
+	}
+	assert_int_equal(rig_counts(r, a).queued, 0);
+}
+
+static void test_memory__large_rows_of_many_actions_come_one_after_the_other(void **state) {
+	(void)state;
+	struct rig *r = rig_of(1 << 20);
+	rig_load(r, "connectors: {slow: {type: null, delay: 5ms}, bad: {type: null, fail_every: 1, delay: "
+		    "1ms}}\nactions:\n" TO_NULL("slow") TO_NULL("bad") TO_NULL("slow") TO_NULL("bad") TO_NULL("slow"));
+	for (size_t i = 0; i < EACH; i++)
+		for (size_t a = 0; a < r->action_count; a++) {
+			rig_stage(r, a, 1, 0, large_row);
+			while (worker_end_way(&r->cs->ends[0]) > 0) usleep(100);
+		}
+	for (size_t a = 0; a < r->action_count; a++) settle_bounded(r, a, "on their way");
+	for (size_t a = 0; a < r->action_count; a++) {
+		struct sl_action_counts n = rig_counts(r, a);
+		assert_int_equal(a % 2 ? n.rejected : n.delivered, EACH);
+		/* Also one that went back to its log in between has been tried as often as it says. */
+		if (a % 2) assert_int_equal(n.retried, EACH * 3);
+	}
+	assert_int_equal(look_at(r).all, 0);
+	rig_free(r);
+}
+
+static void test_memory__a_large_row_that_cannot_go_makes_way_for_others(void **state) {
+	(void)state;
+	struct rig *r = rig_of(1 << 20);
+	rig_load(r,
+		 "connectors: {db: {type: sqlite, path: %s/a.db}, good: {type: null}}\nactions:\n" TO_DB TO_DB TO_DB
+		     TO_NULL("good"),
+		 r->dir);
+	for (size_t i = 0; i < EACH; i++)
+		for (size_t a = 0; a < r->action_count; a++) {
+			rig_stage(r, a, 1, 0, large_row);
+			while (worker_end_way(&r->cs->ends[0]) > 0) usleep(100);
+		}
+	settle_bounded(r, 3, "those that can");
+	for (int i = 0; i < 200; i++) {
+		bound_checked(r, "those that cannot");
+		usleep(1000);
+	}
+	table_make(r->dir);
+	for (size_t a = 0; a < 3; a++) settle_bounded(r, a, "and then");
+	assert_int_equal(db_int(r->dir, "SELECT count(*) FROM x"), 3 * EACH);
+	assert_int_equal(db_int(r->dir, "SELECT count(DISTINCT b) FROM x"), 3 * EACH);
+	assert_int_equal(look_at(r).all, 0);
+	rig_free(r);
+}
+
+/* ---- What clients of the far sides hold. ---- */
+
+static void test_memory__held_rows_leave_each_action_one_batch_in_its_client(void **state) {
+	(void)state;
+	const uint64_t budget = 1 << 20, row = 100, batch = 64 * 1024;
+	struct sl_connector_kind kind = {.copy_row = 512, .copy_percent = 100};
+	struct sl_conn conn = {.kind = &kind};
+	struct connectors cs = {.mem_max = budget, .mem_bytes = 2 * budget};
+	struct sl_conn_action action = {.conn = &conn};
+	action.conf.buffer.memory = (int64_t)budget;
+	action.conf.batch.bytes = (int64_t)batch;
+	struct sl_pipeline p = {.cs = &cs, .action = &action, .held_cost = 2 * budget};
+	struct sl_way way = {.q = {.bytes = row}};
+	uint64_t out = 0;
+	while (pipeline_copies_fit(&p, &way, 1)) {
+		p.copy_bytes += pipeline_copies(&p, 1, row);
+		assert_in_range(++out, 1, batch);
+	}
+	assert_in_range(out, batch / (512 + row), batch / (512 + row) + 1);
+	cs.mem_bytes = p.held_cost = 0;
+	assert_true(pipeline_copies_fit(&p, &way, 1));
+	p.copy_bytes = 2 * budget;
+	assert_false(pipeline_copies_fit(&p, &way, 1));
+}
+
 int main(void) {
 	const struct CMUnitTest tests[] = {
 	    cmocka_unit_test(test_memory__rows_on_their_way_are_bounded),
 	    cmocka_unit_test(test_memory__the_parts_are_the_budget),
 	    cmocka_unit_test(test_memory__rows_held_are_bounded_and_tried_as_soon_as_there_is_room),
+	    cmocka_unit_test(test_memory__large_rows_of_many_actions_come_one_after_the_other),
+	    cmocka_unit_test(test_memory__a_large_row_that_cannot_go_makes_way_for_others),
+	    cmocka_unit_test(test_memory__held_rows_leave_each_action_one_batch_in_its_client),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
