@@ -218,6 +218,7 @@ static void way_broke(struct pipeline_batch *bt, uint32_t lost, bool delivered) 
 		suspect(way, lost);
 		return;
 	}
+	if (way->fence) return; /* it went down with an earlier one */
 	uint32_t first = 0;
 	while (first + 1 < bt->b.count && bt->b.result[first] != SL_RESULT_LOST) first++;
 	if (way->broke_at != bt->ref[first].row) way->breaks = 0;
