@@ -235,20 +235,20 @@ static void put_sasl(struct maker *m, const struct kafka_sasl_conf *sasl) {
 	}
 }
 
-static void put_producer(struct maker *m, const struct kafka_conf *conf) {
+static void put_producer(struct maker *m, const struct kafka_conf *conf, bool scout) {
 	static const char *const acks[] = {"all", "1", "0"};
 	static const char *const partitioners[] = {
 	    "murmur2_random", "murmur2", "consistent_random", "consistent", "fnv1a_random", "fnv1a", "random"};
 	put_bool(m, "enable.idempotence", conf->idempotence, "idempotence");
 	/* Order: see kafka_gate.h. */
-	put_bool(m, "enable.gapless.guarantee", conf->idempotence, "idempotence");
+	put_bool(m, "enable.gapless.guarantee", conf->idempotence && !scout, "idempotence");
 	put_int(m, "sticky.partitioning.linger.ms", 0, "partitioner");
 	put(m, "acks", acks[conf->acks], "acks");
 	put(m, "compression.codec", kafka_compressions[conf->compression], "compression");
 	if (conf->compression_level != CONF_AUTO)
 		put_int(m, "compression.level", conf->compression_level, "compression_level");
 	put(m, "partitioner", partitioners[conf->partitioner], "partitioner");
-	put_int(m, "linger.ms", conf->linger_ms, "linger");
+	put_int(m, "linger.ms", scout ? 0 : conf->linger_ms, "linger");
 	put_int(m, "message.max.bytes", conf->max_message, "max_message");
 	put_int(m, "batch.size", conf->batch_bytes, "batch_bytes");
 	/* The bound is ours (kafka_batch.c): a row that librdkafka has no room for would be overtaken. */
@@ -285,7 +285,7 @@ int kafka_conf_make(const struct kafka_conf *conf, enum kafka_role role, struct 
 	put_int(&m, "reconnect.backoff.max.ms", 2000, "brokers");
 	put_tls(&m, &conf->tls);
 	put_sasl(&m, &conf->sasl);
-	if (role == KAFKA_PRODUCER) put_producer(&m, conf);
+	if (role != KAFKA_CONSUMER) put_producer(&m, conf, role == KAFKA_SCOUT);
 	if (m.status == SL_OK) m.status = kafka_properties_set(m.conf, &conf->properties, "properties", err);
 	if (m.status != SL_OK) {
 		rd_kafka_conf_destroy(m.conf);

@@ -169,6 +169,51 @@ class RowsOfDoom(KafkaTest):
                     self.assertEqual((n["delivered"], n["rejected"]), (1200 - len(poison), len(poison)))
                 self.in_order(set(range(1200)) - poison)
 
+    def clients_made(self, broker):
+        return self.state(broker)["about"]["clients_made"]
+
+    def refused_in_time(self, bad, rows=1200):
+        """Rows of a time that the topic does not take: its broker refuses the request and names none of them."""
+        self.kafka.fresh_topic(self.topic, 3, message_timestamp_after_max_ms=3600000)
+        now = int(time.time() * 1000)
+        with self.broker({"key": "${k}", "value": "${n}", "timestamp": "${ts}"},
+                         sql='SELECT payload.n AS n, payload.n mod 7 AS k, payload.ts AS ts FROM "in/#"') as b:
+            self.publish(b, *({"n": n, "ts": now + (1 << 40 if n in bad else 0)} for n in range(rows)))
+            n = b.wait_settled("r", timeout=240)
+            made = self.clients_made(b)
+            dead = self.dead_letters(b)
+        self.assertEqual((n["delivered"], n["rejected"]), (rows - len(bad), len(bad)))
+        self.assertTrue(all("timestamp" in d["reason"] for d in dead), dead[:1])
+        self.in_order(set(range(rows)) - bad)
+        # A new client takes half a second; one for each of them would be without end.
+        self.assertLess(made, 12)
+
+    def test_kafka__many_refused_rows_take_few_clients(self):
+        self.refused_in_time({n for n in range(1200) if n * n % 17 == 4})
+
+    def test_kafka__all_rows_refused_take_few_clients(self):
+        self.refused_in_time(set(range(300)), rows=300)
+
+    def test_kafka__refused_rows_do_not_slow_the_next_ones_for_long(self):
+        """A partition is scouted for a second after the last refusal, then it goes on as before."""
+        self.kafka.fresh_topic(self.topic, 1, message_timestamp_after_max_ms=3600000)
+        now = int(time.time() * 1000)
+        with self.broker({"key": "k", "value": "${n}", "timestamp": "${ts}"},
+                         sql='SELECT payload.n AS n, payload.ts AS ts FROM "in/#"') as b:
+            for round_ in range(3):
+                rows = range(round_ * 100, round_ * 100 + 100)
+                self.publish(b, *({"n": n, "ts": now + (1 << 40 if n % 100 == 50 else 0)} for n in rows))
+                self.assertEqual(b.wait_settled("r", timeout=120)["rejected"], round_ + 1)
+            time.sleep(1.1)
+            for n in range(300, 310):  # the first of these is the last that is scouted
+                self.publish(b, {"n": n, "ts": now})
+                b.wait_settled("r")
+            made = self.clients_made(b)
+            self.publish(b, *({"n": n, "ts": now} for n in range(310, 20000)))
+            b.wait_settled("r", timeout=60)
+            self.assertEqual(self.clients_made(b), made)
+        self.in_order(set(range(20000)) - {50, 150, 250})
+
     def test_kafka__larger_than_max_message_never_leaves(self):
         records = self.deliver({"v": "x" * 5000}, {"v": "y"}, rejected=1, max_message="1KB",
                                sql='SELECT payload.v AS v FROM "in/#"', action={"value": "${v}"})
@@ -225,6 +270,25 @@ class Topics(KafkaTest):
             self.assertEqual(b.log().count("rows wait for a topic"), 1)
             self.kafka.create_topic("dyn.missing")
             self.assertEqual(b.wait_settled("r")["delivered"], 21)
+
+    def test_kafka__no_right_to_write_is_asked_for_without_new_clients(self):
+        """Who may describe a topic and not write to it is refused by the topic's broker; other topics go on meanwhile."""
+        self.kafka.fresh_topic("may.not")
+        self.kafka.fresh_topic("may.all")
+        self.kafka.grant("alice", "may.not", "describe")
+        with self.broker({"topic": "may.${d}", "key": "${d}", "order_key": "${d}", "value": "${n}"},
+                         sql='SELECT payload.d AS d, payload.n AS n FROM "in/#"', brokers=f"127.0.0.1:{self.kafka.sasl_port}",
+                         sasl={"username": "alice", "password": "pw1"}) as b:
+            self.publish(b, *({"d": "not", "n": n} for n in range(20)))
+            b.wait_log("rows wait for a topic.*may.not")
+            wait_until(lambda: b.action("r")["retried"] > 10, 60, lambda: str(b.action("r")))
+            self.publish(b, *({"d": "all", "n": n} for n in range(200)))
+            wait_until(lambda: b.action("r")["delivered"] == 200, 60, lambda: str(b.action("r")))
+            self.assertLess(self.state(b)["about"]["clients_made"], 5)
+            self.kafka.grant("alice", "may.not", "write")
+            n = b.wait_settled("r")
+            self.assertEqual((n["delivered"], n["rejected"]), (220, 0))
+        self.assertEqual([int(r.value) for r in self.kafka.records("may.not")], list(range(20)))
 
     def test_kafka__deleted_and_created_again(self):
         self.kafka.fresh_topic(self.topic)
