@@ -53,6 +53,10 @@ enum {                             /* sl_connector_kind.flags */
 	SL_RESULT(THROTTLED, "throttled", "the server asked to wait batch->wait_ms; no attempt charged")               \
 	SL_RESULT(GROUP_FAILED, "group failed",                                                                        \
 		  "the batch was refused and the server cannot say for which row: split and try the halves")
+/* LOST is no verdict, yet not without consequence: a row that is LOST again and again when it is out alone, while others of its action
+ * are DONE, is rejected (pipeline_break.c). So rows that were not sent, or that wait for something else than themselves (a
+ * right, a leader, a table), are better RETRY, THROTTLED or LOST by sl_batch_not_ready(), which do not count. Say in the reason what the
+ * server or the library said last: it goes into the dead letter. */
 enum sl_result {
 #define SL_RESULT(id, name, meaning) SL_RESULT_##id,
 	SL_RESULT_TBL(SL_RESULT)
