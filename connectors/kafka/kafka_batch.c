@@ -19,7 +19,14 @@
 #define COPY_MAX 200
 #define CERTAIN_MS 10000 /* then it is asked again whether rows of that size are taken */
 
+#define REPORTS_WAIT_MS 4 /* for others, where no further batch waits for a place */
+
 /* ---- Batches. ------------------------------------------------------------------------------------------------------------ */
+
+static void reports_may_wait(struct kafka_producer *p) {
+	bool several = p->batches.next != p->batches.prev;
+	atomic_store_explicit(&p->reports_wait_ms, several ? 0 : REPORTS_WAIT_MS, memory_order_relaxed);
+}
 
 static struct kafka_batch *batch_begin(struct kafka_producer *p, struct sl_batch *b) {
 	struct kafka_batch *kb = p->pool;
@@ -39,6 +46,7 @@ static struct kafka_batch *batch_begin(struct kafka_producer *p, struct sl_batch
 	kb->not_ready_on = kb->fence = false;
 	b->priv = kb;
 	sl_list_push_back(&p->batches, &kb->link);
+	reports_may_wait(p);
 	struct kafka_action *action = sl_action_impl(b->action);
 	sl_list_push_back(&action->out, &kb->out);
 	return kb;
@@ -50,6 +58,7 @@ static void batch_drop(struct kafka_producer *p, struct kafka_batch *kb) {
 	kb->b->priv = NULL;
 	kb->b = NULL;
 	sl_list_remove(&kb->link);
+	reports_may_wait(p);
 	sl_list_remove(&kb->out);
 	sl_arena_reset(&kb->arena);
 	kb->next = p->pool;

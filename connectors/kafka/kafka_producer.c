@@ -1,9 +1,6 @@
 /* kafka_producer.c: the client's life: connecting, losing the brokers, beginning anew, closing. See kafka_producer.h. */
 #include "kafka_producer.h"
 
-#include <sys/eventfd.h>
-#include <unistd.h>
-
 #include "kafka_auth.h"
 #include "kafka_errors.h"
 #include "log.h"
@@ -19,19 +16,18 @@
 static void on_timer(struct sl_timer *t);
 static void on_stalled(struct sl_timer *t);
 static void on_settle(struct sl_timer *t);
-static void on_ready(struct sl_watch *w, uint32_t events);
+static void on_events(struct sl_post *post, struct sl_loop *l);
 static void on_keeper(void *arg, const struct kafka_keeper_event *e);
 
 void kafka_producer_init(struct kafka_producer *p, struct sl_conn *conn, const struct kafka_conf *conf) {
 	p->conn = conn;
 	p->conf = conf;
 	p->client = (struct kafka_client){.name = sl_conn_name(conn), .conf = conf, .owner = p};
-	p->event_fd = -1;
 	sl_list_init(&p->batches);
 	sl_timer_init(&p->timer, on_timer);
 	sl_timer_init(&p->stalled, on_stalled);
 	sl_timer_init(&p->settle, on_settle);
-	sl_watch_init(&p->watch, on_ready);
+	p->events.run = on_events;
 	kafka_topics_init(&p->topics, TOPICS_MAX);
 }
 
@@ -41,7 +37,6 @@ void kafka_producer_fini(struct kafka_producer *p) {
 	kafka_topics_clear(&p->topics);
 	kafka_batches_free(p);
 	kafka_client_fini(&p->client);
-	if (p->event_fd >= 0) close(p->event_fd);
 	sl_free(p->error);
 	sl_free(p->brokers);
 	sl_free(p->anew);
@@ -55,17 +50,27 @@ static void text_set(char **at, const char *text) {
 
 /* ---- A client begins. -------------------------------------------------------------------------------------------------- */
 
-static int event_fd_open(struct kafka_producer *p) {
-	if (p->event_fd < 0) p->event_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
-	if (p->event_fd < 0) return SL_ESYSTEM;
-	int r = p->watched ? SL_OK : sl_watch_add(sl_conn_loop(p->conn), &p->watch, p->event_fd);
-	p->watched = p->watched || r == SL_OK;
-	return r;
+static void events_tell(struct kafka_producer *p, uint32_t patience_ms) {
+	if (!atomic_exchange(&p->events_told, true))
+		sl_loop_post_patient(sl_conn_loop(p->conn), &p->events, patience_ms);
+}
+
+/* One of librdkafka's threads has put the first event into the empty queue, and holds the queue's lock. A letter, where a descriptor
+ * would do: partitions are reported one by one, and each would end a nap of the loop. */
+static void on_first_event(rd_kafka_t *rk, void *opaque) {
+	struct kafka_producer *p = opaque;
+	(void)rk;
+	events_tell(p, atomic_load_explicit(&p->reports_wait_ms, memory_order_relaxed));
+}
+
+/* Behind a row of the scout others wait in line. */
+static void on_first_scout_event(rd_kafka_t *rk, void *opaque) {
+	(void)rk;
+	events_tell(opaque, 0);
 }
 
 static int client_make(struct kafka_producer *p, enum kafka_role role, rd_kafka_t **rk, rd_kafka_queue_t **queue,
 		       struct sl_err *err) {
-	static const uint64_t one = 1;
 	rd_kafka_conf_t *conf;
 	char text[512];
 	int r = kafka_conf_make(p->conf, role, &p->client, &conf, err);
@@ -79,14 +84,12 @@ static int client_make(struct kafka_producer *p, enum kafka_role role, rd_kafka_
 		return sl_err_set(err, SL_EINVAL, "librdkafka: %s", text);
 	}
 	*queue = rd_kafka_queue_get_main(*rk);
-	rd_kafka_queue_io_event_enable(*queue, p->event_fd, &one, sizeof one);
+	rd_kafka_queue_cb_event_enable(*queue, role == KAFKA_SCOUT ? on_first_scout_event : on_first_event, p);
 	p->clients++;
 	return SL_OK;
 }
 
 static int client_begin(struct kafka_producer *p, struct sl_err *err) {
-	if (event_fd_open(p) != SL_OK)
-		return sl_err_set(err, SL_ESYSTEM, "the system has no file descriptor left; raise its limit");
 	if (!p->keeper) p->keeper = kafka_keeper_new(sl_conn_loop(p->conn), on_keeper, p);
 	if (!p->keeper) return sl_err_set(err, SL_ESYSTEM, "the system has no thread left; raise its limit");
 	int r = client_make(p, KAFKA_PRODUCER, &p->rk, &p->queue, err);
@@ -190,7 +193,7 @@ static void queue_end(struct kafka_producer *p, rd_kafka_queue_t **queue) {
 		if (rd_kafka_event_type(ev) == RD_KAFKA_EVENT_DR) kafka_report(p, ev);
 		rd_kafka_event_destroy(ev);
 	}
-	rd_kafka_queue_io_event_enable(*queue, -1, NULL, 0);
+	rd_kafka_queue_cb_event_enable(*queue, NULL, NULL); /* a letter on its way comes before the keeper's */
 	rd_kafka_queue_destroy(*queue);
 	*queue = NULL;
 }
@@ -225,8 +228,6 @@ static void client_end(struct kafka_producer *p) {
 static void closed(struct kafka_producer *p) {
 	kafka_keeper_free(p->keeper);
 	p->keeper = NULL;
-	if (p->watched) sl_watch_remove(sl_conn_loop(p->conn), &p->watch);
-	p->watched = false;
 	sl_conn_closed(p->conn);
 }
 
@@ -370,15 +371,13 @@ static bool queue_serve(struct kafka_producer *p, rd_kafka_queue_t *const *queue
 	return *queue;
 }
 
-static void on_ready(struct sl_watch *w, uint32_t events) {
-	struct kafka_producer *p = sl_container_of(w, struct kafka_producer, watch);
-	uint64_t count;
-	(void)events;
-	ssize_t got = read(p->event_fd, &count, sizeof count); /* before the queue is emptied: no wake-up is lost */
-	(void)got;
+static void on_events(struct sl_post *post, struct sl_loop *l) {
+	struct kafka_producer *p = sl_container_of(post, struct kafka_producer, events);
+	(void)l;
+	atomic_store(&p->events_told, false); /* before the queue is emptied: none is missed */
 	bool more = queue_serve(p, &p->queue, false);
 	more = queue_serve(p, &p->scout_queue, true) || more;
-	if (more) sl_watch_again(sl_conn_loop(p->conn), w);
+	if (more) events_tell(p, 0);
 }
 
 static void on_keeper(void *arg, const struct kafka_keeper_event *e) {

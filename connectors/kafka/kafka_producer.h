@@ -2,7 +2,7 @@
  *
  *     submit ── rows, not copied ──> librdkafka ── requests ──> brokers
  *       ^                                │
- *       └──── delivery reports: eventfd ─┘      a report per row; when all of a batch are in, the batch is done
+ *       └──── delivery reports: letter ──┘      a report per row; when all of a batch are in, the batch is done
  *
  * States. STOPPED: no client. RUNNING: a client, which connects and connects again by itself; whether the connection is *up* is
  * what the brokers last said. ENDING: the client ends on the keeper's thread; rows that were not reported by then are given
@@ -20,6 +20,8 @@
  * Thread: the connection's loop; the keeper's thread sees nothing of this. Memory: row slots are kept from batch to batch. */
 #ifndef KAFKA_PRODUCER_H
 #define KAFKA_PRODUCER_H
+
+#include <stdatomic.h>
 
 #include "connector.h"
 #include "kafka_conf.h"
@@ -41,11 +43,11 @@ struct kafka_producer {
 	rd_kafka_t *scout; /* NULL: none is needed yet */
 	rd_kafka_queue_t *scout_queue;
 	struct kafka_keeper_job scout_end;
-	bool scoutless;  /* none is to be had */
-	int64_t clients; /* that were made */
-	int event_fd;    /* -1: none yet */
-	struct sl_watch watch;
-	bool watched;
+	bool scoutless;                   /* none is to be had */
+	int64_t clients;                  /* that were made */
+	struct sl_post events;            /* there are some */
+	atomic_bool events_told;          /* by librdkafka's threads; it is on its way */
+	_Atomic uint32_t reports_wait_ms; /* so long it may be: while one batch is out, nobody waits for its reports */
 	struct kafka_topics topics;
 
 	bool up;                 /* what the framework was told last */
