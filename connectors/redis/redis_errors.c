@@ -77,6 +77,7 @@ static const struct redis_error table[] = {
      NULL},
     {"ERR WAIT cannot be used with replica", SL_RESULT_LOST, REDIS_RECONNECT,
      "the same, of the question that `replicas` asks", NULL},
+    {"UNBLOCKED", SL_RESULT_LOST, REDIS_RECONNECT, "the same, of a server that became a replica meanwhile", NULL},
     {"MOVED", SL_RESULT_LOST, REDIS_MOVED,
      "in a cluster the command follows the slot to its node, in order; with another `mode` rows wait",
      "this server belongs to a cluster: set `mode: cluster`"},
