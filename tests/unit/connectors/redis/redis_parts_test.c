@@ -451,6 +451,8 @@ static void test_errors__each_gets_its_result(void **state) {
 	    {"CLUSTERDOWN Hash slot not served", SL_RESULT_RETRY, REDIS_OF_ROW},
 	    {"MASTERDOWN Link with MASTER is down", SL_RESULT_LOST, REDIS_RECONNECT},
 	    {"READONLY You can't write", SL_RESULT_LOST, REDIS_RECONNECT},
+	    {"ERR WAIT cannot be used with replica instances.", SL_RESULT_LOST, REDIS_RECONNECT},
+	    {"UNBLOCKED force unblock from blocking operation", SL_RESULT_LOST, REDIS_RECONNECT},
 	    {"MOVED 1 h:1", SL_RESULT_LOST, REDIS_MOVED},
 	    {"ASK 1 h:1", SL_RESULT_LOST, REDIS_ASK},
 	    {"EXECABORT Transaction discarded", SL_RESULT_REJECT, REDIS_OF_ROW},
