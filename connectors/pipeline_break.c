@@ -70,6 +70,14 @@ static bool trial_overtaken(struct sl_pipeline *p, uint64_t *wait_ms) {
 	return true;
 }
 
+static bool conn_is_own(const struct sl_pipeline *p) {
+	SL_LIST_FOREACH(it, &p->cs->pipelines) {
+		const struct sl_pipeline *other = SL_LIST_ENTRY(it, struct sl_pipeline, link);
+		if (other != p && other->action->conn == p->action->conn) return false;
+	}
+	return true;
+}
+
 bool pipeline_trial_may(struct sl_pipeline *p, struct sl_way *way, bool alone, uint64_t *wait_ms) {
 	struct sl_conn *c = p->action->conn;
 	if (sl_likely(!alone && !c->trial)) return true;
@@ -80,8 +88,9 @@ bool pipeline_trial_may(struct sl_pipeline *p, struct sl_way *way, bool alone, u
 		trial_others_go(c);
 		return true;
 	}
-	uint64_t due_ms = (c->up_at_ms > c->lost_ms ? c->up_at_ms : c->lost_ms) + TRIAL_REST_MS;
-	if (p->now_ms < due_ms) {
+	bool fresh = c->up_at_ms > c->lost_ms; /* otherwise perhaps it has gone, and nobody has said so yet */
+	uint64_t due_ms = (fresh ? c->up_at_ms : c->lost_ms) + TRIAL_REST_MS;
+	if (p->now_ms < due_ms && !(fresh && conn_is_own(p))) {
 		due_at(p->now_ms, due_ms, wait_ms);
 		return false;
 	}
