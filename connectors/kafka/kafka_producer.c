@@ -85,6 +85,7 @@ static int client_make(struct kafka_producer *p, enum kafka_role role, rd_kafka_
 	}
 	*queue = rd_kafka_queue_get_main(*rk);
 	rd_kafka_queue_cb_event_enable(*queue, role == KAFKA_SCOUT ? on_first_scout_event : on_first_event, p);
+	events_tell(p, 0); /* what came before that was told to nobody, and is the first: a token is wanted */
 	p->clients++;
 	return SL_OK;
 }
