@@ -165,6 +165,26 @@ static void test_break__a_server_that_breaks_everything_loses_nothing(void **sta
 	}
 }
 
+/* Now and then, while rows trickle in and out of the pool's ways: all come, in their order. */
+static void test_break__connections_that_break_now_and_then_keep_the_order(void **state) {
+	(void)state;
+	struct rig *r = rig_new(1);
+	rig_load(r,
+		 "connectors: {n: {type: 'null', ways: 4, delay: 1ms, jitter: 2ms, down_after: 23, reconnect: {first: "
+		 "1ms, max: "
+		 "40ms}}}\n"
+		 "actions: [{connector: n, columns: {a: x, b: x, c: x}, trace: %s/out, " QUICK "}]\n",
+		 r->dir);
+	for (int round = 0; round < 600; round++) {
+		rig_stage(r, 0, 5, 0, row_of_seven_keys);
+		usleep(1000);
+	}
+	struct sl_action_counts n = rig_settle(r, 0);
+	assert_int_equal(n.rejected, 0);
+	assert_came(r, "out", 3000);
+	rig_free(r);
+}
+
 static bool four_retried(const struct sl_action_counts *n) { return n->retried >= 4; }
 static bool nine_retried(const struct sl_action_counts *n) { return n->retried >= 9; }
 
@@ -247,6 +267,7 @@ int main(int argc, char **argv) {
 	    cmocka_unit_test(test_break__with_a_thread_of_its_own),
 	    cmocka_unit_test(test_break__attempts_are_not_charged),
 	    cmocka_unit_test(test_break__a_server_that_breaks_everything_loses_nothing),
+	    cmocka_unit_test(test_break__connections_that_break_now_and_then_keep_the_order),
 	    cmocka_unit_test(test_break__the_only_row_waits_for_another_one),
 	    cmocka_unit_test(test_break__another_action_of_the_connector_goes_on),
 	    cmocka_unit_test(test_break__several_rows_of_several_actions),
