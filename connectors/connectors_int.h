@@ -153,6 +153,7 @@ struct sl_way {
 	struct row_queue q, back;
 	uint32_t out;
 	bool fence, after_fence;
+	uint64_t left_ms;          /* when its last batch did */
 	uint32_t split[SPLIT_MAX]; /* sizes of the groups to send next, last first */
 	uint32_t splits;
 	/* pipeline_break.c. */
@@ -212,6 +213,18 @@ struct kept_row {
 	uint32_t index;
 };
 
+#define FILL_SAMPLES 12
+#define FILL_WARN_PERCENT 80
+
+struct fill_sample {
+	uint64_t at_ms, rows, bytes, disk;
+};
+struct queue_fill {
+	const char *limit; /* the option that is the tightest limit; NULL: there is none */
+	uint64_t full_ms;  /* until it is full, at the pace of the last minute; UINT64_MAX: it does not grow */
+	uint8_t percent;
+};
+
 struct sl_pipeline {
 	struct connectors *cs;
 	struct sl_conn_action *action;
@@ -241,6 +254,10 @@ struct sl_pipeline {
 	bool stalled;            /* no progress for too long */
 	uint8_t busiest_percent; /* of the rows that wait, those of one lane; 0: few wait */
 	char *busiest_client;    /* whose they are, of some; heap */
+	struct queue_fill fill;  /* as last looked at */
+	struct fill_sample fill_was[FILL_SAMPLES];
+	uint32_t fill_samples; /* ever taken */
+	struct told fill_told; /* limits that were nearly reached */
 
 	struct sl_list dirty; /* connectors.dirty */
 	uint64_t change;      /* which of connectors.changes was the last here: a copy from before it is old */
@@ -320,6 +337,9 @@ void pipeline_batch_back(struct pipeline_batch *bt); /* L: the kind is done with
 /* lanes.c */
 void pipeline_lanes_look(struct sl_pipeline *p);
 
+/* queue_fill.c */
+void pipeline_fill_look(struct sl_pipeline *p);
+
 /* late.c */
 bool late_equal(const struct sl_conn_action *a, const struct sl_conn_action *b);
 void pipeline_late_fill(const struct sl_pipeline *p, struct pipeline_batch *bt); /* about to be sent */
@@ -388,6 +408,10 @@ bool pipeline_log_owned(const struct connectors *cs, const char *dir); /* by a r
 void pipeline_leftovers_list(struct connectors *cs);                   /* before pipelines are made */
 void pipeline_leftovers_free(struct connectors *cs);
 void pipeline_chunk_enter(struct sl_pipeline *p, struct sl_chunk *c); /* into memory */
+
+/* connectors_snapshot.c */
+uint64_t
+pipeline_oldest_ms(const struct sl_pipeline *p); /* age of the oldest row in memory; those only on disk are younger */
 
 /* connectors_watch.c */
 enum note_reason { NOTE_REJECTED, NOTE_OVERFLOW, NOTE_EXPIRED, NOTE_SHUTDOWN, NOTE_DAMAGED, NOTE_REASONS };

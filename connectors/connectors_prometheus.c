@@ -2,6 +2,7 @@
  *
  * A page stays small whatever the number of actions: the histogram of latency is one a connector, an action has sum and count of
  * it; and with more than ZEROS_MAX actions, numbers of an action that are zero are left out. */
+#include <math.h>
 #include <stdio.h>
 
 #include "connectors_snapshot_int.h"
@@ -75,6 +76,18 @@ static void oldest_write(struct page *p, const char *name) {
 		sl_prom_value_double(p->out, name, p->label, p->labels, (double)p->a->oldest_ms / 1000);
 }
 
+static void fill_write(struct page *p, const char *name) {
+	if (p->a->fill.percent || p->zeros)
+		sl_prom_value_double(p->out, name, p->label, p->labels, (double)p->a->fill.percent / 100);
+}
+
+static void full_write(struct page *p, const char *name) {
+	bool grows = p->a->fill.limit && p->a->fill.full_ms != UINT64_MAX;
+	if (grows || p->zeros)
+		sl_prom_value_double(p->out, name, p->label, p->labels,
+				     grows ? (double)p->a->fill.full_ms / 1000 : INFINITY);
+}
+
 static void lane_write(struct page *p, const char *name) {
 	if (p->a->busiest_percent || p->zeros)
 		sl_prom_value_double(p->out, name, p->label, p->labels, (double)p->a->busiest_percent / 100);
@@ -110,6 +123,12 @@ static const struct family {
     {"sluice_action_in_flight_rows", "gauge", "Of these, sent and not answered.", flight_write},
     {"sluice_action_bytes", "gauge", "Bytes of rows not decided, and of the log on disk.", bytes_write},
     {"sluice_action_oldest_seconds", "gauge", "Age of the oldest row in memory.", oldest_write},
+    {"sluice_action_queue_fill_ratio", "gauge",
+     "How much of the tightest of buffer.rows, buffer.disk and (without a log) buffer.memory is used; 0 where none is "
+     "set.",
+     fill_write},
+    {"sluice_action_queue_full_seconds", "gauge",
+     "Until the queue is full at the pace of the last minute; +Inf while it does not grow.", full_write},
     {"sluice_action_busiest_lane_ratio", "gauge",
      "Of the rows that wait, the part that one lane of 64 has, by a sample; 0 while few wait. Near 1: one order key "
      "holds up the action.",

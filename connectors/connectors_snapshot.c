@@ -80,8 +80,7 @@ static void *zeroed(size_t count, size_t size) {
 	return at;
 }
 
-/* Age of the oldest row in memory; rows only on disk are younger. */
-static uint64_t oldest_ms(const struct sl_pipeline *p) {
+uint64_t pipeline_oldest_ms(const struct sl_pipeline *p) {
 	if (sl_list_empty(&p->in_mem)) return 0;
 	const struct sl_chunk *c = SL_LIST_ENTRY(p->in_mem.next, struct sl_chunk, in_mem);
 	int64_t age = sl_loop_wall_ms(p->cs->loop) - c->at_ms;
@@ -103,7 +102,7 @@ static void action_take(struct action_copy *a) {
 	a->stages = p->stages;
 	a->old = p->old_stages;
 	numbers_take(p, &a->n);
-	a->oldest_ms = oldest_ms(p);
+	a->oldest_ms = pipeline_oldest_ms(p);
 	a->retiring = p->retiring;
 	a->holding = p->held.head != NULL;
 	if (a->not_ready_why || p->not_ready_why) {
@@ -111,6 +110,7 @@ static void action_take(struct action_copy *a) {
 		a->not_ready_why = p->not_ready_why ? sl_strdup(p->not_ready_why) : NULL;
 	}
 	a->stalled = p->stalled;
+	a->fill = p->fill;
 	a->busiest_percent = p->busiest_percent;
 	if (a->busiest_percent) {
 		sl_free(a->busiest_client);

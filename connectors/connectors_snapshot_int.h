@@ -25,6 +25,7 @@ struct action_copy {
 	char *not_ready_why;  /* NULL: it is ready */
 	struct health health; /* a copy */
 	uint64_t oldest_ms;
+	struct queue_fill fill;
 	uint8_t busiest_percent;
 	char *busiest_client; /* heap */
 	struct pipeline_numbers n;

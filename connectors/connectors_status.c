@@ -55,6 +55,16 @@ static char *waiting_why(const struct action_copy *a, const struct conn_copy *mi
 	return a->not_ready_why ? sl_strdup(a->not_ready_why) : NULL;
 }
 
+static json_t *queue_status(const struct action_copy *a) {
+	const struct queue_fill *f = &a->fill;
+	json_t *o = json_object();
+	bool grows = f->limit && f->full_ms != UINT64_MAX;
+	json_object_set_new(o, "percent", f->limit ? json_integer(f->percent) : json_null());
+	json_object_set_new(o, "limit", f->limit ? json_string(f->limit) : json_null());
+	json_object_set_new(o, "full_in_ms", grows ? json_integer((json_int_t)f->full_ms) : json_null());
+	return o;
+}
+
 static json_t *action_status(const struct connectors_snapshot *s, const struct action_copy *a) {
 	const struct sl_action_counts n = pipeline_numbers_sum(&a->n);
 	json_t *o = json_object(), *dropped = json_object(), *cut = json_object();
@@ -95,6 +105,7 @@ static json_t *action_status(const struct connectors_snapshot *s, const struct a
 	json_object_set_new(o, "memory", memory);
 	set_u64(o, "disk_bytes", n.disk_bytes);
 	set_u64(o, "oldest_ms", a->oldest_ms);
+	json_object_set_new(o, "queue", queue_status(a));
 	if (a->busiest_percent) {
 		json_t *lane = json_object();
 		set_u64(lane, "percent", a->busiest_percent);
@@ -195,9 +206,28 @@ static bool conns_trouble(const struct connectors_snapshot *s, json_t *out) {
 	return any;
 }
 
+static bool queues_trouble(const struct connectors_snapshot *s, json_t *out) {
+	json_t *list = json_array();
+	for (size_t i = 0; i < s->action_count; i++) {
+		const struct action_copy *a = &s->actions[i];
+		if (!a->fill.limit || a->fill.percent < FILL_WARN_PERCENT) continue;
+		json_t *o = queue_status(a);
+		json_object_set_new(o, "rule", json_string(a->action->rule));
+		set_u64(o, "index", a->action->index);
+		json_object_set_new(o, "connector", json_string(a->action->conn->name));
+		set_u64(o, "oldest_ms", a->oldest_ms);
+		json_array_append_new(list, o);
+	}
+	bool any = json_array_size(list) > 0;
+	if (any) json_object_set(out, "queues", list);
+	json_decref(list);
+	return any;
+}
+
 bool connectors_trouble(const struct connectors_snapshot *s, json_t *out) {
 	bool conns = conns_trouble(s, out), sources = connectors_sources_trouble(s, out);
-	return conns || sources;
+	bool queues = queues_trouble(s, out);
+	return conns || sources || queues;
 }
 
 /* ---- The reference. ---------------------------------------------------------------------------------------------------------- */

@@ -228,6 +228,7 @@ static void pipeline_watch(struct sl_pipeline *p, uint64_t now_ms) {
 	p->now_ms = now_ms;
 	notes_look(p, false);
 	pipeline_lanes_look(p);
+	pipeline_fill_look(p);
 	if (!rows_wait(p)) {
 		p->progress_ms = now_ms;
 		pipeline_goes_on(p);

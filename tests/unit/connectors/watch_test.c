@@ -42,6 +42,18 @@ static json_t *status_of(struct rig *r) {
 	return out;
 }
 
+static bool queue_in_health(struct rig *r) {
+	struct sl_loop *loops[] = {r->workers[0], connectors_loop(r->cs)};
+	struct connectors_snapshot *s = connectors_snapshot_new(r->cs);
+	sl_loops_park(loops, 2, take_run, s);
+	json_t *out = json_object();
+	(void)connectors_trouble(s, out);
+	connectors_snapshot_free(s);
+	bool any = json_array_size(json_object_get(out, "queues")) > 0;
+	json_decref(out);
+	return any;
+}
+
 static json_t *first(const json_t *status, const char *what) {
 	return json_array_get(json_object_get(status, what), 0);
 }
@@ -275,6 +287,74 @@ static void test_watch__slow_is_not_stalled(void **state) {
 	rig_free(r);
 }
 
+static json_t *queue_of(const json_t *status) { return json_object_get(first(status, "actions"), "queue"); }
+
+/* Publishes a little each time, until the queue of the first action is so full. */
+static json_t *status_when_full(struct rig *r, json_int_t percent) {
+	for (int i = 0; i < 4000; i++) {
+		json_t *status = status_of(r);
+		if (json_integer_value(json_object_get(queue_of(status), "percent")) >= percent) return status;
+		json_decref(status);
+		rig_stage(r, 0, 10, 0, rig_row);
+		usleep(2000);
+	}
+	fail_msg("never %d percent", (int)percent);
+	return NULL;
+}
+
+static void page_says(struct rig *r, const char *what) {
+	struct sl_loop *loops[] = {r->workers[0], connectors_loop(r->cs)};
+	struct connectors_snapshot *s = connectors_snapshot_new(r->cs);
+	struct sl_buf page = SL_BUF_INIT;
+	sl_loops_park(loops, 2, take_run, s);
+	connectors_prometheus(s, &page);
+	connectors_snapshot_free(s);
+	if (!strstr(sl_buf_cstr(&page), what)) fail_msg("no %s in %s", what, page.p);
+	sl_buf_fini(&page);
+}
+
+/* Half a megabyte of log, and nothing takes the rows. */
+static void test_watch__a_queue_that_fills_up_says_how_full_and_until_when(void **state) {
+	(void)state;
+	struct rig *r = rig_new(1);
+	FILE *log = log_begin();
+	log_set_level(LOG_INFO);
+	rig_load(r,
+		 "connectors: {db: {type: sqlite, path: %s/a.db}}\n"
+		 "actions: [{connector: db, table: x, create: false, columns: {a: x, b: x, c: x}, stalled_after: 50ms, "
+		 "retry: {first: 5ms, max: 20ms}, buffer: {memory: 64KB, disk: 512KB}}]\n",
+		 r->dir);
+	json_t *status = status_when_full(r, 0);
+	assert_true(json_is_null(json_object_get(queue_of(status), "full_in_ms")));
+	json_decref(status);
+	json_decref(status_when_full(r, 5));
+	sleep(1); /* a pace is measured over a second at least */
+	status = status_when_full(r, 40);
+	assert_true(json_integer_value(json_object_get(queue_of(status), "full_in_ms")) > 0);
+	assert_string_equal(text(queue_of(status), "limit"), "buffer.disk");
+	assert_false(queue_in_health(r));
+	json_decref(status);
+	json_decref(status_when_full(r, 80));
+	assert_true(queue_in_health(r));
+	page_says(r, "sluice_action_queue_fill_ratio{rule=\"r\",action=\"0\",connector=\"db\"} ");
+	page_says(r, "sluice_action_queue_full_seconds{rule=\"r\",action=\"0\",connector=\"db\"} ");
+	db_exec(r->dir, "CREATE TABLE x(a, b, c)");
+	rig_settle(r, 0);
+	for (int i = 0; i < 4000 && queue_in_health(r); i++) usleep(2000);
+	status = status_of(r);
+	assert_int_equal(json_integer_value(json_object_get(queue_of(status), "percent")), 0);
+	assert_true(json_is_null(json_object_get(queue_of(status), "full_in_ms")));
+	json_decref(status);
+	page_says(r, "sluice_action_queue_full_seconds{rule=\"r\",action=\"0\",connector=\"db\"} +Inf");
+	char *said = log_so_far(log);
+	assert_int_equal(count(said, "queue fills up action=r.0 rule=r connector=db"), 1);
+	assert_int_equal(count(said, "limit=buffer.disk"), 1);
+	assert_int_equal(count(said, "queue has room again action=r.0"), 1);
+	sl_free(said);
+	log_end(log);
+	rig_free(r);
+}
+
 int main(void) {
 	const struct CMUnitTest tests[] = {
 	    cmocka_unit_test(test_watch__an_action_without_its_table_is_stalled_until_the_table_is_there),
@@ -284,6 +364,7 @@ int main(void) {
 	    cmocka_unit_test(test_watch__a_stalled_connection_says_what_is_wrong_now),
 	    cmocka_unit_test(test_watch__every_reason_of_rejected_rows_is_said),
 	    cmocka_unit_test(test_watch__slow_is_not_stalled),
+	    cmocka_unit_test(test_watch__a_queue_that_fills_up_says_how_full_and_until_when),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
