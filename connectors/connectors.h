@@ -120,8 +120,8 @@ void sl_action_spec_on_error_set(struct sl_action_spec *spec, void *on_error, vo
 
 /* What rows of all actions of a set may take at most, by each action's own settings. */
 struct connectors_budget {
-	size_t actions;
-	uint64_t memory, disk;
+	size_t actions, counted; /* counted: those with a bound of rows */
+	uint64_t memory, disk, rows;
 	bool disk_unlimited; /* an action has no bound */
 };
 void connectors_budget(const struct connectors_set *set, struct connectors_budget *out);

@@ -13,6 +13,9 @@ static void budget_add(struct connectors_budget *b, const struct action_conf *co
 		b->disk_unlimited = true;
 	else
 		b->disk += (uint64_t)conf->buffer.disk;
+	if (conf->buffer.rows == CONF_UNLIMITED) return;
+	b->counted++;
+	b->rows += (uint64_t)conf->buffer.rows;
 }
 
 void connectors_budget(const struct connectors_set *set, struct connectors_budget *out) {

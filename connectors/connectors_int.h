@@ -297,6 +297,8 @@ struct sl_pipeline {
 	uint64_t held_rows, held_bytes, held_cost, incoming_rows;
 	uint64_t copy_bytes;      /* of what is out: what the client of the far side holds beside our rows */
 	uint64_t arrivals, ended; /* chunks: so many came into memory, and left it */
+	const char *full_why;     /* of the last chunk for which there was no room, */
+	const char *full_advice;  /* and what to do */
 	uint64_t hold_room;       /* what had been made when the held chunks were last tried */
 	uint64_t held_by_room;    /* how often they were tried for that */
 	struct pipeline_counters count;

@@ -24,8 +24,9 @@ static const struct {
 	const char *name, *what, *advice;
 } reasons[NOTE_REASONS] = {
     [NOTE_REJECTED] = {"rejected", "row rejected", "mend the cause first, then `sluice replay -c FILE RULE.N`"},
-    [NOTE_OVERFLOW] = {"overflow", "rows dropped: no room in memory or on disk",
-		       "see why the connector does not keep up, or raise buffer.memory and buffer.disk"},
+    [NOTE_OVERFLOW] = {"overflow", "rows dropped: the buffer is full",
+		       "see why the connector does not keep up, or raise what limits it: buffer.disk, buffer.memory, "
+		       "buffer.rows"},
     [NOTE_EXPIRED] = {"expired", "rows dropped: older than retry.ttl",
 		      "see why the connector does not keep up, or raise retry.ttl"},
     [NOTE_SHUTDOWN] = {"shutdown", "rows dropped at shutdown", "give them room: buffer.disk"},

@@ -3,27 +3,29 @@
 
 #include "mem.h"
 
-static const struct conf_field batch_fields[] = {{.name = "rows",
-						  .type = CONF_INT,
-						  .at = offsetof(struct batch_conf, rows),
-						  .def = "1000",
-						  .min = 1,
-						  .max = 100000,
-						  .doc = "A batch leaves when it has this many rows."},
-						 {.name = "bytes",
-						  .type = CONF_SIZE,
-						  .at = offsetof(struct batch_conf, bytes),
-						  .def = "1MB",
-						  .min = 1,
-						  .max = 268435456,
-						  .doc = "A batch leaves when its rows have this many bytes."},
-						 {.name = "linger",
-						  .type = CONF_DURATION,
-						  .at = offsetof(struct batch_conf, linger_ms),
-						  .def = "20ms",
-						  .max = 60000,
-						  .doc = "How long the first row of a batch waits for others."},
-						 CONF_END};
+static const struct conf_field batch_fields[] = {
+    {.name = "rows",
+     .type = CONF_INT,
+     .at = offsetof(struct batch_conf, rows),
+     .def = "1000",
+     .min = 1,
+     .max = 100000,
+     .doc = "A batch leaves when it has this many rows."},
+    {.name = "bytes",
+     .type = CONF_SIZE,
+     .at = offsetof(struct batch_conf, bytes),
+     .def = "1MB",
+     .min = 1,
+     .max = 268435456,
+     .doc = "A batch leaves when its rows have this many bytes."},
+    {.name = "linger",
+     .type = CONF_DURATION,
+     .at = offsetof(struct batch_conf, linger_ms),
+     .def = "20ms",
+     .max = 60000,
+     .doc =
+	 "How long rows wait for others, counted from the batch before: a row that comes after a pause goes at once."},
+    CONF_END};
 
 static const char *const durability_names[] = {"qos", "memory", "disk", NULL};
 static const char *const overflow_names[] = {"hold", "drop_oldest", "drop_new", NULL};
@@ -44,6 +46,15 @@ static const struct conf_field buffer_fields[] = {
      .def = "1GB",
      .flags = CONF_UNLIMITED_OK,
      .doc = "Size of the log of this action; 0 means no log."},
+    {.name = "rows",
+     .type = CONF_INT,
+     .at = offsetof(struct buffer_conf, rows),
+     .def = "unlimited",
+     .min = 1,
+     .flags = CONF_UNLIMITED_OK,
+     .doc =
+	 "At most so many rows wait, in memory and in the log together. Rows that come together are taken whole when "
+	 "nothing else waits."},
     {.name = "durability",
      .type = CONF_ENUM,
      .at = offsetof(struct buffer_conf, durability),
@@ -56,7 +67,8 @@ static const struct conf_field buffer_fields[] = {
      .at = offsetof(struct buffer_conf, overflow),
      .def = "hold",
      .names = overflow_names,
-     .doc = "When memory and disk are full: publishers of QoS 1 and 2 wait (`hold`), or rows are dropped."},
+     .doc = "When memory and disk are full, or `rows` is reached: publishers of QoS 1 and 2 wait (`hold`), or rows "
+	    "are dropped."},
     {.name = "sync",
      .type = CONF_ENUM,
      .at = offsetof(struct buffer_conf, sync),

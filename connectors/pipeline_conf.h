@@ -16,7 +16,7 @@ struct batch_conf {
 	int64_t rows, bytes, linger_ms;
 };
 struct buffer_conf {
-	int64_t memory, disk, segment;
+	int64_t memory, disk, rows, segment;
 	int durability, overflow, sync;
 };
 struct retry_conf {

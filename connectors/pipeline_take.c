@@ -173,22 +173,17 @@ static bool log_unread(const struct sl_pipeline *p) { return p->log && spill_unr
 
 /* ---- Intake. --------------------------------------------------------------------------------------------------------- */
 
-static const char *hold_advice(int status) {
-	if (status == SL_ELIMIT) return "see why the connector does not keep up, or raise buffer.disk";
-	return status == SL_ENOSPACE ? "make room on this disk" : "check the disk and the rights of the folder";
-}
-
 /* Grows with every chunk that ends, and with every file of the log that goes. A disk that others have filled gives no sign: for
  * that there is the pause. */
 static uint64_t room_made(const struct sl_pipeline *p) { return p->ended + (p->log ? spill_room_made(p->log) : 0); }
 
-static void hold_begin(struct sl_pipeline *p, int status) {
+static void hold_begin(struct sl_pipeline *p) {
 	if (!p->held.head) {
 		p->hold_pause_ms = HOLD_PAUSE_MS;
 		atomic_store_explicit(&p->shared.holding, true, memory_order_relaxed);
-		log_error(LOG_ACTION, "action holds its publishers: the log has no room",
-			  "action=%s path=%s reason=%s do=%s", p->action->name, p->log_dir,
-			  status == SL_ELIMIT ? "buffer.disk is used up" : sl_status_text(status), hold_advice(status));
+		log_error(LOG_ACTION, "action holds its publishers: the buffer is full",
+			  "action=%s path=%s reason=%s do=%s", p->action->name, p->log_dir, p->full_why,
+			  p->full_advice);
 	} else
 		p->hold_pause_ms = p->hold_pause_ms * 2 < HOLD_PAUSE_MAX_MS ? p->hold_pause_ms * 2 : HOLD_PAUSE_MAX_MS;
 	p->hold_due_ms = p->now_ms + p->hold_pause_ms;
@@ -262,7 +257,32 @@ static bool pipeline_has_room(const struct sl_pipeline *p, uint64_t bytes) {
 	return p->mem_bytes + p->copy_bytes + bytes <= mark;
 }
 
+/* buffer.rows. A chunk of more rows than that is taken when nothing else waits: so it goes on. */
+static bool rows_fit(const struct sl_pipeline *p, uint64_t rows) {
+	int64_t most = pipeline_intake(p)->conf.buffer.rows;
+	uint64_t wait = p->mem_rows + (p->log ? spill_unread_rows(p->log) : 0);
+	return most == CONF_UNLIMITED || wait == 0 || wait + rows <= (uint64_t)most;
+}
+
+static void full_because(struct sl_pipeline *p, uint64_t rows, int status) {
+	p->full_advice =
+	    status == SL_ENOSPACE ? "make room on this disk" : "check the disk and the rights of the folder";
+	p->full_why = sl_status_text(status);
+	if (status != SL_ELIMIT) return;
+	if (!rows_fit(p, rows)) {
+		p->full_why = "buffer.rows is reached";
+		p->full_advice = "see why the connector does not keep up, or raise buffer.rows";
+	} else if (p->log) {
+		p->full_why = "buffer.disk is used up";
+		p->full_advice = "see why the connector does not keep up, or raise buffer.disk";
+	} else {
+		p->full_why = "buffer.memory is used up, and there is no log";
+		p->full_advice = "see why the connector does not keep up, or give it a log: buffer.disk";
+	}
+}
+
 static int take_try(struct sl_pipeline *p, struct sl_chunk *c) {
+	if (!rows_fit(p, c->rows)) return SL_ELIMIT;
 	bool unread = log_unread(p), fits = p->mem_bytes == 0 || pipeline_has_room(p, chunk_cost(c));
 	if (sl_unlikely(!process_has_room(p->cs, chunk_cost(c)))) fits = p->mem_bytes == 0 && !p->log;
 	bool keep = !unread && fits && !p->format_changes;
@@ -302,12 +322,13 @@ static bool chunk_convert(struct sl_pipeline *p, struct sl_chunk *c) {
 	return false;
 }
 
-/* Finds a place for a chunk, or its end. False: it must be held; *status says why. */
-static bool take_one(struct sl_pipeline *p, struct sl_chunk *c, int *status) {
+/* Finds a place for a chunk, or its end. False: it must be held; p->full_why. */
+static bool take_one(struct sl_pipeline *p, struct sl_chunk *c) {
 	if (sl_unlikely(c->format != p->format) && !chunk_convert(p, c)) return true;
 	for (;;) {
-		*status = take_try(p, c);
-		if (*status == SL_OK) return true;
+		int status = take_try(p, c);
+		if (status == SL_OK) return true;
+		full_because(p, c->rows, status);
 		switch (overflow_for(p, c)) {
 		case OVERFLOW_WAIT: return false;
 		case OVERFLOW_TRY_AGAIN: break;
@@ -317,17 +338,16 @@ static bool take_one(struct sl_pipeline *p, struct sl_chunk *c, int *status) {
 }
 
 static void held_retry(struct sl_pipeline *p) {
-	int status = SL_OK;
 	while (p->held.head) {
 		struct sl_chunk *next = p->held.head->next, *c = p->held.head;
 		uint32_t rows = c->rows;
 		uint64_t bytes = chunk_bytes(c);
 		c->next = NULL;
 		pipeline_held_release(p, c);
-		if (!take_one(p, c, &status)) {
+		if (!take_one(p, c)) {
 			c->next = next;
 			pipeline_held_charge(p, c);
-			hold_begin(p, status);
+			hold_begin(p);
 			pipeline_full_check(p);
 			return;
 		}
@@ -348,13 +368,14 @@ static bool take_group(struct sl_pipeline *p) {
 	void *record[GROUP_CHUNKS];
 	size_t size[GROUP_CHUNKS], n = 0;
 	struct spill_ref *ref[GROUP_CHUNKS];
-	uint64_t cost = 0, bytes = 0;
+	uint64_t cost = 0, bytes = 0, rows = 0;
 	int status;
 	if (!c || !c->next || !p->log || p->format_changes || log_unread(p)) return false;
 	for (; c && n < GROUP_CHUNKS && bytes < GROUP_BYTES; c = c->next) {
 		cost += chunk_cost(c);
+		rows += c->rows;
 		if (c->format != p->format || !chunk_must_log(p, c) || !pipeline_has_room(p, cost) ||
-		    !process_has_room(p->cs, cost))
+		    !process_has_room(p->cs, cost) || !rows_fit(p, rows))
 			break;
 		head_rows(c);
 		record[n] = c->buf.p;
@@ -381,15 +402,14 @@ void pipeline_take(struct sl_pipeline *p) {
 	if (room || (p->held.head && p->now_ms >= p->hold_due_ms)) held_retry(p);
 	while (!p->held.head && take_group(p)) continue;
 	for (struct sl_chunk *c; (c = chunk_line_pop(&p->incoming));) {
-		int status = SL_OK;
 		p->incoming_rows -= c->rows;
 		chunk_arrived(p->cs, c);
 		if (c->qos && p->held.head) {
 			held_push(p, c);
 			continue;
 		}
-		if (take_one(p, c, &status)) continue;
-		hold_begin(p, status);
+		if (take_one(p, c)) continue;
+		hold_begin(p);
 		held_push(p, c);
 	}
 	if (p->sync) pipeline_sync(p);

@@ -49,6 +49,9 @@ static struct queue_fill fill_of(const struct sl_pipeline *p, const struct fill_
 	else if (conf->disk != CONF_UNLIMITED)
 		bound_look(&f, "buffer.disk", is->rows ? (double)is->disk : 0, (double)conf->disk,
 			   (double)(disk < bytes ? disk : bytes), ms);
+	if (conf->rows != CONF_UNLIMITED)
+		bound_look(&f, "buffer.rows", (double)is->rows, (double)conf->rows, (double)grown(was->rows, is->rows),
+			   ms);
 	if (f.limit && p->held.head) f.percent = 100;
 	return f;
 }

@@ -227,7 +227,7 @@ static bool portion_move(struct replay *r) {
 		if (rc != SL_OK) {
 			connectors_chunk_free(po.chunk);
 			sl_buf_clear(&r->stays);
-			wait_for(r, rc == SL_ELIMIT ? "the action's buffer.disk is used up" : sl_status_text(rc));
+			wait_for(r, rc == SL_ELIMIT ? "the action's buffer is full" : sl_status_text(rc));
 			return false;
 		}
 		r->rows += rows;

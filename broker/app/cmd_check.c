@@ -31,6 +31,15 @@ static void print_size(uint64_t bytes) {
 		printf("%" PRIu64 " MB", bytes / SL_MB);
 }
 
+/* A count bounds no bytes, so it stands beside them. */
+static void print_rows_bound(const struct connectors_budget *b) {
+	if (b->counted == 0) return;
+	printf("; rows %" PRIu64 " (buffer.rows", b->rows);
+	if (b->counted < b->actions)
+		printf(", of %zu action%s of %zu", b->counted, b->counted == 1 ? "" : "s", b->actions);
+	printf(")");
+}
+
 /* What waiting rows may take in the worst case. */
 static void print_budget(const struct loaded *loaded) {
 	struct connectors_budget b;
@@ -52,6 +61,7 @@ static void print_budget(const struct loaded *loaded) {
 		print_size(room);
 		printf(" free%s", b.disk > room ? ": less than that" : "");
 	}
+	print_rows_bound(&b);
 	printf("\n");
 }
 

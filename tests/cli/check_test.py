@@ -53,6 +53,18 @@ class Check(unittest.TestCase):
         self.assertIn("rows that wait, at most: memory 64 MB (1 action 64 MB, node.buffer_memory 256 MB); disk 1 GB in ./data,",
                       done.stdout)
 
+    def test_check__says_what_the_count_of_rows_bounds(self):
+        path = temp_folder() / "a.yaml"
+        action = "{connector: x, value: '${a}', buffer: {rows: %s}}"
+        path.write_text("connectors: {x: {type: 'null'}}\nrules: {r: {sql: 'SELECT 1 AS a FROM \"t\"', actions: [%s, %s]}}\n" %
+                        (action % 500, action % 700))
+        said = run_program("check", "-v", "-c", str(path), cwd=path.parent).stdout
+        self.assertIn("disk 2 GB", said)
+        self.assertIn("; rows 1200 (buffer.rows)", said)
+        path.write_text(path.read_text().replace("500", "unlimited"))
+        self.assertIn("; rows 700 (buffer.rows, of 1 action of 2)",
+                      run_program("check", "-v", "-c", str(path), cwd=path.parent).stdout)
+
     def test_check__starts_nothing(self):
         folder = temp_folder()
         (folder / "a.yaml").write_text(GOOD)

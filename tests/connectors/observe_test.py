@@ -66,7 +66,7 @@ class Observe(unittest.TestCase):
             self.assertRegex(line, rf"first_topic=load/7 last_topic=load/7 reason={why} .* do=.")
 
     def check_outage(self, broker, sinks):
-        self.check_dropped(broker, sinks, "full", "overflow", "no room in memory or on disk")
+        self.check_dropped(broker, sinks, "full", "overflow", "the buffer is full")
         wait_until(lambda: all(a["state"] == "stalled" for a in broker.status()["actions"] if a["rule"] == "store"), 60, "not stalled")
         first = Page(broker)
         wait_until(lambda: all(Page(broker).one("sluice_action_oldest_seconds", rule="store", connector=name) >

@@ -133,6 +133,48 @@ static void test_pipeline__hold_makes_publishers_wait_and_loses_nothing(void **s
 	rig_free(r);
 }
 
+static void test_pipeline__a_limit_by_count_holds_publishers(void **state) {
+	(void)state;
+	struct rig *r = rig_new(1);
+	rig_load(r, WAITING "    buffer: {rows: 500}\n", r->dir);
+	rig_stage(r, 0, 2000, 100, rig_row);
+	assert_true(rig_confirms(r, 500));
+	usleep(20000); /* more confirmations would be under way */
+	assert_int_equal(rig_confirmed(r), 500);
+	assert_int_equal(rig_counts(r, 0).queued, 2000);
+	assert_true(sl_stage_holding(sl_pipeline_stage(r->p[0], 0)));
+	table_make(r->dir);
+	assert_int_equal(rig_settle(r, 0).delivered, 2000);
+	assert_true(rig_confirms(r, 2000));
+	assert_int_equal(disorder(r->dir), 0);
+	rig_free(r);
+}
+
+static void test_pipeline__a_limit_by_count_drops_new_or_old_rows(void **state) {
+	(void)state;
+	static const struct {
+		const char *policy;
+		uint64_t last; /* that is delivered */
+	} cases[] = {{"drop_new", 499}, {"drop_oldest", 1999}};
+	for (size_t i = 0; i < SL_ARRAY_LEN(cases); i++) {
+		struct rig *r = rig_new(1);
+		char *conf = sl_asprintf("%s    buffer: {rows: 500, overflow: %s}\n    batch: {rows: 50}\n", WAITING, cases[i].policy);
+		char *text = sl_asprintf(conf, r->dir);
+		rig_load(r, "%s", text);
+		rig_stage(r, 0, 2000, 100, rig_row);
+		assert_true(rig_confirms(r, 2000));
+		struct sl_action_counts n = rig_counts(r, 0);
+		assert_int_equal(n.dropped_overflow + n.queued, 2000);
+		assert_in_range(n.queued, 400, 500);
+		table_make(r->dir);
+		assert_int_equal(rig_settle(r, 0).delivered, n.queued);
+		assert_int_equal(db_int(r->dir, "SELECT max(b) FROM x"), cases[i].last);
+		sl_free(text);
+		sl_free(conf);
+		rig_free(r);
+	}
+}
+
 static void test_pipeline__drop_new_keeps_the_first_rows(void **state) {
 	(void)state;
 	struct rig *r = rig_new(1);
@@ -479,6 +521,8 @@ int main(void) {
 	    cmocka_unit_test(test_pipeline__hold_makes_publishers_wait_and_loses_nothing),
 	    cmocka_unit_test(test_pipeline__drop_new_keeps_the_first_rows),
 	    cmocka_unit_test(test_pipeline__drop_oldest_keeps_the_last_rows),
+	    cmocka_unit_test(test_pipeline__a_limit_by_count_holds_publishers),
+	    cmocka_unit_test(test_pipeline__a_limit_by_count_drops_new_or_old_rows),
 	    cmocka_unit_test(test_pipeline__rows_of_qos_0_never_hold_and_go_oldest_first),
 	    cmocka_unit_test(test_pipeline__a_restart_delivers_what_was_queued),
 	    cmocka_unit_test(test_pipeline__rows_staged_after_the_stop_are_kept),
