@@ -277,7 +277,9 @@ static size_t way_due(struct sl_pipeline *p, struct sl_way *way, enum batch_cut 
 		return n;
 	}
 	bool flush = p->draining || p->retired || pipeline_ways_change(p);
-	uint64_t due = row_queue_at(&way->q, 0)->chunk->arrived_ms + (uint64_t)conf->linger_ms;
+	uint64_t since = row_queue_at(&way->q, 0)->chunk->arrived_ms;
+	if (since > way->left_ms) since = way->left_ms; /* after a pause nobody is waited for: more may not come for long */
+	uint64_t due = since + (uint64_t)conf->linger_ms;
 	if (!flush && p->now_ms < due) {
 		due_at(p->now_ms, due, wait_ms);
 		return 0;
@@ -339,6 +341,7 @@ static bool batch_submit(struct pipeline_batch *bt) {
 	bt->after_fence = way->after_fence;
 	bt->deadline_ms = p->now_ms + (uint64_t)p->action->conf.timeout_ms;
 	way->after_fence = false;
+	way->left_ms = p->now_ms;
 	way->out++;
 	p->action->conn->out++;
 	p->flight_rows += bt->b.count;

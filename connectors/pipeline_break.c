@@ -16,7 +16,9 @@
  *      delivered: since its batch broke a connection for the first time, or over that very one. Without that nobody knows that
  *      the server takes anything at all, so however often it breaks, nothing is rejected: the row waits, and is tried every
  *      `retry.max`, until it gets through or another one comes and is delivered.
- *   5. That needs rows that get past the suspect. Where all are of its key there would be none. So from the BREAKS_GUILTY-th
+ *      And it must be rows that break connections, not the network that breaks under rows: when a suspect gets through after all, or
+ *      a search finds nobody, what is held against others of the connection is forgotten.
+ *   5. That needs rows that get past the suspect. Where all are of its key there would be none. So from the BREAKS_ASIDE-th
  *      break on it steps aside, one row of an action at a time, and its successors go on. Does one of them break the connection as well,
  *      before anything was delivered, it is the server: the first gets its place before the other back.
  *
@@ -27,7 +29,8 @@
 #include "retry.h"
 
 #define BREAKS_SUSPICIOUS 3
-#define BREAKS_GUILTY 5
+#define BREAKS_ASIDE 5
+#define BREAKS_GUILTY 6
 #define PROOFS_GUILTY 3u
 #define EPOCH_MASK 63u
 #define TRIAL_REST_MS 100
@@ -198,13 +201,40 @@ bool pipeline_row_broke(struct pipeline_batch *bt) {
 	p->count.retried++;
 	uint64_t due_ms = p->now_ms + retry_bound_ms((uint64_t)conf->first_ms, (uint64_t)conf->max_ms, ref.breaks);
 	bool aside = key && pipeline_lane(p, LANE_ASIDE)->parked.n > 0;
-	if (!key || (ref.breaks >= BREAKS_GUILTY && !aside))
+	if (!key || (ref.breaks >= BREAKS_ASIDE && !aside))
 		step_aside(p, ref, due_ms);
 	else {
 		lane_block(p, ref, due_ms);
 		if (aside) back_in_line(p, due_ms);
 	}
 	return true;
+}
+
+/* ---- Connections that break whatever is sent. ------------------------------------------------------------------------------- */
+
+static void queue_forgive(struct row_queue *q) {
+	for (size_t i = 0; i < q->n; i++) {
+		struct row_ref *ref = row_queue_at(q, i);
+		if (ref->breaks == 0) continue;
+		ref->breaks = 1; /* it still goes alone */
+		ref->proofs = 0;
+	}
+}
+
+static void pipeline_forgive(struct sl_pipeline *p) {
+	for (uint32_t i = 0; i < p->way_count; i++) {
+		queue_forgive(&p->way[i].q);
+		queue_forgive(&p->way[i].back);
+	}
+	for (size_t i = 0; i < LANE_COUNT && p->lane; i++) queue_forgive(&p->lane[i].parked);
+}
+
+/* One that seemed to be to blame was not: neither may others be. Rare, so a walk over what waits costs nothing that counts. */
+static void blame_forget(struct sl_pipeline *p) {
+	SL_LIST_FOREACH(it, &p->cs->pipelines) {
+		struct sl_pipeline *other = SL_LIST_ENTRY(it, struct sl_pipeline, link);
+		if (other->action->conn == p->action->conn) pipeline_forgive(other);
+	}
 }
 
 /* ---- What a batch that is back says of the rows that come next. ----------------------------------------------------------------- */
@@ -243,13 +273,17 @@ void pipeline_breaks_look(struct pipeline_batch *bt, uint32_t lost, bool deliver
 		p->broke_since = false;
 		p->epoch = (p->epoch + 1u) & EPOCH_MASK;
 	}
-	if (lost > 0) p->action->conn->lost_ms = p->now_ms;
+	if (lost > 0)
+		p->action->conn->lost_ms = p->now_ms;
+	else if (bt->ref[0].breaks > 0 && delivered)
+		blame_forget(p);
 	if (bt->ref[0].breaks > 0 || (lost > 0 && !batch_broke(bt))) return; /* says nothing of others */
 	if (lost > 0)
 		way_broke(bt, lost, delivered);
 	else if (bt->alone) {
 		way->suspects -= bt->b.count < way->suspects ? bt->b.count : way->suspects;
 		way->suspect_first = false;
+		if (way->suspects == 0) blame_forget(p);
 	} else {
 		way->breaks = 0;
 		way->wary = false;

@@ -124,6 +124,30 @@ static void test_break__with_a_thread_of_its_own(void **state) {
 	one_among_thousands(", blocking: true", "", row_of_seven_keys, true);
 }
 
+/* The connection breaks at every second or third batch, whatever is sent, and every other one gets through: rows are at hand for
+ * which all is as if they were to blame. */
+static void test_break__a_network_that_breaks_now_and_then_rejects_nothing(void **state) {
+	(void)state;
+	for (int every = 2; every <= 3; every++) {
+		struct rig *r = rig_new(1);
+		char *options = sl_asprintf("down_after: %d, ways: 2", every);
+		rig_load(r,
+			 "connectors: {n: {type: 'null', reconnect: {first: 1ms, max: 4ms}, %s}}\n"
+			 "actions: [{connector: n, columns: {a: x, b: x, c: x}, trace: %s/out, " QUICK "}]\n",
+			 options, r->dir);
+		sl_free(options);
+		for (int i = 0; i < 60; i++) {
+			rig_stage(r, 0, 5, 1, row_of_seven_keys);
+			usleep(3000);
+		}
+		struct sl_action_counts n = rig_settle(r, 0);
+		assert_int_equal(n.rejected, 0);
+		assert_int_equal(n.delivered, 300);
+		assert_came(r, "out", 300);
+		rig_free(r);
+	}
+}
+
 /* What a server has not answered to is no attempt. */
 static void test_break__attempts_are_not_charged(void **state) {
 	(void)state;
@@ -265,6 +289,7 @@ int main(int argc, char **argv) {
 	    cmocka_unit_test(test_break__where_all_rows_are_of_one_key),
 	    cmocka_unit_test(test_break__in_a_pool_of_connections),
 	    cmocka_unit_test(test_break__with_a_thread_of_its_own),
+	    cmocka_unit_test(test_break__a_network_that_breaks_now_and_then_rejects_nothing),
 	    cmocka_unit_test(test_break__attempts_are_not_charged),
 	    cmocka_unit_test(test_break__a_server_that_breaks_everything_loses_nothing),
 	    cmocka_unit_test(test_break__connections_that_break_now_and_then_keep_the_order),
