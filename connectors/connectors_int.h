@@ -396,6 +396,7 @@ static inline struct sl_conn_action *pipeline_intake(const struct sl_pipeline *p
 /* pipeline_log.c */
 struct spill_opts pipeline_log_opts(const struct sl_conn_action *a, const char *dir, struct sl_slice *names);
 void pipeline_save(struct sl_pipeline *p); /* shutdown, no batch out: what is only in memory goes to the log */
+void pipeline_chunk_cut(struct sl_chunk *c, const char *row); /* what is before this row goes */
 void pipeline_left_mark(struct sl_pipeline *p, bool logged_too);
 void pipeline_left_compact(struct sl_pipeline *p,
 			   struct sl_chunk *c); /* leaves what is marked, and what was never sorted */
@@ -451,6 +452,8 @@ enum row_end { ROW_DELIVERED, ROW_REJECTED, ROW_OVERFLOW, ROW_EXPIRED, ROW_SHUTD
 void pipeline_rows_end(struct sl_pipeline *p, struct sl_chunk *c, uint32_t n, enum row_end how);
 void pipeline_reject(struct sl_pipeline *p, struct row_ref ref, const char *reason);
 void pipeline_dead_retry(struct sl_pipeline *p);
+/* Rows that have no place anywhere become dead letters; those that could be are off the chunk. SL_OK: all of them. */
+int pipeline_chunk_letters(struct sl_pipeline *p, struct sl_chunk *c, const char *reason);
 void pipeline_batch_results(struct pipeline_batch *bt);
 void pipeline_ready(struct sl_pipeline *p); /* it was not, perhaps */
 

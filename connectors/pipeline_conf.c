@@ -28,7 +28,7 @@ static const struct conf_field batch_fields[] = {
     CONF_END};
 
 static const char *const durability_names[] = {"qos", "memory", "disk", NULL};
-static const char *const overflow_names[] = {"hold", "drop_oldest", "drop_new", NULL};
+static const char *const overflow_names[] = {"hold", "drop_oldest", "drop_new", "dead_letter", NULL};
 static const char *const sync_names[] = {"none", "tick", NULL};
 
 static const struct conf_field buffer_fields[] = {
@@ -67,8 +67,10 @@ static const struct conf_field buffer_fields[] = {
      .at = offsetof(struct buffer_conf, overflow),
      .def = "hold",
      .names = overflow_names,
-     .doc = "When memory and disk are full, or `rows` is reached: publishers of QoS 1 and 2 wait (`hold`), or rows "
-	    "are dropped."},
+     .doc = "When memory and disk are full, or `rows` is reached: publishers of QoS 1 and 2 wait (`hold`), rows are "
+	    "dropped, or new ones go to the dead letter (two files of 64 MB; the older goes when both are full) or "
+	    "where `on_error` says: when that fails, "
+	    "publishers wait."},
     {.name = "sync",
      .type = CONF_ENUM,
      .at = offsetof(struct buffer_conf, sync),

@@ -7,7 +7,7 @@
 #include "field.h"
 
 enum action_durability { DURABILITY_QOS, DURABILITY_MEMORY, DURABILITY_DISK };
-enum action_overflow { OVERFLOW_HOLD, OVERFLOW_DROP_OLDEST, OVERFLOW_DROP_NEW };
+enum action_overflow { OVERFLOW_HOLD, OVERFLOW_DROP_OLDEST, OVERFLOW_DROP_NEW, OVERFLOW_DEAD_LETTER };
 enum action_sync { SYNC_NONE, SYNC_TICK };
 enum action_expired { EXPIRED_DROP, EXPIRED_DEAD_LETTER };
 enum action_order { ORDER_KEY, ORDER_NONE };

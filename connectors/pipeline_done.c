@@ -117,6 +117,23 @@ void pipeline_dead_retry(struct sl_pipeline *p) {
 	p->dead_due_ms = p->now_ms + DEAD_RETRY_MS;
 }
 
+int pipeline_chunk_letters(struct sl_pipeline *p, struct sl_chunk *c, const char *reason) {
+	if (p->dead_n > 0) return SL_EAGAIN; /* in their order */
+	const char *row = chunk_row_at(chunk_rows(c));
+	uint32_t done = 0;
+	int r = SL_OK;
+	while (done < c->rows) {
+		struct row_ref ref = {.row = row, .chunk = c, .size = sql_row_head(row)->size};
+		r = dead_write(p, ref, reason);
+		if (r != SL_OK) break;
+		pipeline_note(p, NOTE_REJECTED, 1, pipeline_row_topic(c, row), reason);
+		if (++done < c->rows) row = chunk_row_at(row + ref.size);
+	}
+	p->count.rejected += done;
+	if (r != SL_OK && done > 0) pipeline_chunk_cut(c, row);
+	return r;
+}
+
 /* ---- Rows that are not decided. ------------------------------------------------------------------------------------------- */
 
 unsigned pipeline_lane_of(const struct sl_pipeline *p, const void *row) {

@@ -340,6 +340,11 @@ static const char *chunk_unsorted(struct sl_pipeline *p, const struct sl_chunk *
 	return unsorted;
 }
 
+void pipeline_chunk_cut(struct sl_chunk *c, const char *row) {
+	chunk_compact(c, row);
+	c->found = NULL;
+}
+
 void pipeline_left_compact(struct sl_pipeline *p, struct sl_chunk *c) { chunk_compact(c, chunk_unsorted(p, c)); }
 
 static void chunk_save(struct sl_pipeline *p, struct sl_chunk *c) {

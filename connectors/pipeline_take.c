@@ -2,7 +2,8 @@
  *
  * In words: a chunk that must survive is logged before its tickets are confirmed. While memory is below its mark the chunk also
  * stays there; above it (or while older ones wait in the log only) it is in the log only and read back later. Where the
- * log has no room either, QoS 0 rows go, oldest first; for the others the action's overflow policy speaks. */
+ * log has no room either, QoS 0 rows go, oldest first; for the others the action's overflow policy speaks; for all of them when that
+ * is `dead_letter`. */
 #include <inttypes.h>
 
 #include "connectors_int.h"
@@ -81,12 +82,16 @@ void pipeline_chunk_end(struct sl_pipeline *p, struct sl_chunk *c) {
 	connectors_chunk_spare(p->cs, c);
 }
 
-/* A chunk that never entered memory, or left it without being delivered. */
+/* A chunk that never entered memory, or stays in the log only. */
+static void chunk_let_go(struct sl_pipeline *p, struct sl_chunk *c) {
+	pipeline_confirm(p, c);
+	connectors_chunk_spare(p->cs, c);
+}
+
 static void chunk_drop_new(struct sl_pipeline *p, struct sl_chunk *c) {
 	p->count.dropped_overflow += c->rows;
 	pipeline_note(p, NOTE_OVERFLOW, c->rows, pipeline_row_topic(c, chunk_row_at(chunk_rows(c))), NULL);
-	pipeline_confirm(p, c);
-	connectors_chunk_spare(p->cs, c);
+	chunk_let_go(p, c);
 }
 
 /* The first chunk of a line none of whose rows is sorted yet: the first, or the one behind it. */
@@ -220,17 +225,31 @@ static bool drop_oldest(struct sl_pipeline *p) {
 	return r != SL_ENOTFOUND;
 }
 
-enum overflow_answer { OVERFLOW_WAIT, OVERFLOW_TRY_AGAIN, OVERFLOW_DROPPED };
+enum overflow_answer { OVERFLOW_WAIT, OVERFLOW_TRY_AGAIN, OVERFLOW_DROPPED, OVERFLOW_WRITTEN };
 
-static enum overflow_answer overflow_for(struct sl_pipeline *p, const struct sl_chunk *c) {
-	if (!c->qos) {
+/* While the action changes, the names of its values are not those of the rows. */
+static enum overflow_answer overflow_letters(struct sl_pipeline *p, struct sl_chunk *c) {
+	if (p->next) return OVERFLOW_WAIT;
+	char *reason = sl_asprintf("the buffer is full (%s)", p->full_why);
+	int r = pipeline_chunk_letters(p, c, reason);
+	sl_free(reason);
+	if (r == SL_OK) return OVERFLOW_WRITTEN;
+	p->full_advice = "see why the connector does not keep up, and make room on the disk of the dead letters";
+	p->full_why = "the buffer is full, and the dead letter cannot be written";
+	return c->qos ? OVERFLOW_WAIT : OVERFLOW_DROPPED;
+}
+
+static enum overflow_answer overflow_for(struct sl_pipeline *p, struct sl_chunk *c) {
+	enum action_overflow policy = (enum action_overflow)pipeline_intake(p)->conf.buffer.overflow;
+	if (!c->qos && policy != OVERFLOW_DEAD_LETTER) {
 		/* Never holds anyone: the oldest of its like makes room, if that lies in memory. */
 		bool helps = !chunk_must_log(p, c) && !log_unread(p);
 		return helps && drop_first(p, false) ? OVERFLOW_TRY_AGAIN : OVERFLOW_DROPPED;
 	}
-	switch ((enum action_overflow)pipeline_intake(p)->conf.buffer.overflow) {
+	switch (policy) {
 	case OVERFLOW_HOLD: return OVERFLOW_WAIT;
 	case OVERFLOW_DROP_NEW: return OVERFLOW_DROPPED;
+	case OVERFLOW_DEAD_LETTER: return overflow_letters(p, c);
 	case OVERFLOW_DROP_OLDEST: return drop_oldest(p) ? OVERFLOW_TRY_AGAIN : OVERFLOW_DROPPED;
 	}
 	return OVERFLOW_WAIT;
@@ -243,8 +262,7 @@ static void chunk_leave(struct sl_pipeline *p, struct sl_chunk *c) {
 		p->unsynced = c->tickets;
 		c->tickets = NULL;
 	}
-	pipeline_confirm(p, c);
-	connectors_chunk_spare(p->cs, c);
+	chunk_let_go(p, c);
 }
 
 /* Above it rows are in the logs, but for a chunk of each action, so that it goes on. */
@@ -257,10 +275,10 @@ static bool pipeline_has_room(const struct sl_pipeline *p, uint64_t bytes) {
 	return p->mem_bytes + p->copy_bytes + bytes <= mark;
 }
 
-/* buffer.rows. A chunk of more rows than that is taken when nothing else waits: so it goes on. */
-static bool rows_fit(const struct sl_pipeline *p, uint64_t rows) {
+/* buffer.rows; `others` are about to be taken, too. A chunk of more rows than that is taken when nothing else waits: so it goes on. */
+static bool rows_fit(const struct sl_pipeline *p, uint64_t others, uint64_t rows) {
 	int64_t most = pipeline_intake(p)->conf.buffer.rows;
-	uint64_t wait = p->mem_rows + (p->log ? spill_unread_rows(p->log) : 0);
+	uint64_t wait = others + p->mem_rows + (p->log ? spill_unread_rows(p->log) : 0);
 	return most == CONF_UNLIMITED || wait == 0 || wait + rows <= (uint64_t)most;
 }
 
@@ -269,7 +287,7 @@ static void full_because(struct sl_pipeline *p, uint64_t rows, int status) {
 	    status == SL_ENOSPACE ? "make room on this disk" : "check the disk and the rights of the folder";
 	p->full_why = sl_status_text(status);
 	if (status != SL_ELIMIT) return;
-	if (!rows_fit(p, rows)) {
+	if (!rows_fit(p, 0, rows)) {
 		p->full_why = "buffer.rows is reached";
 		p->full_advice = "see why the connector does not keep up, or raise buffer.rows";
 	} else if (p->log) {
@@ -282,7 +300,7 @@ static void full_because(struct sl_pipeline *p, uint64_t rows, int status) {
 }
 
 static int take_try(struct sl_pipeline *p, struct sl_chunk *c) {
-	if (!rows_fit(p, c->rows)) return SL_ELIMIT;
+	if (!rows_fit(p, 0, c->rows)) return SL_ELIMIT;
 	bool unread = log_unread(p), fits = p->mem_bytes == 0 || pipeline_has_room(p, chunk_cost(c));
 	if (sl_unlikely(!process_has_room(p->cs, chunk_cost(c)))) fits = p->mem_bytes == 0 && !p->log;
 	bool keep = !unread && fits && !p->format_changes;
@@ -333,12 +351,23 @@ static bool take_one(struct sl_pipeline *p, struct sl_chunk *c) {
 		case OVERFLOW_WAIT: return false;
 		case OVERFLOW_TRY_AGAIN: break;
 		case OVERFLOW_DROPPED: chunk_drop_new(p, c); return true;
+		case OVERFLOW_WRITTEN: chunk_let_go(p, c); return true;
 		}
 	}
 }
 
+/* Dead letters are written to files: others get their turn between. */
+static bool letters_enough(struct sl_pipeline *p, uint64_t rejected) {
+	if (p->count.rejected == rejected) return false;
+	pipeline_full_check(p);
+	pipeline_wake(p);
+	return true;
+}
+
 static void held_retry(struct sl_pipeline *p) {
+	uint64_t rejected = p->count.rejected;
 	while (p->held.head) {
+		if (letters_enough(p, rejected)) return;
 		struct sl_chunk *next = p->held.head->next, *c = p->held.head;
 		uint32_t rows = c->rows;
 		uint64_t bytes = chunk_bytes(c);
@@ -346,6 +375,8 @@ static void held_retry(struct sl_pipeline *p) {
 		pipeline_held_release(p, c);
 		if (!take_one(p, c)) {
 			c->next = next;
+			p->held_rows -= rows - c->rows; /* some became dead letters */
+			p->held_bytes -= bytes - chunk_bytes(c);
 			pipeline_held_charge(p, c);
 			hold_begin(p);
 			pipeline_full_check(p);
@@ -373,15 +404,15 @@ static bool take_group(struct sl_pipeline *p) {
 	if (!c || !c->next || !p->log || p->format_changes || log_unread(p)) return false;
 	for (; c && n < GROUP_CHUNKS && bytes < GROUP_BYTES; c = c->next) {
 		cost += chunk_cost(c);
-		rows += c->rows;
 		if (c->format != p->format || !chunk_must_log(p, c) || !pipeline_has_room(p, cost) ||
-		    !process_has_room(p->cs, cost) || !rows_fit(p, rows))
+		    !process_has_room(p->cs, cost) || !rows_fit(p, rows, c->rows))
 			break;
 		head_rows(c);
 		record[n] = c->buf.p;
 		size[n] = c->buf.n;
 		ref[n++] = &c->ref;
 		bytes += c->buf.n;
+		rows += c->rows;
 	}
 	if (n < 2 || !log_has_room(p, bytes)) return false;
 	size_t done = spill_append(p->log, record, size, ref, n, &status);
@@ -401,7 +432,8 @@ void pipeline_take(struct sl_pipeline *p) {
 	p->held_by_room += room;
 	if (room || (p->held.head && p->now_ms >= p->hold_due_ms)) held_retry(p);
 	while (!p->held.head && take_group(p)) continue;
-	for (struct sl_chunk *c; (c = chunk_line_pop(&p->incoming));) {
+	uint64_t rejected = p->count.rejected;
+	for (struct sl_chunk *c; !letters_enough(p, rejected) && (c = chunk_line_pop(&p->incoming));) {
 		p->incoming_rows -= c->rows;
 		chunk_arrived(p->cs, c);
 		if (c->qos && p->held.head) {

@@ -2,9 +2,11 @@
  * out its table. */
 #include "rig.h"
 
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 #include "clock.h"
@@ -95,6 +97,26 @@ static uint64_t row_of_one_key(uint64_t i, struct sql_value *v, char *text, size
 	return 7;
 }
 
+static bool one_delivered(const struct sl_action_counts *n) { return n->delivered == 1; }
+
+/* It would wait for an hour for others to come; those that follow do. */
+static void test_pipeline__a_row_after_a_pause_goes_at_once(void **state) {
+	(void)state;
+	struct rig *r = rig_new(1);
+	rig_load(r,
+		 "connectors: {n: {type: 'null'}}\n"
+		 "actions: [{connector: n, columns: {a: x, b: x, c: x}, batch: {linger: 1m}}]\n%s",
+		 "");
+	rig_stage(r, 0, 1, 0, rig_row);
+	assert_true(rig_until(r, 0, one_delivered));
+	rig_stage(r, 0, 5, 1, rig_row);
+	usleep(100000);
+	struct sl_action_counts n = rig_counts(r, 0);
+	assert_int_equal(n.delivered, 1);
+	assert_int_equal(n.queued, 5);
+	rig_free(r);
+}
+
 /* The first row was lost and may go at once, the second must wait: so must both, for they are of one key. */
 static void test_pipeline__a_pause_holds_for_rows_that_were_lost_before_it(void **state) {
 	(void)state;
@@ -158,7 +180,8 @@ static void test_pipeline__a_limit_by_count_drops_new_or_old_rows(void **state) 
 	} cases[] = {{"drop_new", 499}, {"drop_oldest", 1999}};
 	for (size_t i = 0; i < SL_ARRAY_LEN(cases); i++) {
 		struct rig *r = rig_new(1);
-		char *conf = sl_asprintf("%s    buffer: {rows: 500, overflow: %s}\n    batch: {rows: 50}\n", WAITING, cases[i].policy);
+		char *conf = sl_asprintf("%s    buffer: {rows: 500, overflow: %s}\n    batch: {rows: 50}\n", WAITING,
+					 cases[i].policy);
 		char *text = sl_asprintf(conf, r->dir);
 		rig_load(r, "%s", text);
 		rig_stage(r, 0, 2000, 100, rig_row);
@@ -173,6 +196,97 @@ static void test_pipeline__a_limit_by_count_drops_new_or_old_rows(void **state) 
 		sl_free(conf);
 		rig_free(r);
 	}
+}
+
+static size_t lines_with(const char *path, const char *what) {
+	char *text = rig_read(path);
+	size_t n = 0;
+	for (const char *at = text; at && (at = strstr(at, what)); at++) n++;
+	sl_free(text);
+	return n;
+}
+
+static void test_pipeline__rows_without_room_become_dead_letters(void **state) {
+	(void)state;
+	struct rig *r = rig_new(1);
+	rig_load(r, WAITING "    buffer: {rows: 500, overflow: dead_letter}\n", r->dir);
+	rig_stage(r, 0, 2000, 100, rig_row);
+	rig_stage_on(r, 0, 0, 300, 100, false, rig_row);
+	assert_true(rig_confirms(r, 2000));
+	struct sl_action_counts n = rig_counts(r, 0);
+	assert_int_equal(n.queued, 500);
+	assert_int_equal(n.rejected, 1800);
+	char *path = sl_asprintf("%s/dead/r.0.jsonl", r->dir);
+	assert_int_equal(lines_with(path, "the buffer is full (buffer.rows is reached)"), 1800);
+	assert_int_equal(lines_with(path, "rig/topic"), 1800);
+	sl_free(path);
+	table_make(r->dir);
+	n = rig_settle(r, 0);
+	assert_int_equal(n.delivered, 500);
+	assert_int_equal(n.dropped_overflow, 0);
+	assert_int_equal(db_int(r->dir, "SELECT max(b) FROM x"), 499);
+	rig_free(r);
+}
+
+static bool some_rejected(const struct sl_action_counts *n) { return n->rejected > 0; }
+
+/* A folder stands where the file would: its rows and publishers wait, and what was in front goes on. */
+static void test_pipeline__dead_letters_that_cannot_be_written_hold(void **state) {
+	(void)state;
+	struct rig *r = rig_new(1);
+	char *path = sl_asprintf("%s/dead/r.0.jsonl", r->dir);
+	char *command = sl_asprintf("mkdir -p %s", path);
+	assert_int_equal(system(command), 0); // NOLINT
+	rig_load(r, WAITING "    buffer: {rows: 500, overflow: dead_letter}\n", r->dir);
+	rig_stage(r, 0, 1000, 100, rig_row);
+	rig_stage_on(r, 0, 0, 100, 100, false, rig_row);
+	assert_true(rig_confirms(r, 500));
+	usleep(20000); /* more confirmations would be under way */
+	assert_int_equal(rig_confirmed(r), 500);
+	struct sl_action_counts n = rig_counts(r, 0);
+	assert_int_equal(n.queued, 1000);
+	assert_int_equal(n.dropped_overflow, 100);
+	assert_true(sl_stage_holding(sl_pipeline_stage(r->p[0], 0)));
+	assert_int_equal(rmdir(path), 0);
+	assert_true(rig_until(r, 0, some_rejected));
+	assert_true(rig_confirms(r, 1000));
+	assert_int_equal(lines_with(path, "the buffer is full"), 500);
+	table_make(r->dir);
+	assert_int_equal(rig_settle(r, 0).delivered, 500);
+	sl_free(command);
+	sl_free(path);
+	rig_free(r);
+}
+
+static bool partly_rejected(const struct sl_action_counts *n) { return n->rejected % 100 != 0; }
+static bool thousand_rejected(const struct sl_action_counts *n) { return n->rejected == 1000; }
+
+/* The file can take a chunk and a part of the next one. */
+static void test_pipeline__dead_letters_that_stop_in_a_chunk_go_on_there(void **state) {
+	(void)state;
+	struct rlimit was, small = {.rlim_cur = 65536};
+	struct rig *r = rig_new(1);
+	char *path = sl_asprintf("%s/dead/r.0.jsonl", r->dir);
+	rig_load(r, WAITING "    buffer: {rows: 100, disk: 0, durability: memory, overflow: dead_letter}\n", r->dir);
+	signal(SIGXFSZ, SIG_IGN);
+	assert_int_equal(getrlimit(RLIMIT_FSIZE, &was), 0);
+	small.rlim_max = was.rlim_max;
+	rig_stage(r, 0, 100, 100, rig_row);
+	assert_int_equal(setrlimit(RLIMIT_FSIZE, &small), 0);
+	rig_stage(r, 0, 1000, 100, rig_row);
+	bool cut = rig_until(r, 0, partly_rejected);
+	assert_int_equal(setrlimit(RLIMIT_FSIZE, &was), 0);
+	assert_true(cut);
+	assert_true(rig_until(r, 0, thousand_rejected));
+	assert_int_equal(lines_with(path, "the buffer is full"), 1000);
+	for (unsigned i = 100; i < 1100; i++) {
+		char *row = sl_asprintf("\"b\":%u,", i);
+		assert_int_equal(lines_with(path, row), 1);
+		sl_free(row);
+	}
+	assert_int_equal(lines_with(path, "rig/topic"), 1000);
+	sl_free(path);
+	rig_free(r);
 }
 
 static void test_pipeline__drop_new_keeps_the_first_rows(void **state) {
@@ -517,11 +631,15 @@ int main(void) {
 	    cmocka_unit_test(test_pipeline__with_durability_memory_only_overflow_goes_to_disk),
 	    cmocka_unit_test(test_pipeline__memory_of_all_actions_together_is_bounded),
 	    cmocka_unit_test(test_pipeline__a_rate_is_kept),
+	    cmocka_unit_test(test_pipeline__a_row_after_a_pause_goes_at_once),
 	    cmocka_unit_test(test_pipeline__a_pause_holds_for_rows_that_were_lost_before_it),
 	    cmocka_unit_test(test_pipeline__hold_makes_publishers_wait_and_loses_nothing),
 	    cmocka_unit_test(test_pipeline__drop_new_keeps_the_first_rows),
 	    cmocka_unit_test(test_pipeline__drop_oldest_keeps_the_last_rows),
 	    cmocka_unit_test(test_pipeline__a_limit_by_count_holds_publishers),
+	    cmocka_unit_test(test_pipeline__rows_without_room_become_dead_letters),
+	    cmocka_unit_test(test_pipeline__dead_letters_that_cannot_be_written_hold),
+	    cmocka_unit_test(test_pipeline__dead_letters_that_stop_in_a_chunk_go_on_there),
 	    cmocka_unit_test(test_pipeline__a_limit_by_count_drops_new_or_old_rows),
 	    cmocka_unit_test(test_pipeline__rows_of_qos_0_never_hold_and_go_oldest_first),
 	    cmocka_unit_test(test_pipeline__a_restart_delivers_what_was_queued),
