@@ -278,7 +278,8 @@ static size_t way_due(struct sl_pipeline *p, struct sl_way *way, enum batch_cut 
 	}
 	bool flush = p->draining || p->retired || pipeline_ways_change(p);
 	uint64_t since = row_queue_at(&way->q, 0)->chunk->arrived_ms;
-	if (since > way->left_ms) since = way->left_ms; /* after a pause nobody is waited for: more may not come for long */
+	if (since > way->left_ms)
+		since = way->left_ms; /* after a pause nobody is waited for: more may not come for long */
 	uint64_t due = since + (uint64_t)conf->linger_ms;
 	if (!flush && p->now_ms < due) {
 		due_at(p->now_ms, due, wait_ms);
