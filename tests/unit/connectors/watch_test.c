@@ -280,6 +280,7 @@ static void test_watch__slow_is_not_stalled(void **state) {
 		 "actions: [{connector: n, columns: {a: x, b: x, c: x}, stalled_after: 5s, batch: {rows: 10}}]\n%s",
 		 "");
 	rig_stage(r, 0, 200, 0, rig_row);
+	json_decref(status_when(r, "connectors", "up"));
 	json_t *status = status_of(r);
 	assert_string_equal(text(first(status, "actions"), "state"), "running");
 	json_decref(status);
