@@ -2,7 +2,7 @@
  *
  * Each way gathers batches of its own. Where few rows come, four ways make four small batches of what could be one, and each
  * costs its round trips, here and at the server. So an action begins with one way. It takes all when that one does not keep
- * up: rows wait twice as long as `batch.linger` while it is busy. And it goes back to one when batches have been leaving
+ * up: a whole batch waits, or rows wait twice as long as `batch.linger`, while it is busy. And it goes back to one when batches have been leaving
  * for their linger alone, CALM_CUTS of them in a row; twice as many each time, so that it does not change its mind all day.
  *
  * A row's way depends on how many there are, so that changes only while no row is in a way: until then nothing is sorted, and what
@@ -58,8 +58,10 @@ void pipeline_ways_cut(struct sl_pipeline *p, enum batch_cut why) {
 		p->calm = 0;
 }
 
+/* A whole batch waits, or rows have waited for long. */
 static bool overdue(const struct sl_pipeline *p) {
 	const struct sl_way *way = &p->way[0];
+	if (way->q.n >= (uint64_t)p->action->conf.batch.rows) return true;
 	const struct sl_chunk *first = way->q.n > 0 ? row_queue_at(&way->q, 0)->chunk : pipeline_unsorted(p);
 	return first && p->now_ms > first->arrived_ms + 2 * (uint64_t)p->action->conf.batch.linger_ms;
 }
