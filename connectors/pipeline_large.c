@@ -1,12 +1,14 @@
 /* pipeline_large.c: chunks that are larger than what an action may have beyond the budget of all: one at a time.
  *
- * When others have used up node.buffer_memory, an action still reads back one ordinary chunk at a time, so that it goes on. One that is
+ * When others have used up node.buffer_memory, an action still reads back one ordinary chunk at a time, so that it goes on (those whose
+ * rows all wait for another attempt do not count, up to PAUSED_MAX). One that is
  * large, for it has a large row, needs the turn for it, which actions get one after the other. Whoever has the turn and cannot send (its
  * connection is down, its rows wait for another attempt) while others wait for theirs gives its chunk back to its log, and gets in line
  * again when it can. What is known of the chunk's rows (attempts, which are decided) is kept for then. */
 #include "connectors_int.h"
 
 #define ORDINARY_MAX (CHUNK_BYTES_MAX / 2 * 3) /* with its index and places in a queue no more than 256 KB */
+#define PAUSED_MAX ((uint64_t)4 * CHUNK_BYTES_MAX)
 
 static bool can_send(const struct sl_pipeline *p) {
 	return !p->halted && !p->next && p->now_ms >= p->pause_until_ms && p->dead_n == 0 &&
@@ -37,10 +39,14 @@ static bool turn_take(struct sl_pipeline *p) {
 	return false;
 }
 
+/* Rows that wait for another attempt are not what an action goes on with: those of other keys do, and show whether the server works. */
+static bool all_pause(const struct sl_pipeline *p) { return p->parked > 0 && p->parked == p->mem_rows; }
+
 bool pipeline_refill_fits(struct sl_pipeline *p, bool *large) {
 	uint64_t bytes = spill_next_bytes(p->log), need = bytes > CHUNK_BYTES_MAX ? bytes : CHUNK_BYTES_MAX;
 	*large = false;
 	if (budget_has_room(p->cs, budget_rows(p->cs->mem_max), need)) return true;
+	if (all_pause(p) && p->mem_bytes <= PAUSED_MAX && bytes <= ORDINARY_MAX) return true;
 	if (p->mem_bytes > 0) return false;
 	if (bytes <= ORDINARY_MAX) return true;
 	return *large = turn_take(p);

@@ -212,6 +212,27 @@ static void test_memory__a_large_row_that_cannot_go_makes_way_for_others(void **
 	rig_free(r);
 }
 
+static bool most_delivered(const struct sl_action_counts *n) { return n->delivered == 2450; }
+
+/* Every fiftieth row waits for an hour. */
+static void test_memory__rows_that_wait_for_another_attempt_let_others_in(void **state) {
+	(void)state;
+	struct rig *r = rig_of(1 << 20);
+	rig_load(r,
+		 "connectors: {db: {type: sqlite, path: %s/a.db}, some: {type: null, fail_every: 50}}\nactions:\n" TO_DB
+		 "  - {connector: some, value: \"${device}\", retry: {first: 1h, max: 1h}, order: none, batch: {rows: "
+		 "10}}\n",
+		 r->dir);
+	rig_stage(r, 0, 40000, 1000, rig_row); /* which use up the memory of all */
+	assert_true(rig_counts(r, 0).disk_bytes > 1 << 20);
+	rig_stage(r, 1, 2500, 0, rig_row);
+	assert_true(rig_until(r, 1, most_delivered));
+	assert_int_equal(rig_counts(r, 1).queued, 50);
+	table_make(r->dir);
+	assert_int_equal(rig_settle(r, 0).delivered, 40000);
+	rig_free(r);
+}
+
 /* ---- What clients of the far sides hold. ---- */
 
 static void test_memory__held_rows_leave_each_action_one_batch_in_its_client(void **state) {
@@ -244,6 +265,7 @@ int main(void) {
 	    cmocka_unit_test(test_memory__rows_held_are_bounded_and_tried_as_soon_as_there_is_room),
 	    cmocka_unit_test(test_memory__large_rows_of_many_actions_come_one_after_the_other),
 	    cmocka_unit_test(test_memory__a_large_row_that_cannot_go_makes_way_for_others),
+	    cmocka_unit_test(test_memory__rows_that_wait_for_another_attempt_let_others_in),
 	    cmocka_unit_test(test_memory__held_rows_leave_each_action_one_batch_in_its_client),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
