@@ -255,6 +255,7 @@ static struct pipeline_batch *batch_new(struct sl_pipeline *p, struct sl_way *wa
 	bt->b.count = 0;
 	bt->b.row = bt->row;
 	bt->b.wait_ms = 0;
+	bt->b.repeats = 0;
 	bt->b.priv = NULL;
 	sl_list_init(&bt->out);
 	return bt;

@@ -229,6 +229,7 @@ static void row_refused(struct sl_pipeline *p, struct row_ref ref, const char *r
 static void batch_rows(struct pipeline_batch *bt, uint64_t delayed) {
 	struct sl_pipeline *p = bt->p;
 	bool idempotent = p->action->conn->kind->flags & SL_KIND_IDEMPOTENT;
+	if (!idempotent) p->count.maybe_duplicate += bt->b.repeats;
 	for (uint32_t i = 0; i < bt->b.count; i++) {
 		const char *reason = bt->b.reason[i];
 		switch ((enum sl_result)bt->b.result[i]) {

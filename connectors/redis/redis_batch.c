@@ -352,14 +352,21 @@ static void wait_failed(struct redis_part *p, struct sl_slice text) {
 	sl_buf_fini(&why);
 }
 
+/* The server did what the row asks for, and the row comes again all the same. */
+static void row_unconfirmed(struct redis_job *j, uint32_t row, enum sl_result result, char *why) {
+	enum sl_result before = (enum sl_result)j->b->result[row];
+	if (weight(before) == 0 && result != SL_RESULT_TIMEOUT) j->b->repeats++; /* a TIMEOUT counts by itself */
+	redis_row_worsen(j, row, result, why);
+}
+
 /* How many replicas have what went before. */
 static void wait_reply(struct redis_part *p, const struct redis_reply *reply) {
 	long long wanted = p->job->c->conf->replicas, have = reply->kind == REDIS_NUMBER ? reply->number : 0;
 	if (reply->kind == REDIS_ERROR) wait_failed(p, reply->text);
 	enum sl_result result = reply->kind == REDIS_ERROR ? SL_RESULT_LOST : SL_RESULT_RETRY;
 	for (uint32_t i = p->waited; i < p->at && have < wanted; i++)
-		redis_row_worsen(p->job, p->unit[i].row, result,
-				 sl_asprintf("%lld of %lld replicas have it; see `replicas`", have, wanted));
+		row_unconfirmed(p->job, p->unit[i].row, result,
+				sl_asprintf("%lld of %lld replicas have it; see `replicas`", have, wanted));
 	p->waited = ++p->at;
 	p->node->unconfirmed = have < wanted;
 }
@@ -415,7 +422,7 @@ void redis_part_lost(struct redis_request *q, int status, const char *text) {
 	redis_job_hold(j);
 	if (j->c->conf->replicas)
 		for (uint32_t i = p->waited; i < p->at; i++)
-			redis_row_worsen(j, p->unit[i].row, result, sl_strdup(text));
+			row_unconfirmed(j, p->unit[i].row, result, sl_strdup(text));
 	for (; p->at < p->units; p->at++)
 		if (p->unit[p->at].row != REDIS_WAIT_ROW)
 			redis_row_settle(j, p->unit[p->at].row, result, sl_strdup(text));
