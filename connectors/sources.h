@@ -66,6 +66,8 @@ void sl_source_types(struct sl_buf *out);
  * known then. near: the nearest name of that type, or NULL. */
 bool connectors_set_has_source(const struct connectors_set *set, struct sl_slice type, struct sl_slice name,
 			       const char **near);
+/* The type of the source of this name, for messages; NULL: there is none. */
+const char *connectors_set_source_type(const struct connectors_set *set, struct sl_slice name);
 
 /* Member "sources" of a page, see connectors/README.md; the families sluice_source_*. Of a snapshot (connectors.h). */
 void connectors_sources_status(const struct connectors_snapshot *s, json_t *out);

@@ -174,6 +174,14 @@ bool connectors_set_has_source(const struct connectors_set *set, struct sl_slice
 	return found;
 }
 
+const char *connectors_set_source_type(const struct connectors_set *set, struct sl_slice name) {
+	const struct sources_set *sources = set->sources;
+	for (size_t i = 0; sources && i < sources->count; i++)
+		if (sources->at[i]->kind && slice_equal_str(name, sources->at[i]->name))
+			return sources->at[i]->conn->kind->name;
+	return NULL;
+}
+
 void connectors_sources_describe(struct sl_buf *out) {
 	sl_buf_append_str(out, "\n## Sources\n\nBelow `sources:`, by name; rules read one with FROM "
 			       "\"$sources/TYPE:NAME\".\n\n### Every source\n\n");

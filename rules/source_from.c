@@ -82,6 +82,11 @@ int source_from_exists(struct sl_slice from, const struct connectors_set *set, s
 	(void)split(from, &type, &name);
 	struct sl_slice any = SL_SLICE_EMPTY;
 	if (connectors_set_has_source(set, is_any(type) ? any : type, is_any(name) ? any : name, &near)) return SL_OK;
+	const char *other = connectors_set_source_type(set, name);
+	if (other)
+		return sl_err_set(err, SL_ENOTFOUND,
+				  "FROM names '%.*s', and there is no such source; did you mean '$sources/%s:%.*s'?",
+				  SL_SLICE_ARG(from), other, SL_SLICE_ARG(name));
 	if (near)
 		return sl_err_set(err, SL_ENOTFOUND,
 				  "FROM names '%.*s', and there is no such source; did you mean '%s'?",

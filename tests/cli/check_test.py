@@ -176,6 +176,15 @@ rules:
             self.assertIn(word, done.stderr)
         self.assertEqual(len(done.stderr.strip().splitlines()), 12, done.stderr)
 
+    def test_check__source_of_another_type_is_named(self):
+        done = self.check("""\
+connectors: {db: {type: postgres, url: "postgres://127.0.0.1:1/db"}}
+sources: {outbox: {connector: db, query: "SELECT id FROM t ORDER BY id LIMIT ${limit}", ack: "DELETE FROM t WHERE id = ANY(${cursors})"}}
+rules: {r: {sql: 'SELECT key AS k FROM "$sources/kafka:outbox"', actions: [{console: {}}]}}
+""")
+        self.assertEqual(done.returncode, 1)
+        self.assertIn("did you mean '$sources/postgres:outbox'?", done.stderr)
+
     def test_check__missing_file_says_so(self):
         done = run_program("check", "-c", "nowhere.yaml")
         self.assertIn(done.returncode, (1, 3))
