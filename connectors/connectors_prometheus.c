@@ -117,7 +117,8 @@ static const struct family {
     {"sluice_action_rows_total", "counter",
      "Rows of an action: received = delivered + rejected + dropped + queued. recovered and replayed are part of "
      "received; "
-     "rejected = dead_lettered + on_error.",
+     "rejected = dead_lettered + on_error. retried counts attempts that failed; maybe_duplicate those that may have "
+     "been stored all the same, so that the row may be there twice.",
      rows_write},
     {"sluice_action_queued_rows", "gauge", "Rows not decided yet, wherever they are.", queued_write},
     {"sluice_action_in_flight_rows", "gauge", "Of these, sent and not answered.", flight_write},

@@ -606,6 +606,19 @@ class Once(PostgresTest):
                 b.wait_settled("r")
             self.assertEqual(self.pg.query("SELECT count(*), count(DISTINCT id) FROM t"), [["2003", "2001"]])
 
+    def test_once__older_value_that_comes_late_does_not_win(self):
+        """The README's recipe for the newest value of each device."""
+        page = (ROOT / "connectors/postgres/README.md").read_text()
+        recipe = " ".join(page[page.index("## The newest value"):].split("sql: >-\n")[1].split("```")[0].split())
+        self.assertTrue(recipe.startswith("INSERT INTO latest"), recipe)
+        self.pg.execute("DROP TABLE IF EXISTS latest; CREATE TABLE latest (device text PRIMARY KEY, t float8, at timestamptz NOT NULL); "
+                        "GRANT ALL ON latest TO PUBLIC")
+        sql = 'SELECT payload.device AS device, payload.t AS t, payload.ts AS ts FROM "in/#"'
+        with self.broker({"sql": recipe}, sql) as b:
+            self.publish(b, [{"device": "a", "t": t, "ts": 1767225600000 + t} for t in (1, 3, 2)])
+            self.assertEqual(b.wait_settled("r")["delivered"], 3)
+        self.assertEqual(self.pg.query("SELECT device, t FROM latest"), [["a", "3"]])
+
 
 class Faults(PostgresTest):
     """A peer that breaks off, lies, or is silent: no hang, no crash, nothing lost."""
