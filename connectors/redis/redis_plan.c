@@ -44,6 +44,9 @@ static const struct conf_field stream_fields[] = {
      .doc = "Field names and values; NULL is left out. Or one template that gives an object; without it the row."},
     CONF_END};
 
+static const struct conf_hint hints[] = {
+    {"expire", "`ttl`"}, {"expires", "`ttl`"}, {"expiry", "`ttl`"}, {"expiration", "`ttl`"}, {NULL, NULL}};
+
 const struct conf_field redis_action_fields[] = {
     {.name = "command",
      .type = CONF_TEMPLATE_LIST,
@@ -80,7 +83,7 @@ const struct conf_field redis_action_fields[] = {
      .at = offsetof(struct redis_action_conf, key),
      .flags = CONF_NONEMPTY | CONF_ADVANCED,
      .doc = "In a cluster: the key that says where the commands go, where it is not an argument at its usual place."},
-    CONF_END};
+    {.name = NULL, .hints = hints}};
 
 /* ---- Words. ---- */
 

@@ -169,12 +169,13 @@ rules:
       - {connector: docs, collection: c, document: {a: "${devlce}"}}
       - {connector: cache, command: [SET, a, "${devize}"]}
       - {connector: cache, command: [SET, a, "${device}"], batch: {lingr: 5ms}}
+      - {connector: cache, command: [SET, a, "${device}"], expire: 10m}
 """)
         self.assertEqual(done.returncode, 1)
         for word in ("acsk", "connectors.pg.port", "connectors.docs", "connectors.cache", "topcis", "devise",
-                     "`table` needs `columns`", "colums", "needs a `filter`", "devlce", "devize", "lingr"):
+                     "`table` needs `columns`", "colums", "needs a `filter`", "devlce", "devize", "lingr", "write `ttl`"):
             self.assertIn(word, done.stderr)
-        self.assertEqual(len(done.stderr.strip().splitlines()), 12, done.stderr)
+        self.assertEqual(len(done.stderr.strip().splitlines()), 13, done.stderr)
 
     def test_check__source_of_another_type_is_named(self):
         done = self.check("""\
