@@ -18,7 +18,7 @@ struct kafka_keeper {
 	pthread_mutex_t lock;
 	pthread_cond_t cond;
 	/* Under the lock. */
-	rd_kafka_t *watch, *end; /* what is asked for; NULL: nothing */
+	rd_kafka_t *watch; /* who is asked; NULL: nobody */
 	struct kafka_keeper_job *jobs, **jobs_tail;
 	bool stop;
 };
@@ -31,16 +31,15 @@ static void event_run(struct sl_post *post, struct sl_loop *l) {
 	sl_free(e);
 }
 
-static void tell(struct kafka_keeper *k, enum kafka_keeper_what what, rd_kafka_t *rk,
-		 const struct rd_kafka_metadata *brokers) {
+static void tell_up(struct kafka_keeper *k, rd_kafka_t *rk, const struct rd_kafka_metadata *brokers) {
 	struct kafka_keeper_event *e = SL_NEW(struct kafka_keeper_event);
 	struct sl_buf text = SL_BUF_INIT;
 	e->post.run = event_run;
-	e->what = what;
+	e->what = KAFKA_KEEPER_UP;
 	e->rk = rk;
 	e->arg = k->arg;
 	e->on_event = k->on_event;
-	e->broker_count = brokers ? brokers->broker_cnt : 0;
+	e->broker_count = brokers->broker_cnt;
 	for (int i = 0; i < e->broker_count && i < 100; i++)
 		sl_buf_printf(&text, "%s%d %s:%d", i ? ", " : "", (int)brokers->brokers[i].id, brokers->brokers[i].host,
 			      brokers->brokers[i].port);
@@ -49,19 +48,19 @@ static void tell(struct kafka_keeper *k, enum kafka_keeper_what what, rd_kafka_t
 	sl_loop_post(k->loop, &e->post);
 }
 
-/* @locks held, given back while asking */
+/* @locks held, given back while asking. The client lives: only this thread ends one, and never one that is watched. */
 static void ask(struct kafka_keeper *k) {
 	rd_kafka_t *rk = k->watch;
 	const struct rd_kafka_metadata *brokers = NULL;
 	pthread_mutex_unlock(&k->lock);
 	bool up = rd_kafka_metadata(rk, 0, NULL, &brokers, ASK_MS) == RD_KAFKA_RESP_ERR_NO_ERROR;
 	pthread_mutex_lock(&k->lock);
-	if (up && k->watch == rk && !k->end) {
+	if (up && k->watch == rk) {
 		k->watch = NULL;
-		tell(k, KAFKA_KEEPER_UP, rk, brokers);
+		tell_up(k, rk, brokers);
 	}
 	if (up) rd_kafka_metadata_destroy(brokers);
-	if (up || k->end || k->jobs || k->stop) return;
+	if (up || k->jobs || k->stop) return;
 	struct timespec until;
 	clock_gettime(CLOCK_REALTIME, &until);
 	until.tv_nsec += PAUSE_MS * 1000000L;
@@ -92,16 +91,8 @@ static void *keeper_run(void *arg) {
 	struct kafka_keeper *k = arg;
 	pthread_setname_np(pthread_self(), "kafka");
 	pthread_mutex_lock(&k->lock);
-	while (!k->stop || k->end || k->jobs) {
-		if (k->end) {
-			rd_kafka_t *rk = k->end;
-			if (k->watch == rk) k->watch = NULL;
-			pthread_mutex_unlock(&k->lock);
-			rd_kafka_destroy(rk);
-			pthread_mutex_lock(&k->lock);
-			k->end = NULL;
-			tell(k, KAFKA_KEEPER_ENDED, rk, NULL);
-		} else if (k->jobs)
+	while (!k->stop || k->jobs) {
+		if (k->jobs)
 			job_run(k);
 		else if (k->watch)
 			ask(k);
@@ -135,20 +126,46 @@ void kafka_keeper_watch(struct kafka_keeper *k, rd_kafka_t *rk) {
 	pthread_mutex_unlock(&k->lock);
 }
 
-void kafka_keeper_end(struct kafka_keeper *k, rd_kafka_t *rk) {
-	pthread_mutex_lock(&k->lock);
-	sl_assert(!k->end); /* one at a time: the next client begins when the last has ended */
-	k->end = rk;
-	pthread_cond_signal(&k->cond);
-	pthread_mutex_unlock(&k->lock);
-}
-
-void kafka_keeper_run(struct kafka_keeper *k, struct kafka_keeper_job *job) {
+/* @locks held */
+static void job_add(struct kafka_keeper *k, struct kafka_keeper_job *job) {
 	job->next = NULL;
-	pthread_mutex_lock(&k->lock);
 	*k->jobs_tail = job;
 	k->jobs_tail = &job->next;
 	pthread_cond_signal(&k->cond);
+}
+
+void kafka_keeper_run(struct kafka_keeper *k, struct kafka_keeper_job *job) {
+	pthread_mutex_lock(&k->lock);
+	job_add(k, job);
+	pthread_mutex_unlock(&k->lock);
+}
+
+struct ending {
+	struct kafka_keeper_job job;
+	struct kafka_keeper_event event;
+	int flags;
+};
+
+static void end_work(struct kafka_keeper_job *job) {
+	struct ending *end = sl_container_of(job, struct ending, job);
+	rd_kafka_destroy_flags(end->event.rk, end->flags);
+}
+
+static void end_done(struct kafka_keeper_job *job) {
+	struct ending *end = sl_container_of(job, struct ending, job);
+	end->event.on_event(end->event.arg, &end->event);
+	sl_free(end);
+}
+
+void kafka_keeper_end(struct kafka_keeper *k, rd_kafka_t *rk, int flags) {
+	struct ending *end = SL_NEW(struct ending);
+	end->job = (struct kafka_keeper_job){.work = end_work, .done = end_done};
+	end->event =
+	    (struct kafka_keeper_event){.what = KAFKA_KEEPER_ENDED, .rk = rk, .arg = k->arg, .on_event = k->on_event};
+	end->flags = flags;
+	pthread_mutex_lock(&k->lock);
+	if (k->watch == rk) k->watch = NULL;
+	job_add(k, &end->job);
 	pthread_mutex_unlock(&k->lock);
 }
 

@@ -1,10 +1,13 @@
 /* kafka_keeper.h: the one thread of a Kafka connection that may block, for the two calls of librdkafka that do: asking the
  * brokers who they are, and ending a client.
  *
- *     kafka_keeper_watch(k, rk)   asks again and again until a broker answers; then one KAFKA_KEEPER_UP
- *     kafka_keeper_end(k, rk)     ends the client; then KAFKA_KEEPER_ENDED. The watch of it, if any, ends first
+ *     kafka_keeper_watch(k, rk)        asks again and again until a broker answers; then one KAFKA_KEEPER_UP
+ *     kafka_keeper_run(k, job)         anything else that blocks: work() on the thread, then done() on the loop
+ *     kafka_keeper_end(k, rk, flags)   ends the client; then KAFKA_KEEPER_ENDED
  *
- *     kafka_keeper_run(k, job)    anything else that blocks: work() on the thread, then done() on the loop
+ * Ownership: a client is the caller's until kafka_keeper_end(), and the keeper's from there: it is not watched any more, jobs that
+ * were given before still find it, and nothing may be asked of it after. There is no other way to end a client that was ever
+ * shown to the keeper, so that it never asks one that is gone.
  *
  * What happened arrives as a letter on the connection's loop. Asking for the brokers is what every client does anyway: it
  * needs no right and makes no topic.
@@ -33,8 +36,8 @@ struct kafka_keeper;
 /* NULL when the system has no thread left. */
 struct kafka_keeper *kafka_keeper_new(struct sl_loop *loop,
 				      void (*on_event)(void *arg, const struct kafka_keeper_event *e), void *arg);
-void kafka_keeper_watch(struct kafka_keeper *k, rd_kafka_t *rk);
-void kafka_keeper_end(struct kafka_keeper *k, rd_kafka_t *rk);
+void kafka_keeper_watch(struct kafka_keeper *k, rd_kafka_t *rk);          /* in place of the last one, if any */
+void kafka_keeper_end(struct kafka_keeper *k, rd_kafka_t *rk, int flags); /* RD_KAFKA_DESTROY_F_ or 0 */
 /* The caller's until done(), which may free it. In their order; a watch waits meanwhile. */
 struct kafka_keeper_job {
 	struct sl_post post;

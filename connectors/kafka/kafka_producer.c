@@ -199,17 +199,7 @@ static void queue_end(struct kafka_producer *p, rd_kafka_queue_t **queue) {
 	*queue = NULL;
 }
 
-static void scout_destroy(struct kafka_keeper_job *job) {
-	rd_kafka_destroy(sl_container_of(job, struct kafka_producer, scout_end)->scout);
-}
-
-static void scout_ended(struct kafka_keeper_job *job) {
-	struct kafka_producer *p = sl_container_of(job, struct kafka_producer, scout_end);
-	p->scout = NULL;
-	kafka_keeper_end(p->keeper, p->rk);
-}
-
-/* Rows are given back when neither client holds them any more. */
+/* Rows are given back when neither client holds them any more: the scout ends first. */
 static void client_end(struct kafka_producer *p) {
 	p->state = KAFKA_ENDING;
 	sl_timer_cancel(&p->timer);
@@ -219,11 +209,9 @@ static void client_end(struct kafka_producer *p) {
 	queue_end(p, &p->queue);
 	if (p->scout) queue_end(p, &p->scout_queue);
 	kafka_topics_reset(&p->topics);
-	p->scout_end = (struct kafka_keeper_job){.work = scout_destroy, .done = scout_ended};
-	if (p->scout)
-		kafka_keeper_run(p->keeper, &p->scout_end);
-	else
-		kafka_keeper_end(p->keeper, p->rk);
+	if (p->scout) kafka_keeper_end(p->keeper, p->scout, 0);
+	p->scout = NULL;
+	kafka_keeper_end(p->keeper, p->rk, 0);
 }
 
 static void closed(struct kafka_producer *p) {
@@ -389,6 +377,8 @@ static void on_keeper(void *arg, const struct kafka_keeper_event *e) {
 		text_set(&p->brokers, e->brokers);
 		up(p);
 		return;
-	case KAFKA_KEEPER_ENDED: client_ended(p); return;
+	case KAFKA_KEEPER_ENDED:
+		if (e->rk == p->rk) client_ended(p); /* else it was the scout */
+		return;
 	}
 }

@@ -42,7 +42,6 @@ struct kafka_producer {
 	rd_kafka_queue_t *queue;
 	rd_kafka_t *scout; /* NULL: none is needed yet */
 	rd_kafka_queue_t *scout_queue;
-	struct kafka_keeper_job scout_end;
 	bool scoutless;                   /* none is to be had */
 	int64_t clients;                  /* that were made */
 	struct sl_post events;            /* there are some */

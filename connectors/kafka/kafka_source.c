@@ -154,17 +154,6 @@ static void begin(struct kafka_source *k) {
 
 /* ---- A client ends. --------------------------------------------------------------------------------------------------------- */
 
-struct client_end {
-	struct kafka_keeper_job job;
-	struct kafka_source *k;
-	rd_kafka_t *rk;
-};
-
-/* It has left the group, or will not any more. */
-static void end_work(struct kafka_keeper_job *job) {
-	rd_kafka_destroy_flags(sl_container_of(job, struct client_end, job)->rk, RD_KAFKA_DESTROY_F_NO_CONSUMER_CLOSE);
-}
-
 static void source_ended(struct kafka_source *k) {
 	kafka_keeper_free(k->keeper);
 	k->keeper = NULL;
@@ -174,10 +163,7 @@ static void source_ended(struct kafka_source *k) {
 	sl_source_closed(k->s);
 }
 
-static void end_done(struct kafka_keeper_job *job) {
-	struct client_end *end = sl_container_of(job, struct client_end, job);
-	struct kafka_source *k = end->k;
-	sl_free(end);
+static void client_ended(struct kafka_source *k) {
 	k->ending = false;
 	k->phase = KAFKA_SOURCE_STOPPED;
 	if (k->anew)
@@ -194,17 +180,15 @@ static void queue_end(rd_kafka_queue_t **queue) {
 }
 
 static void client_end(struct kafka_source *k) {
-	struct client_end *end = SL_NEW(struct client_end);
-	end->job = (struct kafka_keeper_job){.work = end_work, .done = end_done};
-	end->k = k;
-	end->rk = k->rk;
+	rd_kafka_t *rk = k->rk;
 	sl_timer_cancel(&k->tick);
 	kafka_source_group_end(k);
 	queue_end(&k->close_queue);
 	queue_end(&k->queue);
 	k->rk = NULL;
 	k->ending = true;
-	kafka_keeper_run(k->keeper, &end->job);
+	/* It has left the group, or will not any more. */
+	kafka_keeper_end(k->keeper, rk, RD_KAFKA_DESTROY_F_NO_CONSUMER_CLOSE);
 }
 
 /* From here on rebalances, the last among them, come by a queue of their own. */
@@ -300,7 +284,12 @@ static void message_error(struct kafka_source *k, const rd_kafka_message_t *m) {
 
 static void on_keeper(void *arg, const struct kafka_keeper_event *e) {
 	struct kafka_source *k = arg;
-	if (e->what == KAFKA_KEEPER_UP && k->phase == KAFKA_SOURCE_RUNNING && e->rk == k->rk) is_up(k);
+	switch (e->what) {
+	case KAFKA_KEEPER_UP:
+		if (k->phase == KAFKA_SOURCE_RUNNING && e->rk == k->rk) is_up(k);
+		return;
+	case KAFKA_KEEPER_ENDED: client_ended(k); return;
+	}
 }
 
 /* ---- Messages. ----------------------------------------------------------------------------------------------------------------- */
@@ -387,8 +376,12 @@ static void on_ready(struct sl_watch *w, uint32_t events) {
 
 /* The group has forgotten us by now, and librdkafka may know addresses only where nobody is any more: the ones of the
  * configuration are asked again. */
-static bool is_long_down(const struct kafka_source *k) {
-	return k->down && sl_loop_now_ms(sl_source_loop(k->s)) - k->down_ms >= (uint64_t)k->conf.session_timeout_ms;
+static void anew_if_long_down(struct kafka_source *k) {
+	uint64_t now_ms = sl_loop_now_ms(sl_source_loop(k->s));
+	if (!k->down || now_ms - k->down_ms < (uint64_t)k->conf.session_timeout_ms) return;
+	log_info(LOG_CONN, "no broker for long: the addresses of the configuration are asked anew",
+		 "source=%s reason=%s", sl_source_name(k->s), k->down);
+	k->anew = k->stays_down = true; /* poll_some() sees to it */
 }
 
 static void hold_if_long(struct kafka_source *k) {
@@ -409,7 +402,7 @@ static void on_tick(struct sl_timer *t) {
 		sl_timer_set(sl_source_loop(k->s), t, TICK_MS);
 		if (k->suspect && sl_loop_now_ms(sl_source_loop(k->s)) - k->suspect_ms >= SUSPECT_MS)
 			is_down(k, k->error ? k->error : "no broker answers");
-		if (is_long_down(k)) k->anew = k->stays_down = true; /* poll_some() sees to it */
+		anew_if_long_down(k);
 		hold_if_long(k);
 		if (k->held && !k->down) kafka_ends_ask(k);
 		if (k->joins_ms) kafka_source_state(k); /* it says something else when it takes long */

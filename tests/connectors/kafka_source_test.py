@@ -3,6 +3,7 @@ import json
 import os
 import time
 import unittest
+from unittest import mock
 
 from connectors.source_case import SourceCase
 from harness.broker import Broker, run_program, wait_until
@@ -310,6 +311,32 @@ class Promises(SourceTest):
             self.wait_numbers(2000, 90)
             self.wait_source(b, 60, state="up", pending=0)
         self.assertEqual(set(self.numbers()), set(range(2000)))
+
+    @mock.patch.dict(os.environ, ASAN_OPTIONS="exitcode=99:abort_on_error=0:detect_leaks=1:max_free_fill_size=65536")
+    def test_kafka_source__kafka_away_for_longer_than_the_session(self):
+        """Clients end and begin while nobody answers; one broker is stopped meanwhile, the other goes on by itself. The library is
+        not compiled with the sanitizer, so memory that is given back is filled: who still looks into a client that has ended falls."""
+        self.kafka.fresh_topic(self.name, 2)
+        folder = self.folder / "other"
+        folder.mkdir()
+        anew = "no broker for long: the addresses of the configuration are asked anew"
+        with Broker(self.config()) as b, Broker(self.config(group=self.name + "2"), folder=folder) as other:
+            self.produce(*range(100), partition=0)
+            self.wait_numbers(100)
+            self.wait_source(other, acknowledged=100)
+            self.kafka.kill9()
+            try:
+                other.wait_log(anew, 90)
+                b.wait_log(anew, 90)
+                b.wait_log(anew, 90, after=b.log().rindex(anew) + len(anew))  # so the second client was asked, and the third begins
+                self.assertEqual(self.source(b)["state"], "down")
+                self.assertEqual(other.stop(), 0)
+            finally:
+                self.kafka.restart()
+            self.produce(*range(100, 200), partition=1)
+            self.wait_numbers(200, 90)
+            self.wait_source(b, 60, state="up", pending=0)
+        self.assertEqual(set(self.numbers()), set(range(200)))
 
     def test_kafka_source__a_network_that_says_nothing(self):
         self.kafka.fresh_topic(self.name, 2)
