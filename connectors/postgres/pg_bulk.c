@@ -32,7 +32,7 @@ static void head_put(struct sl_buf *b, Oid element, uint32_t count) {
 	sl_buf_put_u32be(b, 1);
 }
 
-/* False: the row was refused, and no column has anything of it. */
+/* False: the row was refused, and no column has anything of it; or `stale`: by old types. */
 static bool row_put(struct pg_link *l, uint32_t row) {
 	struct pg_job *j = &l->job;
 	const struct pg_meta *m = j->meta;
@@ -42,6 +42,11 @@ static bool row_put(struct pg_link *l, uint32_t row) {
 		l->marks[i] = l->columns[i].n;
 		if (sl_likely(pg_value_put(&m->targets[i], &v, &l->scratch, &l->columns[i], &err) == SL_OK)) continue;
 		while (i-- > 0) l->columns[i].n = l->marks[i];
+		if (pg_types_old(l)) {
+			j->stale = true;
+			sl_err_fini(&err);
+			return false;
+		}
 		j->b->result[row] = SL_RESULT_REJECT;
 		sl_batch_reason(j->b, row, "%s", sl_err_text(&err));
 		sl_err_fini(&err);
@@ -61,7 +66,7 @@ static uint32_t arrays_fill(struct pg_link *l) {
 		sl_buf_clear(&l->columns[i]);
 		head_put(&l->columns[i], m->targets[i].oid, 0);
 	}
-	for (uint32_t row = 0; row < j->b->count; row++)
+	for (uint32_t row = 0; row < j->b->count && !j->stale; row++)
 		if (j->b->result[row] == SL_RESULT_PENDING) count += row_put(l, row);
 	for (size_t i = 0; i < m->count; i++) {
 		struct sl_buf head = {.p = l->columns[i].p, .cap = HEAD};
@@ -79,7 +84,12 @@ void pg_bulk_begin(struct pg_link *l) {
 	char name[PG_STATEMENT_NAME_MAX];
 	j->step = PG_STEP_BULK;
 	j->answers = 0;
-	if (arrays_fill(l) == 0) { /* all were refused */
+	uint32_t count = arrays_fill(l);
+	if (j->stale) {
+		pg_job_refresh(l);
+		return;
+	}
+	if (count == 0) { /* all were refused */
 		pg_job_fill(l, SL_RESULT_DONE, NULL);
 		return;
 	}
@@ -92,7 +102,7 @@ void pg_bulk_begin(struct pg_link *l) {
 		 (!settings || PQsendQueryParams(l->pq, settings, 0, NULL, NULL, NULL, NULL, 0)) &&
 		 (!prepare || PQsendPrepare(l->pq, name, m->bulk, (int)m->count, m->bulk_oids)) &&
 		 PQsendQueryPrepared(l->pq, name, (int)m->count, l->values, l->lengths, l->formats, 1) &&
-		 PQpipelineSync(l->pq);
+		 pg_guard_send(l) && PQpipelineSync(l->pq);
 	sl_free(settings);
 	for (size_t i = 0; i < m->count; i++)
 		if (l->columns[i].cap > KEEP_MAX) sl_buf_fini(&l->columns[i]);
@@ -107,6 +117,10 @@ static void bulk_done(struct pg_link *l) {
 	enum sl_result result;
 	if (!PQexitPipelineMode(l->pq)) {
 		pg_link_lost(l, PQerrorMessage(l->pq));
+		return;
+	}
+	if (j->stale) {
+		pg_job_reread(l);
 		return;
 	}
 	if (!j->sqlstate) {
@@ -131,9 +145,13 @@ void pg_bulk_result(struct pg_link *l, PGresult *res) {
 	ExecStatusType status = PQresultStatus(res);
 	if (status == PGRES_PIPELINE_SYNC)
 		bulk_done(l);
-	else if (status == PGRES_FATAL_ERROR)
-		pg_job_note(j, res);
-	else if (j->answers < j->before && ++j->answers == j->before && status == PGRES_COMMAND_OK)
-		pg_prepared(l, j->meta->bulk_serial);
+	else {
+		if (status == PGRES_FATAL_ERROR) pg_job_note(j, res);
+		j->answers++;
+		if (j->answers > j->before + 1)
+			pg_guard_result(l, res);
+		else if (j->answers == j->before && status == PGRES_COMMAND_OK)
+			pg_prepared(l, j->meta->bulk_serial);
+	}
 	PQclear(res);
 }

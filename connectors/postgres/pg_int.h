@@ -3,7 +3,7 @@
  *     connector (pg_conn) --- place: one server, as configured      pg_conf.c
  *        |
  *        +- link 0..pool-1: one session of libpq, non-blocking      pg_link.c (connecting), pg_io.c (bytes)
- *        |     +- job: the batch it is at                            pg_job.c, pg_copy.c, pg_bulk.c, pg_rows.c, pg_search.c
+ *        |     +- job: the batch it is at                            pg_job.c, pg_copy.c, pg_bulk.c, pg_rows.c, pg_search.c, pg_guard.c
  *        +- waiting: batches for which no link is free
  *     action (pg_action) --- meta: what the server says of the table or statement   pg_table.c
  *
@@ -53,6 +53,7 @@ enum pg_conflict { PG_CONFLICT_ERROR, PG_CONFLICT_IGNORE, PG_CONFLICT_UPDATE };
 struct pg_meta {
 	uint32_t refs;
 	uint64_t epoch, serial;    /* pg_conn.epoch when it was read; its own number */
+	uint64_t read_ms;          /* the loop's time, then */
 	struct pg_target *targets; /* one a parameter */
 	Oid *oids;
 	size_t count;
@@ -64,6 +65,8 @@ struct pg_meta {
 	char *bulk;        /* a batch: ... SELECT * FROM unnest($1, ...); NULL where it cannot be */
 	Oid *bulk_oids;
 	uint64_t bulk_serial;
+	char *guard; /* fails when the table is another one; NULL with `sql` */
+	uint64_t guard_serial;
 	bool returns_rows;
 };
 void pg_meta_unref(struct pg_meta *m); /* NULL is fine */
@@ -137,11 +140,18 @@ enum pg_step {
 	PG_STEP_SEARCH /* the same, each row behind a savepoint: who is to blame? */
 };
 
+enum pg_guard {
+	PG_GUARD_NONE,     /* not sent, or answered */
+	PG_GUARD_PREPARED, /* two answers to come */
+	PG_GUARD_ASKED
+};
+
 struct pg_job {
 	struct pg_action *a;
 	struct sl_batch *b; /* NULL: none */
 	struct pg_meta *meta;
 	enum pg_step step;
+	enum pg_guard guard;
 	uint32_t rounds;                   /* how often the meta was read */
 	uint32_t row;                      /* next to send */
 	uint32_t answer;                   /* next to be answered */
@@ -263,6 +273,7 @@ void pg_job_fill(struct pg_link *l, enum sl_result r, const char *reason); /* en
 void pg_job_failed(struct pg_link *l);                   /* no row is to blame for job.sqlstate, or none can be named */
 void pg_job_insert(struct pg_link *l);                   /* by INSERT: the batch at once, else row by row */
 void pg_job_reread(struct pg_link *l);                   /* the meta, and begins again */
+void pg_job_refresh(struct pg_link *l);                  /* the same, and it may be as it was */
 void pg_job_note(struct pg_job *j, const PGresult *res); /* keeps the first error */
 void pg_job_note_clear(struct pg_job *j);
 void pg_job_row_failed(struct pg_link *l, uint32_t row); /* job.reason is its fault; the others come again */
@@ -286,6 +297,12 @@ bool pg_is_prepared(const struct pg_link *l, uint64_t serial);
 void pg_prepared(struct pg_link *l, uint64_t serial);
 enum { PG_STATEMENT_NAME_MAX = 32 };
 void pg_statement_name(const struct pg_link *l, uint64_t serial, char name[PG_STATEMENT_NAME_MAX]); /* empty: unnamed */
+/* pg_guard.c */
+bool pg_types_old(const struct pg_link *l); /* too old to refuse a row by; not twice in a job */
+bool pg_meta_holds(const struct pg_link *l, const struct pg_action *a);  /* a batch may begin with what a->meta says */
+char *pg_guard_text(const struct pg_action *a, const char *fingerprint); /* heap */
+int pg_guard_send(struct pg_link *l);                         /* into the pipeline, behind the rows; 0: libpq failed */
+void pg_guard_result(struct pg_link *l, const PGresult *res); /* of whatever answers come behind those of rows */
 /* pg_bulk.c */
 bool pg_bulk_fits(const struct pg_link *l);
 void pg_bulk_begin(struct pg_link *l);

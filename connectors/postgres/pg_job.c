@@ -196,6 +196,10 @@ void pg_job_row_failed(struct pg_link *l, uint32_t row) {
 	enum pg_consequence then = pg_error_find(j->sqlstate, &result);
 	/* What is said of types when these have just been read is the value's fault. */
 	bool just_read = j->rounds > 0 || j->step == PG_STEP_COPY;
+	if (!just_read && strncmp(j->sqlstate, "22", 2) == 0 && pg_types_old(l)) {
+		pg_job_refresh(l);
+		return;
+	}
 	bool of_row = then == PG_THEN_ROW || (then == PG_THEN_RELOAD && just_read && row != UINT32_MAX);
 	if (!of_row) {
 		pg_job_failed(l);
@@ -268,6 +272,7 @@ static void run(struct pg_link *l) {
 	struct pg_job *j = &l->job;
 	j->row = j->answer = j->answers = j->sent = j->segment = j->in_segment = 0;
 	j->copying = j->ended = j->stale = j->committed = false;
+	j->guard = PG_GUARD_NONE;
 	j->bad_row = UINT32_MAX;
 	if (j->meta->copy && !j->a->no_copy)
 		pg_copy_begin(l);
@@ -299,6 +304,32 @@ static void tell_keyless(const struct pg_job *j, const struct pg_meta *m) {
 	a->told_keyless = m->keyless;
 }
 
+static bool same_text(const char *a, const char *b) { return a && b ? strcmp(a, b) == 0 : a == b; }
+
+/* What sessions have prepared for the one will do for the other. */
+static bool is_same(const struct pg_meta *a, const struct pg_meta *b) {
+	return a && a->epoch == b->epoch && a->count == b->count &&
+	       memcmp(a->oids, b->oids, a->count * sizeof *a->oids) == 0 && same_text(a->statement, b->statement) &&
+	       same_text(a->bulk, b->bulk) && same_text(a->guard, b->guard) && a->returns_rows == b->returns_rows;
+}
+
+static void meta_take(struct pg_link *l, struct pg_meta *m) {
+	struct pg_job *j = &l->job;
+	const struct pg_meta *old = j->a->meta;
+	m->epoch = l->c->epoch;
+	m->read_ms = sl_loop_now_ms(sl_conn_loop(l->c->conn));
+	bool same = is_same(old, m);
+	m->serial = same ? old->serial : ++l->c->serial;
+	m->bulk_serial = same ? old->bulk_serial : ++l->c->serial;
+	m->guard_serial = same ? old->guard_serial : ++l->c->serial;
+	if (!same) j->a->no_copy = j->a->no_bulk = false;
+	meta_forget(j->a);
+	j->a->meta = m;
+	m->refs++;
+	pg_meta_unref(j->meta);
+	j->meta = m;
+}
+
 static void read_done(struct pg_link *l) {
 	struct pg_job *j = &l->job;
 	struct sl_err err = SL_ERR_INIT;
@@ -315,15 +346,7 @@ static void read_done(struct pg_link *l) {
 		r = pg_meta_from_table(j->a, j->held[0], j->held[1], j->held[2], &m, &err);
 	if (m) {
 		tell_keyless(j, m);
-		m->epoch = l->c->epoch;
-		m->serial = ++l->c->serial;
-		m->bulk_serial = ++l->c->serial;
-		meta_forget(j->a);
-		j->a->meta = m;
-		j->a->no_copy = j->a->no_bulk = false;
-		m->refs++;
-		pg_meta_unref(j->meta);
-		j->meta = m;
+		meta_take(l, m);
 		if (j->b->count > 0)
 			run(l);
 		else
@@ -360,11 +383,17 @@ static void read_result(struct pg_link *l, PGresult *res) {
 	PQclear(res);
 }
 
+/* Nothing of the batch is stored, and what other types refused may fit now. */
+static void rows_again(struct pg_job *j) {
+	for (uint32_t i = 0; i < j->b->count; i++) j->b->result[i] = SL_RESULT_PENDING;
+	pg_job_note_clear(j);
+}
+
 void pg_job_reread(struct pg_link *l) {
 	struct pg_job *j = &l->job;
 	meta_forget(j->a);
 	if (++j->rounds <= ROUNDS_MAX) {
-		pg_job_note_clear(j);
+		rows_again(j);
 		read_begin(l);
 		return;
 	}
@@ -373,13 +402,22 @@ void pg_job_reread(struct pg_link *l) {
 	sl_free(reason);
 }
 
+void pg_job_refresh(struct pg_link *l) {
+	struct pg_job *j = &l->job;
+	j->rounds++;
+	rows_again(j);
+	pg_meta_unref(j->meta);
+	j->meta = NULL;
+	read_begin(l);
+}
+
 /* ---- The steps. ---- */
 
 void pg_job_begin(struct pg_link *l, struct pg_action *a, struct sl_batch *b) {
 	struct pg_job *j = &l->job;
 	*j = (struct pg_job){.a = a, .b = b};
 	l->state = PG_LINK_BUSY;
-	if (a->meta && a->meta->epoch == l->c->epoch) {
+	if (pg_meta_holds(l, a)) {
 		j->meta = a->meta;
 		j->meta->refs++;
 		run(l);

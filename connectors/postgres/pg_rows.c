@@ -73,13 +73,34 @@ void pg_statement_name(const struct pg_link *l, uint64_t serial, char name[PG_ST
 	if (!l->c->unnamed) snprintf(name, PG_STATEMENT_NAME_MAX, "sluice_%llu", (unsigned long long)serial);
 }
 
+/* Rows go out one by one, and would have to be taken back: this is known before the first. */
+static bool refused_by_old_types(struct pg_link *l) {
+	const struct pg_job *j = &l->job;
+	struct sl_err err = SL_ERR_INIT;
+	bool refused = false;
+	if (!pg_types_old(l)) return false;
+	for (uint32_t row = 0; row < j->b->count && !refused; row++) {
+		sl_buf_clear(&l->out);
+		for (size_t i = 0; i < j->meta->count && j->b->result[row] == SL_RESULT_PENDING && !refused; i++) {
+			struct sql_value v = sql_row_get(j->b->row[row], (uint16_t)i);
+			refused = pg_value_put(&j->meta->targets[i], &v, &l->scratch, &l->out, &err) != SL_OK;
+		}
+	}
+	sl_err_fini(&err);
+	return refused;
+}
+
 void pg_rows_begin(struct pg_link *l) {
 	struct pg_job *j = &l->job;
+	if (refused_by_old_types(l)) {
+		pg_job_refresh(l);
+		return;
+	}
 	char name[PG_STATEMENT_NAME_MAX];
 	char *settings = l->c->unnamed ? pg_local_settings(l->c, true) : NULL;
 	bool prepare = l->c->unnamed || !pg_is_prepared(l, j->meta->serial);
 	j->step = PG_STEP_ROWS;
-	j->row = j->answer = j->answers = 0;
+	j->row = j->answer = j->answers = j->sent = 0;
 	j->ended = false;
 	j->bad_row = UINT32_MAX;
 	j->before = (uint32_t)(settings != NULL) + prepare;
@@ -105,14 +126,16 @@ void pg_rows_send(struct pg_link *l) {
 		}
 		if (j->row == j->b->count) {
 			j->ended = true;
-			if (!PQpipelineSync(l->pq))
+			if ((j->sent > 0 && !pg_guard_send(l)) || !PQpipelineSync(l->pq))
 				lost(l);
 			else
 				(void)pg_io_flush(l);
 			return;
 		}
 		uint32_t row = j->row++;
-		if (pg_row_bind(l, row) &&
+		bool fits = pg_row_bind(l, row);
+		j->sent += fits;
+		if (fits &&
 		    !PQsendQueryPrepared(l->pq, name, (int)j->meta->count, l->values, l->lengths, l->formats, 1)) {
 			lost(l);
 			return;
@@ -134,6 +157,10 @@ static void rows_done(struct pg_link *l) {
 		lost(l);
 		return;
 	}
+	if (j->stale) {
+		pg_job_reread(l);
+		return;
+	}
 	if (j->sqlstate) {
 		pg_job_row_failed(l, j->bad_row);
 		return;
@@ -153,6 +180,7 @@ void pg_rows_result(struct pg_link *l, PGresult *res) {
 		/* A statement stays prepared even when its transaction fails. */
 		if (early && j->answers == j->before && status == PGRES_COMMAND_OK) pg_prepared(l, j->meta->serial);
 		uint32_t row = early ? UINT32_MAX : next_row(j);
+		if (!early && row == UINT32_MAX) pg_guard_result(l, res);
 		if (status == PGRES_FATAL_ERROR && !j->sqlstate) {
 			pg_job_note(j, res);
 			j->bad_row = row;

@@ -2,6 +2,7 @@
  *
  *     -> BEGIN [settings] SAVEPOINT s Sync
  *     -> row, RELEASE s, SAVEPOINT s, Sync; ROLLBACK TO s, Sync      for each row
+ *     -> guard, Sync
  *     -> COMMIT Sync
  *
  * Nothing waits for an answer: a good row moves the savepoint behind itself, and the rollback then undoes nothing; after a bad
@@ -26,7 +27,8 @@ void pg_search_begin(struct pg_link *l) {
 	pg_job_note_clear(j);
 	j->step = PG_STEP_SEARCH;
 	j->row = j->answer = j->sent = j->segment = j->in_segment = 0;
-	j->ended = j->committed = false;
+	j->ended = j->committed = j->stale = false;
+	j->guard = PG_GUARD_NONE;
 	int ok = PQenterPipelineMode(l->pq) && command(l, "BEGIN") && (!settings || command(l, settings)) &&
 		 command(l, "SAVEPOINT s") && PQpipelineSync(l->pq);
 	sl_free(settings);
@@ -51,7 +53,8 @@ void pg_search_send(struct pg_link *l) {
 	while (!j->ended && !l->flushing) {
 		if (j->row == j->b->count) {
 			j->ended = true;
-			if (!command(l, "COMMIT") || !PQpipelineSync(l->pq))
+			if (!pg_guard_send(l) || !PQpipelineSync(l->pq) || !command(l, "COMMIT") ||
+			    !PQpipelineSync(l->pq))
 				lost(l);
 			else
 				(void)pg_io_flush(l);
@@ -99,6 +102,10 @@ static void search_done(struct pg_link *l) {
 		lost(l);
 		return;
 	}
+	if (j->stale) {
+		pg_job_reread(l);
+		return;
+	}
 	if (j->committed) sl_batch_fill(j->b, SL_RESULT_DONE, NULL);
 	if (j->sqlstate)
 		pg_job_failed(l);
@@ -110,7 +117,8 @@ static void search_done(struct pg_link *l) {
 void pg_search_result(struct pg_link *l, PGresult *res) {
 	struct pg_job *j = &l->job;
 	ExecStatusType status = PQresultStatus(res);
-	bool last = j->ended && j->segment == 2 * j->sent + 1;
+	bool of_guard = j->ended && j->segment == 2 * j->sent + 1; /* empty with `sql` */
+	bool last = j->ended && j->segment == 2 * j->sent + 2;
 	if (status == PGRES_PIPELINE_SYNC) {
 		PQclear(res);
 		j->segment++;
@@ -119,11 +127,12 @@ void pg_search_result(struct pg_link *l, PGresult *res) {
 		return;
 	}
 	if (status != PGRES_SINGLE_TUPLE) {
-		bool of_row = !last && j->segment % 2 == 1 && j->in_segment == 0;
+		bool of_row = !last && !of_guard && j->segment % 2 == 1 && j->in_segment == 0;
 		uint32_t row = of_row ? next_row(j) : UINT32_MAX;
 		/* A transaction that has failed answers COMMIT with ROLLBACK. */
 		if (last && status == PGRES_COMMAND_OK) j->committed = strcmp(PQcmdStatus(res), "COMMIT") == 0;
-		if (status == PGRES_FATAL_ERROR) row_failed(l, row, res);
+		if (of_guard) pg_guard_result(l, res);
+		if (status == PGRES_FATAL_ERROR && !j->stale) row_failed(l, row, res);
 		j->in_segment++;
 	}
 	PQclear(res);

@@ -76,6 +76,7 @@ void pg_meta_unref(struct pg_meta *m) {
 	sl_free(m->oids);
 	sl_free(m->bulk);
 	sl_free(m->bulk_oids);
+	sl_free(m->guard);
 	sl_free(m->fingerprint);
 	sl_free(m->statement);
 	sl_free(m);
@@ -293,6 +294,7 @@ int pg_meta_from_table(const struct pg_action *a, const PGresult *fingerprint, c
 	if (r == SL_OK) r = insert_text(a, keys, false, &m->statement, err);
 	if (r == SL_OK) r = bulk_text(a, m, keys, err);
 	m->fingerprint = sl_strdup(PQntuples(fingerprint) ? PQgetvalue(fingerprint, 0, 0) : "");
+	m->guard = pg_guard_text(a, m->fingerprint);
 	if (r == SL_OK)
 		*out = m;
 	else
