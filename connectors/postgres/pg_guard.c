@@ -7,6 +7,8 @@
 #include "pg_int.h"
 
 #define OLD_MS 1000           /* a row is refused by types that were read within */
+#define FEW_ROWS 32           /* batches with fewer are not guarded ... */
+#define GUARD_MS 10           /* ... within so long of the last that was: at full speed it would cost a third */
 #define STATEMENT_OLD_MS 5000 /* those of a statement's parameters, of whose tables we know nothing, are read again */
 
 static uint64_t age_ms(const struct pg_link *l, const struct pg_meta *m) {
@@ -36,7 +38,8 @@ char *pg_guard_text(const struct pg_action *a, const char *fingerprint) {
 int pg_guard_send(struct pg_link *l) {
 	struct pg_job *j = &l->job;
 	char name[PG_STATEMENT_NAME_MAX];
-	if (!j->meta->guard) return 1;
+	uint64_t since = sl_loop_now_ms(sl_conn_loop(l->c->conn)) - j->meta->guarded_ms;
+	if (!j->meta->guard || (j->b->count < FEW_ROWS && since < GUARD_MS)) return 1;
 	bool prepare = l->c->unnamed || !pg_is_prepared(l, j->meta->guard_serial);
 	pg_statement_name(l, j->meta->guard_serial, name);
 	j->guard = prepare ? PG_GUARD_PREPARED : PG_GUARD_ASKED;
@@ -55,6 +58,8 @@ void pg_guard_result(struct pg_link *l, const PGresult *res) {
 		break;
 	case PG_GUARD_ASKED:
 		j->stale = state && strcmp(state, "22P02") == 0;
+		if (PQresultStatus(res) == PGRES_TUPLES_OK)
+			j->meta->guarded_ms = sl_loop_now_ms(sl_conn_loop(l->c->conn));
 		j->guard = PG_GUARD_NONE;
 		break;
 	}

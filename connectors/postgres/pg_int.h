@@ -65,8 +65,8 @@ struct pg_meta {
 	char *bulk;        /* a batch: ... SELECT * FROM unnest($1, ...); NULL where it cannot be */
 	Oid *bulk_oids;
 	uint64_t bulk_serial;
-	char *guard; /* fails when the table is another one; NULL with `sql` */
-	uint64_t guard_serial;
+	char *guard;                       /* fails when the table is another one; NULL with `sql` */
+	uint64_t guard_serial, guarded_ms; /* when it last held */
 	bool returns_rows;
 };
 void pg_meta_unref(struct pg_meta *m); /* NULL is fine */

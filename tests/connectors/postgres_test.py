@@ -95,7 +95,8 @@ class Writing(PostgresTest):
                     self.publish(b, [{"id": i, "v": "(1,2)"} for i in range(200)])
                     b.wait_settled("r")
                 said = self.pg.query("SELECT DISTINCT query FROM said")
-                self.assertTrue(said and all(way in query for query, in said), said)
+                found = [way in query for query, in said]  # a row that is alone goes by VALUES
+                self.assertTrue(any(found) and (all(found) or way == "unnest"), said)
                 self.assertEqual(self.pg.value("SELECT count(*) FROM t"), "200")
 
     def test_table__on_conflict(self):
