@@ -232,10 +232,13 @@ static int on_connect(int fd, const struct sockaddr *address, int size, const ch
 	return connect(fd, address, (socklen_t)size) == 0 || errno == EINPROGRESS ? 0 : errno;
 }
 
+/* By itself, so that a sanitizer can be told of it alone: who gets a descriptor's number next looks like a race with us. */
+static sl_noinline int system_close(int fd) { return close(fd); }
+
 static int on_close(int fd, void *client) {
 	(void)client;
 	kafka_wire_free(kafka_wire_take(fd));
-	return close(fd);
+	return system_close(fd);
 }
 
 void kafka_wire_watch(rd_kafka_conf_t *conf) {
