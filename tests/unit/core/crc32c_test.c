@@ -36,11 +36,22 @@ static void test_crc32c__table_and_instruction_agree(void **state) {
 			assert_int_equal(crc32c(77, bytes + from, len), crc32c_by_table(77, bytes + from, len));
 }
 
+/* Long ones go in parts, side by side. */
+static void test_crc32c__table_and_instruction_agree_on_long_ones(void **state) {
+	(void)state;
+	static char bytes[8000];
+	sl_random_bytes(bytes, sizeof bytes);
+	for (size_t from = 0; from < 3; from++)
+		for (size_t len = 1400; from + len <= sizeof bytes; len += 1 + len % 7)
+			assert_int_equal(crc32c(77, bytes + from, len), crc32c_by_table(77, bytes + from, len));
+}
+
 int main(void) {
 	const struct CMUnitTest tests[] = {
 	    cmocka_unit_test(test_crc32c__known_values),
 	    cmocka_unit_test(test_crc32c__goes_on_where_it_stopped),
 	    cmocka_unit_test(test_crc32c__table_and_instruction_agree),
+	    cmocka_unit_test(test_crc32c__table_and_instruction_agree_on_long_ones),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
