@@ -1,13 +1,13 @@
 /* conf_exec.c: see conf_exec.h. Two parts: what was run and what came of it, and running itself. */
 #include "conf_exec.h"
 #include "conf_exec_keep.h"
+#include "conf_exec_spawn.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
 #include <pthread.h>
 #include <signal.h>
-#include <spawn.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -18,8 +18,6 @@
 #include "list.h"
 #include "mem.h"
 #include "utf8.h"
-
-extern char **environ;
 
 enum {
 	LOOK_MS = 20,         /* how often it is seen that a program has ended whose children keep its pipes */
@@ -146,37 +144,10 @@ static void fd_close(int *fd) {
 	*fd = -1;
 }
 
-/* The program, or its keeper, which gets a socket. In a group of its own, with signals as any program has them, and none of our
- * descriptors. 0, or errno. */
+/* The program, or its keeper, which gets a socket. 0, or errno. */
 static int spawn(char **words, int out, int complaint, int socket, pid_t *pid) {
-	posix_spawn_file_actions_t files;
-	posix_spawnattr_t attr;
-	sigset_t none, all;
-	sigemptyset(&none);
-	sigfillset(&all);
-	if (posix_spawn_file_actions_init(&files) != 0) return ENOMEM;
-	if (posix_spawnattr_init(&attr) != 0) {
-		posix_spawn_file_actions_destroy(&files);
-		return ENOMEM;
-	}
-	int error = posix_spawn_file_actions_addopen(&files, STDIN_FILENO, "/dev/null", O_RDONLY, 0);
-	if (!error) error = posix_spawn_file_actions_adddup2(&files, out, STDOUT_FILENO);
-	if (!error) error = posix_spawn_file_actions_adddup2(&files, complaint, STDERR_FILENO);
-	if (!error && socket >= 0) error = posix_spawn_file_actions_adddup2(&files, socket, CONF_EXEC_KEEP_SOCKET);
-	if (!error)
-		error = posix_spawn_file_actions_addclosefrom_np(
-		    &files, (socket >= 0 ? CONF_EXEC_KEEP_SOCKET : STDERR_FILENO) + 1);
-	if (!error) error = posix_spawnattr_setsigmask(&attr, &none);
-	if (!error) error = posix_spawnattr_setsigdefault(&attr, &all);
-	if (!error) error = posix_spawnattr_setpgroup(&attr, 0);
-	if (!error)
-		error = posix_spawnattr_setflags(&attr, POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF |
-							    POSIX_SPAWN_SETPGROUP);
-	const char *path = socket >= 0 ? keeper_path : words[0];
-	if (!error) error = posix_spawnp(pid, path, &files, &attr, words, environ);
-	posix_spawnattr_destroy(&attr);
-	posix_spawn_file_actions_destroy(&files);
-	return error;
+	const int fds[] = {-1, out, complaint, [CONF_EXEC_KEEP_SOCKET] = socket};
+	return conf_exec_spawn(socket >= 0 ? keeper_path : words[0], words, fds, socket >= 0 ? 4 : 3, pid);
 }
 
 /* What is there. False: the end. What is too much is read and dropped. */

@@ -1,11 +1,11 @@
 /* conf_exec_keep.c: see conf_exec_keep.h. */
 #include "conf_exec_keep.h"
+#include "conf_exec_spawn.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
-#include <spawn.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -16,33 +16,6 @@
 #include <unistd.h>
 
 #define ROUND_MS 10
-
-extern char **environ;
-
-/* Standard streams are those that we got. 0, or errno. */
-static int program_start(char **words, pid_t *pid) {
-	posix_spawn_file_actions_t files;
-	posix_spawnattr_t attr;
-	sigset_t none, all;
-	sigemptyset(&none);
-	sigfillset(&all);
-	if (posix_spawn_file_actions_init(&files) != 0) return ENOMEM;
-	if (posix_spawnattr_init(&attr) != 0) {
-		posix_spawn_file_actions_destroy(&files);
-		return ENOMEM;
-	}
-	int error = posix_spawn_file_actions_addclosefrom_np(&files, STDERR_FILENO + 1);
-	if (!error) error = posix_spawnattr_setsigmask(&attr, &none);
-	if (!error) error = posix_spawnattr_setsigdefault(&attr, &all);
-	if (!error) error = posix_spawnattr_setpgroup(&attr, 0);
-	if (!error)
-		error = posix_spawnattr_setflags(&attr, POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF |
-							    POSIX_SPAWN_SETPGROUP);
-	if (!error) error = posix_spawnp(pid, words[0], &files, &attr, words, environ);
-	posix_spawnattr_destroy(&attr);
-	posix_spawn_file_actions_destroy(&files);
-	return error;
-}
 
 /* It is not buried yet, so that its number, which is that of its group as well, stays its own. */
 static bool has_ended(pid_t pid) {
@@ -95,7 +68,8 @@ int cmd_exec_keeper(int argc, char **argv) {
 	sigprocmask(SIG_BLOCK, &child, NULL);
 	prctl(PR_SET_CHILD_SUBREAPER, 1);
 	int children = signalfd(-1, &child, SFD_CLOEXEC | SFD_NONBLOCK);
-	report.error = children < 0 ? errno : program_start(argv + 1, &pid);
+	static const int streams[] = {STDIN_FILENO, STDOUT_FILENO, STDERR_FILENO};
+	report.error = children < 0 ? errno : conf_exec_spawn(argv[1], argv + 1, streams, 3, &pid);
 	close(STDOUT_FILENO);
 	close(STDERR_FILENO);
 	if (!report.error) {

@@ -313,5 +313,7 @@ void pg_search_send(struct pg_link *l);
 void pg_search_result(struct pg_link *l, PGresult *res);
 /* pg_rows.c: the row's values into l->values, l->lengths, l->formats. False: it was refused. */
 bool pg_row_bind(struct pg_link *l, uint32_t row);
+/* Rows wait for their answers in order; those that have a result were not sent, or have had theirs. UINT32_MAX: none waits. */
+uint32_t pg_row_next(struct pg_job *j);
 
 #endif

@@ -146,7 +146,7 @@ void pg_rows_send(struct pg_link *l) {
 
 /* ---- Answers. ---- */
 
-static uint32_t next_row(struct pg_job *j) {
+uint32_t pg_row_next(struct pg_job *j) {
 	while (j->answer < j->row && j->b->result[j->answer] != SL_RESULT_PENDING) j->answer++;
 	return j->answer < j->row ? j->answer++ : UINT32_MAX;
 }
@@ -179,7 +179,7 @@ void pg_rows_result(struct pg_link *l, PGresult *res) {
 		j->answers += early;
 		/* A statement stays prepared even when its transaction fails. */
 		if (early && j->answers == j->before && status == PGRES_COMMAND_OK) pg_prepared(l, j->meta->serial);
-		uint32_t row = early ? UINT32_MAX : next_row(j);
+		uint32_t row = early ? UINT32_MAX : pg_row_next(j);
 		if (!early && row == UINT32_MAX) pg_guard_result(l, res);
 		if (status == PGRES_FATAL_ERROR && !j->sqlstate) {
 			pg_job_note(j, res);

@@ -71,12 +71,6 @@ void pg_search_send(struct pg_link *l) {
 
 /* ---- Answers. ---- */
 
-/* Rows wait for their answers in order; those that have a result were not sent, or have had theirs. */
-static uint32_t next_row(struct pg_job *j) {
-	while (j->answer < j->row && j->b->result[j->answer] != SL_RESULT_PENDING) j->answer++;
-	return j->answer < j->row ? j->answer++ : UINT32_MAX;
-}
-
 /* A row that failed gets its result here; what is more than its own fault is kept for the end. */
 static void row_failed(struct pg_link *l, uint32_t row, const PGresult *res) {
 	struct pg_job *j = &l->job;
@@ -128,7 +122,7 @@ void pg_search_result(struct pg_link *l, PGresult *res) {
 	}
 	if (status != PGRES_SINGLE_TUPLE) {
 		bool of_row = !last && !of_guard && j->segment % 2 == 1 && j->in_segment == 0;
-		uint32_t row = of_row ? next_row(j) : UINT32_MAX;
+		uint32_t row = of_row ? pg_row_next(j) : UINT32_MAX;
 		/* A transaction that has failed answers COMMIT with ROLLBACK. */
 		if (last && status == PGRES_COMMAND_OK) j->committed = strcmp(PQcmdStatus(res), "COMMIT") == 0;
 		if (of_guard) pg_guard_result(l, res);

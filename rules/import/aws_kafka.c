@@ -2,8 +2,6 @@
  * ("Topic"). */
 #include "aws_kafka.h"
 
-#include <ctype.h>
-
 #include "emqx_options.h"
 #include "mem.h"
 
@@ -14,18 +12,9 @@ struct kafka {
 	json_t *action, *connector;
 };
 
-static const json_t *member(const json_t *tree, const char *name) {
-	const json_t *value = json_object_get(tree, name);
-	char pascal[64];
-	if (value || strlen(name) >= sizeof pascal) return value;
-	memcpy(pascal, name, strlen(name) + 1);
-	pascal[0] = (char)toupper((unsigned char)pascal[0]);
-	return json_object_get(tree, pascal);
-}
-
 /* Templates stay as they are; what the stack would fill in is done. */
 static const char *text(struct kafka *k, const json_t *tree, const char *name, bool is_template) {
-	const json_t *value = member(tree, name);
+	const json_t *value = cfn_member(tree, name);
 	if (json_is_integer(value)) return import_printf(k->m.imp, "%lld", (long long)json_integer_value(value));
 	return cfn_text(k->cfn, value, is_template);
 }
@@ -178,7 +167,7 @@ static void connector(struct kafka *k) {
 /* ---- the action ------------------------------------------------------------------------------------------------------- */
 
 static void headers(struct kafka *k) {
-	const json_t *list = member(k->options, "headers");
+	const json_t *list = cfn_member(k->options, "headers");
 	json_t *map = json_object();
 	for (size_t i = 0; i < json_array_size(list); i++) {
 		const char *key = text(k, json_array_get(list, i), "key", true);
@@ -200,7 +189,7 @@ json_t *aws_kafka(struct import *imp, struct import_rule *rule, struct cfn *cfn,
 	struct kafka k = {.m = {.imp = imp, .rule = rule, .what = "action kafka"},
 			  .cfn = cfn,
 			  .options = options,
-			  .properties = member(options, "clientProperties"),
+			  .properties = cfn_member(options, "clientProperties"),
 			  .action = json_pack("{s:s}", "connector", ""),
 			  .connector = json_pack("{s:s}", "type", "kafka")};
 	import_set(k.action, "topic", text(&k, options, "topic", true));
@@ -209,7 +198,7 @@ json_t *aws_kafka(struct import *imp, struct import_rule *rule, struct cfn *cfn,
 	import_set(k.action, "partition", text(&k, options, "partition", true));
 	headers(&k);
 	connector(&k);
-	if (member(options, "destinationArn"))
+	if (cfn_member(options, "destinationArn"))
 		import_map_note(
 		    &k.m, IMPORT_UNCHANGED,
 		    "destinationArn: no VPC destination is needed; the brokers must be reachable from here");

@@ -1,6 +1,8 @@
 /* cfn.c: see cfn.h. */
 #include "cfn.h"
 
+#include <ctype.h>
+
 #include "buf.h"
 #include "utf8.h"
 
@@ -125,4 +127,13 @@ const char *cfn_text(struct cfn *c, const json_t *value, bool in_action) {
 	if (fine && c->bytes <= CFN_TEXTS_MAX) made = sl_arena_strdup(c->arena, sl_buf_slice(&text));
 	sl_buf_fini(&text);
 	return made;
+}
+
+const json_t *cfn_member(const json_t *tree, const char *name) {
+	const json_t *value = json_object_get(tree, name);
+	char pascal[64];
+	if (value || strlen(name) >= sizeof pascal) return value;
+	memcpy(pascal, name, strlen(name) + 1);
+	pascal[0] = (char)toupper((unsigned char)pascal[0]);
+	return json_object_get(tree, pascal);
 }

@@ -27,4 +27,7 @@ struct cfn {
  * action, so it is escaped as $${Name}. NULL for lists, other objects, and texts beyond the bounds. */
 const char *cfn_text(struct cfn *c, const json_t *value, bool in_action);
 
+/* The member that the API writes as "sql" and CloudFormation as "Sql". */
+const json_t *cfn_member(const json_t *tree, const char *name);
+
 #endif

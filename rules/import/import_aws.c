@@ -20,17 +20,8 @@ enum { PROPERTY_BYTES_MAX = 1000 };
 /* "2015-10-08" is what the API takes when nothing is said. */
 #define VERSION_UNSAID "2015-10-08"
 
-static const json_t *member(const json_t *tree, const char *name) {
-	const json_t *value = json_object_get(tree, name);
-	char pascal[64];
-	if (value || strlen(name) >= sizeof pascal) return value;
-	memcpy(pascal, name, strlen(name) + 1);
-	pascal[0] = (char)toupper((unsigned char)pascal[0]);
-	return json_object_get(tree, pascal);
-}
-
 static const char *text_member(struct aws *a, const json_t *tree, const char *name) {
-	return cfn_text(&a->cfn, member(tree, name), false);
+	return cfn_text(&a->cfn, cfn_member(tree, name), false);
 }
 
 /* ---- actions ------------------------------------------------------------------------------------------------------ */
@@ -92,7 +83,7 @@ static void republish_properties(struct aws *a, struct import_rule *r, const jso
 		if (json_object_get(map, key))
 			import_note(a->imp, r, IMPORT_MAPPING, "action republish",
 				    "the user property '%s' is sent twice there, and once here", key);
-		set_text(map, key, cfn_text(&a->cfn, member(json_array_get(list, i), "value"), true));
+		set_text(map, key, cfn_text(&a->cfn, cfn_member(json_array_get(list, i), "value"), true));
 	}
 	json_object_set_new(into, "user_properties", map);
 }
@@ -131,22 +122,22 @@ static void republish_headers(struct aws *a, struct import_rule *r, const json_t
 					       {"responseTopic", "response_topic"}};
 	if (!headers) return;
 	for (size_t i = 0; i < SL_ARRAY_LEN(names); i++)
-		set_text(into, names[i][1], cfn_text(&a->cfn, member(headers, names[i][0]), true));
-	republish_correlation(a, r, member(headers, "correlationData"), into);
-	republish_properties(a, r, member(headers, "userProperties"), into);
+		set_text(into, names[i][1], cfn_text(&a->cfn, cfn_member(headers, names[i][0]), true));
+	republish_correlation(a, r, cfn_member(headers, "correlationData"), into);
+	republish_properties(a, r, cfn_member(headers, "userProperties"), into);
 }
 
 static json_t *republish(struct aws *a, struct import_rule *r, const json_t *options) {
 	json_t *o = json_object();
-	const char *topic = cfn_text(&a->cfn, member(options, "topic"), true);
-	const char *qos = cfn_text(&a->cfn, member(options, "qos"), true);
+	const char *topic = cfn_text(&a->cfn, cfn_member(options, "topic"), true);
+	const char *qos = cfn_text(&a->cfn, cfn_member(options, "qos"), true);
 	set_text(o, "topic", topic ? topic : "");
 	set_text(o, "payload", "${.}");
 	if (!qos || (strlen(qos) == 1 && isdigit((unsigned char)qos[0])))
 		json_object_set_new(o, "qos", json_integer(qos ? qos[0] - '0' : 0));
 	else
 		set_text(o, "qos", qos);
-	republish_headers(a, r, member(options, "headers"), o);
+	republish_headers(a, r, cfn_member(options, "headers"), o);
 	return json_pack("{s:o}", "republish", o);
 }
 
@@ -213,7 +204,7 @@ static void add_action(struct aws *a, struct import_rule *r, const char *key, co
 }
 
 static void add_actions(struct aws *a, struct import_rule *r, const json_t *payload) {
-	const json_t *list = member(payload, "actions"), *error = member(payload, "errorAction");
+	const json_t *list = cfn_member(payload, "actions"), *error = cfn_member(payload, "errorAction");
 	const char *key;
 	json_t *options;
 	for (size_t i = 0; i < json_array_size(list); i++)
@@ -263,7 +254,7 @@ static void add_rule(struct aws *a, const char *name, const json_t *payload) {
 					   .description = text_member(a, payload, "description"),
 					   .sql_version = version ? version : VERSION_UNSAID,
 					   .dialect = SQL_AWS,
-					   .enabled = !is_true(member(payload, "ruleDisabled"))};
+					   .enabled = !is_true(cfn_member(payload, "ruleDisabled"))};
 		r = import_rule_add(a->imp, &from);
 	}
 	add_actions(a, r, payload);
@@ -328,8 +319,8 @@ static void add_resources(struct aws *a, const json_t *template) {
 /* ---- files -------------------------------------------------------------------------------------------------------- */
 
 static void add_document(struct aws *a, const json_t *tree) {
-	const json_t *payload = member(tree, "topicRulePayload"), *rule = member(tree, "rule");
-	const json_t *rules = json_is_array(tree) ? tree : member(tree, "rules");
+	const json_t *payload = cfn_member(tree, "topicRulePayload"), *rule = cfn_member(tree, "rule");
+	const json_t *rules = json_is_array(tree) ? tree : cfn_member(tree, "rules");
 	if (json_is_array(rules)) {
 		for (size_t i = 0; i < json_array_size(rules); i++) {
 			if (!json_is_array(json_array_get(rules, i))) add_document(a, json_array_get(rules, i));
@@ -342,9 +333,9 @@ static void add_document(struct aws *a, const json_t *tree) {
 		add_rule(a, name_or(a, rule, name_from_file(a)), rule);
 	} else if (json_is_object(payload)) {
 		add_rule(a, name_or(a, tree, name_from_file(a)), payload);
-	} else if (member(tree, "sql")) {
+	} else if (cfn_member(tree, "sql")) {
 		add_rule(a, name_or(a, tree, name_from_file(a)), tree);
-	} else if (member(tree, "ruleName")) {
+	} else if (cfn_member(tree, "ruleName")) {
 		import_rule_refuse(a->imp, name_or(a, tree, "rule"), NULL,
 				   "this is only the rule's name, as list-topic-rules prints it; import what "
 				   "`aws iot get-topic-rule --rule-name ...` prints");
