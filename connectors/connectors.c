@@ -1,4 +1,4 @@
-/* connectors.c: the service: its loop, what runs at the end of a tick, putting a set in force, draining and stopping. */
+/* connectors.c: the service: its loop, what runs at the end of a tick, putting a set in force. Its end: connectors_stop.c. */
 #include "connectors.h"
 
 #include <dirent.h>
@@ -42,7 +42,6 @@ static void dirty_run(struct connectors *cs) {
 }
 
 static void reap(struct connectors *cs);
-static void drain_step(struct connectors *cs);
 
 /* Messages that trickle in, each by itself, would each cost a turn of this loop, its wake-up, and a write to a log. When
  * another is to be expected soon, they gather for a moment: as long as the least patient of them can wait. Who waits and comes
@@ -74,7 +73,7 @@ static void stage_hook(struct sl_hook *hook) {
 		sl_loop_post(cs->loop, &cs->kick);
 	}
 	if (cs->reaping) reap(cs);
-	if (cs->draining) drain_step(cs);
+	if (cs->draining) connectors_drain_step(cs);
 	nap(cs);
 }
 
@@ -219,14 +218,14 @@ struct call {
 	bool done;
 };
 
-static void call_end(struct connectors *cs, bool *done) {
+void connectors_call_end(struct connectors *cs, bool *done) {
 	pthread_mutex_lock(&cs->lock);
 	*done = true;
 	pthread_cond_broadcast(&cs->cond);
 	pthread_mutex_unlock(&cs->lock);
 }
 
-static void call_wait(struct connectors *cs, const bool *done) {
+void connectors_call_wait(struct connectors *cs, const bool *done) {
 	pthread_mutex_lock(&cs->lock);
 	while (!*done) pthread_cond_wait(&cs->cond, &cs->lock);
 	pthread_mutex_unlock(&cs->lock);
@@ -236,14 +235,14 @@ static void call_run(struct sl_post *post, struct sl_loop *l) {
 	struct call *call = sl_container_of(post, struct call, post);
 	(void)l;
 	call->fn(call->cs, call->arg);
-	call_end(call->cs, &call->done);
+	connectors_call_end(call->cs, &call->done);
 }
 
 void connectors_call(struct connectors *cs, void (*fn)(struct connectors *cs, void *arg), void *arg) {
 	struct call call = {.post = {.run = call_run}, .cs = cs, .fn = fn, .arg = arg};
 	sl_assert(cs->started);
 	sl_loop_post(cs->loop, &call.post);
-	call_wait(cs, &call.done);
+	connectors_call_wait(cs, &call.done);
 }
 
 /* ---- Putting a set in force. -------------------------------------------------------------------------------------------- */
@@ -548,55 +547,4 @@ void connectors_orphans_warn(struct connectors *cs) {
 	}
 	if (d) closedir(d);
 	sl_free(parent);
-}
-
-/* ---- Stop. ------------------------------------------------------------------------------------------------------------------ */
-
-static void halt_all(struct connectors *cs) {
-	SL_LIST_FOREACH(it, &cs->pipelines) {
-		struct sl_pipeline *p = SL_LIST_ENTRY(it, struct sl_pipeline, link);
-		if (!p->halted) pipeline_halt(p);
-	}
-}
-
-static void stop_deadline(struct sl_timer *t) { halt_all(sl_container_of(t, struct connectors, stop_timer)); }
-
-/* Nothing to deliver, nothing that can be delivered, or no more time; then nothing out; then connections closed; then the end. */
-static void drain_step(struct connectors *cs) {
-	bool idle = true, halted = true, out = connectors_trim_busy(cs), closed = true;
-	SL_LIST_FOREACH(it, &cs->pipelines) {
-		struct sl_pipeline *p = SL_LIST_ENTRY(it, struct sl_pipeline, link);
-		idle = idle && (pipeline_idle(p) || pipeline_stuck(p));
-		halted = halted && p->halted;
-		out = out || !sl_list_empty(&p->out) || pipeline_sync_busy(p);
-	}
-	if (idle && !halted) halt_all(cs);
-	if (!(idle || halted) || out || cs->done || !sources_close(cs)) return;
-	SL_LIST_FOREACH(it, &cs->conns) {
-		struct sl_conn *c = SL_LIST_ENTRY(it, struct sl_conn, link);
-		conn_close(c);
-		closed = closed && c->closed;
-	}
-	if (closed) call_end(cs, &cs->stopped);
-}
-
-static void drain_begin(struct connectors *cs, void *arg) {
-	cs->draining = true;
-	replay_stop(cs->replay);
-	sources_stop(cs);
-	sl_timer_init(&cs->stop_timer, stop_deadline);
-	sl_timer_set(cs->loop, &cs->stop_timer, *(uint64_t *)arg);
-	SL_LIST_FOREACH(it, &cs->pipelines) {
-		struct sl_pipeline *p = SL_LIST_ENTRY(it, struct sl_pipeline, link);
-		p->draining = true;
-		pipeline_wake(p);
-	}
-}
-
-void connectors_stop(struct connectors *cs, uint64_t deadline_ms) {
-	if (!cs->started || cs->stopped) return;
-	connectors_call(cs, drain_begin, &deadline_ms);
-	call_wait(cs, &cs->stopped);
-	sl_loop_stop(cs->loop);
-	sl_loop_join(cs->loop);
 }

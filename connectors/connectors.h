@@ -54,8 +54,15 @@ int connectors_new(const struct connectors_opts *opts, struct connectors **out, 
 int connectors_start(struct connectors *cs, struct sl_err *err); /* starts the loop's thread; before the first commit */
 
 /* Delivers what is queued until the deadline, closes every connection and ends the loop. The workers' loops may still run, and
- * even stage: what they stage now is kept like the rest. */
-void connectors_stop(struct connectors *cs, uint64_t deadline_ms);
+ * even stage: what they stage now is kept like the rest. False: connectors_stop_now() was called, and a client library has not
+ * come back with its rows in the second that it was given: then connectors_abandon() takes the place of connectors_free(). */
+bool connectors_stop(struct connectors *cs, uint64_t deadline_ms);
+/* A stop that runs, or comes, waits for no delivery: nothing more is sent, rows stay in their logs. @thread any, until
+ * connectors_free() */
+void connectors_stop_now(struct connectors *cs);
+/* Writes rows that are in memory only to their logs, frees nothing, for threads of client libraries are still at it: the process
+ * must end now, by _exit(). A row that is out may have been stored and is kept all the same. */
+void connectors_abandon(struct connectors *cs);
 /* After stop, or never started, and after the workers' threads have ended: rows that are left go to the logs, or are counted as
  * dropped{shutdown} in a log line where a log has no room. NULL is fine. */
 void connectors_free(struct connectors *cs);

@@ -396,6 +396,8 @@ static inline struct sl_conn_action *pipeline_intake(const struct sl_pipeline *p
 /* pipeline_log.c */
 struct spill_opts pipeline_log_opts(const struct sl_conn_action *a, const char *dir, struct sl_slice *names);
 void pipeline_save(struct sl_pipeline *p); /* shutdown, no batch out: what is only in memory goes to the log */
+void pipeline_save_beside_out(struct sl_pipeline *p); /* the same while batches are out; nothing is freed */
+void pipeline_abandon(struct sl_pipeline *p);         /* in place of pipeline_free(), when the process ends at once */
 void pipeline_chunk_cut(struct sl_chunk *c, const char *row); /* what is before this row goes */
 void pipeline_left_mark(struct sl_pipeline *p, bool logged_too);
 void pipeline_left_compact(struct sl_pipeline *p,
@@ -536,6 +538,12 @@ struct connectors {
 	struct sources *sources; /* source_int.h */
 	struct sl_post kick;
 	bool kicked, draining, stopped;
+	bool abandoned; /* at the stop: clients that did not come back are not waited for */
+	struct {
+		_Atomic bool wanted;
+		struct sl_post post;
+		struct sl_timer timer;
+	} stop_now;
 	uint32_t letters;     /* of rows, that came in this tick */
 	uint64_t letters_ms;  /* and when the last did before */
 	uint32_t patience_ms; /* of the least patient of them */
@@ -590,6 +598,9 @@ static inline void pipeline_mem_sub(struct sl_pipeline *p, uint64_t bytes) {
 
 void connectors_call(struct connectors *cs, void (*fn)(struct connectors *cs, void *arg),
 		     void *arg);                                        /* M: on L, waits */
+void connectors_call_end(struct connectors *cs, bool *done);            /* L: wakes who waits for it */
+void connectors_call_wait(struct connectors *cs, const bool *done);     /* M */
+void connectors_drain_step(struct connectors *cs);                      /* L, connectors_stop.c: at the end of a tick */
 void connectors_chunk_spare(struct connectors *cs, struct sl_chunk *c); /* L: back to its worker's pool, or freed */
 struct sl_chunk *connectors_chunk_new(struct sl_pipeline *p, size_t worker, bool qos);
 void connectors_chunk_free(struct sl_chunk *c);

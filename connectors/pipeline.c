@@ -74,21 +74,23 @@ static void batch_free(struct pipeline_batch *bt) {
 }
 
 /* Who stops us with rows to deliver should know that they are safe, and where. */
-static void save(struct sl_pipeline *p) {
+static void save(struct sl_pipeline *p, void (*rows_save)(struct sl_pipeline *p)) {
 	struct sl_action_counts left;
 	sl_pipeline_counts(p, &left);
-	pipeline_save(p);
+	rows_save(p);
 	uint64_t dropped = p->count.dropped_shutdown - left.dropped_shutdown;
 	if (left.queued > dropped)
 		log_always(LOG_INFO, LOG_ACTION, "rows wait in the log for the next start",
 			   "action=%s rows=%" PRIu64 " path=%s", p->action->name, left.queued - dropped, p->log_dir);
 }
 
+void pipeline_abandon(struct sl_pipeline *p) { save(p, pipeline_save_beside_out); }
+
 void pipeline_free(struct sl_pipeline *p) {
 	if (!p) return;
 	sl_assert(sl_list_empty(&p->out));
 	pipeline_large_forget(p);
-	save(p);
+	save(p, pipeline_save);
 	pipeline_log_forget(p);
 	for (uint32_t i = 0; i < p->way_count; i++) {
 		row_queue_fini(&p->way[i].q);

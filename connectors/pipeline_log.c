@@ -360,6 +360,49 @@ static void chunk_save(struct sl_pipeline *p, struct sl_chunk *c) {
 		      p->log ? sl_status_text(status) : "buffer.disk is 0");
 }
 
+static bool chunk_is_out(const struct sl_pipeline *p, const struct sl_chunk *c) {
+	SL_LIST_FOREACH(it, &p->out) {
+		const struct pipeline_batch *bt = SL_LIST_ENTRY(it, struct pipeline_batch, out);
+		for (uint32_t i = 0; i < bt->b.count; i++)
+			if (bt->ref[i].chunk == c) return true;
+	}
+	return false;
+}
+
+/* Rows that are out are not even written to. */
+static void chunk_unmark(struct sl_chunk *c) {
+	const struct row_at *at = chunk_index(c);
+	for (uint32_t i = 0; i < c->rows; i++) {
+		struct sql_row_head *head = (struct sql_row_head *)(void *)(c->buf.p + at[i].at);
+		if (head->flags & ROW_LEFT) head->flags &= (uint16_t)~ROW_LEFT;
+	}
+}
+
+/* A client that did not come back may read its rows until the process ends: such a chunk stays as it is, and is kept whole. */
+static void chunk_abandon(struct sl_pipeline *p, struct sl_chunk *c) {
+	const char *unsorted = chunk_unsorted(p, c);
+	if (spill_ref_logged(&c->ref)) return;
+	if (chunk_is_out(p, c))
+		chunk_unmark(c);
+	else
+		chunk_compact(c, unsorted);
+	chunk_save(p, c);
+}
+
+void pipeline_save_beside_out(struct sl_pipeline *p) {
+	bool changes = p->next && !sl_list_empty(&p->out); /* then the log has other names than what is in memory */
+	if (p->next && !changes) pipeline_change_finish(p);
+	pipeline_left_mark(p, false);
+	SL_LIST_FOREACH(it, &p->in_mem) {
+		struct sl_chunk *c = SL_LIST_ENTRY(it, struct sl_chunk, in_mem);
+		if (!changes || c->format == p->format) chunk_abandon(p, c);
+	}
+	for (struct sl_chunk *c; (c = chunk_line_pop(&p->held)) || (c = chunk_line_pop(&p->incoming));)
+		chunk_save(p, c);
+	spill_close(p->log);
+	p->log = NULL;
+}
+
 void pipeline_save(struct sl_pipeline *p) {
 	if (p->next) pipeline_change_finish(p);
 	pipeline_left_mark(p, false);

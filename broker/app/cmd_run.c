@@ -6,7 +6,7 @@
 #include "options.h"
 #include "service.h"
 
-/* Blocked before any thread is made, so that only sigwait() below ever takes them. SIGPIPE would be a peer that hung up. */
+/* Blocked before any thread is made, so that only sigwait() below, and stop_watch.c at the end, ever take them. SIGPIPE would be a peer that hung up. */
 static void block_signals(sigset_t *set) {
 	sigemptyset(set);
 	sigaddset(set, SIGTERM);
@@ -19,8 +19,8 @@ static void block_signals(sigset_t *set) {
 int cmd_run(int argc, char **argv) {
 	struct run_options opts;
 	int code = run_options_parse(argc, argv,
-				     "Runs the broker. SIGTERM and SIGINT drain and stop it; SIGHUP reloads rules, "
-				     "connectors and auth.",
+				     "Runs the broker. SIGTERM and SIGINT drain and stop it, a second one stops it "
+				     "without waiting; SIGHUP reloads rules, connectors and auth.",
 				     NULL, &opts);
 	if (code != EXIT_FINE) return code < 0 ? EXIT_FINE : code;
 	sigset_t set;

@@ -20,6 +20,7 @@
 #include "load.h"
 #include "log.h"
 #include "mem.h"
+#include "stop_watch.h"
 
 enum { DRAIN_CLIENTS_MS = 2000, DRAIN_ROWS_MS = 10000 };
 
@@ -222,15 +223,26 @@ static void run_letters(struct broker *b) {
 	for (uint32_t i = 0; i < broker_workers(b);) i = sl_loop_run_rest(broker_loop(b, i)) ? 0 : i + 1;
 }
 
+static void log_stopped(void) { log_always(LOG_INFO, LOG_MAIN, "stopped", "%s", ""); }
+
 /* In this order: nobody looks any more; clients are told while the loops turn; open windows give their rows; rows are delivered while the workers can
  * still take confirmations; then the threads end, and memory goes from the top floor down. */
 static void service_free(struct service *s) {
+	struct stop_watch watch = {.running = false};
+	bool all_back = true;
+	if (s->broker_started) stop_watch_begin(&watch, s->broker, s->connectors);
 	api_stop(s->api);
 	if (s->broker && !s->broker_started) run_letters(s->broker);
 	if (s->broker_started) broker_drain(s->broker, DRAIN_CLIENTS_MS);
 	if (s->broker_started) rules_let_out(s->rules);
-	if (s->connectors_started) connectors_stop(s->connectors, DRAIN_ROWS_MS);
+	if (s->connectors_started) all_back = connectors_stop(s->connectors, DRAIN_ROWS_MS);
 	if (s->broker_started) broker_stop(s->broker);
+	if (!all_back) {
+		connectors_abandon(s->connectors);
+		log_stopped();
+		_exit(EXIT_FINE);
+	}
+	stop_watch_end(&watch);
 	for (uint32_t i = 0; s->rules_workers && i < broker_workers(s->broker); i++)
 		rules_worker_free(s->rules_workers[i]);
 	sl_free(s->rules_workers);
@@ -353,5 +365,5 @@ void service_reload(struct service *s) {
 void service_stop(struct service *s) {
 	log_always(LOG_INFO, LOG_MAIN, "stopping", "%s", "");
 	service_free(s);
-	log_always(LOG_INFO, LOG_MAIN, "stopped", "%s", "");
+	log_stopped();
 }

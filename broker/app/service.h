@@ -2,7 +2,8 @@
  *
  *     service_start()   from a checked configuration; on failure everything made so far is taken down again
  *     service_reload()  rules, connectors and auth from the file anew; a faulty file changes nothing
- *     service_stop()    drains: clients are told, rows delivered until the deadline, the rest stays in the logs
+ *     service_stop()    drains: clients are told, rows delivered until the deadline, the rest stays in the logs; a second SIGTERM
+ *                       or SIGINT while it runs ends all waiting (stop_watch.h)
  *
  * Thread: the main thread; all three block. */
 #ifndef SERVICE_H

@@ -253,7 +253,15 @@ void broker_drain(struct broker *b, uint32_t timeout_ms) {
 		until.tv_nsec -= 1000000000;
 	}
 	int rc = 0;
-	while (b->drain.left > 0 && rc == 0) rc = pthread_cond_timedwait(&b->drain.done, &b->drain.lock, &until);
+	while (b->drain.left > 0 && !b->drain.hurried && rc == 0)
+		rc = pthread_cond_timedwait(&b->drain.done, &b->drain.lock, &until);
+	pthread_mutex_unlock(&b->drain.lock);
+}
+
+void broker_drain_hurry(struct broker *b) {
+	pthread_mutex_lock(&b->drain.lock);
+	b->drain.hurried = true;
+	pthread_cond_signal(&b->drain.done);
 	pthread_mutex_unlock(&b->drain.lock);
 }
 

@@ -80,6 +80,7 @@ void broker_set_auth(struct broker *b,
 int broker_start(struct broker *b, struct sl_err *err);
 uint16_t broker_port(const struct broker *b, size_t bind); /* after start */
 void broker_drain(struct broker *b, uint32_t timeout_ms);
+void broker_drain_hurry(struct broker *b); /* broker_drain(), running or to come, does not wait. @thread any */
 void broker_stop(struct broker *b);
 
 /* Publishes as the broker itself, on a worker's thread: to rules, subscribers and the retained store. */

@@ -124,6 +124,7 @@ struct broker {
 		pthread_mutex_t lock;
 		pthread_cond_t done;
 		uint32_t left;
+		bool hurried;
 	} drain;
 };
 
