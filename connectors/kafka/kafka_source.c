@@ -317,8 +317,13 @@ static void message_take(struct kafka_source *k, const rd_kafka_message_t *m) {
 	const char *topic = rd_kafka_topic_name(m->rkt);
 	struct sl_source_part *part = kafka_source_part(k, topic, m->partition);
 	struct kafka_source_part *p = part ? sl_source_part_impl(part) : NULL;
-	/* Of a partition that is on its way out; and what was taken before a pause may come twice. */
-	if (!p || p->revoking || m->offset < p->next) return;
+	if (!p || p->revoking) return; /* of a partition that is on its way out */
+	if (sl_unlikely(m->offset < p->next)) {
+		if (p->held >= 0 && m->offset >= p->held) return; /* taken while the partition was about to be held */
+		part = kafka_source_part_anew(k, topic, m->partition, m->offset);
+		p = sl_source_part_impl(part);
+	} else if (!k->held)
+		p->held = -1;
 	rd_kafka_timestamp_type_t type;
 	int64_t ts = rd_kafka_message_timestamp(m, &type);
 	sl_buf_clear(&k->id);
@@ -386,8 +391,7 @@ static void anew_if_long_down(struct kafka_source *k) {
 
 static void hold_if_long(struct kafka_source *k) {
 	if (!k->paused || k->held || sl_loop_now_ms(sl_source_loop(k->s)) - k->paused_ms < HOLD_MS) return;
-	k->held = true;
-	kafka_source_pause_all(k, true);
+	kafka_source_hold(k);
 }
 
 static void on_tick(struct sl_timer *t) {
@@ -405,6 +409,7 @@ static void on_tick(struct sl_timer *t) {
 		anew_if_long_down(k);
 		hold_if_long(k);
 		if (k->held && !k->down) kafka_ends_ask(k);
+		kafka_source_commit_anew(k);
 		if (k->joins_ms) kafka_source_state(k); /* it says something else when it takes long */
 		if (poll_some(k)) sl_watch_again(sl_source_loop(k->s), &k->watch);
 		return;
@@ -440,8 +445,8 @@ static void pause_source(struct sl_source *s) {
 
 static void resume_source(struct sl_source *s) {
 	struct kafka_source *k = of(s);
-	if (k->held && k->phase == KAFKA_SOURCE_RUNNING) kafka_source_pause_all(k, false);
-	k->paused = k->held = false;
+	kafka_source_release(k);
+	k->paused = false;
 	if (k->phase == KAFKA_SOURCE_RUNNING) sl_watch_again(sl_source_loop(s), &k->watch);
 }
 

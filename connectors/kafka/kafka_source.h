@@ -39,7 +39,9 @@ struct kafka_source_part {
 	char *topic;
 	int32_t partition;
 	int64_t next;  /* offset behind the last that was taken; -1: none yet */
+	int64_t held;  /* `next` when it was held: what was taken behind that may come twice; -1: nothing may */
 	int64_t end;   /* of the partition, when it was asked for; what is fetched tells it too */
+	int64_t anew;  /* where its offsets began anew, until that is committed; -1: they did not */
 	bool moved;    /* the mark has, since it was stored */
 	bool revoking; /* nothing more is taken */
 };
@@ -103,10 +105,15 @@ rd_kafka_topic_partition_list_t *kafka_source_topics(const struct kafka_source *
 void kafka_source_rebalance(rd_kafka_t *rk, rd_kafka_resp_err_t code, rd_kafka_topic_partition_list_t *list,
 			    void *opaque); /* librdkafka's callback */
 struct sl_source_part *kafka_source_part(struct kafka_source *k, const char *topic, int32_t partition);
-void kafka_source_store(struct kafka_source *k);     /* marks that have moved */
-void kafka_source_change_on(struct kafka_source *k); /* something got through: is the wait over? */
-void kafka_source_group_end(struct kafka_source *k); /* the client is gone: parts end, whatever is under way */
-void kafka_source_pause_all(struct kafka_source *k, bool pause);
+/* Offsets of the partition have gone back to this one: what was taken of it so far was another log. The part in its place. */
+struct sl_source_part *kafka_source_part_anew(struct kafka_source *k, const char *topic, int32_t partition,
+					      int64_t offset);
+void kafka_source_commit_anew(struct kafka_source *k); /* of such partitions */
+void kafka_source_store(struct kafka_source *k);       /* marks that have moved */
+void kafka_source_change_on(struct kafka_source *k);   /* something got through: is the wait over? */
+void kafka_source_group_end(struct kafka_source *k);   /* the client is gone: parts end, whatever is under way */
+void kafka_source_hold(struct kafka_source *k);        /* its partitions are paused, too, */
+void kafka_source_release(struct kafka_source *k);     /* and go on */
 
 /* kafka_source_start.c: where a group that has no offset begins. done() is called on the loop. */
 struct kafka_lookup {

@@ -111,6 +111,12 @@ static int start_check(struct kafka_source *k, struct sl_err *err) {
 	return SL_OK;
 }
 
+static bool is_there_twice(const struct conf_list *topics, size_t at) {
+	for (size_t i = 0; i < at; i++)
+		if (strcmp(topics->items[i], topics->items[at]) == 0) return true;
+	return false;
+}
+
 static int topics_check(const struct conf_list *topics, struct sl_err *err) {
 	for (size_t i = 0; i < topics->len; i++) {
 		const char *topic = topics->items[i];
@@ -126,6 +132,8 @@ static int topics_check(const struct conf_list *topics, struct sl_err *err) {
 					  "topics: `%s` is no name of a topic: it has 1 to 249 letters, digits, '.', "
 					  "'_' or '-'",
 					  topic);
+		if (is_there_twice(topics, i))
+			return sl_err_set(err, SL_EINVAL, "topics: `%s` is there twice; once is enough", topic);
 	}
 	return SL_OK;
 }
@@ -225,7 +233,9 @@ int kafka_source_conf_make(struct kafka_source *k, rd_kafka_conf_t **out, struct
 	if (r == SL_OK) r = kafka_properties_set(conf, &k->conf.properties, "properties", err);
 	if (r == SL_OK) r = put(conf, "group.id", k->conf.group, err);
 	if (r == SL_OK && k->conf.group_instance) r = put(conf, "group.instance.id", k->conf.group_instance, err);
-	if (r == SL_OK) r = put(conf, "auto.offset.reset", k->start == KAFKA_LATEST ? "latest" : "earliest", err);
+	/* Where a new group begins is looked up (kafka_source_start.c). This is for offsets that are gone: of messages that the topic
+	 * keeps no longer, or of a topic that was made anew. What is there then was not read. */
+	if (r == SL_OK) r = put(conf, "auto.offset.reset", "earliest", err);
 	if (r == SL_OK) r = put(conf, "isolation.level", isolations[k->conf.isolation], err);
 	if (r == SL_OK) r = put_int(conf, "auto.commit.interval.ms", k->conf.commit_interval_ms, err);
 	if (r == SL_OK) r = put(conf, "enable.auto.commit", "true", err);

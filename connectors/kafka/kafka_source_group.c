@@ -36,7 +36,8 @@ static void part_add(struct kafka_source *k, const char *topic, int32_t partitio
 	struct sl_source_part *part = kafka_source_part(k, topic, partition);
 	if (part) return;
 	part = sl_source_part_new(k->s);
-	*part_of(part) = (struct kafka_source_part){.topic = sl_strdup(topic), .partition = partition, .next = -1};
+	*part_of(part) = (struct kafka_source_part){
+	    .topic = sl_strdup(topic), .partition = partition, .next = -1, .held = -1, .anew = -1};
 	SL_GROW(k->parts, k->part_n, k->part_cap);
 	k->parts[k->part_n++] = part;
 }
@@ -61,14 +62,76 @@ void kafka_source_group_end(struct kafka_source *k) {
 	k->joined = false;
 }
 
-void kafka_source_pause_all(struct kafka_source *k, bool pause) {
+static void pause_all(struct kafka_source *k, bool pause) {
 	rd_kafka_topic_partition_list_t *list = NULL;
 	if (!k->rk || rd_kafka_assignment(k->rk, &list) || !list) return;
 	if (list->cnt > 0) (void)(pause ? rd_kafka_pause_partitions : rd_kafka_resume_partitions)(k->rk, list);
 	rd_kafka_topic_partition_list_destroy(list);
 }
 
+/* librdkafka goes on behind what it had handed out when it was told, and may hand out more until it has heard of it. */
+void kafka_source_hold(struct kafka_source *k) {
+	k->held = true;
+	for (size_t i = 0; i < k->part_n; i++) {
+		struct kafka_source_part *p = part_of(k->parts[i]);
+		if (p->held < 0) p->held = p->next < 0 ? 0 : p->next;
+	}
+	pause_all(k, true);
+}
+
+void kafka_source_release(struct kafka_source *k) {
+	if (k->held && k->phase == KAFKA_SOURCE_RUNNING) pause_all(k, false);
+	k->held = false;
+}
+
 /* ---- Offsets. ------------------------------------------------------------------------------------------------------------ */
+
+static void offset_first(struct kafka_source *k, const char *topic, int32_t partition, int64_t offset) {
+	rd_kafka_topic_partition_list_t *one = rd_kafka_topic_partition_list_new(1);
+	rd_kafka_topic_partition_list_add(one, topic, partition)->offset = offset;
+	(void)rd_kafka_offsets_store(k->rk, one);
+	rd_kafka_topic_partition_list_destroy(one);
+}
+
+static void committed_anew(rd_kafka_t *rk, rd_kafka_resp_err_t code, rd_kafka_topic_partition_list_t *list,
+			   void *opaque) {
+	struct kafka_source *k = opaque;
+	for (int i = 0; !code && rk == k->rk && i < list->cnt; i++) {
+		const rd_kafka_topic_partition_t *p = &list->elems[i];
+		struct sl_source_part *part = kafka_source_part(k, p->topic, p->partition);
+		if (part && !p->err) part_of(part)->anew = -1;
+	}
+}
+
+/* librdkafka commits no offset below the last that it has committed, so this is done for it, until it has worked once. */
+void kafka_source_commit_anew(struct kafka_source *k) {
+	rd_kafka_topic_partition_list_t *list = NULL;
+	for (size_t i = 0; i < k->part_n; i++) {
+		const struct kafka_source_part *p = part_of(k->parts[i]);
+		if (p->anew < 0) continue;
+		if (!list) list = rd_kafka_topic_partition_list_new(1);
+		int64_t mark = tracker_mark(&p->tracker);
+		rd_kafka_topic_partition_list_add(list, p->topic, p->partition)->offset = mark < 0 ? p->anew : mark;
+	}
+	if (!list) return;
+	(void)rd_kafka_commit_queue(k->rk, list, k->queue, committed_anew, k);
+	rd_kafka_topic_partition_list_destroy(list);
+}
+
+struct sl_source_part *kafka_source_part_anew(struct kafka_source *k, const char *topic, int32_t partition,
+					      int64_t offset) {
+	int64_t next = part_of(kafka_source_part(k, topic, partition))->next;
+	log_warn(LOG_CONN, "offsets of a partition begin anew, as of a topic that was deleted and made again",
+		 "source=%s topic=%s partition=%d expected=%lld got=%lld", sl_source_name(k->s), topic, partition,
+		 (long long)next, (long long)offset);
+	part_remove(k, topic, partition);
+	part_add(k, topic, partition);
+	struct sl_source_part *part = kafka_source_part(k, topic, partition);
+	part_of(part)->anew = offset;
+	offset_first(k, topic, partition, offset); /* in place of the old one's */
+	kafka_source_commit_anew(k);
+	return part;
+}
 
 void kafka_source_store(struct kafka_source *k) {
 	rd_kafka_topic_partition_list_t *list = NULL;
@@ -107,13 +170,6 @@ static void change_end(struct kafka_source *k) {
 	kafka_source_state(k);
 }
 
-static void offset_first(struct kafka_source *k, const rd_kafka_topic_partition_t *p) {
-	rd_kafka_topic_partition_list_t *one = rd_kafka_topic_partition_list_new(1);
-	rd_kafka_topic_partition_list_add(one, p->topic, p->partition)->offset = p->offset;
-	(void)rd_kafka_offsets_store(k->rk, one);
-	rd_kafka_topic_partition_list_destroy(one);
-}
-
 /* A topic that is here now is not missing. */
 static void not_missing(struct kafka_source *k, const rd_kafka_topic_partition_list_t *list) {
 	for (int i = 0; i < list->cnt && k->missing; i++)
@@ -131,9 +187,9 @@ static void assign(struct kafka_source *k, rd_kafka_topic_partition_list_t *list
 	for (int i = 0; i < list->cnt; i++) {
 		const rd_kafka_topic_partition_t *p = &list->elems[i];
 		part_add(k, p->topic, p->partition);
-		if (p->opaque) offset_first(k, p);
+		if (p->opaque) offset_first(k, p->topic, p->partition, p->offset);
 	}
-	if (k->held) kafka_source_pause_all(k, true);
+	if (k->held) pause_all(k, true);
 	not_missing(k, list);
 	k->joined = k->begun = true;
 	log_info(LOG_CONN, "partitions came", "source=%s group=%s came=%d have=%zu", sl_source_name(k->s),

@@ -178,6 +178,25 @@ class Begin(SourceTest):
             self.wait_source(b, parts=3)
         self.assertEqual(sorted(self.numbers()), [1, 2, 3])
 
+    def test_kafka_source__a_topic_that_is_deleted_and_made_again_is_read_from_its_beginning(self):
+        """Its offsets begin at 0 again, which is below what was read of the old one."""
+        for start in ("latest", "earliest"):
+            with self.subTest(start=start):
+                self.kafka.fresh_topic(self.name)
+                with Broker(self.config(start=start, group=f"{self.name}-{start}")) as b:
+                    self.wait_source(b, state="up", parts=1)
+                    self.produce(*range(20))
+                    self.wait_source(b, acknowledged=20)
+                    self.kafka.fresh_topic(self.name)
+                    self.produce(100, 101, 102)
+                    self.wait_numbers(23)
+                    b.wait_settled("r")
+                    self.wait_source(b, state="up", parts=1)
+                    wait_until(lambda: sum(self.kafka.committed(f"{self.name}-{start}", self.name)) == 3, 20,
+                               lambda: f"{self.kafka.committed(f'{self.name}-{start}', self.name)} {b.log()[-3000:]}")
+                self.assertEqual(self.numbers(), [*range(20), 100, 101, 102])
+                self.db.unlink()
+
 
 class Members(SourceTest):
     def test_kafka_source__a_static_member_goes_on_at_once_after_a_kill(self):
@@ -427,7 +446,8 @@ class Settings(SourceTest):
         good = self.config()["sources"]["in"]
         for source, part in (({"connector": "lak"}, "did you mean `lake`"), ({"connector": "far"}, "can only be written to"),
                              ({"topics": []}, "has 0 entries"), ({"start": "noon"}, "none of earliest"), ({"pattern": "("}, "no regular expression"),
-                             ({"topics": ["^a"]}, "write it as `pattern`"), ({"topic": "a"}, "topics"),
+                             ({"topics": ["^a"]}, "write it as `pattern`"), ({"topics": ["a", "b", "a"]}, "`a` is there twice"),
+                             ({"topic": "a"}, "topics"),
                              ({"properties": {"group.id": "x"}}, "use the option `group`"),
                              ({"properties": {"fetch.mim.bytes": "x"}}, "fetch.min.bytes"),
                              ({"properties": {"enable.auto.commit": "true"}}, "sets this itself")):
