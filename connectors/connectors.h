@@ -192,8 +192,8 @@ void connectors_snapshot_free(struct connectors_snapshot *s); /* NULL is fine */
 
 /* Sets members "connectors" and "actions" of out (docs: connectors/README.md). Parks the connector loop for a moment. */
 void connectors_status(const struct connectors_snapshot *s, json_t *out);
-/* Is a connector or a source not simply up? Then sets members "connectors" and "sources" of out to those that are not, with state,
- * since when and why. */
+/* Is a connector or a source not simply up, a queue nearly full, or has an action a problem with its files? Then sets members
+ * "connectors", "sources", "queues" and "actions" of out to these, with state, since when and why. */
 bool connectors_trouble(const struct connectors_snapshot *s, json_t *out);
 /* Before commit: sets member "connectors" of out to what a status page would say of them, but for their states. */
 void connectors_definitions(const struct connectors_set *set, json_t *out);

@@ -299,8 +299,11 @@ struct sl_pipeline {
 	uint64_t arrivals, ended; /* chunks: so many came into memory, and left it */
 	const char *full_why;     /* of the last chunk for which there was no room, */
 	const char *full_advice;  /* and what to do */
-	uint64_t hold_room;       /* what had been made when the held chunks were last tried */
-	uint64_t held_by_room;    /* how often they were tried for that */
+	int log_failed;           /* why the log took nothing when last asked, but for want of budget; SL_OK */
+	uint64_t log_failed_ms;
+	int dead_failed;       /* why the first of `dead` waits */
+	uint64_t hold_room;    /* what had been made when the held chunks were last tried */
+	uint64_t held_by_room; /* how often they were tried for that */
 	struct pipeline_counters count;
 	struct sl_list large_wait; /* in connectors.large_line */
 	struct {
@@ -314,8 +317,8 @@ struct sl_pipeline {
 	char *log_dir;
 	struct sl_tickets *unsynced, *syncing;
 	struct pipeline_sync *sync;
-	bool sync_wanted; /* sync: tick; false while the last one of former settings runs */
-	bool sync_failed;
+	bool sync_wanted;        /* sync: tick; false while the last one of former settings runs */
+	const char *sync_failed; /* why; NULL: it did not */
 	struct dead_letter *dead_file;
 };
 
@@ -417,6 +420,9 @@ void pipeline_chunk_enter(struct sl_pipeline *p, struct sl_chunk *c); /* into me
 /* connectors_snapshot.c */
 uint64_t
 pipeline_oldest_ms(const struct sl_pipeline *p); /* age of the oldest row in memory; those only on disk are younger */
+
+/* problems.c */
+const char *pipeline_disk_advice(int status); /* what to do when a file cannot be written; static */
 
 /* connectors_watch.c */
 enum note_reason { NOTE_REJECTED, NOTE_OVERFLOW, NOTE_EXPIRED, NOTE_SHUTDOWN, NOTE_DAMAGED, NOTE_REASONS };

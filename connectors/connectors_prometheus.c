@@ -93,6 +93,11 @@ static void lane_write(struct page *p, const char *name) {
 		sl_prom_value_double(p->out, name, p->label, p->labels, (double)p->a->busiest_percent / 100);
 }
 
+static void problems_write(struct page *p, const char *name) {
+	for (enum action_problem_id id = 0; id < PROBLEMS; id++)
+		value_with(p, name, "problem", action_problem_names[id], p->a->problem[id].why != NULL);
+}
+
 static void batches_write(struct page *p, const char *name) {
 	for (size_t i = 0; i < CUT_CAUSES; i++) value_with(p, name, "cut", batch_cut_names[i], p->a->n.count.cut[i]);
 }
@@ -135,6 +140,11 @@ static const struct family {
      "holds up the action.",
      lane_write},
     {"sluice_action_stalled", "gauge", "1 while rows wait and none has been decided for stalled_after.", stalled_write},
+    {"sluice_action_problem", "gauge",
+     "1 while the buffer is full and publishers wait (buffer), the log cannot be written (log) or synced (sync), or "
+     "dead "
+     "letters cannot be written (dead_letter).",
+     problems_write},
     {"sluice_action_batches_total", "counter", "Batches sent, by what made them leave.", batches_write},
     {"sluice_action_latency_seconds", "summary", "From the message's arrival to its delivery.", latency_write},
 };

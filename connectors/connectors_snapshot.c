@@ -105,6 +105,7 @@ static void action_take(struct action_copy *a) {
 	a->oldest_ms = pipeline_oldest_ms(p);
 	a->retiring = p->retiring;
 	a->holding = p->held.head != NULL;
+	pipeline_problems(p, a->problem);
 	if (a->not_ready_why || p->not_ready_why) {
 		sl_free(a->not_ready_why);
 		a->not_ready_why = p->not_ready_why ? sl_strdup(p->not_ready_why) : NULL;

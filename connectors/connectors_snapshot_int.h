@@ -15,6 +15,22 @@ struct pipeline_numbers {
 };
 struct sl_action_counts pipeline_numbers_sum(const struct pipeline_numbers *n);
 
+/* PROBLEM(id, name, meaning): what is wrong with an action's own files and buffers. */
+#define ACTION_PROBLEMS(PROBLEM)                                                                                       \
+	PROBLEM(BUFFER, "buffer", "the buffer is full, publishers wait")                                               \
+	PROBLEM(LOG, "log", "the log cannot be written: a full disk, no right, an error")                              \
+	PROBLEM(SYNC, "sync", "the log cannot be synced, publishers wait")                                             \
+	PROBLEM(DEAD_LETTER, "dead_letter", "rows were given up, and their dead letters cannot be written")
+enum action_problem_id {
+#define PROBLEM(id, name, meaning) PROBLEM_##id,
+	ACTION_PROBLEMS(PROBLEM)
+#undef PROBLEM
+	    PROBLEMS
+};
+struct action_problem {
+	const char *why, *advice; /* static; NULL: all is well */
+};
+
 /* What never changes while a pipeline or a connection lives (names, kind, settings) is read through the pointer. */
 struct action_copy {
 	const struct sl_pipeline *p;
@@ -22,6 +38,7 @@ struct action_copy {
 	const struct sl_stage *stages;
 	const struct old_stages *old;
 	bool retiring, holding, stalled;
+	struct action_problem problem[PROBLEMS];
 	char *not_ready_why;  /* NULL: it is ready */
 	struct health health; /* a copy */
 	uint64_t oldest_ms;
@@ -51,6 +68,12 @@ struct memory_copy {
 	OWNER(clients, "Of rows that are out: what clients of the far sides may hold beside them.")                    \
 	OWNER(on_way, "Rows on their way from the workers.")                                                           \
 	OWNER(idle, "Blocks that wait for other rows.")
+
+/* problems.c */
+extern const char *const action_problem_names[PROBLEMS];
+void pipeline_problems(const struct sl_pipeline *p, struct action_problem *out); /* parked */
+json_t *action_problem_status(const struct action_copy *a, enum action_problem_id id);
+bool connectors_action_trouble(const struct connectors_snapshot *s, json_t *out); /* member "actions" of /health */
 
 extern const char *const batch_cut_names[CUT_CAUSES];
 

@@ -76,6 +76,11 @@ static json_t *action_status(const struct connectors_snapshot *s, const struct a
 	json_object_set_new(o, "state", json_string(action_state(a, missing)));
 	if (why) json_object_set_new(o, "reason", json_string(why));
 	sl_free(why);
+	json_t *problems = json_array();
+	for (enum action_problem_id id = 0; id < PROBLEMS; id++)
+		if (a->problem[id].why) json_array_append_new(problems, action_problem_status(a, id));
+	if (json_array_size(problems) > 0) json_object_set(o, "problems", problems);
+	json_decref(problems);
 	set_u64(o, "received", n.received);
 	set_u64(o, "recovered", n.recovered);
 	set_u64(o, "replayed", n.replayed);
@@ -226,8 +231,8 @@ static bool queues_trouble(const struct connectors_snapshot *s, json_t *out) {
 
 bool connectors_trouble(const struct connectors_snapshot *s, json_t *out) {
 	bool conns = conns_trouble(s, out), sources = connectors_sources_trouble(s, out);
-	bool queues = queues_trouble(s, out);
-	return conns || sources || queues;
+	bool queues = queues_trouble(s, out), actions = connectors_action_trouble(s, out);
+	return conns || sources || queues || actions;
 }
 
 /* ---- The reference. ---------------------------------------------------------------------------------------------------------- */

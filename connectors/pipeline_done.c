@@ -99,6 +99,7 @@ void pipeline_reject(struct sl_pipeline *p, struct row_ref ref, const char *reas
 		pipeline_rows_end(p, ref.chunk, 1, ROW_REJECTED);
 		return;
 	}
+	p->dead_failed = r;
 	log_error(LOG_ACTION, "dead letter cannot be written; the row stays queued", "action=%s path=%s err=%s",
 		  p->action->name, p->action->on_error ? "on_error" : dead_letter_path(p->dead_file),
 		  sl_status_text(r));
@@ -108,7 +109,9 @@ void pipeline_reject(struct sl_pipeline *p, struct row_ref ref, const char *reas
 void pipeline_dead_retry(struct sl_pipeline *p) {
 	if (p->dead_n == 0 || p->now_ms < p->dead_due_ms) return;
 	size_t done = 0;
-	while (done < p->dead_n && dead_write(p, p->dead[done].ref, p->dead[done].reason) == SL_OK) {
+	while (done < p->dead_n) {
+		p->dead_failed = dead_write(p, p->dead[done].ref, p->dead[done].reason);
+		if (p->dead_failed != SL_OK) break;
 		pipeline_rows_end(p, p->dead[done].ref.chunk, 1, ROW_REJECTED);
 		sl_free(p->dead[done++].reason);
 	}

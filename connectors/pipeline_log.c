@@ -229,6 +229,7 @@ static void sync_done(uv_fs_t *req) {
 	uv_fs_req_cleanup(req);
 	close(s->fd);
 	s->running = false;
+	p->sync_failed = result < 0 ? uv_strerror(result) : NULL;
 	if (result < 0) {
 		/* Nobody is confirmed before a sync succeeds. */
 		log_error(LOG_ACTION, "log cannot be synced; its publishers wait", "action=%s path=%s err=%s",

@@ -156,10 +156,12 @@ static int log_append(struct sl_pipeline *p, struct sl_chunk *c, bool keep) {
 	size_t size = c->buf.n;
 	struct spill_ref *ref = keep ? &c->ref : NULL;
 	int status;
-	if (spill_append(p->log, &record, &size, &ref, 1, &status) == 1) return SL_OK;
-	if (status == SL_ENOSPACE && spill_trim(p->log) && spill_append(p->log, &record, &size, &ref, 1, &status) == 1)
-		return SL_OK;
-	return status;
+	bool done = spill_append(p->log, &record, &size, &ref, 1, &status) == 1;
+	if (!done && status == SL_ENOSPACE && spill_trim(p->log))
+		done = spill_append(p->log, &record, &size, &ref, 1, &status) == 1;
+	p->log_failed = done ? SL_OK : status;
+	if (sl_unlikely(!done)) p->log_failed_ms = p->now_ms;
+	return p->log_failed;
 }
 
 /* Rows in memory that are not in the log get there, in order, before any later row goes to the log alone. */
@@ -283,8 +285,7 @@ static bool rows_fit(const struct sl_pipeline *p, uint64_t others, uint64_t rows
 }
 
 static void full_because(struct sl_pipeline *p, uint64_t rows, int status) {
-	p->full_advice =
-	    status == SL_ENOSPACE ? "make room on this disk" : "check the disk and the rights of the folder";
+	p->full_advice = pipeline_disk_advice(status);
 	p->full_why = sl_status_text(status);
 	if (status != SL_ELIMIT) return;
 	if (!rows_fit(p, 0, rows)) {

@@ -30,7 +30,7 @@ METRIC(PUBLISH_OUT_QOS2, "sluice_publishes_sent_total", "qos=\"2\"", COUNTER, ""
 METRIC(PUBLISH_REPUBLISHED, "sluice_publishes_republished_total", "", COUNTER, "", "Messages that rules published.")
 METRIC(PUBLISH_NO_SUBSCRIBER, "sluice_publishes_unclaimed_total", "", COUNTER, "", "Messages that no subscription asked for.")
 METRIC(PUBLISH_REFUSED, "sluice_publishes_refused_total", "", COUNTER, "", "Messages refused with a reason code of 0x80 or above.")
-METRIC(PUBLISHERS_WAITING, "sluice_publishers_waiting", "", GAUGE, "", "Clients that are not read from until there is room for the rows of their messages.")
+METRIC(PUBLISHERS_WAITING, "sluice_publishers_waiting", "", GAUGE, "", "Clients that are not read from until there is room for the rows of their messages, or have waited for an acknowledgement for a second.")
 
 /* Messages that were meant for a subscriber and did not reach it. */
 METRIC(DROPPED_QUEUE_FULL, "sluice_messages_dropped_total", "reason=\"queue_full\"", COUNTER, "", "Messages dropped on their way to a subscriber, by reason.")

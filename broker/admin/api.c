@@ -103,7 +103,7 @@ static void get_status(struct api *a, struct http_response *r) {
 }
 
 /* Alive while the loops turn: a loop that does not come to its quiet point makes this page hang, which is the truth. A
- * connector or a source that is down or stalled is told, and is no reason to restart a broker that keeps its rows: the answer is 200. */
+ * connector or a source that is down or stalled, or a disk that is full, is told, and is no reason to restart a broker that keeps its rows: the answer is 200. */
 static void get_health(struct api *a, struct http_response *r) {
 	struct snapshot s;
 	json_t *tree = json_object();
@@ -129,7 +129,7 @@ static const struct route {
     {.path = "/", .get = get_index, .summary = "this list"},
     {.path = "/health",
      .get = get_health,
-     .summary = "200 while the loops turn; connectors and sources that are not up"},
+     .summary = "200 while the loops turn; what is wrong with connectors, sources, queues, disks"},
     {.path = "/metrics", .get = get_metrics, .summary = "every counter, in Prometheus' text format"},
     {.path = "/api/v1/status", .get = get_status, .summary = "rules, actions, connectors and counters as JSON"},
 };

@@ -133,7 +133,10 @@ static void raise_descriptor_limit(void) {
 
 static void add_metrics(void *arg, struct sl_metrics *total) {
 	struct service *s = arg;
-	for (uint32_t i = 0; i < broker_workers(s->broker); i++) sl_metrics_sum(total, broker_metrics(s->broker, i));
+	for (uint32_t i = 0; i < broker_workers(s->broker); i++) {
+		sl_metrics_sum(total, broker_metrics(s->broker, i));
+		sl_metric_add(total, METRIC_PUBLISHERS_WAITING, broker_publishers_stuck(s->broker, i));
+	}
 }
 
 static void reload_note(struct service *s, bool taken, const char *reason) {

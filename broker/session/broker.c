@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include "client.h"
+#include "clock.h"
 #include "listener.h"
 #include "log.h"
 #include "mem.h"
@@ -138,6 +139,17 @@ struct sl_loop *broker_loop(const struct broker *b, uint32_t worker) {
 }
 struct sl_metrics *broker_metrics(struct broker *b, uint32_t worker) {
 	return &b->workers[worker].metrics;
+}
+#define STUCK_MS 1000 /* so long does nobody wait for an acknowledgement when all is well */
+
+uint64_t broker_publishers_stuck(const struct broker *b, uint32_t worker) {
+	uint64_t n = 0, now_ms = sl_clock_mono_ms(); /* a loop's own time stands still while it sleeps */
+	SL_LIST_FOREACH(it, &b->workers[worker].unacked) {
+		const struct client *c = SL_LIST_ENTRY(it, struct client, unacked_link);
+		if (now_ms < c->unacked_ms + STUCK_MS) break;
+		n += !sl_list_linked(&c->room_link) && !c->tcp.s.hup;
+	}
+	return n;
 }
 void broker_set_rules(struct broker *b, uint32_t worker, struct rules_worker *rw) { b->workers[worker].rules = rw; }
 

@@ -73,6 +73,8 @@ struct sl_metrics *broker_metrics(struct broker *b, uint32_t worker);
 
 /* What rules_new() wants to be given: publishes go through broker_publish(). */
 struct rules_host broker_rules_host(struct broker *b);
+/* Parked: clients of this worker that are read from, and have had no acknowledgement for a second though they wait for one. */
+uint64_t broker_publishers_stuck(const struct broker *b, uint32_t worker);
 void broker_set_rules(struct broker *b, uint32_t worker, struct rules_worker *rw); /* before start; borrowed */
 void broker_set_auth(struct broker *b,
 		     struct auth *auth); /* takes a reference of its own; NULL: everybody may connect */

@@ -53,6 +53,7 @@ void client_accept(struct worker *w, struct bind_state *bind, int fd, char *peer
 	sl_list_init(&c->link);
 	sl_list_init(&c->acks);
 	sl_list_init(&c->room_link);
+	sl_list_init(&c->unacked_link);
 	sl_timer_init(&c->timer, client_timer);
 	client_connect_init(c);
 	metric_inc(w, METRIC_CONNECTIONS_ACCEPTED);

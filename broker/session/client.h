@@ -62,9 +62,11 @@ struct client {
 	char **aliases;      /* topic of each alias, lazily; aliases_len is what was announced */
 	struct sl_list acks; /* of struct client_entry, in the order of the publishes */
 	uint32_t acks_len, acks_qos1;
-	struct sl_list room_link; /* in one of the worker's lists while it waits for room, */
-	struct sl_stage *no_room; /* there; gone when rules change */
-	size_t peeked;            /* bytes of what lies unread whose pings are answered */
+	struct sl_list unacked_link; /* in worker.unacked while there are any */
+	uint64_t unacked_ms;         /* of these, since when: the last acknowledgement, or the first publish */
+	struct sl_list room_link;    /* in one of the worker's lists while it waits for room, */
+	struct sl_stage *no_room;    /* there; gone when rules change */
+	size_t peeked;               /* bytes of what lies unread whose pings are answered */
 	uint8_t no_room_qos;
 	uint32_t answers;    /* bytes of what it caused itself, since the output was last empty */
 	uint32_t packet_max; /* the largest the client takes */

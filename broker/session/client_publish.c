@@ -30,7 +30,16 @@ void client_entries_free(struct worker *w) {
 		sl_free(SL_LIST_ENTRY(it, struct client_entry, link));
 }
 
+/* Its acknowledgements wait, from now on: it has had one, or waits for the first. */
+static void unacked_since_now(struct client *c) {
+	sl_list_remove(&c->unacked_link);
+	if (sl_list_empty(&c->acks)) return;
+	c->unacked_ms = sl_loop_now_ms(c->w->loop);
+	sl_list_push_back(&c->w->unacked, &c->unacked_link);
+}
+
 static void acks_flush(struct client *c) {
+	uint32_t before = c->acks_len;
 	while (!sl_list_empty(&c->acks)) {
 		struct client_entry *e = SL_LIST_ENTRY(c->acks.next, struct client_entry, link);
 		if (e->ticket.pending > 0) break;
@@ -40,6 +49,7 @@ static void acks_flush(struct client *c) {
 		entry_send(c, e);
 		entry_spare(c->w, e);
 	}
+	if (c->acks_len < before) unacked_since_now(c);
 	if (c->acks_len < CLIENT_ACKS_MAX / 2) client_resume(c, CLIENT_PAUSE_ACKS);
 }
 
@@ -67,6 +77,7 @@ void client_drop_acks(struct client *c) {
 			sl_list_push_back(&c->w->orphan_acks, &e->link);
 	}
 	c->acks_len = c->acks_qos1 = 0;
+	sl_list_remove(&c->unacked_link);
 }
 
 /* Who publishes so often may wait for a fraction of that, and who publishes again as soon as it has its answer is soon found out:
@@ -98,6 +109,7 @@ static void acknowledge(struct client *c, struct client_entry *e, uint16_t packe
 	}
 	e->c = c;
 	sl_list_push_back(&c->acks, &e->link);
+	if (c->acks_len == 0) unacked_since_now(c);
 	if (qos == 1) c->acks_qos1++;
 	if (++c->acks_len >= CLIENT_ACKS_MAX) client_pause(c, CLIENT_PAUSE_ACKS);
 }
@@ -110,6 +122,7 @@ static void acknowledge_again(struct client *c, uint16_t packet_id) {
 		sl_list_remove(&e->link);
 		e->c = c;
 		sl_list_push_back(&c->acks, &e->link);
+		if (c->acks_len == 0) unacked_since_now(c);
 		c->acks_len++;
 		return;
 	}

@@ -167,6 +167,7 @@ int worker_init(struct worker *w, struct broker *b, uint32_t index, struct sl_lo
 	sl_list_init(&w->spare_acks);
 	sl_list_init(&w->orphan_acks);
 	sl_list_init(&w->congested);
+	sl_list_init(&w->unacked);
 	sl_list_init(&w->no_room);
 	sl_list_init(&w->refused);
 	sl_list_init(&w->replays);

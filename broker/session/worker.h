@@ -87,6 +87,7 @@ struct worker {
 	struct sl_list clients;   /* all connections */
 	struct sl_list congested; /* sessions with a full queue */
 	struct sl_list replays;   /* sessions with retained messages still to be sent */
+	struct sl_list unacked;   /* clients that wait for acknowledgements, who does so longest first */
 	struct sl_list no_room;   /* connections whose rows have filled their memory, */
 	struct sl_list refused;   /* and those whose next one was not taken: their turn is first */
 	struct sl_hook flush_hook;

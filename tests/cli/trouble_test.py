@@ -5,6 +5,7 @@ import re
 import sqlite3
 import unittest
 
+from harness import packet as m
 from harness.client import Client
 from harness.broker import Broker, run_program, temp_folder, wait_until
 from harness.fake import Fake
@@ -48,6 +49,64 @@ class Trouble(unittest.TestCase):
                 self.assertEqual(len([line for line in lines if "WRONGPASS" in line]), 1, lines)
                 self.assertNotIn("WRONGPASS", lines[0])
                 self.assertLess(len(lines), 6, lines)
+
+    def problem(self, broker, name):
+        """What /health, the status page and /metrics say of the one action once it has this problem."""
+        wait_until(lambda: any(a["problem"] == name for a in self.health(broker).get("actions", [])), 30,
+                   lambda: f"no problem {name!r}: {self.health(broker)}\n{broker.log()[-3000:]}")
+        told = self.health(broker)
+        self.assertEqual(told["status"], "degraded")
+        one = next(a for a in told["actions"] if a["problem"] == name)
+        self.assertEqual((one["rule"], one["index"], one["connector"]), ("r", 0, "far"))
+        self.assertIn(name, [p["problem"] for p in broker.action("r")["problems"]])
+        self.assertRegex(broker.get("/metrics")[1], f'sluice_action_problem{{rule="r",action="0",connector="far",problem="{name}"}} 1\n')
+        return one
+
+    def well_again(self, broker):
+        wait_until(lambda: self.health(broker) == {"status": "ok"}, 30, lambda: str(self.health(broker)))
+        self.assertNotIn("problems", broker.action("r"))
+        self.assertNotRegex(broker.get("/metrics")[1], r"sluice_action_problem\{.*\} 1\n")
+
+    def waiting(self, broker):
+        return int(re.search(r"^sluice_publishers_waiting (\d+)$", broker.get("/metrics")[1], re.M)[1])
+
+    def test_health__names_a_log_that_cannot_be_written_and_who_waits_for_it(self):
+        folder = temp_folder()
+        with Broker({"connectors": {"far": {"type": "null"}}, "rules": {"r": {"sql": 'SELECT * FROM "t"', "actions": [
+                {"connector": "far", "columns": {"a": "${topic}"}, "buffer": {"durability": "disk"}}]}}}, folder=folder) as broker:
+            self.assertEqual(self.waiting(broker), 0)
+            actions = folder / "data" / "actions"
+            if actions.exists():
+                actions.rmdir()
+            actions.write_text("in the way")
+            with Client(broker.port) as c:
+                c.connect("c")
+                c.send(m.publish("t", b"x", 1, 1))
+                one = self.problem(broker, "log")
+                self.assertIn("check the disk", one["do"])
+                self.assertIn("actions", one["path"])
+                wait_until(lambda: self.waiting(broker) == 1, 30, "nobody is said to wait")
+                actions.unlink()
+                c.expect(m.PUBACK, pid=1)
+            self.well_again(broker)
+            self.assertEqual(self.waiting(broker), 0)
+
+    def test_health__names_dead_letters_that_cannot_be_written(self):
+        folder = temp_folder()
+        dead = folder / "data" / "dead"
+        with Broker({"connectors": {"far": {"type": "sqlite", "path": str(folder / "far.db")}},
+                     "rules": {"r": {"sql": 'SELECT * FROM "t"', "actions": [
+                         {"connector": "far", "sql": "INSERT INTO got VALUES (${topic})"}]}}}, folder=folder) as broker:
+            with contextlib.closing(sqlite3.connect(folder / "far.db")) as db:
+                db.execute("CREATE TABLE got (a TEXT CHECK (a <> 't'))")
+            dead.write_text("in the way")
+            publish(broker)
+            one = self.problem(broker, "dead_letter")
+            self.assertTrue(one["path"].endswith(".jsonl"), one)
+            self.assertEqual(broker.action("r")["queued"], 1)
+            dead.unlink()
+            wait_until(lambda: broker.action("r")["dead_lettered"] == 1, 30)
+            self.well_again(broker)
 
     def test_health__names_sources_that_are_not_up(self):
         connectors = {"cache": {"type": "redis", "url": "redis://127.0.0.1:1"}, "mem": {"type": "null"}}

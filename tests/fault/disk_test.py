@@ -1,5 +1,7 @@
 """A full disk: a clear error, publishers that wait, nothing acknowledged lost, and it goes on when room returns."""
+import json
 import os
+import re
 import subprocess
 import time
 import unittest
@@ -74,6 +76,13 @@ class FullDisk(unittest.TestCase):
             with Scraper(broker) as scraper:
                 p = self.meets_full_disk(broker, version)
                 self.stalls(p)
+                told = json.loads(broker.get("/health")[1])
+                self.assertEqual(told["status"], "degraded")
+                problem = next(a for a in told["actions"] if a["problem"] == "log")
+                self.assertEqual((problem["rule"], problem["reason"], problem["do"]), ("store", "no space left on device", "make room on this disk"))
+                if version != m.V5:  # which is told 0x97, and does not wait
+                    waits = re.compile(r"^sluice_publishers_waiting 1$", re.M)
+                    wait_until(lambda: waits.search(broker.get("/metrics")[1]), 30, "nobody is said to wait")
                 scrapes = scraper.count
                 wait_until(lambda: scraper.count > scrapes, 30, "the status page is stuck while the disk is full")
                 self.disk.clear()
