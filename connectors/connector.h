@@ -184,6 +184,11 @@ void sl_batch_fill(struct sl_batch *b, enum sl_result r, const char *reason); /*
  * without this call makes the action ready again. Then call sl_batch_done(). */
 void sl_batch_not_ready(struct sl_batch *b, const char *fmt, ...) sl_printf(2, 3);
 void sl_batch_done(struct sl_batch *b);
+/* Some rows of the action wait for `what`, which is missing (a topic that a template names), while others go on: the connection
+ * shows DEGRADED with this text, which says what to do. To be said with each row that comes back for it; of several the first is
+ * shown. It ends by sl_action_goes_on() with the same `what`, or when nothing was said for longer than rows wait. Loop's thread. */
+void sl_action_waits(struct sl_conn_action *a, const char *what, const char *fmt, ...) sl_printf(3, 4);
+void sl_action_goes_on(struct sl_conn_action *a, const char *what);
 
 /* The kinds built in, ended by NULL. */
 extern const struct sl_connector_kind *const sl_connector_kinds[];

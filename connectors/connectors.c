@@ -508,6 +508,7 @@ static void reap(struct connectors *cs) {
 			 "action=%s delivered=%" PRIu64, p->action->name, p->count.delivered);
 		char *dir = p->log_dir;
 		pipeline_goes_on(p);
+		pipeline_waits_end(p);
 		latency_keep(p);
 		pipeline_log_forget(p);
 		p->log_dir = NULL;

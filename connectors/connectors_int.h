@@ -284,6 +284,10 @@ struct sl_pipeline {
 	struct sl_timer timer;
 	uint64_t pause_until_ms, hold_due_ms, hold_pause_ms, mark_at_ms, now_ms;
 	uint64_t rate_room, rate_at_ms; /* thousandths of rows that may go, as of then */
+	struct {
+		char *what, *why; /* NULL: no row waits for something of its own */
+		uint64_t said_ms;
+	} waits; /* sl_action_waits() */
 	uint32_t not_ready_tries;
 	char *not_ready_why; /* NULL while it is ready */
 	int64_t ready_ms;    /* when it became so again; wall time */
@@ -431,6 +435,7 @@ void pipeline_note(struct sl_pipeline *p, enum note_reason reason, uint64_t rows
 		   const char *why);
 struct sl_slice pipeline_row_topic(struct sl_chunk *c, const void *row); /* of its message, empty when not known */
 void pipeline_notes_free(struct sl_pipeline *p);
+void pipeline_waits_end(struct sl_pipeline *p);
 void pipeline_goes_on(struct sl_pipeline *p); /* it was stalled, perhaps */
 void connectors_watch_begin(struct connectors *cs);
 void connectors_hurry(

@@ -110,6 +110,10 @@ static void action_take(struct action_copy *a) {
 		sl_free(a->not_ready_why);
 		a->not_ready_why = p->not_ready_why ? sl_strdup(p->not_ready_why) : NULL;
 	}
+	if (a->waits_why || p->waits.why) {
+		sl_free(a->waits_why);
+		a->waits_why = p->waits.why ? sl_strdup(p->waits.why) : NULL;
+	}
 	a->stalled = p->stalled;
 	a->fill = p->fill;
 	a->busiest_percent = p->busiest_percent;
@@ -218,6 +222,7 @@ void connectors_snapshot_free(struct connectors_snapshot *s) {
 	for (size_t i = 0; i < s->action_count; i++) {
 		health_fini(&s->actions[i].health);
 		sl_free(s->actions[i].not_ready_why);
+		sl_free(s->actions[i].waits_why);
 		sl_free(s->actions[i].busiest_client);
 	}
 	sl_free(s->conns);

@@ -40,6 +40,7 @@ struct action_copy {
 	bool retiring, holding, stalled;
 	struct action_problem problem[PROBLEMS];
 	char *not_ready_why;  /* NULL: it is ready */
+	char *waits_why;      /* NULL: no row waits for something of its own */
 	struct health health; /* a copy */
 	uint64_t oldest_ms;
 	struct queue_fill fill;

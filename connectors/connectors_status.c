@@ -52,7 +52,8 @@ static char *waiting_why(const struct action_copy *a, const struct conn_copy *mi
 	if (missing && queued > 0)
 		return sl_asprintf("the connection is %s%s%s", conn_state_name(missing->state),
 				   missing->text ? ": " : "", missing->text ? missing->text : "");
-	return a->not_ready_why ? sl_strdup(a->not_ready_why) : NULL;
+	const char *why = a->not_ready_why ? a->not_ready_why : a->waits_why;
+	return why ? sl_strdup(why) : NULL;
 }
 
 static json_t *queue_status(const struct action_copy *a) {

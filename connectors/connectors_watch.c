@@ -143,6 +143,43 @@ void pipeline_notes_free(struct sl_pipeline *p) {
 	p->notes = NULL;
 }
 
+/* ---- Rows that wait for something of their own. ------------------------------------------------------------------------- */
+
+#define WAITS_SLACK_MS 10000 /* a row that is tried again needs a while to fail */
+
+void pipeline_waits_end(struct sl_pipeline *p) {
+	if (!p->waits.why) return;
+	sl_free(p->waits.what);
+	sl_free(p->waits.why);
+	p->waits.what = p->waits.why = NULL;
+	conn_not_ready(p->action->conn, -1);
+}
+
+void sl_action_waits(struct sl_conn_action *a, const char *what, const char *fmt, ...) {
+	struct sl_pipeline *p = a->p;
+	va_list ap;
+	if (!p || p->action != a || (p->waits.what && strcmp(p->waits.what, what) != 0)) return;
+	p->waits.said_ms = sl_loop_now_ms(p->cs->loop);
+	if (p->waits.what) return;
+	va_start(ap, fmt);
+	p->waits.why = text_to_show(sl_vasprintf(fmt, ap));
+	va_end(ap);
+	p->waits.what = sl_strdup(what);
+	conn_not_ready(a->conn, 1);
+}
+
+void sl_action_goes_on(struct sl_conn_action *a, const char *what) {
+	struct sl_pipeline *p = a->p;
+	if (p && p->action == a && p->waits.what && strcmp(p->waits.what, what) == 0) pipeline_waits_end(p);
+}
+
+/* Its rows may have been given up, and then nothing tells that the last of them has gone. */
+static void waits_look(struct sl_pipeline *p, bool rows) {
+	uint64_t patience =
+	    (uint64_t)p->action->conf.retry.max_ms + (uint64_t)p->action->conf.timeout_ms + WAITS_SLACK_MS;
+	if (!rows || p->now_ms - p->waits.said_ms > patience) pipeline_waits_end(p);
+}
+
 /* ---- What traffic says. ------------------------------------------------------------------------------------------------ */
 
 void health_good(struct health *h, int64_t wall_ms) { h->success_ms = wall_ms; }
@@ -174,6 +211,7 @@ static char *stall_reason(const struct sl_pipeline *p, uint64_t now_ms) {
 		return sl_asprintf("the connection is %s%s%s", conn_state_name(c->state), c->text ? ": " : "",
 				   c->text ? c->text : "");
 	if (p->not_ready_why) return sl_asprintf("the action is not ready: %s", p->not_ready_why);
+	if (p->waits.why) return sl_strdup(p->waits.why);
 	if (p->dead_n > 0) return sl_asprintf("the dead letter %s cannot be written", dead_letter_path(p->dead_file));
 	if (!sl_list_empty(&p->out) && c->answer_ms == 0)
 		return sl_asprintf("rows sent and not answered: %" PRIu64 "; no answer has come yet", p->flight_rows);
@@ -230,7 +268,9 @@ static void pipeline_watch(struct sl_pipeline *p, uint64_t now_ms) {
 	notes_look(p, false);
 	pipeline_lanes_look(p);
 	pipeline_fill_look(p);
-	if (!rows_wait(p)) {
+	bool rows = rows_wait(p);
+	if (sl_unlikely(p->waits.why)) waits_look(p, rows);
+	if (!rows) {
 		p->progress_ms = now_ms;
 		pipeline_goes_on(p);
 		return;

@@ -120,7 +120,10 @@ static void state_set(struct sl_conn *c, enum conn_state state, const char *text
 static char *not_ready_why(const struct sl_conn *c) {
 	SL_LIST_FOREACH(it, &c->cs->pipelines) {
 		const struct sl_pipeline *p = SL_LIST_ENTRY(it, struct sl_pipeline, link);
-		if (p->action->conn != c || !p->not_ready_why) continue;
+		if (p->action->conn != c) continue;
+		if (p->waits.why && !p->not_ready_why)
+			return sl_asprintf("rows of action %s wait: %s", p->action->name, p->waits.why);
+		if (!p->not_ready_why) continue;
 		if (c->not_ready <= 1)
 			return sl_asprintf("action %s is not ready: %s", p->action->name, p->not_ready_why);
 		return sl_asprintf("action %s and %" PRIu32 " more are not ready: %s", p->action->name,

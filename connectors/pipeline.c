@@ -117,6 +117,8 @@ void pipeline_free(struct sl_pipeline *p) {
 	pipeline_notes_free(p);
 	sl_free(p->busiest_client);
 	sl_free(p->not_ready_why);
+	sl_free(p->waits.what);
+	sl_free(p->waits.why);
 	health_fini(&p->health);
 	action_free(p->next);
 	action_free(p->action);

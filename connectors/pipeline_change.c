@@ -129,6 +129,7 @@ static void rows_again(struct sl_pipeline *p) {
 void pipeline_change_finish(struct sl_pipeline *p) {
 	struct sl_conn_action *old = p->action;
 	pipeline_ready(p);
+	pipeline_waits_end(p);
 	p->action = p->next;
 	p->next = NULL;
 	if (p->stalled) conn_stalled(old->conn, -1);

@@ -121,6 +121,8 @@ static void row_not_ready(struct kafka_batch *kb, const struct kafka_error *e, c
 
 /* Said once, and again when it is something else, or when the topic was there in the meantime. */
 static void topic_waits(const struct kafka_batch *kb, struct kafka_topic *topic, const char *text, const char *advice) {
+	sl_action_waits(kb->b->action, topic->name.p, "topic %s: %s%s%s", topic->name.p, text, advice ? "; " : "",
+			advice ? advice : "");
 	if (topic->waits_why == text) return;
 	topic->waits_why = text;
 	log_warn(LOG_ACTION, "rows wait for a topic", "action=%s topic=%s reason=%s do=%s",
@@ -483,7 +485,10 @@ static void row_reported(struct kafka_producer *p, const rd_kafka_message_t *m, 
 		kb->b->result[slot - kb->slot] = SL_RESULT_DONE;
 		if (sl_unlikely(suspect(slot))) suspect_stored(slot);
 		kafka_gate_stored(topic, part, m->partition, slot->by_scout, p->report_ms);
-		if (sl_unlikely(topic->waits_why)) topic->waits_why = NULL;
+		if (sl_unlikely(topic->waits_why)) {
+			topic->waits_why = NULL;
+			sl_action_goes_on(kb->b->action, topic->name.p);
+		}
 	} else {
 		const struct kafka_action *a = sl_action_impl(kb->b->action);
 		row_failed(p, slot,

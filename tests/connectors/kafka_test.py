@@ -268,8 +268,23 @@ class Topics(KafkaTest):
             retried = b.action("r")["retried"]
             wait_until(lambda: b.action("r")["retried"] > retried + 2, 30, lambda: str(b.action("r")))
             self.assertEqual(b.log().count("rows wait for a topic"), 1)
+            reason = self.wait_state(b, "degraded", 120)
+            for words in ("rows of action r.0 wait", "dyn.missing", "create it"):
+                self.assertIn(words, reason)
+            self.assertIn("dyn.missing", b.action("r")["reason"])
             self.kafka.create_topic("dyn.missing")
             self.assertEqual(b.wait_settled("r")["delivered"], 21)
+            self.wait_state(b, "up")
+            self.assertNotIn("reason", b.action("r"))
+
+    def test_kafka__missing_topic_whose_rows_are_given_up_is_forgotten(self):
+        self.kafka.delete_topic("dyn.never")
+        with self.broker({"topic": "dyn.${d}", "retry": {"first": "50ms", "max": "500ms", "attempts": 5}},
+                         sql='SELECT payload.d AS d FROM "in/#"') as b:
+            self.publish(b, {"d": "never"})
+            b.wait_log("degraded.*dyn.never")
+            self.assertEqual(b.wait_settled("r")["rejected"], 1)
+            self.wait_state(b, "up")
 
     def test_kafka__no_right_to_write_is_asked_for_without_new_clients(self):
         """Who may describe a topic and not write to it is refused by the topic's broker; other topics go on meanwhile."""
