@@ -10,6 +10,9 @@
 #include "redis_resp.h"
 #include "yaml.h"
 
+/* How a template says itself that its value is many arguments, whatever the command. */
+#define CALL_OF_MANY "${map_to_redis_hset_args("
+
 static const struct conf_field stream_fields[] = {
     {.name = "key",
      .type = CONF_TEMPLATE,
@@ -298,6 +301,57 @@ static int name_check(const struct word *w, struct sl_err *err) {
 
 static bool is_template(const char *text) { return strstr(text, "${") != NULL; }
 
+/* ---- Where one value may be many arguments. ----
+ *
+ * Whoever publishes chooses values. One that is many arguments must not take the place of those behind it, nor be, as the value of a
+ * field, other fields. So it stands last, and where a name would: the value of "t" in [HSET, k, t, "${t}"] is always one argument. */
+
+/* Behind words of this list, which NULL ends. */
+static size_t options_skip(const struct words *w, size_t i, const char *const *options) {
+	for (const char *const *o = options; *o;) {
+		bool is = word_is(w, i, *o);
+		i += is;
+		o = is ? options : o + 1;
+	}
+	return i;
+}
+
+/* [NOMKSTREAM] [MAXLEN|MINID [=|~] threshold [LIMIT count]] id */
+static size_t xadd_first(const struct words *w) {
+	static const char *const options[] = {"NOMKSTREAM", NULL}, *const signs[] = {"=", "~", NULL};
+	size_t i = options_skip(w, 2, options);
+	if (word_is(w, i, "MAXLEN") || word_is(w, i, "MINID")) {
+		i = options_skip(w, i + 1, signs) + 1;
+		if (word_is(w, i, "LIMIT")) i += 2;
+	}
+	return i + 1;
+}
+
+/* Which word is the first of the names and values, or elements. */
+static size_t first_value(const struct words *w) {
+	static const char *const zadd[] = {"NX", "XX", "GT", "LT", "CH", "INCR", NULL}, *const geoadd[] = {"NX", "XX",
+													   "CH", NULL};
+	if (word_is(w, 0, "XADD")) return xadd_first(w);
+	if (word_is(w, 0, "ZADD")) return options_skip(w, 2, zadd);
+	if (word_is(w, 0, "GEOADD")) return options_skip(w, 2, geoadd);
+	return word_is(w, 0, "MSET") || word_is(w, 0, "MSETNX") ? 1 : 2;
+}
+
+static bool many_fits(const struct words *w, size_t i) {
+	const struct redis_command_info *info = redis_command_find(slice_from_str(w->at[0].text));
+	size_t first = first_value(w);
+	int64_t keys = 0;
+	switch (info->many) {
+	case REDIS_ONE: return strncmp(w->at[i].text, CALL_OF_MANY, sizeof CALL_OF_MANY - 1) == 0;
+	case REDIS_PAIRS: return i >= first && (i - first) % 2 == 0;
+	case REDIS_ITEMS:
+		if (word_is(w, 0, "GEOADD")) return i >= first && (i - first) % 3 == 0;
+		if (!redis_command_is_script(info)) return true;
+		return i > 2 && (slice_to_i64(slice_from_str(w->at[2].text), &keys) != SL_OK || (int64_t)i >= 3 + keys);
+	}
+	return false;
+}
+
 static void value_compile(struct redis_plan *p, const struct words *w, size_t i, struct sl_buf *fixed,
 			  struct redis_command *c) {
 	const struct word *word = &w->at[i];
@@ -308,7 +362,7 @@ static void value_compile(struct redis_plan *p, const struct words *w, size_t i,
 	piece->param = param_add(p, word->text, word->path);
 	piece->field = w->at[i - 1].field;
 	piece->key = i == key_word(w);
-	piece->many = alone && !piece->field && (!piece->key || w->n == 2);
+	piece->many = alone && i + 1 == w->n && !piece->field && (!piece->key || w->n == 2) && many_fits(w, i);
 }
 
 static int command_compile(struct redis_plan *p, const struct words *w, struct redis_command *c, struct sl_err *err) {

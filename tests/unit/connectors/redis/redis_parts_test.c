@@ -165,10 +165,44 @@ static void test_plan__many_arguments(void **state) {
 	      json_value("[\"x\",2,null]"));
 	SENDS("{\"command\": [\"RPUSH\", \"l\", \"${o}\"]}", "RPUSH \"l\" \"{\\\"a\\\":1}\"", json_value("{\"a\":1}"));
 	SENDS("{\"command\": [\"SET\", \"l\", \"${o}\"]}", "SET \"l\" \"[1]\"", json_value("[1]"));
-	SENDS("{\"command\": [\"X.Y\", \"l\", \"${o}\"]}", "X.Y \"l\" \"t\" \"1\"",
+	SENDS("{\"command\": [\"X.Y\", \"l\", \"${map_to_redis_hset_args(o)}\"]}", "X.Y \"l\" \"t\" \"1\"",
 	      json_value("[\"map_to_redis_hset_args\",\"t\",\"1\"]"));
 	SENDS("{\"command\": [\"MSET\", \"${o}\"]}", "MSET \"a\" \"1\" \"b\" \"2\"", json_value("{\"a\":1,\"b\":2}"));
 	REFUSES("{\"command\": [\"HSET\", \"h\", \"${o}\"]}", "is empty", json_value("{}"));
+}
+
+/* Whoever publishes chooses values, not how many arguments a command has before others: else "t" would set other fields, and other
+ * keys. */
+static void test_plan__values_do_not_take_the_place_of_others(void **state) {
+	(void)state;
+	SENDS("{\"command\": [\"HSET\", \"h\", \"t\", \"${v}\"]}", "HSET \"h\" \"t\" \"[1,\\\"admin\\\",\\\"yes\\\"]\"",
+	      json_value("[1,\"admin\",\"yes\"]"));
+	SENDS("{\"command\": [\"HSET\", \"h\", \"NX\", \"${v}\"]}", "HSET \"h\" \"NX\" \"[1,2,3]\"",
+	      json_value("[1,2,3]"));
+	SENDS("{\"command\": [\"HSET\", \"h\", \"t\", \"${v}\", \"${o}\"]}", "HSET \"h\" \"t\" \"[1,2]\" \"a\" \"1\"",
+	      json_value("[1,2]"), json_value("{\"a\":1}"));
+	SENDS("{\"command\": [\"MSET\", \"a\", \"${v}\"]}", "MSET \"a\" \"[1,\\\"other\\\",2]\"",
+	      json_value("[1,\"other\",2]"));
+	SENDS("{\"command\": [\"ZADD\", \"z\", \"gt\", \"${v}\", \"${m}\"]}",
+	      "ZADD \"z\" \"gt\" \"[1]\" \"[\\\"m\\\",2,\\\"n\\\"]\"", json_value("[1]"),
+	      json_value("[\"m\",2,\"n\"]"));
+	SENDS("{\"command\": [\"ZADD\", \"z\", \"gt\", \"${o}\"]}", "ZADD \"z\" \"gt\" \"1\" \"m\"",
+	      json_value("{\"1\":\"m\"}"));
+	SENDS("{\"command\": [\"XADD\", \"x\", \"MAXLEN\", \"~\", 10, \"LIMIT\", 5, \"*\", \"t\", \"${v}\"]}",
+	      "XADD \"x\" \"MAXLEN\" \"~\" \"10\" \"LIMIT\" \"5\" \"*\" \"t\" \"[1,2]\"", json_value("[1,2]"));
+	SENDS("{\"command\": [\"XADD\", \"x\", \"nomkstream\", \"MINID\", 10, \"*\", \"${o}\"]}",
+	      "XADD \"x\" \"nomkstream\" \"MINID\" \"10\" \"*\" \"a\" \"1\"", json_value("{\"a\":1}"));
+	SENDS("{\"command\": [\"GEOADD\", \"g\", 1, 2, \"${m}\"]}", "GEOADD \"g\" \"1\" \"2\" \"[\\\"m\\\"]\"",
+	      json_value("[\"m\"]"));
+	SENDS("{\"command\": [\"GEOADD\", \"g\", \"${l}\"]}", "GEOADD \"g\" \"1\" \"2\" \"m\"",
+	      json_value("[1,2,\"m\"]"));
+	SENDS("{\"command\": [\"EVAL\", \"s\", 1, \"k\", \"${a}\", \"${b}\"]}",
+	      "EVAL \"s\" \"1\" \"k\" \"[1,2]\" \"3\" \"4\"", json_value("[1,2]"), json_value("[3,4]"));
+	SENDS("{\"command\": [\"EVAL\", \"s\", 2, \"k\", \"${a}\"]}", "EVAL \"s\" \"2\" \"k\" \"[1,2]\"",
+	      json_value("[1,2]"));
+	SENDS("{\"command\": [\"SET\", \"k\", \"${v}\"]}",
+	      "SET \"k\" \"[\\\"map_to_redis_hset_args\\\",\\\"v\\\",\\\"EX\\\",1]\"",
+	      json_value("[\"map_to_redis_hset_args\",\"v\",\"EX\",1]"));
 }
 
 /* The number of arguments has more digits, or fewer, than the head that stands ready. */
@@ -646,6 +680,7 @@ int main(void) {
 	    cmocka_unit_test(test_url__signs_in_the_password),
 	    cmocka_unit_test(test_plan__values_stand_where_their_templates_do),
 	    cmocka_unit_test(test_plan__many_arguments),
+	    cmocka_unit_test(test_plan__values_do_not_take_the_place_of_others),
 	    cmocka_unit_test(test_plan__heads_of_changing_length),
 	    cmocka_unit_test(test_plan__streams),
 	    cmocka_unit_test(test_plan__ttl),
