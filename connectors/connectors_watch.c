@@ -268,6 +268,7 @@ static void pipeline_watch(struct sl_pipeline *p, uint64_t now_ms) {
 	notes_look(p, false);
 	pipeline_lanes_look(p);
 	pipeline_fill_look(p);
+	if (p->log) spill_rest(p->log);
 	bool rows = rows_wait(p);
 	if (sl_unlikely(p->waits.why)) waits_look(p, rows);
 	if (!rows) {

@@ -84,7 +84,7 @@ static const struct conf_field buffer_fields[] = {
      .min = 4096,
      .max = (int64_t)(4 * SL_GB),
      .flags = CONF_ADVANCED,
-     .doc = "The log is kept in files of about this size (at most an eighth of `disk`), deleted whole."},
+     .doc = "How large a file of the log may become (at most an eighth of `disk`); files are deleted whole."},
     CONF_END};
 
 static const char *const expired_names[] = {"drop", "dead_letter", NULL};

@@ -21,7 +21,7 @@ static struct fill_sample sample_now(const struct sl_pipeline *p) {
 	return (struct fill_sample){.at_ms = p->now_ms,
 				    .rows = p->mem_rows + p->held_rows + stat.unread_rows,
 				    .bytes = p->mem_bytes + p->held_bytes + stat.unread_bytes,
-				    .disk = stat.disk_bytes};
+				    .disk = stat.disk_bytes - stat.spare_bytes};
 }
 
 static uint64_t grown(uint64_t was, uint64_t is) { return is > was ? is - was : 0; }

@@ -5,11 +5,20 @@
  *                                      another, higher one but a list of records (rows that are tried again and again)
  *         00000000000000000001.log     segment: header, then records; named by its first sequence
  *         00000000000000065217.log     the active one, the only one written to
+ *         00000000000000000871.spare   was a segment whose records are all done, and becomes the next one; 16 at most
  *
  *     segment header   "SLSEG002" | u32 crc | u32 header bytes | u64 first sequence | u32 column count | u32 0
  *                      | count x { u16 length, name } | padding to 8
  *     record           u32 crc (of all that follows) | u32 bytes of rows | u64 sequence of the first row | u32 rows | u32 0
  *                      | rows (sql_row.h), one behind the other, each message's origin (origin.h) before its rows
+ *     end mark         a record of no rows and no bytes, with the sequence that comes next: what is behind it in the file is of
+ *                      a former segment, whose file is used again
+ *
+ * Files become as large as segment_bytes says only where much is unread, or with `sync`. Else the log goes round through files of
+ * 1 MB, for new ones cost several times what is written to them (spill_spare.c). A spare gets its header and an end mark before it gets
+ * the name of a segment; each write puts the end mark further back, until it meets the end of the file. After a power cut a segment
+ * may have the header that its file had before; if all in it is done nobody hears of it. Versions of Sluice that do not know of end marks
+ * cut there, with a WARN, and lose nothing.
  *
  * Segments of the former form, "SLSEG001", have no origins, and are read like others. A version of Sluice that knows only those
  * refuses to start on ours, in words, rather than lose rows.
@@ -56,16 +65,15 @@ static inline bool spill_ref_logged(const struct spill_ref *ref) { return ref->s
 
 struct spill_opts {
 	const char *dir;                /* made with its parents when the first record is written */
-	uint64_t segment_bytes;         /* a new segment begins above this */
+	uint64_t segment_bytes;         /* a new segment begins above this, at the latest */
 	const struct sl_slice *columns; /* names of a row's values, written into each segment; copied */
 	size_t column_count;
 	bool sync; /* segments and folder are synced when they change hands; the owner syncs the active one */
 };
 
 struct spill_stat {
-	uint64_t disk_bytes;                /* of all segments */
+	uint64_t disk_bytes, spare_bytes;   /* of all files; of these, what only waits to be used again */
 	uint64_t unread_rows, unread_bytes; /* in the log and not in memory */
-	uint32_t segments;
 };
 
 int spill_open(const struct spill_opts *opts, struct spill **out, struct sl_err *err);
@@ -99,8 +107,10 @@ void spill_done(struct spill *s, struct spill_ref *ref); /* the record's rows ar
 /* From the next record on rows have these columns (names are copied), segments this size, and are synced or not: the active
  * segment ends. */
 void spill_change(struct spill *s, const struct spill_opts *opts);
-/* Gives back what done records still occupy in the active segment, if all of its are. True when something was freed. */
+/* Gives back what done records still occupy: spares, what is behind the end of the active segment, and that itself, if all of its
+ * records are done. True when something was freed. */
 bool spill_trim(struct spill *s);
+void spill_rest(struct spill *s);           /* now and then: spares go that were not needed since the last call */
 bool spill_mark_due(const struct spill *s); /* has the mark moved since it was written? */
 void spill_mark_write(struct spill *s);
 void spill_stat(const struct spill *s, struct spill_stat *out);

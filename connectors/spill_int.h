@@ -8,6 +8,8 @@
 #define SPILL_MAGIC_1 "SLSEG001"       /* without origins */
 #define SPILL_RECORD_MAX (256 * SL_MB) /* no record is longer: what claims to be is damage */
 #define SPILL_HEADER_MAX (1 * SL_MB)
+#define SPILL_ROLL_BYTES (1 * SL_MB) /* files that are used again become so large */
+#define SPILL_SPARE_END ".spare"
 
 struct spill_file_head {
 	char magic[8];
@@ -20,6 +22,7 @@ struct spill_segment {
 	struct sl_list link;
 	uint64_t first_seq, end_seq; /* end: of the last good record, exclusive */
 	uint64_t start, end;         /* bytes: first record, behind the last good one */
+	uint64_t size;               /* of the file; what is behind `end` is of a former segment (spill_spare.c) */
 	uint64_t live, unread;       /* records not done; of these, not in memory */
 	uint64_t unread_rows, unread_bytes;
 	int fd; /* open while read or written, else -1 */
@@ -44,13 +47,16 @@ struct spill_window {
 
 struct spill {
 	char *dir;
-	uint64_t segment_bytes, next_seq, room_made;
+	uint64_t segment_bytes, next_seq, room_made, disk_bytes;
 	struct spill_names names;
 	char *name_bytes;
 	bool sync;
 	struct sl_list segments; /* in order of sequence */
 	struct spill_segment *active;
-	struct sl_list kept; /* spill_ref of records in memory, in order of sequence */
+	struct sl_list spares; /* spill_segment of files to be used again */
+	uint64_t spare_bytes;
+	uint32_t spare_count, spare_least; /* least: since the last spill_rest() */
+	struct sl_list kept;               /* spill_ref of records in memory, in order of sequence */
 
 	struct spill_segment *read_segment; /* where the next unread record stands; valid when unread_records > 0 */
 	uint64_t read_at, read_seq;
@@ -70,6 +76,8 @@ struct sl_slice *spill_names_copy(const struct sl_slice *from, size_t count, cha
 bool spill_names_equal(const struct spill_names *a, const struct spill_names *b);
 void spill_segment_free(struct spill_segment *g); /* closes, unlinks nothing */
 void spill_segment_delete(struct spill *s, struct spill_segment *g);
+void spill_segment_size(struct spill *s, struct spill_segment *g, uint64_t size); /* counts it */
+int spill_write(int fd, const char *p, size_t n, uint64_t at);
 uint64_t spill_mark(const struct spill *s);
 
 /* Bytes [at, at + n) of the file, of which the first `limit` count; NULL when it has not that many (or cannot be read). */
@@ -77,6 +85,16 @@ const char *spill_window_get(struct spill_window *w, int fd, uint64_t limit, uin
 /* Checks the record at `at`: frame, CRC, sequence, and each row. SL_OK: head and rows (borrowed from the window). */
 int spill_record_check(struct spill_window *w, int fd, uint64_t limit, uint64_t at, uint64_t seq,
 		       struct spill_head *head, const char **rows);
+
+/* spill_spare.c */
+uint64_t spill_file_most(const struct spill *s); /* above it a new file begins */
+struct spill_head spill_end_mark(uint64_t seq);
+bool spill_end_here(struct spill_window *w, int fd, uint64_t limit, uint64_t at, uint64_t seq); /* an end mark */
+bool spill_spare_keep(struct spill *s, struct spill_segment *g); /* false: nobody needs it */
+bool spill_spares_drop(struct spill *s);                         /* true: there were some */
+/* A spare becomes the file `path`: header and end mark are written. -1: there is none. */
+int spill_spare_take(struct spill *s, const char *path, struct sl_slice header, uint64_t *size);
+int spill_spares_remove(const char *dir); /* of a former run, too */
 
 int spill_mark_open(struct spill *s, struct sl_err *err); /* reads it into mark_written, makes it if missing */
 int spill_mark_read(int fd, struct spill_marked *out, uint64_t *generation);

@@ -79,7 +79,7 @@ static int header_parse(struct spill_window *w, uint64_t limit, struct spill_seg
 		return SL_ECORRUPT;
 	p = spill_window_get(w, g->fd, limit, 0, head.bytes);
 	if (!p) return SL_ECORRUPT;
-	if (crc32c(0, p + 12, head.bytes - 12) != head.crc || head.first_seq != g->first_seq) return SL_ECORRUPT;
+	if (crc32c(0, p + 12, head.bytes - 12) != head.crc || head.first_seq > g->first_seq) return SL_ECORRUPT;
 	g->start = g->end = head.bytes;
 	g->end_seq = head.first_seq;
 	return names_parse(slice_make(p + sizeof head, head.bytes - sizeof head), head.columns, g);
@@ -93,13 +93,14 @@ struct scan {
 	uint64_t records, rows, bytes;
 };
 
-/* Walks the records; true when the file ends where a record does. */
+/* Walks the records; true when the file, or what was written to it since it was used again, ends where a record does. */
 static bool records_scan(struct spill_window *w, uint64_t limit, struct spill_segment *g, struct scan *scan) {
 	struct spill_head head;
 	const char *rows;
 	while (g->end < limit) {
 		if (g->end_seq > UINT64_MAX - UINT32_MAX) return false;
-		if (spill_record_check(w, g->fd, limit, g->end, g->end_seq, &head, &rows) != SL_OK) return false;
+		if (spill_record_check(w, g->fd, limit, g->end, g->end_seq, &head, &rows) != SL_OK)
+			return spill_end_here(w, g->fd, limit, g->end, g->end_seq);
 		if (head.seq + head.rows > scan->mark && !spill_marked_done(scan->was, head.seq)) {
 			if (scan->at == 0) {
 				scan->at = g->end;
@@ -127,11 +128,17 @@ static struct spill_segment *segment_scan(const char *dir, uint64_t first_seq, s
 	int r = g->fd < 0 || fstat(g->fd, &st) != 0 ? sl_status_from_errno(errno) : SL_OK;
 	uint64_t size = (uint64_t)st.st_size;
 	if (r == SL_OK) r = header_parse(&w, size, g);
-	if (r == SL_OK && !records_scan(&w, size, g, scan))
+	bool older = r == SL_OK && g->end_seq < g->first_seq, whole = r != SL_OK || records_scan(&w, size, g, scan);
+	/* A power cut came between the name and the header: all in it must be done. */
+	if (older) {
+		r = scan->records ? SL_ECORRUPT : SL_OK;
+		g->end_seq = g->first_seq;
+		*scan = (struct scan){.mark = scan->mark};
+	} else if (r == SL_OK && !whole)
 		log_warn(LOG_ACTION, "segment cut at its first bad record",
 			 "path=%s offset=%" PRIu64 " bytes_cut=%" PRIu64 " rows_kept=%" PRIu64, path, g->end,
 			 size - g->end, scan->rows);
-	else if (r == SL_EMALFORMED || r == SL_ECORRUPT)
+	if (r == SL_EMALFORMED || r == SL_ECORRUPT)
 		log_warn(LOG_ACTION, "segment has no readable header; nothing of it is kept",
 			 "path=%s bytes_cut=%" PRIu64, path, size);
 	*status = r;
@@ -169,12 +176,14 @@ static void segment_adopt(struct spill *s, struct spill_segment *g, const struct
 	s->unread_bytes += scan->bytes;
 	close(g->fd);
 	g->fd = -1;
+	spill_segment_size(s, g, g->end);
 	sl_list_push_back(&s->segments, &g->link);
 }
 
 int spill_recover(struct spill *s, struct sl_err *err) {
 	struct found f = {0};
-	int r = segments_find(s->dir, &f);
+	int r = spill_spares_remove(s->dir);
+	if (r == SL_OK) r = segments_find(s->dir, &f);
 	if (r != SL_OK) sl_err_set(err, r, "cannot read the folder %s: %s", s->dir, strerror(errno));
 	for (size_t i = 0; r == SL_OK && i < f.len; i++) {
 		struct scan scan = {.mark = s->mark_written, .was = s->was};
@@ -233,6 +242,7 @@ int spill_remove(const char *dir) {
 		sl_free(segment);
 	}
 	char *path = sl_asprintf("%s/mark", dir);
+	if (r == SL_OK) r = spill_spares_remove(dir);
 	if (r == SL_OK && unlink(path) != 0 && errno != ENOENT) r = sl_status_from_errno(errno);
 	/* Files that were set aside keep the folder. */
 	if (r == SL_OK && rmdir(dir) != 0 && errno != ENOTEMPTY && errno != EEXIST) r = sl_status_from_errno(errno);

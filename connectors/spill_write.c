@@ -1,4 +1,4 @@
-/* spill_write.c: open, append, roll, done, the mark. See spill.h. */
+/* spill_write.c: open, append, roll, done. See spill.h. */
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
@@ -59,6 +59,11 @@ void spill_segment_free(struct spill_segment *g) {
 	sl_free(g);
 }
 
+void spill_segment_size(struct spill *s, struct spill_segment *g, uint64_t size) {
+	s->disk_bytes += size - g->size;
+	g->size = size;
+}
+
 void spill_segment_delete(struct spill *s, struct spill_segment *g) {
 	char *path = spill_path(s->dir, g->first_seq);
 	if (unlink(path) != 0 && errno != ENOENT)
@@ -66,6 +71,7 @@ void spill_segment_delete(struct spill *s, struct spill_segment *g) {
 	sl_free(path);
 	if (s->active == g) s->active = NULL;
 	s->room_made++;
+	spill_segment_size(s, g, 0);
 	spill_segment_free(g);
 }
 
@@ -80,6 +86,7 @@ int spill_open(const struct spill_opts *opts, struct spill **out, struct sl_err 
 	s->next_seq = 1;
 	s->mark_fd = -1;
 	sl_list_init(&s->segments);
+	sl_list_init(&s->spares);
 	sl_list_init(&s->kept);
 	struct stat st;
 	int r = SL_OK;
@@ -97,6 +104,7 @@ void spill_close(struct spill *s) {
 	if (!s) return;
 	bool empty = true;
 	if (spill_mark_due(s)) spill_mark_write(s);
+	(void)spill_spares_drop(s);
 	SL_LIST_FOREACH_SAFE(it, &s->segments) {
 		struct spill_segment *g = SL_LIST_ENTRY(it, struct spill_segment, link);
 		empty = empty && g->live == 0;
@@ -123,7 +131,7 @@ static void dir_sync(const char *dir) {
 	close(fd);
 }
 
-static int write_all(int fd, const char *p, size_t n, uint64_t at) {
+int spill_write(int fd, const char *p, size_t n, uint64_t at) {
 	while (n) {
 		ssize_t w = pwrite(fd, p, n, (off_t)at);
 		if (w < 0 && errno == EINTR) continue;
@@ -151,35 +159,59 @@ static void header_write(const struct spill *s, uint64_t first_seq, struct sl_bu
 	memcpy(out->p, &head, sizeof head);
 }
 
+/* A file of its own. -SL_E, or its descriptor. */
+static int file_new(const char *path, struct sl_slice header) {
+	int fd = open(path, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
+	int r = fd < 0 ? sl_status_from_errno(errno) : spill_write(fd, header.p, header.n, 0);
+	if (r == SL_OK) return fd;
+	if (fd >= 0) {
+		unlink(path);
+		close(fd);
+	}
+	return r;
+}
+
+static void segment_add(struct spill *s, int fd, uint64_t start, uint64_t size) {
+	struct spill_segment *g = SL_NEW(struct spill_segment);
+	g->first_seq = g->end_seq = s->next_seq;
+	g->start = g->end = start;
+	g->fd = fd;
+	g->same_columns = true;
+	g->names.count = s->names.count;
+	g->names.at = spill_names_copy(s->names.at, s->names.count, &g->name_bytes);
+	spill_segment_size(s, g, size);
+	sl_list_push_back(&s->segments, &g->link);
+	s->active = g;
+}
+
 static int segment_new(struct spill *s) {
 	int made = s->mark_fd >= 0 ? SL_OK : spill_mkdirs(s->dir);
 	if (made == SL_OK && s->mark_fd < 0) made = spill_mark_open(s, NULL);
 	if (made != SL_OK) return made;
 	char *path = spill_path(s->dir, s->next_seq);
 	struct sl_buf header = SL_BUF_INIT;
-	int fd = open(path, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
-	int r = fd < 0 ? sl_status_from_errno(errno) : SL_OK;
-	if (r == SL_OK) {
-		header_write(s, s->next_seq, &header);
-		r = write_all(fd, header.p, header.n, 0);
-		if (r != SL_OK) unlink(path);
+	header_write(s, s->next_seq, &header);
+	uint64_t size = header.n;
+	int fd = spill_spare_take(s, path, sl_buf_slice(&header), &size);
+	if (fd < 0) {
+		size = header.n;
+		fd = file_new(path, sl_buf_slice(&header));
 	}
-	if (r == SL_OK) {
-		struct spill_segment *g = SL_NEW(struct spill_segment);
-		g->first_seq = g->end_seq = s->next_seq;
-		g->start = g->end = header.n;
-		g->fd = fd;
-		g->same_columns = true;
-		g->names.count = s->names.count;
-		g->names.at = spill_names_copy(s->names.at, s->names.count, &g->name_bytes);
-		sl_list_push_back(&s->segments, &g->link);
-		s->active = g;
+	if (fd >= 0) {
+		segment_add(s, fd, header.n, size);
 		if (s->sync) dir_sync(s->dir);
-	} else if (fd >= 0)
-		close(fd);
+	}
 	sl_buf_fini(&header);
 	sl_free(path);
-	return r;
+	return fd < 0 ? fd : SL_OK;
+}
+
+/* All records of a segment that is not written to any more are done. */
+static void segment_done(struct spill *s, struct spill_segment *g) {
+	if (spill_spare_keep(s, g))
+		s->room_made++; /* spill_trim() has something to give */
+	else
+		spill_segment_delete(s, g);
 }
 
 /* Ends the active segment. One that nobody needs is deleted at once. */
@@ -188,7 +220,7 @@ static void segment_seal(struct spill *s) {
 	if (!g) return;
 	s->active = NULL;
 	if (g->live == 0) {
-		spill_segment_delete(s, g);
+		segment_done(s, g);
 		return;
 	}
 	if (s->sync && fdatasync(g->fd) != 0)
@@ -202,6 +234,7 @@ static void segment_seal(struct spill *s) {
 void spill_change(struct spill *s, const struct spill_opts *opts) {
 	struct spill_names names = {.at = opts->columns, .count = opts->column_count};
 	s->segment_bytes = opts->segment_bytes;
+	if (opts->sync && !s->sync) segment_seal(s); /* nobody has synced its name */
 	s->sync = opts->sync;
 	if (spill_names_equal(&s->names, &names)) return;
 	segment_seal(s);
@@ -228,6 +261,7 @@ static void head_fill(void *record, size_t size, uint64_t seq) {
 static void record_count(struct spill *s, struct spill_segment *g, const struct spill_head *h, struct spill_ref *keep) {
 	uint64_t at = g->end;
 	g->end += sizeof *h + h->bytes;
+	if (g->end > g->size) spill_segment_size(s, g, g->end);
 	g->end_seq = s->next_seq = h->seq + h->rows;
 	g->live++;
 	if (keep) {
@@ -250,19 +284,11 @@ static void record_count(struct spill *s, struct spill_segment *g, const struct 
 	s->unread_bytes += h->bytes;
 }
 
-/* Writes n records behind the end of the active segment; returns how many are whole there. What is left of a record that did
- * not fit is taken off again to give its room back; the next record goes to the same place. */
-static size_t records_write(struct spill *s, void *const record[], const size_t size[], size_t n, int *status) {
-	struct spill_segment *g = s->active;
-	struct iovec iov[APPEND_MAX];
-	size_t total = 0, done = 0, written = 0;
-	for (size_t i = 0; i < n; i++) {
-		iov[i] = (struct iovec){.iov_base = record[i], .iov_len = size[i]};
-		total += size[i];
-	}
-	size_t first = 0;
-	while (written < total) {
-		ssize_t w = pwritev(g->fd, iov + first, (int)(n - first), (off_t)(g->end + written));
+/* Writes what iov says, as far as that goes; returns how many bytes. */
+static size_t iov_write(int fd, struct iovec *iov, size_t n, uint64_t at, int *status) {
+	size_t written = 0;
+	for (size_t first = 0; first < n;) {
+		ssize_t w = pwritev(fd, iov + first, (int)(n - first), (off_t)(at + written));
 		if (w < 0 && errno == EINTR) continue;
 		if (w <= 0) {
 			*status = w < 0 ? sl_status_from_errno(errno) : SL_EIO;
@@ -277,9 +303,31 @@ static size_t records_write(struct spill *s, void *const record[], const size_t 
 			if (iov[first].iov_len == 0) first++;
 		}
 	}
-	size_t whole = 0;
+	return written;
+}
+
+/* Writes n records behind the end of the active segment, and an end mark where older bytes follow; returns how many records are
+ * whole there. What is left of one that did not fit is taken off again to give its room back; the next goes to the same place. */
+static size_t records_write(struct spill *s, void *const record[], const size_t size[], size_t n, int *status) {
+	struct spill_segment *g = s->active;
+	struct iovec iov[APPEND_MAX + 1];
+	size_t total = 0, done = 0, whole = 0;
+	uint64_t seq = s->next_seq;
+	for (size_t i = 0; i < n; i++) {
+		iov[i] = (struct iovec){.iov_base = record[i], .iov_len = size[i]};
+		total += size[i];
+		seq += ((const struct spill_head *)record[i])->rows;
+	}
+	struct spill_head end = spill_end_mark(seq);
+	bool older = g->end + total < g->size;
+	if (older) iov[n] = (struct iovec){.iov_base = &end, .iov_len = sizeof end};
+	size_t written = iov_write(g->fd, iov, n + older, g->end, status);
 	while (done < n && whole + size[done] <= written) whole += size[done++];
-	if (written > whole && ftruncate(g->fd, (off_t)(g->end + whole)) != 0)
+	if (older && done == n && g->end + written > g->size) spill_segment_size(s, g, g->end + written);
+	if (written == total + (older ? sizeof end : 0) || written == 0) return done;
+	if (ftruncate(g->fd, (off_t)(g->end + whole)) == 0)
+		spill_segment_size(s, g, g->end + whole);
+	else
 		log_warn(LOG_ACTION, "half a record stays until the next one is written over it", "path=%s err=%s",
 			 s->dir, strerror(errno));
 	return done;
@@ -290,12 +338,13 @@ size_t spill_append(struct spill *s, void *const record[], const size_t size[], 
 	size_t done = 0;
 	*status = SL_OK;
 	while (done < n && *status == SL_OK) {
-		if (s->active && s->active->end > s->segment_bytes) segment_seal(s);
+		uint64_t most = spill_file_most(s);
+		if (s->active && s->active->end > most) segment_seal(s);
 		if (!s->active) *status = segment_new(s);
 		if (*status != SL_OK) break;
 		uint64_t seq = s->next_seq, room = s->active->end;
 		size_t batch = 0;
-		while (batch < APPEND_MAX && done + batch < n && (batch == 0 || room <= s->segment_bytes)) {
+		while (batch < APPEND_MAX && done + batch < n && (batch == 0 || room <= most)) {
 			head_fill(record[done + batch], size[done + batch], seq);
 			seq += ((struct spill_head *)record[done + batch])->rows;
 			room += size[done + batch++];
@@ -316,167 +365,35 @@ void spill_done(struct spill *s, struct spill_ref *ref) {
 	if (g == s->active)
 		s->room_made++; /* spill_trim() has something to give */
 	else
-		spill_segment_delete(s, g);
+		segment_done(s, g);
 }
 
-bool spill_trim(struct spill *s) {
-	if (!s->active || s->active->live > 0 || s->active->end == s->active->start) return false;
-	segment_seal(s);
+/* What is behind the end of a file that is used again. */
+static bool older_trim(struct spill *s) {
+	struct spill_segment *g = s->active;
+	if (g->end == g->size || ftruncate(g->fd, (off_t)g->end) != 0) return false;
+	spill_segment_size(s, g, g->end);
 	return true;
 }
 
-void spill_stat(const struct spill *s, struct spill_stat *out) {
-	*out = (struct spill_stat){.unread_rows = s->unread_rows, .unread_bytes = s->unread_bytes};
-	SL_LIST_FOREACH(it, &s->segments) {
-		out->disk_bytes += SL_LIST_ENTRY(it, struct spill_segment, link)->end;
-		out->segments++;
+bool spill_trim(struct spill *s) {
+	bool freed = s->active && older_trim(s);
+	if (s->active && s->active->live == 0 && s->active->end > s->active->start) {
+		segment_seal(s);
+		freed = true;
 	}
+	return spill_spares_drop(s) || freed;
+}
+
+void spill_stat(const struct spill *s, struct spill_stat *out) {
+	*out = (struct spill_stat){.disk_bytes = s->disk_bytes,
+				   .spare_bytes = s->spare_bytes,
+				   .unread_rows = s->unread_rows,
+				   .unread_bytes = s->unread_bytes};
+	if (s->active) out->spare_bytes += s->active->size - s->active->end;
 }
 
 uint64_t spill_unread_rows(const struct spill *s) { return s->unread_rows; }
 uint64_t spill_room_made(const struct spill *s) { return s->room_made; }
 
 int spill_sync_fd(const struct spill *s) { return s->active ? fcntl(s->active->fd, F_DUPFD_CLOEXEC, 0) : -1; }
-
-/* ---- The mark. ------------------------------------------------------------------------------------------------------ */
-
-/* Two, written in turn; a former form had neither high nor a list, and lay closer. */
-struct mark_slot {
-	char magic[8];
-	uint64_t seq, generation;
-	uint32_t zero, crc;
-};
-struct mark_slot2 {
-	char magic[8];
-	uint32_t crc, count; /* crc of what follows it, count included */
-	uint64_t generation, low, high, undone[SPILL_UNDONE_MAX];
-};
-#define MARK_MAGIC_1 "SLMARK01"
-#define MARK_MAGIC "SLMARK02"
-#define MARK_SLOT_BYTES 2048
-
-uint64_t spill_mark(const struct spill *s) {
-	if (!sl_list_empty(&s->kept)) return SL_LIST_ENTRY(s->kept.next, struct spill_ref, link)->seq;
-	return s->unread_records ? s->read_seq : s->next_seq;
-}
-
-bool spill_mark_due(const struct spill *s) {
-	return s->mark_fd >= 0 && (spill_mark(s) != s->mark_written || s->done_since);
-}
-
-bool spill_marked_done(const struct spill_marked *m, uint64_t seq) {
-	if (!m || seq >= m->high) return false;
-	for (uint32_t from = 0, to = m->count; from < to;) {
-		uint32_t middle = from + (to - from) / 2;
-		if (m->undone[middle] == seq) return false;
-		if (m->undone[middle] < seq)
-			from = middle + 1;
-		else
-			to = middle;
-	}
-	return true;
-}
-
-/* A row that waits for another attempt keeps its record; the many behind it that are done need not repeat after a crash. */
-static void marked_fill(const struct spill *s, struct mark_slot2 *slot) {
-	slot->low = slot->high = spill_mark(s);
-	slot->count = 0;
-	SL_LIST_FOREACH(it, &s->kept) {
-		if (slot->count == SPILL_UNDONE_MAX) {
-			slot->count = 0;
-			return;
-		}
-		slot->undone[slot->count++] = SL_LIST_ENTRY(it, struct spill_ref, link)->seq;
-	}
-	slot->high = s->unread_records ? s->read_seq : s->next_seq;
-	/* What the former run had left, and is still to be read. */
-	const struct spill_marked *was = s->was;
-	if (!was || was->high <= slot->high || slot->count + was->count > SPILL_UNDONE_MAX) return;
-	for (uint32_t i = 0; i < was->count; i++)
-		if (was->undone[i] >= slot->high) slot->undone[slot->count++] = was->undone[i];
-	slot->high = was->high;
-}
-
-static struct spill_marked *marked_copy(const struct spill_marked *m) {
-	struct spill_marked *copy = SL_NEW(struct spill_marked);
-	*copy = *m;
-	return copy;
-}
-
-static void mark_slot_write(struct spill *s, uint64_t seq, bool whole) {
-	struct mark_slot2 slot = {.generation = ++s->mark_generation, .low = seq, .high = seq};
-	memcpy(slot.magic, MARK_MAGIC, sizeof slot.magic);
-	if (!whole) marked_fill(s, &slot);
-	size_t used = offsetof(struct mark_slot2, undone) + slot.count * sizeof slot.undone[0];
-	slot.crc = crc32c(0, &slot.count, used - offsetof(struct mark_slot2, count));
-	int r = write_all(s->mark_fd, (const char *)&slot, whole ? sizeof slot : used,
-			  (slot.generation & 1) * MARK_SLOT_BYTES);
-	if (r != SL_OK && !s->mark_failed)
-		log_warn(LOG_ACTION, "mark cannot be written; rows will repeat after a crash", "path=%s err=%s", s->dir,
-			 strerror(errno));
-	s->mark_failed = r != SL_OK;
-	s->done_since = false;
-	if (r == SL_OK) s->mark_written = slot.low;
-}
-
-void spill_mark_write(struct spill *s) { mark_slot_write(s, 0, false); }
-
-static int mark_read_1(int fd, struct spill_marked *out, uint64_t *generation) {
-	struct mark_slot slot[2] = {0};
-	int r = SL_ECORRUPT;
-	if (pread(fd, slot, sizeof slot, 0) < 0) return sl_status_from_errno(errno);
-	for (int i = 0; i < 2; i++) {
-		if (memcmp(slot[i].magic, MARK_MAGIC_1, sizeof slot[i].magic) != 0) continue;
-		if (slot[i].crc != crc32c(0, &slot[i], offsetof(struct mark_slot, crc))) continue;
-		if (r == SL_OK && slot[i].generation <= *generation) continue;
-		*out = (struct spill_marked){.low = slot[i].seq, .high = slot[i].seq};
-		*generation = slot[i].generation;
-		r = SL_OK;
-	}
-	return r;
-}
-
-int spill_mark_read(int fd, struct spill_marked *out, uint64_t *generation) {
-	struct mark_slot2 slot;
-	int r = SL_ECORRUPT;
-	for (off_t i = 0; i < 2; i++) {
-		memset(&slot, 0, sizeof slot);
-		ssize_t got = pread(fd, &slot, sizeof slot, i * MARK_SLOT_BYTES);
-		if (got < 0) return sl_status_from_errno(errno);
-		size_t used = offsetof(struct mark_slot2, undone) + (size_t)slot.count * sizeof slot.undone[0];
-		if (memcmp(slot.magic, MARK_MAGIC, sizeof slot.magic) != 0) continue;
-		if (slot.count > SPILL_UNDONE_MAX || used > (size_t)got) continue;
-		if (slot.crc != crc32c(0, &slot.count, used - offsetof(struct mark_slot2, count))) continue;
-		if (r == SL_OK && slot.generation <= *generation) continue;
-		*out = (struct spill_marked){.low = slot.low, .high = slot.high, .count = slot.count};
-		memcpy(out->undone, slot.undone, slot.count * sizeof slot.undone[0]);
-		*generation = slot.generation;
-		r = SL_OK;
-	}
-	return r == SL_OK ? r : mark_read_1(fd, out, generation);
-}
-
-int spill_mark_open(struct spill *s, struct sl_err *err) {
-	char *path = sl_asprintf("%s/mark", s->dir);
-	s->mark_fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0666);
-	struct spill_marked was = {0};
-	int r = SL_OK;
-	if (s->mark_fd < 0)
-		r = sl_err_set(err, sl_status_from_errno(errno), "cannot open %s: %s; check the rights of the folder",
-			       path, strerror(errno));
-	else if (spill_mark_read(s->mark_fd, &was, &s->mark_generation) == SL_OK) {
-		s->mark_written = was.low;
-		if (was.high > was.low) s->was = marked_copy(&was);
-		if (was.high > s->next_seq) s->next_seq = was.high;
-	} else {
-		struct stat st;
-		if (fstat(s->mark_fd, &st) == 0 && st.st_size > 0)
-			log_warn(LOG_ACTION, "mark is damaged; rows delivered before may repeat", "path=%s", path);
-		/* Both slots now, so that later ones need no room on a full disk. */
-		mark_slot_write(s, 1, true);
-		mark_slot_write(s, 1, true);
-	}
-	if (s->mark_written > s->next_seq) s->next_seq = s->mark_written;
-	sl_free(path);
-	return r;
-}

@@ -1,7 +1,6 @@
 /* The segment log: against an array twin, cut at every byte, on a full disk, and under damage. */
-#include "rig.h"
+#include "spill_rig.h"
 
-#include <dirent.h>
 #include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
@@ -14,74 +13,7 @@
 
 #include "log.h"
 #include "rng.h"
-#include "spill.h"
 #include "sql_row.h"
-
-static const struct sl_slice columns[] = {{"device", 6}, {"n", 1}};
-
-static struct spill *log_open_with(const char *dir, uint64_t segment_bytes, const struct sl_slice *names,
-				   size_t count) {
-	struct spill_opts opts = {.dir = dir, .segment_bytes = segment_bytes, .columns = names, .column_count = count};
-	struct spill *s;
-	struct sl_err err = SL_ERR_INIT;
-	if (spill_open(&opts, &s, &err) != SL_OK) fail_msg("%s", sl_err_text(&err));
-	return s;
-}
-static struct spill *log_open(const char *dir, uint64_t segment_bytes) {
-	return log_open_with(dir, segment_bytes, columns, 2);
-}
-
-/* A record of `rows` rows numbered from `first`. */
-static struct sl_buf record_make(uint64_t first, uint32_t rows) {
-	struct sl_buf b = SL_BUF_INIT;
-	struct spill_head head = {.rows = rows};
-	sl_buf_append(&b, &head, sizeof head);
-	for (uint32_t i = 0; i < rows; i++) {
-		struct sql_value v[2] = {sql_string(SL_SLICE_LIT("a name")), sql_int((int64_t)(first + i))};
-		sql_row_write(&b, v, 2, 0, 7, 1000);
-	}
-	return b;
-}
-
-static int record_append(struct spill *s, uint64_t first, uint32_t rows, struct spill_ref *keep) {
-	struct sl_buf b = record_make(first, rows);
-	void *record = b.p;
-	int status;
-	(void)spill_append(s, &record, &b.n, &keep, 1, &status);
-	sl_buf_fini(&b);
-	return status;
-}
-
-/* Reads one record; its first row's number, or -1 at the end. */
-static int64_t record_read(struct spill *s, struct spill_ref *ref, uint32_t *rows) {
-	struct sl_buf b = SL_BUF_INIT;
-	*ref = (struct spill_ref){0};
-	int r = spill_read(s, &b, ref, rows, NULL);
-	int64_t first = -1;
-	if (r == SL_OK) {
-		first = sql_row_get(b.p, 1).i;
-		const char *row = b.p;
-		for (uint32_t i = 0; i < *rows; i++) {
-			assert_int_equal(sql_row_get(row, 1).i, first + i);
-			row += sql_row_head(row)->size;
-		}
-	} else
-		assert_int_equal(r, SL_ENOTFOUND);
-	sl_buf_fini(&b);
-	return first;
-}
-
-static size_t files(const char *dir, const char *end) {
-	DIR *d = opendir(dir);
-	size_t n = 0;
-	if (!d) return 0; /* an empty log leaves no folder */
-	for (struct dirent *e; (e = readdir(d));) {
-		size_t len = strlen(e->d_name);
-		n += len > strlen(end) && strcmp(e->d_name + len - strlen(end), end) == 0;
-	}
-	closedir(d);
-	return n;
-}
 
 static uint64_t unread(const struct spill *s) {
 	struct spill_stat stat;
@@ -263,7 +195,8 @@ static void test_spill__a_flipped_bit_never_gives_a_wrong_row(void **state) {
 		close(fd);
 		whole[at] ^= 0x10;
 		unlink(mark);
-		struct spill_opts opts = {.dir = dir, .segment_bytes = 1 << 20, .columns = columns, .column_count = 2};
+		struct spill_opts opts = {
+		    .dir = dir, .segment_bytes = 1 << 20, .columns = log_columns, .column_count = 2};
 		if (spill_open(&opts, &s, NULL) != SL_OK) continue; /* its version was hit */
 		struct spill_ref ref;
 		uint32_t rows;
