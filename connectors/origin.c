@@ -45,19 +45,21 @@ void sl_origin_write(struct sl_buf *out, const struct sl_origin *o, uint32_t kee
 	uint64_t whole = o->payload_bytes > o->payload.n ? o->payload_bytes : o->payload.n;
 	size_t bytes = sizeof(struct origin_head) + id.n + topic.n + clientid.n + payload.n,
 	       padding = (8 - bytes % 8) % 8;
-	struct origin_head head = {.size = (uint32_t)(bytes + padding),
-				   .flags = SQL_ROW_FRAME,
-				   .whole = whole < UINT32_MAX ? (uint32_t)whole : UINT32_MAX,
-				   .topic = (uint16_t)topic.n,
-				   .clientid = (uint16_t)clientid.n,
-				   .at_ms = o->at_ms,
-				   .payload = (uint32_t)payload.n,
-				   .qos = o->qos,
-				   .id = (uint8_t)id.n};
-	char *to = sl_buf_add(out, head.size);
-	memcpy(to, &head, sizeof head);
-	to = put(put(put(put(to + sizeof head, id), topic), clientid), payload);
-	memset(to, 0, padding);
+	/* Each part where it stays: what is copied as soon as it is put together waits for its parts to be written. */
+	struct origin_head *head = (struct origin_head *)(void *)sl_buf_add(out, bytes + padding);
+	memset((char *)head + bytes + padding - 8, 0, 8); /* the padding; what else stands there is written next */
+	head->size = (uint32_t)(bytes + padding);
+	head->count = 0;
+	head->flags = SQL_ROW_FRAME;
+	head->whole = whole < UINT32_MAX ? (uint32_t)whole : UINT32_MAX;
+	head->topic = (uint16_t)topic.n;
+	head->clientid = (uint16_t)clientid.n;
+	head->at_ms = o->at_ms;
+	head->payload = (uint32_t)payload.n;
+	head->qos = o->qos;
+	head->id = (uint8_t)id.n;
+	head->zero = 0;
+	(void)put(put(put(put((char *)(head + 1), id), topic), clientid), payload);
 }
 
 int sl_origin_read(const void *record, struct sl_origin *out) {

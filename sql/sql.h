@@ -113,6 +113,7 @@ enum sql_outcome {
  * come with it. names NULL: the row is the one value (SELECT VALUE of the aws dialect). */
 struct sql_out {
 	const struct sl_slice *names;
+	const struct sl_slice *names_json; /* sql_names_json(); NULL: they were not known beforehand */
 	const struct sql_value *values;
 	size_t count;
 	bool raw;              /* a payload that is no JSON is passed on, or nothing: */

@@ -50,6 +50,7 @@ static void place_columns(struct sql_emit *e) {
 		if (!u->aliases[i].output || u->aliases[i].previous >= 0) continue;
 		p->columns[p->n_columns++] = sl_arena_dup(&p->arena, u->aliases[i].root);
 	}
+	p->columns_json = sql_names_json(&p->arena, p->columns, p->n_columns);
 	p->out_base = sql_emit_registers(e, (uint32_t)p->n_columns);
 	for (size_t i = 0; i < u->n_aliases; i++) {
 		struct sql_alias *a = &u->aliases[i];

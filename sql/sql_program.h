@@ -67,9 +67,9 @@ struct sql_program {
 	enum sql_dialect dialect;
 	const struct sql_source *source;
 	struct sql_code code;
-	uint32_t select_at; /* the step after WHERE */
-	uint32_t out_base;  /* first register of the output columns */
-	struct sl_slice *columns;
+	uint32_t select_at;                      /* the step after WHERE */
+	uint32_t out_base;                       /* first register of the output columns */
+	struct sl_slice *columns, *columns_json; /* as names and names_json of struct sql_out */
 	size_t n_columns;
 	struct sl_slice *from;
 	size_t n_from;

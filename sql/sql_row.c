@@ -52,10 +52,64 @@ static struct cell put_value(struct sl_buf *out, size_t start, const struct sql_
 	return c;
 }
 
-void sql_row_write(struct sl_buf *out, const struct sql_value *values, uint16_t count, uint16_t flags, uint64_t order,
-		   int64_t at_ms) {
+/* Room for the bytes of all values; false: some must be written to know. */
+static inline bool bytes_of(const struct sql_value *values, uint16_t count, size_t *bytes) {
+	*bytes = 0;
+	for (uint16_t i = 0; i < count; i++) {
+		switch (values[i].kind) {
+		case SQL_NULL:
+		case SQL_JSON_NULL:
+		case SQL_BOOL:
+		case SQL_INT:
+		case SQL_DOUBLE: break;
+		case SQL_STRING:
+		case SQL_BYTES:
+		case SQL_NUMBER_TEXT: *bytes += values[i].n; break;
+		case SQL_JSON:
+		case SQL_LIST:
+		case SQL_MAP: return false;
+		}
+	}
+	return true;
+}
+
+/* Each part where it stays: what is put together elsewhere and copied at once waits for its parts to be written. */
+static inline void put_here(struct cell *c, const struct sql_value *v, char *row, size_t *at) {
+	c->kind = (uint8_t)v->kind;
+	c->is_array = 0;
+	c->zero = 0;
+	c->n = 0;
+	switch (v->kind) {
+	case SQL_NULL:
+	case SQL_JSON_NULL: c->at = 0; return;
+	case SQL_BOOL: c->b = v->b; return;
+	case SQL_INT:
+	case SQL_DOUBLE: c->i = v->i; return;
+	case SQL_STRING:
+	case SQL_BYTES:
+	case SQL_NUMBER_TEXT:
+		c->n = v->n;
+		c->at = *at;
+		if (v->n) memcpy(row + *at, v->p, v->n);
+		*at += v->n;
+		return;
+	case SQL_JSON:
+	case SQL_LIST:
+	case SQL_MAP: return; /* bytes_of() */
+	}
+}
+
+static inline void put_head(char *row, size_t size, uint16_t count, uint16_t flags, uint64_t order, int64_t at_ms) {
+	struct sql_row_head *head = (struct sql_row_head *)(void *)row;
+	head->size = (uint32_t)size;
+	head->count = count;
+	head->flags = flags;
+	head->order = order;
+	head->at_ms = at_ms;
+}
+
+static sl_noinline void write_parts(struct sl_buf *out, const struct sql_value *values, uint16_t count) {
 	size_t start = out->n;
-	sl_debug_assert(start % 8 == 0);
 	sl_buf_add(out, cells_end(count));
 	for (uint16_t i = 0; i < count; i++) {
 		struct cell c = put_value(out, start, &values[i]);
@@ -63,9 +117,22 @@ void sql_row_write(struct sl_buf *out, const struct sql_value *values, uint16_t 
 	}
 	size_t padding = (8 - (out->n - start) % 8) % 8;
 	memset(sl_buf_add(out, padding), 0, padding);
-	struct sql_row_head head = {
-	    .size = (uint32_t)(out->n - start), .count = count, .flags = flags, .order = order, .at_ms = at_ms};
-	memcpy(out->p + start, &head, sizeof head);
+}
+
+void sql_row_write(struct sl_buf *out, const struct sql_value *values, uint16_t count, uint16_t flags, uint64_t order,
+		   int64_t at_ms) {
+	size_t start = out->n, bytes, at = cells_end(count);
+	sl_debug_assert(start % 8 == 0);
+	if (sl_likely(bytes_of(values, count, &bytes))) {
+		size_t size = (at + bytes + 7) & ~(size_t)7;
+		char *row = sl_buf_add(out, size);
+		memset(row + size - 8, 0, 8); /* the padding; what else stands there is written next */
+		for (uint16_t i = 0; i < count; i++)
+			put_here((struct cell *)(void *)(row + cells_end(i)), &values[i], row, &at);
+	} else {
+		write_parts(out, values, count);
+	}
+	put_head(out->p + start, out->n - start, count, flags, order, at_ms);
 }
 
 static bool cell_sound(const struct cell *c, size_t first, uint32_t size) {

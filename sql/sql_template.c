@@ -177,6 +177,8 @@ bool sql_template_is_constant(const struct sql_template *t, struct sl_slice *tex
 
 /* ---- evaluation ---- */
 
+enum { PLAIN_ROW_MAX = 4096 };
+
 static int check_topic_piece(struct sql_vm *vm, const struct sql_template *t, const struct sql_value *v,
 			     struct sl_slice piece) {
 	if (v->kind == SQL_NULL || v->kind == SQL_JSON_NULL)
@@ -287,6 +289,16 @@ static int join(struct sql_vm *vm, const struct sql_template *t, const struct sq
 	return SL_OK;
 }
 
+/* The row as JSON, made where it stays; false: it takes more than that. */
+static bool plain_row(struct sql_vm *vm, const struct sql_out *row, struct sql_value *out) {
+	size_t room = row->raw ? 0 : sql_out_plain_room(row);
+	if (room == 0 || room > PLAIN_ROW_MAX) return false;
+	char *text = sl_arena_alloc(&vm->arena, room);
+	size_t n = sql_out_plain(row, text);
+	*out = sql_string(slice_make(text, n));
+	return n != 0;
+}
+
 int sql_template_eval(struct sql_vm *vm, const struct sql_template *t, const struct sql_out *row,
 		      struct sql_value *out) {
 	vm->row = row;
@@ -301,6 +313,10 @@ int sql_template_eval(struct sql_vm *vm, const struct sql_template *t, const str
 	if (only && only->plain && text_only) { /* text as it stands */
 		(void)run_part(vm, t, only, out);
 		if (out->kind == SQL_STRING && out->n <= SQL_TEXT_MAX) return SL_OK;
+	}
+	if (only && only->whole_row && plain_row(vm, row, out)) {
+		if (!text_only) out->kind = SQL_JSON;
+		return sql_vm_made(vm, out->n);
 	}
 	/* Parts may use vm->scratch, so the text grows in a buffer of its own; it keeps its memory between runs. */
 	sl_buf_clear(&vm->joined);

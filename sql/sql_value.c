@@ -17,17 +17,19 @@ const char *sql_kind_name(enum sql_kind kind) {
 }
 
 static void append_i64(int64_t v, struct sl_buf *out) {
-	char text[SL_FORMAT_I64_MAX];
-	sl_buf_append(out, text, sl_format_i64(v, text));
+	char *to = sl_buf_add(out, SL_FORMAT_I64_MAX);
+	out->n -= SL_FORMAT_I64_MAX - sl_format_i64(v, to);
 }
 
 static void append_double(double v, struct sl_buf *out) {
-	char text[SL_FORMAT_DOUBLE_MAX];
-	sl_buf_append(out, text, sl_format_double(v, text));
+	char *to = sl_buf_add(out, SL_FORMAT_DOUBLE_MAX);
+	out->n -= SL_FORMAT_DOUBLE_MAX - sl_format_double(v, to);
 }
 
 /* JSON is text: bytes that are none travel as base64 rather than as a guess. */
 static void append_quoted(struct sl_slice s, struct sl_buf *out) {
+	if (sl_likely(jwrite_quote_plain(sl_buf_add(out, s.n + 2), s))) return;
+	out->n -= s.n + 2;
 	if (utf8_valid(s)) {
 		jwrite_quote(out, s);
 		return;

@@ -198,7 +198,8 @@ static int charge_row(struct sql_vm *vm, const struct sql_value *values, uint32_
 static int emit_row(struct sql_vm *vm, const struct sql_value *values, uint32_t n) {
 	int r = vm->budget ? charge_row(vm, values, n) : sql_vm_exhausted(vm);
 	if (r != SL_OK) return r;
-	struct sql_out row = {.names = vm->program->columns, .values = values, .count = n};
+	const struct sql_program *p = vm->program;
+	struct sql_out row = {.names = p->columns, .names_json = p->columns_json, .values = values, .count = n};
 	return vm->on_row(vm->arg, vm, &row);
 }
 
@@ -489,20 +490,4 @@ enum sql_outcome sql_vm_run(struct sql_vm *vm, const struct sql_program *p, cons
 enum sql_outcome sql_run(struct sql_vm *vm, const struct sql_program *p, const struct sql_input *in, sql_row_fn on_row,
 			 void *arg) {
 	return sql_vm_run(vm, p, &p->code, in, on_row, arg);
-}
-
-void sql_out_json(const struct sql_out *row, struct sl_buf *out) {
-	if (!row->names) { /* SELECT VALUE */
-		sql_value_json(&row->values[0], out);
-		return;
-	}
-	sl_buf_put(out, '{');
-	for (size_t i = 0; i < row->count; i++) {
-		struct sql_value name = sql_string(row->names[i]);
-		if (i) sl_buf_put(out, ',');
-		sql_value_json(&name, out);
-		sl_buf_put(out, ':');
-		sql_value_json(&row->values[i], out);
-	}
-	sl_buf_put(out, '}');
 }

@@ -115,6 +115,14 @@ size_t sql_value_weight(const struct sql_value *v);
 struct sql_value sql_value_copy(struct sl_arena *arena, const struct sql_value *v);
 struct sql_list *sql_list_new(struct sl_arena *arena, uint32_t n);
 
+/* ---- sql_out.c ---- */
+/* What stands before each value of a row in its JSON: `{"a":`, `,"b":`. For struct sql_out. */
+struct sl_slice *sql_names_json(struct sl_arena *arena, const struct sl_slice *names, size_t n);
+/* sql_out_json() for most rows, whose values are numbers and text without an escape: so many bytes are enough; 0: it is none of
+ * these. Then its JSON to `to`, and how many bytes it has; 0: it is none of these after all. */
+size_t sql_out_plain_room(const struct sql_out *row);
+size_t sql_out_plain(const struct sql_out *row, char *to);
+
 /* ---- sql_compare.c ---- */
 enum sql_order { SQL_LESS = -1, SQL_EQUAL, SQL_GREATER, SQL_UNLIKE, SQL_ONE_NULL };
 enum sql_order sql_compare(struct sql_vm *vm, const struct sql_value *a, const struct sql_value *b);

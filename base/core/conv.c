@@ -28,11 +28,38 @@ static char *digits_before(char *end, uint64_t v) {
 	return end;
 }
 
+static const uint64_t pow10_u64[] = {
+    1u,
+    10u,
+    100u,
+    1000u,
+    10000u,
+    100000u,
+    1000000u,
+    10000000u,
+    100000000u,
+    1000000000u,
+    10000000000u,
+    100000000000u,
+    1000000000000u,
+    10000000000000u,
+    100000000000000u,
+    1000000000000000u,
+    10000000000000000u,
+    100000000000000000u,
+    1000000000000000000u,
+    10000000000000000000u,
+};
+
+/* A number of b bits has b * log10(2) digits, or one more. */
+static size_t count_digits(uint64_t v) {
+	unsigned bits = 64 - (unsigned)__builtin_clzll(v | 1), least = bits * 1233 >> 12;
+	return least + (v >= pow10_u64[least]) + (v == 0);
+}
+
 size_t sl_format_u64(uint64_t v, char *out) {
-	char text[SL_FORMAT_I64_MAX];
-	char *end = text + sizeof text, *at = digits_before(end, v);
-	size_t n = (size_t)(end - at);
-	memcpy(out, at, n);
+	size_t n = count_digits(v);
+	digits_before(out + n, v);
 	out[n] = '\0';
 	return n;
 }

@@ -61,6 +61,18 @@ struct sl_slice slice_next_part(struct sl_slice *rest, char sep) {
 
 /* Takes the digits from p on into *v, modulo 2^64: it is the caller's to count them. Returns where they end. */
 static inline const char *take_digits(const char *p, const char *end, uint64_t *v) {
+#if __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__
+	const uint64_t ones = 0x0101010101010101u;
+	for (uint64_t w; end - p >= 8; p += 8) { /* eight at once: pairs, of these pairs, and again */
+		memcpy(&w, p, 8);
+		w ^= ones * '0';
+		if (((w + ones * (0x80 - 10)) | w) & ones * 0x80) break;
+		w = w * 10 + (w >> 8);
+		w = (w & 0x00ff00ff00ff00ff) * 100 + ((w >> 16) & 0x00ff00ff00ff00ff);
+		w = (w & 0x0000ffff0000ffff) * 10000 + ((w >> 32) & 0x0000ffff0000ffff);
+		*v = *v * 100000000 + (w & 0xffffffff);
+	}
+#endif
 	for (unsigned digit; p < end && (digit = (unsigned)(uint8_t)*p - '0') <= 9; p++) *v = *v * 10 + digit;
 	return p;
 }

@@ -135,7 +135,77 @@ static void append_good(struct sl_buf *b, struct sl_slice text) {
 	}
 }
 
+#ifdef __SSE2__
+JSCAN_INLINE bool all_plain(__m128i v) {
+	__m128i quote = _mm_cmpeq_epi8(v, _mm_set1_epi8('"')), slash = _mm_cmpeq_epi8(v, _mm_set1_epi8('\\'));
+	__m128i control = _mm_cmpeq_epi8(_mm_min_epu8(v, _mm_set1_epi8(0x1f)), v);
+	return _mm_movemask_epi8(_mm_or_si128(_mm_or_si128(quote, slash), _mm_or_si128(control, v))) == 0;
+}
+
+JSCAN_INLINE bool copy_block(char *to, const char *p) {
+	__m128i v = _mm_loadu_si128((const __m128i *)(const void *)p);
+	_mm_storeu_si128((__m128i *)(void *)to, v);
+	return all_plain(v);
+}
+
+/* Fewer than 16 bytes: two pieces that may overlap. */
+JSCAN_INLINE bool copy_short(char *to, const char *p, size_t n) {
+	if (n >= 8) {
+		int64_t a, b;
+		memcpy(&a, p, 8);
+		memcpy(&b, p + n - 8, 8);
+		memcpy(to, &a, 8);
+		memcpy(to + n - 8, &b, 8);
+		return all_plain(_mm_set_epi64x(a, b));
+	}
+	if (n >= 4) {
+		int32_t a, b;
+		memcpy(&a, p, 4);
+		memcpy(&b, p + n - 4, 4);
+		memcpy(to, &a, 4);
+		memcpy(to + n - 4, &b, 4);
+		return all_plain(_mm_set_epi32(a, b, a, b));
+	}
+	if (n == 0) return true;
+	char a = p[0], b = p[n / 2], c = p[n - 1];
+	to[0] = a;
+	to[n / 2] = b;
+	to[n - 1] = c;
+	return all_plain(_mm_set_epi8(a, a, a, a, a, a, a, a, a, a, a, a, a, a, b, c));
+}
+
+static inline bool copy_plain(char *to, const char *p, size_t n) {
+	if (n < 16) return copy_short(to, p, n);
+	for (; n > 16; n -= 16, p += 16, to += 16) {
+		if (!copy_block(to, p)) return false;
+		if (n < 32) { /* the last block begins where it ends with the text */
+			p -= 32 - n;
+			to -= 32 - n;
+			n = 32;
+		}
+	}
+	return copy_block(to, p);
+}
+#else
+static inline bool copy_plain(char *to, const char *p, size_t n) {
+	for (size_t i = 0; i < n; i++) {
+		if ((unsigned char)p[i] < 0x20 || (unsigned char)p[i] >= 0x80 || p[i] == '"' || p[i] == '\\')
+			return false;
+		to[i] = p[i];
+	}
+	return true;
+}
+#endif
+
+bool jwrite_quote_plain(char *to, struct sl_slice text) {
+	to[0] = '"';
+	to[text.n + 1] = '"';
+	return copy_plain(to + 1, text.p, text.n);
+}
+
 void jwrite_quote(struct sl_buf *buf, struct sl_slice text) {
+	if (sl_likely(jwrite_quote_plain(sl_buf_add(buf, text.n + 2), text))) return;
+	buf->n -= text.n + 2;
 	sl_buf_put(buf, '"');
 	while (text.n) {
 		size_t good = utf8_valid_prefix(text);

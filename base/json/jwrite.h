@@ -55,5 +55,8 @@ void jwrite_hit(struct jwrite *w, const struct jpath_hit *hit);
 
 /* Only the quoted and escaped string, onto any buffer. */
 void jwrite_quote(struct sl_buf *buf, struct sl_slice text);
+/* The same for most text, which is ASCII and needs no escape: with its quotes to `to`, where text.n + 2 bytes are free. False when
+ * it is something else; what was written then is of no use. */
+bool jwrite_quote_plain(char *to, struct sl_slice text);
 
 #endif

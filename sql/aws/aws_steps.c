@@ -248,6 +248,7 @@ struct aws_shape *aws_shape_copy(struct sl_arena *arena, const struct aws_shape 
 		copy->at[i].key = copy->names[i] = sl_arena_dup(arena, shape->at[i].key);
 		copy->at[i].rest = copy_steps(arena, shape->at[i].rest);
 	}
+	if (copy->plain) copy->names_json = sql_names_json(arena, copy->names, copy->n);
 	return copy;
 }
 
@@ -327,7 +328,8 @@ static bool all_defined(const struct sql_value *values, uint32_t n) {
 }
 
 int aws_emit(struct sql_vm *vm, const struct aws_shape *shape, const struct sql_value *values) {
-	struct sql_out row = {.names = shape->names, .values = values, .count = shape->n};
+	struct sql_out row = {
+	    .names = shape->names, .names_json = shape->names_json, .values = values, .count = shape->n};
 	if (shape->plain && all_defined(values, shape->n)) return give_out(vm, &row);
 	struct maker m = {.vm = vm};
 	int r = make_object(&m, shape, values);

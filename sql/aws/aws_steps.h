@@ -22,7 +22,7 @@ struct aws_shape {
 	uint32_t n;
 	bool plain; /* names only, none twice: then they stand in `names` too */
 	struct aws_member *at;
-	struct sl_slice *names;
+	struct sl_slice *names, *names_json;
 };
 struct aws_shape *aws_shape_copy(struct sl_arena *arena, const struct aws_shape *shape);
 void aws_shape_print(const struct aws_shape *shape, struct sl_buf *out);

@@ -277,6 +277,7 @@ void sql_share_emit(struct sql_unit *u) {
 	p->where_paths = plain.where_paths;
 	p->out_base = plain.out_base;
 	p->columns = plain.columns;
+	p->columns_json = plain.columns_json;
 	p->n_columns = plain.n_columns;
 	if (status == SL_OK) { /* templates stand behind the registers of either */
 		uint32_t most =

@@ -43,7 +43,7 @@ static const char *const payloads[] = {
 
 struct sink {
 	struct sql_template *template;
-	struct sl_buf out;
+	struct sl_buf out, other;
 	struct sql_state state;
 	struct sql_windows *windows; /* of a program with GROUP BY */
 	int64_t now_ms;
@@ -59,6 +59,11 @@ static int on_row(void *arg, struct sql_vm *vm, const struct sql_out *row) {
 	sl_buf_clear(&s->out);
 	sql_out_json(row, &s->out);
 	sl_assert(jscan_valid(sl_buf_slice(&s->out)));
+	struct sql_out slowly = *row;
+	slowly.names_json = NULL;
+	sl_buf_clear(&s->other);
+	sql_out_json(&slowly, &s->other);
+	sl_assert(slice_equal(sl_buf_slice(&s->out), sl_buf_slice(&s->other)));
 	if (s->template) (void)sql_template_eval(vm, s->template, row, &v);
 	return SL_OK;
 }
@@ -132,5 +137,6 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
 	sql_template_free(sink.template);
 	sql_program_free(p);
 	sl_buf_fini(&sink.out);
+	sl_buf_fini(&sink.other);
 	return 0;
 }

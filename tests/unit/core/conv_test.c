@@ -4,7 +4,9 @@
 #include <stdint.h>
 #include <cmocka.h>
 
+#include <inttypes.h>
 #include <math.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -29,6 +31,23 @@ static void test_conv__writes_integers_at_the_limits(void **state) {
 	assert_string_equal(out, "0");
 	assert_int_equal(sl_format_i64(-105, out), 4);
 	assert_string_equal(out, "-105");
+}
+
+static void test_conv__writes_integers_of_every_length(void **state) {
+	(void)state;
+	char out[SL_FORMAT_I64_MAX], expected[SL_FORMAT_I64_MAX];
+	uint64_t ten = 1;
+	for (int digits = 1; digits <= 20; digits++, ten *= 10) {
+		for (int64_t off = -2; off <= 2; off++) {
+			uint64_t v = ten + (uint64_t)off;
+			int n = snprintf(expected, sizeof expected, "%" PRIu64, v);
+			assert_int_equal(sl_format_u64(v, out), n);
+			assert_string_equal(out, expected);
+			n = snprintf(expected, sizeof expected, "%" PRId64, -(int64_t)(v >> 1));
+			assert_int_equal(sl_format_i64(-(int64_t)(v >> 1), out), n);
+			assert_string_equal(out, expected);
+		}
+	}
 }
 
 static void test_conv__shows_that_a_whole_double_is_one(void **state) {
@@ -97,6 +116,7 @@ static void test_conv__everyday_numbers_read_back(void **state) {
 int main(void) {
 	const struct CMUnitTest tests[] = {
 	    cmocka_unit_test(test_conv__writes_integers_at_the_limits),
+	    cmocka_unit_test(test_conv__writes_integers_of_every_length),
 	    cmocka_unit_test(test_conv__shows_that_a_whole_double_is_one),
 	    cmocka_unit_test(test_conv__writes_the_shortest_decimal),
 	    cmocka_unit_test(test_conv__uses_exponents_at_the_ends),

@@ -77,6 +77,28 @@ static void test_slice__refuses_what_is_no_integer(void **state) {
 	assert_int_equal(to_i64("0x10", &v), SL_EINVAL);
 }
 
+/* Digits are taken eight at a time. */
+static void test_slice__reads_integers_of_every_length(void **state) {
+	(void)state;
+	const char digits[] = "9081726354409182735", others[] = "/:.-\xb1\x10 ";
+	char text[SL_ARRAY_LEN(digits)];
+	for (size_t n = 1; n < sizeof digits; n++) {
+		int64_t v, expected = 0;
+		for (size_t i = 0; i < n; i++) expected = expected * 10 + (digits[i] - '0');
+		assert_int_equal(slice_to_i64(slice_make(digits, n), &v), SL_OK);
+		assert_true(v == expected);
+		for (size_t at = 0; at < n * (sizeof others - 1); at++) {
+			memcpy(text, digits, n);
+			text[at % n] = others[at / n];
+			bool minus = n > 1 && at % n == 0 && others[at / n] == '-';
+			assert_int_equal(slice_to_i64(slice_make(text, n), &v), minus ? SL_OK : SL_EINVAL);
+			if (minus)
+				assert_true(slice_to_i64(slice_make(digits + 1, n - 1), &expected) == SL_OK &&
+					    v == -expected);
+		}
+	}
+}
+
 static int to_double(const char *text, double *out) { return slice_to_double(slice_from_str(text), out); }
 
 static void test_slice__reads_doubles_exactly(void **state) {
@@ -154,6 +176,7 @@ int main(void) {
 	    cmocka_unit_test(test_slice__cuts_within_bounds),
 	    cmocka_unit_test(test_slice__walks_parts),
 	    cmocka_unit_test(test_slice__reads_integers_at_the_limits),
+	    cmocka_unit_test(test_slice__reads_integers_of_every_length),
 	    cmocka_unit_test(test_slice__refuses_what_is_no_integer),
 	    cmocka_unit_test(test_slice__reads_doubles_exactly),
 	    cmocka_unit_test(test_slice__reads_decimals_of_every_length),

@@ -7,6 +7,7 @@
 #include <math.h>
 
 #include "jwrite.h"
+#include "mem.h"
 
 static struct sl_buf buf;
 static struct jwrite w;
@@ -51,6 +52,28 @@ static void test_jwrite__escapes_strings(void **state) {
 	assert_string_equal(sl_buf_cstr(&buf),
 			    "\"a\\\"b\\\\c\\b\\f\\n\\r\\t\\u0001\\u001f\x7f/\xc3\xa4 and plain text of "
 			    "more than sixteen\"");
+}
+
+/* Blocks of text are copied as they are looked at. Text and room are as large as they must be, not larger. */
+static void test_jwrite__quotes_plain_text_of_every_length(void **state) {
+	(void)state;
+	static const char special[] = {'"', '\\', '\0', '\n', '\x1f', '\x80', '\xff'};
+	for (size_t n = 0; n < 70; n++) {
+		char *text = sl_alloc(n), *to = sl_alloc(n + 2);
+		for (size_t i = 0; i < n; i++) text[i] = (char)('#' + i % 50);
+		assert_true(jwrite_quote_plain(to, slice_make(text, n)));
+		assert_true(to[0] == '"' && to[n + 1] == '"' && (n == 0 || memcmp(to + 1, text, n) == 0));
+		for (size_t i = 0; i < n; i++) {
+			char was = text[i];
+			for (size_t k = 0; k < sizeof special; k++) {
+				text[i] = special[k];
+				assert_false(jwrite_quote_plain(to, slice_make(text, n)));
+			}
+			text[i] = was;
+		}
+		sl_free(text);
+		sl_free(to);
+	}
 }
 
 static void test_jwrite__replaces_what_is_not_utf8(void **state) {
@@ -141,6 +164,7 @@ int main(void) {
 	const struct CMUnitTest tests[] = {
 	    WRITE_TEST(test_jwrite__puts_commas_and_colons),
 	    WRITE_TEST(test_jwrite__escapes_strings),
+	    WRITE_TEST(test_jwrite__quotes_plain_text_of_every_length),
 	    WRITE_TEST(test_jwrite__replaces_what_is_not_utf8),
 	    WRITE_TEST(test_jwrite__a_double_that_json_cannot_say_is_null),
 	    WRITE_TEST(test_jwrite__splices_hits_as_they_stood),
