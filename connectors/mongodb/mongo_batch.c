@@ -10,6 +10,7 @@
 enum {
 	COMMAND_MAX = 15 * 1024 * 1024, /* a command may be as large as a document, and a little more */
 	KEEP_MAX = 4 * 1024 * 1024,     /* of the buffer, between batches */
+	ALONE_MAX = 3,                  /* how often a row goes by itself */
 };
 
 struct maker {
@@ -50,17 +51,16 @@ static bool command_once(struct mongo_link *l, const bson_t *command, bool numbe
 	return ok;
 }
 
-/* Sends what is there. False: no further command makes sense now. */
-static bool command_send(struct maker *m) {
+/* Sends what is there, at least one row. */
+static enum mongo_then command_send_once(struct maker *m) {
 	struct mongo_link *l = m->l;
 	bson_t command, reply;
 	bson_error_t error;
 	bool numbered = l->session && !m->s->many;
-	if (m->n == 0) return true;
 	mongo_doc_end(&l->command, m->list);
 	if (numbered) mongo_put_i64(&l->command, SL_SLICE_LIT("txnNumber"), ++l->number);
 	mongo_doc_end(&l->command, m->at);
-	if (!bson_init_static(&command, (const uint8_t *)l->command.p, l->command.n)) return false; /* never */
+	if (!bson_init_static(&command, (const uint8_t *)l->command.p, l->command.n)) return MONGO_STOP; /* never */
 	bool ok = command_once(l, &command, numbered, &reply, &error);
 	if (!ok && numbered && !atomic_load(&l->cancelled) && mongo_reply_again(&reply, &error)) {
 		log_debug(LOG_CONN, "write is sent again by its number", "name=%s why=%s", sl_conn_name(l->c->conn),
@@ -68,9 +68,45 @@ static bool command_send(struct maker *m) {
 		bson_destroy(&reply);
 		ok = command_once(l, &command, numbered, &reply, &error);
 	}
-	bool go_on = mongo_reply_apply(l, m->b, m->n, m->ordered, ok, &reply, &error);
+	enum mongo_then then = mongo_reply_apply(l, m->b, m->n, m->ordered, ok, &reply, &error);
 	bson_destroy(&reply);
+	return then;
+}
+
+/* False: no further command makes sense now. What others came first with again and again is refused by the index. */
+static bool row_alone(struct maker *m, uint32_t i) {
+	char text[12];
+	enum mongo_then then = MONGO_ALONE;
+	for (int k = 0; k < ALONE_MAX && then == MONGO_ALONE; k++) {
+		command_begin(m);
+		if (mongo_row_write(&m->l->e, m->s, m->l->ids, mongo_index(0, text), m->b->row[i]) != SL_OK)
+			return false; /* never: it was written before */
+		m->l->rows[m->n++] = i;
+		m->b->result[i] = SL_RESULT_PENDING;
+		then = command_send_once(m);
+	}
+	if (then == MONGO_ALONE) m->b->result[i] = SL_RESULT_REJECT;
+	return then != MONGO_STOP;
+}
+
+static bool rows_alone(struct maker *m) {
+	size_t n = m->n;
+	uint32_t *rows = SL_NEW_ARRAY(uint32_t, n);
+	bool go_on = true;
+	memcpy(rows, m->l->rows, n * sizeof *rows);
+	for (size_t k = 0; k < n && go_on; k++) {
+		uint8_t result = m->b->result[rows[k]];
+		if (result == SL_RESULT_PENDING || result == SL_RESULT_LOST) go_on = row_alone(m, rows[k]);
+	}
+	sl_free(rows);
 	return go_on;
+}
+
+/* Sends what is there. False: no further command makes sense now. */
+static bool command_send(struct maker *m) {
+	if (m->n == 0) return true;
+	enum mongo_then then = command_send_once(m);
+	return then == MONGO_ALONE ? rows_alone(m) : then == MONGO_GO_ON;
 }
 
 /* Puts row i into the command; sends that first when it is full. */

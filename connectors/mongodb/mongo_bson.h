@@ -96,7 +96,7 @@ int mongo_encode_hit(struct mongo_encoder *e, struct sl_slice key, const struct 
 		     const struct mongo_types *types);
 /* The members of the object `json` as elements of the document that is open. plain_names: names that begin with `$` or hold a
  * dot are refused (they would be operators or paths there). had_id: one of them was `_id`; skip_id: that one is left out. */
-enum { MONGO_PLAIN_NAMES = 1, MONGO_SKIP_ID = 2 };
+enum { MONGO_PLAIN_NAMES = 1, MONGO_SKIP_ID = 2, MONGO_NO_NULL = 4 };
 int mongo_encode_members(struct mongo_encoder *e, struct sl_slice json, const struct mongo_types *types, unsigned flags,
 			 bool *had_id);
 

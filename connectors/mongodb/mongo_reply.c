@@ -12,6 +12,7 @@ struct reply {
 	size_t n; /* rows of the command: l->rows[0..n) */
 	const struct mongo_action *s;
 	bool ordered, down, stop;
+	bool alone;             /* open rows go again, each by itself */
 	struct mongo_ask *asks; /* duplicates of an index that the server did not name; room for n */
 	size_t asks_n;
 };
@@ -83,6 +84,12 @@ static void row_duplicate(struct reply *r, const bson_iter_t *item, int64_t at, 
 	r->asks[r->asks_n++] = (struct mongo_ask){.at = at, .code = code, .said = said};
 }
 
+/* Two wanted to add it at once, and this was the second: when it goes again it finds what the first one added. */
+static bool came_second(const struct reply *r, const bson_iter_t *item, const char *said, int64_t code) {
+	bool adds = r->s->operation == MONGO_UPSERT || (r->s->operation == MONGO_REPLACE && r->s->create);
+	return adds && mongo_error_is_duplicate((int)code) && index_of(item, said) != INDEX_OTHER;
+}
+
 static void row_error(struct reply *r, const bson_iter_t *item) {
 	int64_t at = number_at(item, "index", -1), code = number_at(item, "code", 0);
 	const char *said = text_at(item, "errmsg");
@@ -101,7 +108,11 @@ static void row_error(struct reply *r, const bson_iter_t *item) {
 	}
 	if (mongo_error_is_duplicate((int)code) && r->s->done_twice && r->s->operation == MONGO_INSERT)
 		row_duplicate(r, item, at, said, code);
-	else
+	else if (came_second(r, item, said, code)) {
+		r->alone = true; /* its reason is that of the last attempt */
+		r->b->result[i] = SL_RESULT_LOST;
+		sl_batch_reason(r->b, i, "%s (code %lld)", said, (long long)code);
+	} else
 		row_refused(r, i, said, code);
 }
 
@@ -171,8 +182,22 @@ static bool went_on(const struct reply *r, const bson_t *reply, int64_t first) {
 	       bson_iter_as_int64(&it) > first;
 }
 
+/* FerretDB says of the first row of many what it has against any of them, and not how many it carried out, as others do: so nobody
+ * knows which one it is. */
+static bool is_of_any(const struct reply *r, const bson_t *reply) {
+	bson_iter_t it, list;
+	return r->ordered && r->n > 1 && !bson_iter_init_find(&it, reply, "n") &&
+	       bson_iter_init_find(&it, reply, "writeErrors") && BSON_ITER_HOLDS_ARRAY(&it) &&
+	       bson_iter_recurse(&it, &list) && bson_iter_next(&list) && number_at(&list, "index", -1) == 0;
+}
+
 static void carried_out(struct reply *r, const bson_t *reply) {
 	bson_iter_t it;
+	if (is_of_any(r, reply)) {
+		r->alone = true;
+		r->b->repeats += (uint32_t)(r->n - 1);
+		return;
+	}
 	int64_t first = first_error(r, reply);
 	duplicates_decide(r);
 	bool stopped = r->ordered && first >= 0 && !went_on(r, reply, first);
@@ -183,7 +208,7 @@ static void carried_out(struct reply *r, const bson_t *reply) {
 	}
 	if (bson_iter_init_find(&it, reply, "writeConcernError") && BSON_ITER_HOLDS_DOCUMENT(&it))
 		concern_error(r, &it);
-	if (stopped) r->stop = true;
+	if (stopped && !r->alone) r->stop = true;
 }
 
 /* ---- A command that was not. ------------------------------------------------------------------------------------------------ */
@@ -261,8 +286,8 @@ bool mongo_reply_again(const bson_t *reply, const bson_error_t *error) {
 	       known->code != 8000;
 }
 
-bool mongo_reply_apply(struct mongo_link *l, struct sl_batch *b, size_t n, bool ordered, bool ok, const bson_t *reply,
-		       const bson_error_t *error) {
+enum mongo_then mongo_reply_apply(struct mongo_link *l, struct sl_batch *b, size_t n, bool ordered, bool ok,
+				  const bson_t *reply, const bson_error_t *error) {
 	struct reply r = {.l = l, .b = b, .n = n, .s = sl_action_impl(b->action), .ordered = ordered};
 	bson_iter_t it;
 	/* A missing confirmation makes the call fail, though the command was carried out. */
@@ -272,5 +297,5 @@ bool mongo_reply_apply(struct mongo_link *l, struct sl_batch *b, size_t n, bool 
 	else
 		failed(&r, reply, error);
 	sl_free(r.asks);
-	return !r.stop;
+	return r.stop ? MONGO_STOP : r.alone ? MONGO_ALONE : MONGO_GO_ON;
 }

@@ -75,7 +75,8 @@ static int id_query_write(struct mongo_encoder *e, const struct mongo_action *s,
 static int query_write(struct mongo_encoder *e, const struct mongo_action *s, const void *row) {
 	bool had_id;
 	size_t at = mongo_inner_begin(e->out, SL_SLICE_LIT("q"), false);
-	int r = s->filter ? mongo_template_write(&s->query, e, row, false, 0, &had_id) : id_query_write(e, s, row);
+	int r = s->filter ? mongo_template_write(&s->query, e, row, false, MONGO_NO_NULL, &had_id)
+			  : id_query_write(e, s, row);
 	mongo_doc_end(e->out, at);
 	return r;
 }

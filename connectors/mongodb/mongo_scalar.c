@@ -5,6 +5,7 @@
 #include <math.h>
 
 #include "conv.h"
+#include "exact.h"
 #include "mongo_bson.h"
 #include "sql_base64.h"
 #include "sql_rfc3339.h"
@@ -65,6 +66,11 @@ static bool to_i64(const struct sql_value *v, int64_t *out) {
 	return true;
 }
 
+static bool text_to_double(struct sl_slice text, double *out) {
+	return is_number_text(text) && slice_to_double(text, out) == SL_OK &&
+	       (!exact_is_whole(text) || exact_in_double(text, *out));
+}
+
 static bool to_double(const struct sql_value *v, double *out) {
 	switch (v->kind) {
 	case SQL_INT:
@@ -72,7 +78,7 @@ static bool to_double(const struct sql_value *v, double *out) {
 		return v->i >= -INT64_C(9007199254740992) && v->i <= INT64_C(9007199254740992);
 	case SQL_DOUBLE: *out = v->d; return true;
 	case SQL_NUMBER_TEXT:
-	case SQL_STRING: return is_number_text(sql_value_text(v)) && slice_to_double(sql_value_text(v), out) == SL_OK;
+	case SQL_STRING: return text_to_double(sql_value_text(v), out);
 	case SQL_NULL:
 	case SQL_JSON_NULL:
 	case SQL_BOOL:

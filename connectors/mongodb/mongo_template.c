@@ -523,7 +523,12 @@ int mongo_template_write(const struct mongo_template *t, struct mongo_encoder *e
 		case OP_ROW: r = row_write(op, e, row, flags, had_id); break;
 		case OP_VALUE: {
 			struct sql_value v = sql_row_get(row, (uint16_t)op->param);
-			if (!(absent_out && v.kind == SQL_NULL && !op->in_array)) r = value_write(op, e, &v);
+			if (sl_unlikely(flags & MONGO_NO_NULL) && (v.kind == SQL_NULL || v.kind == SQL_JSON_NULL))
+				r = mongo_fail(e, SL_ETYPE, SL_SLICE_EMPTY,
+					       "filter: a value of this row is not there, and null would fit documents "
+					       "without the field, too; let the rule leave such rows out (WHERE)");
+			else if (!(absent_out && v.kind == SQL_NULL && !op->in_array))
+				r = value_write(op, e, &v);
 			break;
 		}
 		}

@@ -60,7 +60,7 @@ int mongo_template_compile(struct mongo_template *t, const json_t *tree, const c
 void mongo_template_fini(struct mongo_template *t);
 
 /* The elements of the template onto e->out, in a document that is open. absent_out: fields whose value is absent (SQL NULL) are left
- * out. flags: MONGO_SKIP_ID, MONGO_PLAIN_NAMES for rows. */
+ * out. flags: MONGO_SKIP_ID, MONGO_PLAIN_NAMES for rows; MONGO_NO_NULL: a value that is null is refused. */
 int mongo_template_write(const struct mongo_template *t, struct mongo_encoder *e, const void *row, bool absent_out,
 			 unsigned flags, bool *had_id);
 

@@ -134,9 +134,14 @@ int mongo_encode_row(struct sl_conn_action *a, const void *row, struct sl_buf *o
 
 /* mongo_batch.c: all rows of the batch get a result. */
 void mongo_batch_run(struct mongo_link *l, struct sl_batch *b);
-/* mongo_reply.c: what a command's answer means for its rows. False: no further command makes sense now. */
-bool mongo_reply_apply(struct mongo_link *l, struct sl_batch *b, size_t n, bool ordered, bool ok, const bson_t *reply,
-		       const bson_error_t *error);
+/* mongo_reply.c: what a command's answer means for its rows. */
+enum mongo_then {
+	MONGO_GO_ON,
+	MONGO_STOP, /* no further command makes sense now */
+	MONGO_ALONE /* rows that are still open or lost go again, each by itself */
+};
+enum mongo_then mongo_reply_apply(struct mongo_link *l, struct sl_batch *b, size_t n, bool ordered, bool ok,
+				  const bson_t *reply, const bson_error_t *error);
 /* May the same numbered command be sent once more? */
 bool mongo_reply_again(const bson_t *reply, const bson_error_t *error);
 /* mongo_there.c: is the _id of row `at` of the insert in l->command in the collection? One question for many. False: what is still

@@ -4,6 +4,7 @@
 #include <stdio.h>
 
 #include "conv.h"
+#include "exact.h"
 #include "pg_type_int.h"
 #include "sql_calendar.h"
 
@@ -147,16 +148,6 @@ static bool special(struct sl_slice s, double *out) {
 }
 
 /* Whole numbers must arrive exactly; a fraction in decimals is never exact in a float, and everybody knows it. */
-static bool whole_text_is_exact(struct sl_slice s, double v) {
-	char exact[400];
-	int n = snprintf(exact, sizeof exact, "%.0f", v);
-	struct sl_slice digits = s.p[0] == '+' || s.p[0] == '-' ? slice_from(s, 1) : s;
-	while (digits.n > 1 && digits.p[0] == '0') digits = slice_from(digits, 1);
-	struct sl_slice got = slice_make(exact, n > 0 ? (size_t)n : 0);
-	if (got.n > 0 && got.p[0] == '-') got = slice_from(got, 1);
-	return slice_equal(got, digits);
-}
-
 static int text_to_double(struct sl_slice s, double *out, bool *whole, const char **why) {
 	s = slice_trim(s);
 	if (special(s, out)) return SL_OK;
@@ -165,8 +156,8 @@ static int text_to_double(struct sl_slice s, double *out, bool *whole, const cha
 	if (r == SL_ELIMIT) *why = too_large;
 	if (r != SL_OK) return SL_ETYPE;
 	*why = rounded;
-	*whole = slice_find_byte(s, '.') < 0 && slice_find_byte(s, 'e') < 0 && slice_find_byte(s, 'E') < 0;
-	return !*whole || whole_text_is_exact(s, *out) ? SL_OK : SL_ETYPE;
+	*whole = exact_is_whole(s);
+	return !*whole || exact_in_double(s, *out) ? SL_OK : SL_ETYPE;
 }
 
 static int value_to_double(const struct sql_value *v, double *out, bool *whole, const char **why) {

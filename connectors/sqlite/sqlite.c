@@ -15,6 +15,7 @@
 #include <unistd.h>
 
 #include "connector.h"
+#include "exact.h"
 #include "folder.h"
 #include "log.h"
 #include "mem.h"
@@ -321,8 +322,10 @@ static int value_bind(sqlite3_stmt *stmt, int at, const struct sql_value *v) {
 	case SQL_BYTES: return sqlite3_bind_blob(stmt, at, v->p ? v->p : "", (int)v->n, SQLITE_STATIC);
 	case SQL_NUMBER_TEXT: {
 		int64_t i;
-		if (slice_to_i64(sql_value_text(v), &i) == SL_OK) return sqlite3_bind_int64(stmt, at, i);
-		if (slice_to_double(sql_value_text(v), &d) == SL_OK) return sqlite3_bind_double(stmt, at, d);
+		struct sl_slice text = sql_value_text(v);
+		if (slice_to_i64(text, &i) == SL_OK) return sqlite3_bind_int64(stmt, at, i);
+		bool rounds = exact_is_whole(text); /* and is beyond 64 bits: as text it keeps its digits */
+		if (!rounds && slice_to_double(text, &d) == SL_OK) return sqlite3_bind_double(stmt, at, d);
 		return sqlite3_bind_text(stmt, at, v->p, (int)v->n, SQLITE_STATIC);
 	}
 	case SQL_STRING:

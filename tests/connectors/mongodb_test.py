@@ -107,6 +107,18 @@ class Writing(MongoTest):
         self.assertEqual([{k: v for k, v in d.items() if k != "_id"} for d in found],
                          [{"v": None, "t": 2}, {"v": None, "t": 3}, {"t": 4}])
 
+    def test_filter__a_value_that_is_not_there_finds_nothing(self):
+        """null would fit every document that does not have the field."""
+        for action in ({"operation": "delete", "many": True}, {"operation": "update", "update": {"$set": {"v": 1}}}, {"operation": "replace"}):
+            for where in ({"k": "${id}"}, {"k": {"$in": [7, "${id}"]}}, {"$or": [{"k": {"$gte": "${id}"}}]}):
+                with self.subTest(action=action, where=where):
+                    self.setUp()
+                    with self.server.client() as c:
+                        c.insert("iot", "c", {"_id": 1}, {"_id": 2, "k": None})
+                    self.deliver([{"v": 1}, {"id": None, "v": 1}], {**action, "filter": where}, rejected=2)
+                    self.assertIn("null would fit documents without the field", self.letters[0]["reason"])
+                    self.assertEqual(self.documents(sort={"_id": 1}), [{"_id": 1}, {"_id": 2, "k": None}])
+
     def test_update__upsert_replace_delete(self):
         twice = [{"id": "a", "v": 1}, {"id": "b", "v": 2}, {"id": "a", "v": 3}]
         self.deliver(twice, {"operation": "update", "id": "${id}", "update": {"$set": {"v": "${v}"}}})
@@ -478,6 +490,42 @@ class Scripted(MongoTest):
         self.run_script(play, [{"id": 1, "v": i} for i in range(10)], action, rejected=1)
         self.assertEqual(self.stored, [0, 1, 2, 3, 5, 6, 7, 8, 9])
         self.assertTrue(self.commands[0]["ordered"])
+
+    def test_errors__of_an_update_that_a_server_puts_on_the_first(self):
+        """FerretDB says of the first of many what it has against any of them, and not how many it carried out."""
+        def play(command, conn):
+            for update in command["updates"]:
+                if update["u"]["$set"]["v"] == 4:
+                    return {"ok": 1, "writeErrors": [{"index": 0, "code": 14, "errmsg": "not that one"}]}
+                self.stored.append(update["u"]["$set"]["v"])
+            return {"ok": 1, "n": len(command["updates"])}
+        action = {"operation": "update", "id": "${id}", "update": {"$set": {"v": "${v}"}}, "batch": {"linger": "100ms"}}
+        self.run_script(play, [{"id": 1, "v": i} for i in range(10)], action, rejected=1)
+        self.assertEqual(self.letters[0]["row"]["id"], 1)
+        self.assertEqual(json.loads(self.letters[0]["message"]["payload"])["v"], 4)
+        self.assertEqual(set(self.stored), set(range(10)) - {4})
+        self.assertEqual(self.stored[-9:], [0, 1, 2, 3, 5, 6, 7, 8, 9])
+
+    def test_duplicates__of_an_upsert_that_somebody_else_made_first(self):
+        """Two that are to be added at once: who comes second finds it there when it tries again."""
+        def play(command, conn):
+            for i, update in enumerate(command["updates"]):
+                v = update["u"]["$set"]["v"]
+                if v in self.first:
+                    self.first.remove(v)
+                    return {"ok": 1, "n": i, "writeErrors": [{"index": i, "code": 11000, "errmsg": "E11000", **self.named}]}
+                self.stored.append(v)
+            return {"ok": 1, "n": len(command["updates"])}
+        action = {"operation": "upsert", "id": "${id}", "update": {"$set": {"v": "${v}"}}, "batch": {"linger": "100ms"}}
+        for self.named in ({"keyPattern": {"_id": 1}}, {}):
+            self.stored, self.first = [], [3, 4, 9]
+            self.run_script(play, [{"id": i, "v": i} for i in range(10)], action)
+            self.assertEqual(self.stored, list(range(10)))
+        for self.named in ({"keyPattern": {"v": 1}}, {"keyPattern": {"_id": 1}}, {}):
+            self.stored, self.first = [], [3] * (1 if "v" in self.named.get("keyPattern", {}) else 100)
+            self.run_script(play, [{"id": i, "v": i} for i in range(10)], action, rejected=1)
+            self.assertEqual(self.stored, [0, 1, 2, 4, 5, 6, 7, 8, 9])
+            self.assertIn("E11000 (code 11000)", self.letters[0]["reason"])
 
     def test_errors__of_a_whole_command(self):
         def play(command, conn):

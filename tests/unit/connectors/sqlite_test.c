@@ -41,6 +41,30 @@ static void test_sqlite__each_placeholder_of_a_statement_is_a_bound_value(void *
 	rig_free(r);
 }
 
+static uint64_t number_row(uint64_t serial, struct sql_value *values, char *text, size_t text_size) {
+	static const char *const numbers[] = {"18446744073709551617", "-9223372036854775808", "18446744073709551617.5"};
+	int n = snprintf(text, text_size, "%s", numbers[serial]);
+	values[0] = sql_string(slice_make(text, (size_t)n));
+	values[0].kind = SQL_NUMBER_TEXT;
+	return 0;
+}
+
+static void test_sqlite__a_whole_number_beyond_64_bits_keeps_its_digits(void **state) {
+	(void)state;
+	struct rig *r = rig_new(1);
+	rig_load(r,
+		 "connectors: {db: {type: sqlite, path: %s/a.db}}\n"
+		 "actions:\n"
+		 "  - {connector: db, table: x, columns: {v: \"${v}\"}}\n",
+		 r->dir);
+	rig_stage(r, 0, 3, 0, number_row);
+	assert_int_equal(rig_settle(r, 0).delivered, 3);
+	assert_int_equal(db_int(r->dir, "SELECT v = '18446744073709551617' FROM x WHERE typeof(v) = 'text'"), 1);
+	assert_int_equal(db_int(r->dir, "SELECT v = -9223372036854775807 - 1 FROM x WHERE typeof(v) = 'integer'"), 1);
+	assert_int_equal(db_int(r->dir, "SELECT v > 1.8e19 FROM x WHERE typeof(v) = 'real'"), 1);
+	rig_free(r);
+}
+
 static void test_sqlite__a_missing_table_makes_rows_wait_until_it_is_there(void **state) {
 	(void)state;
 	struct rig *r = rig_new(1);
@@ -130,6 +154,7 @@ int main(void) {
 	const struct CMUnitTest tests[] = {
 	    cmocka_unit_test(test_sqlite__rows_land_in_a_table_made_for_them),
 	    cmocka_unit_test(test_sqlite__each_placeholder_of_a_statement_is_a_bound_value),
+	    cmocka_unit_test(test_sqlite__a_whole_number_beyond_64_bits_keeps_its_digits),
 	    cmocka_unit_test(test_sqlite__a_missing_table_makes_rows_wait_until_it_is_there),
 	    cmocka_unit_test(test_sqlite__one_poison_row_of_a_hundred_goes_to_the_dead_letters),
 	    cmocka_unit_test(test_sqlite__rows_wait_while_another_program_holds_the_lock),

@@ -181,6 +181,9 @@ static void test_bson__integers_and_doubles(void **state) {
 	static const struct typed d[] = {{"5", "{ \"v\" : { \"$numberDouble\" : \"5.0\" } }"},
 					 {"\"2.5\"", "{ \"v\" : { \"$numberDouble\" : \"2.5\" } }"},
 					 {"9007199254740993", "field v: this number cannot be stored as double"},
+					 {"\"9007199254740993\"", "field v: this text cannot be stored as double"},
+					 {"18446744073709551617", "field v: this number cannot be stored as double"},
+					 {"1e3", "{ \"v\" : { \"$numberDouble\" : \"1000.0\" } }"},
 					 {"\"x\"", "field v: this text cannot be stored as double"}};
 	EACH(MONGO_INT32, i32);
 	EACH(MONGO_INT64, i64);
