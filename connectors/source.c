@@ -352,6 +352,11 @@ static void through_run(struct sl_post *post, struct sl_loop *l) {
 	cs->reaping = true; /* one that is closed may have waited for these */
 }
 
+void sl_source_forgotten(struct sl_source *s, uint64_t n) {
+	s->through -= n;
+	s->forgotten += n;
+}
+
 struct sl_source *source_new(struct connectors *cs, const char *name) {
 	struct sl_source *s = SL_NEW(struct sl_source);
 	s->cs = cs;

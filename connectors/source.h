@@ -74,6 +74,9 @@ struct sl_source_kind {
 	void (*settled)(struct sl_source *s);                     /* those were all for now */
 	void (*close)(struct sl_source *s); /* also of one that never started; ends in sl_source_closed() */
 	void (*fini)(struct sl_source *s);  /* frees what check made; also when that never was. May be NULL */
+	/* Of the messages that are through, those that the server was not told of, or has not confirmed yet. Called while the loop
+	 * stands still. May be NULL: none, or it is not known */
+	uint64_t (*untold)(const struct sl_source *s);
 	int64_t (*lag)(
 	    const struct sl_source *s); /* messages on the server behind what was taken; -1: not known. May be NULL */
 };
@@ -99,6 +102,10 @@ void sl_source_part_end(struct sl_source_part *part);
 void sl_source_take(struct sl_source_part *part, const struct sl_source_item *item, uint64_t mark);
 /* Hands on what was taken since the last time: at the end of a burst. */
 void sl_source_flush(struct sl_source *s);
+
+/* So many messages that are through are not told to the server any more, which gives them again: the connection has gone. They
+ * count as forgotten. */
+void sl_source_forgotten(struct sl_source *s, uint64_t n);
 
 /* text NULL: nothing to add. A change is one log line, if that was not said yet (told.h). */
 void sl_source_state(struct sl_source *s, enum sl_source_state state, const char *fmt, ...) sl_printf(3, 4);

@@ -109,7 +109,7 @@ struct source_copy {
 	enum sl_source_state state;
 	int64_t since_ms, lag;
 	bool paused, retired;
-	uint64_t received, through, forgotten, pauses, pending, pending_bytes, parts;
+	uint64_t received, acknowledged, untold, forgotten, pauses, pending, pending_bytes, parts;
 };
 struct sources_copy {
 	struct source_copy *at;

@@ -9,6 +9,7 @@
 /* ---- The copy. Parked. ---------------------------------------------------------------------------------------------------- */
 
 static void copy_one(const struct sl_source *s, struct source_copy *to) {
+	uint64_t untold = s->kind->untold && s->started && !s->closed ? s->kind->untold(s) : 0;
 	*to = (struct source_copy){
 	    .s = s,
 	    .text = s->text ? sl_strdup(s->text) : NULL,
@@ -18,7 +19,8 @@ static void copy_one(const struct sl_source *s, struct source_copy *to) {
 	    .paused = s->paused,
 	    .retired = s->retired,
 	    .received = s->received,
-	    .through = s->through,
+	    .acknowledged = s->through - untold,
+	    .untold = untold,
 	    .forgotten = s->forgotten,
 	    .pauses = s->pauses,
 	    .pending = s->pending,
@@ -65,7 +67,8 @@ static json_t *one_status(const struct source_copy *c) {
 	if (c->text) json_object_set_new(o, "reason", json_string(c->text));
 	json_object_set_new(o, "paused", json_boolean(c->paused));
 	set_u64(o, "received", c->received);
-	set_u64(o, "acknowledged", c->through);
+	set_u64(o, "acknowledged", c->acknowledged);
+	set_u64(o, "unacknowledged", c->untold);
 	set_u64(o, "forgotten", c->forgotten);
 	set_u64(o, "pending", c->pending);
 	set_u64(o, "pending_bytes", c->pending_bytes);
@@ -110,7 +113,7 @@ void connectors_sources_definitions(const struct connectors_set *set, json_t *ou
 
 /* ---- Prometheus. ------------------------------------------------------------------------------------------------------------ */
 
-enum source_number { RECEIVED, THROUGH, FORGOTTEN, PENDING, PENDING_BYTES, PAUSED, PAUSES, LAG };
+enum source_number { RECEIVED, ACKNOWLEDGED, UNTOLD, FORGOTTEN, PENDING, PENDING_BYTES, PAUSED, PAUSES, LAG };
 
 static const struct family {
 	const char *name, *help;
@@ -119,9 +122,14 @@ static const struct family {
 } families[] = {
     {"sluice_source_received_total", "Messages taken from the server.", SL_METRIC_COUNTER, RECEIVED},
     {"sluice_source_acknowledged_total",
-     "Messages whose rows are all durable or decided: received = acknowledged + forgotten + pending.",
-     SL_METRIC_COUNTER, THROUGH},
-    {"sluice_source_forgotten_total", "Messages that got through when their partition had gone elsewhere already.",
+     "Messages whose rows are all durable or decided, which the server knows: received = acknowledged + unacknowledged "
+     "+ "
+     "forgotten + pending.",
+     SL_METRIC_COUNTER, ACKNOWLEDGED},
+    {"sluice_source_unacknowledged",
+     "Messages whose rows are all durable or decided, which the server has not confirmed.", SL_METRIC_GAUGE, UNTOLD},
+    {"sluice_source_forgotten_total",
+     "Messages that got through when their partition or connection had gone: they are received again.",
      SL_METRIC_COUNTER, FORGOTTEN},
     {"sluice_source_pending", "Messages under way.", SL_METRIC_GAUGE, PENDING},
     {"sluice_source_pending_bytes", "And their bytes.", SL_METRIC_GAUGE, PENDING_BYTES},
@@ -133,7 +141,8 @@ static const struct family {
 static uint64_t number_of(const struct source_copy *c, enum source_number number) {
 	switch (number) {
 	case RECEIVED: return c->received;
-	case THROUGH: return c->through;
+	case ACKNOWLEDGED: return c->acknowledged;
+	case UNTOLD: return c->untold;
 	case FORGOTTEN: return c->forgotten;
 	case PENDING: return c->pending;
 	case PENDING_BYTES: return c->pending_bytes;

@@ -26,6 +26,7 @@ struct pg_save {
 	struct pg_source *p;
 	struct sl_slice column;
 	char *cursor;
+	uint64_t messages; /* that are through by it */
 	struct sl_err err;
 };
 
@@ -47,6 +48,10 @@ static void save_done(uv_work_t *req, int status) {
 	p->save = NULL;
 	sl_free(p->save_error);
 	p->save_error = saved ? NULL : sl_strdup(sl_err_text(&save->err));
+	if (saved)
+		p->unsaved_n -= save->messages;
+	else
+		p->marked_n += save->messages;
 	if (!saved) {
 		sl_source_state(p->s, SL_SOURCE_DEGRADED, "%s; rows come again after a restart", p->save_error);
 		if (!p->mark) {
@@ -64,9 +69,13 @@ static void on_save(struct sl_timer *t) {
 	struct pg_source *p = sl_container_of(t, struct pg_source, save_timer);
 	if (p->save || !p->mark || !p->position_open) return;
 	struct pg_save *save = SL_NEW(struct pg_save);
-	*save =
-	    (struct pg_save){.p = p, .column = slice_from_str(p->conf.cursor), .cursor = p->mark, .err = SL_ERR_INIT};
+	*save = (struct pg_save){.p = p,
+				 .column = slice_from_str(p->conf.cursor),
+				 .cursor = p->mark,
+				 .messages = p->marked_n,
+				 .err = SL_ERR_INIT};
 	p->mark = NULL;
+	p->marked_n = 0;
 	p->save = save;
 	if (uv_queue_work(sl_loop_uv(sl_source_loop(p->s)), &save->req, save_run, save_done) != 0)
 		save_done(&save->req, UV_ENOMEM);
@@ -216,6 +225,7 @@ static void mark_move(struct pg_source *p) {
 		sl_list_remove(it);
 		sl_free(p->mark);
 		p->mark = slice_dup(slice_make(t->cursor, t->n));
+		p->marked_n++;
 		sl_free(t);
 	}
 }
@@ -224,6 +234,7 @@ static void done(struct sl_source_part *part, uint64_t mark) {
 	struct pg_source *p = of(sl_source_part_source(part));
 	struct pg_taken *t = (struct pg_taken *)(uintptr_t)mark;
 	t->done = true;
+	p->unsaved_n += !p->ack;
 	if (!p->ack) return;
 	sl_list_remove(&t->link);
 	sl_list_push_back(&p->through, &t->link);
@@ -298,6 +309,11 @@ static void fini(struct sl_source *s) {
 	sl_free(p->save_error);
 }
 
+static uint64_t untold(const struct sl_source *s) {
+	const struct pg_source *p = of(s);
+	return p->through_n + p->acking_n + p->unsaved_n;
+}
+
 const struct sl_source_kind pg_source_kind = {
     .summary =
 	"Reads the rows that a query gives, from time to time or when a NOTIFY says so, and remembers how far it came.",
@@ -309,6 +325,7 @@ const struct sl_source_kind pg_source_kind = {
     .resume = resume_source,
     .done = done,
     .settled = settled,
+    .untold = untold,
     .close = close_source,
     .fini = fini,
 };

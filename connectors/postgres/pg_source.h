@@ -84,8 +84,9 @@ struct pg_source {
 	/* Rows. */
 	struct sl_list under, through, acking;
 	size_t under_n, through_n, acking_n;
-	struct pg_taken_map known; /* ack: all of them */
-	char *read_at;             /* cursor: the last that was taken; owned */
+	uint64_t unsaved_n, marked_n; /* by cursor: through, and not in the file; of these, below `mark` */
+	struct pg_taken_map known;    /* ack: all of them */
+	char *read_at;                /* cursor: the last that was taken; owned */
 
 	/* cursor: what is saved. */
 	struct pg_position position;

@@ -40,6 +40,8 @@ static void links_drop(struct redis_source *r) {
 	redis_link_close(&r->in, "closed");
 	redis_link_close(&r->out, "closed");
 	parts_end(r);
+	sl_source_forgotten(r->s, r->untold);
+	r->untold = 0;
 }
 
 void redis_source_fail(struct redis_source *r, const char *text) {
@@ -113,6 +115,7 @@ static void on_timer(struct sl_timer *t) {
 	bool late = now - r->tick_ms > (uint64_t)TICK_MS * 3;
 	r->tick_ms = now;
 	sl_timer_set(sl_source_loop(r->s), t, TICK_MS);
+	if (!r->open && now < r->ack_at_ms) return;
 	if (!r->open) {
 		links_open(r);
 		return;
@@ -219,6 +222,8 @@ static void fini(struct sl_source *s) {
 	sl_buf_fini(&r->id);
 }
 
+static uint64_t untold(const struct sl_source *s) { return of(s)->untold; }
+
 const struct sl_source_kind redis_source_kind = {
     .summary =
 	"Reads streams as a member of a consumer group, takes from a list, or listens to channels (which lose what we "
@@ -232,6 +237,7 @@ const struct sl_source_kind redis_source_kind = {
     .resume = resume_source,
     .done = done,
     .settled = settled,
+    .untold = untold,
     .close = close_source,
     .fini = fini,
 };

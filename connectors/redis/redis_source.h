@@ -68,7 +68,9 @@ struct redis_source {
 	bool up, claim_bad;     /* something was read; the last XAUTOCLAIM was refused */
 	bool open, began, paused, closing, reading, acking, claiming;
 	uint64_t tick_ms, heard_ms, heard_bytes, claim_ms, closing_ms;
-	uint64_t lost; /* said in a channel while we were paused */
+	uint64_t untold;             /* through, and not acknowledged */
+	uint64_t refused, ack_at_ms; /* acknowledgements in a row; then it begins anew, no sooner than that */
+	uint64_t lost;               /* said in a channel while we were paused */
 	struct sl_buf value, id;
 	struct sl_source_header *headers;
 	size_t header_cap;

@@ -48,11 +48,15 @@ void redis_slot_done(struct redis_source *r, struct redis_from *f, uint64_t mark
 	if (r->mode == REDIS_FROM_STREAMS) ack_stream(r, f, slot);
 	if (r->mode == REDIS_FROM_LIST) ack_list(r, f, slot);
 	f->ack_n += r->mode != REDIS_FROM_CHANNELS;
+	r->untold += r->mode != REDIS_FROM_CHANNELS;
 	sl_free(slot->value);
 	*slot = (struct redis_slot){.used = false};
 	SL_GROW(f->spare, f->spares, f->spare_cap);
 	f->spare[f->spares++] = (size_t)mark;
 }
+
+#define REFUSED_MS 1000
+#define REFUSED_MAX_MS 60000
 
 /* Of an entry that is gone, or acknowledged already, the answer is 0, which is fine. */
 static void acked(struct redis_request *q, const struct redis_reply *reply) {
@@ -63,10 +67,18 @@ static void acked(struct redis_request *q, const struct redis_reply *reply) {
 		struct sl_buf why = SL_BUF_INIT;
 		sl_buf_append_str(&why, "acknowledging: ");
 		redis_show(reply->text, &why);
+		/* Whatever is through by then comes again each time. */
+		uint64_t pause = (uint64_t)REFUSED_MS << r->refused;
+		r->ack_at_ms = r->heard_ms + (pause < REFUSED_MAX_MS ? pause : REFUSED_MAX_MS);
+		r->refused += pause < REFUSED_MAX_MS;
 		redis_source_fail(r, sl_buf_cstr(&why));
 		sl_buf_fini(&why);
-	} else if (!r->acking)
-		redis_acks_send(r);
+		return;
+	}
+	r->untold--;
+	if (r->acking) return;
+	r->refused = 0;
+	redis_acks_send(r);
 }
 
 static void ack_lost(struct redis_request *q, int status, const char *text) {

@@ -82,6 +82,20 @@ class Reading(PostgresSourceTest):
             b.wait_settled("r")
         self.assertEqual(sorted(int(v) for (v,) in self.got("v")), list(range(1, 301)))
 
+    def test_postgres_source__ack_that_is_refused_acknowledges_nothing(self):
+        self.pg.execute("DROP TABLE IF EXISTS taken")
+        self.add(1, 51)
+        source = {**BY_ACK, "ack": "INSERT INTO taken SELECT unnest(${cursors}::bigint[])"}
+        with Broker(self.config(source)) as b:
+            told = self.wait_source(b, unacknowledged=50, pending=0)
+            b.wait_settled("r")
+            self.assertEqual((told["received"], told["acknowledged"], told["forgotten"]), (50, 0, 0))
+            self.assertIn("taken", self.wait_source(b, state=lambda s: s in ("down", "degraded"))["reason"])
+            self.assertRegex(b.get("/metrics")[1], r'sluice_source_unacknowledged\{source="in",connector="\w+"\} 50\n')
+            self.pg.execute("CREATE TABLE taken (id bigint)")
+            self.wait_source(b, acknowledged=lambda n: n >= 50, unacknowledged=0)
+            self.pg.execute("TRUNCATE outbox")
+
     def test_postgres_source__what_is_committed_late(self):
         """The README's way to leave nothing out by cursor."""
         page = (ROOT / "connectors/postgres/README.md").read_text()

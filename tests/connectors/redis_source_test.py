@@ -82,6 +82,19 @@ class Streams(RedisSourceTest):
             wait_until(lambda: self.pending() == 0, 5, "not acknowledged")
         self.assertEqual({int(n) for n in self.numbers()}, set(range(5000)))
 
+    def test_redis_source__ack_that_is_refused_acknowledges_nothing(self):
+        self.redis.execute("ACL", "SETUSER", "mute", "on", ">mute", "~*", "+@all", "-xack")
+        self.addCleanup(self.redis.execute, "ACL", "DELUSER", "mute")
+        self.add(*range(20))
+        with Broker(self.config(streams=["s"], connector={"url": f"redis://mute:mute@127.0.0.1:{self.redis.port}"})) as b:
+            told = self.wait_source(b, state="down", forgotten=lambda n: n >= 20, pending=0)
+            self.assertIn("acknowledging: NOPERM", told["reason"])
+            self.assertEqual((told["acknowledged"], told["received"]), (0, told["forgotten"] + told["unacknowledged"]))
+            self.assertEqual(self.pending(), 20)
+            self.redis.execute("ACL", "SETUSER", "mute", "+xack")
+            self.wait_source(b, state="up", acknowledged=20, unacknowledged=0)
+            self.assertEqual(self.pending(), 0)
+
     def test_redis_source__the_server_killed_and_back(self):
         self.add(*range(100))
         with Broker(self.config(streams=["s"])) as b:
