@@ -1,5 +1,6 @@
 /* connectors_load.c: the configuration's trees to connections and actions, checked and not yet in force. */
 #include <stdio.h>
+#include <sys/stat.h>
 
 #include "connectors_int.h"
 #include "hash.h"
@@ -37,9 +38,24 @@ static void fingerprint_add(struct sl_buf *b, const json_t *tree) {
 	}
 }
 
+/* Certificates are renewed in their place, and run out: a reload must take the new ones. */
+static void files_add(struct sl_buf *b, const json_t *tls) {
+	static const char *const members[] = {"ca", "cert", "key"};
+	for (size_t i = 0; i < SL_ARRAY_LEN(members); i++) {
+		const char *text = json_string_value(json_object_get(tls, members[i]));
+		char *path = text ? conf_expand_known(slice_from_str(text)) : NULL;
+		struct stat st;
+		if (path && stat(path, &st) == 0)
+			sl_buf_printf(b, "<%ju:%ju:%jd:%jd.%ld", (uintmax_t)st.st_dev, (uintmax_t)st.st_ino,
+				      (intmax_t)st.st_size, (intmax_t)st.st_mtim.tv_sec, st.st_mtim.tv_nsec);
+		sl_free(path);
+	}
+}
+
 static uint64_t fingerprint(const json_t *tree) {
 	struct sl_buf b = SL_BUF_INIT;
 	fingerprint_add(&b, tree);
+	files_add(&b, json_object_get(tree, "tls"));
 	uint64_t hash = sl_hash_stable(sl_buf_slice(&b));
 	sl_buf_fini(&b);
 	return hash;

@@ -3,13 +3,14 @@ import contextlib
 import json
 import os
 import re
+import shutil
 import socket
 import subprocess
 import threading
 import time
 
 from connectors.redis_case import RedisCase
-from harness.broker import BIN, ROOT, free_port, run_program
+from harness.broker import BIN, ROOT, free_port, run_program, temp_folder, wait_until
 from harness.servers import TestCa
 
 README = ROOT / "connectors/redis/README.md"
@@ -270,6 +271,37 @@ class Security(RedisCase):
                         {"url": url, "tls": {"ca": ca.path("ca.pem"), "cert": ca.path("client.pem"), "key": ca.path("client.key")}}):
             with self.subTest(**options):
                 self.deliver(*({"k": f"k{n}", "v": "x" * 3000} for n in range(500)), **options)
+
+    def test_redis__a_certificate_that_is_renewed_in_its_place_counts_from_a_reload_on(self):
+        ca, folder = TestCa.shared(), temp_folder()
+        files = {name: folder / name for name in ("ca.pem", "client.pem", "client.key")}
+        for name, path in files.items():
+            shutil.copy(ca.path(name), path)
+        tls = {"ca": str(files["ca.pem"]), "cert": str(files["client.pem"]), "key": str(files["client.key"])}
+
+        def connections():
+            return [line for line in self.redis.execute("CLIENT", "LIST").decode().splitlines() if "name=renewed" in line]
+
+        def reload(b):
+            before = b.log().count("reloaded")
+            b.reload()
+            wait_until(lambda: b.log().count("reloaded") > before, 20, b.log)
+        with self.broker(url=self.redis.url(tls=True), tls=tls, client_name="renewed") as b:
+            self.publish(b, {"k": "a", "v": 1})
+            b.wait_settled("r")
+            first = [line.split()[0] for line in connections()]
+            reload(b)
+            self.publish(b, {"k": "a", "v": 2})
+            b.wait_settled("r")
+            self.assertEqual([line.split()[0] for line in connections()], first)
+            files["client.pem"].write_text(files["client.pem"].read_text() + "\n")
+            reload(b)
+            wait_until(lambda: connections() and all(line.split()[0] not in first for line in connections()), 20,
+                       lambda: f"{first} {connections()} {b.log()}")
+            self.publish(b, {"k": "a", "v": 3})
+            n = b.wait_settled("r")
+            self.assertEqual((n["delivered"], n["rejected"]), (3, 0))
+        shutil.rmtree(folder)
 
     def test_redis__what_is_wrong_is_said(self):
         ca = TestCa.shared()
