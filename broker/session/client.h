@@ -33,13 +33,15 @@ enum { CLIENT_OUT_HIGH = 256 * 1024, CLIENT_ACKS_MAX = 1024, CLIENT_OUT_QUEUE = 
 /* So much of what stands behind the PUBLISH that waits is read; the last read(2) may add to it. */
 enum { CLIENT_UNREAD_MAX = 32 * 1024 };
 
-/* A publish of QoS 1 or 2 whose acknowledgement waits: for its rules, or for an earlier one's [MQTT-4.6.0-2]. The client
+/* A publish of QoS 1 or 2 whose acknowledgement waits: for its rules, or for an earlier one's [MQTT-4.6.0-2]. Or a run of them
+ * (QoS 1) that came with one read and were numbered on: their rows fill the same chunks, so they are safe at one moment. The client
  * may be gone before the ticket is done: then `c` is NULL, and done() frees the entry. */
 struct client_entry {
 	struct sl_ticket ticket;
 	struct client *c;
 	struct sl_list link;
-	uint16_t packet_id;
+	uint16_t packet_id; /* of the first, */
+	uint16_t run;       /* and so many they are */
 	uint8_t qos;
 	uint8_t reason;
 };
@@ -59,9 +61,11 @@ struct client {
 	char *username; /* NULL: none */
 	char *sock;     /* the address it connected to; NULL: nobody has asked yet */
 	struct auth_job *auth_job;
-	char **aliases;      /* topic of each alias, lazily; aliases_len is what was announced */
-	struct sl_list acks; /* of struct client_entry, in the order of the publishes */
-	uint32_t acks_len, acks_qos1;
+	char **aliases;               /* topic of each alias, lazily; aliases_len is what was announced */
+	struct sl_list acks;          /* of struct client_entry, in the order of the publishes */
+	uint32_t acks_len, acks_qos1; /* publishes */
+	struct client_entry
+	    *joined; /* the last of acks, while the next publish of this read may wait with it; else NULL */
 	struct sl_list unacked_link; /* in worker.unacked while there are any */
 	uint64_t unacked_ms;         /* of these, since when: the last acknowledgement, or the first publish */
 	struct sl_list room_link;    /* in one of the worker's lists while it waits for room, */

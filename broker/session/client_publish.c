@@ -8,7 +8,8 @@
 /* ---- acknowledgements, in the order of the publishes [MQTT-4.6.0-2] ---- */
 
 static void entry_send(struct client *c, const struct client_entry *e) {
-	client_send_ack(c, e->qos == 2 ? MQTT_PUBREC : MQTT_PUBACK, e->packet_id, e->reason);
+	for (uint16_t i = 0; i < e->run; i++)
+		client_send_ack(c, e->qos == 2 ? MQTT_PUBREC : MQTT_PUBACK, (uint16_t)(e->packet_id + i), e->reason);
 }
 
 #define SPARE_ENTRIES_MAX 4096 /* of a worker: what waits under load, without the allocator */
@@ -44,8 +45,8 @@ static void acks_flush(struct client *c) {
 		struct client_entry *e = SL_LIST_ENTRY(c->acks.next, struct client_entry, link);
 		if (e->ticket.pending > 0) break;
 		sl_list_remove(&e->link);
-		c->acks_len--;
-		if (e->qos == 1) c->acks_qos1--;
+		c->acks_len -= e->run;
+		if (e->qos == 1) c->acks_qos1 -= e->run;
 		entry_send(c, e);
 		entry_spare(c->w, e);
 	}
@@ -77,6 +78,7 @@ void client_drop_acks(struct client *c) {
 			sl_list_push_back(&c->w->orphan_acks, &e->link);
 	}
 	c->acks_len = c->acks_qos1 = 0;
+	c->joined = NULL;
 	sl_list_remove(&c->unacked_link);
 }
 
@@ -97,9 +99,16 @@ static struct client_entry *entry_take(struct worker *w) {
 	return e;
 }
 
+static void ack_waits(struct client *c, uint8_t qos) {
+	if (qos == 1) c->acks_qos1++;
+	if (++c->acks_len >= CLIENT_ACKS_MAX) client_pause(c, CLIENT_PAUSE_ACKS);
+}
+
 static void acknowledge(struct client *c, struct client_entry *e, uint16_t packet_id, uint8_t qos,
 			enum mqtt_reason reason) {
+	c->joined = NULL;
 	e->packet_id = packet_id;
+	e->run = 1;
 	e->qos = qos;
 	e->reason = (uint8_t)reason;
 	if (e->ticket.pending == 0 && sl_list_empty(&c->acks)) {
@@ -110,8 +119,7 @@ static void acknowledge(struct client *c, struct client_entry *e, uint16_t packe
 	e->c = c;
 	sl_list_push_back(&c->acks, &e->link);
 	if (c->acks_len == 0) unacked_since_now(c);
-	if (qos == 1) c->acks_qos1++;
-	if (++c->acks_len >= CLIENT_ACKS_MAX) client_pause(c, CLIENT_PAUSE_ACKS);
+	ack_waits(c, qos);
 }
 
 /* A QoS 2 message that is here already is only answered once more [MQTT-4.3.3-10]. */
@@ -121,6 +129,7 @@ static void acknowledge_again(struct client *c, uint16_t packet_id) {
 		if (e->packet_id != packet_id) continue;
 		sl_list_remove(&e->link);
 		e->c = c;
+		c->joined = NULL;
 		sl_list_push_back(&c->acks, &e->link);
 		if (c->acks_len == 0) unacked_since_now(c);
 		c->acks_len++;
@@ -233,6 +242,30 @@ static bool shut(struct client *c, const struct msg *m) {
 	return true;
 }
 
+/* One that waits for more than those before it is the last of their run; so none waits for what it has nothing to do with for longer
+ * than that one does. */
+static void route_acknowledged(struct client *c, struct msg *m, const struct mqtt_publish *p) {
+	struct worker *w = c->w;
+	struct client_entry *e = c->joined;
+	bool joins = e && p->qos == 1 && p->packet_id == e->packet_id + e->run;
+	if (!joins) e = entry_take(w);
+	uint32_t before = e->ticket.pending;
+	uint64_t now = sl_loop_now_ms(w->loop);
+	e->ticket.patience_ms = patience_ms(now - c->publish_ms);
+	c->publish_ms = now;
+	bool wanted = route_publish(w, m, c->s, c, &e->ticket);
+	enum mqtt_reason reason = wanted ? MQTT_RC_SUCCESS : MQTT_RC_NO_MATCHING_SUBSCRIBERS;
+	bool waits = e->ticket.pending > before;
+	if (joins && e->reason == reason) {
+		e->run++;
+		ack_waits(c, p->qos);
+		if (waits) c->joined = NULL;
+		return;
+	}
+	acknowledge(c, joins ? entry_take(w) : e, p->packet_id, p->qos, reason);
+	if (!joins && waits && p->qos == 1) c->joined = e;
+}
+
 /* False: it was not taken. */
 static bool publish(struct client *c, const struct mqtt_publish *p) {
 	struct worker *w = c->w;
@@ -256,12 +289,7 @@ static bool publish(struct client *c, const struct mqtt_publish *p) {
 		route_publish(w, m, c->s, c, NULL);
 	} else {
 		if (p->qos == 2) id_set_add(&c->s->in, p->packet_id);
-		struct client_entry *e = entry_take(w);
-		uint64_t now = sl_loop_now_ms(w->loop);
-		e->ticket.patience_ms = patience_ms(now - c->publish_ms);
-		c->publish_ms = now;
-		bool wanted = route_publish(w, m, c->s, c, &e->ticket);
-		acknowledge(c, e, p->packet_id, p->qos, wanted ? MQTT_RC_SUCCESS : MQTT_RC_NO_MATCHING_SUBSCRIBERS);
+		route_acknowledged(c, m, p);
 	}
 	msg_unref(m);
 	struct sl_stage *no_room = w->rules ? rules_no_room(w->rules) : NULL;

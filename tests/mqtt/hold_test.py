@@ -2,6 +2,7 @@
 connection by pings, and nobody else waits.
 """
 import json
+import random
 import re
 import sqlite3
 import unittest
@@ -192,6 +193,48 @@ class Hold(unittest.TestCase):
             sub.expect_silence()
         self.room()
         self.assertNotIn("p", self.stored())
+
+
+class Answers(unittest.TestCase):
+    """Publishes that come with one read and wait for the logs of several actions are answered one by one, in their order [MQTT-4.6.0-2]."""
+    TOPICS = {"row/heard": 0, "row/deaf": 0x10, "both/deaf": 0x10, "deaf": 0x10, "heard": 0}  # and MQTT 5's code
+
+    def messages(self, rng, n):
+        """Topic, QoS and packet id: numbered on, across the end of numbers, too, with jumps ahead."""
+        pid, topic = 65536 - n // 2, "row/deaf"
+        for _ in range(n):
+            pid = (pid + rng.choice([1] * 12 + [2, 3]) - 1) % 65535 + 1
+            topic = rng.choice([topic] * 20 + list(self.TOPICS))
+            yield topic, rng.choice([1] * 12 + [0, 2]), pid
+
+    def test_answers__of_publishes_that_came_together__have_order_number_and_code(self):
+        folder = temp_folder()
+        action = {"connector": "far", "columns": {"v": "${v}"}}
+        rules = {name: {"sql": f'SELECT payload.v AS v FROM "{topic}"', "actions": [{**action, "table": name}]}
+                 for name, topic in (("one", "row/#"), ("two", "both/#"), ("three", "both/#"))}
+        with Broker({"node": {"data_dir": str(folder / "data")}, "rules": rules,
+                     "connectors": {"far": {"type": "sqlite", "path": str(folder / "far.db")}}}) as broker:
+            for version in (m.V311, m.V5):
+                self.come_together(broker, version)
+
+    def come_together(self, broker, version):
+        rng = random.Random(version)
+        with Client(broker.port, version) as sub, Client(broker.port, version) as pub:
+            sub.connect("sub")
+            sub.subscribe("+/heard", "heard")
+            pub.connect("pub")
+            for _ in range(5):
+                sent = list(self.messages(rng, 300))
+                pub.send(*(m.publish(topic, b'{"v":1}', qos, pid if qos else None, version) for topic, qos, pid in sent))
+                for topic, qos, pid in sent:
+                    if qos == 0:
+                        continue
+                    code = self.TOPICS[topic] if version == m.V5 else 0
+                    pub.expect(m.PUBREC if qos == 2 else m.PUBACK, timeout=WAIT_S, pid=pid, code=code)
+                pub.send(*(m.ack(m.PUBREL, pid, version, flags=2) for _, qos, pid in sent if qos == 2))
+                for _, qos, pid in sent:
+                    if qos == 2:
+                        pub.expect(m.PUBCOMP, timeout=WAIT_S, pid=pid)
 
 
 if __name__ == "__main__":
