@@ -8,6 +8,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -248,6 +249,19 @@ static int tail_find(int fd, uint64_t size, uint64_t *end) {
 	return r;
 }
 
+/* Another connection may write to the same file, on another thread or in another process: one batch at a time, each behind the last.
+ * Where the file system has no locks that is the configuration's care. */
+static void file_lock(int fd) {
+	while (flock(fd, LOCK_EX) != 0 && errno == EINTR) continue;
+}
+
+static int file_size(const struct file_action *f, uint64_t *size) {
+	struct stat st;
+	if (fstat(f->fd, &st) != 0) return sl_status_from_errno(errno);
+	*size = (uint64_t)st.st_size;
+	return SL_OK;
+}
+
 static int file_open(struct sl_conn_action *a, struct file_action *f) {
 	const struct file_conn *c = sl_conn_impl(sl_action_conn(a));
 	if (f->is_open) return SL_OK;
@@ -258,14 +272,16 @@ static int file_open(struct sl_conn_action *a, struct file_action *f) {
 	sl_free(dir);
 	f->fd = open(f->path, O_RDWR | O_CREAT | O_CLOEXEC, 0666);
 	if (f->fd < 0) return sl_status_from_errno(errno);
-	struct stat st;
-	uint64_t end = 0;
-	int r = fstat(f->fd, &st) == 0 ? tail_find(f->fd, (uint64_t)st.st_size, &end) : sl_status_from_errno(errno);
-	if (r == SL_OK && end < (uint64_t)st.st_size) {
+	uint64_t size, end = 0;
+	file_lock(f->fd); /* half a line may be another's who is at it */
+	int r = file_size(f, &size);
+	if (r == SL_OK) r = tail_find(f->fd, size, &end);
+	if (r == SL_OK && end < size) {
 		log_warn(LOG_CONN, "half a line at the end of a file is cut off", "path=%s bytes=%llu", f->path,
-			 (unsigned long long)((uint64_t)st.st_size - end));
+			 (unsigned long long)(size - end));
 		if (ftruncate(f->fd, (off_t)end) != 0) r = sl_status_from_errno(errno);
 	}
+	(void)flock(f->fd, LOCK_UN);
 	if (r != SL_OK) {
 		close(f->fd);
 		return r;
@@ -335,11 +351,16 @@ static int file_submit(struct sl_conn_action *a, struct sl_batch *b) {
 		r = file_open(a, f);
 	}
 	if (r == SL_OK) {
+		file_lock(f->fd);
+		r = file_size(f, &f->size);
+	}
+	if (r == SL_OK) {
 		sl_buf_clear(&f->out);
 		if (f->format == FORMAT_CSV && f->header && f->size == 0) header_text(f, &f->out);
 		for (uint32_t i = 0; i < b->count; i++) row_text(f, b->row[i], &f->out);
 		r = file_write(f);
 	}
+	if (f->is_open) (void)flock(f->fd, LOCK_UN);
 	if (r == SL_OK)
 		sl_batch_fill(b, SL_RESULT_DONE, NULL);
 	else

@@ -112,6 +112,26 @@ static void test_file__two_actions_share_a_file_and_its_rotation(void **state) {
 	rig_free(r);
 }
 
+static void test_file__two_connectors_share_a_file_and_overwrite_nothing(void **state) {
+	(void)state;
+	struct rig *r = rig_new(2);
+	rig_load(r,
+		 "connectors: {f: {type: file, dir: %s}, g: {type: file, dir: %s}}\n"
+		 "actions: [{connector: f, file: out.txt, batch: {rows: 3}}, {connector: g, file: out.txt, batch: "
+		 "{rows: 5}}]\n",
+		 r->dir, r->dir);
+	for (int round = 0; round < 20; round++) {
+		rig_stage_on(r, 0, 0, 300, 50, true, rig_row);
+		rig_stage_on(r, 1, 1, 300, 50, true, rig_row);
+	}
+	rig_settle(r, 0);
+	rig_settle(r, 1);
+	char *text = file_read(r, "out.txt");
+	assert_int_equal(lines(text), 2 * 20 * 300);
+	sl_free(text);
+	rig_free(r);
+}
+
 static void test_file__a_folder_that_cannot_be_made_makes_rows_wait(void **state) {
 	(void)state;
 	struct rig *r = rig_new(1);
@@ -137,6 +157,7 @@ int main(void) {
 	    cmocka_unit_test(test_file__half_a_line_of_a_crash_is_cut_off),
 	    cmocka_unit_test(test_file__full_files_are_put_aside_and_the_oldest_go),
 	    cmocka_unit_test(test_file__two_actions_share_a_file_and_its_rotation),
+	    cmocka_unit_test(test_file__two_connectors_share_a_file_and_overwrite_nothing),
 	    cmocka_unit_test(test_file__a_folder_that_cannot_be_made_makes_rows_wait),
 	};
 	return cmocka_run_group_tests_name("file", tests, NULL, NULL);
