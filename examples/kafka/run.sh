@@ -35,9 +35,12 @@ pub room/attic/state '{"state": "hot"}'
 pub room/cellar/state '{"state": null}'
 
 # The way back: a device waits for its commands.
-"$sluice" sub -p "$EXAMPLE_PORT" -t 'room/+/command' -q 1 -v -c 2 -W 60 >commands.txt &
+"$sluice" sub -p "$EXAMPLE_PORT" -t 'room/+/command' -q 1 -v -c 2 -W 60 --ready >commands.txt 2>ready.txt &
 device=$!
-sleep 1
+for _ in $(seq 100); do
+	grep -q subscribed ready.txt && break
+	sleep 0.1
+done
 printf '%s\n' 'attic:{"fan": "on"}' 'attic:{"lamp": "off"}' 'kitchen:{"fan": "off"}' |
 	kcat -b "$KAFKA_BROKERS" -P -t example.commands -K :
 wait $device
