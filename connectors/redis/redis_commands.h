@@ -1,6 +1,6 @@
 /* redis_commands.h: what is known of Redis' commands: which argument is the key, which take many values, which are refused.
  *
- * A command that is not in the table is fine: its first argument is taken for its key.
+ * A command that is not in the table is fine, unless it looks misspelt: its first argument is taken for its key.
  * Lifetime: constant. Thread: any. Never blocks. */
 #ifndef REDIS_COMMANDS_H
 #define REDIS_COMMANDS_H
@@ -29,6 +29,10 @@ static inline bool redis_command_is_script(const struct redis_command_info *info
 
 /* Never NULL: for a name that is unknown, what holds for most. Upper or lower case. */
 const struct redis_command_info *redis_command_find(struct sl_slice name);
+
+/* For a name that no server is known to have and that is nearly the one of a command: that one. Else NULL; a module's (JSON.SET), or
+ * what a server has renamed, may be anything. */
+const char *redis_command_meant(struct sl_slice name);
 
 /* Tables in Markdown, for the README. */
 void redis_commands_print(struct sl_buf *out);

@@ -294,6 +294,10 @@ static int name_check(const struct word *w, struct sl_err *err) {
 		    "%s: this is no name of a command; write command and arguments as a list: [SET, \"k\", \"${v}\"]",
 		    w->path);
 	const struct redis_command_info *info = redis_command_find(slice_from_str(name));
+	const char *meant = redis_command_meant(slice_from_str(name));
+	if (meant)
+		return sl_err_set(err, SL_EINVAL, "%s: Redis has no command %s; did you mean %s?", w->path, name,
+				  meant);
 	if (info->refused)
 		return sl_err_set(err, SL_EINVAL, "%s: %s is not sent: %s", w->path, info->name, info->refused);
 	return SL_OK;

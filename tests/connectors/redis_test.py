@@ -232,7 +232,7 @@ class Rows(RedisCase):
             self.assertEqual(b.wait_settled("r")["delivered"], 20)
 
     def test_redis__what_no_row_is_to_blame_for_makes_the_action_wait(self):
-        cases = (({"command": ["HSETT", "${k}", "${v}"]}, "unknown command"),
+        cases = (({"command": ["HNOSUCH", "${k}", "${v}"]}, "unknown command"),
                  ({"command": ["EVALSHA", "e0e1f9fabfc9d4800c877a703b823ac0578ff8db", 1, "${k}"]}, "SCRIPT LOAD"))
         for action, part in cases:
             with self.subTest(part=part), self.broker(action) as b:
@@ -358,6 +358,8 @@ class Check(RedisCase):
             ({"url": url}, {"commands": [["MULTI"]]}, "transaction: true"),
             ({"url": url}, {"command": ["CONFIG", "SET", "x", "y"]}, "manages the server"),
             ({"url": url}, {"command": ["SELECT", 1]}, "sends it itself"),
+            ({"url": url}, {"command": ["HSETT", "k", "f", "v"]}, "did you mean HSET?"),
+            ({"url": url}, {"commands": [["SET", "k", "v"], ["XDAD", "s", "*", "f", "v"]]}, "commands[1][0]: Redis has no command XDAD; did you mean XADD?"),
             ({"url": url}, {"command": ["${k}", "x"]}, "only its arguments are data"),
             ({"url": url}, {"command": "SET k v"}, "as a list"),
             ({"url": url}, {"command": "SET k ${v}"}, "as a list"),
@@ -376,6 +378,22 @@ class Check(RedisCase):
                 self.assertEqual(code, 1, text)
                 self.assertIn(part, text)
                 self.assertNotIn("geheim", text)
+
+
+    def test_check__knows_every_command_of_the_server(self):
+        """Without those that are refused for what they are; and lets through what may be a module's or a renamed one."""
+        page = (ROOT / "connectors/redis/README.md").read_text()
+        refused = set(re.findall(r"`([A-Z]+)`", page[page.index("| refused | why |"):].split("\n\n")[0]))
+        names = {name.decode().upper() for name in self.redis.execute("COMMAND", "LIST") if b"|" not in name}
+        self.assertGreater(len(names - refused), 150)
+        config = self.config()
+        commands = sorted(names - refused) + ["JSON.SET", "b840fc02d52404"]
+        config["rules"] = {f"r{i}": {"sql": 'SELECT 1 AS a FROM "t"', "actions": [
+            {"connector": "cache", "command": [name, "x", "y", "z"]} for name in commands[i:i + 60]]} for i in range(0, len(commands), 60)}
+        folder = temp_folder()
+        (folder / "c.yaml").write_text(json.dumps(config))
+        done = run_program("check", "-c", str(folder / "c.yaml"))
+        self.assertEqual(done.returncode, 0, done.stderr)
 
 
 class Example(RedisCase):

@@ -659,6 +659,17 @@ static void readme_has(const char *marker, const struct sl_buf *table) {
 	sl_free(text);
 }
 
+static void test_commands__misspelt_ones_are_told(void **state) {
+	static const char *const slips[][2] = {
+	    {"HSETT", "HSET"}, {"xdad", "XADD"}, {"LPSUH", "LPUSH"}, {"PUBLISHH", "PUBLISH"}};
+	static const char *const fine[] = {"HSET", "xadd",      "GET",    "JSON.SET", "HSETEX",
+					   "VADD", "SUBSCRIBE", "my_SET", "B840FC02", "X"};
+	(void)state;
+	for (size_t i = 0; i < SL_ARRAY_LEN(slips); i++)
+		assert_string_equal(redis_command_meant(slice_from_str(slips[i][0])), slips[i][1]);
+	for (size_t i = 0; i < SL_ARRAY_LEN(fine); i++) assert_null(redis_command_meant(slice_from_str(fine[i])));
+}
+
 static void test_readme__has_the_tables(void **state) {
 	struct sl_buf table = SL_BUF_INIT;
 	(void)state;
@@ -699,6 +710,7 @@ int main(void) {
 	    cmocka_unit_test(test_quorum__a_master_on_its_way_out),
 	    cmocka_unit_test(test_quorum__what_is_remembered_and_for_how_long),
 	    cmocka_unit_test(test_quorum__answers_of_a_sentinel),
+	    cmocka_unit_test(test_commands__misspelt_ones_are_told),
 	    cmocka_unit_test(test_readme__has_the_tables),
 	};
 	return cmocka_run_group_tests_name("redis_parts", tests, NULL, NULL);
