@@ -71,13 +71,22 @@ struct sl_conn {
 	uint32_t unsaid;                 /* so often since then */
 	uint64_t down_ms, unsaid_due_ms; /* when it broke last; monotonic */
 	uint32_t out;                    /* batches */
-	/* A suspicious batch travels alone (pipeline_break.c): whose it is, from the moment on in which nobody else may send. */
+	/* A suspicious batch travels alone (pipeline_trial.c): whose it is, from the moment on in which nobody else may send. */
 	struct sl_pipeline *trial;
 	struct sl_way *trial_way;
-	struct pipeline_batch *alone; /* it, while it is out */
-	uint64_t trial_until_ms;      /* others wait no longer */
-	uint64_t lost_ms;             /* when rows were last lost: it is down soon, if not yet */
-	bool trial_refused;           /* others wait */
+	struct pipeline_batch *alone;          /* it, while it is out */
+	struct pipeline_batch *only;           /* is out, and nothing else was since it went */
+	struct sl_list trial_line;             /* sl_way.trial_wait: who wants to send alone */
+	uint64_t trial_until_ms;               /* others wait no longer */
+	uint64_t trial_sent_ms, trial_back_ms; /* the last one */
+	uint64_t lost_ms;                      /* when rows were last lost */
+	bool lost;                             /* that was since it is up: it is down soon, if not yet */
+	bool trial_refused;                    /* others wait */
+	/* pipeline_break.c. */
+	bool trial_broke;  /* the last trial ended it, as was to be expected */
+	bool doubted;      /* since a connection broke last */
+	uint8_t guilty;    /* so many breaks make a row guilty */
+	uint64_t doubt_ms; /* when a suspect got through after all */
 	uint64_t past_latency[LATENCY_BUCKETS + 1], past_latency_sum_ms; /* of actions that have ended */
 	void *impl;
 };
@@ -144,7 +153,8 @@ struct pipeline_batch {
 	bool after_fence; /* the loop knows of all failures before it */
 	bool fenced;      /* came back untouched, for the batch before it had failed */
 	bool reasons;     /* some reason[] is set */
-	bool alone;       /* nothing else of its connection was out all the time */
+	bool alone;       /* nothing else of its connection may be out: see pipeline_trial.c */
+	bool only;        /* came back, and nothing else was out since it went */
 };
 
 /* A stream of batches in which order holds: as many may be out as `depth` says, and when one comes back undecided, nothing goes out
@@ -161,10 +171,15 @@ struct sl_way {
 	uint32_t breaks;      /* with that one, and nothing decided in between */
 	uint8_t epoch;        /* the pipeline's at the first of these */
 	uint32_t suspects;    /* so many rows, the next ones, among which one ends the connection; 0: no suspicion */
+	uint32_t piece;       /* so many of them at a time */
 	bool suspect_first;   /* the first of them has not been tried alone */
-	bool wary;            /* one was found, perhaps there are more */
-	uint8_t trials_long;  /* trials in a row that took so long that others did not wait for their end */
-	bool thread_broken;   /* T only */
+	bool suspects_sure;   /* nothing else was out when the connection ended */
+	/* pipeline_trial.c. */
+	struct sl_pipeline *p;
+	struct sl_list trial_wait; /* in sl_conn.trial_line */
+	bool trial_asked;          /* in this run */
+	uint8_t trials_long;       /* trials in a row that took so long that others did not wait for their end */
+	bool thread_broken;        /* T only */
 };
 
 /* Rows of these order keys wait; later ones line up behind them. */
@@ -273,15 +288,19 @@ struct sl_pipeline {
 	struct sl_lane *lane;          /* LANE_COUNT; NULL until a row had to wait */
 	uint64_t blocked;              /* bit per lane */
 	size_t parked;
-	bool others_first; /* a suspect had its turn, and no other row since then */
-	bool broke_since;  /* a connection broke, and nothing was delivered since then */
-	uint8_t epoch;     /* how often a row was delivered behind a break, modulo 64 */
+	bool others_first;      /* a suspect had its turn, and no other row got through since then */
+	uint32_t wary;          /* a row was found at which the connection ends: so many batches more go alone, */
+	uint32_t group;         /* of so many rows at the most; 0: as many as a batch may have */
+	uint32_t trials_wanted; /* ways in the line for trials */
+	bool broke_since;       /* a connection broke, and nothing was delivered since then */
+	uint8_t epoch;          /* how often a row was delivered behind a break, modulo 64 */
 	struct dead_wait *dead;
 	size_t dead_n, dead_cap;
 	uint64_t dead_due_ms;
 	struct sl_list out; /* batches */
 	struct pipeline_batch *pool;
 	struct sl_timer timer;
+	bool pause_lost; /* pause_until_ms is only for the case that the connection stays up though rows were lost */
 	uint64_t pause_until_ms, hold_due_ms, hold_pause_ms, mark_at_ms, now_ms;
 	uint64_t rate_room, rate_at_ms; /* thousandths of rows that may go, as of then */
 	struct {
@@ -442,19 +461,26 @@ void connectors_hurry(
     struct connectors *cs); /* who reloads has perhaps mended what is waited for: no pause is sat out */
 
 /* pipeline_break.c: rows at which the server ends the connection */
-static inline bool way_suspicious(const struct sl_way *way) { /* it has rows */
+static inline bool way_searches(const struct sl_way *way) { /* it has rows */
 	return way->suspects > 0 || row_queue_at(&way->q, 0)->breaks > 0;
 }
-size_t pipeline_trial_rows(struct sl_way *way, enum batch_cut *why); /* of a suspicious way: the next batch */
-/* May a batch of this way go now? When another one's trial is not over, or this one must be alone and is not, it is woken later. */
-bool pipeline_trial_may(struct sl_pipeline *p, struct sl_way *way, bool alone, uint64_t *wait_ms);
-void pipeline_trial_sent(struct pipeline_batch *bt); /* any batch */
-void pipeline_trial_back(struct pipeline_batch *bt); /* whatever came back: who waited for that goes on */
-void pipeline_trial_forget(struct sl_pipeline *p);   /* before a run: what it claimed and did not use */
-void pipeline_trial_refused(struct sl_pipeline *p);  /* after it: others go on, unless it claimed again */
+static inline bool way_suspicious(const struct sl_way *way) { return way_searches(way) || way->p->wary > 0; }
+size_t pipeline_trial_rows(struct sl_way *way, enum batch_cut *why);  /* of one that searches: the next batch */
+size_t pipeline_group_rows(const struct sl_pipeline *p, size_t n);    /* of n rows so many go, when it is wary */
 bool pipeline_lane_rests(const struct sl_pipeline *p, unsigned lane); /* it is not released, though its time has come */
 bool pipeline_row_broke(struct pipeline_batch *bt); /* true: it alone was out, and has been dealt with */
 void pipeline_breaks_look(struct pipeline_batch *bt, uint32_t lost, bool delivered);
+bool conn_broke_in_trial(const struct sl_conn *c); /* it ended at a suspicious batch, and works otherwise */
+
+/* pipeline_trial.c: whose turn it is to have a connection alone */
+/* May a batch of this way go now? When another one's trial is not over, or this one must be alone and is not, it is woken later. */
+bool pipeline_trial_may(struct sl_pipeline *p, struct sl_way *way, bool alone, uint64_t *wait_ms);
+void pipeline_trial_unused(struct sl_way *way);      /* it may, and has nothing to send after all */
+void pipeline_trial_sent(struct pipeline_batch *bt); /* any batch */
+void pipeline_trial_back(struct pipeline_batch *bt); /* whatever came back: who waited for that goes on */
+void pipeline_trial_look(struct sl_pipeline *p);     /* after a run: who did not ask has no place in the line */
+void pipeline_trial_leave(struct sl_pipeline *p);    /* its ways are about to end */
+void pipeline_trial_up(struct sl_conn *c);
 
 /* pipeline_done.c */
 unsigned pipeline_lane_of(const struct sl_pipeline *p, const void *row);

@@ -15,6 +15,7 @@
 #include "utf8.h"
 
 #define UP_RESET_MS 10000
+#define EXPECTED_MS 20  /* the pause after a break that was to be expected */
 #define UNSAID_MS 60000 /* how often one that breaks again and again says so */
 
 enum event_what { EVENT_UP, EVENT_DOWN, EVENT_CLOSED, EVENT_WRITABLE, EVENT_PROBED };
@@ -195,6 +196,7 @@ struct sl_conn *conn_new(struct connectors *cs, const char *name) {
 	c->name = sl_strdup(name);
 	c->ways = 1;
 	sl_list_init(&c->link);
+	sl_list_init(&c->trial_line);
 	sl_timer_init(&c->timer, timer_fire);
 	return c;
 }
@@ -216,6 +218,7 @@ static void on_up(struct sl_conn *c) {
 	c->up_at_ms = sl_loop_now_ms(c->cs->loop);
 	c->probing = c->traffic = c->worked = false;
 	if (c->closing) return;
+	pipeline_trial_up(c);
 	/* Whether an action is still not ready shows with its next batch. */
 	state_working(c);
 	sl_timer_set(c->cs->loop, &c->timer, (uint64_t)c->conf.probe_ms);
@@ -230,9 +233,10 @@ static void on_down(struct sl_conn *c, const char *text) {
 	if (text) health_bad(&c->health, c->since_ms, text);
 	c->probing = false;
 	c->attempts++;
-	sl_timer_set(
-	    c->cs->loop, &c->timer,
-	    retry_pause_ms((uint64_t)c->conf.reconnect.first_ms, (uint64_t)c->conf.reconnect.max_ms, c->attempts));
+	uint64_t pause_ms =
+	    retry_pause_ms((uint64_t)c->conf.reconnect.first_ms, (uint64_t)c->conf.reconnect.max_ms, c->attempts);
+	if (pause_ms > EXPECTED_MS && conn_broke_in_trial(c)) pause_ms = EXPECTED_MS;
+	sl_timer_set(c->cs->loop, &c->timer, pause_ms);
 }
 
 /* An attempt that is on its way has no timer, and ends by itself. */

@@ -89,6 +89,7 @@ void pipeline_abandon(struct sl_pipeline *p) { save(p, pipeline_save_beside_out)
 void pipeline_free(struct sl_pipeline *p) {
 	if (!p) return;
 	sl_assert(sl_list_empty(&p->out));
+	pipeline_trial_leave(p);
 	pipeline_large_forget(p);
 	save(p, pipeline_save);
 	pipeline_log_forget(p);
@@ -227,6 +228,11 @@ static void lanes_release(struct sl_pipeline *p) {
 		if (l->parked.n == 0 || (p->now_ms < l->due_ms && !p->halted)) continue;
 		struct sl_way *way = pipeline_way_of(p, row_queue_at(&l->parked, 0)->row);
 		if (way->fence || pipeline_lane_rests(p, i)) continue; /* its last batch wakes us */
+		if (i == LANE_ASIDE) { /* each goes alone, and others before the next one */
+			p->parked--;
+			row_queue_push_front(&way->q, row_queue_pop(&l->parked));
+			continue;
+		}
 		p->parked -= l->parked.n;
 		row_queue_put_before(&way->q, &l->parked);
 		if (i < LANES) p->blocked &= ~((uint64_t)1 << i);
@@ -419,14 +425,19 @@ static void way_run(struct sl_pipeline *p, struct sl_way *way, uint64_t *wait_ms
 			way->splits = 0;
 			return;
 		}
-		bool alone = way_suspicious(way);
-		size_t n = sl_unlikely(alone) ? pipeline_trial_rows(way, &why) : way_due(p, way, &why, wait_ms);
+		bool alone = way_suspicious(way), searches = sl_unlikely(alone) && way_searches(way);
+		size_t n = searches ? pipeline_trial_rows(way, &why) : way_due(p, way, &why, wait_ms);
+		if (sl_unlikely(alone) && !searches) n = pipeline_group_rows(p, n);
 		if (n > 0 && !pipeline_copies_fit(p, way, n)) return; /* a batch that comes back wakes us */
 		if (n > 0 && !pipeline_trial_may(p, way, alone, wait_ms)) return;
 		if (n > 0 && why != CUT_SPLIT) n = rate_take(p, n, wait_ms);
-		if (n == 0) return;
+		if (n == 0) {
+			pipeline_trial_unused(way);
+			return;
+		}
 		struct pipeline_batch *bt = batch_cut(p, way, n, why, alone);
 		if (bt && !batch_submit(bt)) return;
+		if (!bt) pipeline_trial_unused(way);
 		if (!bt && p->action->conf.retry.expired == EXPIRED_DEAD_LETTER) {
 			pipeline_wake(p); /* dead letters are written to files: others get their turn between */
 			return;
@@ -479,8 +490,10 @@ void pipeline_run(struct sl_pipeline *p) {
 	uint64_t wait_ms = UINT64_MAX;
 	p->now_ms = sl_loop_now_ms(p->cs->loop);
 	p->change = ++p->cs->changes;
-	pipeline_trial_forget(p);
-	if (p->next && sl_list_empty(&p->out)) pipeline_change_finish(p);
+	if (p->next && sl_list_empty(&p->out)) {
+		pipeline_trial_leave(p);
+		pipeline_change_finish(p);
+	}
 	pipeline_take(p);
 	pipeline_refill(p);
 	pipeline_dead_retry(p);
@@ -491,7 +504,7 @@ void pipeline_run(struct sl_pipeline *p) {
 		for (uint32_t i = 0; i < p->ways_used; i++) way_run(p, &p->way[i], &wait_ms);
 		pipeline_ways_look(p);
 	}
-	pipeline_trial_refused(p);
+	pipeline_trial_look(p);
 	pipeline_large_look(p);
 	deadlines_check(p, &wait_ms);
 	mark_check(p, &wait_ms);

@@ -5,22 +5,25 @@
  * connection for ever, and nobody would get past it. So:
  *
  *   1. When BREAKS_SUSPICIOUS connections in a row broke with the same first row out, the rows that were lost are *suspects*. They
- *      go out in trials: first the first row, then half of those that are left, until one row alone is found at which it
- *      breaks, or all have got through. Each break begins a search among the rows that were lost by it.
- *   2. A trial travels *alone*: nothing else of its connection is out, so that nobody is blamed for others' rows, nor loses rows
- *      for it. Others do not wait longer than TRIAL_MS for its end, and have the connection for TRIAL_REST_MS whenever it
- *      is up again, before the next one.
- *   3. A row that broke a connection alone waits: `retry.first`, and twice as long each time up to `retry.max`. Rows of its key line up
- *      behind it, all others go on. When it comes again it goes alone again.
- *   4. It is rejected when it has broken BREAKS_GUILTY connections alone, PROOFS_GUILTY of them after another row of its action was
- *      delivered: since its batch broke a connection for the first time, or over that very one. Without that nobody knows that
- *      the server takes anything at all, so however often it breaks, nothing is rejected: the row waits, and is tried every
- *      `retry.max`, until it gets through or another one comes and is delivered.
- *      And it must be rows that break connections, not the network that breaks under rows: when a suspect gets through after all, or
- *      a search finds nobody, what is held against others of the connection is forgotten.
+ *      go out in trials, alone (pipeline_trial.c): first the first row, then piece by piece, and of a piece that breaks the
+ *      connection again smaller pieces, until one row alone is found at which it breaks, or all have got through.
+ *   2. From the first one found on the action is *wary*: its batches go alone, small ones first, and begin such a search at their first
+ *      break; until WARY_BATCHES in a row got through.
+ *   3. A row that broke a connection alone waits: `retry.first`, and twice as long each time up to `retry.max`; a quarter of that
+ *      where other rows were guilty before. Rows of its key line up behind it, all others go on. When it comes again it goes
+ *      alone again, one such row after the other, and between two of them others of the action get through, when there are any.
+ *   4. It is rejected when it has broken GUILTY_FIRST connections alone, PROOFS of them after another row of its action was delivered
+ *      since it did before. Without that nobody knows that the server takes anything at all, so however often it breaks, nothing is
+ *      rejected: the row waits, and is tried every `retry.max`, until it gets through or another one comes and is delivered. Where no
+ *      other is left one proof must do, and BREAKS_LAST breaks more.
+ *      After each that was guilty the next one needs fewer breaks, down to GUILTY_LEAST. But it must be rows that break
+ *      connections, not the network that breaks under rows: when a suspect gets through after all, or a search that began with a
+ *      break of a batch of which nothing else was out finds nobody, what is held against others of the connection is forgotten;
+ *      and a suspect that gets through makes it twice as many breaks for the next, up to GUILTY_MOST, for DOUBT_MS.
  *   5. That needs rows that get past the suspect. Where all are of its key there would be none. So from the BREAKS_ASIDE-th
- *      break on it steps aside, one row of an action at a time, and its successors go on. Does one of them break the connection as well,
- *      before anything was delivered, it is the server: the first gets its place before the other back.
+ *      break on (one before it would be guilty) it steps aside, one row of an action at a time, and its successors go on. Does one of
+ *      them break the connection as well, before anything was delivered, it is the server: the first gets its place before the
+ *      other back.
  *
  * A suspect that has stepped aside and gets through after all comes later than rows behind it: the price of 5, which is only paid
  * when the server gets well between a suspect's trial and that of its successor. Attempts (`retry.attempts`) are not charged:
@@ -30,105 +33,71 @@
 
 #define BREAKS_SUSPICIOUS 3
 #define BREAKS_ASIDE 5
-#define BREAKS_GUILTY 6
-#define PROOFS_GUILTY 3u
+#define GUILTY_FIRST 6u
+#define GUILTY_LEAST 3u
+#define GUILTY_MOST 12u
+#define DOUBT_MS 60000
+#define PROOFS 2u /* of those that make it guilty */
+#define BREAKS_LAST 3u
 #define EPOCH_MASK 63u
-#define TRIAL_REST_MS 100
-#define TRIAL_MS 1000
-#define TRIAL_LONG_MAX 6 /* TRIAL_MS doubles so often at the most */
+#define PIECE_BY_ROW 16
+#define GROUP_LEAST 16
+#define WARY_BATCHES 16
 
-/* ---- Trials. ------------------------------------------------------------------------------------------------------------- */
+/* ---- How many rows. ------------------------------------------------------------------------------------------------------- */
 
 size_t pipeline_trial_rows(struct sl_way *way, enum batch_cut *why) {
 	*why = CUT_SPLIT;
 	way->splits = 0;
 	if (way->suspect_first || way->suspects < 2 || row_queue_at(&way->q, 0)->breaks > 0) return 1;
-	return sl_min_size(way->suspects / 2, way->q.n);
+	return sl_min_size(sl_min_size(way->piece, way->suspects), way->q.n);
 }
 
-static void trial_over(struct sl_conn *c) {
-	c->alone = NULL;
-	c->trial = NULL;
-	c->trial_way = NULL;
+/* Of n rows. A batch that gets through costs a round trip, one that does not a connection: so as few as possible break. */
+static uint32_t piece_rows(uint32_t n) {
+	uint32_t piece = 1;
+	while (n > PIECE_BY_ROW && piece * piece < n) piece++;
+	return piece;
 }
 
-static void trial_others_go(struct sl_conn *c) {
-	if (!c->trial_refused) return;
-	c->trial_refused = false;
-	conn_wake(c);
+static uint32_t group_most(const struct sl_pipeline *p) { return (uint32_t)p->action->conf.batch.rows; }
+
+size_t pipeline_group_rows(const struct sl_pipeline *p, size_t n) { return sl_min_size(n, p->group); }
+
+static void wary_begin(struct sl_pipeline *p) {
+	uint32_t group = p->wary && p->group < group_most(p) ? p->group : group_most(p);
+	p->group = group / 4 > GROUP_LEAST ? group / 4 : GROUP_LEAST;
+	p->wary = WARY_BATCHES;
 }
 
-/* False: another one's trial is claimed, or out and not too long. */
-static bool trial_overtaken(struct sl_pipeline *p, uint64_t *wait_ms) {
-	struct sl_conn *c = p->action->conn;
-	if (!c->alone || p->now_ms < c->trial_until_ms) {
-		c->trial_refused = true;
-		if (c->alone) due_at(p->now_ms, c->trial_until_ms, wait_ms);
-		return false;
-	}
-	struct sl_way *way = c->alone->way;
-	if (way->trials_long < TRIAL_LONG_MAX) way->trials_long++;
-	c->alone->alone = false;
-	trial_over(c);
-	return true;
+static void wary_went_well(struct sl_pipeline *p, uint32_t rows) {
+	if (p->wary == 0) return;
+	p->wary--;
+	if (rows >= p->group && p->group < group_most(p)) p->group *= 2;
 }
 
-static bool conn_is_own(const struct sl_pipeline *p) {
-	SL_LIST_FOREACH(it, &p->cs->pipelines) {
-		const struct sl_pipeline *other = SL_LIST_ENTRY(it, struct sl_pipeline, link);
-		if (other != p && other->action->conn == p->action->conn) return false;
-	}
-	return true;
+/* ---- How many breaks make a row guilty. ----------------------------------------------------------------------------------- */
+
+static uint32_t breaks_guilty(struct sl_conn *c, uint64_t now_ms) {
+	if (c->guilty == 0 || (c->guilty > GUILTY_FIRST && now_ms - c->doubt_ms > DOUBT_MS)) c->guilty = GUILTY_FIRST;
+	return c->guilty;
 }
 
-bool pipeline_trial_may(struct sl_pipeline *p, struct sl_way *way, bool alone, uint64_t *wait_ms) {
-	struct sl_conn *c = p->action->conn;
-	if (sl_likely(!alone && !c->trial)) return true;
-	if (c->trial && c->trial_way != way && !trial_overtaken(p, wait_ms)) return false;
-	if (!alone) {
-		if (c->alone) return false; /* the way's own */
-		trial_over(c);
-		trial_others_go(c);
-		return true;
-	}
-	bool fresh = c->up_at_ms > c->lost_ms; /* otherwise perhaps it has gone, and nobody has said so yet */
-	uint64_t due_ms = (fresh ? c->up_at_ms : c->lost_ms) + TRIAL_REST_MS;
-	if (p->now_ms < due_ms && !(fresh && conn_is_own(p))) {
-		due_at(p->now_ms, due_ms, wait_ms);
-		return false;
-	}
-	c->trial = p;
-	c->trial_way = way;
-	return c->out == 0;
+static uint32_t breaks_aside(uint32_t guilty) { return guilty > BREAKS_ASIDE ? BREAKS_ASIDE : guilty - 1; }
+
+static void was_guilty(struct sl_conn *c) {
+	c->guilty = (uint8_t)(c->guilty > GUILTY_LEAST ? GUILTY_LEAST + (c->guilty - GUILTY_LEAST) / 2 : GUILTY_LEAST);
 }
 
-void pipeline_trial_sent(struct pipeline_batch *bt) {
-	struct sl_conn *c = bt->p->action->conn;
-	if (bt->ref[0].breaks == 0) bt->p->others_first = false;
-	if (!bt->alone) return;
-	c->alone = bt;
-	c->trial_until_ms = bt->p->now_ms + ((uint64_t)TRIAL_MS << bt->way->trials_long);
+static void was_innocent(struct sl_conn *c, uint64_t now_ms) {
+	if (c->doubted) return; /* an outage is one reason to doubt, however many rows it made suspects */
+	uint32_t guilty = breaks_guilty(c, now_ms) * 2;
+	c->guilty = (uint8_t)(guilty < GUILTY_MOST ? guilty : GUILTY_MOST);
+	c->doubt_ms = now_ms;
+	c->doubted = true;
 }
 
-void pipeline_trial_back(struct pipeline_batch *bt) {
-	struct sl_conn *c = bt->p->action->conn;
-	if (c->alone == bt) {
-		bt->way->trials_long = 0;
-		trial_over(c);
-		trial_others_go(c);
-	} else if (c->trial && c->out == 0)
-		pipeline_wake(c->trial);
-}
-
-void pipeline_trial_forget(struct sl_pipeline *p) {
-	struct sl_conn *c = p->action->conn;
-	if (c->trial == p && !c->alone) trial_over(c);
-}
-
-void pipeline_trial_refused(struct sl_pipeline *p) {
-	struct sl_conn *c = p->action->conn;
-	if (!c->trial) trial_others_go(c);
-}
+bool conn_broke_in_trial(const struct sl_conn *c) { return c->worked && (c->trial_broke || c->alone); }
 
 /* ---- A row that broke the connection alone. ------------------------------------------------------------------------------- */
 
@@ -138,11 +107,18 @@ static bool others_wait(const struct sl_pipeline *p) {
 	return p->line[0].head || p->line[1].head;
 }
 
-/* However short its pause is, others have their turn before a suspect has its next. And one that has stepped aside is not brought
- * back while its successor is being tried: its place depends on the outcome. */
+static bool suspect_is_first(const struct sl_pipeline *p) {
+	for (uint32_t i = 0; i < p->way_count; i++)
+		if (p->way[i].q.n > 0 && row_queue_at(&p->way[i].q, 0)->breaks > 0) return true;
+	return false;
+}
+
+/* However short its pause is, others get through before a suspect has its next turn, and one is tried after the other. And one that has
+ * stepped aside is not brought back while its successor is being tried: its place depends on the outcome. */
 bool pipeline_lane_rests(const struct sl_pipeline *p, unsigned lane) {
+	if (row_queue_at(&p->lane[lane].parked, 0)->breaks == 0) return false;
 	if (lane == LANE_ASIDE && p->action->conf.order == ORDER_KEY && p->action->conn->trial == p) return true;
-	return p->others_first && row_queue_at(&p->lane[lane].parked, 0)->breaks > 0 && others_wait(p);
+	return suspect_is_first(p) || (p->others_first && others_wait(p));
 }
 
 static void row_reject(struct sl_pipeline *p, struct row_ref ref, const char *said) {
@@ -182,26 +158,55 @@ static void back_in_line(struct sl_pipeline *p, uint64_t due_ms) {
 
 static bool batch_broke(const struct pipeline_batch *bt) { return !bt->fenced && !bt->b.not_ready && !bt->p->halted; }
 
+/* Another row of its action got through since it broke the connection before, or since its batch did. */
+static void row_charge(const struct sl_pipeline *p, struct row_ref *ref, const struct sl_way *way) {
+	uint8_t since = ref->breaks == 0 ? way->epoch : ref->epoch;
+	if (since != p->epoch && ref->proofs < PROOFS) ref->proofs = (ref->proofs + 1u) & 3u;
+	if (ref->breaks < UINT8_MAX) ref->breaks++;
+	ref->epoch = p->epoch & EPOCH_MASK;
+}
+
+/* Where rows were guilty, and the network was not, suspects wait for a shorter time. */
+static uint64_t row_due_ms(const struct sl_pipeline *p, const struct row_ref *ref, uint32_t guilty) {
+	const struct retry_conf *conf = &p->action->conf.retry;
+	uint64_t pause_ms = retry_bound_ms((uint64_t)conf->first_ms, (uint64_t)conf->max_ms, ref->breaks);
+	return p->now_ms + (guilty < GUILTY_FIRST ? pause_ms / 4 + 1 : pause_ms);
+}
+
+/* Rows that are no suspects. */
+static bool others_left(const struct sl_pipeline *p) {
+	if (others_wait(p)) return true;
+	for (size_t i = 0; i < LANE_COUNT && p->parked > 0; i++) {
+		const struct row_queue *q = &p->lane[i].parked;
+		if (q->n > 0 && row_queue_at(q, q->n - 1)->breaks == 0) return true;
+	}
+	return false;
+}
+
+/* Without others that could get through there is no second proof: more breaks must do. */
+static bool row_is_guilty(const struct sl_pipeline *p, const struct row_ref *ref, uint32_t guilty) {
+	if (ref->breaks < guilty || ref->proofs == 0) return false;
+	return ref->proofs >= PROOFS || (ref->breaks >= guilty + BREAKS_LAST && !others_left(p));
+}
+
 bool pipeline_row_broke(struct pipeline_batch *bt) {
 	struct sl_pipeline *p = bt->p;
-	const struct retry_conf *conf = &p->action->conf.retry;
 	if (!bt->alone || bt->b.count != 1 || !batch_broke(bt)) return false;
+	struct sl_conn *c = p->action->conn;
 	struct row_ref ref = bt->ref[0];
 	bool key = p->action->conf.order == ORDER_KEY;
+	uint32_t guilty = breaks_guilty(c, p->now_ms);
 	p->others_first = p->broke_since = true;
-	if (ref.breaks == 0) ref.epoch = bt->way->epoch & EPOCH_MASK;
-	if (ref.breaks < UINT8_MAX) ref.breaks++;
-	if (ref.proofs < PROOFS_GUILTY && (ref.proofs > 0 || ref.epoch != p->epoch))
-		ref.proofs = (ref.proofs + 1u) & PROOFS_GUILTY;
-	if (ref.breaks >= BREAKS_GUILTY && ref.proofs >= PROOFS_GUILTY) {
-		const struct health *h = &p->action->conn->health;
-		row_reject(p, ref, bt->b.reason[0] ? bt->b.reason[0] : h->error);
+	row_charge(p, &ref, bt->way);
+	if (row_is_guilty(p, &ref, guilty)) {
+		was_guilty(c);
+		row_reject(p, ref, bt->b.reason[0] ? bt->b.reason[0] : c->health.error);
 		return true;
 	}
 	p->count.retried++;
-	uint64_t due_ms = p->now_ms + retry_bound_ms((uint64_t)conf->first_ms, (uint64_t)conf->max_ms, ref.breaks);
+	uint64_t due_ms = row_due_ms(p, &ref, guilty);
 	bool aside = key && pipeline_lane(p, LANE_ASIDE)->parked.n > 0;
-	if (!key || (ref.breaks >= BREAKS_ASIDE && !aside))
+	if (!key || (ref.breaks >= breaks_aside(guilty) && !aside))
 		step_aside(p, ref, due_ms);
 	else {
 		lane_block(p, ref, due_ms);
@@ -239,53 +244,73 @@ static void blame_forget(struct sl_pipeline *p) {
 
 /* ---- What a batch that is back says of the rows that come next. ----------------------------------------------------------------- */
 
-static void suspect(struct sl_way *way, uint32_t rows) {
+static void suspect(struct sl_way *way, uint32_t rows, bool sure) {
 	way->suspects = rows;
 	way->suspect_first = rows > 0;
+	way->suspects_sure = sure;
+	way->piece = piece_rows(rows);
 	way->breaks = 0;
+}
+
+/* Deliveries of the batch itself count, too. */
+static void epoch_note(struct sl_way *way, bool delivered) {
+	way->epoch = (way->p->epoch + (delivered ? EPOCH_MASK : 0)) & EPOCH_MASK;
 }
 
 static void way_broke(struct pipeline_batch *bt, uint32_t lost, bool delivered) {
 	struct sl_way *way = bt->way;
 	bt->p->broke_since = true;
-	if (bt->alone && bt->b.count == 1) { /* found */
-		suspect(way, 0);
-		way->wary = true;
-		return;
-	}
 	if (bt->alone) {
-		suspect(way, lost);
+		if (way->suspects == 0) epoch_note(way, delivered);
+		suspect(way, bt->b.count == 1 ? 0 : lost, true);
+		if (bt->b.count == 1) wary_begin(bt->p); /* found */
 		return;
 	}
 	if (way->fence) return; /* it went down with an earlier one */
 	uint32_t first = 0;
 	while (first + 1 < bt->b.count && bt->b.result[first] != SL_RESULT_LOST) first++;
 	if (way->broke_at != bt->ref[first].row) way->breaks = 0;
-	if (way->breaks++ == 0) way->epoch = (bt->p->epoch + (delivered ? EPOCH_MASK : 0)) & EPOCH_MASK;
+	if (way->breaks++ == 0) epoch_note(way, delivered);
 	way->broke_at = bt->ref[first].row;
-	if (way->wary || way->breaks >= BREAKS_SUSPICIOUS) suspect(way, lost);
+	if (way->breaks >= BREAKS_SUSPICIOUS) suspect(way, lost, bt->only);
+}
+
+static void trial_went_well(struct pipeline_batch *bt) {
+	struct sl_way *way = bt->way;
+	if (way->suspects == 0) {
+		wary_went_well(bt->p, bt->b.count);
+		return;
+	}
+	way->suspects -= bt->b.count < way->suspects ? bt->b.count : way->suspects;
+	way->suspect_first = false;
+	if (way->suspects <= way->piece) way->piece = piece_rows(way->suspects); /* it must be among these */
+	if (way->suspects == 0 && way->suspects_sure) blame_forget(bt->p);
 }
 
 void pipeline_breaks_look(struct pipeline_batch *bt, uint32_t lost, bool delivered) {
 	struct sl_pipeline *p = bt->p;
-	struct sl_way *way = bt->way;
+	struct sl_conn *c = p->action->conn;
+	bool is_suspect = bt->ref[0].breaks > 0;
 	if (delivered && p->broke_since) {
 		p->broke_since = false;
 		p->epoch = (p->epoch + 1u) & EPOCH_MASK;
 	}
-	if (lost > 0)
-		p->action->conn->lost_ms = p->now_ms;
-	else if (bt->ref[0].breaks > 0 && delivered)
+	if (sl_unlikely(lost > 0)) {
+		c->lost = true;
+		c->lost_ms = p->now_ms;
+		c->trial_broke = bt->alone;
+		c->doubted = false;
+	} else if (is_suspect && delivered) {
+		was_innocent(c, p->now_ms);
 		blame_forget(p);
-	if (bt->ref[0].breaks > 0 || (lost > 0 && !batch_broke(bt))) return; /* says nothing of others */
+	}
+	if (is_suspect) return; /* says nothing of others */
+	if (delivered || lost == 0) p->others_first = false;
+	if (lost > 0 && !batch_broke(bt)) return;
 	if (lost > 0)
 		way_broke(bt, lost, delivered);
-	else if (bt->alone) {
-		way->suspects -= bt->b.count < way->suspects ? bt->b.count : way->suspects;
-		way->suspect_first = false;
-		if (way->suspects == 0) blame_forget(p);
-	} else {
-		way->breaks = 0;
-		way->wary = false;
-	}
+	else if (bt->alone)
+		trial_went_well(bt);
+	else
+		bt->way->breaks = 0;
 }

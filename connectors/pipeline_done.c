@@ -316,9 +316,11 @@ static void batch_pause(struct pipeline_batch *bt, uint32_t lost) {
 	struct sl_pipeline *p = bt->p;
 	uint64_t until = 0;
 	if (results_count(bt, SL_RESULT_THROTTLED)) until = p->now_ms + bt->b.wait_ms;
-	if (lost == bt->b.count && !bt->fenced && !bt->b.not_ready && conn_is_up(p->action->conn))
-		until = p->now_ms + LOST_PAUSE_MS;
-	if (until > p->pause_until_ms) p->pause_until_ms = until;
+	bool stays_up = lost == bt->b.count && !bt->fenced && !bt->b.not_ready && conn_is_up(p->action->conn);
+	if (stays_up) until = p->now_ms + LOST_PAUSE_MS;
+	if (until <= p->pause_until_ms) return;
+	p->pause_until_ms = until;
+	p->pause_lost = stays_up;
 }
 
 /* What the batch says of its action and its connection. */

@@ -20,6 +20,10 @@ static bool always_all(const struct sl_pipeline *p) {
 void pipeline_ways_begin(struct sl_pipeline *p) {
 	p->way_count = p->action->conn->ways ? p->action->conn->ways : 1;
 	p->way = SL_NEW_ARRAY(struct sl_way, p->way_count);
+	for (uint32_t i = 0; i < p->way_count; i++) {
+		p->way[i].p = p;
+		sl_list_init(&p->way[i].trial_wait);
+	}
 	p->next_way = 0;
 	p->ways_used = p->ways_next = always_all(p) ? p->way_count : 1;
 	p->calm = 0;

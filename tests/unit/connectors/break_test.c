@@ -281,6 +281,59 @@ static void test_break__several_rows_of_several_actions(void **state) {
 	rig_free(r);
 }
 
+static uint64_t row_that_is_often_bad(uint64_t serial, struct sql_value *v, char *text, size_t cap) {
+	uint64_t order = row_of_seven_keys(serial, v, text, cap);
+	if (serial % 50 == 27) v[0] = sql_string(SL_SLICE_LIT("bad"));
+	return order;
+}
+
+static uint64_t row_of_one_key_that_may_be_bad(uint64_t serial, struct sql_value *v, char *text, size_t cap) {
+	uint64_t order = row_of_one_key(serial, v, text, cap);
+	if (serial % 250 == 77) v[0] = sql_string(SL_SLICE_LIT("bad"));
+	return order;
+}
+
+/* Two actions with such rows among theirs, one without: none waits for ever, and each row ends where it belongs. */
+static void many_rows_of_several_actions(const char *conn, const char *action, rig_row_fn row, size_t rows, size_t bad) {
+	struct rig *r = rig_new(1);
+	rig_load(r,
+		 "connectors: {n: {type: 'null', connect_fails: 3, reconnect: {first: 1ms, max: 20ms}%s}}\n"
+		 "actions:\n"
+		 "- {connector: n, columns: {a: x, b: x, c: x}, breaks: bad, retry: {first: 1ms, max: 20ms}, batch: {rows: "
+		 "100}%s}\n"
+		 "- {connector: n, columns: {a: x, b: x, c: x}, breaks: bad, retry: {first: 1ms, max: 20ms}, batch: {rows: "
+		 "100}%s}\n"
+		 "- {connector: n, columns: {a: x, b: x, c: x}, trace: %s/clean, batch: {rows: 100}}\n",
+		 conn, action, action, r->dir);
+	for (size_t a = 0; a < 2; a++) {
+		r->serial = 0;
+		rig_stage(r, a, rows, 0, row);
+	}
+	rig_stage(r, 2, rows, 0, row_of_seven_keys);
+	for (size_t a = 3; a-- > 0;) {
+		struct sl_action_counts n = rig_settle(r, a);
+		assert_int_equal(n.rejected, a < 2 ? bad : 0);
+		assert_int_equal(n.delivered, a < 2 ? rows - bad : rows);
+	}
+	struct came clean = came(r->dir, "clean");
+	assert_int_equal(clean.n, rows);
+	assert_int_equal(clean.disorder, 0);
+	rig_free(r);
+}
+
+static void test_break__many_rows_of_several_actions(void **state) {
+	(void)state;
+	many_rows_of_several_actions("", "", row_that_is_often_bad, 1000, 20);
+	many_rows_of_several_actions("", ", order: none", row_that_is_often_bad, 1000, 20);
+	many_rows_of_several_actions(", delay: 1ms", "", row_of_one_key_that_may_be_bad, 1000, 4);
+}
+
+static void test_break__many_rows_of_several_actions_in_a_pool(void **state) {
+	(void)state;
+	many_rows_of_several_actions(", ways: 2, delay: 1ms", ", order: none", row_that_is_often_bad, 1000, 20);
+	many_rows_of_several_actions(", ways: 4, delay: 1ms", "", row_that_is_often_bad, 1000, 20);
+}
+
 int main(int argc, char **argv) {
 	if (argc > 1) cmocka_set_test_filter(argv[1]);
 	const struct CMUnitTest tests[] = {
@@ -296,6 +349,8 @@ int main(int argc, char **argv) {
 	    cmocka_unit_test(test_break__the_only_row_waits_for_another_one),
 	    cmocka_unit_test(test_break__another_action_of_the_connector_goes_on),
 	    cmocka_unit_test(test_break__several_rows_of_several_actions),
+	    cmocka_unit_test(test_break__many_rows_of_several_actions),
+	    cmocka_unit_test(test_break__many_rows_of_several_actions_in_a_pool),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
