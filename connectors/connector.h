@@ -97,6 +97,8 @@ struct sl_connector_kind {
 	/* What kind and client library hold of rows that are out, beside the rows themselves, which stay where they are: so many
 	 * bytes a row, and a hundredth of its bytes. It is charged to the action's budget. */
 	uint32_t copy_row, copy_percent;
+	/* Where an action's own settings make that more: adds to both. Pure. May be NULL. */
+	void (*copies)(struct sl_conn_action *a, uint32_t *row, uint32_t *percent);
 
 	/* Options: the framework fills the settings structs at the head of the kind's own parts before any other call (offsets
 	 * count from the start of that part). */

@@ -140,7 +140,9 @@ void pipeline_full_check(struct sl_pipeline *p) {
 
 uint64_t pipeline_copies(const struct sl_pipeline *p, uint64_t rows, uint64_t bytes) {
 	const struct sl_connector_kind *kind = p->action->conn->kind;
-	return rows * kind->copy_row + bytes * kind->copy_percent / 100;
+	uint32_t row = kind->copy_row, percent = kind->copy_percent;
+	if (kind->copies) kind->copies(p->action, &row, &percent);
+	return rows * row + bytes * percent / 100;
 }
 
 void pipeline_copies_add(struct pipeline_batch *bt) {

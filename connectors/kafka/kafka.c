@@ -171,6 +171,14 @@ static void cancel(struct sl_conn_action *a, struct sl_batch *b) {
 	kafka_cancel(producer_of(sl_action_conn(a)));
 }
 
+/* librdkafka has a block of its own for each header, and a place in a list that grows twofold; the shortest takes six bytes of JSON. */
+static void copies(struct sl_conn_action *a, uint32_t *row, uint32_t *percent) {
+	enum { HEADER_BYTES = 80, HEADER_TEXT = 6 };
+	const struct kafka_action *k = sl_action_impl(a);
+	*row += (uint32_t)k->plan.header_count * HEADER_BYTES;
+	if (k->plan.all_headers.given) *percent += HEADER_BYTES * 100 / HEADER_TEXT;
+}
+
 /* What librdkafka holds, and who the brokers are; nothing of the settings. */
 static void describe(struct sl_conn *conn, json_t *out) {
 	const struct kafka_producer *p = producer_of(conn);
@@ -194,6 +202,7 @@ const struct sl_connector_kind sl_connector_kafka = {
     .action_size = sizeof(struct kafka_action),
     .copy_row = 512, /* librdkafka's own of each message, and the requests that are on their way */
     .copy_percent = 100,
+    .copies = copies,
     .conn_fields = kafka_conf_fields,
     .action_fields = action_fields,
     .conn_check = kafka_conn_check,

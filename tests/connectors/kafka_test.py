@@ -92,6 +92,22 @@ class Records(KafkaTest):
         self.assertEqual([r.headers for r in records], ['a=1,b={"c":2},n=NULL,e=q"\xc3\xa9', "x=1,x=2", ""])
         self.assertIn("headers: ", self.dead[0]["reason"])
 
+    def test_kafka__headers_are_charged_what_librdkafka_takes_for_them(self):
+        """Some sixty bytes each, where their JSON text has nine: else a few rows would take several times node.buffer_memory."""
+        headers = {f"{n:x}": "" for n in range(1000)}
+        for action in ({"headers": "${h}"}, {"headers": {f"h{n}": "" for n in range(1000)}}):
+            with self.subTest(one=isinstance(action["headers"], str)):
+                self.kafka.fresh_topic(self.topic)
+                with self.broker({"value": "x", **action}, 'SELECT payload.h AS h FROM "in/#"') as b:
+                    self.publish(b, {"h": {}})
+                    b.wait_settled("r")
+                    with Net.dropped(self.kafka.port):
+                        self.publish(b, *[{"h": headers}] * 5)
+                        wait_until(lambda: b.action("r")["in_flight"] == 5, 20, lambda: str(b.action("r")))
+                        self.assertGreater(b.action("r")["memory"]["clients"], 5 * 1000 * 60)
+                    b.wait_settled("r")
+                self.assertEqual(len(self.kafka.records(self.topic)), 6)
+
     def test_kafka__topics_made_of_data(self):
         for topic in ("hot.a", "hot.b"):
             self.kafka.fresh_topic(topic)
