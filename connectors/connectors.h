@@ -161,6 +161,8 @@ bool sl_stage_row(struct sl_stage *st, const struct sql_value *values, uint16_t 
 		  const struct sl_origin *from, struct sl_ticket *ticket);
 /* On the stage's worker. False: wait for the callback. */
 bool sl_stage_room(struct sl_stage *st, bool qos);
+/* The same of all stages of a worker: is there room on the way to the connectors? */
+bool sl_stages_room(struct connectors *cs, size_t worker);
 /* Before a message is taken of which this stage would get a row: true when not even that one may come, for those who publish
  * for it have filled what may be held, however many they are. Wait then as above. Need not be asked while *sl_stages_gate() is
  * 0, which is a load for each message and lives as long as `cs`. @thread the stage's worker */

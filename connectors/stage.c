@@ -64,20 +64,25 @@ static sl_noinline void chunk_on_way(struct sl_stage *st, struct sl_chunk *c) {
 
 /* Who waits says so before it looks once more: then the connector loop, which makes room before it looks who waits, does not
  * miss it. */
-bool sl_stage_room(struct sl_stage *st, bool qos) {
-	struct worker_end *end = st->end;
-	uint64_t way_max = st->p->cs->way_max;
-	end->over = worker_end_way(end) > way_max;
+bool sl_stages_room(struct connectors *cs, size_t worker) {
+	struct worker_end *end = &cs->ends[worker];
+	end->over = connectors_way_full(cs, worker);
 	if (end->over) {
 		atomic_fetch_or(&end->waiting, ROOM_ON_WAY);
-		end->over = worker_end_way(end) > way_max;
+		end->over = connectors_way_full(cs, worker);
 	}
+	return !end->over;
+}
+
+bool sl_stage_room(struct sl_stage *st, bool qos) {
+	struct worker_end *end = st->end;
+	bool way = sl_stages_room(st->p->cs, (size_t)(end - st->p->cs->ends));
 	bool full = qos && atomic_load(&st->p->shared.full); /* rows of QoS 0 are dropped then, and hold nobody */
 	if (full) {
 		atomic_fetch_or(&end->waiting, ROOM_IN_ACTION);
 		full = atomic_load(&st->p->shared.full);
 	}
-	return !end->over && !full;
+	return way && !full;
 }
 
 const _Atomic uint32_t *sl_stages_gate(const struct connectors *cs, size_t worker) { return &cs->ends[worker].gate; }

@@ -12,6 +12,10 @@ struct rules_prepared {
 
 bool rules_room(struct sl_stage *full, uint8_t qos) { return sl_stage_room(full, qos > 0); }
 
+bool rules_room_for_any(struct rules_worker *rw) {
+	return !rw->rules->connectors || sl_stages_room(rw->rules->connectors, rw->index);
+}
+
 static void room_made(void *arg, size_t worker) {
 	const struct rules *r = arg;
 	if (r->host.room) r->host.room(r->host.broker, (int)worker, false);

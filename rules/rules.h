@@ -153,6 +153,8 @@ static inline struct sl_stage *rules_no_room(struct rules_worker *rw) {
 	return full;
 }
 bool rules_room(struct sl_stage *full, uint8_t qos);
+/* The same of whatever rows may come. False: wait for room(). */
+bool rules_room_for_any(struct rules_worker *rw);
 
 /* Before a message of a client is taken: might it be that no row of it may come? Then rules_shut() knows: the rules that could give
  * one are run without effect; what is returned is waited for as above, and NULL is to take the message. */

@@ -28,6 +28,9 @@ struct sl_stream_events {
 	/* The other side will send no more (`hup`); what it had sent is read on to its end. Also while reading rests, which the owner
 	 * may want to end. May be NULL. TCP only. */
 	void (*on_hup)(struct sl_stream *s);
+	/* Before each read(2): false leaves the bytes with the kernel, until sl_stream_pause() and sl_stream_resume(). May be NULL.
+	 * TCP only. */
+	bool (*may_read)(struct sl_stream *s);
 	/* status: what sl_stream_close() was given; SL_ECLOSED the other side closed; SL_EIO the connection broke. */
 	void (*on_closed)(struct sl_stream *s, int status);
 };

@@ -61,6 +61,7 @@ static void tcp_read(struct sl_stream_tcp *t) {
 	struct sl_stream *s = &t->s;
 	for (int turn = 0; turn < STREAM_READS_MAX; turn++) {
 		if (s->paused || s->closed || !s->readable) return;
+		if (s->events->may_read && !s->events->may_read(s)) return;
 		struct sl_slice bytes = SL_SLICE_EMPTY;
 		size_t asked;
 		ssize_t n = read_once(t, &bytes, &asked);

@@ -14,10 +14,11 @@ static void on_drain(struct sl_stream *st);
 static void on_hup(struct sl_stream *st);
 static void on_closed(struct sl_stream *st, int status);
 
-static const struct sl_stream_events client_events = {
-    .on_read = on_read, .on_drain = on_drain, .on_hup = on_hup, .on_closed = on_closed};
-
 static struct client *client_of(struct sl_stream *st) { return sl_container_of(st, struct client, tcp.s); }
+static bool may_read(struct sl_stream *st) { return client_may_read(client_of(st)); }
+
+static const struct sl_stream_events client_events = {
+    .on_read = on_read, .on_drain = on_drain, .on_hup = on_hup, .may_read = may_read, .on_closed = on_closed};
 
 /* ---- time ---- */
 
@@ -137,7 +138,14 @@ void client_pause(struct client *c, enum client_pause why) {
 void client_resume(struct client *c, enum client_pause why) {
 	if (!(c->pauses & why)) return;
 	c->pauses &= (uint8_t)~why;
-	if (why == CLIENT_PAUSE_ROOM) sl_stream_pause(&c->tcp.s); /* what lies unread is presented again */
+	if (why == CLIENT_PAUSE_ROOM)
+		client_read_again(c);
+	else if ((c->pauses & ~CLIENT_PAUSE_ROOM) == 0)
+		sl_stream_resume(&c->tcp.s);
+}
+
+void client_read_again(struct client *c) {
+	sl_stream_pause(&c->tcp.s);
 	if ((c->pauses & ~CLIENT_PAUSE_ROOM) == 0) sl_stream_resume(&c->tcp.s);
 }
 
@@ -258,6 +266,7 @@ static void peek(struct client *c, struct sl_slice rest) {
 static size_t on_read(struct sl_stream *st, struct sl_slice bytes) {
 	struct client *c = client_of(st);
 	size_t used = 0, limit = c->w->b->set.max_packet_size, before = sl_stream_pending(st);
+	if (sl_likely(!c->pauses)) c->feeds = false;
 	c->last_in_ms = sl_loop_now_ms(c->w->loop);
 	/* Who speaks something else is not waited for until a whole packet might be there. */
 	if (sl_unlikely(c->state == CLIENT_CONNECTING) && bytes.n > 0 && (uint8_t)bytes.p[0] != MQTT_CONNECT << 4) {

@@ -32,6 +32,8 @@ enum client_pause {
 enum { CLIENT_OUT_HIGH = 256 * 1024, CLIENT_ACKS_MAX = 1024, CLIENT_OUT_QUEUE = 64 * 1024 };
 /* So much of what stands behind the PUBLISH that waits is read; the last read(2) may add to it. */
 enum { CLIENT_UNREAD_MAX = 32 * 1024 };
+/* Most waits for room are short. So long nothing more is read, which would have to be kept here; then pings are looked for. */
+enum { CLIENT_MOMENT_MS = 25 };
 
 /* A publish of QoS 1 or 2 whose acknowledgement waits: for its rules, or for an earlier one's [MQTT-4.6.0-2]. Or a run of them
  * (QoS 1) that came with one read and were numbered on: their rows fill the same chunks, so they are safe at one moment. The client
@@ -71,7 +73,10 @@ struct client {
 	struct sl_list room_link;    /* in one of the worker's lists while it waits for room, */
 	struct sl_stage *no_room;    /* there; gone when rules change */
 	size_t peeked;               /* bytes of what lies unread whose pings are answered */
+	uint64_t room_ms;            /* since then it waits */
 	uint8_t no_room_qos;
+	bool moment;         /* the first moment of that */
+	bool feeds;          /* what it sent last has made rows */
 	uint32_t answers;    /* bytes of what it caused itself, since the output was last empty */
 	uint32_t packet_max; /* the largest the client takes */
 	uint16_t aliases_len;
@@ -101,6 +106,7 @@ void client_protocol_error(struct client *c, enum mqtt_reason reason, const char
 
 void client_pause(struct client *c, enum client_pause why);
 void client_resume(struct client *c, enum client_pause why);
+void client_read_again(struct client *c); /* what lies unread first; unless it is paused */
 
 /* Where the broker reports about itself, clients may not write. */
 bool client_topic_reserved(struct sl_slice topic);
@@ -109,7 +115,9 @@ void client_connect_init(struct client *c);
 /* client_connect.c. True: go on with the next packet; false: it stays unread for now, or the client is closed. */
 bool client_connect(struct client *c, const struct mqtt_frame *f);
 /* client_publish.c */
-void client_room(struct client *c);                                /* it need not wait for room any more */
+void client_room(struct client *c);                         /* it need not wait for room any more */
+bool client_moment_over(struct client *c, uint64_t now_ms); /* it waits: false: not so long yet */
+bool client_may_read(struct client *c);
 bool client_publish(struct client *c, const struct mqtt_frame *f); /* false: it stays unread, for there is no room */
 void client_pubrel(struct client *c, const struct mqtt_ack *a);
 void client_drop_acks(struct client *c);

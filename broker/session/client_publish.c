@@ -217,6 +217,7 @@ void client_room(struct client *c) {
 	if (!sl_list_linked(&c->room_link)) return;
 	sl_list_remove(&c->room_link);
 	c->no_room = NULL;
+	c->moment = false;
 	sl_metric_dec(&c->w->metrics, METRIC_PUBLISHERS_WAITING);
 	c->pauses &= (uint8_t)~CLIENT_PAUSE_UNREAD;
 	client_resume(c, CLIENT_PAUSE_ROOM);
@@ -228,9 +229,28 @@ static void wait_for_room(struct client *c, struct sl_stage *no_room, uint8_t qo
 	if (sl_list_linked(&c->room_link) || c->tcp.s.hup) return;
 	c->no_room = no_room;
 	c->no_room_qos = qos;
+	c->room_ms = sl_loop_now_ms(c->w->loop);
+	c->moment = c->feeds = true;
+	if (!sl_timer_armed(&c->w->moment_timer)) sl_timer_set(c->w->loop, &c->w->moment_timer, CLIENT_MOMENT_MS);
 	sl_list_push_back(waiting, &c->room_link);
 	metric_inc(c->w, METRIC_PUBLISHERS_WAITING);
 	client_pause(c, CLIENT_PAUSE_ROOM);
+}
+
+bool client_moment_over(struct client *c, uint64_t now_ms) {
+	if (!c->moment) return true;
+	if (now_ms - c->room_ms < CLIENT_MOMENT_MS) return false;
+	c->moment = false;
+	client_read_again(c);
+	return true;
+}
+
+/* Who publishes rows is not read from while those of others fill the way: what it sends is better kept by itself. */
+bool client_may_read(struct client *c) {
+	if (sl_likely(!c->feeds) || c->tcp.s.hup) return true;
+	if (!sl_list_linked(&c->room_link) && !rules_room_for_any(c->w->rules))
+		wait_for_room(c, NULL, 0, &c->w->no_room);
+	return !c->moment;
 }
 
 /* Nobody is there any more who could send it again, nor has it been acknowledged: it goes with the connection. */
@@ -256,6 +276,7 @@ static void route_acknowledged(struct client *c, struct msg *m, const struct mqt
 	bool wanted = route_publish(w, m, c->s, c, &e->ticket);
 	enum mqtt_reason reason = wanted ? MQTT_RC_SUCCESS : MQTT_RC_NO_MATCHING_SUBSCRIBERS;
 	bool waits = e->ticket.pending > before;
+	c->feeds = c->feeds || e->ticket.pending > 0;
 	if (joins && e->reason == reason) {
 		e->run++;
 		ack_waits(c, p->qos);

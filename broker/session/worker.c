@@ -124,17 +124,33 @@ static void flush_hook_run(struct sl_hook *hook) {
 	sl_deferred_cancel(&w->nudge);
 }
 
-static void room_for(struct sl_list *waiting, bool all) {
+static void room_for(struct worker *w, struct sl_list *waiting, bool all) {
 	SL_LIST_FOREACH_SAFE(it, waiting) {
 		struct client *c = SL_LIST_ENTRY(it, struct client, room_link);
-		if (all || rules_room(c->no_room, c->no_room_qos)) client_room(c);
+		bool room = all || (c->no_room ? rules_room(c->no_room, c->no_room_qos) : rules_room_for_any(w->rules));
+		if (room) client_room(c);
 	}
 }
 
 /* They are read from in this order. So those who got nothing in the last time do now, however fast others are. */
 void worker_room(struct worker *w, bool all) {
-	room_for(&w->refused, all);
-	room_for(&w->no_room, all);
+	room_for(w, &w->refused, all);
+	room_for(w, &w->no_room, all);
+}
+
+/* False: some of them have not waited that long yet. */
+static bool moment_over(struct worker *w, struct sl_list *waiting) {
+	bool all = true;
+	SL_LIST_FOREACH(it, waiting)
+	all = client_moment_over(SL_LIST_ENTRY(it, struct client, room_link), sl_loop_now_ms(w->loop)) && all;
+	return all;
+}
+
+static void moment_timer_fire(struct sl_timer *t) {
+	struct worker *w = sl_container_of(t, struct worker, moment_timer);
+	bool all = moment_over(w, &w->refused);
+	all = moment_over(w, &w->no_room) && all;
+	if (!all) sl_timer_set(w->loop, t, CLIENT_MOMENT_MS);
 }
 
 /* ---- begin and end ---- */
@@ -175,6 +191,7 @@ int worker_init(struct worker *w, struct broker *b, uint32_t index, struct sl_lo
 	sl_loop_hook_add(loop, SL_PHASE_FLUSH, &w->flush_hook);
 	sl_timer_init(&w->congested_timer, session_congested_check);
 	sl_timer_init(&w->replay_timer, session_replay_timer);
+	sl_timer_init(&w->moment_timer, moment_timer_fire);
 	sl_timer_init(&w->sweep_timer, sweep);
 	sl_timer_set(loop, &w->sweep_timer, SWEEP_MS);
 	return SL_OK;

@@ -84,12 +84,13 @@ struct worker {
 	uint32_t boxes_full;       /* how many hold something */
 	struct sl_deferred nudge;  /* a visitor left something in the boxes */
 
-	struct sl_list clients;   /* all connections */
-	struct sl_list congested; /* sessions with a full queue */
-	struct sl_list replays;   /* sessions with retained messages still to be sent */
-	struct sl_list unacked;   /* clients that wait for acknowledgements, who does so longest first */
-	struct sl_list no_room;   /* connections whose rows have filled their memory, */
-	struct sl_list refused;   /* and those whose next one was not taken: their turn is first */
+	struct sl_list clients;       /* all connections */
+	struct sl_list congested;     /* sessions with a full queue */
+	struct sl_list replays;       /* sessions with retained messages still to be sent */
+	struct sl_list unacked;       /* clients that wait for acknowledgements, who does so longest first */
+	struct sl_list no_room;       /* connections whose rows have filled their memory, */
+	struct sl_list refused;       /* and those whose next one was not taken: their turn is first */
+	struct sl_timer moment_timer; /* some of them are not read from, for a moment */
 	struct sl_hook flush_hook;
 	struct sl_timer congested_timer, replay_timer, sweep_timer;
 	struct sl_list spare_acks;  /* of struct client_entry, for publishes that may have to wait (client_publish.c) */

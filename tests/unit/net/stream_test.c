@@ -22,6 +22,8 @@ struct owner {
 	_Atomic uint32_t packets, drained, closed;
 	_Atomic int status;
 	bool pause_each; /* pause after each packet until told to go on */
+	_Atomic bool not_now;
+	_Atomic uint32_t refused;
 };
 
 static struct owner *owner_of(struct sl_stream *s) { return sl_container_of(s, struct owner, t.s); }
@@ -38,13 +40,19 @@ static size_t on_read(struct sl_stream *s, struct sl_slice bytes) {
 	}
 	return used;
 }
+static bool may_read(struct sl_stream *s) {
+	struct owner *o = owner_of(s);
+	o->refused += o->not_now;
+	return !o->not_now;
+}
 static void on_drain(struct sl_stream *s) { owner_of(s)->drained++; }
 static void on_closed(struct sl_stream *s, int status) {
 	struct owner *o = owner_of(s);
 	o->status = status;
 	o->closed++;
 }
-static const struct sl_stream_events events = {.on_read = on_read, .on_drain = on_drain, .on_closed = on_closed};
+static const struct sl_stream_events events = {
+    .on_read = on_read, .on_drain = on_drain, .may_read = may_read, .on_closed = on_closed};
 
 struct act {
 	struct sl_post post;
@@ -162,6 +170,27 @@ static void write_much(struct owner *o) {
 	sl_free(block);
 }
 
+static void read_again(struct owner *o) {
+	sl_stream_pause(&o->t.s);
+	sl_stream_resume(&o->t.s);
+}
+
+static void test_stream__what_may_not_be_read_now_stays_with_the_kernel(void **state) {
+	(void)state;
+	struct owner o;
+	setup(&o);
+	o.not_now = true;
+	assert_int_equal(write(o.fd, "\1x\1", 3), 3);
+	assert_true(becomes(&o.refused, 1));
+	assert_int_equal(write(o.fd, "y", 1), 1);
+	assert_true(becomes(&o.refused, 2));
+	assert_int_equal(o.in, 0);
+	o.not_now = false;
+	act(&o, read_again);
+	assert_true(becomes(&o.packets, 2));
+	teardown(&o);
+}
+
 static void test_stream__full_socket_sends_the_rest_later_and_tells(void **state) {
 	(void)state;
 	struct owner o;
@@ -245,6 +274,7 @@ int main(void) {
 	    cmocka_unit_test(test_stream__other_side_closing_ends_it_once),
 	    cmocka_unit_test(test_stream__bytes_before_the_end_are_still_read),
 	    cmocka_unit_test(test_stream__paused_one_keeps_what_it_was_given),
+	    cmocka_unit_test(test_stream__what_may_not_be_read_now_stays_with_the_kernel),
 	    cmocka_unit_test(test_stream__full_socket_sends_the_rest_later_and_tells),
 	    cmocka_unit_test(test_stream__close_sends_the_last_words),
 	    cmocka_unit_test(test_stream__last_words_are_read_when_writing_fails),
