@@ -276,6 +276,8 @@ const struct sl_param *sl_action_spec_params(const struct sl_action_spec *spec, 
 	return spec->params;
 }
 
+bool sl_action_spec_enabled(const struct sl_action_spec *spec) { return spec_action(spec)->conf.enabled; }
+
 const char *sl_action_spec_order_key(const struct sl_action_spec *spec) {
 	const struct sl_conn_action *a = spec_action(spec);
 	return a->conf.order == ORDER_KEY ? a->conf.order_key : NULL;

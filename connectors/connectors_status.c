@@ -39,8 +39,9 @@ static const struct conn_copy *conn_missing(const struct connectors_snapshot *s,
 	return NULL;
 }
 
-static const char *action_state(const struct action_copy *a, const struct conn_copy *missing) {
+static const char *action_state(const struct action_copy *a, const struct conn_copy *missing, uint64_t queued) {
 	if (a->retiring) return "retiring";
+	if (!a->action->conf.enabled && queued == 0) return "disabled";
 	if (a->holding) return "hold";
 	if (a->stalled) return "stalled";
 	if (missing) return "disconnected";
@@ -74,7 +75,7 @@ static json_t *action_status(const struct connectors_snapshot *s, const struct a
 	json_object_set_new(o, "rule", json_string(a->action->rule));
 	set_u64(o, "index", a->action->index);
 	json_object_set_new(o, "connector", json_string(a->action->conn->name));
-	json_object_set_new(o, "state", json_string(action_state(a, missing)));
+	json_object_set_new(o, "state", json_string(action_state(a, missing, n.queued)));
 	if (why) json_object_set_new(o, "reason", json_string(why));
 	sl_free(why);
 	json_t *problems = json_array();

@@ -28,6 +28,7 @@ struct dead_letter_conf {
 };
 struct action_conf {
 	char *connector;
+	bool enabled;
 	struct batch_conf batch;
 	struct buffer_conf buffer;
 	struct retry_conf retry;

@@ -44,6 +44,7 @@ struct action_republish {
 struct rule_action {
 	enum action_kind kind;
 	uint32_t index; /* in the rule's `actions:`, from 0 */
+	bool disabled;  /* no rows are made for it */
 	char *label;    /* the connector's name, "republish" or "console" */
 	uint64_t hash;  /* of what the configuration says of it */
 	struct action_stats *stats;

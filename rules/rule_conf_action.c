@@ -78,17 +78,31 @@ const struct conf_field republish_fields[] = {
 
 /* The two kinds of action that need no connector are an object under their name. */
 struct republish_action {
+	bool enabled;
 	struct republish_options republish;
 };
-static const struct conf_field republish_action_fields[] = {{.name = "republish",
-							     .type = CONF_OBJECT,
-							     .flags = CONF_REQUIRED,
-							     .fields = republish_fields,
-							     .doc = "Publishes a message made of the row."},
+#define ENABLED_FIELD(type_)                                                                                           \
+	{                                                                                                              \
+		.name = "enabled", .type = CONF_BOOL, .at = offsetof(type_, enabled), .def = "true",                   \
+		.doc = "An action that is not enabled is checked and then left aside."                                 \
+	}
+#define REPUBLISH_FIELD                                                                                                \
+	{                                                                                                              \
+		.name = "republish", .type = CONF_OBJECT, .at = offsetof(struct republish_action, republish),          \
+		.flags = CONF_REQUIRED, .fields = republish_fields, .doc = "Publishes a message made of the row."      \
+	}
+static const struct conf_field republish_action_fields[] = {ENABLED_FIELD(struct republish_action), REPUBLISH_FIELD,
 							    CONF_END};
+static const struct conf_field on_error_fields[] = {REPUBLISH_FIELD, CONF_END};
+struct console_action {
+	bool enabled;
+	char nothing;
+};
 static const struct conf_field no_fields[] = {CONF_END};
-static const struct conf_field console_action_fields[] = {{.name = "console",
+static const struct conf_field console_action_fields[] = {ENABLED_FIELD(struct console_action),
+							  {.name = "console",
 							   .type = CONF_OBJECT,
+							   .at = offsetof(struct console_action, nothing),
 							   .flags = CONF_NULL_OK,
 							   .fields = no_fields,
 							   .doc = "Prints the row to the log, at most one a second."},
@@ -201,12 +215,12 @@ static void republish_props_load(struct rule_load *load, const char *path, const
 		       "a topic that one can publish to");
 }
 
-/* {republish: {...}}, as an action or below `on_error`. */
-static void republish_load(struct rule_load *load, const json_t *tree, const char *path, struct action_republish *r) {
-	struct republish_action options = {.republish = {.topic = NULL}};
+/* {republish: {...}}, as an action or below `on_error`. True: it is enabled. */
+static bool republish_load(struct rule_load *load, const struct conf_field *fields, const json_t *tree,
+			   const char *path, struct action_republish *r) {
+	struct republish_action options = {.enabled = true, .republish = {.topic = NULL}};
 	char *inner = yaml_path_key(path, "republish");
-	rule_load_failed(
-	    load, conf_apply(republish_action_fields, tree, (struct conf_at){load->doc, path}, &options, load->report));
+	rule_load_failed(load, conf_apply(fields, tree, (struct conf_at){load->doc, path}, &options, load->report));
 	const struct republish_options *o = &options.republish;
 	r->topic = republish_template(load, inner, "topic", o->topic, SQL_TO_TOPIC);
 	r->payload = republish_template(load, inner, "payload", o->payload, SQL_TO_BYTES);
@@ -216,14 +230,16 @@ static void republish_load(struct rule_load *load, const json_t *tree, const cha
 	check_constant(load, inner, "topic", r->topic, is_topic, "a topic that one can publish to");
 	check_constant(load, inner, "qos", r->qos, is_qos, "0, 1 or 2");
 	check_constant(load, inner, "retain", r->retain, is_bool, "true or false");
-	conf_fini(republish_action_fields, &options);
+	bool enabled = options.enabled;
+	conf_fini(fields, &options);
 	sl_free(inner);
+	return enabled;
 }
 
 static void load_republish(struct rule_load *load, const json_t *tree, const char *path, struct rule_action *a) {
 	a->kind = ACTION_REPUBLISH;
 	a->label = sl_strdup("republish");
-	republish_load(load, tree, path, &a->republish);
+	a->disabled = !republish_load(load, republish_action_fields, tree, path, &a->republish);
 }
 
 /* ---- connector ---------------------------------------------------------------------------------------------------- */
@@ -296,7 +312,7 @@ static void connector_on_error(struct rule_load *load, const char *path, struct 
 	struct reject *reject = reject_new(params, count);
 	char *on_error_path = yaml_path_key(path, "on_error");
 	load->program = reject_program(reject);
-	republish_load(load, tree, on_error_path, reject_republish(reject));
+	(void)republish_load(load, on_error_fields, tree, on_error_path, reject_republish(reject));
 	load->program = load->rule ? load->rule->program : NULL;
 	sl_action_spec_on_error_set(spec, reject, reject_free);
 	sl_free(on_error_path);
@@ -316,6 +332,7 @@ static void load_connector(struct rule_load *load, const json_t *tree, const cha
 	    connectors_prepare_action(load->connectors, load->id, a->index, tree, at, load->report, &a->connector.spec);
 	rule_load_failed(load, rc);
 	if (rc != SL_OK) return;
+	a->disabled = !sl_action_spec_enabled(a->connector.spec);
 	connector_templates(load, path, &a->connector);
 	connector_on_error(load, path, a->connector.spec);
 }
@@ -323,12 +340,13 @@ static void load_connector(struct rule_load *load, const json_t *tree, const cha
 /* ---- all kinds ---------------------------------------------------------------------------------------------------- */
 
 static void load_console(struct rule_load *load, const json_t *tree, const char *path, struct rule_action *a) {
-	char nothing = 0;
+	struct console_action options = {.enabled = true};
 	a->kind = ACTION_CONSOLE;
 	a->label = sl_strdup("console");
 	a->console_site = SL_NEW(struct log_site);
 	rule_load_failed(
-	    load, conf_apply(console_action_fields, tree, (struct conf_at){load->doc, path}, &nothing, load->report));
+	    load, conf_apply(console_action_fields, tree, (struct conf_at){load->doc, path}, &options, load->report));
+	a->disabled = !options.enabled;
 }
 
 static const struct action_name {

@@ -61,6 +61,7 @@ int rules_row_add(void *arg, struct sql_vm *vm, const struct sql_out *row) {
 	struct rules_worker *rw = cause->rw;
 	const struct rule *r = cause->rule;
 	for (size_t i = 0; i < r->action_count; i++) {
+		if (sl_unlikely(r->actions[i].disabled)) continue;
 		SL_GROW(rw->rows, rw->rows_len, rw->rows_cap);
 		rule_action_eval(&r->actions[i], cause, vm, row, &rw->rows[rw->rows_len++]);
 	}
@@ -322,7 +323,7 @@ void rules_plan_run(struct rules_worker *rw, struct rule_plan *plan, const struc
 
 static struct sl_stage *rule_shut_stage(const struct rules_worker *rw, const struct rule *r, bool qos) {
 	for (size_t i = 0; i < r->action_count; i++) {
-		if (r->actions[i].kind != ACTION_CONNECTOR) continue;
+		if (r->actions[i].kind != ACTION_CONNECTOR || r->actions[i].disabled) continue;
 		struct sl_stage *st = rw->stages[r->actions[i].connector.slot];
 		if (sl_stage_shut(st, qos)) return st;
 	}

@@ -71,6 +71,7 @@ static int row_take(void *arg, struct sql_vm *vm, const struct sql_out *row) {
 	sl_buf_put(&result->rows, '\n');
 	for (size_t i = 0; i < r->action_count; i++) {
 		struct action_row made;
+		if (r->actions[i].disabled) continue;
 		rule_action_eval(&r->actions[i], &run->cause, vm, row, &made);
 		action_describe(&made, &run->cause, vm, &result->actions);
 		sl_buf_put(&result->actions, '\n');

@@ -25,6 +25,7 @@ json_t *rule_action_definition(const struct rule_action *a) {
 	json_t *out = json_object();
 	json_object_set_new(out, "kind", json_string(kinds[a->kind]));
 	json_object_set_new(out, "name", json_text(a->label));
+	if (a->disabled) json_object_set_new(out, "enabled", json_false());
 	json_object_set_new(out, "hash", hash_text(a->hash));
 	return out;
 }

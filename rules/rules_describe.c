@@ -42,7 +42,10 @@ void rules_describe(struct sl_buf *out) {
 			  "parameter. `${.}` is all of them.\n\n");
 	reject_describe(out);
 	sl_buf_append_str(out, "\n## The action `console`\n\nPrints the row to the log, at most one a second; takes no "
-			       "options: `console: {}`.\n");
+			       "options: `console: {}`.\n\n## Switching an action off\n\n`enabled: false` beside "
+			       "`republish`, `console` or `connector`: the action is checked, keeps its place in the "
+			       "list, and no rows are made for it.\nRows that wait for a connector already are still "
+			       "sent. The status page shows it as not enabled.\n");
 	sl_buf_append_str(out, "\n## Columns of a message\n\nWhat a rule reads beside the payload.\n\n");
 	describe_columns(&event_message, out);
 	event_describe(out);

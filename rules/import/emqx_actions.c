@@ -297,8 +297,9 @@ static void reference_add(struct emqx *e, struct import_rule *r, const char *tex
 	struct import_action a = {.name = text, .original = reference_original(e, &ref)};
 	bool off = json_is_false(json_object_get(ref.action, "enable"));
 	const struct emqx_target *target = emqx_target_find(ref.type);
-	if (strcmp(ref.type, "disk_log") == 0 && r->compiled && !off) a.ours = disk_log(e, r, &ref);
-	if (target && ref.action && ref.connector && r->compiled && !off) a.ours = target_map(e, r, target, &ref);
+	if (strcmp(ref.type, "disk_log") == 0 && r->compiled) a.ours = disk_log(e, r, &ref);
+	if (target && ref.action && ref.connector && r->compiled) a.ours = target_map(e, r, target, &ref);
+	if (a.ours && off) json_object_set_new(a.ours, "enabled", json_false());
 	if (!a.ours) reference_advice(e, &ref, &a);
 	note_fallbacks(e, r, &ref);
 	import_action_add(e->imp, r, &a);

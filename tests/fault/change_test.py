@@ -5,6 +5,7 @@ import unittest
 
 import load
 from harness.broker import Broker, temp_folder, wait_until
+from harness.client import Client
 from harness.scrape import Scraper
 
 
@@ -45,6 +46,41 @@ class Change(unittest.TestCase):
                 self.assertEqual((action["received"], action["delivered"], action["state"]), (3000, 3000, "running"))
             scraper.check()
         self.assertEqual(load.ids(self.db), set(range(3000)))
+
+    def test_change__an_action_that_is_not_enabled_gets_no_rows(self):
+        def config(enabled, **more):
+            made = self.config(**more)
+            rule = made["rules"]["store"]
+            off = {} if enabled else {"enabled": False}
+            rule["actions"] = [{**a, **off} for a in rule["actions"]] + [{"republish": {"topic": "out", "payload": "${id}"}, **off},
+                                                                         {"console": {}, **off}]
+            rule["actions"].append({"republish": {"topic": "always", "payload": "${id}"}})
+            return made
+
+        def numbers():
+            actions = broker.rule("store")["actions"]
+            self.assertEqual([a["enabled"] for a in actions if "enabled" in a], [] if on else [False] * 3)
+            return [a["taken"] for a in actions]
+        on = False
+        with Broker(config(False), folder=self.folder) as broker, Client(broker.port) as seen:
+            seen.connect("seen")
+            seen.subscribe("always")
+            self.publish(broker, 10).finish(60)
+            for n in range(10):
+                seen.receive("always", str(n))
+            self.assertEqual(numbers(), [0, 0, 0, 10])
+            self.assertEqual((broker.action("store")["state"], broker.action("store")["received"]), ("disabled", 0))
+            on = True
+            self.reload(broker, config(True, path="/dev/null/a.db"))
+            self.publish(broker, 10, first=10).finish(60)
+            self.assertEqual((numbers(), broker.action("store")["queued"]), ([10, 10, 10, 20], 10))
+            on = False  # what waits is sent all the same
+            self.reload(broker, config(False))
+            self.publish(broker, 10, first=20).finish(60)
+            n = broker.wait_settled("store")
+            self.assertEqual((n["received"], n["delivered"], n["state"]), (10, 10, "disabled"))
+            self.assertEqual(numbers(), [10, 10, 10, 30])
+        self.assertEqual(load.ids(self.db), set(range(10, 20)))
 
     def test_change__of_the_target_under_load_loses_nothing_and_keeps_the_order(self):
         other = self.folder / "other.db"
