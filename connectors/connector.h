@@ -84,9 +84,10 @@ struct sl_batch {
 	uint8_t *result;        /* count of enum sl_result, all PENDING at first */
 	char **reason;          /* count; set with sl_batch_reason(); owned by the batch */
 	uint32_t wait_ms;       /* with THROTTLED */
-	uint32_t repeats; /* rows that the server took and that come again all the same: they may be there twice */
+	uint32_t repeats; /* rows that the server took, or may have, and that come again: they may be there twice */
 	void *priv;       /* the kind's */
 	char *not_ready;  /* sl_batch_not_ready() */
+	bool late; /* a time limit ended it, the action's or one of the server's: the next ones have fewer rows */
 };
 
 struct sl_connector_kind {

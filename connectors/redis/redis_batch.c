@@ -352,10 +352,14 @@ static void wait_failed(struct redis_part *p, struct sl_slice text) {
 	sl_buf_fini(&why);
 }
 
-/* The server did what the row asks for, and the row comes again all the same. */
-static void row_unconfirmed(struct redis_job *j, uint32_t row, enum sl_result result, char *why) {
+/* The server did what the row asks for, or may have done it, and the row comes again all the same. Before its result is set. */
+static void row_repeats(struct redis_job *j, uint32_t row, enum sl_result result) {
 	enum sl_result before = (enum sl_result)j->b->result[row];
 	if (weight(before) == 0 && result != SL_RESULT_TIMEOUT) j->b->repeats++; /* a TIMEOUT counts by itself */
+}
+
+static void row_unconfirmed(struct redis_job *j, uint32_t row, enum sl_result result, char *why) {
+	row_repeats(j, row, result);
 	redis_row_worsen(j, row, result, why);
 }
 
@@ -423,9 +427,12 @@ void redis_part_lost(struct redis_request *q, int status, const char *text) {
 	if (j->c->conf->replicas)
 		for (uint32_t i = p->waited; i < p->at; i++)
 			row_unconfirmed(j, p->unit[i].row, result, sl_strdup(text));
-	for (; p->at < p->units; p->at++)
-		if (p->unit[p->at].row != REDIS_WAIT_ROW)
-			redis_row_settle(j, p->unit[p->at].row, result, sl_strdup(text));
+	for (; p->at < p->units; p->at++) {
+		uint32_t row = p->unit[p->at].row;
+		if (row == REDIS_WAIT_ROW) continue;
+		if (p->sent) row_repeats(j, row, result);
+		redis_row_settle(j, row, result, sl_strdup(text));
+	}
 	redis_part_free(p);
 	redis_job_release(j);
 }

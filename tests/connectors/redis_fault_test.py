@@ -60,6 +60,18 @@ class Faults(RedisCase):
         s.finish(self.read)
         self.b.stop()
 
+    def test_faults__rows_without_an_answer_count_as_possible_duplicates(self):
+        with self.broker({"command": ["RPUSH", "l", "${v}"]}) as b:
+            self.publish(b, {"v": 0})
+            b.wait_settled("r")
+            self.redis.execute("CLIENT", "PAUSE", 60000, "WRITE")
+            self.publish(b, *({"v": n} for n in range(1, 6)))
+            wait_until(lambda: b.action("r")["in_flight"] == 5, 20, lambda: str(b.action("r")))
+            self.redis.execute("CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes")
+            wait_until(lambda: b.action("r")["maybe_duplicate"] >= 5, 20, lambda: str(b.action("r")))
+            self.redis.execute("CLIENT", "UNPAUSE")
+            self.assertEqual(b.wait_settled("r")["delivered"], 6)
+
     def test_faults__idle_connection_that_died_is_found_by_a_ping(self):
         with self.broker(Stream.ACTION, ORDERED, probe="1s", connect_timeout="1s") as b:
             self.wait_state(b, "up")
