@@ -158,8 +158,7 @@ static int put_at(struct sql_vm *vm, const struct sql_value *v, const struct sql
  * or writes it: 40 columns of four times the last one each would be four to the 40th. */
 static int weigh(const struct sql_value *v, unsigned levels, size_t *left) {
 	bool is_list = v->kind == SQL_LIST, is_map = v->kind == SQL_MAP;
-	bool has_bytes = sql_is_text(v) || v->kind == SQL_NUMBER_TEXT || v->kind == SQL_JSON;
-	size_t weight = sizeof *v + (has_bytes ? v->n : 0);
+	size_t weight = sizeof *v + (sql_has_bytes(v) ? v->n : 0);
 	if ((is_list || is_map) && levels == 0) return SL_EMALFORMED;
 	if (weight > *left) return SL_ELIMIT;
 	*left -= weight;

@@ -59,8 +59,25 @@ static void append_map(const struct sql_map *map, struct sl_buf *out) {
 	sl_buf_put(out, '}');
 }
 
+/* A byte up to the space is among them, be it in a string. */
+static bool has_space(struct sl_slice text) {
+	const uint64_t ones = 0x0101010101010101u;
+	uint64_t any = 0, word;
+	size_t i = 0;
+	for (; i + 8 <= text.n; i += 8) {
+		memcpy(&word, text.p + i, 8);
+		any |= (word - ones * (' ' + 1)) & ~word & ones * 0x80;
+	}
+	for (; i < text.n; i++) any |= (unsigned char)text.p[i] <= ' ';
+	return any != 0;
+}
+
 /* Documents keep their text but for the white space between tokens: a row is one line wherever it goes. */
 void sql_json_compact(struct sl_slice text, struct sl_buf *out) {
+	if (!has_space(text)) { /* rows that we have made */
+		sl_buf_append_slice(out, text);
+		return;
+	}
 	char *to = sl_buf_add(out, text.n);
 	size_t n = 0;
 	for (size_t i = 0; i < text.n; i++) {

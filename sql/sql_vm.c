@@ -189,7 +189,11 @@ static int begin_each(struct sql_vm *vm, const struct sql_value *v) {
  * number of its elements, and one row its size times the number of columns. */
 static int charge_row(struct sql_vm *vm, const struct sql_value *values, uint32_t n) {
 	size_t bytes = 0;
-	for (uint32_t i = 0; i < n; i++) bytes += sql_value_weight(&values[i]);
+	for (uint32_t i = 0; i < n; i++) {
+		const struct sql_value *v = &values[i];
+		bool large = v->kind == SQL_LIST || v->kind == SQL_MAP;
+		bytes += large ? sql_value_weight(v) : sizeof *v + (sql_has_bytes(v) ? v->n : 0);
+	}
 	if (vm->each_at) return sql_vm_made(vm, bytes);
 	if (sl_likely(bytes <= SQL_MADE_MAX + (vm->in ? vm->in->payload.n : 0))) return SL_OK;
 	return sql_vm_fail(vm, SL_ELIMIT, "the row would exceed %d MB", SQL_MADE_MAX >> 20);

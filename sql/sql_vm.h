@@ -107,6 +107,11 @@ struct sql_value *sql_map_place(struct sql_map_maker *maker, struct sl_slice nam
 bool sql_is_list(const struct sql_value *v);
 bool sql_is_map(const struct sql_value *v);
 bool sql_is_text(const struct sql_value *v);
+/* Its text stands at v->p and has v->n bytes. */
+static inline bool sql_has_bytes(const struct sql_value *v) {
+	enum { KINDS = 1u << SQL_STRING | 1u << SQL_BYTES | 1u << SQL_NUMBER_TEXT | 1u << SQL_JSON };
+	return (KINDS >> v->kind & 1) != 0;
+}
 /* The text of v in the arena (or where it stands). */
 struct sl_slice sql_text(struct sql_vm *vm, const struct sql_value *v);
 /* How many bytes it takes, with everything in it. */

@@ -57,9 +57,20 @@ static size_t count_digits(uint64_t v) {
 	return least + (v >= pow10_u64[least]) + (v == 0);
 }
 
+/* Eight digits, zeros before them: the halves hang on each other as little as may be. */
+static void put_eight(char *to, uint32_t v) {
+	uint32_t high = v / 10000, low = v % 10000;
+	memcpy(to, digit_pairs + high / 100 * 2, 2);
+	memcpy(to + 2, digit_pairs + high % 100 * 2, 2);
+	memcpy(to + 4, digit_pairs + low / 100 * 2, 2);
+	memcpy(to + 6, digit_pairs + low % 100 * 2, 2);
+}
+
 size_t sl_format_u64(uint64_t v, char *out) {
 	size_t n = count_digits(v);
-	digits_before(out + n, v);
+	char *end = out + n;
+	for (; v >= 100000000; v /= 100000000) put_eight(end -= 8, (uint32_t)(v % 100000000));
+	digits_before(end, v);
 	out[n] = '\0';
 	return n;
 }

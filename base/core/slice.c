@@ -59,26 +59,49 @@ struct sl_slice slice_next_part(struct sl_slice *rest, char sep) {
 	return part;
 }
 
+#if __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__
+/* Eight bytes as the values of digits, the first lowest; false: some are none. */
+static inline bool eight_digits(const char *p, uint64_t *w) {
+	const uint64_t ones = 0x0101010101010101u;
+	memcpy(w, p, 8);
+	*w ^= ones * '0';
+	return (((*w + ones * (0x80 - 10)) | *w) & ones * 0x80) == 0;
+}
+
+/* The number that they are: pairs, pairs of these, and again. */
+static inline uint64_t eight_value(uint64_t w) {
+	w = w * 10 + (w >> 8);
+	w = (w & 0x00ff00ff00ff00ff) * 100 + ((w >> 16) & 0x00ff00ff00ff00ff);
+	w = (w & 0x0000ffff0000ffff) * 10000 + ((w >> 32) & 0x0000ffff0000ffff);
+	return w & 0xffffffff;
+}
+#endif
+
 /* Takes the digits from p on into *v, modulo 2^64: it is the caller's to count them. Returns where they end. */
 static inline const char *take_digits(const char *p, const char *end, uint64_t *v) {
 #if __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__
-	const uint64_t ones = 0x0101010101010101u;
-	for (uint64_t w; end - p >= 8; p += 8) { /* eight at once: pairs, of these pairs, and again */
-		memcpy(&w, p, 8);
-		w ^= ones * '0';
-		if (((w + ones * (0x80 - 10)) | w) & ones * 0x80) break;
-		w = w * 10 + (w >> 8);
-		w = (w & 0x00ff00ff00ff00ff) * 100 + ((w >> 16) & 0x00ff00ff00ff00ff);
-		w = (w & 0x0000ffff0000ffff) * 10000 + ((w >> 32) & 0x0000ffff0000ffff);
-		*v = *v * 100000000 + (w & 0xffffffff);
-	}
+	for (uint64_t w; end - p >= 8 && eight_digits(p, &w); p += 8) *v = *v * 100000000 + eight_value(w);
 #endif
 	for (unsigned digit; p < end && (digit = (unsigned)(uint8_t)*p - '0') <= 9; p++) *v = *v * 10 + digit;
 	return p;
 }
 
+#if __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__
+/* Nine to sixteen digits: the first ones with zeros before them, and the last eight. */
+static inline bool two_eights(struct sl_slice s, int64_t *out) {
+	uint64_t high, low;
+	if (s.n <= 8 || s.n > 16 || !eight_digits(s.p, &high) || !eight_digits(s.p + s.n - 8, &low)) return false;
+	high <<= (16 - s.n) * 8;
+	*out = (int64_t)(eight_value(high) * 100000000 + eight_value(low));
+	return true;
+}
+#else
+static inline bool two_eights(struct sl_slice s, int64_t *out) { return (void)s, (void)out, false; }
+#endif
+
 int slice_to_i64(struct sl_slice s, int64_t *out) {
 	enum { ALWAYS_FIT = 18 };
+	if (two_eights(s, out)) return SL_OK;
 	bool negative = s.n && s.p[0] == '-';
 	size_t i = s.n && (s.p[0] == '-' || s.p[0] == '+') ? 1 : 0;
 	if (i == s.n) return SL_EINVAL;

@@ -109,6 +109,36 @@ static void test_row__both_ways_of_writing_give_the_same_bytes(void **state) {
 	}
 }
 
+/* Documents of many lengths, with white space at each place where it may stand, and without. */
+static void test_value__json_has_no_white_space_between_tokens(void **state) {
+	(void)state;
+	struct sl_buf doc = SL_BUF_INIT, spaced = SL_BUF_INIT, out = SL_BUF_INIT;
+	for (size_t n = 0; n < 20; n++) {
+		sl_buf_clear(&doc);
+		sl_buf_append_str(&doc, "{\"a\":\"");
+		for (size_t i = 0; i < n; i++) sl_buf_put(&doc, i % 5 == 4 ? ' ' : 'x');
+		sl_buf_append_str(&doc, "\",\"b\":[12,true]}");
+		for (size_t at = 0; at <= doc.n; at++) {
+			bool within = (at > 1 && at < 4) || (at > 5 && at < n + 7) || (at > n + 8 && at < n + 11) ||
+				      (at == n + 14) || (at > n + 15 && at < n + 19);
+			if (within) continue; /* of a token */
+			sl_buf_clear(&spaced);
+			sl_buf_append(&spaced, doc.p, at);
+			sl_buf_put(&spaced, " \n\r\t"[at % 4]);
+			sl_buf_append(&spaced, doc.p + at, doc.n - at);
+			sl_buf_clear(&out);
+			sql_json_compact(sl_buf_slice(&spaced), &out);
+			assert_true(slice_equal(sl_buf_slice(&out), sl_buf_slice(&doc)));
+		}
+		sl_buf_clear(&out);
+		sql_json_compact(sl_buf_slice(&doc), &out);
+		assert_true(slice_equal(sl_buf_slice(&out), sl_buf_slice(&doc)));
+	}
+	sl_buf_fini(&doc);
+	sl_buf_fini(&spaced);
+	sl_buf_fini(&out);
+}
+
 static void test_row__rows_follow_each_other(void **state) {
 	(void)state;
 	struct sl_buf out = SL_BUF_INIT;
@@ -175,6 +205,7 @@ int main(void) {
 	    cmocka_unit_test(test_row__every_kind_reads_back),
 	    cmocka_unit_test(test_row__a_value_is_put_in_the_place_of_another),
 	    cmocka_unit_test(test_row__both_ways_of_writing_give_the_same_bytes),
+	    cmocka_unit_test(test_value__json_has_no_white_space_between_tokens),
 	    cmocka_unit_test(test_row__rows_follow_each_other),
 	    cmocka_unit_test(test_row__no_values),
 	    cmocka_unit_test(test_row__damage_is_refused_or_harmless),
