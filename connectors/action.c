@@ -67,6 +67,15 @@ void sl_batch_not_ready(struct sl_batch *b, const char *fmt, ...) {
 	sl_batch_fill(b, SL_RESULT_LOST, NULL);
 }
 
+void sl_batch_note(struct sl_batch *b, const char *fmt, ...) {
+	struct pipeline_batch *bt = batch_of(b);
+	va_list ap;
+	va_start(ap, fmt);
+	sl_free(bt->note);
+	bt->note = text_to_show(sl_vasprintf(fmt, ap));
+	va_end(ap);
+}
+
 static void back_run(struct sl_post *post, struct sl_loop *l) {
 	(void)l;
 	pipeline_batch_back(sl_container_of(post, struct pipeline_batch, post));

@@ -65,6 +65,7 @@ enum sl_result {
 
 struct sl_conn;
 struct sl_conn_action;
+struct sl_source;
 struct sl_source_kind;
 typedef void (*sl_target_fn)(void *arg, const char *target);
 
@@ -147,6 +148,10 @@ struct sl_connector_kind {
 	/* The same of one of its actions, with the connection that was looked at: is there what it writes to? May be NULL. */
 	int (*action_look)(struct sl_conn_action *a, struct sl_err *err);
 
+	/* LOOKS, of a source of `sources:` that reads from this connection, which is up: can it work? Answers as a batch of no rows
+	 * does (batch->action is NULL), and takes nothing from the server. May be NULL. */
+	int (*source_look)(struct sl_conn *c, struct sl_source *s, struct sl_batch *b);
+
 	const struct sl_source_kind *source; /* the way back, see source.h; NULL: this kind is only written to */
 
 	/* The servers that checked settings name, one call for each: "host:port", "[::1]:5432", a path. `sluice check` asks before
@@ -187,6 +192,8 @@ void sl_batch_fill(struct sl_batch *b, enum sl_result r, const char *reason); /*
  * without this call makes the action ready again. Then call sl_batch_done(). */
 void sl_batch_not_ready(struct sl_batch *b, const char *fmt, ...) sl_printf(2, 3);
 void sl_batch_done(struct sl_batch *b);
+/* Of a look: worth knowing, and no reason why the action could not work. */
+void sl_batch_note(struct sl_batch *b, const char *fmt, ...) sl_printf(2, 3);
 /* Some rows of the action wait for `what`, which is missing (a topic that a template names), while others go on: the connection
  * shows DEGRADED with this text, which says what to do. To be said with each row that comes back for it; of several the first is
  * shown. It ends by sl_action_goes_on() with the same `what`, or when nothing was said for longer than rows wait. Loop's thread. */

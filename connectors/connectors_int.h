@@ -145,6 +145,7 @@ struct pipeline_batch {
 	struct sl_list out;          /* pipeline.out */
 	struct sl_pipeline *p;
 	struct sl_way *way;
+	char *note;        /* of a look; heap */
 	bool look, looked; /* of no rows, and no pipeline: connectors_try.c waits for it */
 	struct row_ref *ref;
 	const void **row;

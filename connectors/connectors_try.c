@@ -6,6 +6,7 @@
 
 #include "clock.h"
 #include "connectors_int.h"
+#include "source_int.h"
 
 enum { LOOK_EVERY_MS = 2 };
 
@@ -14,7 +15,8 @@ struct trial_run {
 	const struct connectors_set *set;
 	struct connector_trial *out;
 	bool fine, ended;
-	size_t next;               /* action of the set */
+	size_t next, next_source;  /* action and source of the set */
+	struct sl_source *source;  /* that is looked at; NULL: an action is */
 	struct pipeline_batch *bt; /* of no rows; NULL: none is out */
 };
 
@@ -26,16 +28,38 @@ static void trial_end(struct trial_run *run, char *why) {
 	run->out->about = why ? NULL : conn_about(c);
 }
 
-static void fault_add(struct connector_trial *t, const struct sl_conn_action *a, const char *why) {
+/* Whose it is: of an action, or of a source. Heap. */
+static char *whose(const struct sl_conn_action *a, const struct sl_source *s) {
+	return a ? sl_asprintf("action %s", a->name) : sl_asprintf("source %s", s->name);
+}
+
+static void fault_add(struct trial_run *run, const struct sl_conn_action *a, const struct sl_source *s,
+		      const char *why) {
+	struct connector_trial *t = run->out;
 	SL_GROW(t->faults, t->fault_count, t->fault_cap);
-	t->faults[t->fault_count++] = (struct connector_trial_fault){sl_strdup(a->name), sl_strdup(why)};
+	t->faults[t->fault_count++] = (struct connector_trial_line){whose(a, s), sl_strdup(why)};
 }
 
 static void look_end(struct trial_run *run) {
-	if (run->bt->b.not_ready) fault_add(run->out, run->bt->b.action, run->bt->b.not_ready);
-	sl_free(run->bt->b.not_ready);
-	sl_free(run->bt);
+	struct pipeline_batch *bt = run->bt;
+	struct connector_trial *t = run->out;
+	if (bt->b.not_ready) fault_add(run, bt->b.action, run->source, bt->b.not_ready);
+	if (bt->note) {
+		SL_GROW(t->notes, t->note_count, t->note_cap);
+		t->notes[t->note_count++] = (struct connector_trial_line){whose(bt->b.action, run->source), bt->note};
+	}
+	sl_free(bt->b.not_ready);
+	sl_free(bt);
 	run->bt = NULL;
+}
+
+static void look_send(struct trial_run *run, struct sl_conn_action *a) {
+	const struct sl_connector_kind *kind = run->c->kind;
+	run->bt = SL_NEW(struct pipeline_batch);
+	run->bt->look = true;
+	run->bt->b.action = a;
+	int r = a ? kind->submit(a, &run->bt->b) : kind->source_look(run->c, run->source, &run->bt->b);
+	if (r != SL_OK) look_end(run);
 }
 
 /* What its kind can say now is said; else a batch of no rows may be out. */
@@ -44,30 +68,43 @@ static void look_begin(struct trial_run *run, struct sl_conn_action *a) {
 	struct sl_err err = SL_ERR_INIT;
 	int r = kind->action_open ? kind->action_open(a, &err) : SL_OK;
 	if (r == SL_OK && kind->action_look) r = kind->action_look(a, &err);
-	if (r != SL_OK) fault_add(run->out, a, sl_err_text(&err));
+	if (r != SL_OK) fault_add(run, a, NULL, sl_err_text(&err));
 	sl_err_fini(&err);
-	if (r != SL_OK || !(kind->flags & SL_KIND_LOOKS)) return;
-	run->bt = SL_NEW(struct pipeline_batch);
-	run->bt->look = true;
-	run->bt->b.action = a;
-	if (kind->submit(a, &run->bt->b) != SL_OK) look_end(run);
+	if (r == SL_OK && kind->flags & SL_KIND_LOOKS) look_send(run, a);
 }
 
-/* The connection works: now its actions, one after the other. */
+static struct sl_conn_action *action_next(struct trial_run *run) {
+	while (run->next < run->set->spec_count) {
+		struct sl_conn_action *a = run->set->specs[run->next++]->action;
+		if (a->conn == run->c) return a;
+	}
+	return NULL;
+}
+
+static struct sl_source *source_next(struct trial_run *run) {
+	size_t n = run->set->sources ? run->set->sources->count : 0;
+	while (run->c->kind->source_look && run->next_source < n) {
+		struct sl_source *s = run->set->sources->at[run->next_source++];
+		if (s->kind && s->conn == run->c) return s;
+	}
+	return NULL;
+}
+
+/* The connection works: now its actions, and then its sources, one after the other. */
 static void actions_look(struct trial_run *run) {
 	run->fine = true;
 	while (!run->bt || run->bt->looked) {
 		if (run->bt) look_end(run);
-		struct sl_conn_action *a = NULL;
-		while (run->next < run->set->spec_count && !a) {
-			a = run->set->specs[run->next++]->action;
-			if (a->conn != run->c) a = NULL;
-		}
-		if (!a) {
+		struct sl_conn_action *a = action_next(run);
+		if (!a) run->source = source_next(run);
+		if (a)
+			look_begin(run, a);
+		else if (run->source)
+			look_send(run, NULL);
+		else {
 			trial_end(run, NULL);
 			return;
 		}
-		look_begin(run, a);
 	}
 }
 
@@ -121,11 +158,12 @@ static void trial_late(struct connectors *cs, void *arg) {
 	(void)cs;
 	if (run->ended) return;
 	run->out->hangs = true;
-	trial_end(run, sl_asprintf("no answer within %" PRIu64 " s %s", run->out->took_ms / 1000,
-				   run->fine          ? "to what was asked about its actions, although it is connected"
-				   : run->out->probed ? "to a probe, although it is connected"
-						      : "to the attempt to connect: is the address right, does a "
-							"firewall drop packets?"));
+	trial_end(run,
+		  sl_asprintf("no answer within %" PRIu64 " s %s", run->out->took_ms / 1000,
+			      run->fine ? "to what was asked about its actions and sources, although it is connected"
+			      : run->out->probed ? "to a probe, although it is connected"
+						 : "to the attempt to connect: is the address right, does a "
+						   "firewall drop packets?"));
 }
 
 int connectors_try(struct connectors *cs, struct connectors_set *set, const char *name, uint64_t deadline_ms,
@@ -156,14 +194,19 @@ int connectors_try(struct connectors *cs, struct connectors_set *set, const char
 	return SL_OK;
 }
 
+static void lines_free(struct connector_trial_line *lines, size_t n) {
+	for (size_t i = 0; i < n; i++) {
+		sl_free(lines[i].what);
+		sl_free(lines[i].why);
+	}
+	sl_free(lines);
+}
+
 void connector_trial_fini(struct connector_trial *t) {
 	sl_free(t->why);
 	sl_free(t->note);
 	json_decref(t->about);
-	for (size_t i = 0; i < t->fault_count; i++) {
-		sl_free(t->faults[i].action);
-		sl_free(t->faults[i].why);
-	}
-	sl_free(t->faults);
+	lines_free(t->faults, t->fault_count);
+	lines_free(t->notes, t->note_count);
 	*t = (struct connector_trial){.fine = false};
 }

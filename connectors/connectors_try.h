@@ -1,7 +1,7 @@
 /* connectors_try.h: one connection of a configuration is tried: it connects, is probed, describes itself, and is closed.
  *
  * No rule runs, no row is touched, and nothing is made: kinds that write to this machine's disk look instead of connecting. Then the
- * set's actions that use it are looked at, where the kind can: is there the table that they write to, with these columns?
+ * set's actions and sources that use it are looked at, where the kind can: is there the table or topic, does the server know the command?
  *
  *     cs = connectors_new(...); connectors_start(cs); connectors_prepare(cs, tree, ..., &set);
  *     connectors_try(cs, set, "archive", 10000, &result);
@@ -21,10 +21,11 @@ struct connector_trial {
 	char *why;     /* heap; NULL when fine */
 	char *note;    /* heap: what was found by looking; NULL: it connected */
 	json_t *about; /* what the kind says of itself; NULL: nothing */
-	struct connector_trial_fault {
-		char *action, *why;
-	} * faults; /* actions that cannot work as things stand */
-	size_t fault_count, fault_cap;
+	struct connector_trial_line {
+		char *what, *why; /* what: "action r.0", "source orders" */
+	} * faults,
+	    *notes; /* actions and sources that cannot work as things stand; and what is worth knowing of others */
+	size_t fault_count, fault_cap, note_count, note_cap;
 };
 
 /* SL_ENOTFOUND: there is none of that name; *out is empty. Else SL_OK, whatever came of it. */

@@ -11,6 +11,7 @@
 #include "load.h"
 #include "log.h"
 #include "mem.h"
+#include "sources.h"
 
 struct connector_options {
 	const char *file, *name;
@@ -40,13 +41,14 @@ static const struct cli_option options[] = {
 };
 static const struct cli_command command = {
     .usage = "sluice connector test NAME -c FILE | sluice connector list -c FILE",
-    .summary = "test: connects with the settings of the file, asks the server for a sign of life, and says in one line "
-	       "that all "
-	       "is well,\nor what is wrong; then, of postgres and sqlite, which actions miss their table or a column. "
-	       "No rule runs, no row is written. list: the connectors of the file, secrets "
-	       "masked.",
+    .summary =
+	"test: connects with the settings of the file, asks the server for a sign of life, and says in one line "
+	"that all "
+	"is well,\nor what is wrong; then which actions and sources miss a table, a column, a topic or a command. "
+	"No rule runs, no row is written. list: the connectors of the file, secrets "
+	"masked.",
     .exits = "0 all is well, 1 the configuration is wrong or has no such connector, 2 wrong use, 3 it does not "
-	     "connect, or an action cannot work.",
+	     "connect, or an action or source cannot work.",
     .options = options,
     .options_len = SL_ARRAY_LEN(options),
     .word = 'n',
@@ -109,7 +111,8 @@ static int test(struct connectors *cs, struct connectors_set *set, const struct 
 		fprintf(stderr, "%s: does not work: %s: %s\n", o->name, t.type, t.why);
 	fflush(stdout);
 	for (size_t i = 0; i < t.fault_count; i++)
-		fprintf(stderr, "%s: action %s: %s\n", o->name, t.faults[i].action, t.faults[i].why);
+		fprintf(stderr, "%s: %s: %s\n", o->name, t.faults[i].what, t.faults[i].why);
+	for (size_t i = 0; i < t.note_count; i++) printf("%s: %s: %s\n", o->name, t.notes[i].what, t.notes[i].why);
 	int code = t.fine && t.fault_count == 0 ? EXIT_FINE : EXIT_SYSTEM;
 	if (t.hangs) {
 		/* Its client library may wait for the server for ever: nothing else of this process matters. */
@@ -125,6 +128,8 @@ static struct rules_prepared *actions_prepare(struct rules *rules, const struct 
 					      struct connectors_set *set) {
 	struct conf_report report = CONF_REPORT_INIT;
 	struct rules_prepared *prepared = NULL;
+	(void)connectors_prepare_sources(set, conf->sources, (struct conf_at){.doc = conf->doc, .path = "sources"},
+					 &report);
 	(void)rules_prepare(rules, conf->rules, (struct conf_at){.doc = conf->doc, .path = "rules"}, set, &report,
 			    &prepared);
 	conf_report_fini(&report);

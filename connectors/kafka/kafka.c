@@ -163,7 +163,20 @@ static int encode(struct sl_conn_action *a, const void *row, struct sl_buf *out,
 }
 
 static int submit(struct sl_conn_action *a, struct sl_batch *b) {
+	const struct kafka_action *k = sl_action_impl(a);
+	if (b->count == 0) {
+		char *topic = k->plan.topic_constant ? slice_dup(k->plan.topic[0].text) : NULL;
+		kafka_look(producer_of(sl_action_conn(a)), (const char *const *)&topic, topic != NULL, b);
+		sl_free(topic);
+		return SL_OK;
+	}
 	return kafka_submit(producer_of(sl_action_conn(a)), a, b);
+}
+
+static int source_look(struct sl_conn *conn, struct sl_source *s, struct sl_batch *b) {
+	const struct kafka_source *k = sl_source_impl(s);
+	kafka_look(producer_of(conn), (const char *const *)k->conf.topics.items, k->conf.topics.len, b);
+	return SL_OK;
 }
 
 static void cancel(struct sl_conn_action *a, struct sl_batch *b) {
@@ -197,7 +210,7 @@ const struct sl_connector_kind sl_connector_kafka = {
     .title = "Apache Kafka",
     .summary = "Produces rows to topics; a delivery report per row decides.",
     .abi = SL_CONNECTOR_ABI,
-    .flags = SL_KIND_ORDERED_BY_KEY,
+    .flags = SL_KIND_ORDERED_BY_KEY | SL_KIND_LOOKS,
     .conn_size = sizeof(struct kafka_conn),
     .action_size = sizeof(struct kafka_action),
     .copy_row = 512, /* librdkafka's own of each message, and the requests that are on their way */
@@ -218,6 +231,7 @@ const struct sl_connector_kind sl_connector_kafka = {
     .submit = submit,
     .cancel = cancel,
     .describe = describe,
+    .source_look = source_look,
     .source = &kafka_source_kind,
     .targets = targets,
 };

@@ -115,6 +115,9 @@ static inline bool kafka_may_scout(const struct kafka_producer *p) {
 bool kafka_scout_ready(struct kafka_producer *p);
 void kafka_delivered(struct kafka_producer *p); /* the brokers took something: they are up */
 
+/* kafka_look.c: are these topics there, and ours to see? Ends in sl_batch_done(). */
+void kafka_look(struct kafka_producer *p, const char *const topics[], size_t count, struct sl_batch *b);
+
 /* kafka_batch.c */
 int kafka_submit(struct kafka_producer *p, struct sl_conn_action *a, struct sl_batch *b);
 void kafka_cancel(struct kafka_producer *p);

@@ -124,6 +124,36 @@ class Try(unittest.TestCase):
         done = run_program("connector", "test", "x", "-c", "a.yaml", "--timeout", "60", cwd=folder)
         self.assertEqual((done.returncode, done.stderr), (0, ""))
 
+    def looked_at(self, connector, actions, sources=None):
+        """Exit status, what is fine, and the lines about actions and sources of the connector x."""
+        config = {"connectors": {"x": connector, "y": {"type": "null"}}, "sources": sources or {},
+                  "rules": {"r": {"sql": 'SELECT 1 AS a, "k" AS k FROM "t"', "actions": [{"connector": "x", **a} for a in actions] + [{"connector": "y"}]}}}
+        folder = temp_folder()
+        (folder / "a.yaml").write_text(json.dumps(config))
+        done = run_program("connector", "test", "x", "-c", "a.yaml", "--timeout", "60", cwd=folder)
+        out = done.stdout.splitlines()
+        self.assertTrue(out and out[0].startswith(f"x: fine: {connector['type']}, connected"), done)
+        return done.returncode, out[1:], done.stderr.splitlines()
+
+    def test_kafka__topics_that_are_missing_are_named_and_not_made(self):
+        kafka = shared(Kafka)
+        kafka.fresh_topic("looked.at")
+        kafka.delete_topic("looked.never")
+        kafka.delete_topic("read.never")
+        connector = {"type": "kafka", "brokers": f"127.0.0.1:{kafka.port}"}
+        code, notes, faults = self.looked_at(
+            connector, [{"topic": "looked.at"}, {"topic": "looked.never"}, {"topic": "looked.${k}"}],
+            {"fine": {"connector": "x", "topics": ["looked.at"]}, "some": {"connector": "x", "pattern": "^never.*"},
+             "lost": {"connector": "x", "topics": ["looked.at", "read.never"]}, "other": {"connector": "y"}})
+        self.assertEqual((code, notes, len(faults)), (3, [], 2), faults)
+        self.assertRegex(faults[0], "^x: action r.1: topic looked.never: .*create it")
+        self.assertRegex(faults[1], "^x: source lost: topic read.never: .*create it")
+        self.assertNotIn("looked.at", faults[1])
+        self.assertEqual(self.looked_at(connector, [{"topic": "looked.at"}]), (0, [], []))
+        for topic in ("looked.never", "read.never"):
+            kafka.create_topic(topic)  # which fails where it is there
+            kafka.delete_topic(topic)
+
     def test_postgres(self):
         pg = shared(Postgres)
 
