@@ -37,11 +37,24 @@ struct redis_slot {
 	bool used;
 };
 
+/* Of a stream: the ids of its entries that are under way. */
+struct redis_id_slot {
+	uint64_t hash;
+	bool used;
+	uint64_t ms, seq;
+};
+#define HMAP_NAME redis_id_map
+#define HMAP_SLOT struct redis_id_slot
+#define HMAP_KEY const struct redis_id_slot *
+#define HMAP_EQUAL(slot, key) ((slot)->ms == (key)->ms && (slot)->seq == (key)->seq)
+#include "hmap.h"
+
 /* A stream, or the list; the source's part. */
 struct redis_from {
 	struct sl_slice key; /* of the settings */
 	struct redis_slot *slot;
 	size_t slots, slot_cap, *spare, spares, spare_cap;
+	struct redis_id_map ids;
 	struct sl_buf acks; /* requests */
 	uint32_t ack_n;
 	bool history;     /* streams: what is ours already comes first */
@@ -91,6 +104,7 @@ void redis_source_ping(struct redis_source *r);
 
 /* redis_source_ack.c: what is through. */
 uint64_t redis_slot_take(struct redis_from *f, const struct redis_slot *slot);
+uint64_t redis_entry_take(struct redis_from *f, uint64_t ms, uint64_t seq); /* the same of a stream */
 bool redis_slot_has(const struct redis_from *f, uint64_t ms, uint64_t seq);
 void redis_slot_done(struct redis_source *r, struct redis_from *f, uint64_t mark);
 void redis_acks_send(struct redis_source *r);

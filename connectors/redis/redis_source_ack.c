@@ -16,10 +16,25 @@ uint64_t redis_slot_take(struct redis_from *f, const struct redis_slot *slot) {
 	return i;
 }
 
-bool redis_slot_has(const struct redis_from *f, uint64_t ms, uint64_t seq) {
-	for (size_t i = 0; i < f->slots; i++)
-		if (f->slot[i].used && f->slot[i].ms == ms && f->slot[i].seq == seq) return true;
-	return false;
+static struct redis_id_slot id_of(uint64_t ms, uint64_t seq) {
+	uint64_t id[] = {ms, seq};
+	return (struct redis_id_slot){.hash = sl_hash(slice_make((const char *)id, sizeof id)), .ms = ms, .seq = seq};
+}
+
+static struct redis_id_slot *id_find(const struct redis_from *f, uint64_t ms, uint64_t seq) {
+	struct redis_id_slot id = id_of(ms, seq);
+	return redis_id_map_find(&f->ids, id.hash, &id);
+}
+
+bool redis_slot_has(const struct redis_from *f, uint64_t ms, uint64_t seq) { return id_find(f, ms, seq); }
+
+uint64_t redis_entry_take(struct redis_from *f, uint64_t ms, uint64_t seq) {
+	struct redis_id_slot id = id_of(ms, seq);
+	bool was_there;
+	struct redis_id_slot *at = redis_id_map_put(&f->ids, id.hash, &id, &was_there);
+	at->ms = ms;
+	at->seq = seq;
+	return redis_slot_take(f, &(struct redis_slot){.ms = ms, .seq = seq});
 }
 
 static void ack_stream(struct redis_source *r, struct redis_from *f, const struct redis_slot *slot) {
@@ -45,7 +60,10 @@ static void ack_list(struct redis_source *r, struct redis_from *f, const struct 
 
 void redis_slot_done(struct redis_source *r, struct redis_from *f, uint64_t mark) {
 	struct redis_slot *slot = &f->slot[mark];
-	if (r->mode == REDIS_FROM_STREAMS) ack_stream(r, f, slot);
+	if (r->mode == REDIS_FROM_STREAMS) {
+		ack_stream(r, f, slot);
+		redis_id_map_remove(&f->ids, id_find(f, slot->ms, slot->seq));
+	}
 	if (r->mode == REDIS_FROM_LIST) ack_list(r, f, slot);
 	f->ack_n += r->mode != REDIS_FROM_CHANNELS;
 	r->untold += r->mode != REDIS_FROM_CHANNELS;
@@ -112,5 +130,6 @@ void redis_from_fini(struct redis_from *f) {
 	for (size_t i = 0; i < f->slots; i++) sl_free(f->slot[i].value);
 	sl_free(f->slot);
 	sl_free(f->spare);
+	redis_id_map_fini(&f->ids);
 	sl_buf_fini(&f->acks);
 }

@@ -132,7 +132,7 @@ static void entry_take(struct redis_source *r, struct sl_source_part *part, cons
 				      .ts_type = "append",
 				      .topic = f->key,
 				      .id = sl_buf_slice(&r->id)};
-	sl_source_take(part, &item, redis_slot_take(f, &slot));
+	sl_source_take(part, &item, redis_entry_take(f, slot.ms, slot.seq));
 }
 
 static struct sl_source_part *part_named(struct redis_source *r, struct sl_slice key) {
