@@ -114,4 +114,7 @@ void pg_source_page(struct pg_source *p);
 void pg_source_ack(struct pg_source *p);
 void pg_source_lost(struct pg_source *p); /* no answer will come */
 
+/* pg_source_look.c: sl_connector_kind.source_look */
+int pg_source_look(struct sl_conn *conn, struct sl_source *s, struct sl_batch *b);
+
 #endif

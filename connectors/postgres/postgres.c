@@ -233,5 +233,6 @@ const struct sl_connector_kind sl_connector_postgres = {
     .cancel = pg_cancel,
     .describe = pg_describe,
     .targets = pg_targets,
+    .source_look = pg_source_look,
     .source = &pg_source_kind,
 };

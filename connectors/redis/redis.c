@@ -71,7 +71,8 @@ static int encode(struct sl_conn_action *a, const void *row, struct sl_buf *out,
 
 static int submit(struct sl_conn_action *a, struct sl_batch *b) {
 	const struct redis_action *r = sl_action_impl(a);
-	return redis_batch_submit(client_of(sl_action_conn(a)), &r->plan, b);
+	struct redis_client *c = client_of(sl_action_conn(a));
+	return b->count ? redis_batch_submit(c, &r->plan, b) : redis_look(c, &r->plan, b);
 }
 
 static void cancel(struct sl_conn_action *a, struct sl_batch *b) {
@@ -87,7 +88,7 @@ const struct sl_connector_kind sl_connector_redis = {
     .title = "Redis",
     .summary = "Runs commands for each row: hashes, lists, streams, whatever Redis has; single, Sentinel, Cluster.",
     .abi = SL_CONNECTOR_ABI,
-    .flags = SL_KIND_ORDERED_BY_KEY,
+    .flags = SL_KIND_ORDERED_BY_KEY | SL_KIND_LOOKS,
     .conn_size = sizeof(struct redis_conn),
     .action_size = sizeof(struct redis_action),
     .copy_row = 256, /* commands that wait for the socket, and their answers */

@@ -141,6 +141,9 @@ struct redis_node *redis_cluster_node(struct redis_client *c, uint16_t slot);
 /* "3999 10.0.0.1:6381", the rest of a MOVED or ASK that `from` sent. NULL: it says nothing of use. */
 struct redis_node *redis_cluster_target(struct redis_node *from, struct sl_slice text);
 
+/* redis_look.c: of a batch of no rows. */
+int redis_look(struct redis_client *c, const struct redis_plan *plan, struct sl_batch *b);
+
 int redis_batch_submit(struct redis_client *c, const struct redis_plan *plan, struct sl_batch *b);
 void redis_batch_cancel(struct sl_batch *b);
 void redis_parts_send(struct redis_node *n); /* the node is ready: what waits goes out */

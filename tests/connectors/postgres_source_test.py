@@ -395,7 +395,17 @@ class Wrong(PostgresSourceTest):
                 self.assertEqual(done.returncode, 1 if said else 0, done.stdout + done.stderr)
                 self.assertIn(said, done.stderr)
         done = run_program("connector", "test", "db", "-c", "a.yaml", cwd=self.folder)
-        self.assertEqual(done.returncode, 0, done.stdout + done.stderr)
+        self.assertEqual((done.returncode, done.stderr), (0, ""), done.stdout)
+        self.add(1, 5)
+        for source, said in (
+                ({**BY_CURSOR, "query": BY_CURSOR["query"].replace("outbox", "nowhere")}, 'query: relation "nowhere" does not exist'),
+                ({**BY_ACK, "ack": "DELETE FROM outbox WHERE ident = ANY(${cursors})"}, 'ack: column "ident" does not exist')):
+            (self.folder / "a.yaml").write_text(json.dumps(self.config(source)))
+            done = run_program("connector", "test", "db", "-c", "a.yaml", cwd=self.folder)
+            self.assertEqual(done.returncode, 3, done.stdout)
+            self.assertTrue(done.stderr.startswith(f"db: source in: {said}"), done.stderr)
+            self.assertEqual(done.stderr.count("\n"), 1, done.stderr)
+        self.assertEqual(self.left(), 4)
 
 
 if __name__ == "__main__":

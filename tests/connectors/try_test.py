@@ -135,6 +135,23 @@ class Try(unittest.TestCase):
         self.assertTrue(out and out[0].startswith(f"x: fine: {connector['type']}, connected"), done)
         return done.returncode, out[1:], done.stderr.splitlines()
 
+    def test_redis__commands_that_are_unknown_or_not_ours_are_named(self):
+        redis = shared(Redis)
+        actions = [{"command": ["HSET", "k", "f", "${a}"]}, {"commands": [["HNOSUCH", "k"], ["JSON.SET", "k", "$", "${a}"]]},
+                   {"stream": {"key": "s", "maxlen": 10}}]
+        code, notes, faults = self.looked_at({"type": "redis", "url": redis.url()}, actions)
+        self.assertEqual((code, notes, len(faults)), (3, [], 1), faults)
+        self.assertRegex(faults[0], "^x: action r.1: the server has no command HNOSUCH; .*; the server has no command JSON.SET;")
+        redis.execute("ACL", "SETUSER", "looker", "on", ">pw", "~*", "+ping", "+xadd", "+command", "+acl|dryrun", "+role")
+        self.addCleanup(redis.execute, "ACL", "DELUSER", "looker")
+        looker = {"type": "redis", "url": f"redis://looker:pw@127.0.0.1:{redis.port}"}
+        code, notes, faults = self.looked_at(looker, [actions[0], actions[2]])
+        self.assertEqual((code, notes, len(faults)), (3, [], 1), faults)
+        self.assertIn("x: action r.0: the user looker may not run HSET; `ACL SETUSER looker +HSET`", faults[0])
+        redis.execute("ACL", "SETUSER", "looker", "-command", "-acl|dryrun")  # who may not ask is told nothing
+        self.assertEqual(self.looked_at(looker, [actions[0]]), (0, [], []))
+        self.assertEqual(redis.execute("DBSIZE"), 0)
+
     def test_kafka__topics_that_are_missing_are_named_and_not_made(self):
         kafka = shared(Kafka)
         kafka.fresh_topic("looked.at")
