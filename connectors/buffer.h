@@ -145,6 +145,11 @@ static inline struct row_ref row_queue_pop(struct row_queue *q) {
 	q->bytes -= ref.size;
 	return ref;
 }
+static inline struct row_ref row_queue_pop_back(struct row_queue *q) {
+	struct row_ref ref = *row_queue_at(q, --q->n);
+	q->bytes -= ref.size;
+	return ref;
+}
 /* Moves all of `from` before the first of `to`, in its order. */
 void row_queue_put_before(struct row_queue *to, struct row_queue *from);
 

@@ -83,6 +83,7 @@ struct sl_conn {
 	bool lost;                             /* that was since it is up: it is down soon, if not yet */
 	bool trial_refused;                    /* others wait */
 	/* pipeline_break.c. */
+	bool soon;         /* when it breaks, it connects again soon */
 	bool trial_broke;  /* the last trial ended it, as was to be expected */
 	bool doubted;      /* since a connection broke last */
 	uint8_t guilty;    /* so many breaks make a row guilty */
@@ -94,6 +95,7 @@ struct sl_conn {
 struct sl_conn *conn_new(struct connectors *cs, const char *name); /* M; cs NULL in a mere check */
 void conn_start(struct sl_conn *c);                                /* L */
 void conn_hurry(struct sl_conn *c);                                /* L: the next attempt to connect is made now */
+void conn_soon(struct sl_conn *c);                                 /* L: it has broken, or is about to: no long pause */
 void conn_close(struct sl_conn *c);                                /* L: ends in conn->closed */
 void conn_not_ready(struct sl_conn *c, int more); /* L: so many actions more or less are not; 0: one says why anew */
 void conn_probe(struct sl_conn *c);               /* L: ends in EVENT_PROBED */
@@ -209,7 +211,7 @@ struct sl_stage {                  /* W; what a status page counts is in the fir
 	struct sl_chunk *open[2];  /* by qos */
 	uint64_t received, posted; /* rows */
 	struct sl_stage *next_dirty;
-	bool dirty;
+	bool dirty, full; /* full: the last chunk of this tick is; the next one gets its whole block at once */
 	struct sl_pipeline *p;
 	struct worker_end *end;
 	const struct row_format *format;
@@ -289,10 +291,12 @@ struct sl_pipeline {
 	struct sl_lane *lane;          /* LANE_COUNT; NULL until a row had to wait */
 	uint64_t blocked;              /* bit per lane */
 	size_t parked;
+	uint32_t most;          /* rows of a batch, for larger ones were late; 0: as many as it may have */
 	bool others_first;      /* a suspect had its turn, and no other row got through since then */
 	uint32_t wary;          /* a row was found at which the connection ends: so many batches more go alone, */
 	uint32_t group;         /* of so many rows at the most; 0: as many as a batch may have */
 	uint32_t trials_wanted; /* ways in the line for trials */
+	uint64_t aside_ms;      /* when a suspect stepped aside last */
 	bool broke_since;       /* a connection broke, and nothing was delivered since then */
 	uint8_t epoch;          /* how often a row was delivered behind a break, modulo 64 */
 	struct dead_wait *dead;
@@ -469,7 +473,8 @@ static inline bool way_suspicious(const struct sl_way *way) { return way_searche
 size_t pipeline_trial_rows(struct sl_way *way, enum batch_cut *why);  /* of one that searches: the next batch */
 size_t pipeline_group_rows(const struct sl_pipeline *p, size_t n);    /* of n rows so many go, when it is wary */
 bool pipeline_lane_rests(const struct sl_pipeline *p, unsigned lane); /* it is not released, though its time has come */
-bool pipeline_row_broke(struct pipeline_batch *bt); /* true: it alone was out, and has been dealt with */
+bool pipeline_aside_first(const struct sl_pipeline *p); /* the lane of those aside is released before its time */
+bool pipeline_row_broke(struct pipeline_batch *bt);     /* true: it alone was out, and has been dealt with */
 void pipeline_breaks_look(struct pipeline_batch *bt, uint32_t lost, bool delivered);
 bool conn_broke_in_trial(const struct sl_conn *c); /* it ended at a suspicious batch, and works otherwise */
 

@@ -216,7 +216,7 @@ void conn_start(struct sl_conn *c) {
 
 static void on_up(struct sl_conn *c) {
 	c->up_at_ms = sl_loop_now_ms(c->cs->loop);
-	c->probing = c->traffic = c->worked = false;
+	c->probing = c->traffic = c->worked = c->soon = false;
 	if (c->closing) return;
 	pipeline_trial_up(c);
 	/* Whether an action is still not ready shows with its next batch. */
@@ -235,7 +235,8 @@ static void on_down(struct sl_conn *c, const char *text) {
 	c->attempts++;
 	uint64_t pause_ms =
 	    retry_pause_ms((uint64_t)c->conf.reconnect.first_ms, (uint64_t)c->conf.reconnect.max_ms, c->attempts);
-	if (pause_ms > EXPECTED_MS && conn_broke_in_trial(c)) pause_ms = EXPECTED_MS;
+	if (pause_ms > EXPECTED_MS && (c->soon || conn_broke_in_trial(c))) pause_ms = EXPECTED_MS;
+	c->soon = false;
 	sl_timer_set(c->cs->loop, &c->timer, pause_ms);
 }
 
@@ -245,6 +246,13 @@ void conn_hurry(struct sl_conn *c) {
 	sl_timer_cancel(&c->timer);
 	c->attempts = 0;
 	connect_now(c);
+}
+
+void conn_soon(struct sl_conn *c) {
+	if (c->state == CONN_DOWN && sl_timer_armed(&c->timer) && !c->closing)
+		sl_timer_set(c->cs->loop, &c->timer, EXPECTED_MS);
+	else
+		c->soon = conn_is_up(c);
 }
 
 void conn_close(struct sl_conn *c) {

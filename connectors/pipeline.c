@@ -225,7 +225,8 @@ static void lanes_release(struct sl_pipeline *p) {
 	if (p->parked == 0) return;
 	for (unsigned i = 0; i < LANE_COUNT; i++) {
 		struct sl_lane *l = &p->lane[i];
-		if (l->parked.n == 0 || (p->now_ms < l->due_ms && !p->halted)) continue;
+		if (l->parked.n == 0) continue;
+		if (p->now_ms < l->due_ms && !p->halted && !(i == LANE_ASIDE && pipeline_aside_first(p))) continue;
 		struct sl_way *way = pipeline_way_of(p, row_queue_at(&l->parked, 0)->row);
 		if (way->fence || pipeline_lane_rests(p, i)) continue; /* its last batch wakes us */
 		if (i == LANE_ASIDE) { /* each goes alone, and others before the next one */
@@ -266,6 +267,7 @@ static struct pipeline_batch *batch_new(struct sl_pipeline *p, struct sl_way *wa
 	bt->b.row = bt->row;
 	bt->b.wait_ms = 0;
 	bt->b.repeats = 0;
+	bt->b.late = false;
 	bt->b.priv = NULL;
 	sl_list_init(&bt->out);
 	return bt;
@@ -303,6 +305,7 @@ static size_t way_due(struct sl_pipeline *p, struct sl_way *way, enum batch_cut 
 /* Takes up to n rows; those whose lane waits line up there, those too old end. */
 static struct pipeline_batch *batch_cut(struct sl_pipeline *p, struct sl_way *way, size_t n, enum batch_cut why,
 					bool alone) {
+	if (sl_unlikely(p->most && n > p->most) && why != CUT_SPLIT) n = p->most;
 	struct pipeline_batch *bt = batch_new(p, way, n, alone);
 	bool key = p->action->conf.order == ORDER_KEY;
 	uint64_t bytes_max = (uint64_t)p->action->conf.batch.bytes;
@@ -455,6 +458,7 @@ static void deadlines_check(struct sl_pipeline *p, uint64_t *wait_ms) {
 		if (p->next && bt->deadline_ms > p->now_ms + CHANGE_GRACE_MS)
 			bt->deadline_ms = p->now_ms + CHANGE_GRACE_MS;
 		if (p->now_ms >= bt->deadline_ms || p->halted) {
+			bt->b.late = true;
 			bt->deadline_ms = p->now_ms + (uint64_t)p->action->conf.timeout_ms;
 			cancel(p->action, &bt->b);
 		}

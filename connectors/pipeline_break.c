@@ -33,6 +33,7 @@
 
 #define BREAKS_SUSPICIOUS 3
 #define BREAKS_ASIDE 5
+#define ASIDE_MS 1000
 #define GUILTY_FIRST 6u
 #define GUILTY_LEAST 3u
 #define GUILTY_MOST 12u
@@ -118,6 +119,7 @@ static bool suspect_is_first(const struct sl_pipeline *p) {
 bool pipeline_lane_rests(const struct sl_pipeline *p, unsigned lane) {
 	if (row_queue_at(&p->lane[lane].parked, 0)->breaks == 0) return false;
 	if (lane == LANE_ASIDE && p->action->conf.order == ORDER_KEY && p->action->conn->trial == p) return true;
+	if (lane == LANE_ASIDE && pipeline_aside_first(p)) return false;
 	return suspect_is_first(p) || (p->others_first && others_wait(p));
 }
 
@@ -140,30 +142,53 @@ static void lane_block(struct sl_pipeline *p, struct row_ref ref, uint64_t due_m
 	if (l->parked.n == 1 || due_ms > l->due_ms) l->due_ms = due_ms;
 }
 
-/* Holds nobody up; of several that wait here the first one's time counts for all. */
+static bool comes_later(const struct row_ref *a, const struct row_ref *b) {
+	return a->chunk == b->chunk ? a->row > b->row : a->chunk->arrival > b->chunk->arrival;
+}
+
+/* Holds nobody up; of several that wait here the first one's time counts for all. With an order they stand in it. */
 static void step_aside(struct sl_pipeline *p, struct row_ref ref, uint64_t due_ms) {
 	struct sl_lane *l = pipeline_lane(p, LANE_ASIDE);
 	if (l->parked.n == 0) l->due_ms = due_ms;
 	pipeline_park(p, LANE_ASIDE, ref);
+	if (p->action->conf.order != ORDER_KEY) return;
+	for (size_t i = l->parked.n - 1; i > 0 && comes_later(row_queue_at(&l->parked, i - 1), &ref); i--) {
+		*row_queue_at(&l->parked, i) = *row_queue_at(&l->parked, i - 1);
+		*row_queue_at(&l->parked, i - 1) = ref;
+	}
+	p->aside_ms = p->now_ms;
+	conn_soon(
+	    p->action->conn); /* a successor is tried at once: the less time lies between, the less may have changed */
 }
 
-/* A successor has broken the connection, too: the order counts again. */
+/* Nothing got through since they stepped aside, and others break the connection, too: the order counts again. */
 static void back_in_line(struct sl_pipeline *p, uint64_t due_ms) {
-	struct sl_lane *aside = pipeline_lane(p, LANE_ASIDE);
-	while (aside->parked.n > 0 && row_queue_at(&aside->parked, 0)->epoch == p->epoch) {
+	if (!p->lane) return;
+	struct row_queue *aside = &p->lane[LANE_ASIDE].parked;
+	while (aside->n > 0 && row_queue_at(aside, aside->n - 1)->epoch == p->epoch) {
 		p->parked--;
-		lane_block(p, row_queue_pop(&aside->parked), due_ms);
+		lane_block(p, row_queue_pop_back(aside), due_ms);
 	}
+}
+
+/* No successor could be tried for long, for there was no connection: then it goes first again. */
+bool pipeline_aside_first(const struct sl_pipeline *p) {
+	const struct sl_conn *c = p->action->conn;
+	const struct row_queue *aside = &p->lane[LANE_ASIDE].parked;
+	return p->action->conf.order == ORDER_KEY && row_queue_at(aside, aside->n - 1)->epoch == p->epoch &&
+	       c->up_at_ms > p->aside_ms + ASIDE_MS && c->trial_sent_ms < c->up_at_ms;
 }
 
 static bool batch_broke(const struct pipeline_batch *bt) { return !bt->fenced && !bt->b.not_ready && !bt->p->halted; }
 
-/* Another row of its action got through since it broke the connection before, or since its batch did. */
-static void row_charge(const struct sl_pipeline *p, struct row_ref *ref, const struct sl_way *way) {
+/* True: another row of its action got through since it broke the connection before, or since its batch did. */
+static bool row_charge(const struct sl_pipeline *p, struct row_ref *ref, const struct sl_way *way) {
 	uint8_t since = ref->breaks == 0 ? way->epoch : ref->epoch;
-	if (since != p->epoch && ref->proofs < PROOFS) ref->proofs = (ref->proofs + 1u) & 3u;
+	bool proof = since != p->epoch;
+	if (proof && ref->proofs < PROOFS) ref->proofs = (ref->proofs + 1u) & 3u;
 	if (ref->breaks < UINT8_MAX) ref->breaks++;
 	ref->epoch = p->epoch & EPOCH_MASK;
+	return proof;
 }
 
 /* Where rows were guilty, and the network was not, suspects wait for a shorter time. */
@@ -197,7 +222,7 @@ bool pipeline_row_broke(struct pipeline_batch *bt) {
 	bool key = p->action->conf.order == ORDER_KEY;
 	uint32_t guilty = breaks_guilty(c, p->now_ms);
 	p->others_first = p->broke_since = true;
-	row_charge(p, &ref, bt->way);
+	bool proof = row_charge(p, &ref, bt->way);
 	if (row_is_guilty(p, &ref, guilty)) {
 		was_guilty(c);
 		row_reject(p, ref, bt->b.reason[0] ? bt->b.reason[0] : c->health.error);
@@ -205,12 +230,11 @@ bool pipeline_row_broke(struct pipeline_batch *bt) {
 	}
 	p->count.retried++;
 	uint64_t due_ms = row_due_ms(p, &ref, guilty);
-	bool aside = key && pipeline_lane(p, LANE_ASIDE)->parked.n > 0;
-	if (!key || (ref.breaks >= breaks_aside(guilty) && !aside))
+	if (!key || (ref.breaks >= breaks_aside(guilty) && !proof))
 		step_aside(p, ref, due_ms);
 	else {
 		lane_block(p, ref, due_ms);
-		if (aside) back_in_line(p, due_ms);
+		back_in_line(p, due_ms);
 	}
 	return true;
 }
@@ -258,12 +282,15 @@ static void epoch_note(struct sl_way *way, bool delivered) {
 }
 
 static void way_broke(struct pipeline_batch *bt, uint32_t lost, bool delivered) {
+	struct sl_pipeline *p = bt->p;
 	struct sl_way *way = bt->way;
-	bt->p->broke_since = true;
+	p->broke_since = true;
+	if (bt->b.count > 1 && !delivered && p->action->conf.order == ORDER_KEY)
+		back_in_line(p, p->now_ms + (uint64_t)p->action->conf.retry.first_ms);
 	if (bt->alone) {
 		if (way->suspects == 0) epoch_note(way, delivered);
 		suspect(way, bt->b.count == 1 ? 0 : lost, true);
-		if (bt->b.count == 1) wary_begin(bt->p); /* found */
+		if (bt->b.count == 1) wary_begin(p); /* found */
 		return;
 	}
 	if (way->fence) return; /* it went down with an earlier one */

@@ -13,7 +13,7 @@
 #include "yaml.h"
 
 struct null_conn {
-	int64_t delay_ms, jitter_ms, fail_every, down_after, down_first, connect_fails, ways;
+	int64_t delay_ms, jitter_ms, fail_every, down_after, down_from, down_first, connect_fails, ways;
 	int fail_result;
 	bool blocking;
 
@@ -79,6 +79,12 @@ static const struct conf_field conn_fields[] = {
      .def = "0",
      .max = 1000000000,
      .doc = "The connection breaks at each of the first n batches, which are lost."},
+    {.name = "down_from",
+     .type = CONF_INT,
+     .at = offsetof(struct null_conn, down_from),
+     .def = "0",
+     .max = 1000000000,
+     .doc = "Where `down_first` begins: so many batches are answered before."},
     {.name = "connect_fails",
      .type = CONF_INT,
      .at = offsetof(struct null_conn, connect_fails),
@@ -256,7 +262,8 @@ static void batch_breaks(struct null_conn *c, const struct null_action *n, struc
 	struct sl_conn *conn = sl_action_conn(b->action);
 	c->batches++;
 	if (c->down_after && c->batches % (uint64_t)c->down_after == 0) break_now(conn, "down_after");
-	if (c->batches <= (uint64_t)c->down_first) break_now(conn, "down_first");
+	uint64_t from = (uint64_t)c->down_from, to = from + (uint64_t)c->down_first;
+	if (c->batches > from && c->batches <= to) break_now(conn, "down_first");
 	for (uint32_t i = 0; n->breaks && i < b->count; i++)
 		if (row_is(b->row[i], n->breaks)) break_now(conn, "breaks");
 	if (c->down) sl_batch_fill(b, SL_RESULT_LOST, NULL);

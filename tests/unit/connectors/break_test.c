@@ -294,17 +294,19 @@ static uint64_t row_of_one_key_that_may_be_bad(uint64_t serial, struct sql_value
 }
 
 /* Two actions with such rows among theirs, one without: none waits for ever, and each row ends where it belongs. */
-static void many_rows_of_several_actions(const char *conn, const char *action, rig_row_fn row, size_t rows, size_t bad) {
+static void many_rows_of_several_actions(const char *conn, const char *action, rig_row_fn row, size_t rows,
+					 size_t bad) {
 	struct rig *r = rig_new(1);
-	rig_load(r,
-		 "connectors: {n: {type: 'null', connect_fails: 3, reconnect: {first: 1ms, max: 20ms}%s}}\n"
-		 "actions:\n"
-		 "- {connector: n, columns: {a: x, b: x, c: x}, breaks: bad, retry: {first: 1ms, max: 20ms}, batch: {rows: "
-		 "100}%s}\n"
-		 "- {connector: n, columns: {a: x, b: x, c: x}, breaks: bad, retry: {first: 1ms, max: 20ms}, batch: {rows: "
-		 "100}%s}\n"
-		 "- {connector: n, columns: {a: x, b: x, c: x}, trace: %s/clean, batch: {rows: 100}}\n",
-		 conn, action, action, r->dir);
+	rig_load(
+	    r,
+	    "connectors: {n: {type: 'null', connect_fails: 3, reconnect: {first: 1ms, max: 20ms}%s}}\n"
+	    "actions:\n"
+	    "- {connector: n, columns: {a: x, b: x, c: x}, breaks: bad, retry: {first: 1ms, max: 20ms}, batch: {rows: "
+	    "100}%s}\n"
+	    "- {connector: n, columns: {a: x, b: x, c: x}, breaks: bad, retry: {first: 1ms, max: 20ms}, batch: {rows: "
+	    "100}%s}\n"
+	    "- {connector: n, columns: {a: x, b: x, c: x}, trace: %s/clean, batch: {rows: 100}}\n",
+	    conn, action, action, r->dir);
 	for (size_t a = 0; a < 2; a++) {
 		r->serial = 0;
 		rig_stage(r, a, rows, 0, row);
@@ -334,6 +336,92 @@ static void test_break__many_rows_of_several_actions_in_a_pool(void **state) {
 	many_rows_of_several_actions(", ways: 4, delay: 1ms", "", row_that_is_often_bad, 1000, 20);
 }
 
+static uint64_t row_with_two_bad_neighbours(uint64_t serial, struct sql_value *v, char *text, size_t cap) {
+	uint64_t order = row_of_one_key(serial, v, text, cap);
+	if (serial % 100 == 40 || serial % 100 == 41) v[0] = sql_string(SL_SLICE_LIT("bad"));
+	return order;
+}
+
+/* Where all are of one key neither can tell whether the other or the server is to blame. */
+static void test_break__neighbours_of_one_key(void **state) {
+	(void)state;
+	struct rig *r = rig_new(1);
+	rig_load(r,
+		 "connectors: {n: {type: 'null', reconnect: {first: 1ms, max: 4ms}}}\n"
+		 "actions: [{connector: n, columns: {a: x, b: x, c: x}, breaks: bad, trace: %s/out, " QUICK "}]\n",
+		 r->dir);
+	rig_stage(r, 0, 500, 0, row_with_two_bad_neighbours);
+	struct sl_action_counts n = rig_settle(r, 0);
+	assert_int_equal(n.rejected, 10);
+	assert_came(r, "out", 490);
+	rig_free(r);
+}
+
+/* The server works, then breaks every batch for a while, and works again. */
+static size_t disorder_after_an_outage(unsigned from, unsigned breaks, rig_row_fn row) {
+	struct rig *r = rig_new(1);
+	rig_load(r,
+		 "connectors: {n: {type: 'null', down_from: %u, down_first: %u, reconnect: {first: 1ms, max: 4ms}}}\n"
+		 "actions: [{connector: n, columns: {a: x, b: x, c: x}, trace: %s/out, retry: {first: 1ms, max: 2ms}, "
+		 "batch: {rows: 20, linger: 1ms}}]\n",
+		 from, breaks, r->dir);
+	rig_stage(r, 0, 100, 0, row);
+	struct sl_action_counts n = rig_settle(r, 0);
+	assert_int_equal(n.delivered, 100);
+	assert_int_equal(n.rejected, 0);
+	struct came all = came(r->dir, "out");
+	assert_int_equal(all.twice, 0);
+	rig_free(r);
+	return all.disorder;
+}
+
+/* How far a row alone can come: README.md, Order of suspects. Below eight breaks none steps aside; above, only the one that did last comes late. */
+static void test_break__an_outage_keeps_the_order(void **state) {
+	(void)state;
+	for (unsigned breaks = 1; breaks < 8; breaks++) {
+		assert_int_equal(disorder_after_an_outage(breaks % 3, breaks, row_of_one_key), 0);
+		assert_int_equal(disorder_after_an_outage(breaks % 3, breaks, row_of_seven_keys), 0);
+	}
+	for (unsigned breaks = 8; breaks < 40; breaks += 5) {
+		assert_in_range(disorder_after_an_outage(breaks % 3, breaks, row_of_one_key), 0, 1);
+		assert_in_range(disorder_after_an_outage(breaks % 3, breaks, row_of_seven_keys), 0, 7);
+	}
+}
+
+static uint64_t row_one_is_bad(uint64_t serial, struct sql_value *v, char *text, size_t cap) {
+	uint64_t order = row_of_seven_keys(serial, v, text, cap);
+	if (serial == 70) v[0] = sql_string(SL_SLICE_LIT("bad"));
+	return order;
+}
+
+/* A row is searched, some get through, and then the server breaks everything: the one that is looked at by then is not to blame for it. */
+static void test_break__an_outage_amid_a_search_blames_nobody(void **state) {
+	(void)state;
+	for (unsigned from = 4; from < 8; from++)
+		for (int order = 0; order < 2; order++) {
+			struct rig *r = rig_new(1);
+			rig_load(r,
+				 "connectors: {n: {type: 'null', down_from: %u, down_first: 25, reconnect: {first: "
+				 "1ms, max: "
+				 "4ms}}}\n"
+				 "actions: [{connector: n, columns: {a: x, b: x, c: x}, breaks: bad, retry: {first: "
+				 "1ms, max: "
+				 "4ms}%s}]\n",
+				 from, order ? "" : ", order: none");
+			rig_stage(r, 0, 100, 0, row_one_is_bad);
+			for (int i = 0; i < 1000 && rig_counts(r, 0).queued > 0; i++) {
+				rig_stage(r, 0, 1, 0, row_of_seven_keys); /* they show that it works again */
+				usleep(5000);
+			}
+			struct sl_action_counts n = rig_settle(r, 0);
+			assert_int_equal(n.rejected, 1);
+			char *said = letters(r, 0);
+			assert_non_null(strstr(said, "\"bad\""));
+			sl_free(said);
+			rig_free(r);
+		}
+}
+
 int main(int argc, char **argv) {
 	if (argc > 1) cmocka_set_test_filter(argv[1]);
 	const struct CMUnitTest tests[] = {
@@ -349,6 +437,9 @@ int main(int argc, char **argv) {
 	    cmocka_unit_test(test_break__the_only_row_waits_for_another_one),
 	    cmocka_unit_test(test_break__another_action_of_the_connector_goes_on),
 	    cmocka_unit_test(test_break__several_rows_of_several_actions),
+	    cmocka_unit_test(test_break__neighbours_of_one_key),
+	    cmocka_unit_test(test_break__an_outage_keeps_the_order),
+	    cmocka_unit_test(test_break__an_outage_amid_a_search_blames_nobody),
 	    cmocka_unit_test(test_break__many_rows_of_several_actions),
 	    cmocka_unit_test(test_break__many_rows_of_several_actions_in_a_pool),
 	};
