@@ -154,6 +154,13 @@ static void leave(struct pg_link *l) {
 	sl_free(text);
 }
 
+/* Cancelled, nearly always by `statement_timeout`: a batch of fewer rows may do in that time what this one did not, and a row that
+ * alone takes longer stops no other. */
+static void too_slow(struct pg_job *j, enum sl_result *result) {
+	j->b->late = true;
+	if (j->b->count > 1) *result = SL_RESULT_GROUP_FAILED;
+}
+
 void pg_job_failed(struct pg_link *l) {
 	struct pg_job *j = &l->job;
 	enum sl_result result;
@@ -183,6 +190,7 @@ void pg_job_failed(struct pg_link *l) {
 		j->b->wait_ms = THROTTLE_MS;
 		/* Inside of the server: whether by a row's fault or not, nobody knows. Alone the row waits, and stops no other. */
 		if (strncmp(j->sqlstate, "XX", 2) == 0 && j->b->count > 1) result = SL_RESULT_GROUP_FAILED;
+		if (strcmp(j->sqlstate, "57014") == 0) too_slow(j, &result);
 		pg_job_fill(l, result, reason);
 		sl_free(reason);
 		break;

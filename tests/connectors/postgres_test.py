@@ -619,6 +619,33 @@ class Connecting(PostgresTest):
                 self.assertEqual(self.pg.value("SELECT count(DISTINCT id) FROM t"), "10")
 
 
+    def test_timeout__batches_that_take_longer_than_they_may(self):
+        """What a whole batch cannot do in the time, its parts can; one row that takes longer by itself stops no other."""
+        self.table("id int PRIMARY KEY, v text")
+        self.pg.execute("CREATE OR REPLACE FUNCTION slow() RETURNS trigger LANGUAGE plpgsql AS "
+                        "'BEGIN PERFORM pg_sleep(CASE WHEN NEW.id = 7 THEN 60 ELSE 0.01 END); RETURN NEW; END';"
+                        "CREATE TRIGGER s BEFORE INSERT ON t FOR EACH ROW EXECUTE FUNCTION slow()")
+        rows = [{"id": i, "v": "x"} for i in range(64)]
+        ways = [{"table": "t", "columns": COLUMNS}, {"table": "t", "columns": COLUMNS, "on_conflict": "ignore"}]
+        for way in ways:
+            with self.subTest(way=way):
+                self.pg.execute("TRUNCATE t; ALTER TABLE t ENABLE TRIGGER s")
+                with self.broker({**way, "order": "none", "batch": {"rows": 64, "linger": "100ms"}}, statement_timeout="200ms", pool=2) as b:
+                    self.publish(b, rows)
+                    wait_until(lambda: b.action("r")["delivered"] == 63, 90, lambda: b.action("r"))
+                    self.assertEqual(self.pg.value("SELECT count(*) FROM t"), "63")
+                    self.pg.execute("ALTER TABLE t DISABLE TRIGGER s")
+                    self.assertEqual(b.wait_settled("r")["delivered"], 64)
+        self.pg.execute("ALTER TABLE t ENABLE TRIGGER s")
+        insert = {"sql": "INSERT INTO t VALUES (${id}, ${v}) ON CONFLICT DO NOTHING"}
+        for way in (ways[1], insert):
+            with self.subTest(way=way):
+                self.pg.execute("TRUNCATE t")
+                with self.broker({**way, "timeout": "300ms", "batch": {"rows": 64, "linger": "100ms"}}, statement_timeout="unlimited") as b:
+                    self.publish(b, [{"id": i, "v": "x"} for i in range(100, 164)])
+                    self.assertEqual(b.wait_settled("r")["delivered"], 64)
+
+
 class Once(PostgresTest):
     """The README's recipe: the message's identifier as the key."""
     SQL = 'SELECT msgid() AS msg_id, payload.id AS id, payload.v AS v FROM "in/#"'
