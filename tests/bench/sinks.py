@@ -31,9 +31,9 @@ from harness import broker as harness
 from harness.memory import limit_mb
 from harness.servers import FerretDB, Kafka, Postgres, Redis, shared
 
-# Publishers with a thousand messages on their way write 64 at a time, as a gateway does; with fewer, most of the CPU that
+# Publishers with a thousand messages on their way write a hundred at a time, as a gateway does; with fewer, most of the CPU that
 # everybody shares goes into their own small writes.
-LOAD = ["-q", "1", "--window", "1000", "--per-write", "64", "--warmup", "1"]
+LOAD = ["-q", "1", "--window", "1000", "--per-write", "100", "--warmup", "1"]
 # As many publishers and bytes as `sink` has. With more deliveries under way mosquitto leaves some lying in its queue.
 TO_MOSQUITTO = ["fanin", *LOAD, "--pubs", "50", "--payload", "280", "--outstanding", "32"]
 PACED_RATES = [2000, 10000]  # messages a second
