@@ -57,7 +57,7 @@ void sl_origin_write(struct sl_buf *out, const struct sl_origin *o, uint32_t kee
 	head->at_ms = o->at_ms;
 	head->payload = (uint32_t)payload.n;
 	head->qos = o->qos;
-	head->id = (uint8_t)id.n;
+	head->id = o->id.n == ORIGIN_ID_BYTES ? ORIGIN_ID_BYTES : 0;
 	head->zero = 0;
 	(void)put(put(put(put((char *)(head + 1), id), topic), clientid), payload);
 }

@@ -34,33 +34,35 @@ struct rules {
 };
 
 struct rules_worker {
+	/* What every message reads stands together. */
 	struct rules_wants wants; /* first: rules_any() and rules_event_wanted() read it */
 	struct rules *rules;
+	struct topic_cache *cache; /* topic -> struct rule_plan, or NULL: no candidate */
+	uint64_t generation;       /* grows with each set: what the topic cache goes by */
+	struct sql_vm *vm;
+	struct jpath_hit *hits;
+	struct action_row *rows; /* of the run that is on, until it ends well */
+	size_t rows_len, rows_cap;
+	size_t rows_made;         /* rows of that run, whatever the number of actions, */
+	struct sql_out row;       /* and the last of them */
+	struct sl_stage **stages; /* by action_connector.slot */
+	uint64_t serial;          /* of the event at hand, or the window's row */
+	uint64_t any_order;       /* spreads the rows of actions without order over the lanes */
+	struct sl_metrics *metrics;
 	size_t index;
+	struct republish_queue queue;
+	struct sl_ticket *ticket; /* of the publish that the messages in `queue` come from */
+
 	struct sl_loop *loop;      /* NULL in tests and tools that call rules_worker_flush() themselves */
 	const struct ruleset *set; /* the one this worker runs */
-	uint64_t generation;       /* grows with each set: what the topic cache goes by */
-	struct topic_cache *cache; /* topic -> struct rule_plan, or NULL: no candidate */
 	struct rule_plans plans;
+	size_t hits_cap;
 	struct rule_filters filters;    /* room for a look-up */
 	struct shadow_run *shadow_runs; /* rule_shadow.h: room for the pairs of a plan; all filtered between events */
 	size_t shadow_cap;
-	struct sl_buf *shadow_rows; /* of the run that is on */
-	struct bit_tree survivors;  /* of the candidates of a plan; empty between events */
-	struct sl_stage **stages;   /* by action_connector.slot */
-	struct sql_vm *vm;
-	struct sql_share share; /* what rules of the event at hand have in common */
-	struct jpath_hit *hits;
-	size_t hits_cap;
-	struct action_row *rows; /* of the run that is on, until it ends well */
-	size_t rows_len, rows_cap;
-	size_t rows_made;   /* rows of that run, whatever the number of actions, */
-	struct sql_out row; /* and the last of them */
-	uint64_t any_order; /* spreads the rows of actions without order over the lanes */
-	struct republish_queue queue;
-	uint64_t serial;          /* of the event at hand, or the window's row */
-	struct sl_ticket *ticket; /* of the publish that the messages in `queue` come from */
-	struct sl_metrics *metrics;
+	struct sl_buf *shadow_rows;     /* of the run that is on */
+	struct bit_tree survivors;      /* of the candidates of a plan; empty between events */
+	struct sql_share share;         /* what rules of the event at hand have in common */
 	struct sl_metrics *own_metrics; /* when the caller gave none */
 	struct sl_hook stage_hook;
 	struct sl_deferred settle; /* publishes what events have caused */

@@ -404,9 +404,10 @@ JSCAN_INLINE void frame_close(const struct walk *w, const struct frame *f, const
 		 f->closer == '}' ? JKIND_OBJECT : JKIND_ARRAY, 0);
 }
 
-/* Walks the container that begins with the document's first place; behind it, or NULL. `place` is always the last place
+/* Walks the container that the document is; behind it, or NULL. `place` is always the last place
  * taken from the index, and p <= place: so p may be read. */
-static const char *walk_document(struct walk *w, const struct node *root, struct jindex_cursor c) {
+static const char *walk_document(struct walk *w, const struct node *root, struct sl_slice doc) {
+	struct jindex_cursor c = jindex_init(&w->ix, doc);
 	struct frame stack[JSCAN_DEPTH_MAX + 1], *f = stack, *const deepest = stack + JSCAN_DEPTH_MAX;
 	const struct node *child = root;
 	const char *place, *p;
@@ -467,7 +468,7 @@ int jpath_extract(const struct jpath_set *set, struct sl_slice doc, struct jpath
 	const char *p = jscan_space(doc.p, w.end);
 	if (p == w.end) return SL_EMALFORMED;
 	if (*p != '{' && *p != '[') return extract_scalar(&w, set->root, doc);
-	p = walk_document(&w, set->root, jindex_init(&w.ix, doc));
+	p = walk_document(&w, set->root, doc);
 	bool sound = p && jscan_space(p, w.end) == w.end && !w.ix.broken && (!w.ix.not_ascii || utf8_valid(doc));
 	if (sl_likely(sound)) return SL_OK;
 	memset(hits, 0, set->n * sizeof *hits);
