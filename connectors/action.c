@@ -76,6 +76,11 @@ void sl_batch_note(struct sl_batch *b, const char *fmt, ...) {
 	va_end(ap);
 }
 
+static void looked_run(struct sl_post *post, struct sl_loop *l) {
+	(void)l;
+	sl_container_of(post, struct pipeline_batch, post)->looked = true;
+}
+
 static void back_run(struct sl_post *post, struct sl_loop *l) {
 	(void)l;
 	pipeline_batch_back(sl_container_of(post, struct pipeline_batch, post));
@@ -90,11 +95,16 @@ static bool batch_settled(const struct sl_batch *b) {
 
 void sl_batch_done(struct sl_batch *b) {
 	struct pipeline_batch *bt = batch_of(b);
+	struct connectors *cs = bt->look ? NULL : bt->p->cs;
 	if (sl_unlikely(bt->look)) {
-		bt->looked = true;
+		bool elsewhere = b->action && !sl_loop_is_current(b->action->conn->cs->loop);
+		bt->post.run = looked_run;
+		if (elsewhere)
+			sl_loop_post(b->action->conn->cs->loop, &bt->post);
+		else
+			bt->looked = true;
 		return;
 	}
-	struct connectors *cs = bt->p->cs;
 #ifndef NDEBUG
 	for (uint32_t i = 0; i < b->count; i++) sl_assert(b->result[i] != SL_RESULT_PENDING);
 #endif

@@ -56,7 +56,10 @@ static void call_make(struct member *m, unsigned call) {
 
 static void batch_work(struct member *m, struct sl_batch *b) {
 	struct mongo_pool *p = m->p;
-	mongo_batch_run(&m->link, b);
+	if (b->count > 0)
+		mongo_batch_run(&m->link, b);
+	else
+		mongo_look(&m->link, b);
 	pthread_mutex_lock(&p->lock);
 	m->b = NULL; /* from here on nobody cancels it */
 	pthread_mutex_unlock(&p->lock);

@@ -151,6 +151,7 @@ const struct sl_connector_kind sl_connector_mongodb = {
     .title = "MongoDB",
     .summary = "Inserts, updates, replaces and deletes documents in batches, each with its own result.",
     .abi = SL_CONNECTOR_ABI,
+    .flags = SL_KIND_LOOKS,
     .conn_size = sizeof(struct mongo_conn),
     .action_size = sizeof(struct mongo_action),
     .copy_row = 1024, /* a document as BSON, and its copy in the bulk write */

@@ -156,6 +156,9 @@ bool mongo_ids_there(struct mongo_link *l, struct mongo_ask *asks, size_t n, bso
 /* mongo_series.c: the time-series collection is there. False: the batch is decided. */
 bool mongo_series_ensure(struct mongo_link *l, struct sl_batch *b);
 
+/* mongo_look.c: of a batch of no rows. */
+void mongo_look(struct mongo_link *l, struct sl_batch *b);
+
 /* mongo_pool.c */
 struct mongo_pool *mongo_pool_new(struct mongo_conn *c, size_t threads);
 void mongo_pool_call(struct mongo_pool *p, bool connect); /* connect or probe; reports to the framework */

@@ -152,6 +152,23 @@ class Try(unittest.TestCase):
         self.assertEqual(self.looked_at(looker, [actions[0]]), (0, [], []))
         self.assertEqual(redis.execute("DBSIZE"), 0)
 
+    def test_mongodb__collections_that_are_missing_or_other_ones_are_named(self):
+        db = shared(FerretDB)
+        with db.client() as c:
+            for name in ("looked", "never", "series"):
+                c.drop("iot", name)
+            c.command("iot", {"create": "looked"})
+        actions = [{"collection": "looked"}, {"collection": "never"}, {"collection": "${k}"}, {"collection": "series", "timeseries": {"time": "t"}},
+                   {"collection": "looked", "timeseries": {"time": "t"}}]
+        actions = [{**a, "document": {"t": "${date(a)}" if "timeseries" in a else "${a}"}} for a in actions]
+        code, notes, faults = self.looked_at({"type": "mongodb", "url": db.url(), "database": "iot"}, actions)
+        self.assertEqual((code, len(faults)), (3, 1), faults)
+        self.assertIn("x: action r.4: looked is there and no time-series collection", faults[0])
+        self.assertEqual(notes, ["x: action r.1: there is no collection never; the first row makes it",
+                                 "x: action r.3: there is no collection series; the first row makes it, as a time series"])
+        with db.client() as c:
+            self.assertNotIn("never", str(c.command("iot", {"listCollections": 1})))
+
     def test_kafka__topics_that_are_missing_are_named_and_not_made(self):
         kafka = shared(Kafka)
         kafka.fresh_topic("looked.at")
