@@ -59,13 +59,15 @@ static int kafka_conn_check(struct sl_conn *conn, struct sl_err *err) {
 	return kafka_conf_check(&c->conf, sl_conn_name(conn), err);
 }
 
-/* "SASL_SSL://host:9092" -> "host:9092", and a URL without its path. */
+/* "SASL_SSL://host:9092" -> "host:9092", and a URL without its path and its login. */
 static void target(struct sl_slice text, sl_target_fn one, void *arg) {
 	text = slice_trim(text);
 	ptrdiff_t scheme = slice_find(text, SL_SLICE_LIT("://"));
 	if (scheme >= 0) text = slice_from(text, (size_t)scheme + 3);
 	ptrdiff_t slash = slice_find_byte(text, '/');
-	char *host = slice_dup(slash < 0 ? text : slice_sub(text, 0, (size_t)slash));
+	if (slash >= 0) text = slice_sub(text, 0, (size_t)slash);
+	for (ptrdiff_t at; (at = slice_find_byte(text, '@')) >= 0;) text = slice_from(text, (size_t)at + 1);
+	char *host = slice_dup(text);
 	one(arg, host);
 	sl_free(host);
 }

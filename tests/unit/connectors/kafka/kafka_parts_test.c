@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "connectors.h"
 #include "kafka_auth.h"
 #include "kafka_conf.h"
 #include "kafka_errors.h"
@@ -544,6 +545,34 @@ static void test_errors__the_readme_has_the_table(void **state) {
 	sl_buf_fini(&readme);
 }
 
+static void target_note(void *arg, const char *connector, const char *target) {
+	(void)connector;
+	sl_buf_printf(arg, "%s ", target);
+}
+
+/* They are judged as addresses, and shown. */
+static void test_targets__are_addresses_without_a_login(void **state) {
+	struct yaml_doc *doc;
+	struct conf_report report = CONF_REPORT_INIT;
+	struct connectors_set *set;
+	struct sl_buf all = SL_BUF_INIT;
+	(void)state;
+	assert_int_equal(yaml_doc_load(SL_SLICE_LIT("connectors: {k: {type: kafka, brokers: 'SASL_SSL://a:1, b', sasl: "
+						    "{mechanism: oauthbearer, client_id: i, client_secret: s, "
+						    "token_url: 'https://u:p@w@169.254.169.254:443/token?to=a@b'}}}\n"),
+				       "t", &doc, NULL),
+			 SL_OK);
+	/* Whether librdkafka can fetch tokens here or not. */
+	(void)connectors_prepare(NULL, json_object_get(yaml_doc_root(doc), "connectors"),
+				 (struct conf_at){doc, "connectors"}, &report, &set);
+	connectors_targets(set, target_note, &all);
+	assert_string_equal(sl_buf_cstr(&all), "a:1 b 169.254.169.254:443 ");
+	sl_buf_fini(&all);
+	connectors_set_free(set);
+	conf_report_fini(&report);
+	yaml_doc_free(doc);
+}
+
 static void test_errors__what_nobody_has_thought_of_is_tried_again(void **state) {
 	(void)state;
 	assert_int_equal(kafka_error_find((rd_kafka_resp_err_t)12345)->result, SL_RESULT_RETRY);
@@ -571,6 +600,7 @@ int main(void) {
 	    cmocka_unit_test(test_token__claims_of_a_web_token),
 	    cmocka_unit_test(test_errors__the_readme_has_the_table),
 	    cmocka_unit_test(test_errors__what_nobody_has_thought_of_is_tried_again),
+	    cmocka_unit_test(test_targets__are_addresses_without_a_login),
 	};
 	return cmocka_run_group_tests_name("kafka_parts", tests, NULL, NULL);
 }
