@@ -58,7 +58,7 @@ void connectors_disk_check(struct connectors *cs) {
  * node.buffer_memory is cut once, so that nobody has to ask others before taking memory:
  *
  *     each worker    chunks on their way to the connector loop    1/8 of it for all workers together, at most WAY_MAX each
- *                    idle chunks                                  the same
+ *                    idle chunks                                  the same, and what of the former is not used
  *     the loop       the rest: rows in memory (seven eighths of it), rows held for want of room in a log, and what clients of
  *                    the far sides hold of rows that are out
  *

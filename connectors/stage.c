@@ -50,9 +50,20 @@ bool sl_stage_holding(const struct sl_stage *st) {
 
 static size_t chunk_memory(const struct sl_chunk *c) { return sizeof *c + c->buf.cap + c->index.cap; }
 
+/* The first row may have made the block as large as itself. From a power of two it doubles until it is CHUNK_BYTES_MAX, where it
+ * would else become half as large again. */
+static void chunk_block_round(struct sl_chunk *c) {
+	size_t cap = 64;
+	while (cap < c->buf.cap) cap *= 2;
+	if (cap == c->buf.cap || cap > CHUNK_BYTES_MAX) return;
+	c->buf.p = sl_realloc(c->buf.p, cap);
+	c->buf.cap = cap;
+}
+
 /* The chunk is new, another one's again, or has grown. */
 static sl_noinline void chunk_on_way(struct sl_stage *st, struct sl_chunk *c) {
 	struct worker_end *end = st->end;
+	chunk_block_round(c);
 	uint64_t memory = chunk_memory(c), in = atomic_load_explicit(&end->way_in, memory_order_relaxed);
 	atomic_store_explicit(&end->way_in, in + memory - c->on_way, memory_order_relaxed);
 	c->on_way = memory;
@@ -125,6 +136,7 @@ static struct sl_chunk *stage_open(struct sl_stage *st, bool qos) {
 		sl_buf_clear(&c->index);
 	} else
 		c = chunk_make(st->p, st->format, worker, qos);
+	if (st->full && c->buf.cap < CHUNK_BYTES_MAX) sl_buf_grow(&c->buf, CHUNK_BYTES_MAX - c->buf.n);
 	st->open[qos] = c;
 	if (!st->dirty) {
 		st->dirty = true;
@@ -196,6 +208,7 @@ static void letter_run(struct sl_post *post, struct sl_loop *l) {
 static sl_noinline void stage_send_full(struct sl_stage *st, bool qos) {
 	struct sl_chunk *c = st->open[qos];
 	st->open[qos] = NULL;
+	st->full = c->buf.n > CHUNK_BYTES_FULL;
 	st->posted += c->rows;
 	c->post.run = letter_run;
 	sl_loop_post(st->p->cs->loop, &c->post);
@@ -249,7 +262,7 @@ void sl_stages_flush(struct connectors *cs, size_t worker) {
 	while (end->dirty) {
 		struct sl_stage *st = end->dirty;
 		end->dirty = st->next_dirty;
-		st->dirty = false;
+		st->dirty = st->full = false;
 		for (int qos = 0; qos < 2; qos++) {
 			struct sl_chunk *c = st->open[qos];
 			if (!c) continue;
@@ -300,13 +313,20 @@ static void back_run(struct sl_post *post, struct sl_loop *l) {
 	sl_free(letter);
 }
 
-/* How much of what went back lies idle is known by what the worker took again; it may be a little less. */
-void connectors_chunk_spare(struct connectors *cs, struct sl_chunk *c) {
-	struct worker_end *end = &cs->ends[c->worker];
+/* Idle chunks may take their own part of the budget, and what is not used of the part for chunks on their way: that is where
+ * they go. How much of what went back lies idle is known by what the worker took again; it may be a little less. */
+static bool spare_has_room(const struct connectors *cs, const struct worker_end *end, const struct sl_chunk *c) {
 	uint64_t n = end->spared.n - atomic_load_explicit(&end->again_n, memory_order_relaxed),
 		 bytes = end->spared.bytes - atomic_load_explicit(&end->again_bytes, memory_order_relaxed);
-	if (n >= SPARE_MAX || bytes + chunk_memory(c) > cs->spare_max || c->buf.cap > SPARE_BYTES_MAX || c->must_log) {
-		cs->freed += chunk_memory(c);
+	uint64_t way = worker_end_way(end), most = cs->spare_max + (way < cs->way_max ? cs->way_max - way : 0);
+	return n < SPARE_MAX && bytes + chunk_memory(c) <= most;
+}
+
+void connectors_chunk_spare(struct connectors *cs, struct sl_chunk *c) {
+	struct worker_end *end = &cs->ends[c->worker];
+	if (!spare_has_room(cs, end, c) || c->buf.cap > SPARE_BYTES_MAX || c->must_log) {
+		cs->freed +=
+		    chunk_memory(c) - (c->buf.cap < SL_MEM_OWN ? 0 : c->buf.cap); /* the system has that already */
 		connectors_chunk_free(c);
 		return;
 	}

@@ -43,7 +43,7 @@ void sl_free(void *ptr) { free(ptr); }
 void sl_mem_trim(void) { (void)malloc_trim(0); }
 
 void sl_mem_give_back(void) {
-	(void)mallopt(M_MMAP_THRESHOLD, (int)(128 * SL_KB));
+	(void)mallopt(M_MMAP_THRESHOLD, (int)SL_MEM_OWN);
 	(void)mallopt(M_TRIM_THRESHOLD, (int)(2 * SL_MB));
 }
 

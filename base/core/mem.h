@@ -19,9 +19,10 @@ void *sl_calloc(size_t count, size_t size) sl_warn_unused __attribute__((malloc,
 void *sl_realloc_array(void *ptr, size_t count, size_t size) sl_warn_unused;
 void sl_free(void *ptr); /* NULL is fine */
 
-/* Blocks of 128 KB and more go back to the system as soon as they are freed, for the whole process: a budget that is free again
+/* Blocks of SL_MEM_OWN bytes and more go back to the system as soon as they are freed, for the whole process: a budget that is free again
  * is memory that the machine has again. glibc's own way is to raise that bound with every such block that is freed, up to 32 MB,
  * and to keep what lies below it. Once, at start. */
+#define SL_MEM_OWN (128 * SL_KB)
 void sl_mem_give_back(void);
 /* What is free of smaller blocks, too. Threads that want memory meanwhile wait some milliseconds. */
 void sl_mem_trim(void);

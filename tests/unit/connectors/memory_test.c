@@ -52,8 +52,8 @@ static void test_memory__rows_on_their_way_are_bounded(void **state) {
 	struct sl_loop *loop = connectors_loop(r->cs);
 	sl_loops_park(&loop, 1, stage_while_parked, &p);
 	assert_in_range(p.staged, 100, MANY - 1);
-	/* A block grows twofold, so the last one may be beyond it by its half. */
-	assert_true(p.way <= r->cs->way_max + CHUNK_BYTES_MAX / 2 + LONGEST_ROW);
+	/* Behind a full chunk the next one has its whole block at once. */
+	assert_true(p.way <= r->cs->way_max + CHUNK_BYTES_MAX + LONGEST_ROW);
 	assert_true(wait_told());
 	assert_int_equal(rig_settle(r, 0).delivered, p.staged);
 	assert_int_equal(rig_stage_until_full(r, 0, 1, true), 1);
@@ -70,6 +70,40 @@ static void test_memory__the_parts_are_the_budget(void **state) {
 	assert_int_equal(r->cs->mem_max + r->cs->way_max + r->cs->spare_max, (uint64_t)1 << 30);
 	assert_true(r->cs->way_max <= 2 << 20);
 	rig_free(r);
+}
+
+struct blocks {
+	struct rig *r;
+	size_t seen, largest;
+};
+
+static void blocks_look(void *arg) {
+	struct blocks *b = arg;
+	struct worker_end *end = &b->r->cs->ends[0];
+	struct sl_chunk *lines[] = {end->chunks, atomic_load(&end->back)};
+	for (int i = 0; i < 2; i++)
+		for (const struct sl_chunk *c = lines[i]; c; c = c->next, b->seen++)
+			if (c->buf.cap > b->largest) b->largest = c->buf.cap;
+}
+
+/* Rows with a part of their message: whatever the first one's size, the blocks are as large as said. */
+static void test_memory__a_block_is_as_large_as_said_whatever_the_first_row(void **state) {
+	(void)state;
+	static char payload[1000];
+	for (size_t size = 100; size < sizeof payload; size += 180) {
+		struct rig *r = rig_of(0);
+		rig_load(r, WAITING, r->dir);
+		table_make(r->dir);
+		memset(payload, 'a', sizeof payload);
+		r->payload = slice_make(payload, size);
+		rig_stage(r, 0, 3000, 0, rig_row);
+		rig_settle(r, 0);
+		struct blocks blocks = {.r = r};
+		sl_loops_park(&r->workers[0], 1, blocks_look, &blocks);
+		assert_true(blocks.seen > 0);
+		assert_int_equal(blocks.largest, CHUNK_BYTES_MAX);
+		rig_free(r);
+	}
 }
 
 struct look {
@@ -262,6 +296,7 @@ int main(void) {
 	const struct CMUnitTest tests[] = {
 	    cmocka_unit_test(test_memory__rows_on_their_way_are_bounded),
 	    cmocka_unit_test(test_memory__the_parts_are_the_budget),
+	    cmocka_unit_test(test_memory__a_block_is_as_large_as_said_whatever_the_first_row),
 	    cmocka_unit_test(test_memory__rows_held_are_bounded_and_tried_as_soon_as_there_is_room),
 	    cmocka_unit_test(test_memory__large_rows_of_many_actions_come_one_after_the_other),
 	    cmocka_unit_test(test_memory__a_large_row_that_cannot_go_makes_way_for_others),
