@@ -57,6 +57,9 @@ int connectors_start(struct connectors *cs, struct sl_err *err); /* starts the l
  * even stage: what they stage now is kept like the rest. False: connectors_stop_now() was called, and a client library has not
  * come back with its rows in the second that it was given: then connectors_abandon() takes the place of connectors_free(). */
 bool connectors_stop(struct connectors *cs, uint64_t deadline_ms);
+/* The stop begins, and who would get the messages of `on_error` is about to be sent away: rows that are given up from now on stay in
+ * their logs, and are tried again after the next start. @thread any */
+void connectors_keep_rejects(struct connectors *cs);
 /* A stop that runs, or comes, waits for no delivery: nothing more is sent, rows stay in their logs. @thread any, until
  * connectors_free() */
 void connectors_stop_now(struct connectors *cs);

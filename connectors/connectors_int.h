@@ -362,10 +362,11 @@ void pipeline_free(struct sl_pipeline *p);
 uint32_t pipeline_depth(const struct sl_conn *c); /* batches of a way that may be out */
 void pipeline_wake(struct sl_pipeline *p);        /* run at the end of this tick */
 void pipeline_run(struct sl_pipeline *p);
-bool pipeline_idle(const struct sl_pipeline *p);     /* nothing queued anywhere the loop can see */
-bool pipeline_stuck(const struct sl_pipeline *p);    /* its rows wait for a table or the like; they fit the log */
-void pipeline_halt(struct sl_pipeline *p);           /* submits no more; cancels what is out */
-void pipeline_batch_back(struct pipeline_batch *bt); /* L: the kind is done with it */
+bool pipeline_idle(const struct sl_pipeline *p);         /* nothing queued anywhere the loop can see */
+bool pipeline_stuck(const struct sl_pipeline *p);        /* its rows wait for a table or the like; they fit the log */
+bool pipeline_rejects_wait(const struct sl_pipeline *p); /* pipeline_done.c: for the next start */
+void pipeline_halt(struct sl_pipeline *p);               /* submits no more; cancels what is out */
+void pipeline_batch_back(struct pipeline_batch *bt);     /* L: the kind is done with it */
 
 /* lanes.c */
 void pipeline_lanes_look(struct sl_pipeline *p);
@@ -581,7 +582,8 @@ struct connectors {
 	struct sources *sources; /* source_int.h */
 	struct sl_post kick;
 	bool kicked, draining, stopped;
-	bool abandoned; /* at the stop: clients that did not come back are not waited for */
+	_Atomic bool keep_rejects; /* connectors_keep_rejects() */
+	bool abandoned;            /* at the stop: clients that did not come back are not waited for */
 	struct {
 		_Atomic bool wanted;
 		struct sl_post post;

@@ -75,6 +75,8 @@ void connectors_stop_now(struct connectors *cs) {
 	sl_loop_post(cs->loop, &cs->stop_now.post);
 }
 
+void connectors_keep_rejects(struct connectors *cs) { atomic_store(&cs->keep_rejects, true); }
+
 void connectors_abandon(struct connectors *cs) {
 	for (size_t i = 0; i < cs->worker_count; i++) sl_stages_flush(cs, i);
 	while (sl_loop_run_rest(cs->loop)) continue;

@@ -143,10 +143,16 @@ bool pipeline_idle(const struct sl_pipeline *p) {
 	       sl_list_empty(&p->out) && !pipeline_sync_busy(p) && !p->unsynced;
 }
 
+/* What is left has been given up, and is told after the next start. */
+static bool only_rejects(const struct sl_pipeline *p) {
+	if (p->dead_n == 0 || !pipeline_rejects_wait(p)) return false;
+	return p->dead_n >= DEAD_WAIT_MAX || (p->mem_rows == p->dead_n && spill_unread_rows(p->log) == 0);
+}
+
 /* A stop need not wait for what somebody must create first. Without a log these rows would be lost, so there it does. */
 bool pipeline_stuck(const struct sl_pipeline *p) {
-	return p->not_ready_why && p->log && !p->held.head && !p->incoming.head && sl_list_empty(&p->out) &&
-	       !pipeline_sync_busy(p) && !p->unsynced;
+	return (p->not_ready_why || only_rejects(p)) && p->log && !p->held.head && !p->incoming.head &&
+	       sl_list_empty(&p->out) && !pipeline_sync_busy(p) && !p->unsynced;
 }
 
 /* ---- Sort. ---------------------------------------------------------------------------------------------------------- */

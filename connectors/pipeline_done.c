@@ -82,6 +82,11 @@ static int dead_write(struct sl_pipeline *p, struct row_ref ref, const char *rea
 	return rc;
 }
 
+/* Without a log there is no next start for them. */
+bool pipeline_rejects_wait(const struct sl_pipeline *p) {
+	return p->action->on_error && p->log && atomic_load_explicit(&p->cs->keep_rejects, memory_order_relaxed);
+}
+
 static void dead_later(struct sl_pipeline *p, struct row_ref ref, const char *reason) {
 	SL_GROW(p->dead, p->dead_n, p->dead_cap);
 	p->dead[p->dead_n++] = (struct dead_wait){ref, sl_strdup(reason)};
@@ -89,7 +94,7 @@ static void dead_later(struct sl_pipeline *p, struct row_ref ref, const char *re
 }
 
 void pipeline_reject(struct sl_pipeline *p, struct row_ref ref, const char *reason) {
-	if (p->dead_n > 0) { /* in their order */
+	if (p->dead_n > 0 || pipeline_rejects_wait(p)) { /* in their order */
 		dead_later(p, ref, reason);
 		return;
 	}
@@ -109,7 +114,7 @@ void pipeline_reject(struct sl_pipeline *p, struct row_ref ref, const char *reas
 void pipeline_dead_retry(struct sl_pipeline *p) {
 	if (p->dead_n == 0 || p->now_ms < p->dead_due_ms) return;
 	size_t done = 0;
-	while (done < p->dead_n) {
+	while (done < p->dead_n && !pipeline_rejects_wait(p)) {
 		p->dead_failed = dead_write(p, p->dead[done].ref, p->dead[done].reason);
 		if (p->dead_failed != SL_OK) break;
 		pipeline_rows_end(p, p->dead[done].ref.chunk, 1, ROW_REJECTED);
@@ -121,7 +126,7 @@ void pipeline_dead_retry(struct sl_pipeline *p) {
 }
 
 int pipeline_chunk_letters(struct sl_pipeline *p, struct sl_chunk *c, const char *reason) {
-	if (p->dead_n > 0) return SL_EAGAIN; /* in their order */
+	if (p->dead_n > 0 || pipeline_rejects_wait(p)) return SL_EAGAIN; /* in their order */
 	const char *row = chunk_row_at(chunk_rows(c));
 	uint32_t done = 0;
 	int r = SL_OK;

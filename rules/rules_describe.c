@@ -41,6 +41,20 @@ void rules_describe(struct sl_buf *out) {
 			  "beside them. A parameter hides `message` if that is its name; `reason` and `rule` hide a "
 			  "parameter. `${.}` is all of them.\n\n");
 	reject_describe(out);
+	sl_buf_append_str(
+	    out,
+	    "\nThe message goes to those who are subscribed at that moment, as any other, and from then on the row is "
+	    "theirs: it is counted as `on_error`,\nand stands in no log and in no file. Where nobody is subscribed it "
+	    "is "
+	    "gone. A subscriber with QoS 1 or 2 gets it for certain while the\nbroker runs; what one has not "
+	    "acknowledged "
+	    "when the broker ends or is killed is gone with its session, also when the publisher of the\noriginal has "
+	    "its "
+	    "acknowledgement. Rows that are given up while the broker stops, when subscribers have been sent away, "
+	    "stay in "
+	    "the\naction's log (where it has one) and are tried again after the next start. For rows that may not be "
+	    "lost "
+	    "leave `on_error` out: the\ndead-letter file survives both.\n");
 	sl_buf_append_str(out, "\n## The action `console`\n\nPrints the row to the log, at most one a second; takes no "
 			       "options: `console: {}`.\n\n## Switching an action off\n\n`enabled: false` beside "
 			       "`republish`, `console` or `connector`: the action is checked, keeps its place in the "

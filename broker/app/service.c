@@ -236,6 +236,7 @@ static void service_free(struct service *s) {
 	if (s->broker_started) stop_watch_begin(&watch, s->broker, s->connectors);
 	api_stop(s->api);
 	if (s->broker && !s->broker_started) run_letters(s->broker);
+	if (s->connectors_started) connectors_keep_rejects(s->connectors);
 	if (s->broker_started) broker_drain(s->broker, DRAIN_CLIENTS_MS);
 	if (s->broker_started) rules_let_out(s->rules);
 	if (s->connectors_started) all_back = connectors_stop(s->connectors, DRAIN_ROWS_MS);

@@ -1,12 +1,13 @@
 """Asked a second time to stop, the broker does so at once: no delivery is waited for, and what was acknowledged is there later."""
 import contextlib
 import json
+import re
 import signal
 import sqlite3
 import unittest
 
 import load
-from harness.broker import SLOW, Broker, temp_folder
+from harness.broker import SLOW, Broker, temp_folder, wait_until
 from harness.client import Client
 
 COUNT = 50
@@ -82,6 +83,33 @@ class SecondSignal(unittest.TestCase):
             broker.start()
             broker.wait_settled("store")
         self.assertEqual(load.ids(self.db), set(range(COUNT)))
+
+
+class OnError(unittest.TestCase):
+    def test_stop__rows_given_up_when_subscribers_are_gone_are_told_after_the_next_start(self):
+        folder = temp_folder()
+        db = folder / "archive.db"
+        with contextlib.closing(sqlite3.connect(db)) as made:
+            made.execute("CREATE TABLE readings (id INTEGER CHECK (id < 0))")
+        action = {"connector": "archive", "sql": "INSERT INTO readings VALUES (${id})", "on_error": {"republish": {"topic": "refused", "payload": "${.}"}}}
+        settings = {"connectors": {"archive": {"type": "sqlite", "path": str(db)}}, "rules": {"store": {
+            "sql": 'SELECT payload.id AS id FROM "load/#"', "actions": [{**action, "rate": 5, "batch": {"rows": 1}}]}}}
+        with Broker(settings, folder=folder) as broker:
+            with contextlib.closing(Client(broker.port)) as c:
+                c.connect("c")
+                for i in range(20):
+                    c.publish("load/x", json.dumps({"id": i}), qos=1)
+                wait_until(lambda: broker.action("store")["on_error"] > 0, 60)
+                broker.process.send_signal(signal.SIGTERM)
+                self.assertEqual(broker.process.wait(60 * SLOW), 0)
+                broker.stop()
+            left = int(re.search(r"rows wait in the log for the next start action=store.0 rows=(\d+)", broker.log())[1])
+            self.assertGreater(left, 0)
+            settings["rules"]["store"]["actions"] = [{**action, "rate": "unlimited"}]
+            broker.write_config({"rules": settings["rules"]})
+            broker.start()
+            n = broker.wait_settled("store", timeout=120 * SLOW)
+            self.assertEqual((n["recovered"], n["on_error"], n["dead_lettered"]), (left, left, 0))
 
 
 if __name__ == "__main__":
