@@ -378,7 +378,8 @@ static sl_noinline enum json_kind scalar_kind(const char *p, const char *end) {
 /* The number or literal at p. */
 JSCAN_INLINE bool walk_scalar(const struct walk *w, const struct node *child, const char *p, const char *place) {
 	struct sl_slice raw = slice_make(p, (size_t)(place - p));
-	enum json_kind kind = jscan_starts_number(*p) ? jscan_number_kind(raw, w->end) : jscan_literal_kind(raw);
+	enum json_kind kind =
+	    jscan_starts_number(*p) ? jscan_number_kind(raw, w->ix.start, w->end) : jscan_literal_kind(raw);
 	if (sl_unlikely(kind == JKIND_ABSENT)) {
 		raw.n = (size_t)(token_end(place) - p);
 		kind = scalar_kind(p, p + raw.n);

@@ -63,7 +63,7 @@ const char *jscan_capture(const char *p, const char *end, unsigned depth, struct
 	enum json_kind kind;
 	if (jscan_starts_number(*p)) {
 		after = jscan_number_end(p + 1, end);
-		kind = jscan_number_kind(slice_make(p, (size_t)(after - p)), end);
+		kind = jscan_number_kind(slice_make(p, (size_t)(after - p)), p, end);
 		if (kind == JKIND_ABSENT) return NULL;
 	} else if (*p == '{' || *p == '[') {
 		after = jscan_skip_container(p, end, depth);

@@ -119,13 +119,14 @@ enum json_kind jscan_number_form(struct sl_slice raw);
 
 #if __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__
 /* Most numbers are short: one word tells whether they are digits with one point or minus at most. JKIND_ABSENT: look again.
- * Eight bytes may be read. */
-JSCAN_INLINE enum json_kind jscan_short_number(const char *p, size_t n) {
+ * The word is the eight bytes from p on, or, `before`, those up to the number's end. */
+JSCAN_INLINE enum json_kind jscan_short_number(const char *p, size_t n, bool before) {
 	const uint64_t ones = 0x0101010101010101u;
 	uint64_t v;
-	memcpy(&v, p, 8);
+	memcpy(&v, before ? p + n - 8 : p, 8);
 	/* Digits become their value; the number moves up to the word's end, with zeros before it. */
 	unsigned empty = 64 - 8 * (unsigned)n;
+	if (before) v >>= empty;
 	v = (v ^ ones * '0') << empty;
 	uint64_t others =
 	    ((v + ones * (0x80 - 10)) | v) & ones * 0x80; /* above one that is no digit there may be more */
@@ -137,13 +138,19 @@ JSCAN_INLINE enum json_kind jscan_short_number(const char *p, size_t n) {
 }
 #endif
 
-/* The same, with what most numbers look like decided by one look at 8 or 16 bytes. `end`: of what may be read. */
-JSCAN_INLINE enum json_kind jscan_number_kind(struct sl_slice raw, const char *end) {
+/* The same, with what most numbers look like decided by one look at 8 or 16 bytes. From `start` to `end` may be read. */
+JSCAN_INLINE enum json_kind jscan_number_kind(struct sl_slice raw, const char *start, const char *end) {
 #if __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__
-	if (sl_likely(raw.n <= 8 && end - raw.p >= 8)) {
-		enum json_kind kind = jscan_short_number(raw.p, raw.n);
+	if (sl_likely(raw.n <= 8)) {
+		enum json_kind kind = JKIND_ABSENT;
+		if (sl_likely(end - raw.p >= 8))
+			kind = jscan_short_number(raw.p, raw.n, false);
+		else if (raw.p + raw.n - start >= 8)
+			kind = jscan_short_number(raw.p, raw.n, true);
 		if (sl_likely(kind != JKIND_ABSENT)) return kind;
 	}
+#else
+	(void)start;
 #endif
 #ifdef __SSE2__
 	if (raw.n <= 16 && end - raw.p >= 16) {

@@ -291,6 +291,39 @@ static void test_jpath__every_cut_of_a_document_is_read_within_its_bytes(void **
 	}
 }
 
+/* Short numbers are told by one word, which is another one near a document's end, and none in a very short one. */
+static void test_jpath__a_number_is_the_same_wherever_it_stands(void **state) {
+	(void)state;
+	static const char *const numbers[] = {
+	    "0",    "7",   "-0",      "-5",    "10",       "-12345678", "1234567", "12345678", "1.5",         "0.25",
+	    "-1.5", "1e5", "1.25e-3", "-0.5",  "123456.7", "01",        "-",       "-01",      "1.",          ".5",
+	    "--1",  "1-2", "00",      "1.2.3", "1e",       "+1",        "1:2",     "0x10",     "123456789012"};
+	static const char *const frames[][2] = {{"{\"a\":", "}"},
+						{"{\"b\":true,\"a\":", "}"},
+						{"{\"b\":true,\"a\":", "  }  "},
+						{"{\"a\":", ",\"b\":\"a longer text\"}"}};
+	for (size_t i = 0; i < SL_ARRAY_LEN(numbers); i++) {
+		int first = 0;
+		enum json_kind kind = JKIND_ABSENT;
+		for (size_t k = 0; k < SL_ARRAY_LEN(frames); k++) {
+			char doc[64];
+			int n = snprintf(doc, sizeof doc, "%s%s%s", frames[k][0], numbers[i], frames[k][1]);
+			char *copy = malloc((size_t)n);
+			memcpy(copy, doc, (size_t)n);
+			int r = extract_bytes((const char *const[]){"a", NULL}, copy, (size_t)n);
+			if (k == 0) {
+				first = r;
+				kind = hits[0].kind;
+			}
+			assert_int_equal(r, first);
+			assert_int_equal(hits[0].kind, kind);
+			if (r == SL_OK) ASSERT_RAW(0, numbers[i]);
+			free(copy);
+		}
+		assert_int_equal(first, i < 15 || i + 1 == SL_ARRAY_LEN(numbers) ? SL_OK : SL_EMALFORMED);
+	}
+}
+
 static void test_jpath__depth_is_bounded_on_the_way(void **state) {
 	(void)state;
 	char doc[500];
@@ -352,6 +385,7 @@ int main(void) {
 	    cmocka_unit_test(test_jpath__what_is_not_json_is_malformed),
 	    cmocka_unit_test(test_jpath__tokens_may_stand_anywhere),
 	    cmocka_unit_test(test_jpath__every_cut_of_a_document_is_read_within_its_bytes),
+	    cmocka_unit_test(test_jpath__a_number_is_the_same_wherever_it_stands),
 	    cmocka_unit_test(test_jpath__depth_is_bounded_on_the_way),
 	    cmocka_unit_test(test_jpath__refuses_bad_paths),
 	    cmocka_unit_test(test_jpath__an_empty_set_does_not_look),
