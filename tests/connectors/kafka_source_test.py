@@ -194,7 +194,7 @@ class Begin(SourceTest):
                     self.wait_source(b, state="up", parts=1)
                     wait_until(lambda: sum(self.kafka.committed(f"{self.name}-{start}", self.name)) == 3, 20,
                                lambda: f"{self.kafka.committed(f'{self.name}-{start}', self.name)} {b.log()[-3000:]}")
-                self.assertEqual(self.numbers(), [*range(20), 100, 101, 102])
+                self.assertEqual(list(dict.fromkeys(self.numbers())), [*range(20), 100, 101, 102])
                 self.db.unlink()
 
 
