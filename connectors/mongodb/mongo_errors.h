@@ -21,6 +21,7 @@ enum { MONGO_DUPLICATE_KEY = 11000, MONGO_NAMESPACE_EXISTS = 48 };
 const struct mongo_error *mongo_error_find(int code);
 bool mongo_error_is_duplicate(int code);
 bool mongo_error_is_inside(int code); /* of the server: whether by a row's fault or not, nobody knows */
+bool mongo_error_is_time(int code);   /* the command took longer than the server lets it */
 void mongo_errors_print(struct sl_buf *out);
 
 #endif

@@ -267,6 +267,7 @@ static void failed(struct reply *r, const bson_t *reply, const bson_error_t *err
 	if (perhaps_of_row || (known && known->scope == SCOPE_ROW && known->class.result == SL_RESULT_REJECT))
 		group_failed(r, why);
 	else if (known && known->scope == SCOPE_ROW) {
+		r->b->late = r->b->late || mongo_error_is_time(known->code);
 		rows_set(r, known->class.result, why);
 		r->stop = r->ordered;
 	} else {
