@@ -1,5 +1,5 @@
-"""A row at which a server ends the connection: all others are stored, it is a dead letter that says so, and another action of the
-same connector goes on meanwhile. FerretDB ends it at a decimal128, Redis where a command is longer than its query buffer may be,
+"""Rows at which a server ends the connection: all others are stored, they are dead letters that say so, and another action of the
+same connector goes on meanwhile, also when several have such rows. FerretDB ends it at a decimal128, Redis where a command is longer than its query buffer may be,
 PostgreSQL where a statement ends its own backend."""
 import json
 import unittest
@@ -103,3 +103,32 @@ class BreakingRows(unittest.TestCase):
             for f in far:
                 with self.subTest(f.name):
                     f.look(self, b)
+
+    def test_breaking_rows__of_several_actions_do_not_keep_each_other_out(self):
+        """Every 50th row of two actions, in a pool; those of the third are all good."""
+        server, rows, every = shared(FerretDB), 200, 50
+        with server.client() as c:
+            for what in ("none", "key", "clean"):
+                c.drop("iot", f"several_{what}")
+        node = {"type": "mongodb", "url": server.url(), "database": "iot", "pool": 2, "reconnect": {"first": "20ms", "max": "200ms"}}
+        actions = {what: {"connector": "several", "order": "none" if what == "none" else "key", "retry": {"first": "20ms", "max": "100ms"},
+                          "batch": {"rows": 100}, "collection": f"several_{what}", "document": {"n": "${n}", "v": "${v}"}}
+                   for what in ("none", "key", "clean")}
+        rules = {f"several_{what}": {"sql": f'SELECT payload.n AS n, payload.v AS v FROM "several/{what}"', "actions": [action]}
+                 for what, action in actions.items()}
+        with Broker({"connectors": {"several": node}, "rules": rules}) as b:
+            with Client(b.port) as c:
+                c.connect("several")
+                for what in ("none", "key", "clean"):
+                    c.publish_all(f"several/{what}", ({"n": n, "v": ToFerretDB.poison if what != "clean" and n % every == 20 else n}
+                                                      for n in range(rows)), window=100)
+            for what in ("clean", "none", "key"):
+                with self.subTest(what):
+                    bad = 0 if what == "clean" else rows // every
+                    got = b.wait_settled(f"several_{what}", timeout=120 * SLOW)
+                    self.assertEqual((got["delivered"], got["rejected"]), (rows - bad, bad), b.log()[-3000:])
+                    stored = {d["n"] for d in server.find("iot", f"several_{what}")}
+                    self.assertEqual(stored, {n for n in range(rows) if not bad or n % every != 20})
+                    if bad:
+                        letters = (b.folder / f"data/dead/several_{what}.0.jsonl").read_text().splitlines()
+                        self.assertTrue(all("times when this row was sent alone" in json.loads(x)["reason"] for x in letters))
