@@ -182,6 +182,7 @@ class Begin(SourceTest):
         """Its offsets begin at 0 again, which is below what was read of the old one."""
         for start in ("latest", "earliest"):
             with self.subTest(start=start):
+                self.db = self.folder / f"{start}.db"
                 self.kafka.fresh_topic(self.name)
                 with Broker(self.config(start=start, group=f"{self.name}-{start}")) as b:
                     self.wait_source(b, state="up", parts=1)
@@ -195,7 +196,6 @@ class Begin(SourceTest):
                     wait_until(lambda: sum(self.kafka.committed(f"{self.name}-{start}", self.name)) == 3, 20,
                                lambda: f"{self.kafka.committed(f'{self.name}-{start}', self.name)} {b.log()[-3000:]}")
                 self.assertEqual(list(dict.fromkeys(self.numbers())), [*range(20), 100, 101, 102])
-                self.db.unlink()
 
 
 class Members(SourceTest):
