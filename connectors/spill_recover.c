@@ -138,7 +138,7 @@ static struct spill_segment *segment_scan(const char *dir, uint64_t first_seq, s
 		log_warn(LOG_ACTION, "segment cut at its first bad record",
 			 "path=%s offset=%" PRIu64 " bytes_cut=%" PRIu64 " rows_kept=%" PRIu64, path, g->end,
 			 size - g->end, scan->rows);
-	if (r == SL_EMALFORMED || r == SL_ECORRUPT)
+	if ((r == SL_EMALFORMED && size > 0) || r == SL_ECORRUPT) /* an empty file: killed while making it */
 		log_warn(LOG_ACTION, "segment has no readable header; nothing of it is kept",
 			 "path=%s bytes_cut=%" PRIu64, path, size);
 	*status = r;

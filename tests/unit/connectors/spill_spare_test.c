@@ -248,6 +248,22 @@ static void test_spare__a_name_without_its_header_yet(void **state) {
 	}
 }
 
+/* Killed between making a file and writing its header: nothing is in it, and nothing to be told. */
+static void test_spare__an_empty_file_goes_in_silence(void **state) {
+	(void)state;
+	char *dir = rig_tmpdir(), *path = sl_asprintf("%s/%020d.log", dir, 7);
+	close(open(path, O_WRONLY | O_CREAT, 0666));
+	int fd = said_begin();
+	struct spill *s = log_open(dir, SEGMENT);
+	assert_int_equal(said_end(fd), 0);
+	assert_int_equal(files(dir, ".log"), 0);
+	assert_int_equal(record_append(s, 0, 1, NULL), SL_OK);
+	spill_close(s);
+	rig_rmdir(dir);
+	sl_free(path);
+	sl_free(dir);
+}
+
 static void test_spare__none_where_files_are_synced(void **state) {
 	(void)state;
 	char *dir = rig_tmpdir();
@@ -278,6 +294,7 @@ int main(void) {
 	    cmocka_unit_test(test_spare__a_kill_leaves_what_was_not_done_and_no_more),
 	    cmocka_unit_test(test_spare__damage_before_older_records_is_told),
 	    cmocka_unit_test(test_spare__a_name_without_its_header_yet),
+	    cmocka_unit_test(test_spare__an_empty_file_goes_in_silence),
 	    cmocka_unit_test(test_spare__none_where_files_are_synced),
 	};
 	log_set_level(LOG_OFF);
