@@ -1,12 +1,13 @@
 """The program's own client commands against its broker: `sluice pub`, `sluice sub`, `sluice bench`."""
 import itertools
 import json
+import re
 import subprocess
 import threading
 import time
 import unittest
 
-from harness.broker import BIN, SLOW, Broker, run_program
+from harness.broker import BIN, SLOW, Broker, run_program, wait_until
 
 _numbers = itertools.count(1)
 
@@ -90,7 +91,8 @@ class Reconnect(unittest.TestCase):
                                          stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
             feeder = threading.Thread(target=self.feed, args=(publisher.stdin,))
             feeder.start()
-            time.sleep(0.5)
+            wait_until(lambda: not re.search(r'received_total{qos="1"} 0$', broker.get("/metrics")[1], re.M), 30 * SLOW,
+                       "nothing comes")
             broker.kill()
             time.sleep(0.3)
             broker.start()
