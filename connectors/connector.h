@@ -88,7 +88,7 @@ struct sl_batch {
 	uint32_t repeats; /* rows that the server took, or may have, and that come again: they may be there twice */
 	void *priv;       /* the kind's */
 	char *not_ready;  /* sl_batch_not_ready() */
-	bool late; /* a time limit ended it, the action's or one of the server's: the next ones have fewer rows */
+	bool late;        /* a time limit of the server's ended it: the next ones have fewer rows */
 };
 
 struct sl_connector_kind {

@@ -155,6 +155,7 @@ struct pipeline_batch {
 	uint64_t bytes, copy_bytes, deadline_ms;
 	bool after_fence; /* the loop knows of all failures before it */
 	bool fenced;      /* came back untouched, for the batch before it had failed */
+	bool overdue;     /* its time is over, and it was cancelled; b.late is the kind's */
 	bool reasons;     /* some reason[] is set */
 	bool alone;       /* nothing else of its connection may be out: see pipeline_trial.c */
 	bool only;        /* came back, and nothing else was out since it went */

@@ -266,7 +266,7 @@ static struct pipeline_batch *batch_new(struct sl_pipeline *p, struct sl_way *wa
 	bt->p = p;
 	bt->way = way;
 	bt->bytes = 0;
-	bt->fenced = bt->after_fence = false;
+	bt->fenced = bt->after_fence = bt->overdue = false;
 	bt->alone = alone;
 	bt->b.action = p->action;
 	bt->b.count = 0;
@@ -464,7 +464,7 @@ static void deadlines_check(struct sl_pipeline *p, uint64_t *wait_ms) {
 		if (p->next && bt->deadline_ms > p->now_ms + CHANGE_GRACE_MS)
 			bt->deadline_ms = p->now_ms + CHANGE_GRACE_MS;
 		if (p->now_ms >= bt->deadline_ms || p->halted) {
-			bt->b.late = true;
+			bt->overdue = true;
 			bt->deadline_ms = p->now_ms + (uint64_t)p->action->conf.timeout_ms;
 			cancel(p->action, &bt->b);
 		}

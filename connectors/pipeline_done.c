@@ -356,7 +356,7 @@ static void batch_traffic(const struct pipeline_batch *bt) {
 static void batch_pace(const struct pipeline_batch *bt) {
 	struct sl_pipeline *p = bt->p;
 	uint32_t n = bt->b.count, rows = (uint32_t)p->action->conf.batch.rows;
-	if (bt->b.late) {
+	if (bt->b.late || bt->overdue) {
 		if (n > 1 && (p->most == 0 || n / 2 < p->most)) p->most = n / 2;
 		return;
 	}
@@ -370,7 +370,7 @@ void pipeline_batch_results(struct pipeline_batch *bt) {
 	struct sl_way *way = bt->way;
 	p->flight_rows -= bt->b.count;
 	way->out--;
-	if (sl_unlikely(bt->b.late || p->most)) batch_pace(bt);
+	if (sl_unlikely(bt->b.late || bt->overdue || p->most)) batch_pace(bt);
 	action_ready_check(bt);
 	if (batch_is_all_done(bt)) {
 		struct sl_conn *c = p->action->conn;
