@@ -33,8 +33,10 @@ from harness.servers import FerretDB, Kafka, Postgres, Redis, shared
 
 # Publishers with a thousand messages on their way write a hundred at a time, as a gateway does; with fewer, most of the CPU that
 # everybody shares goes into their own small writes.
-LOAD = ["-q", "1", "--window", "1000", "--per-write", "100", "--warmup", "1"]
-# As many publishers and bytes as `sink` has. With more deliveries under way mosquitto leaves some lying in its queue.
+LOAD = ["-q", "1", "--window", "1000", "--warmup", "1"]
+TO_SINK = ["sink", *LOAD, "--per-write", "100"]
+# As many publishers and bytes as `sink` has, in writes at which mosquitto spends least. With more deliveries under way it leaves some
+# lying in its queue.
 TO_MOSQUITTO = ["fanin", *LOAD, "--pubs", "50", "--payload", "280", "--outstanding", "32"]
 PACED_RATES = [2000, 10000]  # messages a second
 PACED_SECONDS = 4
@@ -212,7 +214,7 @@ def ours(target, rows, *load):
                            f"{target.name}: not connected")
         idle = memory_mb(broker, "VmRSS")
         began, before = time.monotonic(), cpu_s(broker)
-        bench.bench(broker, ["sink", *LOAD, *load], rows)
+        bench.bench(broker, [*TO_SINK, *load], rows)
         n = broker.wait_settled("r", timeout=120)
         took, cpu, peak = time.monotonic() - began, cpu_s(broker) - before, memory_mb(broker, "VmHWM")
         stored = target.stored()
