@@ -91,6 +91,7 @@ struct scan {
 	const struct spill_marked *was; /* what is done above it; NULL: nothing */
 	uint64_t at, seq;               /* first record that is not done; at 0 = none */
 	uint64_t records, rows, bytes;
+	uint64_t size; /* of the file, with what is behind the last record */
 };
 
 /* Walks the records; true when the file, or what was written to it since it was used again, ends where a record does. */
@@ -141,6 +142,7 @@ static struct spill_segment *segment_scan(const char *dir, uint64_t first_seq, s
 	if ((r == SL_EMALFORMED && size > 0) || r == SL_ECORRUPT) /* an empty file: killed while making it */
 		log_warn(LOG_ACTION, "segment has no readable header; nothing of it is kept",
 			 "path=%s bytes_cut=%" PRIu64, path, size);
+	scan->size = size;
 	*status = r;
 	sl_buf_fini(&w.buf);
 	sl_free(path);
@@ -176,7 +178,7 @@ static void segment_adopt(struct spill *s, struct spill_segment *g, const struct
 	s->unread_bytes += scan->bytes;
 	close(g->fd);
 	g->fd = -1;
-	spill_segment_size(s, g, g->end);
+	spill_segment_size(s, g, scan->size);
 	sl_list_push_back(&s->segments, &g->link);
 }
 

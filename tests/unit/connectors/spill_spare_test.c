@@ -169,6 +169,44 @@ static void test_spare__a_kill_leaves_what_was_not_done_and_no_more(void **state
 	sl_free(dir);
 }
 
+/* One that a former run had in use is as large as it is: it counts whole, and when it is used again the end is told from what is behind. */
+static void test_spare__a_recovered_file_is_used_again(void **state) {
+	(void)state;
+	char *dir = rig_tmpdir();
+	struct spill *s = log_open(dir, SEGMENT);
+	struct flow f = {.n = 0}, next = {.n = 0};
+	struct spill_stat stat = {0};
+	for (int i = 0; i < 100 || stat.spare_bytes < SEGMENT / 2; i++) {
+		flow_step(&f, s);
+		spill_stat(s, &stat);
+	}
+	spill_mark_write(s);
+	char *copy = log_copy(dir);
+	struct spill *after = log_open(copy, SEGMENT);
+	assert_int_equal(disk_bytes(after), log_files_bytes(copy));
+	expect_undone(after, &f);
+	assert_in_range(files(copy, ".spare"), 1, 2);
+	for (int i = 0; i < 60; i++) {
+		flow_step(&next, after);
+		assert_int_equal(disk_bytes(after), log_files_bytes(copy));
+		spill_mark_write(after);
+		char *killed = log_copy(copy);
+		int fd = said_begin();
+		spill_close(log_open(killed, SEGMENT));
+		assert_int_equal(said_end(fd), 0);
+		rig_rmdir(killed);
+		sl_free(killed);
+	}
+	flow_end(&next, after);
+	spill_close(after);
+	flow_end(&f, s);
+	spill_close(s);
+	rig_rmdir(copy);
+	rig_rmdir(dir);
+	sl_free(copy);
+	sl_free(dir);
+}
+
 static void byte_flip(const char *path, off_t at) {
 	char byte;
 	int fd = open(path, O_RDWR);
@@ -292,6 +330,7 @@ int main(void) {
 	    cmocka_unit_test(test_spare__those_that_nobody_needs_go),
 	    cmocka_unit_test(test_spare__trim_takes_what_is_behind_the_end),
 	    cmocka_unit_test(test_spare__a_kill_leaves_what_was_not_done_and_no_more),
+	    cmocka_unit_test(test_spare__a_recovered_file_is_used_again),
 	    cmocka_unit_test(test_spare__damage_before_older_records_is_told),
 	    cmocka_unit_test(test_spare__a_name_without_its_header_yet),
 	    cmocka_unit_test(test_spare__an_empty_file_goes_in_silence),
