@@ -351,7 +351,7 @@ static bool many_fits(const struct words *w, size_t i) {
 	case REDIS_ITEMS:
 		if (word_is(w, 0, "GEOADD")) return i >= first && (i - first) % 3 == 0;
 		if (!redis_command_is_script(info)) return true;
-		return i > 2 && (slice_to_i64(slice_from_str(w->at[2].text), &keys) != SL_OK || (int64_t)i >= 3 + keys);
+		return i > 2 && (slice_to_i64(slice_from_str(w->at[2].text), &keys) != SL_OK || (int64_t)i - 3 >= keys);
 	}
 	return false;
 }

@@ -5,8 +5,8 @@
  *     *4 $4 HSET | value 0 | $1 t | value 1
  *
  * A value is one argument, whatever bytes it has: nothing in it is ever a command. Where a command takes many (redis_commands.h),
- * one that is an object or array, alone in the last element, where no value of a field is expected, becomes many arguments; so does,
- * in any command, the list that map_to_redis_hset_args() makes, when the element itself calls it.
+ * one that is an object or array, alone in the last element, where no value of a field is expected, becomes many arguments; so does
+ * the list that map_to_redis_hset_args() makes, also in other commands, when that last element itself calls it.
  *
  * Lifetime: the plan owns what it shows. Encoding writes to the caller's buffer. Thread: a plan any, once made.
  * Never blocks. Errors: SL_EINVAL, SL_ELIMIT with a text that names the option; of a row, why it cannot be sent. */

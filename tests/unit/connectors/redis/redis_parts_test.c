@@ -200,6 +200,8 @@ static void test_plan__values_do_not_take_the_place_of_others(void **state) {
 	      "EVAL \"s\" \"1\" \"k\" \"[1,2]\" \"3\" \"4\"", json_value("[1,2]"), json_value("[3,4]"));
 	SENDS("{\"command\": [\"EVAL\", \"s\", 2, \"k\", \"${a}\"]}", "EVAL \"s\" \"2\" \"k\" \"[1,2]\"",
 	      json_value("[1,2]"));
+	SENDS("{\"command\": [\"EVAL\", \"s\", 9223372036854775807, \"k\", \"${a}\"]}",
+	      "EVAL \"s\" \"9223372036854775807\" \"k\" \"[1,2]\"", json_value("[1,2]"));
 	SENDS("{\"command\": [\"SET\", \"k\", \"${v}\"]}",
 	      "SET \"k\" \"[\\\"map_to_redis_hset_args\\\",\\\"v\\\",\\\"EX\\\",1]\"",
 	      json_value("[\"map_to_redis_hset_args\",\"v\",\"EX\",1]"));
