@@ -473,6 +473,19 @@ void mongo_template_fini(struct mongo_template *t) {
 
 static bool is_object(const struct sql_value *v) { return v->kind == SQL_JSON && !v->is_array; }
 
+/* Of a filter: null, or one of those that a list of the data gives to choose from. */
+static bool is_null(const struct mongo_op *op, const struct sql_value *v) {
+	struct jpath_hit list, one;
+	struct jscan_iter it;
+	bool chooses = slice_equal_str(op->key, "$in") || slice_equal_str(op->key, "$nin");
+	if (v->kind == SQL_NULL || v->kind == SQL_JSON_NULL) return true;
+	if (!chooses || v->kind != SQL_JSON || !v->is_array) return false;
+	if (jscan_value(sql_value_text(v), &list) != SL_OK || jscan_begin(&it, &list) != SL_OK) return false;
+	while (jscan_next(&it, NULL, &one) == 1)
+		if (one.kind == JKIND_NULL) return true;
+	return false;
+}
+
 static int value_write(const struct mongo_op *op, struct mongo_encoder *e, const struct sql_value *v) {
 	size_t outer, list;
 	int r;
@@ -523,10 +536,11 @@ int mongo_template_write(const struct mongo_template *t, struct mongo_encoder *e
 		case OP_ROW: r = row_write(op, e, row, flags, had_id); break;
 		case OP_VALUE: {
 			struct sql_value v = sql_row_get(row, (uint16_t)op->param);
-			if (sl_unlikely(flags & MONGO_NO_NULL) && (v.kind == SQL_NULL || v.kind == SQL_JSON_NULL))
+			if (sl_unlikely(flags & MONGO_NO_NULL) && is_null(op, &v))
 				r = mongo_fail(e, SL_ETYPE, SL_SLICE_EMPTY,
-					       "filter: a value of this row is not there, and null would fit documents "
-					       "without the field, too; let the rule leave such rows out (WHERE)");
+					       "filter: a value of this row is null or not there, and null would fit "
+					       "documents without the field, too; let the rule leave such rows out "
+					       "(WHERE)");
 			else if (!(absent_out && v.kind == SQL_NULL && !op->in_array))
 				r = value_write(op, e, &v);
 			break;

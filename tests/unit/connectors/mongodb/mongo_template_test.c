@@ -37,7 +37,8 @@ static char *written(enum mongo_role role, const char *json, struct sql_value a,
 		mongo_encoder_row(&e);
 		bool had_id;
 		size_t at = mongo_doc_begin(&bytes);
-		if (mongo_template_write(&t, &e, row.p, absent_out, 0, &had_id) != SL_OK)
+		if (mongo_template_write(&t, &e, row.p, absent_out, role == MONGO_FILTER ? MONGO_NO_NULL : 0,
+					 &had_id) != SL_OK)
 			out = sl_strdup(sl_err_text(&e.err));
 		else {
 			bson_t doc;
@@ -152,6 +153,21 @@ static void test_filter__values_stay_values(void **state) {
 	gives(MONGO_FILTER, "\"${a}\"", sql_null(), "`filter`: a filter is an object, {device: \"${device}\"}");
 }
 
+/* To the server null is every document without the field. */
+static void test_filter__null_finds_nothing(void **state) {
+	static const char *const filters[] = {"{\"x\":\"${a}\"}", "{\"x\":{\"$in\":[7,\"${a}\"]}}",
+					      "{\"x\":{\"$in\":\"${a}\"}}", "{\"$or\":[{\"x\":{\"$gte\":\"${a}\"}}]}"};
+	const char no[] = "filter: a value of this row is null or not there, and null would fit documents without the "
+			  "field, too; let the rule leave such rows out (WHERE)";
+	(void)state;
+	for (size_t i = 0; i < SL_ARRAY_LEN(filters); i++) gives(MONGO_FILTER, filters[i], sql_null(), no);
+	gives(MONGO_FILTER, "{\"x\":{\"$in\":\"${a}\"}}", json("[1, null]"), no);
+	gives(MONGO_FILTER, "{\"x\":{\"$nin\":\"${a}\"}}", json("[null]"), no);
+	gives(MONGO_FILTER, "{\"x\":{\"$in\":\"${a}\"}}", json("[1, [null], {\"y\": null}]"),
+	      "{ \"x\" : { \"$in\" : [ 1, [ null ], { \"y\" : null } ] } }");
+	gives(MONGO_FILTER, "{\"x\":\"${a}\"}", json("[null]"), "{ \"x\" : [ null ] }");
+}
+
 static void test_update__values_stay_values(void **state) {
 	(void)state;
 	gives(MONGO_UPDATE, "{\"$set\":{\"x\":\"${a}\",\"y.z\":{\"w\":\"${a}\"}},\"$inc\":{\"n\":1}}",
@@ -191,6 +207,7 @@ int main(void) {
 	    cmocka_unit_test(test_document__what_an_author_may_not_write),
 	    cmocka_unit_test(test_document__absent_values),
 	    cmocka_unit_test(test_filter__values_stay_values),
+	    cmocka_unit_test(test_filter__null_finds_nothing),
 	    cmocka_unit_test(test_update__values_stay_values),
 	    cmocka_unit_test(test_update__in_a_pipeline_values_are_literals),
 	};
