@@ -320,14 +320,19 @@ static size_t options_skip(const struct words *w, size_t i, const char *const *o
 	return i;
 }
 
-/* [NOMKSTREAM] [MAXLEN|MINID [=|~] threshold [LIMIT count]] id */
+/* Options in any order, as the server takes them, and an id:
+ * [NOMKSTREAM] [KEEPREF|DELREF|ACKED] [IDMPAUTO producer | IDMP producer message] [MAXLEN|MINID [=|~] threshold [LIMIT count]] id */
 static size_t xadd_first(const struct words *w) {
-	static const char *const options[] = {"NOMKSTREAM", NULL}, *const signs[] = {"=", "~", NULL};
-	size_t i = options_skip(w, 2, options);
-	if (word_is(w, i, "MAXLEN") || word_is(w, i, "MINID")) {
-		i = options_skip(w, i + 1, signs) + 1;
-		if (word_is(w, i, "LIMIT")) i += 2;
-	}
+	static const char *const options[] = {"NOMKSTREAM", "KEEPREF", "DELREF", "ACKED", NULL};
+	static const char *const signs[] = {"=", "~", NULL};
+	size_t i = 2, before;
+	do {
+		before = i;
+		i = options_skip(w, i, options);
+		if (word_is(w, i, "MAXLEN") || word_is(w, i, "MINID")) i = options_skip(w, i + 1, signs) + 1;
+		if (word_is(w, i, "LIMIT") || word_is(w, i, "IDMPAUTO")) i += 2;
+		if (word_is(w, i, "IDMP")) i += 3;
+	} while (i != before);
 	return i + 1;
 }
 

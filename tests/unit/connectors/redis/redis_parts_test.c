@@ -192,6 +192,12 @@ static void test_plan__values_do_not_take_the_place_of_others(void **state) {
 	      "XADD \"x\" \"MAXLEN\" \"~\" \"10\" \"LIMIT\" \"5\" \"*\" \"t\" \"[1,2]\"", json_value("[1,2]"));
 	SENDS("{\"command\": [\"XADD\", \"x\", \"nomkstream\", \"MINID\", 10, \"*\", \"${o}\"]}",
 	      "XADD \"x\" \"nomkstream\" \"MINID\" \"10\" \"*\" \"a\" \"1\"", json_value("{\"a\":1}"));
+	SENDS("{\"command\": [\"XADD\", \"x\", \"KEEPREF\", \"*\", \"t\", \"${v}\"]}",
+	      "XADD \"x\" \"KEEPREF\" \"*\" \"t\" \"[1,2]\"", json_value("[1,2]"));
+	SENDS("{\"command\": [\"XADD\", \"x\", \"MAXLEN\", 10, \"IDMP\", \"p\", \"i\", \"acked\", \"*\", \"${o}\"]}",
+	      "XADD \"x\" \"MAXLEN\" \"10\" \"IDMP\" \"p\" \"i\" \"acked\" \"*\" \"a\" \"1\"", json_value("{\"a\":1}"));
+	SENDS("{\"command\": [\"XADD\", \"x\", \"MAXLEN\", \"${v}\"]}", "XADD \"x\" \"MAXLEN\" \"[1,2]\"",
+	      json_value("[1,2]"));
 	SENDS("{\"command\": [\"GEOADD\", \"g\", 1, 2, \"${m}\"]}", "GEOADD \"g\" \"1\" \"2\" \"[\\\"m\\\"]\"",
 	      json_value("[\"m\"]"));
 	SENDS("{\"command\": [\"GEOADD\", \"g\", \"${l}\"]}", "GEOADD \"g\" \"1\" \"2\" \"m\"",
