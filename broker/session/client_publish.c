@@ -245,11 +245,12 @@ bool client_moment_over(struct client *c, uint64_t now_ms) {
 	return true;
 }
 
-/* Who publishes rows is not read from while those of others fill the way: what it sends is better kept by itself. */
+/* Who publishes rows is not read from while those of others fill the way: what it sends is better kept by itself. Like one whose
+ * message was not taken it comes before those others when there is room. */
 bool client_may_read(struct client *c) {
 	if (sl_likely(!c->feeds) || c->tcp.s.hup) return true;
 	if (!sl_list_linked(&c->room_link) && !rules_room_for_any(c->w->rules))
-		wait_for_room(c, NULL, 0, &c->w->no_room);
+		wait_for_room(c, NULL, 0, &c->w->refused);
 	return !c->moment;
 }
 

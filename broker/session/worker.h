@@ -89,7 +89,7 @@ struct worker {
 	struct sl_list replays;       /* sessions with retained messages still to be sent */
 	struct sl_list unacked;       /* clients that wait for acknowledgements, who does so longest first */
 	struct sl_list no_room;       /* connections whose rows have filled their memory, */
-	struct sl_list refused;       /* and those whose next one was not taken: their turn is first */
+	struct sl_list refused;       /* and those whose next one was not taken, or not read: their turn is first */
 	struct sl_timer moment_timer; /* some of them are not read from, for a moment */
 	struct sl_hook flush_hook;
 	struct sl_timer congested_timer, replay_timer, sweep_timer;

@@ -1,10 +1,12 @@
 """An action that holds its publishers (`overflow: hold`): whoever publishes for it waits, however often it connects, keeps its
 connection by pings, and nobody else waits.
 """
+import contextlib
 import json
 import random
 import re
 import sqlite3
+import threading
 import unittest
 
 from harness import packet as m
@@ -235,6 +237,45 @@ class Answers(unittest.TestCase):
                 for _, qos, pid in sent:
                     if qos == 2:
                         pub.expect(m.PUBCOMP, timeout=WAIT_S, pid=pid)
+
+
+class Turns(unittest.TestCase):
+    """Rows of many fill the way to the connectors again and again: whoever was not read for that is read first when there is room."""
+    MANY = 8
+    ANSWERS = 20
+    ROWS = 10000  # of others meanwhile; 3,000 when turns are taken, 20,000 to 60,000 when not
+    TRIES = 3  # on a machine that others load it may be slow itself
+
+    def flood(self, c):
+        many = m.publish("load/many", body("v", KB), 0) * 400
+        with contextlib.suppress(OSError):  # it ends with the broker
+            while True:
+                c.sock.sendall(many)
+
+    def rows_meanwhile(self, broker, one):
+        before = broker.action("r")["received"]
+        for pid in range(1, self.ANSWERS + 1):
+            one.send(m.publish("load/one", b'{"v":1}', 1, pid))
+            one.expect(m.PUBACK, timeout=WAIT_S, pid=pid)
+        return broker.action("r")["received"] - before
+
+    def test_turns__who_sends_one_at_a_time__has_its_own_between_those_who_flood(self):
+        action = {"connector": "far", "buffer": {"disk": "8MB", "memory": "1MB"}}
+        with Broker({"node": {"data_dir": str(temp_folder() / "data"), "workers": 1, "buffer_memory": "16MB"},
+                     "connectors": {"far": {"type": "null"}},
+                     "rules": {"r": {"sql": 'SELECT payload.v AS v, payload.pad AS pad FROM "load/#"',
+                                     "actions": [action] * 12}}}) as broker, Client(broker.port) as one:
+            one.connect("one")
+            for n in range(self.MANY):
+                c = Client(broker.port)
+                self.addCleanup(c.close)
+                c.connect(f"many{n}")
+                threading.Thread(target=self.flood, args=(c,), daemon=True).start()
+            wait_until(lambda: broker.action("r")["received"] > 10000, WAIT_S, "nobody floods")
+            rows = []
+            while min(rows, default=self.ROWS) >= self.ROWS:
+                self.assertLess(len(rows), self.TRIES, rows)
+                rows.append(self.rows_meanwhile(broker, one))
 
 
 if __name__ == "__main__":
