@@ -48,6 +48,7 @@ static const struct redis_command_info table[] = {
     {"BLPOP", 1, REDIS_ONE, WAITS},
     {"BRPOP", 1, REDIS_ONE, WAITS},
     {"BLMOVE", 1, REDIS_ONE, WAITS},
+    {"BLMOVEM", 1, REDIS_ONE, WAITS},
     {"BLMPOP", 1, REDIS_ONE, WAITS},
     {"BRPOPLPUSH", 1, REDIS_ONE, WAITS},
     {"BZPOPMIN", 1, REDIS_ONE, WAITS},
@@ -107,7 +108,7 @@ static const struct redis_command_info table[] = {
     {"SWAPDB", 0, REDIS_ONE, ADMIN},
 };
 
-/* All others that Redis 7 has, and those that came with 8 and with Valkey: by the rule for any other. */
+/* All others that Redis 7 has, and of later ones and Valkey's those that look like another: by the rule for any other. */
 static const char *const others[] = {
     "APPEND",
     "BITCOUNT",
@@ -291,6 +292,8 @@ static const char *const others[] = {
     "DELEX",
     "DIGEST",
     "DELIFEQ",
+    "XNACK",
+    "LMOVEM",
 };
 
 const struct redis_command_info *redis_command_find(struct sl_slice name) {
@@ -308,16 +311,30 @@ static bool known(struct sl_slice name) {
 	return false;
 }
 
+static bool same_letter(char a, char b) { return slice_equal_nocase(slice_make(&a, 1), slice_make(&b, 1)); }
+
+/* A letter too many, too few, or another one, or two in the wrong order. More than that may be a command that was renamed, or is newer
+ * than we are. */
+static bool one_slip(struct sl_slice a, struct sl_slice b) {
+	while (a.n && b.n && same_letter(a.p[0], b.p[0])) {
+		a = slice_from(a, 1);
+		b = slice_from(b, 1);
+	}
+	while (a.n && b.n && same_letter(a.p[a.n - 1], b.p[b.n - 1])) {
+		a.n--;
+		b.n--;
+	}
+	bool swapped = a.n == 2 && b.n == 2 && same_letter(a.p[0], b.p[1]) && same_letter(a.p[1], b.p[0]);
+	return swapped || (a.n <= 1 && b.n <= 1);
+}
+
 const char *redis_command_meant(struct sl_slice name) {
-	const char *names[SL_ARRAY_LEN(table) + SL_ARRAY_LEN(others)];
-	size_t n = 0;
-	if (slice_find_byte(name, '.') >= 0 || known(name)) return NULL;
+	if (name.n < 2 || slice_find_byte(name, '.') >= 0 || known(name)) return NULL;
 	for (size_t i = 0; i < SL_ARRAY_LEN(table); i++)
-		if (!table[i].refused) names[n++] = table[i].name;
-	for (size_t i = 0; i < SL_ARRAY_LEN(others); i++) names[n++] = others[i];
-	const char *near = slice_nearest(name, names, n);
-	/* A slip of the hand; others may be commands that were renamed, or newer than we are. */
-	return near && strlen(near) + 1 >= name.n && strlen(near) <= name.n + 1 ? near : NULL;
+		if (!table[i].refused && one_slip(name, slice_from_str(table[i].name))) return table[i].name;
+	for (size_t i = 0; i < SL_ARRAY_LEN(others); i++)
+		if (one_slip(name, slice_from_str(others[i]))) return others[i];
+	return NULL;
 }
 
 static const char *many_text(enum redis_many many) {

@@ -30,7 +30,7 @@ static inline bool redis_command_is_script(const struct redis_command_info *info
 /* Never NULL: for a name that is unknown, what holds for most. Upper or lower case. */
 const struct redis_command_info *redis_command_find(struct sl_slice name);
 
-/* For a name that no server is known to have and that is nearly the one of a command: that one. Else NULL; a module's (JSON.SET), or
+/* For a name that no server is known to have and that is one letter away from a command: that one. Else NULL; a module's (JSON.SET), or
  * what a server has renamed, may be anything. */
 const char *redis_command_meant(struct sl_slice name);
 

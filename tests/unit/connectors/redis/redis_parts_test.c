@@ -670,8 +670,9 @@ static void readme_has(const char *marker, const struct sl_buf *table) {
 static void test_commands__misspelt_ones_are_told(void **state) {
 	static const char *const slips[][2] = {
 	    {"HSETT", "HSET"}, {"xdad", "XADD"}, {"LPSUH", "LPUSH"}, {"PUBLISHH", "PUBLISH"}};
-	static const char *const fine[] = {"HSET", "xadd",      "GET",    "JSON.SET", "HSETEX",
-					   "VADD", "SUBSCRIBE", "my_SET", "B840FC02", "X"};
+	static const char *const fine[] = {"HSET",      "xadd",   "GET",      "JSON.SET", "HSETEX",    "VADD",
+					   "SUBSCRIBE", "my_SET", "B840FC02", "X",        "XNACK",     "LMOVEM",
+					   "INCREX",    "ARMSET", "ARCOUNT",  "ARINSERT", "ARGETRANGE"};
 	(void)state;
 	for (size_t i = 0; i < SL_ARRAY_LEN(slips); i++)
 		assert_string_equal(redis_command_meant(slice_from_str(slips[i][0])), slips[i][1]);
