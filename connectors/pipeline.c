@@ -311,7 +311,6 @@ static size_t way_due(struct sl_pipeline *p, struct sl_way *way, enum batch_cut 
 /* Takes up to n rows; those whose lane waits line up there, those too old end. */
 static struct pipeline_batch *batch_cut(struct sl_pipeline *p, struct sl_way *way, size_t n, enum batch_cut why,
 					bool alone) {
-	if (sl_unlikely(p->most && n > p->most) && why != CUT_SPLIT) n = p->most;
 	struct pipeline_batch *bt = batch_new(p, way, n, alone);
 	bool key = p->action->conf.order == ORDER_KEY;
 	uint64_t bytes_max = (uint64_t)p->action->conf.batch.bytes;
@@ -437,6 +436,7 @@ static void way_run(struct sl_pipeline *p, struct sl_way *way, uint64_t *wait_ms
 		bool alone = way_suspicious(way), searches = sl_unlikely(alone) && way_searches(way);
 		size_t n = searches ? pipeline_trial_rows(way, &why) : way_due(p, way, &why, wait_ms);
 		if (sl_unlikely(alone) && !searches) n = pipeline_group_rows(p, n);
+		if (sl_unlikely(p->most && n > p->most) && why != CUT_SPLIT) n = p->most;
 		if (n > 0 && !pipeline_copies_fit(p, way, n)) return; /* a batch that comes back wakes us */
 		if (n > 0 && !pipeline_trial_may(p, way, alone, wait_ms)) return;
 		if (n > 0 && why != CUT_SPLIT) n = rate_take(p, n, wait_ms);

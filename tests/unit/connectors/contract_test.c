@@ -271,6 +271,41 @@ static void test_contract__on_error_gets_rejected_rows_until_it_takes_them(void 
 	assert_int_equal(released, 1);
 }
 
+struct rate_look {
+	struct sl_pipeline *p;
+	uint64_t out, room;
+};
+
+static void batches_made_small(void *arg) { ((struct rate_look *)arg)->p->most = 1; }
+
+static void rate_look_run(void *arg) {
+	struct rate_look *look = arg;
+	look->out = look->p->flight_rows;
+	look->room = look->p->rate_room;
+}
+
+/* Of three tenths of a second's rows one goes, for larger batches were late: no more is taken of what the rate lets go. */
+static void test_contract__a_small_batch_costs_the_rate_no_more_than_its_rows(void **state) {
+	(void)state;
+	struct rig *r = rig_new(1);
+	rig_load(r,
+		 "connectors: {n: {type: 'null', delay: 1m}}\n"
+		 "actions: [{connector: n, columns: {a: x, b: x, c: x}, rate: 20, batch: {rows: 3}}]\n%s",
+		 "");
+	struct rate_look look = {.p = r->p[0]};
+	struct sl_loop *loop = connectors_loop(r->cs);
+	sl_loops_park(&loop, 1, batches_made_small, &look);
+	rig_stage(r, 0, 3, 0, rig_row);
+	for (int i = 0; i < 10000 && look.out == 0; i++) {
+		usleep(1000);
+		sl_loops_park(&loop, 1, rate_look_run, &look);
+	}
+	assert_int_equal(look.out, 1);
+	assert_int_equal(look.room, 2000);
+	rig_stop(r, 1);
+	rig_free(r);
+}
+
 int main(void) {
 	const struct CMUnitTest tests[] = {
 	    cmocka_unit_test(test_contract__nothing_fails),
@@ -289,6 +324,7 @@ int main(void) {
 	    cmocka_unit_test(test_contract__few_rows_leave_in_one_batch),
 	    cmocka_unit_test(test_contract__connections_are_taken_and_left_without_disorder),
 	    cmocka_unit_test(test_contract__who_does_not_linger_has_all_connections),
+	    cmocka_unit_test(test_contract__a_small_batch_costs_the_rate_no_more_than_its_rows),
 	    cmocka_unit_test(test_contract__one_poison_row_of_a_hundred_is_isolated),
 	    cmocka_unit_test(test_contract__a_batch_without_answer_is_cancelled_and_counted_as_maybe_duplicate),
 	    cmocka_unit_test(test_contract__rejected_rows_are_dead_letters_at_once),
