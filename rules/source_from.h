@@ -1,4 +1,4 @@
-/* source_from.h: FROM over what connectors bring (connectors/sources.h).
+/* source_from.h: FROM over what connectors bring (connectors/sources/sources.h).
  *
  *     $sources/kafka:orders             one source; kafka_consumer:orders is the same, as EMQX calls it
  *     $sources/kafka:+                  all of a type            $sources/+:orders    of that name, whatever the type

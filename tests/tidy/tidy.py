@@ -41,7 +41,8 @@ LAYERS = [
     ["broker/app"],
 ]
 # Folders inside of a layer.
-ROOMS = ["sql/fn", "sql/aws", "sql/many", "sql/state"]
+ROOMS = ["sql/fn", "sql/aws", "sql/many", "sql/state",
+         "connectors/pipeline", "connectors/spill", "connectors/dead", "connectors/sources", "connectors/status"]
 RANK = {folder: rank for rank, line in enumerate(LAYERS) for folder in line}
 
 BANNED = {
