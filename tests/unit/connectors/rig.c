@@ -69,8 +69,10 @@ struct rig_ticket {
 
 static void ticket_done(struct sl_ticket *t) {
 	struct rig_ticket *mine = sl_container_of(t, struct rig_ticket, ticket);
+	pthread_mutex_lock(&mine->r->tickets_lock);
 	mine->r->confirmed++;
 	sl_list_remove(&mine->link);
+	pthread_mutex_unlock(&mine->r->tickets_lock);
 	sl_free(mine);
 }
 
@@ -93,7 +95,9 @@ static void stage_run(struct sl_post *post, struct sl_loop *l) {
 		if (c->qos) {
 			t = SL_NEW(struct rig_ticket);
 			t->r = c->r;
+			pthread_mutex_lock(&c->r->tickets_lock);
 			sl_list_push_back(&c->r->tickets, &t->link);
+			pthread_mutex_unlock(&c->r->tickets_lock);
 			t->ticket.done = ticket_done;
 			t->ticket.patience_ms = c->r->patience_ms;
 		}
@@ -165,6 +169,7 @@ struct rig *rig_new_in(size_t workers, const char *dir) {
 	if (!getenv("RIG_LOG")) log_set_level(LOG_OFF);
 	r->dir = sl_strdup(dir);
 	sl_list_init(&r->tickets);
+	pthread_mutex_init(&r->tickets_lock, NULL);
 	r->worker_count = workers;
 	for (size_t i = 0; i < workers; i++) {
 		assert_int_equal(sl_loop_new("worker", (int)i, &r->workers[i], NULL), SL_OK);

@@ -10,6 +10,7 @@
 #ifndef RIG_H
 #define RIG_H
 
+#include <pthread.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <setjmp.h>
@@ -33,12 +34,13 @@ struct rig {
 	struct connectors_set *set;
 	struct sl_pipeline *p[RIG_ACTIONS_MAX];
 	size_t action_count;
-	uint64_t confirmed;      /* tickets done; read after rig_worker_sync() */
-	struct sl_list tickets;  /* not confirmed yet */
-	uint64_t serial;         /* rows staged so far */
-	uint8_t patience_ms;     /* of who publishes them */
-	struct sl_slice payload; /* of the messages they come from */
-	void *on_error;          /* given to every action with `on_error` */
+	pthread_mutex_t tickets_lock; /* every worker makes tickets, and is given back its own */
+	uint64_t confirmed;           /* tickets done; read after rig_worker_sync() */
+	struct sl_list tickets;       /* not confirmed yet */
+	uint64_t serial;              /* rows staged so far */
+	uint8_t patience_ms;          /* of who publishes them */
+	struct sl_slice payload;      /* of the messages they come from */
+	void *on_error;               /* given to every action with `on_error` */
 	void (*on_error_release)(void *on_error);
 };
 
