@@ -57,9 +57,25 @@ static const struct sql_token_name token_names[] = {
     {0, "the end", false, false},
 };
 
+static bool topic_byte(char c) { return (unsigned char)c > ' ' && !strchr("\"',;()", c); }
+
+/* The token is in what stands behind FROM without quotes, and has what names do not have and topic filters do. */
+static bool bare_topic(const struct sql_parse *p, const struct sql_token *token) {
+	struct sl_slice text = p->front->text;
+	size_t from = token->at, end = token->at;
+	while (from > 0 && topic_byte(text.p[from - 1])) from--;
+	while (end < text.n && topic_byte(text.p[end])) end++;
+	struct sl_slice word = slice_sub(text, from, end - from), before = slice_trim(slice_make(text.p, from));
+	return before.n > 4 && before.n < from &&
+	       slice_equal_nocase(slice_sub(before, before.n - 4, 4), SL_SLICE_LIT("from")) &&
+	       (unsigned char)before.p[before.n - 5] <= ' ' &&
+	       (slice_find_byte(word, '/') >= 0 || slice_find_byte(word, '+') >= 0);
+}
+
 static const char *advice(const struct sql_parse *p, int found, const struct sql_token *token, const bool *accepted) {
 	if (found == SQL_TK_ID && accepted[SQL_TK_SELECT] && slice_equal_nocase(token->text, SL_SLICE_LIT("set")))
 		return "SET belongs to the aws dialect: write `dialect: aws` beside the rule's sql";
+	if (bare_topic(p, token)) return "a topic filter stands in quotes, such as FROM \"plant/+/data\"";
 	uint32_t name = p->previous.at;
 	if (found == SQL_TK_LP && p->previous_kind == SQL_TK_ID && name > 0 && p->front->text.p[name - 1] == '.')
 		return "a function's name has no dot: Erlang modules of EMQX cannot be called here; `sluice help "

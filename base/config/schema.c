@@ -152,9 +152,18 @@ static int set_double(struct spot s, const struct conf_field *f, const json_t *v
 }
 
 static int set_bool(struct spot s, const struct conf_field *f, const json_t *value, void *to) {
-	if (!json_is_boolean(value)) return not_a(s, f, value, "true or false");
-	*(bool *)to = json_is_true(value);
-	return SL_OK;
+	/* YAML 1.1's words, which everybody has written somewhere: text to a reader of YAML 1.2, and no doubt what is meant. */
+	static const char *const words[] = {"no", "yes", "off", "on"};
+	if (json_is_boolean(value)) {
+		*(bool *)to = json_is_true(value);
+		return SL_OK;
+	}
+	for (size_t i = 0; i < SL_ARRAY_LEN(words); i++)
+		if (is_word(value, words[i])) {
+			*(bool *)to = i % 2;
+			return SL_OK;
+		}
+	return not_a(s, f, value, "true or false");
 }
 
 /* The text of a value with a unit: a bare number is text too. Heap, or NULL for other types. */
@@ -198,7 +207,11 @@ static int set_percent(struct spot s, const struct conf_field *f, const json_t *
 static int set_enum(struct spot s, const struct conf_field *f, const json_t *value, void *to) {
 	size_t count = 0;
 	while (f->names[count]) count++;
-	const char *word = json_is_string(value) ? json_string_value(value) : "";
+	/* `yes` is true to those who write YAML by hand, and the other way round: see set_bool. */
+	const char *word = json_is_string(value)  ? json_string_value(value)
+			   : json_is_true(value)  ? "yes"
+			   : json_is_false(value) ? "no"
+						  : "";
 	for (size_t i = 0; i < count; i++) {
 		if (strcmp(f->names[i], word) != 0) continue;
 		*(int *)to = (int)i;
@@ -420,17 +433,40 @@ int conf_set_text(const struct conf_field *field, const char *text, void *into, 
 	return rc;
 }
 
-static int set_absent(struct spot s, const struct conf_field *f, struct conf_at parent, void *into) {
+static const struct conf_field *find_field(const struct conf_part *parts, size_t count, const char *name) {
+	for (size_t i = 0; i < count; i++)
+		for (const struct conf_field *f = parts[i].fields; f->name; f++)
+			if (strcmp(f->name, name) == 0) return f;
+	return NULL;
+}
+
+/* The key of the tree that is no option, and looks like this one; NULL: none. */
+static const char *misspelt(const struct conf_part *parts, size_t count, const json_t *tree, const char *name) {
+	const char *key;
+	json_t *value;
+	json_object_foreach((json_t *)(uintptr_t)tree, key, value) {
+		if (!find_field(parts, count, key) && slice_nearest(slice_from_str(key), &name, 1)) return key;
+	}
+	return NULL;
+}
+
+/* The option has no place of its own: points at the object that lacks it. */
+static int required(struct conf_at parent, const struct conf_field *f, const char *near, struct conf_report *report) {
+	const char *example = f->example ? f->example : "";
+	struct conf_at at = {parent.doc, parent.path};
+	if (near)
+		return conf_report_add(report, at, CONF_AT_KEY, SL_EINVAL,
+				       "the option `%s` is required; did you mean it by `%s`?", f->name, near);
+	return conf_report_add(report, at, CONF_AT_KEY, SL_EINVAL, "the option `%s` is required%s%s%s%s%s", f->name,
+			       example[0] ? ", for example `" : "", example[0] ? f->name : "", example[0] ? ": " : "",
+			       example, example[0] ? "`" : "");
+}
+
+/* near: a key that may be meant for it, or NULL. */
+static int set_absent(struct spot s, const struct conf_field *f, const char *near, struct conf_at parent, void *into) {
 	if (f->type == CONF_OBJECT && !(f->flags & CONF_REQUIRED))
 		return conf_apply(f->fields, NULL, s.at, (char *)into + f->at, s.report);
-	if (f->flags & CONF_REQUIRED) {
-		const char *example = f->example ? f->example : "";
-		/* The option has no place of its own: point at the object that lacks it. */
-		struct conf_at at = {parent.doc, parent.path};
-		return conf_report_add(s.report, at, CONF_AT_KEY, SL_EINVAL, "the option `%s` is required%s%s%s%s%s",
-				       f->name, example[0] ? ", for example `" : "", example[0] ? f->name : "",
-				       example[0] ? ": " : "", example, example[0] ? "`" : "");
-	}
+	if (f->flags & CONF_REQUIRED) return required(parent, f, near, s.report);
 	if (!f->def) return SL_OK;
 	struct sl_err err = SL_ERR_INIT;
 	int rc = conf_set_text(f, f->def, into, &err);
@@ -438,13 +474,6 @@ static int set_absent(struct spot s, const struct conf_field *f, struct conf_at 
 	if (rc != SL_OK) FAULT(s, rc, "the default does not work: %s", sl_err_text(&err));
 	sl_err_fini(&err);
 	return rc;
-}
-
-static const struct conf_field *find_field(const struct conf_part *parts, size_t count, const char *name) {
-	for (size_t i = 0; i < count; i++)
-		for (const struct conf_field *f = parts[i].fields; f->name; f++)
-			if (strcmp(f->name, name) == 0) return f;
-	return NULL;
 }
 
 /* `pasword` where `sasl.password` is meant, or `sasl.password` where `sasl: {password: ...}` is. Heap, or NULL. */
@@ -529,8 +558,10 @@ int conf_apply_parts(const struct conf_part *parts, size_t count, const json_t *
 			struct spot s = {{at.doc, path}, report};
 			bool mine = find_field(parts, count, f->name) == f;
 			const json_t *value = tree && mine ? json_object_get(tree, f->name) : NULL;
+			const char *near =
+			    value || !(f->flags & CONF_REQUIRED) ? NULL : misspelt(parts, count, tree, f->name);
 			int rc = value ? set_value(s, f, value, (char *)parts[i].into + f->at)
-				       : set_absent(s, f, at, parts[i].into);
+				       : set_absent(s, f, near, at, parts[i].into);
 			if (first == SL_OK) first = rc;
 			sl_free(path);
 		}

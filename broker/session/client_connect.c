@@ -11,6 +11,8 @@
 
 /* ---- refusing ---- */
 
+enum { NAME_LOGGED = 128 };
+
 static void send_connack(struct client *c, bool present, enum mqtt_reason reason, const struct sl_buf *props) {
 	struct mqtt_connack a = {.session_present = present, .reason = reason};
 	mqtt_props_init(&a.props);
@@ -19,10 +21,27 @@ static void send_connack(struct client *c, bool present, enum mqtt_reason reason
 	metric_inc(c->w, METRIC_PACKETS_OUT);
 }
 
+/* Who it was is for whoever keeps the logins: the names, as much of them as a line takes; never the password. */
+static void refusal_log(const struct client *c, const struct mqtt_connect *p, enum mqtt_reason reason,
+			const char *why) {
+	struct sl_slice user = p ? p->username : SL_SLICE_EMPTY, id = p ? p->client_id : SL_SLICE_EMPTY;
+	if (user.n > NAME_LOGGED) user.n = NAME_LOGGED;
+	if (id.n > NAME_LOGGED) id.n = NAME_LOGGED;
+	if (p && p->has_username)
+		log_info(LOG_MQTT, "connection refused", "peer=%s clientid=%.*s username=%.*s reason=%s why=%s",
+			 c->peer, SL_SLICE_ARG(id), SL_SLICE_ARG(user), mqtt_reason_name(reason), why);
+	else if (p)
+		log_info(LOG_MQTT, "connection refused", "peer=%s clientid=%.*s reason=%s why=%s", c->peer,
+			 SL_SLICE_ARG(id), mqtt_reason_name(reason), why);
+	else
+		log_info(LOG_MQTT, "connection refused", "peer=%s reason=%s why=%s", c->peer, mqtt_reason_name(reason),
+			 why);
+}
+
 /* p: what it sent, if that can be read. */
 static bool refuse(struct client *c, const struct mqtt_connect *p, enum mqtt_reason reason, const char *why) {
 	metric_inc(c->w, METRIC_CONNECTS_REFUSED);
-	log_info(LOG_MQTT, "connection refused", "peer=%s reason=%s why=%s", c->peer, mqtt_reason_name(reason), why);
+	refusal_log(c, p, reason, why);
 	send_connack(c, false, reason, NULL);
 	if (p && event_wanted(c->w, EVENTS_REFUSED)) event_refused(c, p, reason);
 	client_close(c, SL_EDENIED); /* [MQTT-3.1.4-1] */

@@ -106,6 +106,10 @@ class Passwd(unittest.TestCase):
                     self.assertEqual(min(self.pub(broker, "-u", user, "-P", password), 1), code)
             self.assertNotEqual(self.pub(broker), 0)
             self.assertIn("Bad User Name or Password", broker.wait_log("connection refused"))
+            self.assertNotEqual(min(self.pub(broker, "-i", "gate 7", "-u", "mal\nory" + "x" * 500, "-P", "sesame"), 1), 0)
+            line = broker.wait_log("connection refused.*gate 7")
+            self.assertRegex(line, r'clientid="gate 7" username="mal\\nory?x{120,125}" reason=')
+            self.assertNotIn("sesame", line)
 
     def pub(self, broker, *args):
         return run_program("pub", "-p", str(broker.port), "-t", "a", "-m", "x", "-q", "1", *args).returncode

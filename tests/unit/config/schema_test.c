@@ -205,6 +205,19 @@ static void test_schema__a_text_is_a_list_of_one(void **state) {
 	conf_fini(fields, &a);
 }
 
+static void test_schema__words_of_older_yaml_are_booleans(void **state) {
+	static const char *const words[] = {"no", "yes", "off", "on"};
+	(void)state;
+	for (size_t i = 0; i < SL_ARRAY_LEN(words); i++) {
+		char *yaml = sl_asprintf("flag: %s\n", words[i]);
+		struct all a;
+		apply_good(yaml, &a);
+		assert_int_equal(a.flag, i % 2);
+		conf_fini(fields, &a);
+		sl_free(yaml);
+	}
+}
+
 /* ---- mistakes -------------------------------------------------------------------------------------------- */
 
 static void test_schema__unknown_keys(void **state) {
@@ -217,9 +230,9 @@ static void test_schema__unknown_keys(void **state) {
 
 static void test_schema__wrong_types(void **state) {
 	(void)state;
-	expect_report("text: 5\nflag: yes\ncount: '5'\nautomatic: some\nmode: fats\ntree:\nbatch: 5\nentries: {}\n",
+	expect_report("text: 5\nflag: maybe\ncount: '5'\nautomatic: some\nmode: fats\ntree:\nbatch: 5\nentries: {}\n",
 		      "t.yaml:1:7: text: 5 is not text; write it in quotes\n"
-		      "t.yaml:2:7: flag: 'yes' is not true or false\n"
+		      "t.yaml:2:7: flag: 'maybe' is not true or false\n"
 		      "t.yaml:3:8: count: '5' is not a whole number; remove the quotes\n"
 		      "t.yaml:4:12: automatic: 'some' is not a whole number or `auto`\n"
 		      "t.yaml:5:7: mode: 'fats' is not one of `slow`, `fast` or `faster`; did you mean `fast`?\n"
@@ -259,6 +272,9 @@ static void test_schema__required_points_at_its_object(void **state) {
 	(void)state;
 	expect_report("entries:\n  - name: a\n  - on: true\n",
 		      "t.yaml:3:5: entries[1]: the option `name` is required, for example `name: a`\n");
+	expect_report("entries:\n  - nmae: a\n",
+		      "t.yaml:2:5: entries[0].nmae: unknown option; did you mean `name`?\n"
+		      "t.yaml:2:5: entries[0]: the option `name` is required; did you mean it by `nmae`?\n");
 }
 
 static void test_schema__validate_maps_into_the_text(void **state) {
@@ -527,6 +543,7 @@ int main(void) {
 	    cmocka_unit_test(test_schema__defaults),
 	    cmocka_unit_test(test_schema__every_type),
 	    cmocka_unit_test(test_schema__a_text_is_a_list_of_one),
+	    cmocka_unit_test(test_schema__words_of_older_yaml_are_booleans),
 	    cmocka_unit_test(test_schema__unknown_keys),
 	    cmocka_unit_test(test_schema__wrong_types),
 	    cmocka_unit_test(test_schema__wrong_units),
