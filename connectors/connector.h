@@ -126,6 +126,11 @@ struct sl_connector_kind {
 	void (*action_fini)(
 	    struct sl_conn_action *a); /* also when action_open never was; no batch is out. May be NULL */
 
+	/* Appends what the action writes to, in a few words and without secrets: "table readings", "topic hot.${device}", templates as
+	 * they stand. It goes into dead letters, and a replay finds the action by it when the list of actions has changed: the same
+	 * words, the same destination (sl_destination_*). Called once after action_params. May be NULL. */
+	void (*destination)(struct sl_conn_action *a, struct sl_buf *out);
+
 	/* Row -> the bytes that would be sent (SQL with parameters shown, a JSON line, ...). Pure: for dry runs and tests. */
 	int (*encode)(struct sl_conn_action *a, const void *row, struct sl_buf *out, struct sl_err *err);
 
@@ -165,6 +170,11 @@ void *sl_action_impl(struct sl_conn_action *a);
 struct sl_conn *sl_action_conn(struct sl_conn_action *a);
 const char *sl_action_name(const struct sl_conn_action *a); /* "rule.1": for logs and file names */
 const struct sl_param *sl_action_params(const struct sl_conn_action *a, size_t *count); /* what action_params gave */
+
+/* For `destination`. A name: "table readings"; all of it counts, and a long one is cut and told apart by its hash. A statement: from
+ * its verb to the first bracket, value or clause in quotes: "INSERT INTO readings", so that a corrected one is still the same. */
+void sl_destination_name(struct sl_buf *out, const char *what, const char *name);
+void sl_destination_statement(struct sl_buf *out, const char *sql);
 
 /* For kinds that work on the loop: timers, handles. */
 struct sl_loop *sl_conn_loop(struct sl_conn *c);

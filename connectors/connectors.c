@@ -253,7 +253,7 @@ struct commit {
 	int status;
 };
 
-static struct sl_conn *conn_equal(struct connectors *cs, const struct sl_conn *wanted) {
+struct sl_conn *connectors_conn_equal(struct connectors *cs, const struct sl_conn *wanted) {
 	SL_LIST_FOREACH(it, &cs->conns) {
 		struct sl_conn *c = SL_LIST_ENTRY(it, struct sl_conn, link);
 		if (!c->retired && strcmp(c->name, wanted->name) == 0 && c->fingerprint == wanted->fingerprint)
@@ -262,52 +262,14 @@ static struct sl_conn *conn_equal(struct connectors *cs, const struct sl_conn *w
 	return NULL;
 }
 
-/* Running pipelines by the name of their action, for a set of many rules. */
-struct running_slot {
-	uint64_t hash;
-	bool used;
-	const char *name; /* the action's */
-	struct sl_pipeline *p;
-};
-#define HMAP_NAME running_map
-#define HMAP_SLOT struct running_slot
-#define HMAP_KEY const char *
-#define HMAP_EQUAL(slot, key) (strcmp((slot)->name, key) == 0)
-#include "hmap.h"
-
-static void running_fill(struct connectors *cs, struct running_map *running) {
-	SL_LIST_FOREACH(it, &cs->pipelines) {
-		struct sl_pipeline *p = SL_LIST_ENTRY(it, struct sl_pipeline, link);
-		bool was_there;
-		if (p->retiring) continue;
-		const char *name = p->action->name;
-		struct running_slot *slot = running_map_put(running, sl_hash(slice_from_str(name)), name, &was_there);
-		slot->name = name;
-		slot->p = p;
-	}
-}
-
-/* The pipeline that this action goes on with, as it is or changed; NULL: a new one. */
-static struct sl_pipeline *pipeline_running(struct connectors *cs, const struct running_map *running,
-					    const struct sl_conn_action *wanted, bool *changes) {
-	struct running_slot *slot = running_map_find(running, sl_hash(slice_from_str(wanted->name)), wanted->name);
-	if (!slot) return NULL;
-	const struct sl_conn_action *runs = pipeline_intake(slot->p);
-	*changes = runs->conn != conn_equal(cs, wanted->conn) || !json_equal(runs->tree, wanted->tree) ||
-		   !late_equal(runs, wanted);
-	return !*changes || pipeline_can_change(slot->p, wanted) ? slot->p : NULL;
-}
-
 /* Opens what is new; the lists are not touched yet, but for new ones at their ends. */
 static int commit_open(struct connectors *cs, struct commit *c) {
 	struct connectors_set *set = c->set;
-	struct running_map running = {0};
 	int r = SL_OK;
-	running_fill(cs, &running);
-	pipeline_leftovers_list(cs);
+	pipelines_match(cs, set);
 	for (size_t i = 0; i < set->conn_count && r == SL_OK; i++) {
 		struct sl_conn *conn = set->conns[i];
-		if (conn_equal(cs, conn) || conn->opened) continue;
+		if (connectors_conn_equal(cs, conn) || conn->opened) continue;
 		r = conn->kind->open ? conn->kind->open(conn, c->err) : SL_OK;
 		conn->opened = r == SL_OK;
 		if (r != SL_OK) sl_err_prefix(c->err, "connector %s", conn->name);
@@ -315,10 +277,9 @@ static int commit_open(struct connectors *cs, struct commit *c) {
 	for (size_t i = 0; i < set->spec_count && r == SL_OK; i++) {
 		struct sl_action_spec *spec = set->specs[i];
 		struct sl_conn_action *a = spec->action;
-		spec->p = pipeline_running(cs, &running, a, &spec->changes);
 		spec->kept = spec->p != NULL;
 		if (spec->kept && !spec->changes) continue;
-		struct sl_conn *same = conn_equal(cs, a->conn);
+		struct sl_conn *same = connectors_conn_equal(cs, a->conn);
 		if (same) a->conn = same;
 		const struct sl_connector_kind *kind = a->conn->kind;
 		r = kind->action_open ? kind->action_open(a, c->err) : SL_OK;
@@ -327,8 +288,6 @@ static int commit_open(struct connectors *cs, struct commit *c) {
 		if (r == SL_OK) spec->action = NULL;
 		spec->running = a;
 	}
-	running_map_fini(&running);
-	pipeline_leftovers_free(cs);
 	return r;
 }
 
@@ -364,7 +323,7 @@ static void on_error_swap(struct sl_conn_action *running, struct sl_conn_action 
 /* The same ones are kept that commit_open() has found: one that an earlier change retired, and that is equal again, still ends. */
 static void conns_switch(struct connectors *cs, struct connectors_set *set) {
 	struct sl_conn **kept = SL_NEW_ARRAY(struct sl_conn *, set->conn_count + 1);
-	for (size_t i = 0; i < set->conn_count; i++) kept[i] = conn_equal(cs, set->conns[i]);
+	for (size_t i = 0; i < set->conn_count; i++) kept[i] = connectors_conn_equal(cs, set->conns[i]);
 	SL_LIST_FOREACH(it, &cs->conns) SL_LIST_ENTRY(it, struct sl_conn, link)->retired = true;
 	for (size_t i = 0; i < set->conn_count; i++) {
 		struct sl_conn *conn = set->conns[i];
@@ -540,7 +499,7 @@ void connectors_orphans_warn(struct connectors *cs) {
 			if (rows > 0)
 				log_warn(LOG_ACTION, "rows wait for an action that is not configured any more",
 					 "path=%s rows=%" PRIu64 " do=%s", dir, rows,
-					 "restore the rule, or delete the folder");
+					 "restore the action, with its connector, or delete the folder");
 			else if (spill_remove(dir) != SL_OK)
 				log_warn(LOG_ACTION, "empty log cannot be removed", "path=%s", dir);
 		}

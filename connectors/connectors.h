@@ -82,6 +82,7 @@ struct sl_reject {
 	const struct sl_origin *from; /* the message that the row comes from; NULL: not known, or not one alone */
 	const char *reason;
 	const char *connector, *type; /* of the action: name and kind */
+	const char *destination;      /* "table readings"; NULL: the kind names none */
 	uint32_t attempts;            /* made in vain, those before a replay among them */
 	int64_t given_up_ms;          /* wall time */
 	void *on_error;               /* what sl_action_spec_on_error_set() gave */

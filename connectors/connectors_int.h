@@ -128,8 +128,11 @@ struct sl_conn_action {
 	struct sl_pipeline *p;           /* NULL until committed */
 	struct sl_conn_action *next_old; /* connectors.old_actions */
 	char *rule, *name;               /* name: "rule.0" */
+	char *destination;               /* what its kind calls it; NULL: nothing */
 	uint32_t index;
 	json_t *tree;
+	char *face; /* likeness.h */
+	char *logs; /* names of folders, a line each, whose rows it goes on with; NULL: none */
 	struct action_conf conf;
 	const struct sl_param *params;
 	size_t param_count;
@@ -261,6 +264,7 @@ struct sl_pipeline {
 	 * rows are taken in its name, and only batches that are out are still of `action`. */
 	struct sl_conn_action *next;
 	struct row_format *format; /* of rows that are taken in, and of the log's next record */
+	uint64_t remap_told;       /* of which names, old and new, it was said what becomes of their values */
 	bool
 	    format_changes; /* what is in memory has another one: new rows go to the log only, until `next` takes over */
 	bool intake_waits;  /* and there is no log to put them */
@@ -397,8 +401,10 @@ void pipeline_refill(struct sl_pipeline *p);                        /* reads bac
 void pipeline_chunk_end(struct sl_pipeline *p, struct sl_chunk *c); /* all rows decided */
 void pipeline_confirm(struct sl_pipeline *p, struct sl_chunk *c);
 void pipeline_sync(struct sl_pipeline *p); /* sync: tick; in pipeline_log.c */
-/* Values of rows that were logged under other names move to where their names are in `a`; false when none is known. */
-bool pipeline_chunk_remap(const struct sl_conn_action *a, struct sl_chunk *c, const struct spill_names *old);
+/* Values of rows that were logged under other names move to where their names are in `a`; false when none is known. What has no value
+ * then is said once: pipeline_remap.c. */
+bool pipeline_chunk_remap(struct sl_pipeline *p, const struct sl_conn_action *a, struct sl_chunk *c,
+			  const struct spill_names *old);
 /* None of the old names is known any more: no place for any value, so all rows are dead letters. */
 void pipeline_chunk_dead(struct sl_pipeline *p, struct sl_chunk *c, const struct spill_names *old);
 int pipeline_log_memory(struct sl_pipeline *p); /* all that is in memory gets into the log as well */
@@ -443,8 +449,11 @@ char *pipeline_file_name(const struct sl_conn_action *a);              /* "rule.
 int pipeline_log_open(struct sl_pipeline *p, struct sl_err *err);      /* M; takes in logs of former settings */
 void pipeline_log_forget(struct sl_pipeline *p);                       /* its folder is free for others */
 bool pipeline_log_owned(const struct connectors *cs, const char *dir); /* by a running pipeline */
-void pipeline_leftovers_list(struct connectors *cs);                   /* before pipelines are made */
-void pipeline_leftovers_free(struct connectors *cs);
+char *pipeline_rule_prefix(const char *rule);                          /* "rule.", the same */
+struct sl_conn *connectors_conn_equal(struct connectors *cs,
+				      const struct sl_conn *wanted); /* L: one that runs; NULL: none */
+/* pipeline_match.c: L. Of each spec the pipeline that it goes on with, whether that changes, and the logs. */
+void pipelines_match(struct connectors *cs, struct connectors_set *set);
 void pipeline_chunk_enter(struct sl_pipeline *p, struct sl_chunk *c); /* into memory */
 
 /* connectors_snapshot.c */
@@ -561,7 +570,7 @@ struct connectors {
 	struct sl_list conns, pipelines, dirty;
 	struct sl_conn_action *old_actions; /* replaced; freed when no page reads them */
 	struct log_map logs;
-	char **leftovers; /* during a commit: folders that earlier settings left, sorted */
+	char **leftovers; /* during pipelines_match(): folders of logs that nobody has, sorted */
 	size_t leftover_count, leftover_cap;
 	struct pipeline_batch *done, **done_tail; /* came back on the loop's own thread */
 	struct sl_hook hook_stage, hook_flush;

@@ -4,6 +4,7 @@
 
 #include "connectors_int.h"
 #include "hash.h"
+#include "likeness.h"
 #include "schema.h"
 #include "source_int.h"
 
@@ -221,6 +222,13 @@ static struct sl_conn *set_conn(const struct connectors_set *set, const json_t *
 	return found;
 }
 
+static void destination_set(struct sl_conn_action *a) {
+	struct sl_buf text = SL_BUF_INIT;
+	if (a->conn->kind->destination) a->conn->kind->destination(a, &text);
+	if (text.n) a->destination = sl_strdup(sl_buf_cstr(&text));
+	sl_buf_fini(&text);
+}
+
 static int action_check(struct sl_conn_action *a, struct conf_at at, struct conf_report *report) {
 	const struct sl_connector_kind *kind = a->conn->kind;
 	struct sl_err err = SL_ERR_INIT;
@@ -233,6 +241,7 @@ static int action_check(struct sl_conn_action *a, struct conf_at at, struct conf
 	else if (a->param_count >= UINT16_MAX)
 		r = conf_report_add(report, at, CONF_AT_VALUE, SL_ELIMIT, "more values than a row can have (65534)");
 	sl_err_fini(&err);
+	if (r == SL_OK) destination_set(a);
 	return r;
 }
 
@@ -249,6 +258,7 @@ int connectors_prepare_action(struct connectors_set *set, const char *rule, uint
 	a->name = sl_asprintf("%s.%u", rule, index);
 	/* A copy: the action may end on another thread than the document, and jansson's counts order nothing. */
 	a->tree = json_deep_copy(tree);
+	a->face = likeness_face(conn->kind->name, tree);
 	a->impl = sl_zalloc(conn->kind->action_size ? conn->kind->action_size : 1);
 	const struct conf_part parts[] = {{action_conf_fields, &a->conf}, {conn->kind->action_fields, a->impl}};
 	int r = conf_apply_parts(parts, SL_ARRAY_LEN(parts), tree, at, report);

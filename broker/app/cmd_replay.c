@@ -19,7 +19,7 @@ enum { WAIT_STEP_MS = 50 };
 
 struct replay_options {
 	const char *file, *only, *topic, *clientid;
-	bool list, dry_run;
+	bool list, dry_run, anyway;
 	int64_t wait_s;
 };
 
@@ -55,6 +55,10 @@ static const struct cli_option options[] = {
      .type = CLI_FLAG,
      .at = offsetof(struct replay_options, dry_run),
      .doc = "say what would be given back; change nothing"},
+    {.name = "anyway",
+     .type = CLI_FLAG,
+     .at = offsetof(struct replay_options, anyway),
+     .doc = "also rows that were meant for something else than what the action at their place writes to now"},
     {.name = "wait",
      .type = CLI_NUMBER,
      .at = offsetof(struct replay_options, wait_s),
@@ -92,6 +96,7 @@ static void row_show(void *arg, const struct replay_row *row) {
 		printf("  of %.*s\n", SL_SLICE_ARG(sl_buf_slice(&from)));
 		sl_buf_fini(&from);
 	}
+	if (row->to && strcmp(row->to, row->action) != 0) printf("  goes to %s\n", row->to);
 	if (row->stays) printf("  stays: %s\n", row->stays);
 }
 
@@ -104,6 +109,7 @@ static bool file_say(void *arg, const struct replay_file *f) {
 		return false;
 	}
 	printf("%s: %zu row%s %s", f->action, fits, fits == 1 ? "" : "s", moves ? "given back" : "can be given back");
+	if (f->elsewhere) printf(", %zu of them to another action, which writes there now", f->elsewhere);
 	if (f->stay) printf(", %zu stay%s: %s", f->stay, f->stay == 1 ? "s" : "", f->why);
 	if (f->others) printf(", %zu of other messages stay%s", f->others, f->others == 1 ? "s" : "");
 	printf(" (%s)\n", f->path);
@@ -201,6 +207,7 @@ static int replay(const struct replay_options *o, const struct loaded *loaded) {
 				     .only = o->only,
 				     .topic = o->topic,
 				     .clientid = o->clientid,
+				     .anyway = o->anyway,
 				     .row = o->list ? row_show : NULL,
 				     .file = file_say,
 				     .arg = &run};

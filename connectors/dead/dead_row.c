@@ -91,7 +91,12 @@ void dead_line_write(const struct sl_reject *r, bool keyed, struct sl_buf *b) {
 	jwrite_quote(b, slice_from_str(r->rule));
 	sl_buf_printf(b, ",\"action\":%u,\"connector\":", r->action);
 	jwrite_quote(b, slice_from_str(r->connector));
-	sl_buf_printf(b, ",\"type\":\"%s\",\"attempts\":%u,\"reason\":", r->type, r->attempts);
+	sl_buf_printf(b, ",\"type\":\"%s\"", r->type);
+	if (r->destination) {
+		sl_buf_append_str(b, ",\"destination\":");
+		jwrite_quote(b, slice_from_str(r->destination));
+	}
+	sl_buf_printf(b, ",\"attempts\":%u,\"reason\":", r->attempts);
 	jwrite_quote(b, slice_from_str(r->reason));
 	if (keyed) sl_buf_printf(b, ",\"order\":\"%016" PRIx64 "\"", head->order);
 	if (r->from) {
@@ -136,8 +141,9 @@ static void member_read(struct dead_line *l, struct sl_slice key, const struct j
 	const struct {
 		const char *name;
 		struct sl_slice *to;
-	} texts[] = {{"at", &l->at},     {"given_up", &l->given_up}, {"rule", &l->rule},  {"connector", &l->connector},
-		     {"type", &l->type}, {"reason", &l->reason},     {"order", &l->order}};
+	} texts[] = {
+	    {"at", &l->at},     {"given_up", &l->given_up},       {"rule", &l->rule},     {"connector", &l->connector},
+	    {"type", &l->type}, {"destination", &l->destination}, {"reason", &l->reason}, {"order", &l->order}};
 	for (size_t i = 0; i < SL_ARRAY_LEN(texts); i++)
 		if (slice_equal_str(key, texts[i].name) && jscan_string(v, arena, texts[i].to) != SL_OK)
 			*texts[i].to = SL_SLICE_EMPTY;

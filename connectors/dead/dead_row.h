@@ -1,7 +1,8 @@
 /* dead_row.h: a line of a dead-letter file, written and read back: all that is needed to give its row to its action again.
  *
  *     {"at":"2026-01-31T12:00:00.123Z","given_up":"2026-01-31T12:00:07.001Z","rule":"hot_rooms","action":0,
- *      "connector":"archive","type":"sqlite","attempts":1,"reason":"CHECK constraint failed","order":"00c0ffee00c0ffee",
+ *      "connector":"archive","type":"sqlite","destination":"table readings","attempts":1,"reason":"CHECK constraint failed",
+ *      "order":"00c0ffee00c0ffee",
  *      "message":{"topic":"rooms/a7","clientid":"a7","qos":1,"timestamp":1769860800123,"payload":"{...}"},
  *      "row":{"device":"a7","t":31.5,"image":"/9j/4A=="},"kinds":{"image":"binary base64"}}
  *
@@ -13,8 +14,9 @@
  *     json null        null that stood in the payload; without it null is "absent"
  *
  * `order` is the hash of the order key, of actions that keep an order. `message` is what is known of the message that the row
- * comes from (origin.h); it is not there for rows of windows. Lines of earlier versions (without given_up, connector, type,
- * attempts, order, message and kinds) are read, too.
+ * comes from (origin.h); it is not there for rows of windows. `destination` is what the action wrote to, in its kind's words
+ * (connector.h); with it a replay finds the action at whatever place it is now (replay_target.c). Lines of earlier versions
+ * (without given_up, connector, type, destination, attempts, order, message and kinds) are read, too.
  *
  * Lifetime: what is read borrows from the line and the arena. Thread: any. Never blocks.
  * Errors: a sentence in err, and SL_EMALFORMED for a line that is none, SL_ETYPE for a row of other parameters. */
@@ -25,7 +27,7 @@
 #include "jscan.h"
 
 struct dead_line {
-	struct sl_slice at, given_up, rule, connector, type, reason, order;
+	struct sl_slice at, given_up, rule, connector, type, destination, reason, order;
 	int64_t at_ms;
 	uint32_t action, attempts;
 	struct jpath_hit row, kinds, message;

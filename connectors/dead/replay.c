@@ -25,6 +25,7 @@ struct replay {
 	uint64_t at; /* all before it is in the log, or back among the dead letters */
 	struct sl_buf text;
 	struct replay_pick pick;
+	char *rule;               /* that rows of it went to */
 	struct dead_letter *back; /* for lines that stay */
 	struct sl_buf stays;
 	size_t rows, stay_rows;
@@ -71,9 +72,10 @@ static void file_end(struct replay *r) {
 	dead_letter_free(r->back);
 	replay_pick_fini(&r->pick);
 	sl_free(r->path);
+	sl_free(r->rule);
 	sl_buf_clear(&r->text);
 	sl_buf_clear(&r->stays);
-	r->path = NULL;
+	r->path = r->rule = NULL;
 	r->back = NULL;
 	r->fd = -1;
 	r->at = r->rows = r->stay_rows = 0;
@@ -119,16 +121,14 @@ static bool portion_read(struct replay *r) {
 	}
 }
 
-static struct sl_pipeline *pipeline_of(const struct connectors *cs, const struct dead_line *l, struct sl_err *err) {
-	SL_LIST_FOREACH(it, &cs->pipelines) {
+static struct sl_pipeline *pipeline_of(const struct replay *r, const struct dead_line *l, struct sl_arena *arena,
+				       struct sl_err *err) {
+	struct replay_target t = {.line = l, .arena = arena, .anyway = r->pick.anyway};
+	SL_LIST_FOREACH(it, &r->cs->pipelines) {
 		struct sl_pipeline *p = SL_LIST_ENTRY(it, struct sl_pipeline, link);
-		const struct sl_conn_action *a = pipeline_intake(p);
-		if (p->retiring || a->index != l->action || !slice_equal_str(l->rule, a->rule)) continue;
-		if (l->connector.n == 0 || slice_equal_str(l->connector, a->conn->name)) return p;
+		if (!p->retiring) replay_target_look(&t, pipeline_intake(p), p);
 	}
-	sl_err_set(err, SL_ENOTFOUND, "rule %.*s has no action %u with connector %.*s any more", SL_SLICE_ARG(l->rule),
-		   l->action, SL_SLICE_ARG(l->connector));
-	return NULL;
+	return replay_target_end(&t, err) == SL_OK ? t.is_found : NULL;
 }
 
 enum line_answer {
@@ -151,7 +151,7 @@ static enum line_answer line_take(struct replay *r, struct portion *po, struct s
 	if (dead_line_read(line, &r->arena, &l, err) != SL_OK) return LINE_STAYS;
 	dead_line_origin(&l, &r->arena, &from);
 	if (!replay_picked(&r->pick, &from)) return LINE_STAYS;
-	struct sl_pipeline *p = pipeline_of(r->cs, &l, err);
+	struct sl_pipeline *p = pipeline_of(r, &l, &r->arena, err);
 	if (!p) return LINE_STAYS;
 	if (po->p && po->p != p) return LINE_NEXT;
 	char *old = replay_too_old(pipeline_intake(p), l.at_ms, sl_loop_wall_ms(r->cs->loop));
@@ -231,6 +231,7 @@ static bool portion_move(struct replay *r) {
 			return false;
 		}
 		r->rows += rows;
+		if (!r->rule) r->rule = sl_strdup(pipeline_intake(po.p)->rule);
 	}
 	r->at += po.used;
 	r->stay_rows += po.stay;
@@ -239,9 +240,10 @@ static bool portion_move(struct replay *r) {
 }
 
 static void file_done(struct replay *r) {
+	/* Rows of a file may have gone to several actions of their rule. */
 	SL_LIST_FOREACH(it, &r->cs->pipelines) {
 		const struct sl_pipeline *p = SL_LIST_ENTRY(it, struct sl_pipeline, link);
-		if (strcmp(dead_letter_path(p->dead_file), dead_letter_path(r->back)) == 0) pipeline_log_sync_now(p);
+		if (r->rule && strcmp(p->action->rule, r->rule) == 0) pipeline_log_sync_now(p);
 	}
 	log_always(LOG_INFO, LOG_ACTION, "dead letters given back", "path=%s rows=%zu stay=%zu", r->path, r->rows,
 		   r->stay_rows);

@@ -24,6 +24,7 @@ void replay_names_free(char **names, size_t count);
  * itself is moved in one step whatever is wanted of it; the others go back like lines that do not fit. */
 struct replay_pick {
 	char *topic, *clientid; /* a filter; NULL: any */
+	bool anyway;            /* also rows that were for something else than what their action writes to now */
 };
 bool replay_picked(const struct replay_pick *pick, const struct sl_origin *from);
 int replay_pick_write(const char *replay_path, const struct replay_pick *pick,
@@ -31,6 +32,19 @@ int replay_pick_write(const char *replay_path, const struct replay_pick *pick,
 int replay_pick_read(const char *replay_path, struct replay_pick *pick); /* SL_OK and "all" when there is none */
 void replay_pick_remove(const char *replay_path);
 void replay_pick_fini(struct replay_pick *pick);
+
+/* Which action a line goes to: the one of its rule that writes to where the line was meant for, at whatever place of the list it is
+ * now; of a line that does not say, the one at its place. Each action is looked at once, with what it `is` for the caller. */
+struct dead_line;
+struct replay_target {
+	const struct dead_line *line;
+	struct sl_arena *arena;
+	bool anyway;
+	const struct sl_conn_action *found, *at_place;
+	void *is_found, *is_at_place;
+};
+void replay_target_look(struct replay_target *t, const struct sl_conn_action *a, void *is);
+int replay_target_end(struct replay_target *t, struct sl_err *err); /* SL_OK: t->found and t->is_found */
 
 /* Why a row of that age must not be given to the action; NULL: it may. Heap. */
 char *replay_too_old(const struct sl_conn_action *a, int64_t at_ms, int64_t now_ms);

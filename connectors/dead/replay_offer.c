@@ -15,32 +15,47 @@ enum { NAMES_SHOWN = 20 };
 
 struct offer {
 	const struct replay_wants *wants;
-	const struct sl_conn_action *action;
+	const struct connectors_set *set;
+	const char *rule, *name; /* of the file's action, "rule.0"; an orphan's rule is NULL */
 	const char *path;
-	size_t rows, stay, others;
+	size_t rows, stay, others, elsewhere;
 	struct replay_pick pick;
 	char *why;
 	struct sl_arena arena;
 };
 
-/* Why the row cannot be given to the action; heap, NULL: it can. */
-static char *row_stays(struct offer *o, const struct dead_line *l) {
-	const struct sl_conn_action *a = o->action;
+/* Which action the row goes to; NULL: none, and why not is heap. */
+static const struct sl_conn_action *row_action(struct offer *o, const struct dead_line *l, char **why) {
+	struct replay_target t = {.line = l, .arena = &o->arena, .anyway = o->wants->anyway};
 	struct sl_buf row = SL_BUF_INIT;
 	struct sl_err err = SL_ERR_INIT;
-	char *why = NULL;
-	if (!slice_equal_str(l->rule, a->rule) || l->action != a->index)
-		why = sl_asprintf("the line is of rule %.*s, action %u", SL_SLICE_ARG(l->rule), l->action);
-	else if (l->connector.n && !slice_equal_str(l->connector, a->conn->name))
-		why = sl_asprintf("it was for connector %.*s; the action's is now %s", SL_SLICE_ARG(l->connector),
-				  a->conn->name);
-	else if (dead_line_row(l, a->params, a->param_count, &o->arena, &row, &err) != SL_OK)
-		why = sl_strdup(sl_err_text(&err));
+	for (size_t i = 0; i < o->set->spec_count; i++) replay_target_look(&t, o->set->specs[i]->action, NULL);
+	const struct sl_conn_action *a = replay_target_end(&t, &err) == SL_OK ? t.found : NULL;
+	*why = NULL;
+	if (o->rule && !slice_equal_str(l->rule, o->rule))
+		*why = sl_asprintf("the line is of rule %.*s, action %u", SL_SLICE_ARG(l->rule), l->action);
+	else if (!a || dead_line_row(l, a->params, a->param_count, &o->arena, &row, &err) != SL_OK)
+		*why = sl_strdup(sl_err_text(&err));
 	else
-		why = replay_too_old(a, l->at_ms, sl_clock_wall_ms());
+		*why = replay_too_old(a, l->at_ms, sl_clock_wall_ms());
 	sl_buf_fini(&row);
 	sl_err_fini(&err);
-	return why;
+	return *why ? NULL : a;
+}
+
+static void row_show(const struct offer *o, const struct dead_line *l, const struct sl_origin *from, const char *to,
+		     const char *why) {
+	struct replay_row row = {.action = o->name,
+				 .at = l->at,
+				 .given_up = l->given_up,
+				 .reason = l->reason,
+				 .connector = l->connector,
+				 .row = l->row.raw,
+				 .from = *from,
+				 .attempts = l->attempts,
+				 .to = to,
+				 .stays = why};
+	if (o->wants->row) o->wants->row(o->wants->arg, &row);
 }
 
 static void line_look(struct offer *o, struct sl_slice text) {
@@ -56,19 +71,11 @@ static void line_look(struct offer *o, struct sl_slice text) {
 		return;
 	}
 	o->rows++;
-	char *why = sound ? row_stays(o, &l) : sl_strdup(sl_err_text(&err));
-	if (o->wants->row) {
-		struct replay_row row = {.action = o->action->name,
-					 .at = l.at,
-					 .given_up = l.given_up,
-					 .reason = l.reason,
-					 .connector = l.connector,
-					 .row = l.row.raw,
-					 .from = from,
-					 .attempts = l.attempts,
-					 .stays = why};
-		o->wants->row(o->wants->arg, &row);
-	}
+	char *why = NULL;
+	const struct sl_conn_action *to = sound ? row_action(o, &l, &why) : NULL;
+	if (!sound) why = sl_strdup(sl_err_text(&err));
+	row_show(o, &l, &from, to ? to->name : NULL, why);
+	if (to && strcmp(to->name, o->name) != 0) o->elsewhere++;
 	if (why) o->stay++;
 	if (why && !o->why) {
 		o->why = why;
@@ -113,28 +120,37 @@ static bool wanted(const struct replay_wants *w, const struct sl_conn_action *a)
 	return !w->only || strcmp(w->only, a->rule) == 0 || strcmp(w->only, a->name) == 0;
 }
 
-static int action_offer(const struct sl_conn_action *a, const struct replay_wants *w, size_t *files,
-			struct sl_err *err) {
+/* rule: NULL for a file that no action of the set writes to. */
+static int file_offer(const struct connectors_set *set, const struct replay_wants *w, const char *rule,
+		      const char *name, const char *path, const char *dead_file, unsigned number, struct sl_err *err) {
+	struct offer o = {.wants = w, .set = set, .rule = rule, .name = name, .path = path};
+	/* The pick only borrows here. */
+	o.pick = (struct replay_pick){(char *)(uintptr_t)w->topic, (char *)(uintptr_t)w->clientid, w->anyway};
+	sl_arena_init(&o.arena, 4096);
+	int rc = file_look(&o, err);
+	bool lost = !rule && o.rows == o.stay;
+	struct replay_file f = {.path = path,
+				.action = lost ? NULL : name,
+				.rows = o.rows,
+				.stay = o.stay,
+				.others = o.others,
+				.elsewhere = o.elsewhere,
+				.why = lost ? "no action of this configuration writes there" : o.why};
+	if (rc == SL_OK && w->file(w->arg, &f)) rc = file_move(&o, dead_file, number, err);
+	sl_arena_fini(&o.arena);
+	sl_free(o.why);
+	return rc;
+}
+
+static int action_offer(const struct connectors_set *set, const struct sl_conn_action *a, const struct replay_wants *w,
+			size_t *files, struct sl_err *err) {
 	char *name = pipeline_file_name(a), *dead_file = sl_asprintf("%s/dead/%s.jsonl", w->data_dir, name);
 	char *older = sl_asprintf("%s.1", dead_file), *const paths[] = {older, dead_file};
 	int rc = SL_OK;
 	for (unsigned i = 0; i < 2 && rc == SL_OK; i++) {
 		if (access(paths[i], F_OK) != 0) continue;
-		/* The pick only borrows here. */
-		struct offer o = {.wants = w, .action = a, .path = paths[i]};
-		o.pick = (struct replay_pick){(char *)(uintptr_t)w->topic, (char *)(uintptr_t)w->clientid};
-		sl_arena_init(&o.arena, 4096);
-		rc = file_look(&o, err);
-		struct replay_file f = {.path = o.path,
-					.action = a->name,
-					.rows = o.rows,
-					.stay = o.stay,
-					.others = o.others,
-					.why = o.why};
 		++*files;
-		if (rc == SL_OK && w->file(w->arg, &f)) rc = file_move(&o, dead_file, i, err);
-		sl_arena_fini(&o.arena);
-		sl_free(o.why);
+		rc = file_offer(set, w, a->rule, a->name, paths[i], dead_file, i, err);
 	}
 	sl_free(older);
 	sl_free(dead_file);
@@ -153,19 +169,41 @@ static bool named_by_set(const struct connectors_set *set, const char *file) {
 	return false;
 }
 
-/* Files that no action of the set writes to are named, and nothing more. */
-static void orphans(const struct connectors_set *set, const struct replay_wants *w, size_t *files) {
-	size_t count;
-	char **names = replay_names(w->data_dir, ".jsonl", &count);
-	for (size_t i = 0; i < count; i++) {
-		if (named_by_set(set, names[i])) continue;
-		char *path = sl_asprintf("%s/dead/%s", w->data_dir, names[i]);
-		struct replay_file f = {.path = path, .why = "no action of this configuration writes there"};
-		(void)w->file(w->arg, &f);
-		++*files;
-		sl_free(path);
+/* The file is of the rule that is wanted: "rule." and a number. */
+static bool orphan_wanted(const struct connectors_set *set, const struct replay_wants *w, const char *file) {
+	bool yes = !w->only;
+	for (size_t i = 0; i < set->spec_count && !yes; i++) {
+		const struct sl_conn_action *a = set->specs[i]->action;
+		if (strcmp(a->rule, w->only) != 0) continue;
+		char *name = pipeline_file_name(a);
+		size_t n = (size_t)(strrchr(name, '.') - name) + 1;
+		yes = strncmp(file, name, n) == 0 && file[n + strspn(file + n, "0123456789")] == '.';
+		sl_free(name);
 	}
-	replay_names_free(names, count);
+	return yes;
+}
+
+/* Files that no action of the set writes to: their rows may be for one that has moved up in the list. */
+static int orphans(const struct connectors_set *set, const struct replay_wants *w, size_t *files, struct sl_err *err) {
+	static const char *const suffixes[] = {".jsonl.1", ".jsonl"};
+	int rc = SL_OK;
+	for (unsigned s = 0; s < SL_ARRAY_LEN(suffixes); s++) {
+		size_t count, end = strlen(suffixes[s]);
+		char **names = replay_names(w->data_dir, suffixes[s], &count);
+		for (size_t i = 0; i < count && rc == SL_OK; i++) {
+			if (named_by_set(set, names[i]) || !orphan_wanted(set, w, names[i])) continue;
+			char *path = sl_asprintf("%s/dead/%s", w->data_dir, names[i]);
+			char *name = sl_asprintf("%.*s", (int)(strlen(names[i]) - end), names[i]);
+			char *dead_file = sl_asprintf("%s/dead/%s.jsonl", w->data_dir, name);
+			++*files;
+			rc = file_offer(set, w, NULL, name, path, dead_file, s, err);
+			sl_free(dead_file);
+			sl_free(name);
+			sl_free(path);
+		}
+		replay_names_free(names, count);
+	}
+	return rc;
 }
 
 static int not_there(const struct connectors_set *set, const char *only, struct sl_err *err) {
@@ -198,11 +236,10 @@ int connectors_replay_offer(const struct connectors_set *set, const struct repla
 		const struct sl_conn_action *a = set->specs[i]->action;
 		if (!wanted(wants, a)) continue;
 		any = true;
-		rc = action_offer(a, wants, files, err);
+		rc = action_offer(set, a, wants, files, err);
 	}
 	if (wants->only && !any) return not_there(set, wants->only, err);
-	if (!wants->only) orphans(set, wants, files);
-	return rc;
+	return rc == SL_OK ? orphans(set, wants, files, err) : rc;
 }
 
 size_t connectors_replay_waiting(const char *data_dir) {

@@ -16,9 +16,10 @@ bool replay_picked(const struct replay_pick *pick, const struct sl_origin *from)
 static char *path_of(const char *replay_path) { return sl_asprintf("%s.only", replay_path); }
 
 int replay_pick_write(const char *replay_path, const struct replay_pick *pick, struct sl_err *err) {
-	if (!pick->topic && !pick->clientid) return SL_OK;
+	if (!pick->topic && !pick->clientid && !pick->anyway) return SL_OK;
 	char *path = path_of(replay_path);
-	json_t *tree = json_pack("{s:s*, s:s*}", "topic", pick->topic, "clientid", pick->clientid);
+	json_t *tree = json_pack("{s:s*, s:s*, s:o*}", "topic", pick->topic, "clientid", pick->clientid, "anyway",
+				 pick->anyway ? json_true() : NULL);
 	int rc = SL_OK;
 	if (!tree)
 		rc = sl_err_set(err, SL_EINVAL, "the topic or the client id is not UTF-8");
@@ -42,7 +43,8 @@ int replay_pick_read(const char *replay_path, struct replay_pick *pick) {
 		json_t *tree = json_load_file(path, JSON_REJECT_DUPLICATES, NULL);
 		pick->topic = member_dup(tree, "topic");
 		pick->clientid = member_dup(tree, "clientid");
-		if (!pick->topic && !pick->clientid) rc = SL_EMALFORMED;
+		pick->anyway = json_is_true(json_object_get(tree, "anyway"));
+		if (!pick->topic && !pick->clientid && !pick->anyway) rc = SL_EMALFORMED;
 		json_decref(tree);
 	}
 	sl_free(path);

@@ -388,6 +388,11 @@ static int file_look(struct sl_conn *conn, struct sl_buf *note, struct sl_err *e
 
 static void file_close(struct sl_conn *c) { sl_conn_closed(c); }
 
+static void destination(struct sl_conn_action *a, struct sl_buf *out) {
+	const struct file_action *s = sl_action_impl(a);
+	sl_destination_name(out, "file", s->name);
+}
+
 extern const struct sl_connector_kind sl_connector_file; /* connector_tbl.h */
 const struct sl_connector_kind sl_connector_file = {
     .name = "file",
@@ -401,6 +406,7 @@ const struct sl_connector_kind sl_connector_file = {
     .action_fields = action_fields,
     .action_check = action_check,
     .action_params = action_params,
+    .destination = destination,
     .connect = file_connect,
     .look = file_look,
     .close = file_close,

@@ -206,6 +206,11 @@ static void describe(struct sl_conn *conn, json_t *out) {
 	if (p->error) json_object_set_new(out, "last_error", json_string(p->error));
 }
 
+static void destination(struct sl_conn_action *a, struct sl_buf *out) {
+	const struct kafka_action *s = sl_action_impl(a);
+	sl_destination_name(out, "topic", s->templates.topic);
+}
+
 extern const struct sl_connector_kind sl_connector_kafka; /* connector_tbl.h */
 const struct sl_connector_kind sl_connector_kafka = {
     .name = "kafka",
@@ -222,6 +227,7 @@ const struct sl_connector_kind sl_connector_kafka = {
     .action_fields = action_fields,
     .conn_check = kafka_conn_check,
     .action_params = action_params,
+    .destination = destination,
     .open = kafka_open,
     .connect = on_connect,
     .probe = on_probe,

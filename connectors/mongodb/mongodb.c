@@ -145,6 +145,11 @@ static void mongodb_cancel(struct sl_conn_action *a, struct sl_batch *b) {
 	mongo_pool_cancel(c->threads, b);
 }
 
+static void destination(struct sl_conn_action *a, struct sl_buf *out) {
+	const struct mongo_action *s = sl_action_impl(a);
+	sl_destination_name(out, "collection", s->collection);
+}
+
 extern const struct sl_connector_kind sl_connector_mongodb; /* connector_tbl.h */
 const struct sl_connector_kind sl_connector_mongodb = {
     .name = "mongodb",
@@ -161,6 +166,7 @@ const struct sl_connector_kind sl_connector_mongodb = {
     .conn_check = conn_check,
     .action_check = mongo_action_check,
     .action_params = mongo_action_params,
+    .destination = destination,
     .open = mongodb_open,
     .connect = mongodb_connect,
     .probe = mongodb_probe,

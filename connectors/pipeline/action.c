@@ -23,9 +23,12 @@ void action_free(struct sl_conn_action *a) {
 	conf_fini(action_conf_fields, &a->conf);
 	json_decref(a->tree);
 	sl_free(a->late);
+	sl_free(a->face);
+	sl_free(a->logs);
 	sl_free(a->impl);
 	sl_free(a->rule);
 	sl_free(a->name);
+	sl_free(a->destination);
 	sl_free(a);
 }
 

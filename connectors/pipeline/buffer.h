@@ -27,7 +27,8 @@ struct sl_pipeline;
 struct row_format {
 	struct row_format *next;
 	struct spill_names names;
-	char *bytes;
+	struct sl_slice *texts; /* the templates that made the values */
+	char *bytes, *text_bytes;
 };
 
 /* Who waits for a chunk to be safe; goes back to the worker as soon as it is. */

@@ -113,6 +113,8 @@ void pipeline_free(struct sl_pipeline *p) {
 		next = f->next;
 		sl_free((void *)(uintptr_t)f->names.at);
 		sl_free(f->bytes);
+		sl_free(f->texts);
+		sl_free(f->text_bytes);
 		sl_free(f);
 	}
 	pipeline_notes_free(p);

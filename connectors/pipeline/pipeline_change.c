@@ -16,6 +16,8 @@ struct row_format *pipeline_format_new(struct sl_pipeline *p, const struct sl_co
 	for (size_t i = 0; i < a->param_count; i++) names[i] = a->params[i].name;
 	f->names.at = spill_names_copy(names, a->param_count, &f->bytes);
 	f->names.count = a->param_count;
+	for (size_t i = 0; i < a->param_count; i++) names[i] = a->params[i].text;
+	f->texts = spill_names_copy(names, a->param_count, &f->text_bytes);
 	f->next = p->format;
 	sl_free(names);
 	return f;
@@ -119,7 +121,7 @@ static void rows_again(struct sl_pipeline *p) {
 		const struct row_format *was = c->format;
 		c->format = p->format;
 		c->found = NULL;
-		if (was == p->format || pipeline_chunk_remap(p->action, c, &was->names))
+		if (was == p->format || pipeline_chunk_remap(p, p->action, c, &was->names))
 			pipeline_chunk_enter(p, c);
 		else
 			pipeline_chunk_dead(p, c, &was->names);

@@ -69,6 +69,7 @@ static int dead_write(struct sl_pipeline *p, struct row_ref ref, const char *rea
 			      .reason = reason,
 			      .connector = a->conn->name,
 			      .type = a->conn->kind->name,
+			      .destination = a->destination,
 			      .attempts = ref.attempts + sql_row_tried(sql_row_head(ref.row)->flags),
 			      .given_up_ms = sl_loop_wall_ms(p->cs->loop),
 			      .on_error = a->on_error};

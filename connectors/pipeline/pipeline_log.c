@@ -1,12 +1,13 @@
 /* pipeline_log.c: where an action's log lies, logs that earlier settings left, sync, and saving at the end. */
-#include <dirent.h>
 #include <errno.h>
 #include <inttypes.h>
+#include <sys/stat.h>
 #include <unistd.h>
 #include <uv.h>
 
 #include "connectors_int.h"
 #include "hash.h"
+#include "likeness.h"
 #include "log.h"
 
 #define SEGMENTS_MIN 8  /* the disk budget is cut in at least this many files */
@@ -31,9 +32,15 @@ static char *name_safe(const char *name) {
 	return sl_buf_steal(&b);
 }
 
-char *pipeline_file_name(const struct sl_conn_action *a) {
-	char *safe = name_safe(a->rule), *name = sl_asprintf("%s.%u", safe, a->index);
+char *pipeline_rule_prefix(const char *rule) {
+	char *safe = name_safe(rule), *prefix = sl_asprintf("%s.", safe);
 	sl_free(safe);
+	return prefix;
+}
+
+char *pipeline_file_name(const struct sl_conn_action *a) {
+	char *prefix = pipeline_rule_prefix(a->rule), *name = sl_asprintf("%s%u", prefix, a->index);
+	sl_free(prefix);
 	return name;
 }
 
@@ -55,6 +62,7 @@ void pipeline_log_forget(struct sl_pipeline *p) {
 struct spill_opts pipeline_log_opts(const struct sl_conn_action *a, const char *dir, struct sl_slice *names) {
 	const struct buffer_conf *conf = &a->conf.buffer;
 	uint64_t segment = (uint64_t)conf->segment;
+	struct sl_slice face = slice_from_str(a->face);
 	if (conf->disk != CONF_UNLIMITED && segment > (uint64_t)conf->disk / SEGMENTS_MIN)
 		segment = (uint64_t)conf->disk / SEGMENTS_MIN;
 	for (size_t i = 0; i < a->param_count; i++) {
@@ -65,6 +73,7 @@ struct spill_opts pipeline_log_opts(const struct sl_conn_action *a, const char *
 				   .segment_bytes = segment,
 				   .columns = names,
 				   .column_count = a->param_count,
+				   .owner = face.n <= FACE_MAX ? face : SL_SLICE_EMPTY,
 				   .sync = conf->sync == SYNC_TICK};
 }
 
@@ -83,7 +92,7 @@ static int log_move(struct sl_pipeline *p, struct spill *from) {
 			continue;
 		}
 		if (r != SL_OK) break;
-		if (old && !pipeline_chunk_remap(p->action, c, old)) {
+		if (old && !pipeline_chunk_remap(p, p->action, c, old)) {
 			r = SL_ETYPE;
 			break;
 		}
@@ -117,63 +126,44 @@ static void log_adopt(struct sl_pipeline *p, const char *dir) {
 	sl_free(names);
 }
 
-/* Folders "rule.0~2", "rule.0~3": pipelines that were replaced by a reload and had not finished when we ended. Listed once
- * for all actions of a commit. */
-static int leftover_order(const void *a, const void *b) { return strcmp(*(char *const *)a, *(char *const *)b); }
-
-void pipeline_leftovers_list(struct connectors *cs) {
-	char *parent = sl_asprintf("%s/actions", cs->data_dir);
-	DIR *d = opendir(parent);
-	for (struct dirent *e; d && (e = readdir(d));) {
-		if (!strchr(e->d_name, '~')) continue;
-		SL_GROW(cs->leftovers, cs->leftover_count, cs->leftover_cap);
-		cs->leftovers[cs->leftover_count++] = sl_strdup(e->d_name);
-	}
-	if (d) closedir(d);
-	sl_free(parent);
-	if (cs->leftover_count) qsort(cs->leftovers, cs->leftover_count, sizeof *cs->leftovers, leftover_order);
+/* Takes the first line off. */
+static struct sl_slice line_next(struct sl_slice *lines) {
+	ptrdiff_t n = slice_find_byte(*lines, '\n');
+	struct sl_slice line = n < 0 ? *lines : slice_make(lines->p, (size_t)n);
+	*lines = slice_from(*lines, n < 0 ? lines->n : line.n + 1);
+	return line;
 }
 
-void pipeline_leftovers_free(struct connectors *cs) {
-	for (size_t i = 0; i < cs->leftover_count; i++) sl_free(cs->leftovers[i]);
-	sl_free(cs->leftovers);
-	cs->leftovers = NULL;
-	cs->leftover_count = cs->leftover_cap = 0;
-}
-
-static size_t leftover_first(const struct connectors *cs, const char *name) {
-	size_t from = 0, to = cs->leftover_count;
-	while (from < to) {
-		size_t middle = from + (to - from) / 2;
-		if (strcmp(cs->leftovers[middle], name) < 0)
-			from = middle + 1;
-		else
-			to = middle;
-	}
-	return from;
-}
-
-static void log_adopt_all(struct sl_pipeline *p, const char *parent, const char *name) {
-	const struct connectors *cs = p->cs;
-	char *begin = sl_asprintf("%s~", name);
-	size_t n = strlen(begin);
-	for (size_t i = leftover_first(cs, begin); i < cs->leftover_count; i++) {
-		if (strncmp(cs->leftovers[i], begin, n) != 0) break;
-		char *dir = sl_asprintf("%s/%s", parent, cs->leftovers[i]);
-		if (!pipeline_log_owned(cs, dir)) log_adopt(p, dir);
+/* The further logs that it goes on with: those of pipelines that a reload had replaced, and that had not finished. */
+static void log_adopt_all(struct sl_pipeline *p, const char *parent, struct sl_slice names) {
+	while (names.n) {
+		struct sl_slice name = line_next(&names);
+		char *dir = sl_asprintf("%s/%.*s", parent, (int)name.n, name.p);
+		log_adopt(p, dir);
 		sl_free(dir);
 	}
-	sl_free(begin);
+}
+
+/* Of a former run, or a new one; what lies there of an action that is not configured any more is left alone. */
+static char *log_dir(const struct sl_pipeline *p, const char *parent, struct sl_slice *others) {
+	const struct sl_conn_action *a = p->action;
+	*others = slice_from_str(a->logs);
+	struct sl_slice first = line_next(others);
+	if (first.n) return sl_asprintf("%s/%.*s", parent, (int)first.n, first.p);
+	char *name = pipeline_file_name(a), *dir = sl_asprintf("%s/%s", parent, name);
+	struct stat st;
+	for (unsigned i = 2; pipeline_log_owned(p->cs, dir) || stat(dir, &st) == 0; i++) {
+		sl_free(dir);
+		dir = sl_asprintf("%s/%s~%u", parent, name, i);
+	}
+	sl_free(name);
+	return dir;
 }
 
 int pipeline_log_open(struct sl_pipeline *p, struct sl_err *err) {
 	if (p->action->conf.buffer.disk == 0) return SL_OK;
-	char *parent = sl_asprintf("%s/actions", p->cs->data_dir), *name = pipeline_file_name(p->action);
-	char *dir = sl_asprintf("%s/%s", parent, name);
-	for (unsigned i = 2; pipeline_log_owned(p->cs, dir); i++) {
-		sl_free(dir);
-		dir = sl_asprintf("%s/%s~%u", parent, name, i);
-	}
+	struct sl_slice others;
+	char *parent = sl_asprintf("%s/actions", p->cs->data_dir), *dir = log_dir(p, parent, &others);
 	struct sl_slice *names = SL_NEW_ARRAY(struct sl_slice, p->action->param_count + 1);
 	struct spill_opts opts = pipeline_log_opts(p->action, dir, names);
 	int r = spill_mkdirs(parent); /* the log's own folder is made with its first row */
@@ -184,7 +174,7 @@ int pipeline_log_open(struct sl_pipeline *p, struct sl_err *err) {
 	p->log_dir = dir;
 	if (r == SL_OK) {
 		log_own(p);
-		log_adopt_all(p, parent, name);
+		log_adopt_all(p, parent, others);
 		struct spill_stat stat;
 		spill_stat(p->log, &stat);
 		p->count.recovered = stat.unread_rows;
@@ -194,7 +184,6 @@ int pipeline_log_open(struct sl_pipeline *p, struct sl_err *err) {
 	} else
 		sl_err_prefix(err, "action %s", p->action->name);
 	sl_free(names);
-	sl_free(name);
 	sl_free(parent);
 	return r;
 }

@@ -336,7 +336,7 @@ int pipeline_take_replayed(struct sl_pipeline *p, struct sl_chunk *c) {
 static bool chunk_convert(struct sl_pipeline *p, struct sl_chunk *c) {
 	const struct row_format *was = c->format;
 	c->format = p->format;
-	if (pipeline_chunk_remap(pipeline_intake(p), c, &was->names)) return true;
+	if (pipeline_chunk_remap(p, pipeline_intake(p), c, &was->names)) return true;
 	pipeline_chunk_dead(p, c, &was->names);
 	return false;
 }
@@ -450,59 +450,6 @@ void pipeline_take(struct sl_pipeline *p) {
 
 /* ---- Back from the log. ----------------------------------------------------------------------------------------------- */
 
-/* Rows that were logged under other column names: values move to where their names are now. */
-bool pipeline_chunk_remap(const struct sl_conn_action *a, struct sl_chunk *c, const struct spill_names *old) {
-	size_t n = a->param_count, found = 0;
-	uint16_t *from = SL_NEW_ARRAY(uint16_t, n + 1);
-	for (size_t i = 0; i < n; i++) {
-		from[i] = UINT16_MAX;
-		for (size_t j = 0; j < old->count && j < UINT16_MAX; j++)
-			if (slice_equal(old->at[j], a->params[i].name)) from[i] = (uint16_t)j;
-		found += from[i] != UINT16_MAX;
-	}
-	if (found > 0 || n == 0) {
-		struct sl_buf mapped = SL_BUF_INIT;
-		struct sql_value *values = SL_NEW_ARRAY(struct sql_value, n + 1);
-		sl_buf_append(&mapped, c->buf.p, sizeof(struct spill_head));
-		const char *row = chunk_rows(c);
-		for (uint32_t r = 0; r < c->rows; r++) {
-			const char *origins = row;
-			row = chunk_row_at(row);
-			sl_buf_append(&mapped, origins, (size_t)(row - origins));
-			const struct sql_row_head *head = sql_row_head(row);
-			for (size_t i = 0; i < n; i++) values[i] = sql_row_get(row, from[i]);
-			sql_row_write(&mapped, values, (uint16_t)n, head->flags, head->order, head->at_ms);
-			row += head->size;
-		}
-		sl_buf_fini(&c->buf);
-		c->buf = mapped;
-		sl_buf_clear(&c->index);
-		sl_free(values);
-	}
-	sl_free(from);
-	return found > 0 || n == 0;
-}
-
-void pipeline_chunk_dead(struct sl_pipeline *p, struct sl_chunk *c, const struct spill_names *old) {
-	struct sl_buf reason = SL_BUF_INIT;
-	sl_buf_append_str(&reason, "row was logged when the action's columns were others (");
-	for (size_t i = 0; i < old->count; i++)
-		sl_buf_printf(&reason, "%s%.*s", i ? ", " : "", SL_SLICE_ARG(old->at[i]));
-	sl_buf_append_str(&reason, "), none of which it has now");
-	c->undecided = c->rows;
-	p->mem_rows += c->rows;
-	pipeline_chunk_charge(p, c);
-	sl_list_push_back(&p->in_mem, &c->in_mem);
-	const char *row = chunk_rows(c);
-	for (uint32_t i = c->rows; i > 0; i--) {
-		row = chunk_row_at(row);
-		uint32_t size = sql_row_head(row)->size;
-		pipeline_reject(p, (struct row_ref){.row = row, .chunk = c, .size = size}, sl_buf_cstr(&reason));
-		row += size;
-	}
-	sl_buf_fini(&reason);
-}
-
 static void refill(struct sl_pipeline *p) {
 	uint64_t mark = (uint64_t)p->action->conf.buffer.memory, budget = REFILL_BYTES;
 	if (!p->log || p->format_changes || p->mem_bytes > mark / 2) return;
@@ -528,7 +475,7 @@ static void refill(struct sl_pipeline *p) {
 		const struct sql_row_head *first = sql_row_head(chunk_row_at(chunk_rows(c)));
 		c->at_ms = first->at_ms;
 		c->replayed = sql_row_tried(first->flags) > 0;
-		if (old && !pipeline_chunk_remap(p->action, c, old))
+		if (old && !pipeline_chunk_remap(p, p->action, c, old))
 			pipeline_chunk_dead(p, c, old);
 		else if (!pipeline_large_again(p, c)) {
 			(void)chunk_index(c); /* now, while its bytes are in a cache */

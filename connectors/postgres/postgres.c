@@ -206,6 +206,14 @@ static void pg_cancel(struct sl_conn_action *action, struct sl_batch *b) {
 	}
 }
 
+static void destination(struct sl_conn_action *a, struct sl_buf *out) {
+	const struct pg_action *s = sl_action_impl(a);
+	if (s->sql)
+		sl_destination_statement(out, s->sql);
+	else
+		sl_destination_name(out, "table", s->table);
+}
+
 extern const struct sl_connector_kind sl_connector_postgres; /* connector_tbl.h */
 const struct sl_connector_kind sl_connector_postgres = {
     .name = "postgres",
@@ -222,6 +230,7 @@ const struct sl_connector_kind sl_connector_postgres = {
     .conn_check = pg_conn_check,
     .action_check = pg_action_check,
     .action_params = action_params,
+    .destination = destination,
     .open = pg_open,
     .connect = pg_connect,
     .probe = pg_probe,

@@ -82,6 +82,11 @@ static void cancel(struct sl_conn_action *a, struct sl_batch *b) {
 
 static void describe(struct sl_conn *conn, json_t *out) { redis_client_describe(client_of(conn), out); }
 
+static void destination(struct sl_conn_action *a, struct sl_buf *out) {
+	const struct redis_action *r = sl_action_impl(a);
+	redis_conf_destination(&r->conf, out);
+}
+
 extern const struct sl_connector_kind sl_connector_redis; /* connector_tbl.h */
 const struct sl_connector_kind sl_connector_redis = {
     .name = "redis",
@@ -97,6 +102,7 @@ const struct sl_connector_kind sl_connector_redis = {
     .action_fields = redis_action_fields,
     .conn_check = conn_check,
     .action_params = action_params,
+    .destination = destination,
     .open = on_open,
     .connect = on_connect,
     .probe = on_probe,

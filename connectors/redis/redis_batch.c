@@ -3,6 +3,8 @@
 
 #include "mem.h"
 
+#define WAITS_FOR_SERVER "the server" /* sl_action_waits() */
+
 enum { THROTTLE_MS = 1000 };
 
 /* ---- Jobs. ---- */
@@ -17,7 +19,7 @@ static struct redis_job *job_new(struct redis_client *c, const struct redis_plan
 	j->plan = plan;
 	j->b = b;
 	j->hold = 1;
-	j->cancelled = j->routing = j->through = j->behind_lost = false;
+	j->cancelled = j->routing = j->through = j->behind_lost = j->refused = false;
 	j->denied_n = 0;
 	sl_list_init(&j->parts);
 	sl_list_init(&j->doubts);
@@ -74,6 +76,7 @@ static void job_close(struct redis_job *j) {
 	for (uint32_t i = 0; j->behind_lost && i < b->count; i++)
 		if (b->result[i] == SL_RESULT_RETRY) b->result[i] = SL_RESULT_LOST;
 	if (j->link.next != &c->jobs && results_of(b, SL_RESULT_LOST)) followers_lose(j);
+	if (!j->refused && b->count && b->result[0] == SL_RESULT_DONE) sl_action_goes_on(b->action, WAITS_FOR_SERVER);
 	if (j->not_ready) sl_batch_not_ready(b, "%s", j->not_ready);
 	sl_free(j->not_ready);
 	j->not_ready = NULL;
@@ -263,11 +266,18 @@ static void trouble(struct redis_client *c, const struct redis_node *n, const ch
 	if (!c->trouble) c->trouble = sl_asprintf("%s:%u: %s", n->host, n->port, text);
 }
 
+/* Not about the row: the server takes none for now. */
+static void row_waits(struct redis_job *j, const struct redis_node *n, const char *why) {
+	j->refused = true;
+	sl_action_waits(j->b->action, WAITS_FOR_SERVER, "%s:%u takes no rows for now: %s", n->host, n->port, why);
+}
+
 enum sl_result redis_error_apply(struct redis_job *j, struct redis_node *n, uint32_t row, const struct redis_error *e,
 				 const char *why) {
 	switch (e->effect) {
 	case REDIS_OF_ROW:
 		if (e->result == SL_RESULT_THROTTLED) j->b->wait_ms = THROTTLE_MS;
+		if (e->result == SL_RESULT_THROTTLED || e->result == SL_RESULT_RETRY) row_waits(j, n, why);
 		break;
 	case REDIS_NOT_KEY:
 	case REDIS_IN_SCRIPT: denied_add(j, row); break;

@@ -55,6 +55,7 @@ struct redis_job {
 	bool cancelled, routing;
 	bool through;     /* all is answered; it ends when earlier ones have ended */
 	bool behind_lost; /* rows of an earlier job were lost */
+	bool refused;     /* the server takes some of its rows later only */
 	char *not_ready;  /* why the action cannot work; NULL */
 	uint32_t *denied; /* rows whose key the user may not touch, or whose script may not do what it does */
 	uint32_t denied_n, denied_cap;

@@ -320,20 +320,44 @@ static size_t options_skip(const struct words *w, size_t i, const char *const *o
 	return i;
 }
 
-/* Options in any order, as the server takes them, and an id:
- * [NOMKSTREAM] [KEEPREF|DELREF|ACKED] [IDMPAUTO producer | IDMP producer message] [MAXLEN|MINID [=|~] threshold [LIMIT count]] id */
-static size_t xadd_first(const struct words *w) {
-	static const char *const options[] = {"NOMKSTREAM", "KEEPREF", "DELREF", "ACKED", NULL};
+/* Behind the option of XADD that begins at i, and its values; i when none that is known does. */
+static size_t xadd_option_skip(const struct words *w, size_t i) {
+	static const char *const alone[] = {"NOMKSTREAM", "KEEPREF", "DELREF", "ACKED", NULL};
 	static const char *const signs[] = {"=", "~", NULL};
-	size_t i = 2, before;
-	do {
-		before = i;
-		i = options_skip(w, i, options);
-		if (word_is(w, i, "MAXLEN") || word_is(w, i, "MINID")) i = options_skip(w, i + 1, signs) + 1;
-		if (word_is(w, i, "LIMIT") || word_is(w, i, "IDMPAUTO")) i += 2;
-		if (word_is(w, i, "IDMP")) i += 3;
-	} while (i != before);
-	return i + 1;
+	i = options_skip(w, i, alone);
+	if (word_is(w, i, "MAXLEN") || word_is(w, i, "MINID")) return options_skip(w, i + 1, signs) + 1;
+	if (word_is(w, i, "LIMIT") || word_is(w, i, "IDMPAUTO")) return i + 2;
+	return word_is(w, i, "IDMP") ? i + 3 : i;
+}
+
+/* 5, 5-1, 5-*: an id that is no `*`. */
+static bool is_entry_id(const char *text) {
+	static const char digits[] = "0123456789";
+	const char *dash = text + strspn(text, digits);
+	if (dash == text || !*dash) return dash != text;
+	const char *sequence = dash + 1;
+	if (*dash != '-' || !*sequence) return false;
+	return strcmp(sequence, "*") == 0 || sequence[strspn(sequence, digits)] == '\0';
+}
+
+/* Options in any order, as the server takes them, and the id:
+ * [NOMKSTREAM] [KEEPREF|DELREF|ACKED] [IDMPAUTO producer | IDMP producer message] [MAXLEN|MINID [=|~] threshold [LIMIT count]] id
+ * A word that is neither is an option of a later server. What follows may be its value, so that only `*` is surely the id then;
+ * without one, no value is many arguments. */
+static size_t xadd_first(const struct words *w) {
+	bool later = false;
+	for (size_t i = 2; i < w->n;) {
+		const char *text = w->at[i].text;
+		size_t behind = xadd_option_skip(w, i);
+		if (behind == i) {
+			if (strcmp(text, "*") == 0) return i + 1;
+			if (!later && (is_template(text) || is_entry_id(text))) return i + 1;
+			later = true;
+			behind++;
+		}
+		i = behind;
+	}
+	return w->n;
 }
 
 /* Which word is the first of the names and values, or elements. */
@@ -411,6 +435,21 @@ int redis_plan_make(const struct redis_action_conf *conf, struct redis_plan *pla
 	if (r == SL_OK && conf->key) plan->key = param_add(plan, conf->key, "key");
 	words_fini(list, SL_ARRAY_LEN(list));
 	return r;
+}
+
+void redis_conf_destination(const struct redis_action_conf *conf, struct sl_buf *out) {
+	struct words list[REDIS_COMMANDS_MAX + 1] = {0};
+	struct sl_buf rest = SL_BUF_INIT;
+	size_t n = 0;
+	if (words_collect(conf, list, &n, NULL) == SL_OK && n > 0) {
+		if (list[0].n > 1) sl_buf_append_str(&rest, list[0].at[1].text);
+		for (size_t i = 1; i < n; i++)
+			sl_buf_printf(&rest, "; %s%s%s", list[i].at[0].text, list[i].n > 1 ? " " : "",
+				      list[i].n > 1 ? list[i].at[1].text : "");
+		sl_destination_name(out, list[0].at[0].text, sl_buf_cstr(&rest));
+	}
+	words_fini(list, SL_ARRAY_LEN(list));
+	sl_buf_fini(&rest);
 }
 
 void redis_plan_fini(struct redis_plan *p) {

@@ -68,6 +68,9 @@ enum { REDIS_COMMANDS_MAX = 64, REDIS_WORDS_MAX = 1000 };
 int redis_plan_make(const struct redis_action_conf *conf, struct redis_plan *plan, struct sl_err *err);
 void redis_plan_fini(struct redis_plan *plan);
 
+/* "HSET room:${device}": the first two words of each command, see `destination` in connector.h. Of settings that make a plan. */
+void redis_conf_destination(const struct redis_action_conf *conf, struct sl_buf *out);
+
 /* Appends commands [first, first + n) of the plan for this row. On failure nothing is appended, and why says what is wrong. */
 int redis_encode(const struct redis_plan *plan, const void *row, size_t first, size_t n, struct sl_buf *out,
 		 struct sl_buf *why);

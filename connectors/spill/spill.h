@@ -3,6 +3,7 @@
  *     data_dir/actions/rule.0/
  *         mark                         two slots; the newer valid one says: all below this sequence is done, and all below
  *                                      another, higher one but a list of records (rows that are tried again and again)
+ *         owner                        what the owner of the log wants to know of itself at the next start (likeness.h)
  *         00000000000000000001.log     segment: header, then records; named by its first sequence
  *         00000000000000065217.log     the active one, the only one written to
  *         00000000000000000871.spare   was a segment whose records are all done, and becomes the next one; 16 at most
@@ -68,6 +69,8 @@ struct spill_opts {
 	uint64_t segment_bytes;         /* a new segment begins above this, at the latest */
 	const struct sl_slice *columns; /* names of a row's values, written into each segment; copied */
 	size_t column_count;
+	struct sl_slice
+	    owner; /* bytes of the caller's that stand in the folder's file `owner`; copied; empty: no such file is written */
 	bool sync; /* segments and folder are synced when they change hands; the owner syncs the active one */
 };
 
@@ -119,6 +122,8 @@ int spill_sync_fd(const struct spill *s);
 uint64_t spill_unread_rows(const struct spill *s);
 uint64_t spill_room_made(const struct spill *s); /* grows whenever an append may succeed that had no room before */
 
+/* Appends what stands in the folder's file `owner`; nothing when there is none, or it is longer than `max`. */
+void spill_owner(const char *dir, size_t max, struct sl_buf *out);
 /* Undone rows in a folder of this form, reading only: for logs that nobody owns any more. -SL_E when it can't be read. */
 int spill_count(const char *dir, uint64_t *rows);
 int spill_remove(

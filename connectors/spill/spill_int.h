@@ -50,6 +50,7 @@ struct spill {
 	uint64_t segment_bytes, next_seq, room_made, disk_bytes;
 	struct spill_names names;
 	char *name_bytes;
+	struct sl_buf owner;
 	bool sync;
 	struct sl_list segments; /* in order of sequence */
 	struct spill_segment *active;
@@ -95,6 +96,10 @@ bool spill_spares_drop(struct spill *s);                         /* true: there 
 /* A spare becomes the file `path`: header and end mark are written. -1: there is none. */
 int spill_spare_take(struct spill *s, const char *path, struct sl_slice header, uint64_t *size);
 int spill_spares_remove(const char *dir); /* of a former run, too */
+
+/* spill_owner.c */
+void spill_owner_write(const struct spill *s); /* the folder is there; does nothing when the file says the same */
+int spill_owner_remove(const char *dir);
 
 int spill_mark_open(struct spill *s, struct sl_err *err); /* reads it into mark_written, makes it if missing */
 int spill_mark_read(int fd, struct spill_marked *out, uint64_t *generation);

@@ -245,6 +245,7 @@ int spill_remove(const char *dir) {
 	}
 	char *path = sl_asprintf("%s/mark", dir);
 	if (r == SL_OK) r = spill_spares_remove(dir);
+	if (r == SL_OK) r = spill_owner_remove(dir);
 	if (r == SL_OK && unlink(path) != 0 && errno != ENOENT) r = sl_status_from_errno(errno);
 	/* Files that were set aside keep the folder. */
 	if (r == SL_OK && rmdir(dir) != 0 && errno != ENOTEMPTY && errno != EEXIST) r = sl_status_from_errno(errno);

@@ -83,6 +83,7 @@ int spill_open(const struct spill_opts *opts, struct spill **out, struct sl_err 
 	s->sync = opts->sync;
 	s->names.count = opts->column_count;
 	s->names.at = spill_names_copy(opts->columns, opts->column_count, &s->name_bytes);
+	sl_buf_append(&s->owner, opts->owner.p, opts->owner.n);
 	s->next_seq = 1;
 	s->mark_fd = -1;
 	sl_list_init(&s->segments);
@@ -92,6 +93,7 @@ int spill_open(const struct spill_opts *opts, struct spill **out, struct sl_err 
 	int r = SL_OK;
 	if (stat(s->dir, &st) == 0) r = spill_mark_open(s, err);
 	if (s->mark_fd >= 0 && r == SL_OK) r = spill_recover(s, err);
+	if (s->mark_fd >= 0 && r == SL_OK && s->owner.n) spill_owner_write(s);
 	if (r != SL_OK) {
 		spill_close(s);
 		return r;
@@ -117,6 +119,7 @@ void spill_close(struct spill *s) {
 	if (s->mark_fd >= 0 && empty && spill_remove(s->dir) != SL_OK)
 		log_warn(LOG_ACTION, "empty log cannot be removed", "path=%s err=%s", s->dir, strerror(errno));
 	sl_buf_fini(&s->window.buf);
+	sl_buf_fini(&s->owner);
 	sl_free((void *)(uintptr_t)s->names.at);
 	sl_free(s->name_bytes);
 	sl_free(s->was);
@@ -186,7 +189,10 @@ static void segment_add(struct spill *s, int fd, uint64_t start, uint64_t size) 
 
 static int segment_new(struct spill *s) {
 	int made = s->mark_fd >= 0 ? SL_OK : spill_mkdirs(s->dir);
-	if (made == SL_OK && s->mark_fd < 0) made = spill_mark_open(s, NULL);
+	if (made == SL_OK && s->mark_fd < 0) {
+		made = spill_mark_open(s, NULL);
+		if (made == SL_OK && s->owner.n) spill_owner_write(s);
+	}
 	if (made != SL_OK) return made;
 	char *path = spill_path(s->dir, s->next_seq);
 	struct sl_buf header = SL_BUF_INIT;
@@ -236,6 +242,9 @@ void spill_change(struct spill *s, const struct spill_opts *opts) {
 	s->segment_bytes = opts->segment_bytes;
 	if (opts->sync && !s->sync) segment_seal(s); /* nobody has synced its name */
 	s->sync = opts->sync;
+	sl_buf_clear(&s->owner);
+	sl_buf_append(&s->owner, opts->owner.p, opts->owner.n);
+	if (s->mark_fd >= 0 && s->owner.n) spill_owner_write(s);
 	if (spill_names_equal(&s->names, &names)) return;
 	segment_seal(s);
 	char *bytes;

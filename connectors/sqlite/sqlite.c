@@ -442,6 +442,14 @@ static int sqlite_encode(struct sl_conn_action *a, const void *row, struct sl_bu
 	return SL_OK;
 }
 
+static void destination(struct sl_conn_action *a, struct sl_buf *out) {
+	const struct sqlite_action *s = sl_action_impl(a);
+	if (s->sql)
+		sl_destination_statement(out, s->sql);
+	else
+		sl_destination_name(out, "table", s->table);
+}
+
 extern const struct sl_connector_kind sl_connector_sqlite; /* connector_tbl.h */
 const struct sl_connector_kind sl_connector_sqlite = {
     .name = "sqlite",
@@ -455,6 +463,7 @@ const struct sl_connector_kind sl_connector_sqlite = {
     .action_fields = action_fields,
     .action_check = action_check,
     .action_params = action_params,
+    .destination = destination,
     .connect = sqlite_connect,
     .look = sqlite_look,
     .action_look = sqlite_action_look,

@@ -191,6 +191,11 @@ class Source(Nonsense, kafka_source_test.SourceTest):
         super().setUp()
         self.produced = []
 
+    def what_is_missing(self, b):
+        rule = b.rule("r")
+        return (f"missing: {sorted(set(self.produced) - set(self.numbers()))}, group at {self.kafka.committed(self.name, self.name)}, "
+                f"rule: {rule['matched']} matched, {rule.get('failures')}, {self.source(b)}\n{b.log()[-6000:]}")
+
     def test_nonsense__in_the_list_of_topics(self):
         with KafkaProxy(self.kafka.behind_proxy_port, self.kafka.proxied_port) as proxy, self.serve(proxy) as b:
             self.go_on()
@@ -229,7 +234,7 @@ class Source(Nonsense, kafka_source_test.SourceTest):
                 self.go_on()
             proxy.fault("forward")
             proxy.end_connections()
-            self.wait_numbers(len(self.produced), 120)
+            wait_until(lambda: set(self.numbers()) >= set(self.produced), 120, lambda: self.what_is_missing(b))
         self.assertEqual(sorted(set(self.numbers())), self.produced)
 
     def test_nonsense__in_any_answer(self):

@@ -215,9 +215,11 @@ class Rows(RedisCase):
                 time.sleep(1.5)
                 n = b.action("r")
                 self.assertEqual((n["queued"], n["rejected"], n["retried"]), (50, 0, 0))
+                self.assertRegex(self.wait_state(b, "degraded"), "takes no rows for now: OOM command not allowed .*maxmemory")
             finally:
                 self.redis.execute("CONFIG", "SET", "maxmemory", "0")
             self.assertEqual(b.wait_settled("r")["delivered"], 50)
+            self.wait_state(b, "up")
 
     def test_redis__busy_with_a_script(self):
         self.redis.execute("CONFIG", "SET", "busy-reply-threshold", "50")

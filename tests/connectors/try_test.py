@@ -137,6 +137,7 @@ class Try(unittest.TestCase):
 
     def test_redis__commands_that_are_unknown_or_not_ours_are_named(self):
         redis = shared(Redis)
+        redis.execute("FLUSHALL")
         actions = [{"command": ["HSET", "k", "f", "${a}"]}, {"commands": [["HNOSUCH", "k"], ["JSON.SET", "k", "$", "${a}"]]},
                    {"stream": {"key": "s", "maxlen": 10}}]
         code, notes, faults = self.looked_at({"type": "redis", "url": redis.url()}, actions)

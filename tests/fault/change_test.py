@@ -47,6 +47,27 @@ class Change(unittest.TestCase):
             scraper.check()
         self.assertEqual(load.ids(self.db), set(range(3000)))
 
+    def test_change__a_column_that_is_corrected_keeps_the_values_of_waiting_rows(self):
+        with sqlite3.connect(self.db) as db:
+            db.execute("CREATE TABLE temps (id, temperature)")
+        with Broker(self.config(table="temps", columns={"id": "${id}", "temprature": "${v}"}), folder=self.folder) as broker:
+            self.publish(broker, 100).finish(60)
+            broker.wait_log("no column .*temprature")
+            self.reload(broker, self.config(table="temps", columns={"id": "${id}", "temperature": "${v}"}))
+            self.assertEqual(broker.wait_settled("store")["delivered"], 100)
+            said = broker.wait_log("rows queued before the change have their values under a new name")
+            self.assertIn("was=temprature now=temperature", said)
+            self.assertNotIn("stored as NULL", broker.log())
+            with sqlite3.connect(self.db) as db:
+                self.assertEqual(db.execute("SELECT count(*) FROM temps WHERE temperature IS NOT NULL").fetchone(), (100,))
+            self.reload(broker, self.config(table="none", columns={"id": "${id}", "v": "${v}"}, path="/dev/null/a.db"))
+            self.publish(broker, 10, first=100).finish(60)
+            self.reload(broker, self.config(table="other", columns={"id": "${id}", "site": "at ${v}", "place": "in ${v}"}))
+            self.assertEqual(broker.wait_settled("store")["delivered"], 110)
+            said = broker.wait_log("rows queued before the change have no value for columns; they are stored as NULL")
+            self.assertIn('columns="site, place"', said)
+            self.assertEqual(broker.log().count("stored as NULL"), 1)
+
     def test_change__an_action_that_is_not_enabled_gets_no_rows(self):
         def config(enabled, **more):
             made = self.config(**more)

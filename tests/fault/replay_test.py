@@ -54,9 +54,9 @@ class Replay(unittest.TestCase):
             self.publish(broker, 10)
             broker.wait_settled("store")
             letter = self.letters()[0]
-        self.assertEqual({k: letter[k] for k in ("rule", "action", "connector", "type", "attempts", "row")},
-                         {"rule": "store", "action": 0, "connector": "archive", "type": "sqlite", "attempts": 1,
-                          "row": {"id": 3, "v": 3}})
+        self.assertEqual({k: letter[k] for k in ("rule", "action", "connector", "type", "destination", "attempts", "row")},
+                         {"rule": "store", "action": 0, "connector": "archive", "type": "sqlite",
+                          "destination": "table readings", "attempts": 1, "row": {"id": 3, "v": 3}})
         message = letter["message"]
         self.assertLessEqual(abs(message.pop("timestamp") / 1000 - time.time()), 60)
         self.assertEqual(message, {"topic": "load/x", "clientid": "publisher0", "qos": 1, "payload": '{"id": 3, "v": 3}'})
@@ -65,7 +65,7 @@ class Replay(unittest.TestCase):
         self.assertEqual(len(letter["order"]), 16)
 
     def test_replay__the_original_is_there_after_a_crash_and_comes_back_with_its_row(self):
-        config = load.into_table(self.folder)
+        config = load.into_table(self.folder, create=False)
         with Broker(config, folder=self.folder) as broker:
             self.publish(broker, 100)  # no table: all rows wait
             broker.kill()
@@ -202,7 +202,7 @@ class Replay(unittest.TestCase):
             before = self.dead.read_text()
             columns = {"id": "${id}", "w": "${v}"}
             broker.write_config({"rules": load.into_table(self.folder, "others", columns=columns)["rules"]})
-            self.assertIn("has no 'w'", self.replay(broker).stdout)
+            self.assertIn("has no 'w'", self.replay(broker, "--anyway").stdout)
             # Moved by hand all the same: the broker puts the line back.
             broker.reload()
             broker.wait_log("reloaded")
@@ -211,6 +211,58 @@ class Replay(unittest.TestCase):
             self.assertEqual(self.dead.read_text(), before)
             broker.write_config({"rules": {"store": {"sql": "SELECT 1 AS x FROM 'load/#'"}}})
             self.assertIn("no action of this configuration", self.replay(broker).stdout)
+
+    def two_tables(self, *tables):
+        """Rules of which rows of one table are refused, and the other table is as it is."""
+        actions = [load.into_table(self.folder, t)["rules"]["store"]["actions"][0] for t in tables]
+        config = load.into_table(self.folder)
+        config["rules"]["store"]["actions"] = actions
+        return config
+
+    def test_replay__rows_go_to_the_table_they_were_meant_for_wherever_its_action_is_now(self):
+        load.make_table(self.db, POISON.replace("readings", "pa"), POISON.replace("readings", "pb"))
+        with Broker(self.two_tables("pa", "pb"), folder=self.folder) as broker:
+            self.publish(broker, 10)
+            broker.wait_settled("store", 0)
+            broker.wait_settled("store", 1)
+            self.assertEqual((self.letters()[0]["connector"], self.letters()[0]["destination"]), ("archive", "table pa"))
+            broker.stop()
+            load.make_table(self.db, *(s.replace("readings", t) for t in ("pa", "pb") for s in MENDED))
+            # pb's letter is in store.1, where no action is any more; pa's in store.0, which is pb's now.
+            broker.write_config({"rules": self.two_tables("pb")["rules"]})
+            said = self.replay(broker, "--dry-run").stdout
+            self.assertIn("store.0: 0 rows can be given back, 1 stays: they were for table pa of connector archive; action "
+                          "store.0 now writes to table pb of connector archive; --anyway sends them there", said)
+            self.assertIn("store.1: 1 row can be given back, 1 of them to another action, which writes there now", said)
+            broker.start()
+            self.assertIn("1 delivered, 0 refused again", self.replay(broker, "store").stdout)
+            self.assertEqual((load.ids(self.db, "pb"), load.ids(self.db, "pa")), ({3}, set()))
+            self.assertEqual(len(self.letters()), 1)
+            # Moved by hand: the broker finds the same.
+            self.dead.rename(self.dead.with_name("store.0.jsonl.1-0.replay"))
+            broker.wait_log("dead letters given back.*rows=0 stay=1")
+            self.assertEqual(load.ids(self.db, "pa"), set())
+            broker.write_config({"rules": self.two_tables("pb", "pa")["rules"]})
+            broker.reload()
+            broker.wait_log("reloaded")
+            self.assertIn("goes to store.1", self.replay(broker, "--list").stdout)
+            self.assertIn("1 delivered, 0 refused again", self.replay(broker).stdout)
+            self.assertEqual(load.ids(self.db, "pa"), {3})
+            self.assertEqual(load.query(self.db, "SELECT count(*) FROM pb"), [(1,)])
+
+    def test_replay__anyway_sends_rows_to_a_table_of_another_name(self):
+        load.make_table(self.db, POISON, "CREATE TABLE better (id INTEGER, v INTEGER)")
+        with Broker(load.into_table(self.folder), folder=self.folder) as broker:
+            self.publish(broker, 10)
+            broker.wait_settled("store")
+            broker.write_config({"rules": load.into_table(self.folder, "better")["rules"]})
+            broker.reload()
+            broker.wait_log("reloaded")
+            self.assertIn("--anyway", self.replay(broker).stdout)
+            self.assertEqual(self.replay(broker, "--anyway", "--client", "nobody").returncode, 0)
+            self.assertIn("1 delivered, 0 refused again", self.replay(broker, "--anyway").stdout)
+            self.assertEqual(load.ids(self.db, "better"), {3})
+            self.assertEqual(list(self.dead.parent.iterdir()), [])
 
     def test_replay__of_an_unknown_name_lists_what_there_is(self):
         with Broker(load.into_table(self.folder), folder=self.folder) as broker:

@@ -81,6 +81,60 @@ static void test_change__waiting_rows_follow_their_columns_names(void **state) {
 	}
 }
 
+#define THREE(b, t)                                                                                                    \
+	"actions: [{connector: db, table: w, columns: {a: \"${device}\", " b ": \"${n}\", temperature: \"${" t         \
+	"}\"}}]\n"
+
+/* One name that was corrected keeps its values; one whose template is another, too, is another column. */
+static void test_change__a_name_that_is_corrected_keeps_its_values(void **state) {
+	(void)state;
+	struct rig *r = rig_new(1);
+	rig_load(r, WRONG THREE("numbr", "t"), r->dir);
+	rig_stage(r, 0, 100, 10, rig_row);
+	rig_load(r, WRONG THREE("number", "t"), r->dir);
+	rig_load(r, GOOD THREE("number", "other"), r->dir);
+	rig_stage(r, 0, 10, 10, rig_row);
+	assert_int_equal(rig_settle(r, 0).delivered, 110);
+	assert_int_equal(db_int(r->dir, "SELECT count(DISTINCT number) FROM w WHERE temperature IS NOT NULL"), 110);
+	rig_load(r, WRONG THREE("number", "t"), r->dir);
+	rig_stage(r, 0, 10, 10, rig_row);
+	rig_load(r,
+		 GOOD "actions: [{connector: db, table: v, columns: {a: \"${device}\", numbers: \"${q}\", "
+		      "temperature: \"${t}\"}}]\n",
+		 r->dir);
+	assert_int_equal(rig_settle(r, 0).delivered, 120);
+	assert_int_equal(db_int(r->dir, "SELECT count(*) FROM v WHERE numbers IS NULL AND temperature IS NOT NULL"),
+			 10);
+	rig_free(r);
+}
+
+/* After a restart templates of before are not known: names that are alike are one. */
+static void test_change__a_name_that_is_corrected_while_stopped_keeps_its_values(void **state) {
+	(void)state;
+	char *dir = rig_tmpdir(), *data = sl_asprintf("%s/data", dir);
+	struct rig *r = rig_new_in(1, data);
+	rig_load(r, WRONG THREE("numbr", "t"), dir);
+	rig_stage(r, 0, 50, 10, rig_row);
+	assert_true(rig_confirms(r, 50));
+	rig_free(r);
+	r = rig_new_in(1, data);
+	rig_load(r, GOOD THREE("number", "t"), dir);
+	assert_int_equal(rig_settle(r, 0).delivered, 50);
+	assert_int_equal(db_int(dir, "SELECT count(DISTINCT number) FROM w WHERE temperature IS NOT NULL"), 50);
+	rig_load(r, WRONG THREE("number", "t"), dir);
+	rig_stage(r, 0, 5, 5, rig_row);
+	rig_free(r);
+	r = rig_new_in(1, data);
+	db_exec(dir, "DROP TABLE w");
+	rig_load(r, GOOD THREE("quite_another", "t"), dir);
+	assert_int_equal(rig_settle(r, 0).delivered, 5);
+	assert_int_equal(db_int(dir, "SELECT count(*) FROM w WHERE quite_another IS NULL AND temperature NOT NULL"), 5);
+	rig_free(r);
+	rig_rmdir(dir);
+	sl_free(data);
+	sl_free(dir);
+}
+
 static void test_change__rows_without_a_known_name_are_dead_letters(void **state) {
 	(void)state;
 	struct rig *r = rig_new(1);
@@ -108,7 +162,6 @@ static void test_change__batches_that_are_out_are_neither_lost_nor_overtaken(voi
 		for (int i = 0; i < 40; i++) {
 			rig_load(r, conn, 1 + i % 3, 1 + i % 4, blocking ? "true" : "false", i % 5 == 4 ? "z" : "a",
 				 r->dir, 5 + i % 7);
-			/* The rig keeps its tickets on worker 0. */
 			rig_stage_on(r, (size_t)(i % 2), 0, 60, 20, i % 2 == 0, rig_row);
 			staged += 60;
 			assert_int_equal(rig_counts(r, 0).received, staged);
@@ -167,6 +220,8 @@ int main(void) {
 	    cmocka_unit_test(test_change__rows_that_a_wrong_connection_kept_waiting_go_over_the_right_one),
 	    cmocka_unit_test(test_change__waiting_rows_and_new_ones_are_in_order_under_other_settings),
 	    cmocka_unit_test(test_change__waiting_rows_follow_their_columns_names),
+	    cmocka_unit_test(test_change__a_name_that_is_corrected_keeps_its_values),
+	    cmocka_unit_test(test_change__a_name_that_is_corrected_while_stopped_keeps_its_values),
 	    cmocka_unit_test(test_change__rows_without_a_known_name_are_dead_letters),
 	    cmocka_unit_test(test_change__batches_that_are_out_are_neither_lost_nor_overtaken),
 	    cmocka_unit_test(test_change__a_stop_in_the_middle_keeps_all_rows),

@@ -106,7 +106,7 @@ static void test_snapshot__adds_up_while_workers_count_and_settings_change(void 
 	load(r, 0);
 	assert_int_equal(pthread_create(&thread, NULL, watch, &watcher), 0);
 	for (int i = 0; i < ROUNDS; i++) {
-		/* The last action stays idle. The rig keeps its tickets on worker 0. */
+		/* The last action stays idle. */
 		size_t worker = (size_t)i % WORKERS;
 		rig_stage_on(r, worker, (size_t)i % (ACTIONS - 1), ROWS, 20, worker == 0, rig_row);
 		if (i % 8 == 7) load(r, i % 3);

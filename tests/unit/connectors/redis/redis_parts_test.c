@@ -213,6 +213,62 @@ static void test_plan__values_do_not_take_the_place_of_others(void **state) {
 	      json_value("[\"map_to_redis_hset_args\",\"v\",\"EX\",1]"));
 }
 
+/* Whether the value behind these words may be many arguments. Quotes are single ones here. */
+static bool last_is_many(const char *words, const char *value) {
+	struct redis_action_conf conf;
+	struct redis_plan plan;
+	struct sl_buf action = SL_BUF_INIT;
+	sl_buf_printf(&action, "{'command': ['XADD', 's', %s, '%s']}", words, value);
+	for (size_t i = 0; i < action.n; i++)
+		if (action.p[i] == '\'') action.p[i] = '"';
+	plan_load(sl_buf_cstr(&action), &conf, &plan);
+	const struct redis_command *c = &plan.command[0];
+	bool many = c->piece[c->pieces - 1].many;
+	for (size_t i = 0; i + 1 < c->pieces; i++) assert_false(c->piece[i].many);
+	sl_buf_fini(&action);
+	redis_plan_fini(&plan);
+	conf_fini(redis_action_fields, &conf);
+	return many;
+}
+
+/* [XADD, key, options in any order, id, name, value ...]: the id says where the names begin. */
+static void test_plan__the_id_of_xadd(void **state) {
+	static const char *const many[] = {"'*'",
+					   "'MAXLEN', '50', 'NOMKSTREAM', '*'",
+					   "'NOMKSTREAM', 'MAXLEN', '50', '*'",
+					   "'maxlen', '~', '50', 'limit', '7', 'nomkstream', 'DELREF', '*'",
+					   "'LIMIT', '7', 'MINID', '~', '5-1', 'IDMPAUTO', 'p', '*', 'a', '1'",
+					   "'IDMP', 'p', '*', 'ACKED', '*'",
+					   "'5'",
+					   "'5-1'",
+					   "'MINID', '5', '5-*'",
+					   "'${i}'",
+					   "'MAXLEN', '${n}', 'ACKED', '${t}-*', 'a', '1'",
+					   "'LATER', '*'",
+					   "'LATER', 'MAXLEN', '50', '*'",
+					   "'MAXLEN', '50', 'LATER', '5-1', 'NOMKSTREAM', '*', 'a', '1'",
+					   "'LATER', '${x}', '*'"};
+	static const char *const one[] = {
+	    "'MAXLEN', '50', 'NOMKSTREAM', '*', 't'", "'LATER', '*', 't'", "'LATER', '7', '*', 't'", "'*', '*'",
+	    "'LATER', '*', '*'", "'5-1', '*'", "'5-*', 't', '*', 'u'", "'${i}', '*'", "'KEEPREF', '${i}', 't'",
+	    /* No server takes these, or one with other options: nobody knows which the id is. */
+	    "'LATER'", "'LATER', '5-1'", "'LATER', '5-1', 't'", "'LATER', '5-1', '${i}', 't'", "'LATER', '${i}', 't'",
+	    "'5-', 't', '1'", "'5-', 't'", "'-', 't'", "'5-1x', 't', '1'", "'5-1x'", "'MAXLEN'", "'MAXLEN', '*'",
+	    "'IDMP', '*', '*'", "'IDMP'"};
+	static const char *const value[] = {"${m}", "${map_to_redis_hset_args(m)}"};
+	(void)state;
+	for (size_t v = 0; v < SL_ARRAY_LEN(value); v++) {
+		for (size_t i = 0; i < SL_ARRAY_LEN(many); i++)
+			if (!last_is_many(many[i], value[v])) fail_msg("%s, %s: one argument", many[i], value[v]);
+		for (size_t i = 0; i < SL_ARRAY_LEN(one); i++)
+			if (last_is_many(one[i], value[v])) fail_msg("%s, %s: many arguments", one[i], value[v]);
+	}
+	SENDS("{\"command\": [\"XADD\", \"s\", \"MAXLEN\", \"50\", \"NOMKSTREAM\", \"*\", \"${m}\"]}",
+	      "XADD \"s\" \"MAXLEN\" \"50\" \"NOMKSTREAM\" \"*\" \"a\" \"1\"", json_value("{\"a\":1}"));
+	SENDS("{\"command\": [\"XADD\", \"s\", \"LATER\", \"${i}\", \"t\", \"${v}\"]}",
+	      "XADD \"s\" \"LATER\" \"7\" \"t\" \"[1,\\\"admin\\\",2]\"", sql_int(7), json_value("[1,\"admin\",2]"));
+}
+
 /* The number of arguments has more digits, or fewer, than the head that stands ready. */
 static void test_plan__heads_of_changing_length(void **state) {
 	(void)state;
@@ -701,6 +757,7 @@ int main(void) {
 	    cmocka_unit_test(test_plan__values_stand_where_their_templates_do),
 	    cmocka_unit_test(test_plan__many_arguments),
 	    cmocka_unit_test(test_plan__values_do_not_take_the_place_of_others),
+	    cmocka_unit_test(test_plan__the_id_of_xadd),
 	    cmocka_unit_test(test_plan__heads_of_changing_length),
 	    cmocka_unit_test(test_plan__streams),
 	    cmocka_unit_test(test_plan__ttl),

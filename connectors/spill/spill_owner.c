@@ -1,0 +1,65 @@
+/* spill_owner.c: a few bytes of the caller's beside a log, replaced whole. See spill.h. */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <unistd.h>
+
+#include "log.h"
+#include "mem.h"
+#include "spill_int.h"
+
+static char *owner_path(const char *dir) { return sl_asprintf("%s/owner", dir); }
+
+void spill_owner(const char *dir, size_t max, struct sl_buf *out) {
+	char *path = owner_path(dir);
+	int fd = open(path, O_RDONLY | O_CLOEXEC);
+	size_t before = out->n;
+	ssize_t got = fd < 0 ? 0 : 1;
+	while (got > 0 && out->n - before <= max) {
+		char part[4096];
+		got = read(fd, part, sizeof part);
+		if (got > 0) sl_buf_append(out, part, (size_t)got);
+	}
+	if (got != 0) out->n = before; /* too long, or not to be read */
+	if (fd >= 0) close(fd);
+	sl_free(path);
+}
+
+static int file_write(const char *path, struct sl_slice bytes, bool sync) {
+	int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
+	if (fd < 0) return sl_status_from_errno(errno);
+	int r = spill_write(fd, bytes.p, bytes.n, 0);
+	if (r == SL_OK && sync && fdatasync(fd) != 0) r = sl_status_from_errno(errno);
+	close(fd);
+	return r;
+}
+
+void spill_owner_write(const struct spill *s) {
+	struct sl_buf there = SL_BUF_INIT;
+	struct sl_slice owner = sl_buf_slice(&s->owner);
+	spill_owner(s->dir, owner.n, &there);
+	if (!slice_equal(sl_buf_slice(&there), owner)) {
+		char *path = owner_path(s->dir), *made = sl_asprintf("%s.new", path);
+		int r = file_write(made, owner, s->sync);
+		if (r == SL_OK && rename(made, path) != 0) r = sl_status_from_errno(errno);
+		if (r != SL_OK) {
+			log_warn(LOG_ACTION,
+				 "after a restart the rows of this log are known by their action's place only",
+				 "path=%s err=%s", path, sl_status_text(r));
+			unlink(made);
+		}
+		sl_free(path);
+		sl_free(made);
+	}
+	sl_buf_fini(&there);
+}
+
+int spill_owner_remove(const char *dir) {
+	char *path = owner_path(dir), *made = sl_asprintf("%s.new", path);
+	int r = SL_OK;
+	if (unlink(path) != 0 && errno != ENOENT) r = sl_status_from_errno(errno);
+	if (unlink(made) != 0 && errno != ENOENT) r = sl_status_from_errno(errno);
+	sl_free(path);
+	sl_free(made);
+	return r;
+}
