@@ -258,7 +258,7 @@ int connectors_prepare_action(struct connectors_set *set, const char *rule, uint
 	a->name = sl_asprintf("%s.%u", rule, index);
 	/* A copy: the action may end on another thread than the document, and jansson's counts order nothing. */
 	a->tree = json_deep_copy(tree);
-	a->face = likeness_face(conn->kind->name, tree);
+	a->face = likeness_face(tree);
 	a->impl = sl_zalloc(conn->kind->action_size ? conn->kind->action_size : 1);
 	const struct conf_part parts[] = {{action_conf_fields, &a->conf}, {conn->kind->action_fields, a->impl}};
 	int r = conf_apply_parts(parts, SL_ARRAY_LEN(parts), tree, at, report);

@@ -14,15 +14,13 @@ static void line_add(struct sl_buf *out, const char *name, const char *text) {
 
 static int line_order(const void *a, const void *b) { return strcmp(*(char *const *)a, *(char *const *)b); }
 
-char *likeness_face(const char *type, const json_t *action) {
+char *likeness_face(const json_t *action) {
 	struct sl_buf out = SL_BUF_INIT;
 	size_t n = 0;
 	const char **names = SL_NEW_ARRAY(const char *, json_object_size(action) + 1);
 	const char *key, *connector = json_string_value(json_object_get(action, "connector"));
 	json_t *value;
-	char *where = sl_asprintf("%s:%s", type, connector ? connector : "");
-	line_add(&out, "connector", where);
-	sl_free(where);
+	line_add(&out, "connector", connector ? connector : "");
 	json_object_foreach((json_t *)(uintptr_t)action, key, value) {
 		if (strcmp(key, "connector") != 0) names[n++] = key;
 	}

@@ -1,7 +1,7 @@
 /* likeness.h: which action is which, when the list of a rule's actions has changed.
  *
  * Actions have no names but their places, and places shift when somebody adds or removes one: what waits must not go to a
- * neighbour. So each action has a *face*: a line for each of its settings, with a hash of what is set, the connector and its type first.
+ * neighbour. So each action has a *face*: a line for each of its settings, with a hash of what is set, the connector's name first.
  * Faces are compared at a reload with those of running actions, and at a start with those that stand in the logs (spill.h: `owner`).
  * An action is taken for another when all its settings are the same, wherever it stands; else when it stands at the same place, or has at
  * least one setting in common beside the connector, the most alike first. Never across connectors: rows that were meant for one would
@@ -19,7 +19,7 @@
 #define LIKENESS_EQUAL 1000000
 
 /* Heap. */
-char *likeness_face(const char *type, const json_t *action) sl_warn_unused;
+char *likeness_face(const json_t *action) sl_warn_unused;
 
 struct likeness_side {
 	struct sl_slice face; /* empty: of a former version, nothing is known but the place */

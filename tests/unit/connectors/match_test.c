@@ -115,7 +115,7 @@ static void test_match__what_was_taken_away_waits_until_it_is_back(void **state)
 static struct likeness_side side(const char *action, uint32_t place) {
 	json_t *tree = json_loads(action, 0, NULL);
 	assert_non_null(tree);
-	struct likeness_side s = {.face = slice_from_str(likeness_face("kind", tree)), .place = place};
+	struct likeness_side s = {.face = slice_from_str(likeness_face(tree)), .place = place};
 	json_decref(tree);
 	return s;
 }
