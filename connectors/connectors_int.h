@@ -155,7 +155,7 @@ struct pipeline_batch {
 	struct row_ref *ref;
 	const void **row;
 	uint32_t cap;
-	uint64_t bytes, copy_bytes, deadline_ms;
+	uint64_t bytes, copy_bytes, sent_ms, deadline_ms;
 	bool after_fence; /* the loop knows of all failures before it */
 	bool fenced;      /* came back untouched, for the batch before it had failed */
 	bool overdue;     /* its time is over, and it was cancelled; b.late is the kind's */
@@ -247,6 +247,17 @@ struct queue_fill {
 	uint8_t percent;
 };
 
+/* pipeline_pace.c. */
+struct pace {
+	uint32_t most;       /* rows of a batch, for larger ones were late; 0: as many as it may have */
+	uint32_t in_time;    /* so many of that size were, in a row */
+	uint32_t enough;     /* so many let it grow, whatever they took; 0: PACE_ENOUGH */
+	bool grown;          /* and none of that size has been in time yet */
+	uint64_t cut_ms;     /* when it became smaller last */
+	uint64_t small_ms;   /* what a batch took since then, */
+	uint32_t small_rows; /* of so many rows; 0: none yet */
+};
+
 struct sl_pipeline {
 	struct connectors *cs;
 	struct sl_conn_action *action;
@@ -296,7 +307,7 @@ struct sl_pipeline {
 	struct sl_lane *lane;          /* LANE_COUNT; NULL until a row had to wait */
 	uint64_t blocked;              /* bit per lane */
 	size_t parked;
-	uint32_t most;          /* rows of a batch, for larger ones were late; 0: as many as it may have */
+	struct pace pace;
 	bool others_first;      /* a suspect had its turn, and no other row got through since then */
 	uint32_t wary;          /* a row was found at which the connection ends: so many batches more go alone, */
 	uint32_t group;         /* of so many rows at the most; 0: as many as a batch may have */
@@ -372,6 +383,10 @@ bool pipeline_stuck(const struct sl_pipeline *p);        /* its rows wait for a 
 bool pipeline_rejects_wait(const struct sl_pipeline *p); /* pipeline_done.c: for the next start */
 void pipeline_halt(struct sl_pipeline *p);               /* submits no more; cancels what is out */
 void pipeline_batch_back(struct pipeline_batch *bt);     /* L: the kind is done with it */
+
+/* pipeline_pace.c */
+void pipeline_pace(const struct pipeline_batch *bt); /* one is back that was late, or larger ones were */
+void pipeline_pace_forget(struct sl_pipeline *p);    /* what is sent to is another one */
 
 /* lanes.c */
 void pipeline_lanes_look(struct sl_pipeline *p);

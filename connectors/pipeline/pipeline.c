@@ -361,6 +361,7 @@ static bool batch_submit(struct pipeline_batch *bt) {
 	struct sl_pipeline *p = bt->p;
 	struct sl_way *way = bt->way;
 	bt->after_fence = way->after_fence;
+	bt->sent_ms = p->now_ms;
 	bt->deadline_ms = p->now_ms + (uint64_t)p->action->conf.timeout_ms;
 	way->after_fence = false;
 	way->left_ms = p->now_ms;
@@ -438,7 +439,7 @@ static void way_run(struct sl_pipeline *p, struct sl_way *way, uint64_t *wait_ms
 		bool alone = way_suspicious(way), searches = sl_unlikely(alone) && way_searches(way);
 		size_t n = searches ? pipeline_trial_rows(way, &why) : way_due(p, way, &why, wait_ms);
 		if (sl_unlikely(alone) && !searches) n = pipeline_group_rows(p, n);
-		if (sl_unlikely(p->most && n > p->most) && why != CUT_SPLIT) n = p->most;
+		if (sl_unlikely(p->pace.most && n > p->pace.most) && why != CUT_SPLIT) n = p->pace.most;
 		if (n > 0 && !pipeline_copies_fit(p, way, n)) return; /* a batch that comes back wakes us */
 		if (n > 0 && !pipeline_trial_may(p, way, alone, wait_ms)) return;
 		if (n > 0 && why != CUT_SPLIT) n = rate_take(p, n, wait_ms);

@@ -138,6 +138,7 @@ void pipeline_change_finish(struct sl_pipeline *p) {
 	p->stalled = false;
 	p->progress_ms = p->now_ms;
 	p->pause_until_ms = 0;
+	pipeline_pace_forget(p);
 	rows_again(p);
 	if (p->intake_waits) log_change(p, p->action);
 	p->format_changes = p->intake_waits = false;

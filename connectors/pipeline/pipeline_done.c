@@ -353,25 +353,12 @@ static void batch_traffic(const struct pipeline_batch *bt) {
 	health_bad(&c->health, wall_ms, error);
 }
 
-/* What was not done in its time would not be the next time, either: it goes in smaller pieces, until these take little of it. */
-static void batch_pace(const struct pipeline_batch *bt) {
-	struct sl_pipeline *p = bt->p;
-	uint32_t n = bt->b.count, rows = (uint32_t)p->action->conf.batch.rows;
-	if (bt->b.late || bt->overdue) {
-		if (n > 1 && (p->most == 0 || n / 2 < p->most)) p->most = n / 2;
-		return;
-	}
-	uint64_t calm_ms = (uint64_t)p->action->conf.timeout_ms / 4 * 3; /* this much of it was left */
-	if (bt->b.result[0] == SL_RESULT_DONE && n >= p->most && bt->deadline_ms > p->now_ms + calm_ms)
-		p->most = p->most < rows / 2 ? p->most * 2 : 0;
-}
-
 void pipeline_batch_results(struct pipeline_batch *bt) {
 	struct sl_pipeline *p = bt->p;
 	struct sl_way *way = bt->way;
 	p->flight_rows -= bt->b.count;
 	way->out--;
-	if (sl_unlikely(bt->b.late || bt->overdue || p->most)) batch_pace(bt);
+	if (sl_unlikely(bt->b.late || bt->overdue || p->pace.most)) pipeline_pace(bt);
 	action_ready_check(bt);
 	if (batch_is_all_done(bt)) {
 		struct sl_conn *c = p->action->conn;

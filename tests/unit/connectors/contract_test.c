@@ -276,7 +276,7 @@ struct rate_look {
 	uint64_t out, room;
 };
 
-static void batches_made_small(void *arg) { ((struct rate_look *)arg)->p->most = 1; }
+static void batches_made_small(void *arg) { ((struct rate_look *)arg)->p->pace.most = 1; }
 
 static void rate_look_run(void *arg) {
 	struct rate_look *look = arg;
