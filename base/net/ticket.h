@@ -15,6 +15,10 @@ struct sl_ticket {
 	 * wait for, long after they came (sources.h). */
 	bool decided;
 	uint8_t patience_ms; /* so much more or less is nothing to the waiter */
+	/* Waiters with one number (on one worker, never given again; 0: in no line) are served in the order in which their
+	 * tickets were raised: for what one of them waits for, nobody raises the ticket of a later one, but notes it here. */
+	bool behind;
+	uint64_t line;
 	void (*done)(struct sl_ticket *t);
 };
 

@@ -289,7 +289,6 @@ static size_t on_read(struct sl_stream *st, struct sl_slice bytes) {
 			break;
 		used += f.size;
 	}
-	c->joined = NULL; /* what it waits for goes with this tick */
 	if (sl_unlikely(c->peeked)) c->peeked = c->peeked > used ? c->peeked - used : 0;
 	if (sl_unlikely(c->pauses & CLIENT_PAUSE_ROOM) && c->state != CLIENT_CLOSED) peek(c, slice_from(bytes, used));
 	/* A client that sends and never reads: its answers may not pile up without end. What others published to it does not

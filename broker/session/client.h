@@ -36,7 +36,7 @@ enum { CLIENT_UNREAD_MAX = 32 * 1024 };
 enum { CLIENT_MOMENT_MS = 25 };
 
 /* A publish of QoS 1 or 2 whose acknowledgement waits: for its rules, or for an earlier one's [MQTT-4.6.0-2]. Or a run of them
- * (QoS 1) that came with one read and were numbered on: their rows fill the same chunks, so they are safe at one moment. The client
+ * (QoS 1, numbered on): those behind the first wait for nothing that it or an earlier entry does not wait for. The client
  * may be gone before the ticket is done: then `c` is NULL, and done() frees the entry. */
 struct client_entry {
 	struct sl_ticket ticket;
@@ -66,14 +66,12 @@ struct client {
 	char **aliases;               /* topic of each alias, lazily; aliases_len is what was announced */
 	struct sl_list acks;          /* of struct client_entry, in the order of the publishes */
 	uint32_t acks_len, acks_qos1; /* publishes */
-	struct client_entry
-	    *joined; /* the last of acks, while the next publish of this read may wait with it; else NULL */
-	struct sl_list unacked_link; /* in worker.unacked while there are any */
-	uint64_t unacked_ms;         /* of these, since when: the last acknowledgement, or the first publish */
-	struct sl_list room_link;    /* in one of the worker's lists while it waits for room, */
-	struct sl_stage *no_room;    /* there; gone when rules change */
-	size_t peeked;               /* bytes of what lies unread whose pings are answered */
-	uint64_t room_ms;            /* since then it waits */
+	struct sl_list unacked_link;  /* in worker.unacked while there are any */
+	uint64_t unacked_ms;          /* of these, since when: the last acknowledgement, or the first publish */
+	struct sl_list room_link;     /* in one of the worker's lists while it waits for room, */
+	struct sl_stage *no_room;     /* there; gone when rules change */
+	size_t peeked;                /* bytes of what lies unread whose pings are answered */
+	uint64_t room_ms;             /* since then it waits */
 	uint8_t no_room_qos;
 	bool moment;         /* the first moment of that */
 	bool feeds;          /* what it sent last has made rows */

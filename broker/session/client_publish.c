@@ -78,7 +78,6 @@ void client_drop_acks(struct client *c) {
 			sl_list_push_back(&c->w->orphan_acks, &e->link);
 	}
 	c->acks_len = c->acks_qos1 = 0;
-	c->joined = NULL;
 	sl_list_remove(&c->unacked_link);
 }
 
@@ -104,9 +103,22 @@ static void ack_waits(struct client *c, uint8_t qos) {
 	if (++c->acks_len >= CLIENT_ACKS_MAX) client_pause(c, CLIENT_PAUSE_ACKS);
 }
 
+/* Whether a publish that itself waits for nothing is the next of the run that was the last to come. */
+static bool run_goes_on(struct client_entry *last, uint16_t packet_id, uint8_t qos, enum mqtt_reason reason) {
+	if (qos != 1 || last->qos != 1 || last->reason != reason || packet_id != last->packet_id + last->run)
+		return false;
+	last->run++;
+	return true;
+}
+
 static void acknowledge(struct client *c, struct client_entry *e, uint16_t packet_id, uint8_t qos,
 			enum mqtt_reason reason) {
-	c->joined = NULL;
+	if (e->ticket.pending == 0 && !sl_list_empty(&c->acks) &&
+	    run_goes_on(SL_LIST_ENTRY(c->acks.prev, struct client_entry, link), packet_id, qos, reason)) {
+		ack_waits(c, qos);
+		entry_spare(c->w, e);
+		return;
+	}
 	e->packet_id = packet_id;
 	e->run = 1;
 	e->qos = qos;
@@ -129,7 +141,6 @@ static void acknowledge_again(struct client *c, uint16_t packet_id) {
 		if (e->packet_id != packet_id) continue;
 		sl_list_remove(&e->link);
 		e->c = c;
-		c->joined = NULL;
 		sl_list_push_back(&c->acks, &e->link);
 		if (c->acks_len == 0) unacked_since_now(c);
 		c->acks_len++;
@@ -263,29 +274,15 @@ static bool shut(struct client *c, const struct msg *m) {
 	return true;
 }
 
-/* One that waits for more than those before it is the last of their run; so none waits for what it has nothing to do with for longer
- * than that one does. */
 static void route_acknowledged(struct client *c, struct msg *m, const struct mqtt_publish *p) {
-	struct worker *w = c->w;
-	struct client_entry *e = c->joined;
-	bool joins = e && p->qos == 1 && p->packet_id == e->packet_id + e->run;
-	if (!joins) e = entry_take(w);
-	uint32_t before = e->ticket.pending;
-	uint64_t now = sl_loop_now_ms(w->loop);
+	struct client_entry *e = entry_take(c->w);
+	uint64_t now = sl_loop_now_ms(c->w->loop);
 	e->ticket.patience_ms = patience_ms(now - c->publish_ms);
+	if (p->qos == 1) e->ticket.line = c->serial; /* that of QoS 2 outlives the connection, and its order */
 	c->publish_ms = now;
-	bool wanted = route_publish(w, m, c->s, c, &e->ticket);
-	enum mqtt_reason reason = wanted ? MQTT_RC_SUCCESS : MQTT_RC_NO_MATCHING_SUBSCRIBERS;
-	bool waits = e->ticket.pending > before;
-	c->feeds = c->feeds || e->ticket.pending > 0;
-	if (joins && e->reason == reason) {
-		e->run++;
-		ack_waits(c, p->qos);
-		if (waits) c->joined = NULL;
-		return;
-	}
-	acknowledge(c, joins ? entry_take(w) : e, p->packet_id, p->qos, reason);
-	if (!joins && waits && p->qos == 1) c->joined = e;
+	bool wanted = route_publish(c->w, m, c->s, c, &e->ticket);
+	c->feeds = c->feeds || e->ticket.pending > 0 || e->ticket.behind;
+	acknowledge(c, e, p->packet_id, p->qos, wanted ? MQTT_RC_SUCCESS : MQTT_RC_NO_MATCHING_SUBSCRIBERS);
 }
 
 /* False: it was not taken. */

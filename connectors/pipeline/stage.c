@@ -159,8 +159,12 @@ static void chunk_ticket(struct sl_stage *st, struct sl_chunk *c, struct sl_tick
 		t->worker = c->worker;
 		c->tickets = t;
 	}
-	/* A message's rows for one action are staged one behind the other. */
-	if (t->n > 0 && t->at[t->n - 1] == ticket) return;
+	const struct sl_ticket *last = t->n > 0 ? t->at[t->n - 1] : NULL;
+	if (last == ticket) return; /* a message's rows for one action are staged one behind the other */
+	if (last && ticket->line != 0 && last->line == ticket->line) {
+		ticket->behind = true;
+		return;
+	}
 	SL_GROW(t->at, t->n, t->cap);
 	t->at[t->n++] = ticket;
 	ticket->pending++;

@@ -5,6 +5,7 @@ import contextlib
 import json
 import random
 import re
+import select
 import sqlite3
 import threading
 import unittest
@@ -237,6 +238,80 @@ class Answers(unittest.TestCase):
                 for _, qos, pid in sent:
                     if qos == 2:
                         pub.expect(m.PUBCOMP, timeout=WAIT_S, pid=pid)
+
+
+class Together(unittest.TestCase):
+    """What comes with one read for an action that holds its publishers and for one that does not."""
+
+    def setUp(self):
+        folder = temp_folder()
+        self.far = folder / "far.db"
+        held = {"connector": "far", "table": "got", "create": False, "columns": {"v": "${v}", "pad": "${pad}"},
+                "buffer": {"memory": "256KB", "disk": "256KB"}, "retry": {"first": "5ms", "max": "50ms"}}
+        fine = {"connector": "near", "table": "got", "columns": {"v": "${v}"}}
+        rules = {name: {"sql": f'SELECT payload.v AS v, payload.pad AS pad FROM "{name}", "both"', "actions": [action]}
+                 for name, action in (("held", held), ("fine", fine))}
+        self.broker = Broker({"node": {"data_dir": str(folder / "data")}, "rules": rules,
+                              "connectors": {"far": {"type": "sqlite", "path": str(self.far)},
+                                             "near": {"type": "sqlite", "path": str(folder / "near.db")}}})
+        self.addCleanup(self.end)
+        feeder = self.client("feeder")
+        for n in range(200):
+            feeder.send(m.publish("held", body(f"f{n}", 8 * KB), 1, n + 1))
+            wait_until(lambda: self.readable(feeder) or self.holds(), WAIT_S, "it neither answers nor holds")
+            if not self.readable(feeder):
+                break
+            feeder.expect(m.PUBACK, timeout=WAIT_S, pid=n + 1)
+        else:
+            self.fail("it does not hold")
+
+    def end(self):
+        self.room()
+        self.broker.stop()
+
+    def holds(self):
+        return self.broker.action("held")["state"] == "hold"
+
+    @staticmethod
+    def readable(c):
+        return bool(select.select([c.sock], [], [], 0)[0])
+
+    def room(self):
+        with sqlite3.connect(self.far) as db:
+            db.execute("CREATE TABLE IF NOT EXISTS got (v, pad)")
+
+    def client(self, name):
+        c = Client(self.broker.port)
+        self.addCleanup(c.close)
+        c.connect(name)
+        return c
+
+    def come(self, topics, answered):
+        """One write of a message for each topic; so many of them have their answers though the action holds."""
+        before = self.broker.action("held")["received"]
+        c = self.client("-".join(topics))
+        c.send(*(m.publish(topic, body(topic, 10), 1, n + 1) for n, topic in enumerate(topics)))
+        for n in range(answered):
+            c.expect(m.PUBACK, timeout=WAIT_S, pid=n + 1)
+        wait_until(lambda: self.broker.action("held")["received"] > before, WAIT_S, "it was not taken")
+        c.send(m.PING)
+        c.expect(m.PINGRESP, timeout=WAIT_S)
+        return c
+
+    def test_together__those_before_the_first_that_is_held__do_not_wait(self):
+        waiting = []
+        for topics, answered in (
+                (["fine", "held"], 1),
+                (["fine", "fine", "fine", "held", "held"], 3),
+                (["fine", "both"], 1),
+                (["elsewhere", "fine", "both", "fine"], 2),
+                (["held", "fine", "fine"], 0)):
+            with self.subTest(topics=topics):
+                waiting.append((self.come(topics, answered), answered, len(topics)))
+        self.room()
+        for c, answered, n in waiting:
+            for pid in range(answered + 1, n + 1):
+                c.expect(m.PUBACK, timeout=WAIT_S, pid=pid)
 
 
 class Turns(unittest.TestCase):
