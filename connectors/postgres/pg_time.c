@@ -17,7 +17,8 @@
 #define DATE_MIN INT64_C(-2451545)
 #define DATE_MAX INT64_C(2145031949)
 
-static const char no_time[] = "it is neither milliseconds since 1970 nor RFC 3339 text such as 2026-01-31T12:00:00Z";
+static const char no_time[] =
+    "it is neither milliseconds since 1970 nor text such as 2026-01-31T12:00:00Z, 2026-01-31 12:00 (UTC) or 2026-01-31";
 static const char no_clock[] = "it is neither milliseconds of a day nor text such as 12:30:00";
 static const char out_of_range[] = "it is out of the type's range";
 
