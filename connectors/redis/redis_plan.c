@@ -437,15 +437,22 @@ int redis_plan_make(const struct redis_action_conf *conf, struct redis_plan *pla
 	return r;
 }
 
+/* The command's first key; what stands first where it has none, such as a channel. */
+static const char *word_of_key(const struct words *w) {
+	const struct redis_command_info *info = redis_command_find(slice_from_str(w->at[0].text));
+	size_t key = redis_command_is_script(info) ? 3 : info->key;
+	if (key == REDIS_NO_KEY || key >= w->n) key = 1;
+	return key < w->n ? w->at[key].text : "";
+}
+
 void redis_conf_destination(const struct redis_action_conf *conf, struct sl_buf *out) {
 	struct words list[REDIS_COMMANDS_MAX + 1] = {0};
 	struct sl_buf rest = SL_BUF_INIT;
 	size_t n = 0;
 	if (words_collect(conf, list, &n, NULL) == SL_OK && n > 0) {
-		if (list[0].n > 1) sl_buf_append_str(&rest, list[0].at[1].text);
+		sl_buf_append_str(&rest, word_of_key(&list[0]));
 		for (size_t i = 1; i < n; i++)
-			sl_buf_printf(&rest, "; %s%s%s", list[i].at[0].text, list[i].n > 1 ? " " : "",
-				      list[i].n > 1 ? list[i].at[1].text : "");
+			sl_buf_printf(&rest, "; %s %s", list[i].at[0].text, word_of_key(&list[i]));
 		sl_destination_name(out, list[0].at[0].text, sl_buf_cstr(&rest));
 	}
 	words_fini(list, SL_ARRAY_LEN(list));

@@ -1,4 +1,5 @@
 /* What a mistake in the configuration is answered with, status, and that the printed reference is the committed one. */
+#include "connectors_int.h"
 #include "rig.h"
 
 #include <stdio.h>
@@ -164,6 +165,85 @@ static void test_load__the_reference_is_the_committed_one(void **state) {
 	sl_buf_fini(&text);
 }
 
+/* What dead letters call the place that an action writes to; the same words, the same place. */
+static void test_load__an_action_says_where_it_writes_to(void **state) {
+	static const char yaml[] = "connectors:\n"
+				   "  db: {type: sqlite, path: a.db}\n"
+				   "  pg: {type: postgres, hosts: [h], database: d, user: u}\n"
+				   "  lake: {type: kafka, brokers: [h]}\n"
+				   "  cache: {type: redis, url: 'redis://h'}\n"
+				   "  docs: {type: mongodb, url: 'mongodb://h', database: d}\n"
+				   "  files: {type: file, dir: d}\n"
+				   "  none: {type: 'null'}\n"
+				   "actions:\n"
+				   "  - {connector: db, table: readings, columns: {a: '${a}'}}\n"
+				   "  - {connector: db, sql: \" insert  into\\n readings(a) VALUES (${a})\"}\n"
+				   "  - {connector: pg, table: s.readings, columns: {a: '${a}'}}\n"
+				   "  - {connector: pg, sql: 'WITH x AS (SELECT 1) UPDATE inserts SET a = ${a}'}\n"
+				   "  - {connector: pg, sql: 'SELECT store(${a})'}\n"
+				   "  - {connector: lake, topic: 'hot.${device}'}\n"
+				   "  - {connector: cache, command: [HSET, 'room:${device}', t, '${t}']}\n"
+				   "  - {connector: cache, command: [EVAL, 'return 1', 1, 'k:${a}', secret]}\n"
+				   "  - {connector: cache, commands: [[SET, k, v], [PUBLISH, c, '${a}']]}\n"
+				   "  - {connector: cache, stream: {key: 's:${a}'}}\n"
+				   "  - {connector: docs, collection: readings}\n"
+				   "  - {connector: files, file: a.jsonl}\n"
+				   "  - {connector: none}\n";
+	static const char *const expected[] = {"table readings",
+					       "insert into readings",
+					       "table s.readings",
+					       "UPDATE inserts SET a =",
+					       "SELECT store",
+					       "topic hot.${device}",
+					       "HSET room:${device}",
+					       "EVAL k:${a}",
+					       "SET k; PUBLISH c",
+					       "XADD s:${a}",
+					       "collection readings",
+					       "file a.jsonl",
+					       NULL};
+	(void)state;
+	struct yaml_doc *doc;
+	assert_int_equal(yaml_doc_load(slice_from_str(yaml), "t", &doc, NULL), SL_OK);
+	struct conf_report report = CONF_REPORT_INIT;
+	struct connectors_set *set;
+	json_t *root = yaml_doc_root(doc), *actions = json_object_get(root, "actions");
+	connectors_prepare(NULL, json_object_get(root, "connectors"), (struct conf_at){doc, "connectors"}, &report,
+			   &set);
+	assert_int_equal(json_array_size(actions), SL_ARRAY_LEN(expected));
+	for (uint32_t i = 0; i < SL_ARRAY_LEN(expected); i++) {
+		struct sl_action_spec *spec = NULL;
+		(void)connectors_prepare_action(set, "r", i, json_array_get(actions, i),
+						(struct conf_at){doc, "actions"}, &report, &spec);
+		char *said = conf_report_format(&report);
+		assert_string_equal(said, "");
+		sl_free(said);
+		const char *got = spec->action->destination;
+		if (expected[i])
+			assert_string_equal(got ? got : "", expected[i]);
+		else
+			assert_null(got);
+	}
+	connectors_set_free(set);
+	conf_report_fini(&report);
+	yaml_doc_free(doc);
+}
+
+static void test_load__a_long_destination_is_cut_and_told_apart(void **state) {
+	struct sl_buf a = SL_BUF_INIT, b = SL_BUF_INIT;
+	char name[400];
+	(void)state;
+	memset(name, 'x', sizeof name);
+	name[sizeof name - 1] = 0;
+	sl_destination_name(&a, "topic", name);
+	name[sizeof name - 2] = 'y';
+	sl_destination_name(&b, "topic", name);
+	assert_true(a.n < 150);
+	assert_string_not_equal(sl_buf_cstr(&a), sl_buf_cstr(&b));
+	sl_buf_fini(&a);
+	sl_buf_fini(&b);
+}
+
 int main(void) {
 	const struct CMUnitTest tests[] = {
 	    cmocka_unit_test(test_load__a_sound_configuration_has_no_complaints),
@@ -176,6 +256,8 @@ int main(void) {
 	    cmocka_unit_test(test_load__durability_without_a_log_is_refused),
 	    cmocka_unit_test(test_load__a_file_must_stay_in_its_folder),
 	    cmocka_unit_test(test_load__parameters_come_in_order_with_their_places),
+	    cmocka_unit_test(test_load__an_action_says_where_it_writes_to),
+	    cmocka_unit_test(test_load__a_long_destination_is_cut_and_told_apart),
 	    cmocka_unit_test(test_load__status_and_metrics_tell_the_counts),
 	    cmocka_unit_test(test_load__the_reference_is_the_committed_one),
 	};
