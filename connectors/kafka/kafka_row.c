@@ -8,6 +8,7 @@
 #include "yaml.h"
 
 #define TOPIC_MAX 249
+#define HEADER_PREFIX "header."
 
 /* ---- Templates. ------------------------------------------------------------------------------------------------------- */
 
@@ -75,6 +76,14 @@ static int topic_split(struct kafka_plan *plan, const char *text, struct sl_err 
 	return SL_OK;
 }
 
+/* Names of a row's values are its columns where it is a dead letter: each is there once, whatever headers are called. */
+static char *header_param(const char *name) {
+	static const char *const taken[] = {"topic", "key", "value", "partition", "timestamp"};
+	bool is_taken = strncmp(name, HEADER_PREFIX, strlen(HEADER_PREFIX)) == 0;
+	for (size_t i = 0; i < SL_ARRAY_LEN(taken) && !is_taken; i++) is_taken = strcmp(name, taken[i]) == 0;
+	return sl_asprintf("%s%s", is_taken ? HEADER_PREFIX : "", name);
+}
+
 static void headers_add(struct kafka_plan *plan, const struct conf_map *map) {
 	if (map->len == 1 && !map->items[0].key) {
 		plan->all_headers = option_part(plan, "headers", map->items[0].value);
@@ -86,7 +95,8 @@ static void headers_add(struct kafka_plan *plan, const struct conf_map *map) {
 		const struct conf_pair *pair = &map->items[i];
 		char *path = yaml_path_key("headers", pair->key);
 		plan->headers[i].name = slice_from_str(pair->key);
-		plan->headers[i].value = part_add(plan, pair->key, slice_from_str(pair->value), path);
+		plan->headers[i].param = header_param(pair->key);
+		plan->headers[i].value = part_add(plan, plan->headers[i].param, slice_from_str(pair->value), path);
 	}
 }
 
@@ -106,6 +116,7 @@ int kafka_plan_make(const struct kafka_templates *t, struct kafka_plan *plan, st
 void kafka_plan_fini(struct kafka_plan *plan) {
 	sl_params_fini(&plan->params);
 	sl_free(plan->topic);
+	for (size_t i = 0; i < plan->header_count; i++) sl_free(plan->headers[i].param);
 	sl_free(plan->headers);
 	*plan = (struct kafka_plan){0};
 }

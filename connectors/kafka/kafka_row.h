@@ -34,6 +34,7 @@ struct kafka_piece {
 };
 struct kafka_header {
 	struct sl_slice name;
+	char *param; /* what its value is called in rows */
 	struct kafka_piece value;
 };
 struct kafka_plan {

@@ -80,6 +80,17 @@ class Records(KafkaTest):
         self.assertEqual(records[1].headers, "fixed=yes,h=7,text=<key1>")
         self.assertEqual(records[0].headers, "fixed=yes,h=NULL,text=<key2>")
 
+    def test_kafka__headers_are_called_like_options(self):
+        """Each value has a name of its own in a dead letter, so that a tool which reads JSON does not lose one."""
+        names = {"key": "k", "value": "v", "topic": "t", "timestamp": "s", "partition": "p", "header.key": "h", "own": "o"}
+        records = self.deliver(
+            {"t": "no time"}, {"t": 1700000000123}, rejected=1, sql='SELECT payload.t AS t, topic(1) AS x FROM "in/#"',
+            action={"key": "K${x}", "value": "V${x}", "timestamp": "${t}", "headers": {n: v + "${x}" for n, v in names.items()}})
+        self.assertEqual(records[0].headers, ",".join(f"{n}={v}in" for n, v in names.items()))
+        self.assertEqual(self.dead[0]["row"], {
+            "key": "Kin", "value": "Vin", "timestamp": "no time", "header.key": "kin", "header.value": "vin", "header.topic": "tin",
+            "header.timestamp": "sin", "header.partition": "pin", "header.header.key": "hin", "own": "oin"})
+
     def test_kafka__null_is_a_tombstone_and_empty_text_is_not(self):
         records = self.deliver({"v": None}, {}, {"v": ""}, action={"key": "k", "value": "${v}"},
                                sql='SELECT payload.v AS v FROM "in/#"')
