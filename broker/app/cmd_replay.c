@@ -201,6 +201,31 @@ static int wait_decided(const struct broker_conf *conf, const struct replay_run 
 	}
 }
 
+/* Files of actions that were not asked for: only their names. */
+static bool other_say(void *arg, const struct replay_file *f) {
+	struct sl_buf *names = arg;
+	const char *name = f->action ? f->action : f->path;
+	if (slice_find(sl_buf_slice(names), slice_from_str(name)) < 0)
+		sl_buf_printf(names, "%s%s", names->n ? ", " : "", name);
+	return false;
+}
+
+static void none_say(const struct replay_options *o, const struct loaded *loaded) {
+	const char *data_dir = loaded->conf->node.data_dir;
+	struct sl_buf names = SL_BUF_INIT;
+	struct replay_wants wants = {.data_dir = data_dir, .file = other_say, .arg = &names};
+	struct sl_err err = SL_ERR_INIT;
+	size_t files = 0;
+	if (o->only) (void)connectors_replay_offer(loaded->set, &wants, &files, &err);
+	if (names.n)
+		printf("no dead letters of %s below %s; there are some of %s\n", o->only, data_dir,
+		       sl_buf_cstr(&names));
+	else
+		printf("no dead letters below %s\n", data_dir);
+	sl_err_fini(&err);
+	sl_buf_fini(&names);
+}
+
 static int replay(const struct replay_options *o, const struct loaded *loaded) {
 	struct replay_run run = {.o = o};
 	struct replay_wants wants = {.data_dir = loaded->conf->node.data_dir,
@@ -221,7 +246,7 @@ static int replay(const struct replay_options *o, const struct loaded *loaded) {
 		fprintf(stderr, "sluice replay: %s\n", sl_err_text(&err));
 		code = EXIT_INPUT;
 	} else if (files == 0)
-		printf("no dead letters below %s\n", wants.data_dir);
+		none_say(o, loaded);
 	if (run.moved && stopped)
 		puts("no broker runs on this folder; it takes them when it starts");
 	else if (run.moved)

@@ -96,6 +96,19 @@ class Replay(unittest.TestCase):
         self.assertEqual(messages[0]["payload"], '{"id":1,"v":3}')
         self.assertEqual((messages[1]["payload"], messages[1]["payload_bytes"]), ('{"id":2,"v":3,"pad":', 27))
 
+    def test_replay__of_an_action_without_any_says_which_have_some(self):
+        load.make_table(self.db, POISON)
+        config = load.into_table(self.folder)
+        config["connectors"]["nowhere"] = {"type": "null"}
+        config["rules"]["store"]["actions"].append({"connector": "nowhere"})
+        with Broker(config, folder=self.folder) as broker:
+            self.publish(broker, 10)
+            broker.wait_settled("store")
+            said = self.replay(broker, "store.1")
+            self.assertEqual(said.returncode, 0)
+            self.assertRegex(said.stdout, "^no dead letters of store.1 below .*; there are some of store.0\n$")
+            self.assertIn("1 row given back", self.replay(broker, "store.0").stdout)
+
     def test_replay__only_rows_of_a_topic_or_a_client(self):
         load.make_table(self.db, POISON)
         with Broker(load.into_table(self.folder), folder=self.folder) as broker:
