@@ -176,6 +176,8 @@ const struct sl_param *sl_action_params(const struct sl_conn_action *a, size_t *
 void sl_destination_name(struct sl_buf *out, const char *what, const char *name);
 void sl_destination_statement(struct sl_buf *out, const char *sql);
 
+/* Why cancel() is called, for the connection that it ends: no answer in time, or nobody waits for one any more. Any thread. */
+const char *sl_conn_cancel_why(struct sl_conn *c);
 /* For kinds that work on the loop: timers, handles. */
 struct sl_loop *sl_conn_loop(struct sl_conn *c);
 /* From open() only: this connection is (not) BLOCKING, whatever its kind; up to n batches of one action may be out at once,

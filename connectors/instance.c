@@ -44,6 +44,10 @@ const char *sl_conn_name(const struct sl_conn *c) { return c->name; }
 struct sl_loop *sl_conn_loop(struct sl_conn *c) {
 	return c->cs->loop;
 }
+const char *sl_conn_cancel_why(struct sl_conn *c) {
+	return atomic_load(&c->cs->stop_now.wanted) ? "ended by the second signal to stop, which waits for no answer"
+						    : "no answer within the action's `timeout`";
+}
 void sl_conn_set_blocking(struct sl_conn *c, bool blocking) { c->blocking = blocking; }
 void sl_conn_set_ways(struct sl_conn *c, uint32_t n) { c->ways = n ? n : 1; }
 void sl_conn_set_depth(struct sl_conn *c, uint32_t n) { c->depth = n; }

@@ -8,6 +8,8 @@
 #include "mongodb_int.h"
 #include "outbound.h"
 
+#define NO_RIGHT 13
+
 static void keep(char **at, const char *text) {
 	sl_free(*at);
 	*at = text ? sl_strdup(text) : NULL;
@@ -107,15 +109,20 @@ static const char *selection_advice(const struct mongo_link *l, const char *text
 	return "";
 }
 
+const char *mongo_advice(const struct mongo_conn *c, const struct mongo_error *known) {
+	if (known->code != NO_RIGHT || mongoc_uri_get_username(c->uri)) return known->class.meaning;
+	return "the server lets nobody do this without a login; put a user and its password into `url` "
+	       "(mongodb://user:password@host), and percent-encode what is special in them";
+}
+
 char *mongo_link_why(const struct mongo_link *l, const bson_error_t *error) {
 	const struct mongo_error *known =
 	    error->domain == MONGOC_ERROR_SERVER ? mongo_error_find((int)error->code) : NULL;
-	if (atomic_load(&l->cancelled))
-		return sl_strdup("no answer within the action's `timeout`, or the program is ending");
+	if (atomic_load(&l->cancelled)) return sl_strdup(sl_conn_cancel_why(l->c->conn));
 	if (is_login(error))
 		return sl_asprintf("the login was refused; check user, password and authSource in `url` (%s)",
 				   error->message);
-	if (known) return sl_asprintf("%s (%s, code %u)", known->class.meaning, error->message, error->code);
+	if (known) return sl_asprintf("%s (%s, code %u)", mongo_advice(l->c, known), error->message, error->code);
 	if (error->domain == MONGOC_ERROR_SERVER_SELECTION) {
 		const char *more = l->unreached && !strstr(error->message, l->unreached) ? l->unreached : NULL;
 		return sl_asprintf("no server that takes writes was found; check `url` and that it runs: %s%s%s%s",

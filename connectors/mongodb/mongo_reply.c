@@ -43,7 +43,7 @@ static void link_down(struct reply *r, const char *why, int64_t code) {
 
 static void not_ready(struct reply *r, const struct mongo_error *known, const char *said) {
 	r->stop = true;
-	sl_batch_not_ready(r->b, "%s (the server says: %s, code %d)", known->class.meaning, said, known->code);
+	sl_batch_not_ready(r->b, "%s (the server says: %s, code %d)", mongo_advice(r->l->c, known), said, known->code);
 }
 
 /* ---- One row. ------------------------------------------------------------------------------------------------------------ */

@@ -119,6 +119,9 @@ bool mongo_link_session(struct mongo_link *l, bson_error_t *error);
 /* A round trip; with `describe` also finds out what is on the other side. False: *why (heap) says what to do. */
 bool mongo_link_ping(struct mongo_link *l, bool describe, char **why);
 /* Why a call failed, for people. Heap. */
+struct mongo_error;
+/* What a server's error means, and what to do here. */
+const char *mongo_advice(const struct mongo_conn *c, const struct mongo_error *known);
 char *mongo_link_why(const struct mongo_link *l, const bson_error_t *error);
 
 /* mongo_stream.c: mongoc_stream_initiator_t; arg is the struct mongo_link. */

@@ -186,7 +186,7 @@ static int pg_submit(struct sl_conn_action *action, struct sl_batch *b) {
 
 /* The session is closed: libpq's own cancel would block. Before the commit was sent nothing is stored; after it, who knows. */
 static void pg_cancel(struct sl_conn_action *action, struct sl_batch *b) {
-	static const char late[] = "no answer within the action's timeout";
+	const char *late = sl_conn_cancel_why(sl_action_conn(action));
 	struct pg_conn *c = sl_conn_impl(sl_action_conn(action));
 	SL_LIST_FOREACH_SAFE(it, &c->waiting) {
 		struct pg_wait *w = SL_LIST_ENTRY(it, struct pg_wait, link);

@@ -158,9 +158,9 @@ int redis_batch_submit(struct redis_client *c, const struct redis_plan *plan, st
 }
 
 void redis_batch_cancel(struct sl_batch *b) {
-	static const char late[] = "no answer within the action's `timeout`";
 	struct redis_job *j = b->priv;
 	if (!j) return;
+	const char *late = sl_conn_cancel_why(j->c->conn);
 	redis_job_hold(j);
 	j->cancelled = true; /* so it does not wait for others, either */
 	while (!sl_list_empty(&j->parts)) {

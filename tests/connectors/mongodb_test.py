@@ -566,7 +566,7 @@ class Scripted(MongoTest):
         forbidden = [True]
         with MongoScript(play) as self.server, self.broker(**self.hurried) as b:
             self.publish(b, [{"id": 1}])
-            self.assertIn("grant the user `readWrite`", self.wait_state(b, "degraded"))
+            self.assertIn("put a user and its password into `url`", self.wait_state(b, "degraded"))
             forbidden.clear()
             b.wait_settled("r")
         self.assertEqual(self.stored, [1])

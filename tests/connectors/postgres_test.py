@@ -611,7 +611,7 @@ class Connecting(PostgresTest):
                     wait_until(lambda: self.pg.value("SELECT count(*) FROM pg_locks WHERE relation = 't'::regclass AND mode = 'AccessExclusiveLock'") != "0")
                     self.publish(b, [{"id": i, "v": "x"} for i in range(10)])
                     if said == "down":
-                        b.wait_log("down.*no answer within the action's timeout")
+                        b.wait_log("down.*no answer within the action's .timeout.")
                     locker.join()
                     n = b.wait_settled("r")
                     self.assertEqual(n["delivered"], 10)
@@ -772,7 +772,7 @@ class Faults(PostgresTest):
                     os.kill(pid, signal.SIGSTOP)
                 try:
                     self.publish(b, [{"id": 20 + i, "v": big} for i in range(40)])
-                    b.wait_log("down.*no answer within the action's timeout")
+                    b.wait_log("down.*no answer within the action's .timeout.")
                     self.assertLess(b.rss_kb() - before, 250_000)
                 finally:
                     for pid in pids:
