@@ -229,6 +229,8 @@ int kafka_source_conf_make(struct kafka_source *k, rd_kafka_conf_t **out, struct
 	if (r == SL_OK) r = put_int(conf, "heartbeat.interval.ms", session / 3 < 3000 ? session / 3 : 3000, err);
 	/* Until brokers wait no longer than this for a fetch, a stop would have to. */
 	if (r == SL_OK) r = put_int(conf, "fetch.wait.max.ms", 200, err);
+	/* A message that was changed on its way would be taken, and its offset committed. */
+	if (r == SL_OK) r = put(conf, "check.crcs", "true", err);
 	if (r == SL_OK) r = kafka_properties_set(conf, &k->conn->properties, "the connector's properties", err);
 	if (r == SL_OK) r = kafka_properties_set(conf, &k->conf.properties, "properties", err);
 	if (r == SL_OK) r = put(conf, "group.id", k->conf.group, err);

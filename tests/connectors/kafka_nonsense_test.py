@@ -10,7 +10,7 @@ import unittest
 import kafka_source_test
 import kafka_test
 from harness.broker import Broker, wait_until
-from harness.kafka_proxy import FIND_COORDINATOR, METADATA, PRODUCE, KafkaProxy, Metadata, array, spoil_metadata
+from harness.kafka_proxy import FETCH, FIND_COORDINATOR, METADATA, PRODUCE, KafkaProxy, Metadata, array, spoil_metadata
 from harness.proxy import Proxy
 
 HURRIED = {"reconnect.backoff.ms": "1", "reconnect.backoff.max.ms": "20", "retry.backoff.ms": "1"}
@@ -219,6 +219,18 @@ class Source(Nonsense, kafka_source_test.SourceTest):
                     self.wait_source(b, 60, state="down")
                     proxy.spoil = None
                     self.wait_numbers(1, 120)
+
+    def test_nonsense__a_message_that_was_changed_on_its_way_is_not_taken(self):
+        def spoil(api, version, body):
+            return body.replace(b'{"n": 0}', b'{"n": 7}') if api == FETCH else body
+        with KafkaProxy(self.kafka.behind_proxy_port, self.kafka.proxied_port) as proxy, self.serve(proxy) as b:
+            proxy.spoil = spoil
+            self.wait_source(b, 60, state="up")
+            self.go_on()
+            wait_until(lambda: proxy.spoiled > 0, 60, "nothing was fetched")
+            proxy.spoil = None
+            self.wait_numbers(1, 120)
+        self.assertEqual(set(self.numbers()), {0})
 
     def test_nonsense__from_any_byte_on(self):
         with Proxy(self.kafka.behind_proxy_port, self.kafka.proxied_port) as proxy, self.serve(proxy) as b:

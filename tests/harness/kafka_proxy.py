@@ -11,7 +11,7 @@ import struct
 
 from .proxy import Proxy
 
-PRODUCE, METADATA, FIND_COORDINATOR = 0, 3, 10
+PRODUCE, FETCH, METADATA, FIND_COORDINATOR = 0, 1, 3, 10
 
 
 class KafkaProxy(Proxy):
