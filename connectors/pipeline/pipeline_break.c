@@ -9,33 +9,31 @@
  *      connection again smaller pieces, until one row alone is found at which it breaks, or all have got through.
  *   2. From the first one found on the action is *wary*: its batches go alone, small ones first, and begin such a search at their first
  *      break; until WARY_BATCHES in a row got through.
- *   3. A row that broke a connection alone waits: `retry.first`, and twice as long each time up to `retry.max`; a quarter of that
- *      where other rows were guilty before. Rows of its key line up behind it, all others go on. When it comes again it goes
- *      alone again, one such row after the other, and between two of them others of the action get through, when there are any.
- *   4. It is rejected when it has broken GUILTY_FIRST connections alone, PROOFS of them after another row of its action was delivered
+ *   3. A row that broke a connection alone waits: `retry.first`, and twice as long each time up to `retry.max`. Rows of its key line
+ *      up behind it, all others go on. When it comes again it goes alone again, one such row after the other, and between two of
+ *      them others of the action get through, when there are any.
+ *   4. It is rejected when it has broken GUILTY_LEAST connections alone, PROOFS of them after another row of its action was delivered
  *      since it did before. Without that nobody knows that the server takes anything at all, so however often it breaks, nothing is
  *      rejected: the row waits, and is tried every `retry.max`, until it gets through or another one comes and is delivered. Where no
  *      other is left one proof must do, and BREAKS_LAST breaks more.
- *      After each that was guilty the next one needs fewer breaks, down to GUILTY_LEAST. But it must be rows that break
- *      connections, not the network that breaks under rows: when a suspect gets through after all, or a search that began with a
- *      break of a batch of which nothing else was out finds nobody, what is held against others of the connection is forgotten;
- *      and a suspect that gets through makes it twice as many breaks for the next, up to GUILTY_MOST, for DOUBT_MS.
- *   5. That needs rows that get past the suspect. Where all are of its key there would be none. So from the BREAKS_ASIDE-th
- *      break on (one before it would be guilty) it steps aside, one row of an action at a time, and its successors go on. Does one of
- *      them break the connection as well, before anything was delivered, it is the server: the first gets its place before the
- *      other back.
+ *      But it must be rows that break connections, not the network that breaks under rows: when a suspect gets through after all, or
+ *      a search that began with a break of a batch of which nothing else was out finds nobody, what is held against others of the
+ *      connection is forgotten; and a suspect that gets through makes it twice as many breaks for the next, up to GUILTY_MOST, for
+ *      DOUBT_MS or until one was guilty. It never takes fewer than GUILTY_LEAST, however many were guilty before: a network that
+ *      ends most connections would make good rows guilty by chance.
+ *   5. That needs rows that get past the suspect. Where all are of its key there would be none. So from the break on
+ *      that is one before it would be guilty it steps aside, one row of an action at a time, and its successors go on. Does one of them
+ *      break the connection as well, before anything was delivered, it is the server: the first gets its place before the other back.
  *
  * A suspect that has stepped aside and gets through after all comes later than rows behind it: the price of 5, which is only paid
- * when the server gets well between a suspect's trial and that of its successor. Attempts (`retry.attempts`) are not charged:
+ * when the server gets well between a suspect's trial and that of its successor, or connections end by chance. Attempts (`retry.attempts`) are not charged:
  * they are of rows that a server has answered to. Counts are in memory only. Thread: the connector loop. */
 #include "connectors_int.h"
 #include "retry.h"
 
 #define BREAKS_SUSPICIOUS 3
-#define BREAKS_ASIDE 5
 #define ASIDE_MS 1000
-#define GUILTY_FIRST 6u
-#define GUILTY_LEAST 3u
+#define GUILTY_LEAST 6u
 #define GUILTY_MOST 12u
 #define DOUBT_MS 60000
 #define PROOFS 2u /* of those that make it guilty */
@@ -80,15 +78,11 @@ static void wary_went_well(struct sl_pipeline *p, uint32_t rows) {
 /* ---- How many breaks make a row guilty. ----------------------------------------------------------------------------------- */
 
 static uint32_t breaks_guilty(struct sl_conn *c, uint64_t now_ms) {
-	if (c->guilty == 0 || (c->guilty > GUILTY_FIRST && now_ms - c->doubt_ms > DOUBT_MS)) c->guilty = GUILTY_FIRST;
+	if (c->guilty == 0 || now_ms - c->doubt_ms > DOUBT_MS) c->guilty = GUILTY_LEAST;
 	return c->guilty;
 }
 
-static uint32_t breaks_aside(uint32_t guilty) { return guilty > BREAKS_ASIDE ? BREAKS_ASIDE : guilty - 1; }
-
-static void was_guilty(struct sl_conn *c) {
-	c->guilty = (uint8_t)(c->guilty > GUILTY_LEAST ? GUILTY_LEAST + (c->guilty - GUILTY_LEAST) / 2 : GUILTY_LEAST);
-}
+static void was_guilty(struct sl_conn *c) { c->guilty = (uint8_t)(GUILTY_LEAST + (c->guilty - GUILTY_LEAST) / 2); }
 
 static void was_innocent(struct sl_conn *c, uint64_t now_ms) {
 	if (c->doubted) return; /* an outage is one reason to doubt, however many rows it made suspects */
@@ -191,11 +185,9 @@ static bool row_charge(const struct sl_pipeline *p, struct row_ref *ref, const s
 	return proof;
 }
 
-/* Where rows were guilty, and the network was not, suspects wait for a shorter time. */
-static uint64_t row_due_ms(const struct sl_pipeline *p, const struct row_ref *ref, uint32_t guilty) {
+static uint64_t row_due_ms(const struct sl_pipeline *p, const struct row_ref *ref) {
 	const struct retry_conf *conf = &p->action->conf.retry;
-	uint64_t pause_ms = retry_bound_ms((uint64_t)conf->first_ms, (uint64_t)conf->max_ms, ref->breaks);
-	return p->now_ms + (guilty < GUILTY_FIRST ? pause_ms / 4 + 1 : pause_ms);
+	return p->now_ms + retry_bound_ms((uint64_t)conf->first_ms, (uint64_t)conf->max_ms, ref->breaks);
 }
 
 /* Rows that are no suspects. */
@@ -229,8 +221,8 @@ bool pipeline_row_broke(struct pipeline_batch *bt) {
 		return true;
 	}
 	p->count.retried++;
-	uint64_t due_ms = row_due_ms(p, &ref, guilty);
-	if (!key || (ref.breaks >= breaks_aside(guilty) && !proof))
+	uint64_t due_ms = row_due_ms(p, &ref);
+	if (!key || (ref.breaks >= guilty - 1 && !proof))
 		step_aside(p, ref, due_ms);
 	else {
 		lane_block(p, ref, due_ms);

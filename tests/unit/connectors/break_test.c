@@ -293,17 +293,30 @@ static uint64_t row_of_one_key_that_may_be_bad(uint64_t serial, struct sql_value
 	return order;
 }
 
+/* However many were to blame before: where connections end by chance as well, few breaks would find the wrong ones. */
+static void assert_enough_breaks(struct rig *r, size_t a, size_t bad) {
+	static const char before[] = "the connection ended ";
+	char *said = letters(r, a);
+	size_t n = 0;
+	for (const char *at = said; (at = strstr(at, before)); n++) {
+		at += strlen(before);
+		assert_in_range(strtoul(at, NULL, 10), 6, UINT8_MAX);
+	}
+	assert_int_equal(n, bad);
+	sl_free(said);
+}
+
 /* Two actions with such rows among theirs, one without: none waits for ever, and each row ends where it belongs. */
 static void many_rows_of_several_actions(const char *conn, const char *action, rig_row_fn row, size_t rows,
 					 size_t bad) {
 	struct rig *r = rig_new(1);
 	rig_load(
 	    r,
-	    "connectors: {n: {type: 'null', connect_fails: 3, reconnect: {first: 1ms, max: 20ms}%s}}\n"
+	    "connectors: {n: {type: 'null', connect_fails: 3, reconnect: {first: 1ms, max: 4ms}%s}}\n"
 	    "actions:\n"
-	    "- {connector: n, columns: {a: x, b: x, c: x}, breaks: bad, retry: {first: 1ms, max: 20ms}, batch: {rows: "
+	    "- {connector: n, columns: {a: x, b: x, c: x}, breaks: bad, retry: {first: 1ms, max: 4ms}, batch: {rows: "
 	    "100}%s}\n"
-	    "- {connector: n, columns: {a: x, b: x, c: x}, breaks: bad, retry: {first: 1ms, max: 20ms}, batch: {rows: "
+	    "- {connector: n, columns: {a: x, b: x, c: x}, breaks: bad, retry: {first: 1ms, max: 4ms}, batch: {rows: "
 	    "100}%s}\n"
 	    "- {connector: n, columns: {a: x, b: x, c: x}, trace: %s/clean, batch: {rows: 100}}\n",
 	    conn, action, action, r->dir);
@@ -313,12 +326,18 @@ static void many_rows_of_several_actions(const char *conn, const char *action, r
 	}
 	rig_stage(r, 2, rows, 0, row_of_seven_keys);
 	for (size_t a = 3; a-- > 0;) {
+		size_t more = 0;
+		for (; more < 2000 && rig_counts(r, a).queued > 0; more++) {
+			rig_stage(r, a, 1, 0, row_of_seven_keys); /* the last ones need something to compare with */
+			usleep(5000);
+		}
 		struct sl_action_counts n = rig_settle(r, a);
 		assert_int_equal(n.rejected, a < 2 ? bad : 0);
-		assert_int_equal(n.delivered, a < 2 ? rows - bad : rows);
+		assert_int_equal(n.delivered, (a < 2 ? rows - bad : rows) + more);
+		if (a < 2) assert_enough_breaks(r, a, bad);
 	}
 	struct came clean = came(r->dir, "clean");
-	assert_int_equal(clean.n, rows);
+	assert_true(clean.n >= rows);
 	assert_int_equal(clean.disorder, 0);
 	rig_free(r);
 }
