@@ -32,7 +32,26 @@ static const struct row_format *format_of(const struct sl_pipeline *p, const str
 	return NULL;
 }
 
+static char digit_next(struct sl_slice *s) {
+	for (; s->n; *s = slice_from(*s, 1))
+		if (*s->p >= '0' && *s->p <= '9') break;
+	char c = s->n ? *s->p : '\0';
+	*s = slice_from(*s, s->n ? 1 : 0);
+	return c;
+}
+
+/* temp1 is no slip for temp2. */
+static bool numbers_equal(struct sl_slice one, struct sl_slice other) {
+	char c;
+	do {
+		c = digit_next(&one);
+		if (c != digit_next(&other)) return false;
+	} while (c);
+	return true;
+}
+
 static bool alike(struct sl_slice one, struct sl_slice other) {
+	if (!numbers_equal(one, other)) return false;
 	char *name = slice_dup(other);
 	bool near = slice_nearest(one, (const char *const[]){name}, 1) != NULL;
 	sl_free(name);

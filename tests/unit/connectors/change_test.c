@@ -129,6 +129,15 @@ static void test_change__a_name_that_is_corrected_while_stopped_keeps_its_values
 	rig_load(r, GOOD THREE("quite_another", "t"), dir);
 	assert_int_equal(rig_settle(r, 0).delivered, 5);
 	assert_int_equal(db_int(dir, "SELECT count(*) FROM w WHERE quite_another IS NULL AND temperature NOT NULL"), 5);
+	/* Numbers in names tell them apart: it is not the value of another sensor. */
+	rig_load(r, WRONG THREE("number1", "t"), dir);
+	rig_stage(r, 0, 5, 5, rig_row);
+	rig_free(r);
+	r = rig_new_in(1, data);
+	db_exec(dir, "DROP TABLE w");
+	rig_load(r, GOOD THREE("number2", "t"), dir);
+	assert_int_equal(rig_settle(r, 0).delivered, 5);
+	assert_int_equal(db_int(dir, "SELECT count(*) FROM w WHERE number2 IS NULL AND temperature NOT NULL"), 5);
 	rig_free(r);
 	rig_rmdir(dir);
 	sl_free(data);
