@@ -7,7 +7,8 @@
 #include "replay.h"
 #include "source_int.h"
 
-#define CLIENTS_MS 1000 /* so long have clients to come back with their rows, when nothing is waited for */
+#define CLIENTS_LAST_MS 15000 /* and so long to end, in any case */
+#define CLIENTS_MS 1000       /* so long have clients to come back with their rows, when nothing is waited for */
 
 static void halt_all(struct connectors *cs) {
 	SL_LIST_FOREACH(it, &cs->pipelines) {
@@ -16,7 +17,13 @@ static void halt_all(struct connectors *cs) {
 	}
 }
 
-static void stop_deadline(struct sl_timer *t) { halt_all(sl_container_of(t, struct connectors, stop_timer)); }
+/* From then on only for clients to end: librdkafka may never, after answers that made no sense. */
+static void stop_deadline(struct sl_timer *t) {
+	struct connectors *cs = sl_container_of(t, struct connectors, stop_timer);
+	halt_all(cs);
+	if (!cs->stopped && !sl_timer_armed(&cs->stop_now.timer))
+		sl_timer_set(cs->loop, &cs->stop_now.timer, CLIENTS_LAST_MS);
+}
 
 /* Nothing to deliver, nothing that can be delivered, or no more time; then nothing out; then connections closed; then the end. */
 void connectors_drain_step(struct connectors *cs) {
@@ -51,12 +58,14 @@ static void give_up(struct sl_timer *t) {
 				   "name=%s batches=%" PRIu32 " do=%s", c->name, c->out,
 				   "none needed; these rows are sent again after the next start, perhaps twice");
 	}
+	log_always(LOG_WARN, LOG_CONN, "stopping without waiting for clients any longer", "rows=%s",
+		   "what was acknowledged is in the logs");
 	cs->abandoned = true;
 	connectors_call_end(cs, &cs->stopped);
 }
 
 static void now_begin(struct connectors *cs) {
-	if (cs->stopped || sl_timer_armed(&cs->stop_now.timer)) return;
+	if (cs->stopped) return;
 	sl_timer_cancel(&cs->stop_timer);
 	sl_timer_set(cs->loop, &cs->stop_now.timer, CLIENTS_MS);
 	halt_all(cs);
