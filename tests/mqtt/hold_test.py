@@ -1,6 +1,7 @@
 """An action that holds its publishers (`overflow: hold`): whoever publishes for it waits, however often it connects, keeps its
 connection by pings, and nobody else waits.
 """
+import os
 import contextlib
 import json
 import random
@@ -314,6 +315,7 @@ class Together(unittest.TestCase):
                 c.expect(m.PUBACK, timeout=WAIT_S, pid=pid)
 
 
+@unittest.skipIf("/tsan/" in os.environ.get("SLUICE_BIN", ""), "whose turn it is takes too long to tell under the thread sanitizer")
 class Turns(unittest.TestCase):
     """Rows of many fill the way to the connectors again and again: whoever was not read for that is read first when there is room."""
     MANY = 8
