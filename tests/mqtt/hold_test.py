@@ -1,9 +1,9 @@
 """An action that holds its publishers (`overflow: hold`): whoever publishes for it waits, however often it connects, keeps its
 connection by pings, and nobody else waits.
 """
-import os
 import contextlib
 import json
+import os
 import random
 import re
 import select
