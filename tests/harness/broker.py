@@ -22,6 +22,7 @@ ROOT = Path(__file__).resolve().parents[2]
 BIN = os.path.abspath(os.environ.get("SLUICE_BIN") or ROOT / "build/dev/sluice")
 TARGET = os.environ.get("TEST_TARGET", "sluice")
 SLOW = 4 if "tsan" in BIN else 2 if "dev" in BIN else 1
+PATIENCE_S = 90.0  # nothing that must happen is waited for less long: how fast the machine is, no test asks
 SANITIZER = re.compile(r"(ERROR: \w+Sanitizer|WARNING: ThreadSanitizer|runtime error:)")
 _running = set()
 _folders = set()
@@ -71,7 +72,7 @@ def _told_to_stop(*_):
 signal.signal(signal.SIGTERM, _told_to_stop)
 
 
-def run_program(*args, stdin=None, timeout=60, cwd=None, program=None):
+def run_program(*args, stdin=None, timeout=180, cwd=None, program=None):
     """The program's exit code, output and errors, as text."""
     done = subprocess.run([program or BIN, *args], input=stdin, capture_output=True, text=True, timeout=timeout,
                           cwd=cwd, env=sanitizer_env(), check=False)
@@ -141,7 +142,7 @@ class Broker:
             self.wait_ready()
         return self
 
-    def wait_ready(self, timeout=15.0 * SLOW):
+    def wait_ready(self, timeout=PATIENCE_S):
         deadline = time.monotonic() + timeout
         pages = TARGET == "sluice" and self.config["admin"].get("enabled", True)
         ports = [self.port, self.admin_port] if pages else [self.port]
@@ -160,7 +161,7 @@ class Broker:
     def _forget(self):
         _running.discard(self.process)
 
-    def stop(self, check=True, timeout=30.0 * SLOW):
+    def stop(self, check=True, timeout=PATIENCE_S):
         """SIGTERM, wait, and look at how it ended. Returns the exit code."""
         if not self.process:
             return None
@@ -196,7 +197,7 @@ class Broker:
         except FileNotFoundError:
             return ""
 
-    def wait_log(self, pattern, timeout=10.0 * SLOW, after=0):
+    def wait_log(self, pattern, timeout=PATIENCE_S, after=0):
         """The first line of the log, from offset `after`, in which the pattern is found."""
         found = []
 
@@ -212,7 +213,7 @@ class Broker:
 
     # ---- Admin API ----
 
-    def get(self, path, timeout=5.0):
+    def get(self, path, timeout=PATIENCE_S):
         c = http.client.HTTPConnection("127.0.0.1", self.admin_port, timeout=timeout)
         try:
             c.request("GET", path)
@@ -235,7 +236,7 @@ class Broker:
     def connector(self, name):
         return next(c for c in self.status()["connectors"] if c["name"] == name)
 
-    def wait_connector(self, name, state, timeout=30.0 * SLOW):
+    def wait_connector(self, name, state, timeout=PATIENCE_S):
         """Until the connector is in this state; the reason that stands beside it, on the same page."""
         page = {}
 
@@ -257,8 +258,9 @@ class Broker:
         return last
 
 
-def wait_until(condition, timeout=10.0, message="condition did not come true"):
-    deadline = time.monotonic() + timeout
+def wait_until(condition, timeout=PATIENCE_S, message="condition did not come true"):
+    """For `timeout` seconds or PATIENCE_S, whichever is longer."""
+    deadline = time.monotonic() + max(timeout, PATIENCE_S)
     while not condition():
         if time.monotonic() > deadline:
             raise AssertionError(message() if callable(message) else message)

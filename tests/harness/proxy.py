@@ -94,7 +94,7 @@ class Proxy:
             if self.kind != "forward" and self.after == 0:
                 self._alone(client)
                 return
-            server = socket.create_connection(("127.0.0.1", self.server_port), timeout=10)
+            server = socket.create_connection(("127.0.0.1", self.server_port), timeout=60)
             server.settimeout(None)
             server.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             with self._lock:

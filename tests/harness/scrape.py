@@ -10,6 +10,8 @@ import re
 import threading
 import time
 
+from .broker import PATIENCE_S
+
 GROWING_RULE = ("matched", "filtered", "produced", "failed")
 GROWING_ACTION = ("received", "delivered", "rejected")
 
@@ -100,8 +102,8 @@ class Scraper:
     def scrape(self):
         before = self._before
         try:
-            code, body = self.broker.get("/api/v1/status", timeout=30)
-            metrics_code, page = self.broker.get("/metrics", timeout=30)
+            code, body = self.broker.get("/api/v1/status", timeout=90)
+            metrics_code, page = self.broker.get("/metrics", timeout=90)
         except (OSError, EOFError, ValueError):
             return  # the broker is down, as some tests want it
         except Exception as e:  # pylint: disable=broad-except
@@ -131,9 +133,9 @@ class Scraper:
         assert not self.errors, f"{len(self.errors)} of {self.count} scrapes do not add up: {self.errors[:5]}"
 
 
-def settle(broker, timeout=60.0):
+def settle(broker, timeout=PATIENCE_S):
     """Waits until no action has anything queued; returns the status."""
-    deadline = time.monotonic() + timeout
+    deadline = time.monotonic() + max(timeout, PATIENCE_S)
     while True:
         status = broker.status()
         if all(a["queued"] == 0 for a in status["actions"]) or time.monotonic() > deadline:

@@ -46,7 +46,7 @@ class Server:
     `port` is the plain port; a subclass names the others.
     """
     name = "server"
-    start_limit_s = 60.0
+    start_limit_s = 180.0
     user = None  # runs as this user, when not as the caller's
     port = 0
 
@@ -169,7 +169,7 @@ def as_user(name):
 def run(*command, user=None, check=True, **options):
     """A helper program; its output as text. A failure shows what it said."""
     done = subprocess.run(as_user(user) + [str(c) for c in command], capture_output=True, text=True, check=False,
-                          **{"timeout": 60, **options})
+                          **{"timeout": 180, **options})
     if check and done.returncode != 0:
         raise AssertionError(f"{command[0]} ended with {done.returncode}:\n{done.stdout[-2000:]}{done.stderr[-2000:]}")
     return done.stdout

@@ -6,6 +6,7 @@ import struct
 import subprocess
 import time
 
+from ..broker import PATIENCE_S
 from .base import Server, TestCa, fetched, run
 
 JARS = "kafka-3.9.1"
@@ -52,7 +53,7 @@ class _Answer:
         return [read() for _ in range(max(self.take("i"), 0))]
 
 
-def request(port, api, version, body, timeout=10.0):
+def request(port, api, version, body, timeout=PATIENCE_S):
     """One request on a connection of its own; the answer without its header."""
     packet = struct.pack(">hhi", api, version, 1) + _text("tests") + body
     with socket.create_connection(("127.0.0.1", port), timeout=timeout) as s:
@@ -69,7 +70,7 @@ class Kafka(Server):
     demanded), `sasl_tls_port` SASL over TLS. Users: alice / pw1 (PLAIN), bob / pw2 (SCRAM-SHA-256), carol / pw3
     (SCRAM-SHA-512). The broker tells
     clients of `behind_proxy_port` to come to `proxied_port`: put a proxy there. Topics are not created by using them."""
-    name, start_limit_s = "kafka", 120.0
+    name, start_limit_s = "kafka", 240.0
     port, controller_port, sasl_port, tls_port, sasl_tls_port = 19092, 19093, 19094, 19095, 19096
     behind_proxy_port, proxied_port = 19097, 19098
 
@@ -146,18 +147,18 @@ class Kafka(Server):
         """config: max_message_bytes=1000 and the like; returns when the topic can be written."""
         options = _array(_text(k.replace("_", ".")) + _text(str(v)) for k, v in config.items())
         body = _array([_text(topic) + struct.pack(">ih", partitions, 1) + _array([]) + options])
-        answer = request(self.port, 19, 2, body + struct.pack(">i?", 10000, False))
+        answer = request(self.port, 19, 2, body + struct.pack(">i?", 60000, False))
         answer.take("i")
         for name, code, text in answer.array(lambda: (answer.text(), answer.take("h"), answer.text())):
             if code:
                 raise KafkaError(f"{name}: error {code}: {text}")
-        deadline = time.monotonic() + 10
+        deadline = time.monotonic() + PATIENCE_S
         while self.partitions(topic) != partitions:
             assert time.monotonic() < deadline, f"topic {topic} has no leaders"
             time.sleep(0.02)
 
     def delete_topic(self, topic):
-        request(self.port, 20, 1, _array([_text(topic)]) + struct.pack(">i", 10000))
+        request(self.port, 20, 1, _array([_text(topic)]) + struct.pack(">i", 60000))
 
     def grant(self, user, topic, *operations):
         """From now on only these users may do only these things to the topic; ANONYMOUS (`port`) may do everything."""
@@ -172,8 +173,8 @@ class Kafka(Server):
 
     def add_partitions(self, topic, count):
         """So that it has that many."""
-        body = _array([_text(topic) + struct.pack(">ii", count, -1)]) + struct.pack(">ib", 10000, 0)
-        answer = request(self.port, 37, 0, body, 15)
+        body = _array([_text(topic) + struct.pack(">ii", count, -1)]) + struct.pack(">ib", 60000, 0)
+        answer = request(self.port, 37, 0, body)
         answer.take("i")
         failed = [code for _, code, _ in answer.array(lambda: (answer.text(), answer.take("h"), answer.text())) if code]
         if failed:
@@ -182,7 +183,7 @@ class Kafka(Server):
     def fresh_topic(self, topic, partitions=1, **config):
         """An empty topic of this name, whatever was there before."""
         self.delete_topic(topic)
-        deadline = time.monotonic() + 20
+        deadline = time.monotonic() + PATIENCE_S
         while True:
             try:
                 return self.create_topic(topic, partitions, **config)
@@ -217,7 +218,7 @@ class Kafka(Server):
         """The committed offset of each partition, -1 where there is none."""
         count = self.partitions(topic)
         wanted = _array([_text(topic) + _array(struct.pack(">i", p) for p in range(count))])
-        deadline = time.monotonic() + 20
+        deadline = time.monotonic() + PATIENCE_S
         while True:
             a = request(self.port, 9, 2, _text(group) + wanted)
             found = a.array(lambda: (a.text(), a.array(lambda: (a.take("i"), a.take("q"), a.text(), a.take("h")))))

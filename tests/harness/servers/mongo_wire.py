@@ -13,6 +13,8 @@ import os
 import socket
 import struct
 
+from ..broker import PATIENCE_S
+
 ObjectId = collections.namedtuple("ObjectId", "data")
 Date = collections.namedtuple("Date", "ms")
 Decimal128 = collections.namedtuple("Decimal128", "data")
@@ -132,7 +134,7 @@ def decode(data, at=0, typed=False):
 class Mongo:
     """with Mongo(port, user, password) as c: c.command("db", {"ping": 1}); c.find("db", "things", {"a": 1})"""
 
-    def __init__(self, port, user=None, password=None, timeout=20.0):
+    def __init__(self, port, user=None, password=None, timeout=PATIENCE_S):
         self.sock = socket.create_connection(("127.0.0.1", port), timeout=timeout)
         self.file = self.sock.makefile("rb")
         self.number = 0

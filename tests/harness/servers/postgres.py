@@ -128,12 +128,12 @@ class Postgres(Server):
     def execute(self, sql, database="test"):
         """Runs statements; an error is an AssertionError. Returns what psql prints, unaligned."""
         return run("psql", "-X", "-q", "-At", "-v", "ON_ERROR_STOP=1", "-h", "127.0.0.1", "-p", self.port, "-U", "test",
-                   "-d", database, "-f", "-", input=sql, timeout=120)
+                   "-d", database, "-f", "-", input=sql, timeout=300)
 
     def query(self, sql, database="test"):
         """Rows as lists of text, exactly; NULL is None."""
         out = run("psql", "-X", "-q", "-h", "127.0.0.1", "-p", self.port, "-U", "test", "-d", database, "-v",
-                  "ON_ERROR_STOP=1", "-c", f"COPY ({sql}) TO STDOUT", timeout=120)
+                  "ON_ERROR_STOP=1", "-c", f"COPY ({sql}) TO STDOUT", timeout=300)
         return [[_field(f) for f in line.split("\t")] for line in out.split("\n")[:-1]]
 
     def value(self, sql):

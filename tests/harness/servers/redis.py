@@ -2,7 +2,7 @@
 import socket
 import time
 
-from ..broker import wait_until
+from ..broker import PATIENCE_S, wait_until
 from .base import Server, TestCa, run
 
 
@@ -13,7 +13,7 @@ class RespError(Exception):
 class Resp:
     """A connection that speaks RESP2: what the tests use to look into a server, binary-safe."""
 
-    def __init__(self, port, user=None, password=None, timeout=10.0):
+    def __init__(self, port, user=None, password=None, timeout=PATIENCE_S):
         self.sock = socket.create_connection(("127.0.0.1", port), timeout=timeout)
         self.file = self.sock.makefile("rb")
         if password:
@@ -171,7 +171,7 @@ class _Group:
         for node in self.nodes:
             node.wait_ready()
         self.form()
-        deadline = time.monotonic() + 30
+        deadline = time.monotonic() + PATIENCE_S
         while not self.formed():
             assert time.monotonic() < deadline, f"the {self.name} does not come together"
             time.sleep(0.05)
@@ -241,14 +241,14 @@ class RedisCluster(_Group):
         """Moves what keys are left, and tells all nodes who has the slot now: MOVED from here on."""
         # The target claims the slot with the highest epoch that it knows of. Did it not know of the source's, a claim of the source
         # that is still on its way would count more: the target would give the slot back, and delete its keys.
-        wait_until(self._epochs_agree, 30, "the nodes do not agree on the cluster's epoch")
+        wait_until(self._epochs_agree, message="the nodes do not agree on the cluster's epoch")
         while keys := self.nodes[source].execute("CLUSTER", "GETKEYSINSLOT", slot, 100):
             self.nodes[source].execute("MIGRATE", "127.0.0.1", self.ports[target], "", 0, 5000, "KEYS", *keys)
         owner = self.nodes[target].execute("CLUSTER", "MYID")
         for i in [target, source] + [i for i in range(len(self.nodes)) if i not in (target, source)]:
             self.nodes[i].execute("CLUSTER", "SETSLOT", slot, "NODE", owner)
         # What nodes hear of each other may be older than that, and undo it.
-        deadline = time.monotonic() + 15
+        deadline = time.monotonic() + PATIENCE_S
         while wrong := [n for n in self.nodes if self._owner(n, slot) != target]:
             assert time.monotonic() < deadline, f"the nodes do not agree on slot {slot}"
             for node in wrong:
@@ -278,7 +278,7 @@ class RedisSentinel(_Group):
                 node.launch()
         for node in self.servers:
             node.wait_ready()
-        deadline = time.monotonic() + 15
+        deadline = time.monotonic() + PATIENCE_S
         while not any(b"state=online" in n.execute("INFO", "replication") for n in self.servers):
             assert time.monotonic() < deadline, "the replica does not find its master"
             time.sleep(0.05)
