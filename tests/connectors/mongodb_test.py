@@ -4,11 +4,11 @@ nested lists; what neither shows (a changing primary, retried writes, partial er
 import json
 import os
 import subprocess
-import time
 import unittest
 
-from harness.broker import BIN, ROOT, SLOW, Broker, wait_until
+from harness.broker import BIN, ROOT, Broker, wait_until
 from harness.client import Client
+from harness.proxy import Proxy
 from harness.servers import FerretDB, MongoJava, Net, TestCa, shared
 from harness.servers.mongo_script import MongoScript
 from harness.servers.mongo_wire import Binary, Date, Decimal128, ObjectId
@@ -184,9 +184,11 @@ class Refused(MongoTest):
         payloads = [{"id": i if i % 2 else f"s{i}", "v": i} for i in range(1000)]
         self.deliver(payloads, action)
         again = [*payloads[:500], {"id": "other", "v": 17}, *payloads[500:]]
-        began = time.monotonic()
-        self.deliver(again, action, rejected=1)
-        self.assertLess(time.monotonic() - began, 15 * SLOW)
+        finds = []
+        with Proxy(self.server.port) as proxy:
+            proxy.rewrite = lambda data: finds.append(data.count(b"\x02find\0")) or data
+            self.deliver(again, action, rejected=1, url=self.server.url().replace(str(self.server.port), str(proxy.port)))
+        self.assertIn(sum(finds), range(1, 50))
         self.assertEqual(self.letters[0]["row"]["id"], "other")
         self.assertEqual(len(self.documents()), 1000)
 
@@ -326,23 +328,23 @@ class Outages(MongoTest):
         self.assertEqual(len(self.documents()), 200)
 
     def test_stop__does_not_wait_for_a_server_that_hangs(self):
-        b = self.broker({"id": "${id}"}, **{**self.hurried, "timeout": "60s"})
+        b = self.broker({"id": "${id}", "timeout": "300s"}, timeout="300s")
         self.publish(b, [{"id": 0}])
         b.wait_settled("r")
         self.server.pause()
         try:
             self.publish(b, [{"id": 1}])
-            time.sleep(0.3)
-            began = time.monotonic()
-            b.stop()
-            self.assertLess(time.monotonic() - began, 15)
+            wait_until(lambda: b.action("r")["in_flight"] == 1, 60, lambda: str(b.action("r")))
+            b.stop(timeout=120)
         finally:
             self.server.resume()
 
 
 class Scripted(MongoTest):
-    """What a replica set does when it is wanted: the server plays a script."""
-    hurried = {"server_selection_timeout": "1s", "timeout": "1s", "connect_timeout": "500ms", "pool": 1}
+    """What a replica set does when it is wanted: the server plays a script. How rows fall into batches is up to the machine: every
+    script holds for one batch of all rows, for one of each, and for those between."""
+    hurried = {"server_selection_timeout": "1s", "pool": 1}
+    for_ever = "300s"
 
     def setUp(self):
         self.stored = []
@@ -355,7 +357,7 @@ class Scripted(MongoTest):
     def run_script(self, play, payloads, action=None, rejected=0, **connector):
         with MongoScript(play) as self.server:
             self.commands = self.server.commands
-            n = self.deliver(payloads, action, rejected=rejected, **{**self.hurried, **connector})
+            n = self.deliver(payloads, action, rejected=rejected, **{"pool": 1, **connector})
             self.assertEqual(self.server.fake.errors, [])
         return n
 
@@ -404,17 +406,21 @@ class Scripted(MongoTest):
         self.assertEqual(self.stored, [1])
 
     def test_errors__of_single_documents(self):
+        bad = {3: 121, 5: 112, 7: 11000, 9: 4711}
+
         def play(command, conn):
             found = self.store(command)
-            bad = {3: 121, 5: 112, 7: 11000, 9: 4711}
             errors = [{"index": i, "code": bad[d["id"]], "errmsg": f"says {bad[d['id']]}"}
-                      for i, d in enumerate(command["documents"]) if d["id"] in bad and len(command["documents"]) > 1]
+                      for i, d in enumerate(command["documents"]) if d["id"] in bad]
+            if 5 in self.stored:
+                bad.pop(5, None)  # a write conflict passes
             return {**found, "writeErrors": errors} if errors else found
         n = self.run_script(play, [{"id": i} for i in range(10)], rejected=3, action={"batch": {"linger": "100ms"}})
         self.assertEqual(sorted(letter["reason"] for letter in self.letters),
                          ["says 11000 (code 11000)", "says 121 (code 121)", "says 4711 (code 4711)"])
         self.assertEqual(n["retried"], 1)
-        self.assertEqual(self.stored, [*range(10), 5])
+        self.assertEqual(list(dict.fromkeys(self.stored)), list(range(10)))
+        self.assertEqual(sorted(self.stored), sorted([*range(10), 5]))
 
     def duplicates(self, find):
         """A server that has every row, and in its errors names no index."""
@@ -461,7 +467,10 @@ class Scripted(MongoTest):
             return {"ok": 1, "cursor": {"id": 0, "ns": "iot.c", "firstBatch": [{"_id": i} for i in command["filter"]["_id"]["$in"]]}}
         self.run_script(self.duplicates(find), [{"id": i} for i in range(50)], self.twice)
         self.assertEqual(self.letters, [])
-        self.assertEqual(len(broken), 3)
+        inserted = [[d["id"] for d in c["documents"]] for c in self.commands if "insert" in c]
+        asked = [c["filter"]["_id"]["$in"] for c in self.finds()]
+        self.assertEqual(asked, inserted)  # one question for each command
+        self.assertEqual([i for ids in asked[2:] for i in ids], list(range(50)))  # and the rows of those that failed again
 
     def test_duplicates__the_end_does_not_wait_for_the_answer(self):
         asked = []
@@ -470,12 +479,10 @@ class Scripted(MongoTest):
             asked.append(1)
             conn.hang()
         with MongoScript(self.duplicates(find)) as self.server:
-            b = self.broker(self.twice, **{**self.hurried, "timeout": "60s", "server_selection_timeout": "5s"})
+            b = self.broker({**self.twice, "timeout": self.for_ever}, pool=1, timeout=self.for_ever)
             self.publish(b, [{"id": i} for i in range(200)])
-            wait_until(lambda: asked, 20)
-            began = time.monotonic()
-            b.stop()
-            self.assertLess(time.monotonic() - began, 15)
+            wait_until(lambda: asked, 60)
+            b.stop(timeout=120)
             self.assertEqual(self.dead(b), [])
 
     def test_errors__an_ordered_command_stops_at_the_first(self):
@@ -564,7 +571,7 @@ class Scripted(MongoTest):
                 return {"ok": 0, "code": 13, "errmsg": "not authorized on iot"}
             return self.store(command)
         forbidden = [True]
-        with MongoScript(play) as self.server, self.broker(**self.hurried) as b:
+        with MongoScript(play) as self.server, self.broker(pool=1) as b:
             self.publish(b, [{"id": 1}])
             self.assertIn("put a user and its password into `url`", self.wait_state(b, "degraded"))
             forbidden.clear()
@@ -577,12 +584,14 @@ class Scripted(MongoTest):
             if len(self.commands) == 1:
                 found["writeConcernError"] = {"code": 64, "errmsg": "waiting for replication timed out"}
             elif len(self.commands) == 2:
-                found["n"], found["writeErrors"] = 0, [{"index": i, "code": 11000, "errmsg": "E11000 index: _id_ dup key"}
-                                                       for i in range(len(command["documents"]))]
+                found["writeErrors"] = [{"index": i, "code": 11000, "errmsg": "E11000 index: _id_ dup key"}
+                                        for i, d in enumerate(command["documents"]) if d in self.commands[0]["documents"]]
+                found["n"] -= len(found["writeErrors"])
             return found
         action = {"id": "${id}", "duplicates": "done", "batch": {"linger": "100ms"}}
         n = self.run_script(play, [{"id": i} for i in range(5)], action, write_concern={"w": "majority", "j": "yes", "wtimeout": "2s"})
         self.assertEqual(n["maybe_duplicate"], len(self.commands[0]["documents"]))
+        self.assertEqual(self.commands[1]["documents"][:n["maybe_duplicate"]], self.commands[0]["documents"])
         self.assertEqual(self.commands[0]["writeConcern"], {"w": "majority", "j": True, "wtimeout": 2000})
 
     def test_timeout__of_a_server_that_never_answers(self):
@@ -594,9 +603,10 @@ class Scripted(MongoTest):
                 conn.hang()
                 return None
             return self.store(command)
-        n = self.run_script(play, [{"id": 1}], {"timeout": "300ms"}, timeout="30s", retry_writes=False)
-        self.assertEqual(n["maybe_duplicate"], 1)
-        self.assertEqual(self.stored, [1])
+        n = self.run_script(play, [{"id": 1}], {"timeout": "1s"}, retry_writes=False)
+        self.assertGreaterEqual(n["maybe_duplicate"], 1)
+        self.assertEqual(n["maybe_duplicate"], len(self.commands) - 1)  # on a busy machine the script may be late once more
+        self.assertEqual(set(self.stored), {1})
 
 
 def decimal_text(data):
