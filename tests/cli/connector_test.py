@@ -161,7 +161,7 @@ class Connector(unittest.TestCase):
         began = time.monotonic()
         done = self.run_it("test", "silent", "--timeout", "1")
         self.assertEqual(done.returncode, 3, done.stdout)
-        self.assertLess(time.monotonic() - began, 8)
+        self.assertLess(time.monotonic() - began, 25)  # connect_timeout is 30 s
         self.assertIn("no answer within 1 s", done.stderr)
         self.assertNotIn("s3cret", done.stdout + done.stderr)
 

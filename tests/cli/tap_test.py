@@ -25,13 +25,13 @@ class Tap(unittest.TestCase):
 
     def tap(self, publish, *args):
         with Broker({"rules": RULES}, folder=self.folder) as broker:
-            command = [BIN, "tap", "-c", str(broker.config_path), "-W", "20", "-o", str(self.cases), *args]
+            command = [BIN, "tap", "-c", str(broker.config_path), "-W", "120", "-o", str(self.cases), *args]
             process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=sanitizer_env())
             self.assertEqual(process.stderr.readline(), "tapping\n")
             with Client(broker.port, m.V5) as c:
                 c.connect("c")
                 publish(c)
-            self.said = process.communicate(timeout=40)[1]
+            self.said = process.communicate(timeout=180)[1]
             self.assertEqual(process.returncode, 0, self.said)
         return self.run_cases()
 

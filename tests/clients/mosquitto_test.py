@@ -30,7 +30,7 @@ class MosquittoCases:
     def sub(self, count, *args, wait=True):
         """A subscriber that ends after `count` messages; it is subscribed when this returns. It would keep its
         SUBACK line in a buffer; stdbuf makes it speak at once."""
-        s = subprocess.Popen(["stdbuf", "-oL", "mosquitto_sub", *self.address(), "-C", str(count), "-W", "10", "-d", *args],
+        s = subprocess.Popen(["stdbuf", "-oL", "mosquitto_sub", *self.address(), "-C", str(count), "-W", "90", "-d", *args],
                              stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
         self.addCleanup(s.stdout.close)
         self.addCleanup(s.wait)
@@ -47,7 +47,7 @@ class MosquittoCases:
         return [line for line in out if not line.startswith(("Client ", "Subscribed "))]
 
     def pub(self, *args, stdin=None):
-        subprocess.run(["mosquitto_pub", *self.address(), *args], input=stdin, text=True, timeout=10, check=True)
+        subprocess.run(["mosquitto_pub", *self.address(), *args], input=stdin, text=True, timeout=90, check=True)
 
     def round_trip(self, qos):
         s = self.sub(1, "-t", self.t, "-q", str(qos), "-F", "%q %r %t %p")

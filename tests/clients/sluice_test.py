@@ -25,13 +25,13 @@ class Commands(unittest.TestCase):
         self.t = f"own/{next(_numbers)}"
 
     def run_command(self, command, *args, stdin=None, expect=0):
-        done = run_program(command, "-p", str(self.broker.port), *args, stdin=stdin, timeout=30 * SLOW)
+        done = run_program(command, "-p", str(self.broker.port), *args, stdin=stdin, timeout=90 * SLOW)
         self.assertEqual(done.returncode, expect, done.stderr)
         return done
 
     def sub(self, count, *args):
         """A subscriber that ends after `count` messages; it is subscribed when this returns."""
-        s = subprocess.Popen([BIN, "sub", "-p", str(self.broker.port), "-c", str(count), "-W", str(20 * SLOW), "--ready",
+        s = subprocess.Popen([BIN, "sub", "-p", str(self.broker.port), "-c", str(count), "-W", str(60 * SLOW), "--ready",
                               *args], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
         self.addCleanup(s.stdout.close)
         self.addCleanup(s.stderr.close)
@@ -61,9 +61,11 @@ class Commands(unittest.TestCase):
 
     def test_sub__a_kept_session_brings_what_was_missed(self):
         keep = ["-t", self.t, "-q", "1", "-i", "keeper", "--disable-clean"]
-        self.run_command("sub", *keep, "-W", "1")
+        first = self.sub(1, *keep)
+        first.terminate()
+        first.wait()
         self.run_command("pub", "-t", self.t, "-q", "1", "-m", "while away")
-        self.assertEqual(self.run_command("sub", *keep, "-c", "1", "-W", "10").stdout, "while away\n")
+        self.assertEqual(self.run_command("sub", *keep, "-c", "1", "-W", "60").stdout, "while away\n")
 
     def test_sub__too_few_in_time_is_exit_code_1(self):
         self.assertIn("0 of 3 messages", self.run_command("sub", "-t", self.t, "-c", "3", "-W", "1", expect=1).stderr)
@@ -89,13 +91,16 @@ class Reconnect(unittest.TestCase):
         with Broker() as broker:
             publisher = subprocess.Popen([BIN, "pub", "-p", str(broker.port), "-t", "t", "-q", "1", "-l", "--reconnect"],
                                          stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
-            feeder = threading.Thread(target=self.feed, args=(publisher.stdin,))
+            back = threading.Event()
+            self.addCleanup(back.set)  # should it fail midway
+            feeder = threading.Thread(target=self.feed, args=(publisher.stdin, back))
             feeder.start()
             wait_until(lambda: not re.search(r'received_total{qos="1"} 0$', broker.get("/metrics")[1], re.M), 30 * SLOW,
                        "nothing comes")
             broker.kill()
             time.sleep(0.3)
             broker.start()
+            back.set()
             feeder.join()
             summary = publisher.stdout.read()
             publisher.stdout.close()
@@ -104,13 +109,15 @@ class Reconnect(unittest.TestCase):
         self.assertIn("2 connections", summary)
 
     @staticmethod
-    def feed(pipe):
-        """Two seconds of messages."""
+    def feed(pipe, back):
+        """Some messages before the kill and while the broker is away, the others when it is back."""
         for i in range(2000):
             pipe.write(f"{i}\n")
             if i % 100 == 0:
                 pipe.flush()
                 time.sleep(0.1)
+            if i == 1000:
+                back.wait()
         pipe.close()
 
 

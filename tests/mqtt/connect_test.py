@@ -125,16 +125,16 @@ class ConnectCases(Case):
         self.assertGreater(time.monotonic() - began, 1.0)
 
     def test_keep_alive__pings_keep_the_connection(self):
-        c = self.client(keepalive=1)
+        c = self.client(keepalive=3)
         for _ in range(4):
-            time.sleep(0.6)
+            time.sleep(1.2)
             c.send(m.PING)
             c.expect(m.PINGRESP)
 
     def test_keep_alive__publishes_keep_the_connection(self):
-        c = self.client(keepalive=1)
+        c = self.client(keepalive=3)
         for _ in range(4):
-            time.sleep(0.6)
+            time.sleep(1.2)
             c.publish(self.t, b"x", qos=1)
         c.expect_silence()
 

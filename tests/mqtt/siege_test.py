@@ -200,7 +200,7 @@ class Greed(Case, unittest.TestCase):
         self.assertLess(self.broker.rss_kb() - before, 60_000)
         started = time.monotonic()
         p.publish("other", b"", qos=1)
-        self.assertLess(time.monotonic() - started, 2)
+        self.assertLess(time.monotonic() - started, 20)  # all of it at once would take minutes
         got = set()
         while len(got) < 2000:
             got.add(c.expect(m.PUBLISH, retain=True).topic)

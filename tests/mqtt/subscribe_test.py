@@ -3,6 +3,7 @@ import time
 
 from cases import Case, both, v5
 from harness import packet as m
+from harness.broker import PATIENCE_S
 
 # 4.7: filter, topics it takes, topics it leaves; {t} is the test's own first level.
 WILDCARDS = [
@@ -161,7 +162,7 @@ class SharedCases(Case):
     def drain(self, clients, total):
         """What each of them gets until all together have `total`; every packet is acknowledged. Nothing more comes."""
         got = [[] for _ in clients]
-        deadline = time.monotonic() + 10
+        deadline = time.monotonic() + PATIENCE_S
         while sum(map(len, got)) < total and time.monotonic() < deadline:
             self.take(clients, got)
         time.sleep(0.05)
