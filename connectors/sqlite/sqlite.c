@@ -214,7 +214,7 @@ static int db_setup(struct sqlite_conn *c) {
 	return r;
 }
 
-static void sqlite_connect(struct sl_conn *conn) {
+static bool db_open(struct sl_conn *conn) {
 	struct sqlite_conn *c = sl_conn_impl(conn);
 	db_close(c);
 	c->generation++;
@@ -224,13 +224,15 @@ static void sqlite_connect(struct sl_conn *conn) {
 	int r =
 	    sqlite3_open_v2(c->path, &c->db, SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_NOMUTEX, NULL);
 	if (r == SQLITE_OK) r = db_setup(c);
-	if (r == SQLITE_OK) {
-		sl_conn_up(conn);
-		return;
-	}
+	if (r == SQLITE_OK) return true;
 	sl_conn_down(conn, SL_EIO, "cannot open %s: %s; check the path and its rights", c->path,
 		     c->db ? sqlite3_errmsg(c->db) : sqlite3_errstr(r));
 	db_close(c);
+	return false;
+}
+
+static void sqlite_connect(struct sl_conn *conn) {
+	if (db_open(conn)) sl_conn_up(conn);
 }
 
 /* A database that is there. */
@@ -369,6 +371,13 @@ static void batch_failed(struct sl_batch *b, struct sqlite_conn *c, struct sqlit
 		break;
 	case SQLITE_FULL: sl_batch_not_ready(b, "%s: %s; make room on this disk", c->path, text); break;
 	case SQLITE_IOERR:
+		/* Of a write-ahead log that somebody emptied or deleted this handle would say so for ever. */
+		if (!db_open(conn)) {
+			sl_batch_fill(b, SL_RESULT_LOST, NULL);
+			break;
+		}
+		sl_batch_not_ready(b, "%s: %s; check the disk", c->path, text);
+		break;
 	case SQLITE_NOMEM: sl_batch_not_ready(b, "%s: %s; check the disk", c->path, text); break;
 	case SQLITE_CANTOPEN:
 	case SQLITE_NOTADB:

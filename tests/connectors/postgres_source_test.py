@@ -177,7 +177,7 @@ class Values(PostgresSourceTest):
         query = f"SELECT 1 AS id, {select} WHERE 1 > ${{cursor}} LIMIT ${{limit}}"
         config = self.config({"query": query}, sql='SELECT value AS v, key AS n, offset AS i FROM "$sources/postgres:in"',
                              action={"columns": {c: "${%s}" % c for c in "vni"}}, **more)
-        self.db.unlink(missing_ok=True)
+        self.forget()
         with Broker(config) as b:
             self.wait_source(b, acknowledged=1)
             b.wait_settled("r")
@@ -220,7 +220,7 @@ class Values(PostgresSourceTest):
                                                       for x in texts))
         for source in (BY_ACK, {**BY_CURSOR, "start": ""}):
             with self.subTest(source["query"]):
-                self.db.unlink(missing_ok=True)
+                self.forget()
                 self.pg.execute(f"TRUNCATE outbox; INSERT INTO outbox VALUES {rows}")
                 with Broker(self.config(source, limit=2)) as b:
                     self.wait_source(b, acknowledged=len(texts), pending=0)
@@ -234,7 +234,7 @@ class Values(PostgresSourceTest):
         sql = 'SELECT key AS n, strlen(payload.v) AS v FROM "$sources/postgres:in"'
         for source in (BY_CURSOR, BY_ACK):
             with self.subTest(source["query"]):
-                self.db.unlink(missing_ok=True)
+                self.forget()
                 with Broker(self.config(source, sql=sql, action={"columns": {"n": "${n}", "v": "${v}"}})) as b:
                     self.wait_source(b, timeout=120, acknowledged=300, pending=0)
                     b.wait_settled("r")
@@ -246,7 +246,7 @@ class Outages(PostgresSourceTest):
     def test_postgres_source__our_own_kill_loses_nothing(self):
         for source in (BY_CURSOR, BY_ACK):
             with self.subTest(source["query"]):
-                self.db.unlink(missing_ok=True)
+                self.forget()
                 self.pg.execute("TRUNCATE outbox")
                 self.add(1, 5001)
                 with Broker(self.config(source, action=MEMORY, max_pending={"messages": 300})) as b:
@@ -263,7 +263,7 @@ class Outages(PostgresSourceTest):
     def test_postgres_source__the_server_killed_and_back(self):
         for source in (BY_CURSOR, BY_ACK):
             with self.subTest(source["query"]):
-                self.db.unlink(missing_ok=True)
+                self.forget()
                 self.pg.execute("TRUNCATE outbox")
                 self.add(1, 101)
                 with Broker(self.config(source, listen="outbox")) as b:
@@ -291,7 +291,7 @@ class Outages(PostgresSourceTest):
     def test_postgres_source__slow_actions_pause_it(self):
         for source in (BY_CURSOR, BY_ACK):
             with self.subTest(source["query"]):
-                self.db.unlink(missing_ok=True)
+                self.forget()
                 self.pg.execute("TRUNCATE outbox")
                 self.add(1, 101)
                 with Broker(self.config(source, action=MEMORY, max_pending={"messages": 500}, limit=200)) as b:

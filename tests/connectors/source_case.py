@@ -3,6 +3,7 @@ import contextlib
 import shutil
 import sqlite3
 import unittest
+from pathlib import Path
 
 from harness.broker import temp_folder, wait_until
 
@@ -40,11 +41,16 @@ class SourceCase(unittest.TestCase):
     def got(self, columns="n"):
         if not self.db.exists():
             return []
-        with sqlite3.connect(self.db, timeout=10) as db:
+        with contextlib.closing(sqlite3.connect(self.db, timeout=10)) as db:  # Python itself would close it some time later
             try:
                 return list(db.execute(f"SELECT {columns} FROM got ORDER BY rowid"))
             except sqlite3.OperationalError:
                 return []
+
+    def forget(self):
+        """The far side begins again, with nothing left of the file that it had."""
+        for tail in ("", "-wal", "-shm"):
+            Path(f"{self.db}{tail}").unlink(missing_ok=True)
 
     def numbers(self):
         return [n for (n,) in self.got()]

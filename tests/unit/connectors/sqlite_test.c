@@ -150,6 +150,28 @@ static void test_sqlite__a_deleted_file_is_made_anew_and_gets_what_came_since(vo
 	rig_free(r);
 }
 
+/* By a tool that copies or cleans files, or by a program that closed the file it was before. */
+static void test_sqlite__a_write_ahead_log_that_somebody_emptied_is_begun_again(void **state) {
+	(void)state;
+	struct rig *r = rig_new(1);
+	rig_load(r,
+		 "connectors: {db: {type: sqlite, path: %s/a.db}}\n"
+		 "actions:\n"
+		 "  - {connector: db, table: x, columns: {a: \"${device}\", b: \"${n}\", c: \"${t}\"}, "
+		 "retry: {first: 10ms, max: 50ms}}\n",
+		 r->dir);
+	rig_stage(r, 0, 200, 0, rig_row);
+	assert_int_equal(rig_settle(r, 0).delivered, 200);
+	db_exec(r->dir, "INSERT INTO x VALUES (1, 1, 1)"); /* the connector has to look at the log */
+	char *wal = sl_asprintf("%s/a.db-wal", r->dir);
+	assert_int_equal(truncate(wal, 0), 0);
+	rig_stage(r, 0, 10, 0, rig_row);
+	assert_int_equal(rig_settle(r, 0).delivered, 210);
+	assert_int_equal(db_int(r->dir, "SELECT count(*) FROM x"), 10);
+	sl_free(wal);
+	rig_free(r);
+}
+
 int main(void) {
 	const struct CMUnitTest tests[] = {
 	    cmocka_unit_test(test_sqlite__rows_land_in_a_table_made_for_them),
@@ -159,6 +181,7 @@ int main(void) {
 	    cmocka_unit_test(test_sqlite__one_poison_row_of_a_hundred_goes_to_the_dead_letters),
 	    cmocka_unit_test(test_sqlite__rows_wait_while_another_program_holds_the_lock),
 	    cmocka_unit_test(test_sqlite__a_deleted_file_is_made_anew_and_gets_what_came_since),
+	    cmocka_unit_test(test_sqlite__a_write_ahead_log_that_somebody_emptied_is_begun_again),
 	};
 	return cmocka_run_group_tests_name("sqlite", tests, NULL, NULL);
 }
