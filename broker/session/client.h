@@ -75,6 +75,7 @@ struct client {
 	uint8_t no_room_qos;
 	bool moment;         /* the first moment of that */
 	bool feeds;          /* what it sent last has made rows */
+	bool passed_over;    /* it has gone, and a publish of its was not taken: those behind it are not, either */
 	uint32_t answers;    /* bytes of what it caused itself, since the output was last empty */
 	uint32_t packet_max; /* the largest the client takes */
 	uint16_t aliases_len;

@@ -269,8 +269,16 @@ bool client_may_read(struct client *c) {
 static bool shut(struct client *c, const struct msg *m) {
 	struct sl_stage *st = route_shut(c->w, m, c);
 	if (!st) return false;
+	c->passed_over = c->passed_over || (c->tcp.s.hup && m->qos > 0);
 	if (c->tcp.s.hup) metric_inc(c->w, METRIC_PUBLISH_REFUSED);
 	wait_for_room(c, st, m->qos, &c->w->refused);
+	return true;
+}
+
+/* It sends them again, with the one before that was not taken, and in that order rules are to see them. */
+static bool pass_over(struct client *c, uint8_t qos) {
+	if (sl_likely(!c->passed_over) || qos == 0) return false;
+	metric_inc(c->w, METRIC_PUBLISH_REFUSED);
 	return true;
 }
 
@@ -288,6 +296,7 @@ static void route_acknowledged(struct client *c, struct msg *m, const struct mqt
 /* False: it was not taken. */
 static bool publish(struct client *c, const struct mqtt_publish *p) {
 	struct worker *w = c->w;
+	if (pass_over(c, p->qos)) return true;
 	if (w->rules) (void)rules_no_room(w->rules); /* of what others have caused */
 	struct msg *m = msg_new(&(struct msg_spec){
 	    .topic = p->topic,

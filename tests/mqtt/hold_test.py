@@ -175,6 +175,24 @@ class Hold(unittest.TestCase):
                 if got.qos:
                     sub.send(m.frame(m.PUBACK, 0, got.pid.to_bytes(2, "big")))
 
+    def test_hold__who_goes_while_it_waits__finds_its_order_when_it_comes_again(self):
+        """What stood behind the message that was not taken comes with it, not before it."""
+        first, second = m.publish("load/again", body("p"), 1, 1), m.publish("last", b"words", 1, 2)
+        with self.client("sub") as sub:
+            sub.subscribe("last")
+            c = self.client("again", clean=False)
+            c.send(first, second, m.publish("last", b"nobody sends this again", 0))
+            self.assertTrue(self.waits(c))
+            c.close()
+            self.assertEqual(sub.recv(WAIT_S).payload, b"nobody sends this again")
+            self.room()
+            c = self.client("again", clean=False)
+            c.send(first, second)
+            self.assertEqual(sub.recv(WAIT_S).payload, b"words")
+            for pid in (1, 2):
+                c.expect(m.PUBACK, timeout=WAIT_S, pid=pid)
+        wait_until(lambda: "p" in self.stored(), WAIT_S)
+
     def test_hold__who_goes_while_it_waits__is_gone(self):
         will = m.Will("will", b"gone")
         with self.client("sub") as sub:
