@@ -357,6 +357,45 @@ static void types_make(struct mongo_action *s) {
 		mongo_types_add(&s->types, slice_from_str(s->series.time), MONGO_DATE);
 }
 
+/* Does a value get there that the node of this path, or one above it, is the type of? An object from data may have any fields. */
+static bool type_is_met(const struct mongo_action *s, struct sl_slice path) {
+	const struct mongo_types *node = &s->types;
+	for (;; node = mongo_types_inner(node, slice_next_part(&path, '.'))) {
+		if ((s->id && node == s->id_types) || mongo_template_types(&s->doc, node) ||
+		    mongo_template_types(&s->query, node) || mongo_template_types(&s->change, node))
+			return true;
+		if (!path.p) return false;
+	}
+}
+
+static const char *values_stand_in(const struct mongo_action *s) {
+	if (s->change.n) return s->query.n ? "`update` or `filter`" : "`update`";
+	if (s->document) return s->query.n ? "`document` or `filter`" : "`document`";
+	return s->query.n ? "`filter`" : "`id`";
+}
+
+/* A slip of the hand in a path would leave the field as it comes. */
+static int types_are_met(const struct mongo_action *s, struct sl_err *err) {
+	if (s->series.given && !type_is_met(s, slice_from_str(s->series.time)))
+		return sl_err_set(err, SL_EINVAL,
+				  "`timeseries.time`: there is no field %s in `document`, and the server takes no "
+				  "document without it; correct the name, or add the field",
+				  s->series.time);
+	for (size_t i = 0; i < s->types_conf.len; i++) {
+		const char *path = s->types_conf.items[i].key;
+		if (type_is_met(s, slice_from_str(path))) continue;
+		if (s->change.list)
+			return sl_err_set(err, SL_EINVAL,
+					  "`types.%s`: the stages of a pipeline do not ask `types`; write the type "
+					  "where the value is, {$date: \"${ts}\"}",
+					  path);
+		return sl_err_set(err, SL_EINVAL,
+				  "`types.%s`: there is no such field in %s; correct the path, or take it out", path,
+				  values_stand_in(s));
+	}
+	return SL_OK;
+}
+
 static bool by_msgid(const char *id) {
 	const char *call = id ? strstr(id, "msgid") : NULL;
 	return call && call[5 + strspn(call + 5, " ")] == '(';
@@ -385,6 +424,7 @@ int mongo_action_params(struct sl_conn_action *a, const struct sl_param **params
 	if (r == SL_OK && document)
 		r = mongo_template_compile(&s->doc, s->document, "document", MONGO_DOCUMENT, &s->types, &s->params,
 					   err);
+	if (r == SL_OK) r = types_are_met(s, err);
 	*params = s->params.at;
 	*count = s->params.n;
 	return r;

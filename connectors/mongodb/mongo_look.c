@@ -3,6 +3,8 @@
 #include "mem.h"
 #include "mongodb_int.h"
 
+enum { LOOK_COLLECTIONS = 100000 };
+
 /* A member's text, which may stand deeper ("options.timeseries.timeField"); NULL. Borrowed. */
 static const char *member(const bson_t *b, const char *path) {
 	bson_iter_t it, at;
@@ -44,39 +46,30 @@ static void present(const struct mongo_action *s, const bson_t *found, struct sl
 				   s->series.meta ? "`" : "");
 }
 
-/* Servers that do not know the filter give all there are. */
-static bool answer_read(const struct mongo_action *s, const bson_t *reply, struct sl_batch *b) {
-	bson_iter_t it, list;
-	if (!bson_iter_init(&it, reply) || !bson_iter_find_descendant(&it, "cursor.firstBatch", &list) ||
-	    !BSON_ITER_HOLDS_ARRAY(&list) || !bson_iter_recurse(&list, &it))
-		return false;
-	while (bson_iter_next(&it)) {
-		const uint8_t *bytes;
-		uint32_t n;
-		bson_t one;
-		if (!BSON_ITER_HOLDS_DOCUMENT(&it)) continue;
-		bson_iter_document(&it, &n, &bytes);
-		if (!bson_init_static(&one, bytes, n) || !same(member(&one, "name"), s->collection_fixed)) continue;
-		present(s, &one, b);
-		return true;
+/* A server that does not know the filter gives all there are, some at a time. Nothing is said of a list that is longer, or broke off. */
+static void list_read(const struct mongo_action *s, mongoc_cursor_t *list, struct sl_batch *b) {
+	const bson_t *one;
+	for (size_t n = 0; mongoc_cursor_next(list, &one); n++) {
+		if (n == LOOK_COLLECTIONS) return;
+		if (!same(member(one, "name"), s->collection_fixed)) continue;
+		present(s, one, b);
+		return;
 	}
-	absent(s, b);
-	return true;
+	if (!mongoc_cursor_error(list, NULL)) absent(s, b);
 }
 
 void mongo_look(struct mongo_link *l, struct sl_batch *b) {
 	const struct mongo_action *s = sl_action_impl(b->action);
 	bson_error_t error = {0};
-	bson_t command = BSON_INITIALIZER, filter, reply = BSON_INITIALIZER;
-	if (s->collection_fixed && mongo_link_open(l, &error)) {
-		BSON_APPEND_INT32(&command, "listCollections", 1);
-		BSON_APPEND_DOCUMENT_BEGIN(&command, "filter", &filter);
-		BSON_APPEND_UTF8(&filter, "name", s->collection_fixed);
-		(void)bson_append_document_end(&command, &filter);
-		bson_destroy(&reply);
-		if (mongoc_client_command_simple(l->client, l->c->database, &command, NULL, &reply, &error))
-			(void)answer_read(s, &reply, b);
-	}
-	bson_destroy(&command);
-	bson_destroy(&reply);
+	if (!s->collection_fixed || !mongo_link_open(l, &error)) return;
+	bson_t options = BSON_INITIALIZER, filter;
+	BSON_APPEND_DOCUMENT_BEGIN(&options, "filter", &filter);
+	BSON_APPEND_UTF8(&filter, "name", s->collection_fixed);
+	(void)bson_append_document_end(&options, &filter);
+	mongoc_database_t *database = mongoc_client_get_database(l->client, l->c->database);
+	mongoc_cursor_t *list = mongoc_database_find_collections_with_opts(database, &options);
+	list_read(s, list, b);
+	mongoc_cursor_destroy(list);
+	mongoc_database_destroy(database);
+	bson_destroy(&options);
 }

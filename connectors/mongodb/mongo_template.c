@@ -68,9 +68,16 @@ static struct sl_slice leaf_text(const struct walk *w, const json_t *v, enum sql
 	return slice_from(text, bare);
 }
 
-/* Dotted names of filters and updates lead into the tree of types as well. */
+/* Dotted names of filters and updates lead into the tree of types as well; `$`, `$[]` and `$[id]` are places in a list, and a number,
+ * where no type is named for a field that is called so. */
 static const struct mongo_types *types_of(const struct mongo_types *types, struct sl_slice key) {
-	while (types && key.p) types = mongo_types_inner(types, slice_next_part(&key, '.'));
+	while (types && key.p) {
+		struct sl_slice part = slice_next_part(&key, '.');
+		int64_t number;
+		const struct mongo_types *inner = mongo_types_inner(types, part);
+		bool place = part.n && (part.p[0] == '$' || slice_to_i64(part, &number) == SL_OK);
+		if (inner || !place) types = inner;
+	}
 	return types;
 }
 
@@ -102,13 +109,14 @@ static int constant(struct walk *w, struct sl_slice key, const json_t *v, const 
 	if (r != SL_OK) (void)refuse(w, path, "%s", sl_err_text(&e.err));
 	mongo_encoder_fini(&e);
 	free(text);
-	if (r == SL_OK) op_add(w, (struct mongo_op){.what = OP_BYTES, .key = key, .at = at, .n = w->t->consts.n - at});
+	size_t n = w->t->consts.n - at;
+	if (r == SL_OK) op_add(w, (struct mongo_op){.what = OP_BYTES, .key = key, .at = at, .n = n, .types = types});
 	return r == SL_OK ? SL_OK : SL_EINVAL;
 }
 
 /* {"$date": "${ts}"}: a type that is written down where the value is. 1: it was one. */
-static int typed_leaf(struct walk *w, struct sl_slice key, const json_t *v, const char *path, enum mongo_guard guard,
-		      bool in_array) {
+static int typed_leaf(struct walk *w, struct sl_slice key, const json_t *v, const char *path,
+		      const struct mongo_types *types, enum mongo_guard guard, bool in_array) {
 	static const struct {
 		const char *name;
 		struct mongo_types types;
@@ -129,7 +137,13 @@ static int typed_leaf(struct walk *w, struct sl_slice key, const json_t *v, cons
 		if (!is_leaf(inner))
 			return refuse(w, path, "%s takes one value here: {\"%s\": \"${...}\"}", known[i].name,
 				      known[i].name);
-		int r = leaf(w, key, inner, path, &known[i].types, guard, in_array);
+		if (types && types->type && types->type != known[i].types.type)
+			return refuse(w, path,
+				      "%s says one type, and %s is another, which `types` or `timeseries` "
+				      "asks for; keep one of them",
+				      known[i].name, mongo_type_name(types->type));
+		types = types && types->type ? types : &known[i].types;
+		int r = leaf(w, key, inner, path, types, guard, in_array);
 		return r == SL_OK ? 1 : r;
 	}
 	return 0;
@@ -193,7 +207,7 @@ static int members_walk(struct walk *w, const json_t *object, const char *path, 
 static int tree_walk(struct walk *w, struct sl_slice key, const json_t *v, const char *path,
 		     const struct mongo_types *types, enum mongo_guard guard, bool in_array) {
 	if (is_leaf(v)) return leaf(w, key, v, path, types, guard, in_array);
-	int typed = json_is_object(v) ? typed_leaf(w, key, v, path, guard, in_array) : 0;
+	int typed = json_is_object(v) ? typed_leaf(w, key, v, path, types, guard, in_array) : 0;
 	if (typed) return typed < 0 ? typed : SL_OK;
 	if (!has_value(v)) return constant(w, key, v, path, types);
 	size_t opened;
@@ -257,7 +271,7 @@ static int filter_field(struct walk *w, const char *name, const json_t *v, const
 			const struct mongo_types *types) {
 	struct sl_slice key = slice_from_str(name);
 	size_t opened;
-	int typed = json_is_object(v) ? typed_leaf(w, key, v, path, GUARD_EQ, false) : 0;
+	int typed = json_is_object(v) ? typed_leaf(w, key, v, path, types, GUARD_EQ, false) : 0;
 	if (typed) return typed < 0 ? typed : SL_OK;
 	if (!has_operator(v) || !has_value(v)) return tree_walk(w, key, v, path, types, GUARD_EQ, false);
 	int r = open_close(w, key, false, &opened);
@@ -459,6 +473,12 @@ int mongo_template_compile(struct mongo_template *t, const json_t *tree, const c
 		tree = t->own;
 	}
 	return root_walk(&w, tree, role, types);
+}
+
+bool mongo_template_types(const struct mongo_template *t, const struct mongo_types *types) {
+	for (size_t i = 0; i < t->n; i++)
+		if (t->ops[i].types == types) return true;
+	return false;
 }
 
 void mongo_template_fini(struct mongo_template *t) {

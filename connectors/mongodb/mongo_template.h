@@ -39,8 +39,8 @@ struct mongo_op {
 	uint32_t param; /* VALUE, ROW */
 	unsigned flags; /* ROW: MONGO_PLAIN_NAMES */
 	struct sl_slice key;
-	size_t at, n; /* BYTES: in consts */
-	const struct mongo_types *types;
+	size_t at, n;                    /* BYTES: in consts */
+	const struct mongo_types *types; /* of BYTES: what they were written by */
 };
 
 struct mongo_template {
@@ -58,6 +58,8 @@ struct mongo_template {
 int mongo_template_compile(struct mongo_template *t, const json_t *tree, const char *option, enum mongo_role role,
 			   const struct mongo_types *types, struct sl_param_list *params, struct sl_err *err);
 void mongo_template_fini(struct mongo_template *t);
+/* Is there a value for which this node, and what is below it, is asked? */
+bool mongo_template_types(const struct mongo_template *t, const struct mongo_types *types);
 
 /* The elements of the template onto e->out, in a document that is open. absent_out: fields whose value is absent (SQL NULL) are left
  * out. flags: MONGO_SKIP_ID, MONGO_PLAIN_NAMES for rows; MONGO_NO_NULL: a value that is null is refused. */

@@ -177,6 +177,20 @@ rules:
             self.assertIn(word, done.stderr)
         self.assertEqual(len(done.stderr.strip().splitlines()), 13, done.stderr)
 
+    def test_check__a_type_of_a_field_that_is_not_there_is_named(self):
+        done = self.check("""\
+connectors: {docs: {type: mongodb, url: "mongodb://127.0.0.1:1/", database: iot}}
+rules:
+  r:
+    sql: SELECT payload.t AS t FROM "t"
+    actions:
+      - {connector: docs, collection: c, document: {at: "${t}"}, types: {at: date}}
+      - {connector: docs, collection: c, document: {at: "${t}"}, types: {ta: date}}
+""")
+        self.assertEqual(done.returncode, 1)
+        self.assertRegex(done.stderr, r"^\S*:7:\d+: rules\.r\.actions\[1\]: `types\.ta`: there is no such field in `document`; correct")
+        self.assertEqual(len(done.stderr.strip().splitlines()), 1, done.stderr)
+
     def test_check__source_of_another_type_is_named(self):
         done = self.check("""\
 connectors: {db: {type: postgres, url: "postgres://127.0.0.1:1/db"}}

@@ -12,6 +12,8 @@ from concurrent.futures import ThreadPoolExecutor
 from harness.broker import run_program, temp_folder
 from harness.fake import Fake
 from harness.servers.base import run
+from harness.servers.mongo_script import MongoScript
+from harness.servers.mongo_wire import Int64
 from harness.servers import FerretDB, Kafka, PgBouncer, Postgres, Redis, RedisSentinel, TestCa, shared
 
 SECRET = "wr0ng-pa55"
@@ -169,6 +171,36 @@ class Try(unittest.TestCase):
                                  "x: action r.3: there is no collection series; the first row makes it, as a time series"])
         with db.client() as c:
             self.assertNotIn("never", str(c.command("iot", {"listCollections": 1})))
+
+    def test_mongodb__collections_are_listed_to_the_end(self):
+        """A server that does not know the filter, and gives its collections three at a time."""
+        names = [f"c{i}" for i in range(10)]
+
+        def play(command, conn):
+            if "listCollections" in command:
+                at, place = 0, "firstBatch"
+            elif "getMore" in command and command["collection"] == "$cmd.listCollections":
+                at, place = command["getMore"], "nextBatch"
+            else:
+                return {"ok": 1}
+            if at and broken:
+                return broken[0]
+            more = at + 3 if at + 3 < len(names) else 0
+            listed = [{"name": name, "type": "view" if name == "c9" else "collection"} for name in names[at:at + 3]]
+            return {"ok": 1, "cursor": {"id": Int64(more), "ns": "iot.$cmd.listCollections", place: listed}}
+
+        actions = [{"collection": name, "document": {"t": "${a}"}} for name in ("c0", "c4", "c9", "other")]
+        broken = []
+        with MongoScript(play) as server:
+            def look():
+                return self.looked_at({"type": "mongodb", "url": server.url(), "database": "iot"}, actions)
+            code, notes, faults = look()
+            self.assertEqual((code, len(faults)), (3, 1), (notes, faults))
+            self.assertIn("x: action r.2: c9 is a view, which takes no writes", faults[0])
+            self.assertEqual(notes, ["x: action r.3: there is no collection other; the first row makes it"])
+            self.assertTrue([c for c in server.commands if "killCursors" in c])  # c4 was found before the end
+            for broken[:] in ([{"ok": 0, "code": 43, "errmsg": "cursor not found"}], [None]):
+                self.assertEqual(look(), (0, [], []), broken)  # a list that breaks off says nothing of what it did not come to
 
     def test_kafka__topics_that_are_missing_are_named_and_not_made(self):
         kafka = shared(Kafka)

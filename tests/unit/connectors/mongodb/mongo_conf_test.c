@@ -101,6 +101,44 @@ static void test_conf__what_must_fit_together(void **state) {
 		"read it as an expression");
 }
 
+static void test_types__of_fields_that_are_not_there(void **state) {
+	(void)state;
+	refused(LOAD("", ", document: {t: \"${t}\"}, types: {tt: date}"),
+		"`types.tt`: there is no such field in `document`; correct the path, or take it out");
+	refused(LOAD("", ", document: {a: [{b: \"${t}\"}], c: {d: {$date: \"${t}\"}}}, types: {a.c: date}"),
+		"`types.a.c`");
+	refused(LOAD("", ", document: '{\"t\": ${t}}', types: {a: date}"), "`types.a`");
+	refused(LOAD("", ", document: {t: \"${t}\"}, types: {_id: uuid}"), "`types._id`");
+	refused(LOAD("", ", operation: upsert, id: \"${n}\", update: {$set: {t: \"${t}\"}}, types: {$set.t: date}"),
+		"`types.$set.t`: there is no such field in `update`");
+	refused(LOAD("", ", operation: upsert, filter: {n: \"${n}\"}, update: {$set: {t: \"${t}\"}}, types: {m: date}"),
+		"no such field in `update` or `filter`");
+	refused(LOAD("", ", operation: delete, filter: {n: \"${n}\"}, types: {m: date}"), "no such field in `filter`");
+	refused(LOAD("", ", operation: update, id: \"${n}\", update: [{$set: {t: \"${t}\"}}], types: {t: date}"),
+		"`types.t`: the stages of a pipeline do not ask `types`");
+	refused(LOAD("", ", document: {t: {$numberLong: \"${t}\"}}, types: {t: date}"),
+		"$numberLong says one type, and date is another");
+	refused(LOAD("", ", document: {t: \"${t}\"}, timeseries: {time: ts}"),
+		"`timeseries.time`: there is no field ts in `document`");
+}
+
+static void test_types__of_fields_that_are_there_or_may_be(void **state) {
+	(void)state;
+	accepted(LOAD("", ", types: {any: date, a.b: int32}"));
+	accepted(LOAD("", ", document: \"${payload}\", types: {any: date}"));
+	accepted(LOAD(
+	    "", ", document: {t: \"${t}\", a: [{b: \"${n}\"}, 1], c: 1}, types: {t.x.y: date, a.b: int64, c: int64}"));
+	accepted(LOAD("", ", document: '{\"t\": ${t}, \"u\": \"${t}\"}', types: {t: date, u: int64}"));
+	accepted(LOAD("", ", id: \"${n}\", document: {t: {$date: \"${t}\"}}, types: {_id: uuid, t: date}"));
+	accepted(LOAD("", ", document: {t: {$date: \"${t}\"}}, timeseries: {time: t}"));
+	accepted(LOAD(
+	    "",
+	    ", operation: update, filter: {n.m: {$gt: \"${n}\"}, $or: [{o: \"${n}\"}]}, types: {n.m: date, o: date, p: "
+	    "date, q: date, r: date, s.v: date}, update: {$set: {p: \"${t}\", 's.$[].v': \"${t}\"}, "
+	    "$push: {q: {$each: [\"${t}\"]}}, $pull: {r: \"${t}\"}}"));
+	accepted(LOAD("", ", operation: update, id: \"${n}\", update: {$set: \"${payload}\"}, types: {any: date}"));
+}
+
 static void test_errors__are_sorted_and_in_the_readme(void **state) {
 	(void)state;
 	struct sl_buf table = SL_BUF_INIT;
@@ -127,6 +165,8 @@ int main(void) {
 	    cmocka_unit_test(test_conf__urls),
 	    cmocka_unit_test(test_conf__no_text_shows_the_password),
 	    cmocka_unit_test(test_conf__what_must_fit_together),
+	    cmocka_unit_test(test_types__of_fields_that_are_not_there),
+	    cmocka_unit_test(test_types__of_fields_that_are_there_or_may_be),
 	    cmocka_unit_test(test_errors__are_sorted_and_in_the_readme),
 	};
 	return cmocka_run_group_tests_name("mongo_conf", tests, NULL, NULL);
