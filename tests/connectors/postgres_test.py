@@ -1,4 +1,5 @@
 """The postgres connector against real servers: what a rule sends is what a table holds, and nothing is lost on the way."""
+import contextlib
 import json
 import os
 import signal
@@ -42,6 +43,20 @@ class PostgresTest(unittest.TestCase):
         with Client(broker.port) as c:
             c.connect(client)
             c.publish_all(topic, payloads)
+
+    @contextlib.contextmanager
+    def held(self, sql):
+        """A transaction that has done this, and ends when the block does: the table is its own as long."""
+        self.pg.execute("DROP TABLE IF EXISTS hold; CREATE TABLE hold AS SELECT 1")
+        wait = "DO $$ BEGIN WHILE EXISTS (SELECT FROM hold) LOOP PERFORM pg_sleep(0.02); END LOOP; END $$"
+        holder = threading.Thread(target=self.pg.execute, args=(f"BEGIN; {sql}; {wait}; COMMIT",))
+        holder.start()
+        try:
+            wait_until(lambda: self.pg.value("SELECT count(*) FROM pg_stat_activity WHERE wait_event = 'PgSleep'") == "1")
+            yield
+        finally:
+            self.pg.execute("DELETE FROM hold")
+            holder.join()
 
     def rows(self, what="id, v", order="1"):
         return self.pg.query(f"SELECT {what} FROM t ORDER BY {order}")
@@ -143,7 +158,8 @@ class Refused(PostgresTest):
             for connector in ({}, {"url": shared(PgBouncer).url(), "statement_timeout": "20s"}):
                 with self.subTest(way=way, connector=connector):
                     self.table("id int PRIMARY KEY CHECK (id % 3 > 0), v varchar(20)")
-                    n = self.deliver([{"id": i, "v": "v"} for i in range(3000)], action, rejected=1000, **connector)
+                    n = self.deliver([{"id": i, "v": "v"} for i in range(3000)], {**action, "batch": {"rows": 1000, "linger": "1s"}},
+                                     rejected=1000, **connector)
                     self.assertEqual(self.pg.value("SELECT count(*) FROM t"), "2000")
                     self.assertLess(n["batches"], 120)
 
@@ -283,14 +299,10 @@ class Tables(PostgresTest):
         with self.broker() as b:
             self.publish(b, [{"id": 1, "v": 1000}])
             b.wait_settled("r")
-            change = threading.Thread(target=self.pg.execute, args=(
-                "BEGIN; ALTER TABLE t ALTER v TYPE timestamptz USING to_timestamp(v / 1000.0); SELECT pg_sleep(1); COMMIT",))
-            change.start()
-            waiting = "SELECT count(*) FROM pg_stat_activity WHERE wait_event = 'PgSleep'"
-            wait_until(lambda: self.pg.value(waiting) == "1", 10)
-            self.publish(b, [{"id": 2, "v": 2000}])
+            with self.held("ALTER TABLE t ALTER v TYPE timestamptz USING to_timestamp(v / 1000.0)"):
+                self.publish(b, [{"id": 2, "v": 2000}])
+                wait_until(lambda: self.pg.value("SELECT count(*) FROM pg_locks WHERE NOT granted") != "0")
             n = b.wait_settled("r")
-            change.join()
         self.assertEqual((n["delivered"], n["rejected"]), (2, 0))
         self.assertEqual(self.rows("id, extract(epoch FROM v)::int"), [["1", "1"], ["2", "2"]])
 
@@ -606,13 +618,12 @@ class Connecting(PostgresTest):
                 self.pg.execute("TRUNCATE t")
                 with self.broker({"table": "t", "columns": COLUMNS, **action}, **connector) as b:
                     self.wait_state(b, "up")
-                    locker = threading.Thread(target=self.pg.execute, args=("BEGIN; LOCK TABLE t; SELECT pg_sleep(2); COMMIT",))
-                    locker.start()
-                    wait_until(lambda: self.pg.value("SELECT count(*) FROM pg_locks WHERE relation = 't'::regclass AND mode = 'AccessExclusiveLock'") != "0")
-                    self.publish(b, [{"id": i, "v": "x"} for i in range(10)])
-                    if said == "down":
-                        b.wait_log("down.*no answer within the action's .timeout.")
-                    locker.join()
+                    with self.held("LOCK TABLE t"):
+                        self.publish(b, [{"id": i, "v": "x"} for i in range(10)])
+                        if said == "down":
+                            b.wait_log("down.*no answer within the action's .timeout.")
+                        else:
+                            wait_until(lambda: b.action("r")["retried"] > 1, message=lambda: str(b.action("r")))
                     n = b.wait_settled("r")
                     self.assertEqual(n["delivered"], 10)
                     self.assertGreater(n["retried"] if said == "retried" else n["batches"], 1)
@@ -780,6 +791,18 @@ class Faults(PostgresTest):
                 self.assertEqual(b.wait_settled("r")["delivered"], 60)
             self.assertEqual(self.pg.value("SELECT count(DISTINCT id) FROM t WHERE length(v) = 700000"), "60")
 
+    def test_fault__what_the_second_signal_to_stop_ends_is_no_timeout(self):
+        with Proxy(self.pg.port) as proxy:
+            b = self.broker({"table": "t", "columns": COLUMNS, "timeout": "300s"}, url=f"postgresql://test@127.0.0.1:{proxy.port}/test",
+                            statement_timeout="300s", tcp_user_timeout="300s", probe="300s")
+            self.wait_state(b, "up")
+            proxy.fault("silence")
+            self.publish(b, [{"id": 1, "v": "x"}])
+            wait_until(lambda: b.action("r")["in_flight"] == 1, 60, lambda: str(b.action("r")))
+            b.stop_at_once()
+        self.assertIn("ended by the second signal to stop", b.log())
+        self.assertNotIn("no answer within", b.log())
+
     def test_fault__stopping_with_a_silent_server_takes_no_time(self):
         with Proxy(self.pg.port) as proxy:
             b = self.broker(url=f"postgresql://test@127.0.0.1:{proxy.port}/test")
@@ -788,7 +811,7 @@ class Faults(PostgresTest):
             self.publish(b, [{"id": 1, "v": "x"}])
             began = time.monotonic()
             b.stop()
-            self.assertLess(time.monotonic() - began, 15)
+            self.assertLess(time.monotonic() - began, 60)
 
 
 class Matrix(PostgresTest):
