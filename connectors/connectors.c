@@ -4,6 +4,7 @@
 #include <dirent.h>
 #include <errno.h>
 #include <inttypes.h>
+#include <sys/stat.h>
 
 #include "connectors_int.h"
 #include "hash.h"
@@ -488,21 +489,30 @@ static void reap(struct connectors *cs) {
 	}
 }
 
+static void orphan_warn(const char *dir) {
+	uint64_t rows = 0;
+	struct stat st;
+	if (stat(dir, &st) != 0 || !S_ISDIR(st.st_mode)) return; /* no log, and not ours */
+	int r = spill_count(dir, &rows);
+	if (r != SL_OK)
+		log_warn(LOG_ACTION, "log of an action that is not configured any more cannot be read; it stays",
+			 "path=%s err=%s do=%s", dir, sl_status_text(r),
+			 "see who wrote it (another version of Sluice?), or delete the folder");
+	else if (rows > 0)
+		log_warn(LOG_ACTION, "rows wait for an action that is not configured any more",
+			 "path=%s rows=%" PRIu64 " do=%s", dir, rows,
+			 "restore the action, with its connector and a log (buffer.disk), or delete the folder");
+	else if (spill_remove(dir) != SL_OK)
+		log_warn(LOG_ACTION, "empty log cannot be removed", "path=%s", dir);
+}
+
 void connectors_orphans_warn(struct connectors *cs) {
 	char *parent = sl_asprintf("%s/actions", cs->data_dir);
 	DIR *d = opendir(parent);
 	for (struct dirent *e; d && (e = readdir(d));) {
 		if (e->d_name[0] == '.') continue;
 		char *dir = sl_asprintf("%s/%s", parent, e->d_name);
-		uint64_t rows = 0;
-		if (!pipeline_log_owned(cs, dir) && spill_count(dir, &rows) == SL_OK) {
-			if (rows > 0)
-				log_warn(LOG_ACTION, "rows wait for an action that is not configured any more",
-					 "path=%s rows=%" PRIu64 " do=%s", dir, rows,
-					 "restore the action, with its connector, or delete the folder");
-			else if (spill_remove(dir) != SL_OK)
-				log_warn(LOG_ACTION, "empty log cannot be removed", "path=%s", dir);
-		}
+		if (!pipeline_log_owned(cs, dir)) orphan_warn(dir);
 		sl_free(dir);
 	}
 	if (d) closedir(d);

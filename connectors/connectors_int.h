@@ -131,8 +131,9 @@ struct sl_conn_action {
 	char *destination;               /* what its kind calls it; NULL: nothing */
 	uint32_t index;
 	json_t *tree;
-	char *face; /* likeness.h */
-	char *logs; /* names of folders, a line each, whose rows it goes on with; NULL: none */
+	char *face;                    /* likeness.h */
+	char *logs;                    /* names of folders, a line each, whose rows it goes on with; NULL: none */
+	struct dead_letter *dead_file; /* of its place; NULL until committed */
 	struct action_conf conf;
 	const struct sl_param *params;
 	size_t param_count;
@@ -252,7 +253,8 @@ struct pace {
 	uint32_t most;       /* rows of a batch, for larger ones were late; 0: as many as it may have */
 	uint32_t in_time;    /* so many of that size were, in a row */
 	uint32_t enough;     /* so many let it grow, whatever they took; 0: PACE_ENOUGH */
-	bool grown;          /* and none of that size has been in time yet */
+	bool grown;          /* and none as large as the one that was late has been in time yet */
+	uint32_t late_rows;  /* of that one */
 	uint64_t cut_ms;     /* when it became smaller last */
 	uint64_t small_ms;   /* what a batch took since then, */
 	uint32_t small_rows; /* of so many rows; 0: none yet */
@@ -363,7 +365,6 @@ struct sl_pipeline {
 	struct pipeline_sync *sync;
 	bool sync_wanted;        /* sync: tick; false while the last one of former settings runs */
 	const char *sync_failed; /* why; NULL: it did not */
-	struct dead_letter *dead_file;
 };
 
 /* The next run is at this time, or before. */
@@ -385,6 +386,9 @@ void pipeline_halt(struct sl_pipeline *p);               /* submits no more; can
 void pipeline_batch_back(struct pipeline_batch *bt);     /* L: the kind is done with it */
 
 /* pipeline_pace.c */
+static inline bool pipeline_pace_counts(const struct pipeline_batch *bt) {
+	return bt->b.late || bt->overdue || bt->p->pace.most > 0 || bt->p->pace.grown;
+}
 void pipeline_pace(const struct pipeline_batch *bt); /* one is back that was late, or larger ones were */
 void pipeline_pace_forget(struct sl_pipeline *p);    /* what is sent to is another one */
 
@@ -446,6 +450,9 @@ void pipeline_stages_forget(struct sl_pipeline *p, bool all);           /* no pa
 static inline struct sl_conn_action *pipeline_intake(const struct sl_pipeline *p) {
 	return p->next ? p->next : p->action;
 }
+
+/* pipeline.c */
+void pipeline_dead_file(const struct sl_pipeline *p, struct sl_conn_action *a); /* gives it the one of its place */
 
 /* pipeline_log.c */
 struct spill_opts pipeline_log_opts(const struct sl_conn_action *a, const char *dir, struct sl_slice *names);

@@ -241,7 +241,9 @@ static int action_check(struct sl_conn_action *a, struct conf_at at, struct conf
 	else if (a->param_count >= UINT16_MAX)
 		r = conf_report_add(report, at, CONF_AT_VALUE, SL_ELIMIT, "more values than a row can have (65534)");
 	sl_err_fini(&err);
-	if (r == SL_OK) destination_set(a);
+	if (r != SL_OK) return r;
+	destination_set(a);
+	a->face = likeness_face(a->tree, a->destination);
 	return r;
 }
 
@@ -258,7 +260,6 @@ int connectors_prepare_action(struct connectors_set *set, const char *rule, uint
 	a->name = sl_asprintf("%s.%u", rule, index);
 	/* A copy: the action may end on another thread than the document, and jansson's counts order nothing. */
 	a->tree = json_deep_copy(tree);
-	a->face = likeness_face(tree);
 	a->impl = sl_zalloc(conn->kind->action_size ? conn->kind->action_size : 1);
 	const struct conf_part parts[] = {{action_conf_fields, &a->conf}, {conn->kind->action_fields, a->impl}};
 	int r = conf_apply_parts(parts, SL_ARRAY_LEN(parts), tree, at, report);

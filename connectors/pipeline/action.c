@@ -22,6 +22,7 @@ void action_free(struct sl_conn_action *a) {
 	if (a->on_error_release) a->on_error_release(a->on_error);
 	conf_fini(action_conf_fields, &a->conf);
 	json_decref(a->tree);
+	dead_letter_free(a->dead_file);
 	sl_free(a->late);
 	sl_free(a->face);
 	sl_free(a->logs);

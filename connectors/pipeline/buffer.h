@@ -49,7 +49,9 @@ struct sl_chunk {
 	struct sl_list in_mem; /* pipeline's chunks in memory, in order of arrival */
 	struct sl_pipeline *p;
 	const struct row_format *format; /* of its rows */
-	struct sl_tickets *tickets;      /* NULL when nobody waits (any more) */
+	/* What its values are called, when the action knows none of the names: its rows are dead letters. NULL: as in `format`. */
+	const struct spill_names *strange;
+	struct sl_tickets *tickets; /* NULL when nobody waits (any more) */
 	size_t worker;
 	bool qos;      /* of QoS 1 and 2 messages */
 	bool decided;  /* who waits for it waits until its rows are in the log or decided (ticket.decided) */

@@ -7,74 +7,103 @@
 #include "hash.h"
 #include "mem.h"
 
+#define LINE 33 /* two numbers of 16 digits, and the line's end */
+#define HEAD (2 * LINE)
+#define DESTINATION_WEIGHT 10000 /* more than all settings of a face of FACE_MAX */
+
+static const char nowhere[] = "00000000000000000000000000000000\n";
+
+static char *line_of(const char *name, const char *text) {
+	return sl_asprintf("%016" PRIx64 "%016" PRIx64 "\n", sl_hash_stable(slice_from_str(name)),
+			   sl_hash_stable(slice_from_str(text)));
+}
+
 static void line_add(struct sl_buf *out, const char *name, const char *text) {
-	sl_buf_printf(out, "%016" PRIx64 "%016" PRIx64 "\n", sl_hash_stable(slice_from_str(name)),
-		      sl_hash_stable(slice_from_str(text)));
+	char *line = line_of(name, text);
+	sl_buf_append_str(out, line);
+	sl_free(line);
 }
 
 static int line_order(const void *a, const void *b) { return strcmp(*(char *const *)a, *(char *const *)b); }
 
-char *likeness_face(const json_t *action) {
+char *likeness_face(const json_t *action, const char *destination) {
 	struct sl_buf out = SL_BUF_INIT;
 	size_t n = 0;
-	const char **names = SL_NEW_ARRAY(const char *, json_object_size(action) + 1);
+	char **lines = SL_NEW_ARRAY(char *, json_object_size(action) + 1);
 	const char *key, *connector = json_string_value(json_object_get(action, "connector"));
 	json_t *value;
 	line_add(&out, "connector", connector ? connector : "");
+	if (destination)
+		line_add(&out, "destination", destination);
+	else
+		sl_buf_append_str(&out, nowhere);
 	json_object_foreach((json_t *)(uintptr_t)action, key, value) {
-		if (strcmp(key, "connector") != 0) names[n++] = key;
-	}
-	qsort(names, n, sizeof *names, line_order);
-	for (size_t i = 0; i < n; i++) {
-		char *text =
-		    json_dumps(json_object_get(action, names[i]), JSON_ENCODE_ANY | JSON_COMPACT | JSON_SORT_KEYS);
-		line_add(&out, names[i], text ? text : "");
+		if (strcmp(key, "connector") == 0) continue;
+		char *text = json_dumps(value, JSON_ENCODE_ANY | JSON_COMPACT | JSON_SORT_KEYS);
+		lines[n++] = line_of(key, text ? text : "");
 		free(text);
 	}
-	sl_free(names);
+	qsort(lines, n, sizeof *lines, line_order);
+	for (size_t i = 0; i < n; i++) {
+		sl_buf_append_str(&out, lines[i]);
+		sl_free(lines[i]);
+	}
+	sl_free(lines);
 	return sl_buf_steal(&out);
 }
 
-#define LINE 33 /* two numbers of 16 digits, and the line's end */
+bool likeness_face_sound(struct sl_slice face) {
+	for (size_t i = 0; i < face.n; i++) {
+		char c = face.p[i];
+		bool digit = (c >= '0' && c <= '9') || (c >= 'a' && c <= 'f');
+		if (i % LINE == LINE - 1 ? c != '\n' : !digit) return false;
+	}
+	return face.n >= HEAD && face.n % LINE == 0;
+}
 
-/* The connector's line is the first; the others are few, and looked for one by one. */
-static bool line_has(struct sl_slice face, const char *line) {
-	for (size_t at = 0; at + LINE <= face.n; at += LINE)
-		if (memcmp(face.p + at, line, LINE) == 0) return true;
-	return false;
+static const char *destination_line(struct sl_slice face) { return face.p + LINE; }
+
+/* Lines are in order. */
+static uint32_t in_common(struct sl_slice a, struct sl_slice b) {
+	uint32_t n = 0;
+	while (a.n && b.n) {
+		int order = memcmp(a.p, b.p, LINE);
+		n += order == 0;
+		if (order <= 0) a = slice_from(a, LINE);
+		if (order >= 0) b = slice_from(b, LINE);
+	}
+	return n;
 }
 
 uint32_t likeness(const struct likeness_side *a, const struct likeness_side *b) {
 	bool same_place = a->place == b->place;
-	if (a->face.n < LINE || b->face.n < LINE) return same_place;
+	if (a->face.n == 0 || b->face.n == 0) return same_place;
 	if (memcmp(a->face.p, b->face.p, LINE) != 0) return 0;
-	if (slice_equal(a->face, b->face)) return LIKENESS_EQUAL + same_place;
-	uint32_t common = 0;
-	for (size_t at = LINE; at + LINE <= a->face.n; at += LINE) common += line_has(b->face, a->face.p + at);
-	if (same_place) return 4 * common + 2;
-	return 4 * common;
+	struct sl_slice one = slice_from(a->face, HEAD), other = slice_from(b->face, HEAD);
+	if (slice_equal(one, other)) return LIKENESS_EQUAL + same_place;
+	uint32_t common = in_common(one, other);
+	bool same_destination = memcmp(destination_line(a->face), destination_line(b->face), LINE) == 0;
+	bool known = memcmp(destination_line(a->face), nowhere, LINE) != 0;
+	if (!same_place && !(same_destination && (known || common))) return 0;
+	return (same_destination && known ? DESTINATION_WEIGHT : 0) + 4 * common + (same_place ? 2 : 0);
 }
 
 void likeness_pair(const struct likeness_side *left, size_t left_n, const struct likeness_side *right, size_t right_n,
 		   size_t *pair) {
-	bool *taken = SL_NEW_ARRAY(bool, right_n + 1);
-	for (size_t i = 0; i < left_n; i++) pair[i] = LIKENESS_NONE;
-	for (;;) {
-		uint32_t most = 0;
-		size_t best = 0, with = 0;
-		for (size_t i = 0; i < left_n && most <= LIKENESS_EQUAL; i++) {
-			if (pair[i] != LIKENESS_NONE) continue;
-			for (size_t j = 0; j < right_n; j++) {
-				uint32_t like = taken[j] ? 0 : likeness(&left[i], &right[j]);
-				if (like <= most) continue;
-				most = like;
-				best = i;
-				with = j;
-			}
-		}
-		if (most == 0) break;
-		pair[best] = with;
-		taken[with] = true;
+	uint32_t *like = SL_NEW_ARRAY(uint32_t, left_n * right_n + 1);
+	for (size_t i = 0; i < left_n; i++) {
+		pair[i] = LIKENESS_NONE;
+		for (size_t j = 0; j < right_n; j++) like[i * right_n + j] = likeness(&left[i], &right[j]);
 	}
-	sl_free(taken);
+	for (;;) {
+		size_t best = 0;
+		for (size_t at = 1; at < left_n * right_n; at++)
+			if (like[at] > like[best]) best = at;
+		if (left_n * right_n == 0 || like[best] == 0) break;
+		size_t i = best / right_n, j = best % right_n;
+		pair[i] = j;
+		for (size_t k = 0; k < right_n; k++) like[i * right_n + k] = 0;
+		for (size_t k = 0; k < left_n; k++) like[k * right_n + j] = 0;
+	}
+	sl_free(like);
 }

@@ -1,11 +1,13 @@
 /* likeness.h: which action is which, when the list of a rule's actions has changed.
  *
  * Actions have no names but their places, and places shift when somebody adds or removes one: what waits must not go to a
- * neighbour. So each action has a *face*: a line for each of its settings, with a hash of what is set, the connector's name first.
+ * neighbour. So each action has a *face*: a line for each of its settings, with a hash of what is set; before them the connector's name,
+ * and what the action writes to (connector.h: `destination`).
  * Faces are compared at a reload with those of running actions, and at a start with those that stand in the logs (spill.h: `owner`).
- * An action is taken for another when all its settings are the same, wherever it stands; else when it stands at the same place, or has at
- * least one setting in common beside the connector, the most alike first. Never across connectors: rows that were meant for one would
- * land in another.
+ * An action is taken for another when all its settings are the same, wherever it stands; else when it writes to the same, or stands at
+ * the same place: first those that write to the same, of these the most alike. What only looks alike, such as the same columns of another
+ * table, is another action. Of a kind that names no destination those count as one that have a setting in common. Never across
+ * connectors: rows that were meant for one would land in another.
  * Secrets are not in it: values are hashed as they are written, references unresolved.
  * Pure; any thread. */
 #ifndef LIKENESS_H
@@ -18,11 +20,12 @@
 #define FACE_MAX (64 * 1024) /* a longer one, of many settings, is as good as none: places count */
 #define LIKENESS_EQUAL 1000000
 
-/* Heap. */
-char *likeness_face(const json_t *action) sl_warn_unused;
+/* Heap. destination: NULL when the kind names none. */
+char *likeness_face(const json_t *action, const char *destination) sl_warn_unused;
+bool likeness_face_sound(struct sl_slice face); /* of a file: it may be damaged */
 
 struct likeness_side {
-	struct sl_slice face; /* empty: of a former version, nothing is known but the place */
+	struct sl_slice face; /* sound; empty: of a former version, nothing is known but the place */
 	uint32_t place;
 };
 /* 0: it is another action. LIKENESS_EQUAL and more: the same settings. */

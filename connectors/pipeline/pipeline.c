@@ -31,6 +31,13 @@ uint32_t pipeline_depth(const struct sl_conn *c) {
 	return c->kind->flags & SL_KIND_ORDERED_BY_KEY ? DEPTH_BY_KEY : 1;
 }
 
+void pipeline_dead_file(const struct sl_pipeline *p, struct sl_conn_action *a) {
+	char *name = pipeline_file_name(a);
+	dead_letter_free(a->dead_file);
+	a->dead_file = dead_letter_new(p->cs->data_dir, name);
+	sl_free(name);
+}
+
 int pipeline_new(struct connectors *cs, struct sl_conn_action *a, struct sl_pipeline **out, struct sl_err *err) {
 	struct sl_pipeline *p = SL_NEW(struct sl_pipeline);
 	*out = NULL;
@@ -49,9 +56,7 @@ int pipeline_new(struct connectors *cs, struct sl_conn_action *a, struct sl_pipe
 	p->shared.durability = a->conf.buffer.durability;
 	p->shared.payload_max = (uint32_t)a->conf.dead_letter.payload;
 	int r = pipeline_log_open(p, err);
-	char *file = pipeline_file_name(a);
-	p->dead_file = dead_letter_new(cs->data_dir, file);
-	sl_free(file);
+	pipeline_dead_file(p, a);
 	p->sync_wanted = a->conf.buffer.sync == SYNC_TICK && p->log;
 	if (p->sync_wanted) p->sync = pipeline_sync_new();
 	if (r != SL_OK) {
@@ -91,7 +96,10 @@ void pipeline_free(struct sl_pipeline *p) {
 	sl_assert(sl_list_empty(&p->out));
 	pipeline_trial_leave(p);
 	pipeline_large_forget(p);
-	save(p, pipeline_save);
+	if (p->action)
+		save(p, pipeline_save);
+	else
+		spill_close(p->log); /* it never began */
 	pipeline_log_forget(p);
 	for (uint32_t i = 0; i < p->way_count; i++) {
 		row_queue_fini(&p->way[i].q);
@@ -125,7 +133,6 @@ void pipeline_free(struct sl_pipeline *p) {
 	health_fini(&p->health);
 	action_free(p->next);
 	action_free(p->action);
-	dead_letter_free(p->dead_file);
 	sl_free(p->sync);
 	sl_free(p->log_dir);
 	sl_free(p->dead);

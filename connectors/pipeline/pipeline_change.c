@@ -80,6 +80,7 @@ void pipeline_change(struct sl_pipeline *p, struct sl_conn_action *to) {
 	if (p->next) action_retire(p->cs, p->next);
 	p->next = to;
 	to->p = p;
+	pipeline_dead_file(p, to);
 	if (!p->intake_waits) log_change(p, to);
 	p->sync_wanted = to->conf.buffer.sync == SYNC_TICK && p->log;
 	if (p->sync_wanted && !p->sync) p->sync = pipeline_sync_new();
@@ -118,13 +119,14 @@ static void rows_again(struct sl_pipeline *p) {
 	pipeline_mem_sub(p, p->mem_bytes);
 	for (struct sl_list *it; (it = sl_list_pop_front(&chunks));) {
 		struct sl_chunk *c = SL_LIST_ENTRY(it, struct sl_chunk, in_mem);
-		const struct row_format *was = c->format;
+		const struct spill_names *was = c->strange ? c->strange : &c->format->names;
 		c->format = p->format;
 		c->found = NULL;
-		if (was == p->format || pipeline_chunk_remap(p, p->action, c, &was->names))
+		c->strange = NULL;
+		if (was == &p->format->names || pipeline_chunk_remap(p, p->action, c, was))
 			pipeline_chunk_enter(p, c);
 		else
-			pipeline_chunk_dead(p, c, &was->names);
+			pipeline_chunk_dead(p, c, was);
 	}
 }
 

@@ -56,6 +56,20 @@ void pipeline_rows_end(struct sl_pipeline *p, struct sl_chunk *c, uint32_t n, en
 
 /* ---- Dead letters. ------------------------------------------------------------------------------------------------------ */
 
+/* The values are called what they were made for: a replay must not take them for others. No message can be made of them, for
+ * `on_error` knows the action's names only. */
+static int dead_write_strange(struct sl_pipeline *p, const struct row_ref *ref, struct sl_reject *r) {
+	const struct spill_names *names = ref->chunk->strange;
+	struct sl_param *params = SL_NEW_ARRAY(struct sl_param, names->count + 1);
+	for (size_t i = 0; i < names->count; i++) params[i].name = names->at[i];
+	r->params = params;
+	r->param_count = names->count;
+	int rc = dead_letter_write(p->action->dead_file, r, p->action->conf.order == ORDER_KEY);
+	p->count.dead_lettered += rc == SL_OK;
+	sl_free(params);
+	return rc;
+}
+
 static int dead_write(struct sl_pipeline *p, struct row_ref ref, const char *reason) {
 	const struct sl_conn_action *a = p->action;
 	struct sl_origin from;
@@ -73,12 +87,13 @@ static int dead_write(struct sl_pipeline *p, struct row_ref ref, const char *rea
 			      .attempts = ref.attempts + sql_row_tried(sql_row_head(ref.row)->flags),
 			      .given_up_ms = sl_loop_wall_ms(p->cs->loop),
 			      .on_error = a->on_error};
+	if (sl_unlikely(ref.chunk->strange)) return dead_write_strange(p, &ref, &r);
 	if (a->on_error && p->cs->on_reject) {
 		int rc = p->cs->on_reject(p->cs->on_reject_arg, &r);
 		p->count.on_error += rc == SL_OK;
 		if (rc != SL_EINVAL) return rc;
 	}
-	int rc = dead_letter_write(p->dead_file, &r, a->conf.order == ORDER_KEY);
+	int rc = dead_letter_write(a->dead_file, &r, a->conf.order == ORDER_KEY);
 	p->count.dead_lettered += rc == SL_OK;
 	return rc;
 }
@@ -107,7 +122,7 @@ void pipeline_reject(struct sl_pipeline *p, struct row_ref ref, const char *reas
 	}
 	p->dead_failed = r;
 	log_error(LOG_ACTION, "dead letter cannot be written; the row stays queued", "action=%s path=%s err=%s",
-		  p->action->name, p->action->on_error ? "on_error" : dead_letter_path(p->dead_file),
+		  p->action->name, p->action->on_error ? "on_error" : dead_letter_path(p->action->dead_file),
 		  sl_status_text(r));
 	dead_later(p, ref, reason);
 }
@@ -358,7 +373,7 @@ void pipeline_batch_results(struct pipeline_batch *bt) {
 	struct sl_way *way = bt->way;
 	p->flight_rows -= bt->b.count;
 	way->out--;
-	if (sl_unlikely(bt->b.late || bt->overdue || p->pace.most)) pipeline_pace(bt);
+	if (sl_unlikely(pipeline_pace_counts(bt))) pipeline_pace(bt);
 	action_ready_check(bt);
 	if (batch_is_all_done(bt)) {
 		struct sl_conn *c = p->action->conn;

@@ -13,6 +13,7 @@
 #define SEGMENTS_MIN 8  /* the disk budget is cut in at least this many files */
 #define ROW_LEFT 0x8000 /* in a row's flags, only while saving */
 #define NAME_MAX_BYTES 180
+#define MOVED_MAX 256 /* records, to one sync */
 
 /* Letters that are safe in a file name, everything else as %XX; long ones end in a hash. */
 static char *name_safe(const char *name) {
@@ -77,21 +78,42 @@ struct spill_opts pipeline_log_opts(const struct sl_conn_action *a, const char *
 				   .sync = conf->sync == SYNC_TICK};
 }
 
+static int log_synced(const struct spill *log) {
+	int fd = spill_sync_fd(log);
+	int r = fd >= 0 && fdatasync(fd) != 0 ? sl_status_from_errno(errno) : SL_OK;
+	if (fd >= 0) close(fd);
+	return r;
+}
+
+/* Records of another log that stand in ours, too; there they are done when they are as safe here as our rows are. */
+struct moved {
+	struct spill_ref ref[MOVED_MAX];
+	size_t n;
+};
+
+static int moved_done(const struct sl_pipeline *p, struct spill *from, struct moved *m) {
+	int r = p->action->conf.buffer.sync == SYNC_TICK ? log_synced(p->log) : SL_OK;
+	for (size_t i = 0; r == SL_OK && i < m->n; i++) spill_done(from, &m->ref[i]);
+	if (r == SL_OK) m->n = 0;
+	return r;
+}
+
 /* Moves what is undone in a log of earlier settings behind our own. */
-static int log_move(struct sl_pipeline *p, struct spill *from) {
+static int log_move(struct sl_pipeline *p, struct spill *from, struct moved *m) {
 	struct sl_chunk *c = connectors_chunk_new(p, 0, true);
 	int r = SL_OK;
 	while (r == SL_OK) {
-		struct spill_ref ref = {0}, *none = NULL;
+		struct spill_ref *ref = &m->ref[m->n], *none = NULL;
 		const struct spill_names *old = NULL;
 		int status;
 		c->buf.n = sizeof(struct spill_head);
-		r = spill_read(from, &c->buf, &ref, &c->rows, &old);
+		r = spill_read(from, &c->buf, ref, &c->rows, &old);
 		if (r == SL_ECORRUPT) {
 			r = SL_OK; /* said by the log itself */
 			continue;
 		}
 		if (r != SL_OK) break;
+		m->n++;
 		if (old && !pipeline_chunk_remap(p, p->action, c, old)) {
 			r = SL_ETYPE;
 			break;
@@ -99,23 +121,22 @@ static int log_move(struct sl_pipeline *p, struct spill *from) {
 		((struct spill_head *)(void *)c->buf.p)->rows = c->rows;
 		void *record = c->buf.p;
 		size_t size = c->buf.n;
-		if (spill_append(p->log, &record, &size, &none, 1, &status) == 1)
-			spill_done(from, &ref);
-		else
-			r = status;
+		if (spill_append(p->log, &record, &size, &none, 1, &status) != 1) r = status;
+		if (r == SL_OK && m->n == MOVED_MAX) r = moved_done(p, from, m);
 	}
 	connectors_chunk_free(c);
-	return r == SL_ENOTFOUND ? SL_OK : r;
+	return r == SL_ENOTFOUND ? moved_done(p, from, m) : r;
 }
 
 static void log_adopt(struct sl_pipeline *p, const char *dir) {
 	struct sl_slice *names = SL_NEW_ARRAY(struct sl_slice, p->action->param_count + 1);
 	struct spill_opts opts = pipeline_log_opts(p->action, dir, names);
+	struct moved *m = SL_NEW(struct moved);
 	struct spill *from;
 	struct sl_err err = SL_ERR_INIT;
 	int r = spill_open(&opts, &from, &err);
 	if (r == SL_OK) {
-		r = log_move(p, from);
+		r = log_move(p, from, m);
 		spill_close(from);
 		if (r == SL_OK) r = spill_remove(dir);
 	}
@@ -123,6 +144,7 @@ static void log_adopt(struct sl_pipeline *p, const char *dir) {
 		log_warn(LOG_ACTION, "log of earlier settings is left for the next start", "path=%s err=%s", dir,
 			 err.text ? err.text : sl_status_text(r));
 	sl_err_fini(&err);
+	sl_free(m);
 	sl_free(names);
 }
 
@@ -254,12 +276,9 @@ void pipeline_sync(struct sl_pipeline *p) {
 }
 
 void pipeline_log_sync_now(const struct sl_pipeline *p) {
-	int fd = p->sync && p->log ? spill_sync_fd(p->log) : -1;
-	if (fd < 0) return;
-	if (fdatasync(fd) != 0)
+	if (p->sync && p->log && log_synced(p->log) != SL_OK)
 		log_error(LOG_ACTION, "log cannot be synced", "action=%s path=%s err=%s", p->action->name, p->log_dir,
 			  strerror(errno));
-	close(fd);
 }
 
 struct pipeline_sync *pipeline_sync_new(void) {
@@ -337,6 +356,18 @@ void pipeline_chunk_cut(struct sl_chunk *c, const char *row) {
 
 void pipeline_left_compact(struct sl_pipeline *p, struct sl_chunk *c) { chunk_compact(c, chunk_unsorted(p, c)); }
 
+/* NULL: the action's own. */
+static void log_names(struct sl_pipeline *p, const struct spill_names *names) {
+	struct sl_slice *own = SL_NEW_ARRAY(struct sl_slice, p->action->param_count + 1);
+	struct spill_opts opts = pipeline_log_opts(p->action, p->log_dir, own);
+	if (names) {
+		opts.columns = names->at;
+		opts.column_count = names->count;
+	}
+	spill_change(p->log, &opts);
+	sl_free(own);
+}
+
 static void chunk_save(struct sl_pipeline *p, struct sl_chunk *c) {
 	struct spill_head *head = (struct spill_head *)(void *)c->buf.p;
 	struct spill_ref *none = NULL;
@@ -344,7 +375,11 @@ static void chunk_save(struct sl_pipeline *p, struct sl_chunk *c) {
 	size_t size = c->buf.n;
 	int status = SL_ENOSPACE;
 	head->rows = c->rows;
-	if (c->rows == 0 || (p->log && spill_append(p->log, &record, &size, &none, 1, &status) == 1)) return;
+	if (c->rows == 0) return;
+	if (c->strange && p->log) log_names(p, c->strange);
+	bool saved = p->log && spill_append(p->log, &record, &size, &none, 1, &status) == 1;
+	if (c->strange && p->log) log_names(p, NULL);
+	if (saved) return;
 	p->count.dropped_shutdown += c->rows;
 	pipeline_note(p, NOTE_SHUTDOWN, c->rows, pipeline_row_topic(c, chunk_row_at(chunk_rows(c))),
 		      p->log ? sl_status_text(status) : "buffer.disk is 0");

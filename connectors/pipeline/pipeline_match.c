@@ -135,6 +135,7 @@ static size_t logs_of_rule(const struct connectors *cs, const char *rule, struct
 		struct sl_buf face = SL_BUF_INIT;
 		char *dir = sl_asprintf("%s/actions/%s", cs->data_dir, name);
 		spill_owner(dir, FACE_MAX, &face);
+		if (!likeness_face_sound(sl_buf_slice(&face))) sl_buf_clear(&face);
 		sl_free(dir);
 		SL_GROW(v, n, cap);
 		v[n] = (struct found_log){.name = name, .face = sl_buf_steal(&face)};

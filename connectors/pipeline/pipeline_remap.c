@@ -9,6 +9,7 @@
 #include "spill_int.h"
 
 #define NO_VALUE UINT16_MAX
+#define NAMES_SHOWN 20
 
 /* Names may be there several times (the parts of a topic): the second is the second of before. */
 static uint16_t place_of(const struct sl_conn_action *a, size_t param, const struct spill_names *old) {
@@ -139,9 +140,11 @@ bool pipeline_chunk_remap(struct sl_pipeline *p, const struct sl_conn_action *a,
 void pipeline_chunk_dead(struct sl_pipeline *p, struct sl_chunk *c, const struct spill_names *old) {
 	struct sl_buf reason = SL_BUF_INIT;
 	sl_buf_append_str(&reason, "row was logged when the action's columns were others (");
-	for (size_t i = 0; i < old->count; i++)
+	for (size_t i = 0; i < old->count && i < NAMES_SHOWN; i++)
 		sl_buf_printf(&reason, "%s%.*s", i ? ", " : "", SL_SLICE_ARG(old->at[i]));
+	if (old->count > NAMES_SHOWN) sl_buf_printf(&reason, " and %zu more", old->count - NAMES_SHOWN);
 	sl_buf_append_str(&reason, "), none of which it has now");
+	c->strange = old;
 	c->undecided = c->rows;
 	p->mem_rows += c->rows;
 	pipeline_chunk_charge(p, c);

@@ -129,6 +129,7 @@ static struct sl_chunk *stage_open(struct sl_stage *st, bool qos) {
 		c->qos = qos;
 		c->patience_ms = PATIENCE_MAX_MS;
 		c->replayed = false;
+		c->strange = NULL;
 		c->rows = c->undecided = 0;
 		c->origin = 0;
 		c->found = NULL;

@@ -124,7 +124,8 @@ uint64_t spill_room_made(const struct spill *s); /* grows whenever an append may
 
 /* Appends what stands in the folder's file `owner`; nothing when there is none, or it is longer than `max`. */
 void spill_owner(const char *dir, size_t max, struct sl_buf *out);
-/* Undone rows in a folder of this form, reading only: for logs that nobody owns any more. -SL_E when it can't be read. */
+/* Undone rows in a folder of this form, reading only: for logs that nobody owns any more. -SL_E when it, or any of its
+ * segments, can't be read: then nobody knows how many. */
 int spill_count(const char *dir, uint64_t *rows);
 int spill_remove(
     const char *dir); /* a folder whose rows are all done, with all of the log's files; SL_OK when not there */

@@ -14,13 +14,17 @@ void spill_owner(const char *dir, size_t max, struct sl_buf *out) {
 	char *path = owner_path(dir);
 	int fd = open(path, O_RDONLY | O_CLOEXEC);
 	size_t before = out->n;
-	ssize_t got = fd < 0 ? 0 : 1;
+	ssize_t got = fd < 0 ? -(errno != ENOENT) : 1;
 	while (got > 0 && out->n - before <= max) {
 		char part[4096];
-		got = read(fd, part, sizeof part);
+		do got = read(fd, part, sizeof part);
+		while (got < 0 && errno == EINTR);
 		if (got > 0) sl_buf_append(out, part, (size_t)got);
 	}
 	if (got != 0) out->n = before; /* too long, or not to be read */
+	if (got < 0)
+		log_warn(LOG_ACTION, "whose log it is cannot be read; its action's place says it", "path=%s err=%s",
+			 path, strerror(errno));
 	if (fd >= 0) close(fd);
 	sl_free(path);
 }

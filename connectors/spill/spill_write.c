@@ -75,6 +75,18 @@ void spill_segment_delete(struct spill *s, struct spill_segment *g) {
 	spill_segment_free(g);
 }
 
+static void spill_free(struct spill *s) {
+	SL_LIST_FOREACH_SAFE(it, &s->segments) spill_segment_free(SL_LIST_ENTRY(it, struct spill_segment, link));
+	if (s->mark_fd >= 0) close(s->mark_fd);
+	sl_buf_fini(&s->window.buf);
+	sl_buf_fini(&s->owner);
+	sl_free((void *)(uintptr_t)s->names.at);
+	sl_free(s->name_bytes);
+	sl_free(s->was);
+	sl_free(s->dir);
+	sl_free(s);
+}
+
 int spill_open(const struct spill_opts *opts, struct spill **out, struct sl_err *err) {
 	*out = NULL;
 	struct spill *s = SL_NEW(struct spill);
@@ -95,7 +107,7 @@ int spill_open(const struct spill_opts *opts, struct spill **out, struct sl_err 
 	if (s->mark_fd >= 0 && r == SL_OK) r = spill_recover(s, err);
 	if (s->mark_fd >= 0 && r == SL_OK && s->owner.n) spill_owner_write(s);
 	if (r != SL_OK) {
-		spill_close(s);
+		spill_free(s); /* what cannot be read stays as it is */
 		return r;
 	}
 	*out = s;
@@ -110,21 +122,11 @@ void spill_close(struct spill *s) {
 	SL_LIST_FOREACH_SAFE(it, &s->segments) {
 		struct spill_segment *g = SL_LIST_ENTRY(it, struct spill_segment, link);
 		empty = empty && g->live == 0;
-		if (g->live == 0)
-			spill_segment_delete(s, g);
-		else
-			spill_segment_free(g);
+		if (g->live == 0) spill_segment_delete(s, g);
 	}
-	if (s->mark_fd >= 0) close(s->mark_fd);
 	if (s->mark_fd >= 0 && empty && spill_remove(s->dir) != SL_OK)
 		log_warn(LOG_ACTION, "empty log cannot be removed", "path=%s err=%s", s->dir, strerror(errno));
-	sl_buf_fini(&s->window.buf);
-	sl_buf_fini(&s->owner);
-	sl_free((void *)(uintptr_t)s->names.at);
-	sl_free(s->name_bytes);
-	sl_free(s->was);
-	sl_free(s->dir);
-	sl_free(s);
+	spill_free(s);
 }
 
 static void dir_sync(const char *dir) {

@@ -126,7 +126,7 @@ static json_t *action_status(const struct connectors_snapshot *s, const struct a
 	json_object_set_new(o, "batch_cut", cut);
 	json_object_set_new(o, "latency", latency_status(&a->n.count));
 	health_status(o, &a->health);
-	json_object_set_new(o, "dead_letter", json_string(dead_letter_path(a->p->dead_file)));
+	json_object_set_new(o, "dead_letter", json_string(dead_letter_path(a->action->dead_file)));
 	return o;
 }
 

@@ -57,7 +57,7 @@ static void note_say(const struct sl_pipeline *p, const struct drop_note *n, uin
 		   n->rest ? "several others, the last: " : "", n->why.n ? n->why.p : reasons[n->kind].name,
 		   !rejected     ? ""
 		   : a->on_error ? "on_error"
-				 : dead_letter_path(p->dead_file),
+				 : dead_letter_path(a->dead_file),
 		   rejected && a->on_error ? "see the messages that on_error publishes" : reasons[n->kind].advice);
 }
 
@@ -212,7 +212,8 @@ static char *stall_reason(const struct sl_pipeline *p, uint64_t now_ms) {
 				   c->text ? c->text : "");
 	if (p->not_ready_why) return sl_asprintf("the action is not ready: %s", p->not_ready_why);
 	if (p->waits.why) return sl_strdup(p->waits.why);
-	if (p->dead_n > 0) return sl_asprintf("the dead letter %s cannot be written", dead_letter_path(p->dead_file));
+	if (p->dead_n > 0)
+		return sl_asprintf("the dead letter %s cannot be written", dead_letter_path(p->action->dead_file));
 	if (!sl_list_empty(&p->out) && c->answer_ms == 0)
 		return sl_asprintf("rows sent and not answered: %" PRIu64 "; no answer has come yet", p->flight_rows);
 	if (!sl_list_empty(&p->out))

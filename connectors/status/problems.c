@@ -32,7 +32,7 @@ void pipeline_problems(const struct sl_pipeline *p, struct action_problem *out) 
 
 static const char *problem_path(const struct action_copy *a, enum action_problem_id id) {
 	switch (id) {
-	case PROBLEM_DEAD_LETTER: return a->action->on_error ? "on_error" : dead_letter_path(a->p->dead_file);
+	case PROBLEM_DEAD_LETTER: return a->action->on_error ? "on_error" : dead_letter_path(a->action->dead_file);
 	case PROBLEM_BUFFER:
 	case PROBLEM_LOG:
 	case PROBLEM_SYNC:

@@ -4,7 +4,7 @@ import sqlite3
 import unittest
 
 import load
-from harness.broker import Broker, temp_folder, wait_until
+from harness.broker import Broker, run_program, temp_folder, wait_until
 from harness.client import Client
 from harness.scrape import Scraper
 
@@ -67,6 +67,30 @@ class Change(unittest.TestCase):
             said = broker.wait_log("rows queued before the change have no value for columns; they are stored as NULL")
             self.assertIn('columns="site, place"', said)
             self.assertEqual(broker.log().count("stored as NULL"), 1)
+
+    def test_change__a_log_that_cannot_be_opened_refuses_the_start_and_the_reload_in_words(self):
+        def foreign(action):
+            log = self.folder / "data/actions" / action / "00000000000000000001.log"
+            log.parent.mkdir(parents=True)
+            log.write_bytes(b"SLSEG999" + bytes(32))
+            return log
+
+        log = foreign("store.0")
+        broker = Broker(self.config(), folder=self.folder, start=False)
+        said = run_program("run", "-c", str(broker.config_path), cwd=self.folder)
+        self.assertEqual(said.returncode, 3, said.stderr)
+        self.assertIn("store.0: ", said.stderr)
+        self.assertIn("written by another version of Sluice", said.stderr)
+        log.unlink()
+        config = self.config()
+        with broker.start():
+            foreign("more.0")
+            rules = config["rules"]
+            broker.write_config({"rules": {"before": rules["store"], **rules, "more": rules["store"]}})
+            broker.reload()
+            broker.wait_log("reload refused, the running state is unchanged.*more.0.*another version of Sluice")
+            self.publish(broker, 10).finish(60)
+            self.assertEqual(broker.wait_settled("store")["delivered"], 10)
 
     def test_change__an_action_that_is_not_enabled_gets_no_rows(self):
         def config(enabled, **more):

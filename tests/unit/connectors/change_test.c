@@ -108,6 +108,31 @@ static void test_change__a_name_that_is_corrected_keeps_its_values(void **state)
 	rig_free(r);
 }
 
+/* None of the names is known any more: the dead letter has the values under the names that they were made for, so that a replay does
+ * not take them for others. */
+static void test_change__dead_letters_of_unknown_names_keep_them(void **state) {
+	(void)state;
+	for (int disk = 0; disk < 2; disk++) {
+		const char *buffer = disk ? "{memory: 64KB}" : "{disk: 0, durability: memory}";
+		struct rig *r = rig_new(1);
+		char *path = sl_asprintf("%s/dead/r.0.jsonl", r->dir);
+		rig_load(r, WRONG ACTION(", buffer: %s"), r->dir, buffer);
+		rig_stage(r, 0, 10, 10, rig_row);
+		rig_load(r,
+			 GOOD "actions: [{connector: db, table: y, columns: {one: \"${device}\", two: \"${n}\"}, "
+			      "buffer: %s}]\n",
+			 r->dir, buffer);
+		assert_int_equal(rig_settle(r, 0).rejected, 10);
+		char *lines = rig_read(path);
+		assert_non_null(lines);
+		assert_null(strstr(lines, "\"one\":"));
+		assert_non_null(strstr(lines, "\"row\":{\"a\":\"d0\",\"b\":0,\"c\":0.0}"));
+		sl_free(lines);
+		sl_free(path);
+		rig_free(r);
+	}
+}
+
 /* After a restart templates of before are not known: names that are alike are one. */
 static void test_change__a_name_that_is_corrected_while_stopped_keeps_its_values(void **state) {
 	(void)state;
@@ -232,6 +257,7 @@ int main(void) {
 	    cmocka_unit_test(test_change__a_name_that_is_corrected_keeps_its_values),
 	    cmocka_unit_test(test_change__a_name_that_is_corrected_while_stopped_keeps_its_values),
 	    cmocka_unit_test(test_change__rows_without_a_known_name_are_dead_letters),
+	    cmocka_unit_test(test_change__dead_letters_of_unknown_names_keep_them),
 	    cmocka_unit_test(test_change__batches_that_are_out_are_neither_lost_nor_overtaken),
 	    cmocka_unit_test(test_change__a_stop_in_the_middle_keeps_all_rows),
 	    cmocka_unit_test(test_change__another_connector_gets_nothing_that_was_meant_for_the_first),

@@ -1,6 +1,8 @@
 /* The list of a rule's actions shifts, at a reload or while stopped: what waits goes where it was meant for. */
 #include <jansson.h>
+#include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "likeness.h"
 #include "rig.h"
@@ -112,34 +114,183 @@ static void test_match__what_was_taken_away_waits_until_it_is_back(void **state)
 	sl_free(dir);
 }
 
-static struct likeness_side side(const char *action, uint32_t place) {
+/* Beside it another is put that has all but the table in common: it is another one, also when places have shifted. */
+static void test_match__one_that_came_gets_nothing_of_one_that_went(void **state) {
+	(void)state;
+	for (int stopped = 0; stopped < 2; stopped++) {
+		char *dir = rig_tmpdir(), *data = sl_asprintf("%s/data", dir);
+		struct rig *r = rig_new_in(1, data);
+		rig_load(r, WRONG TWO, dir);
+		rig_stage(r, 0, 10, 0, rig_row);
+		rig_stage(r, 1, 20, 0, rig_row);
+		if (stopped) {
+			rig_free(r);
+			r = rig_new_in(1, data);
+		}
+		rig_load(r, GOOD "actions: [" INTO("pb", "") ", " INTO("pc", "") "]\n", dir);
+		rig_stage(r, 1, 3, 0, rig_row);
+		settle_all(r, 2);
+		assert_int_equal(COUNT("pb"), 20);
+		assert_int_equal(COUNT("pc"), 3);
+		rig_free(r);
+		r = rig_new_in(1, data);
+		rig_load(r, GOOD "actions: [" INTO("pb", "") ", " INTO("pc", "") ", " INTO("pa", "") "]\n", dir);
+		settle_all(r, 3);
+		rig_free(r);
+		assert_int_equal(COUNT("pa"), 10);
+		rig_rmdir(dir);
+		sl_free(data);
+		sl_free(dir);
+	}
+}
+
+static void face_spoil(const char *data, const char *with, size_t n) {
+	char *path = sl_asprintf("%s/actions/r.0/owner", data);
+	FILE *f = fopen(path, "w");
+	assert_non_null(f);
+	assert_int_equal(fwrite(with, 1, n, f), n);
+	assert_int_equal(fclose(f), 0);
+	sl_free(path);
+}
+
+/* A file of zeros is what some file systems leave of one after a power cut. */
+static void test_match__an_owner_file_that_says_nothing_sensible_counts_as_none(void **state) {
+	(void)state;
+	static const char zeros[99];
+	static const struct sl_slice spoilt[] = {
+	    {"", 0}, {zeros, 99}, {"Who is it that wrote this, and what for?\n", 41}};
+	for (size_t i = 0; i < SL_ARRAY_LEN(spoilt); i++) {
+		char *dir = rig_tmpdir(), *data = sl_asprintf("%s/data", dir);
+		struct rig *r = rig_new_in(1, data);
+		rig_load(r, WRONG TWO, dir);
+		rig_stage(r, 0, 10, 0, rig_row);
+		rig_free(r);
+		face_spoil(data, spoilt[i].p, spoilt[i].n);
+		r = rig_new_in(1, data);
+		rig_load(r, GOOD TWO, dir);
+		assert_int_equal(rig_settle(r, 0).delivered, 10);
+		rig_free(r);
+		rig_rmdir(dir);
+		sl_free(data);
+		sl_free(dir);
+	}
+}
+
+/* Nobody is told to deliver it any more, and it is not ours to read: all the less is it ours to delete. */
+static void test_match__a_log_of_nobody_that_cannot_be_read_stays(void **state) {
+	(void)state;
+	static const char *const heads[] = {"SLSEG999", "damaged!"};
+	for (size_t i = 0; i < SL_ARRAY_LEN(heads); i++) {
+		char *dir = rig_tmpdir(), *data = sl_asprintf("%s/data", dir);
+		char *path = sl_asprintf("%s/actions/r.0/00000000000000000001.log", data);
+		struct rig *r = rig_new_in(1, data);
+		rig_load(r, WRONG TWO, dir);
+		rig_stage(r, 0, 10, 0, rig_row);
+		rig_stage(r, 1, 1, 0, rig_row);
+		rig_free(r);
+		FILE *f = fopen(path, "r+");
+		assert_non_null(f);
+		assert_int_equal(fwrite(heads[i], 1, 8, f), 8);
+		assert_int_equal(fclose(f), 0);
+		r = rig_new_in(1, data);
+		rig_load(r, GOOD "actions: [" INTO("pb", "") "]\n", dir);
+		rig_free(r);
+		assert_int_equal(access(path, F_OK), 0);
+		rig_rmdir(dir);
+		sl_free(path);
+		sl_free(data);
+		sl_free(dir);
+	}
+}
+
+#define REFUSES(table) "CREATE TABLE " table " (a, b CHECK (b < 0))"
+
+/* Also when an action is put before it: who looks for the dead letters of `r.1` finds them. */
+static void test_match__dead_letters_follow_the_place(void **state) {
+	(void)state;
+	struct rig *r = rig_new(1);
+	char *first = sl_asprintf("%s/dead/r.0.jsonl", r->dir), *second = sl_asprintf("%s/dead/r.1.jsonl", r->dir);
+	db_exec(r->dir, REFUSES("pa"));
+	rig_load(r, GOOD "actions: [" INTO("pa", "") "]\n", r->dir);
+	rig_stage(r, 0, 1, 0, rig_row);
+	assert_int_equal(rig_settle(r, 0).rejected, 1);
+	rig_load(r, GOOD "actions: [" INTO("pn", "") ", " INTO("pa", "") "]\n", r->dir);
+	rig_stage(r, 1, 1, 0, rig_row);
+	assert_int_equal(rig_settle(r, 1).rejected, 2);
+	char *before = rig_read(first), *after = rig_read(second);
+	assert_non_null(before);
+	assert_non_null(strstr(before, "\"action\":0"));
+	assert_null(strstr(before, "\"action\":1"));
+	assert_non_null(after);
+	assert_non_null(strstr(after, "\"action\":1"));
+	sl_free(before);
+	sl_free(after);
+	sl_free(first);
+	sl_free(second);
+	rig_free(r);
+}
+
+static struct likeness_side side(const char *action, const char *destination, uint32_t place) {
 	json_t *tree = json_loads(action, 0, NULL);
 	assert_non_null(tree);
-	struct likeness_side s = {.face = slice_from_str(likeness_face(tree)), .place = place};
+	struct likeness_side s = {.face = slice_from_str(likeness_face(tree, destination)), .place = place};
+	assert_true(likeness_face_sound(s.face));
 	json_decref(tree);
 	return s;
 }
 
+static void sides_free(struct likeness_side *sides, size_t n) {
+	for (size_t i = 0; i < n; i++) sl_free((char *)(uintptr_t)sides[i].face.p);
+}
+
 static void test_match__the_most_alike_first(void **state) {
 	(void)state;
-	struct likeness_side old[] = {side("{\"connector\":\"c\",\"table\":\"a\",\"columns\":{\"x\":1}}", 0),
-				      side("{\"connector\":\"c\",\"table\":\"b\",\"columns\":{\"x\":1}}", 1),
-				      side("{\"connector\":\"d\",\"table\":\"a\"}", 2),
+	struct likeness_side old[] = {side("{\"connector\":\"c\",\"table\":\"a\",\"columns\":{\"x\":1}}", "a", 0),
+				      side("{\"connector\":\"c\",\"table\":\"b\",\"columns\":{\"x\":1}}", "b", 1),
+				      side("{\"connector\":\"d\",\"table\":\"a\"}", "a", 2),
 				      {.place = 3}};
-	struct likeness_side new[] = {side("{\"connector\":\"c\",\"table\":\"b\",\"columns\":{\"x\":2}}", 0),
-				      side("{\"columns\":{\"x\":1},\"table\":\"a\",\"connector\":\"c\"}", 1),
-				      side("{\"connector\":\"c\",\"sql\":\"q\"}", 2),
-				      side("{\"connector\":\"e\",\"table\":\"a\"}", 3)};
+	struct likeness_side new[] = {side("{\"connector\":\"c\",\"table\":\"b\",\"columns\":{\"x\":2}}", "b", 0),
+				      side("{\"columns\":{\"x\":1},\"table\":\"a\",\"connector\":\"c\"}", "a", 1),
+				      side("{\"connector\":\"c\",\"sql\":\"q\"}", "q", 2),
+				      side("{\"connector\":\"e\",\"table\":\"a\"}", "a", 3)};
 	size_t pair[4];
 	likeness_pair(new, 4, old, 4, pair);
 	assert_int_equal(pair[0], 1);
 	assert_int_equal(pair[1], 0);
 	assert_int_equal(pair[2], LIKENESS_NONE);
 	assert_int_equal(pair[3], 3); /* of a former version: by its place */
-	for (size_t i = 0; i < 4; i++) {
-		sl_free((char *)(uintptr_t) new[i].face.p);
-		sl_free((char *)(uintptr_t)old[i].face.p);
-	}
+	sides_free(old, 4);
+	sides_free(new, 4);
+}
+
+/* The first is gone, and the statement of the second was corrected: it stands at the first one's place, which has as much in common. */
+static void test_match__who_writes_to_the_same_goes_before_who_stands_there(void **state) {
+	(void)state;
+	struct likeness_side old[] = {side("{\"connector\":\"c\",\"sql\":\"a\",\"batch\":1}", "INTO a", 0),
+				      side("{\"connector\":\"c\",\"sql\":\"b\",\"batch\":1}", "INTO b", 1)};
+	struct likeness_side new[] = {side("{\"connector\":\"c\",\"sql\":\"better b\",\"batch\":1}", "INTO b", 0)};
+	size_t pair[2];
+	likeness_pair(new, 1, old, 2, pair);
+	assert_int_equal(pair[0], 1);
+	likeness_pair(old, 2, new, 0, pair);
+	assert_int_equal(pair[0], LIKENESS_NONE);
+	sides_free(old, 2);
+	sides_free(new, 1);
+}
+
+/* Of a kind that names no destination. */
+static void test_match__without_destinations_settings_count(void **state) {
+	(void)state;
+	struct likeness_side old[] = {side("{\"connector\":\"c\",\"delay\":1,\"trace\":\"a\"}", NULL, 0),
+				      side("{\"connector\":\"c\"}", NULL, 1)};
+	struct likeness_side new[] = {side("{\"connector\":\"c\",\"delay\":7}", NULL, 2),
+				      side("{\"connector\":\"c\",\"delay\":2,\"trace\":\"a\"}", NULL, 3)};
+	size_t pair[2];
+	likeness_pair(new, 2, old, 2, pair);
+	assert_int_equal(pair[0], LIKENESS_NONE);
+	assert_int_equal(pair[1], 0);
+	sides_free(old, 2);
+	sides_free(new, 2);
 }
 
 int main(void) {
@@ -147,7 +298,13 @@ int main(void) {
 	    cmocka_unit_test(test_match__an_action_before_others_leaves_them_their_rows),
 	    cmocka_unit_test(test_match__a_restart_with_another_list),
 	    cmocka_unit_test(test_match__what_was_taken_away_waits_until_it_is_back),
+	    cmocka_unit_test(test_match__one_that_came_gets_nothing_of_one_that_went),
+	    cmocka_unit_test(test_match__an_owner_file_that_says_nothing_sensible_counts_as_none),
+	    cmocka_unit_test(test_match__a_log_of_nobody_that_cannot_be_read_stays),
+	    cmocka_unit_test(test_match__dead_letters_follow_the_place),
 	    cmocka_unit_test(test_match__the_most_alike_first),
+	    cmocka_unit_test(test_match__who_writes_to_the_same_goes_before_who_stands_there),
+	    cmocka_unit_test(test_match__without_destinations_settings_count),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

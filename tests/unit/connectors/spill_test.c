@@ -238,6 +238,29 @@ static void test_spill__a_segment_tells_the_names_it_was_written_with(void **sta
 	sl_free(dir);
 }
 
+/* Refused, counted as unknown, and left as it is: that version shall deliver it. */
+static void test_spill__what_another_version_wrote_stays(void **state) {
+	char *dir = rig_tmpdir(), *path = sl_asprintf("%s/00000000000000000001.log", dir);
+	(void)state;
+	struct spill *s = log_open(dir, 1 << 20);
+	assert_int_equal(record_append(s, 1, 3, NULL), SL_OK);
+	spill_close(s);
+	int fd = open(path, O_WRONLY);
+	assert_true(fd >= 0 && pwrite(fd, "SLSEG999", 8, 0) == 8);
+	close(fd);
+	struct spill_opts opts = {.dir = dir, .segment_bytes = 4096, .columns = log_columns, .column_count = 2};
+	struct sl_err err = SL_ERR_INIT;
+	uint64_t rows;
+	assert_int_equal(spill_open(&opts, &s, &err), SL_EUNSUPPORTED);
+	assert_non_null(strstr(sl_err_text(&err), "another version of Sluice"));
+	assert_int_equal(spill_count(dir, &rows), SL_EUNSUPPORTED);
+	assert_int_equal(access(path, F_OK), 0);
+	sl_err_fini(&err);
+	rig_rmdir(dir);
+	sl_free(path);
+	sl_free(dir);
+}
+
 static void test_spill__a_record_that_does_not_fit_leaves_no_trace(void **state) {
 	(void)state;
 	char *dir = rig_tmpdir();
@@ -405,6 +428,7 @@ int main(void) {
 	    cmocka_unit_test(test_spill__a_torn_record_is_cut_wherever_it_breaks),
 	    cmocka_unit_test(test_spill__a_flipped_bit_never_gives_a_wrong_row),
 	    cmocka_unit_test(test_spill__a_segment_tells_the_names_it_was_written_with),
+	    cmocka_unit_test(test_spill__what_another_version_wrote_stays),
 	    cmocka_unit_test(test_spill__a_record_that_does_not_fit_leaves_no_trace),
 	    cmocka_unit_test(test_spill__random_steps_agree_with_an_array),
 	};
