@@ -3,7 +3,7 @@
  *     connector (pg_conn) --- place: one server, as configured      pg_conf.c
  *        |
  *        +- link 0..pool-1: one session of libpq, non-blocking      pg_link.c (connecting), pg_io.c (bytes)
- *        |     +- job: the batch it is at                            pg_job.c, pg_copy.c, pg_bulk.c, pg_rows.c, pg_search.c, pg_guard.c
+ *        |     +- job: the batch it is at                            pg_job.c, pg_copy.c, pg_bulk.c, pg_rows.c, pg_search.c, pg_guard.c, pg_look.c
  *        +- waiting: batches for which no link is free
  *     action (pg_action) --- meta: what the server says of the table or statement   pg_table.c
  *
@@ -105,6 +105,10 @@ int pg_meta_from_table(const struct pg_action *a, const PGresult *fingerprint, c
 /* The query about the types of parameters that not every server has, or NULL; and the meta out of both, NULL when the second answer
  * is none to it. */
 char *pg_types_query(const PGresult *described);
+bool pg_action_maps(const struct pg_action *a, const char *name);
+/* Whether the column is one of those by which the server looks for a row that is there already; keys: the third of these answers. */
+bool pg_action_finds_by(const struct pg_action *a, const PGresult *keys, const char *name);
+struct sl_slice pg_action_schema(const struct pg_action *a); /* quoted; empty: the search path says */
 struct pg_meta *pg_meta_from_statement(const struct pg_action *a, const PGresult *described, const PGresult *types);
 extern const struct sl_statement_dialect pg_dialect;
 
@@ -133,11 +137,12 @@ enum pg_setup {
 };
 
 enum pg_step {
-	PG_STEP_READ,  /* asking for the meta */
-	PG_STEP_COPY,  /* COPY: asked, sending, ended */
-	PG_STEP_BULK,  /* one statement a batch */
-	PG_STEP_ROWS,  /* one statement a row, one transaction */
-	PG_STEP_SEARCH /* the same, each row behind a savepoint: who is to blame? */
+	PG_STEP_READ,   /* asking for the meta */
+	PG_STEP_COPY,   /* COPY: asked, sending, ended */
+	PG_STEP_BULK,   /* one statement a batch */
+	PG_STEP_ROWS,   /* one statement a row, one transaction */
+	PG_STEP_SEARCH, /* the same, each row behind a savepoint: who is to blame? */
+	PG_STEP_LOOK    /* no rows: could the action write? */
 };
 
 enum pg_guard {
@@ -164,6 +169,8 @@ struct pg_job {
 	bool ended;                        /* all is sent: from now on the outcome is open until the answer */
 	bool stale;                        /* the table is not what the meta says */
 	bool committed;                    /* SEARCH */
+	bool tried;                        /* LOOK: the statement was; now its table is asked about */
+	bool overriding;                   /* LOOK: what was refused is a number that COPY may give */
 	char *sqlstate, *reason, *context; /* the first error; owned */
 	PGresult *held[3];                 /* answers of READ */
 };
@@ -277,6 +284,7 @@ void pg_job_refresh(struct pg_link *l);                  /* the same, and it may
 void pg_job_note(struct pg_job *j, const PGresult *res); /* keeps the first error */
 void pg_job_note_clear(struct pg_job *j);
 void pg_job_row_failed(struct pg_link *l, uint32_t row); /* job.reason is its fault; the others come again */
+const char *pg_job_advice(const char *sqlstate);         /* "; what to do", or "" */
 const char *pg_error_state(const PGresult *res);         /* its SQLSTATE, or NULL */
 char *pg_error_text(const PGresult *res);                /* heap */
 /* Our settings: "SELECT set_config(...)", for the transaction (behind a pooler) or the session. Heap. */
@@ -307,6 +315,12 @@ void pg_guard_result(struct pg_link *l, const PGresult *res); /* of whatever ans
 bool pg_bulk_fits(const struct pg_link *l);
 void pg_bulk_begin(struct pg_link *l);
 void pg_bulk_result(struct pg_link *l, PGresult *res);
+/* pg_look.c */
+void pg_look_begin(struct pg_link *l);
+void pg_look_result(struct pg_link *l, PGresult *res);
+void pg_look_query_end(struct pg_link *l);
+/* EXPLAIN of a statement goes into the pipeline or out; 0: libpq failed. oids NULL: the server finds them. */
+int pg_look_send(struct pg_link *l, const char *statement, size_t count, const Oid *oids);
 /* pg_search.c */
 void pg_search_begin(struct pg_link *l);
 void pg_search_send(struct pg_link *l);

@@ -83,7 +83,7 @@ void pg_job_note_clear(struct pg_job *j) {
 	j->sqlstate = j->reason = j->context = NULL;
 }
 
-static const char *advice_for(const char *sqlstate) {
+const char *pg_job_advice(const char *sqlstate) {
 	static const char *const advice[][2] = {
 	    {"42P01", "; create the table, or correct the action"},
 	    {"42703", "; add the column, or correct the action"},
@@ -140,7 +140,7 @@ static void not_ready(struct pg_link *l, const char *text) {
 	/* COPY has a code of its own for generated columns. */
 	const char *state =
 	    j->sqlstate && j->step == PG_STEP_COPY && strcmp(j->sqlstate, "42P10") == 0 ? "428C9" : j->sqlstate;
-	sl_batch_not_ready(j->b, "%s%s", text, state ? advice_for(state) : "");
+	sl_batch_not_ready(j->b, "%s%s", text, state ? pg_job_advice(state) : "");
 	pg_job_fill(l, SL_RESULT_LOST, NULL);
 }
 
@@ -338,11 +338,30 @@ static void meta_take(struct pg_link *l, struct pg_meta *m) {
 	j->meta = m;
 }
 
+/* The catalogue is open to all: what is closed is the schema that `table` names. */
+static void no_way_in(struct pg_link *l) {
+	struct sl_slice schema = pg_action_schema(l->job.a);
+	struct sl_buf user = SL_BUF_INIT, text = SL_BUF_INIT;
+	pg_quote_name(&user, slice_from_str(PQuser(l->pq)));
+	sl_buf_printf(&text, "%s", l->job.reason);
+	if (schema.n)
+		sl_buf_printf(&text, "; its owner can give the right: GRANT USAGE ON SCHEMA %.*s TO %s",
+			      SL_SLICE_ARG(schema), sl_buf_cstr(&user));
+	pg_job_note_clear(&l->job);
+	not_ready(l, sl_buf_cstr(&text));
+	sl_buf_fini(&user);
+	sl_buf_fini(&text);
+}
+
 static void read_done(struct pg_link *l) {
 	struct pg_job *j = &l->job;
 	struct sl_err err = SL_ERR_INIT;
 	struct pg_meta *m = NULL;
 	int r = SL_OK;
+	if (j->sqlstate && strcmp(j->sqlstate, "42501") == 0 && j->a->table) {
+		no_way_in(l);
+		return;
+	}
 	if (j->sqlstate) {
 		pg_job_failed(l);
 		return;
@@ -358,7 +377,7 @@ static void read_done(struct pg_link *l) {
 		if (j->b->count > 0)
 			run(l);
 		else
-			pg_job_fill(l, SL_RESULT_DONE, NULL); /* it was only a look */
+			pg_look_begin(l);
 	} else if (r != SL_OK)
 		not_ready(l, sl_err_text(&err));
 	else
@@ -440,6 +459,7 @@ void pg_job_result(struct pg_link *l, PGresult *res) {
 	case PG_STEP_BULK: pg_bulk_result(l, res); break;
 	case PG_STEP_ROWS: pg_rows_result(l, res); break;
 	case PG_STEP_SEARCH: pg_search_result(l, res); break;
+	case PG_STEP_LOOK: pg_look_result(l, res); break;
 	}
 }
 
@@ -447,6 +467,7 @@ void pg_job_query_end(struct pg_link *l) {
 	switch (l->job.step) {
 	case PG_STEP_READ: read_done(l); break;
 	case PG_STEP_COPY: pg_copy_query_end(l); break;
+	case PG_STEP_LOOK: pg_look_query_end(l); break;
 	case PG_STEP_BULK:
 	case PG_STEP_ROWS:
 	case PG_STEP_SEARCH: break; /* pipelines end with a sync */
@@ -456,6 +477,7 @@ void pg_job_query_end(struct pg_link *l) {
 void pg_job_send(struct pg_link *l) {
 	switch (l->job.step) {
 	case PG_STEP_READ:
+	case PG_STEP_LOOK:
 	case PG_STEP_BULK: break; /* sent as a whole */
 	case PG_STEP_COPY: pg_copy_send(l); break;
 	case PG_STEP_ROWS: pg_rows_send(l); break;

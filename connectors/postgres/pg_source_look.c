@@ -1,5 +1,5 @@
-/* pg_source_look.c: what `sluice connector test` asks of a source: can its query and its `ack` be prepared? In a session of its own,
- * as the source has; nothing is run. */
+/* pg_source_look.c: what `sluice connector test` asks of a source: can its query and its `ack` be prepared, and may the user run them? In
+ * a session of its own, as the source has; nothing is run. */
 #include "mem.h"
 #include "pg_source.h"
 
@@ -7,7 +7,9 @@ struct pg_source_look {
 	struct pg_link link;
 	const struct pg_source *p;
 	struct sl_batch *b;
-	bool acks; /* the query has been looked at */
+	bool acks;   /* the query has been looked at */
+	bool rights; /* it, or the ack, can be prepared: now EXPLAIN */
+	bool failed; /* what is asked */
 	struct sl_buf faults;
 	struct sl_deferred end;
 };
@@ -34,8 +36,10 @@ static void end_soon(struct pg_source_look *k) { sl_loop_defer(sl_conn_loop(k->l
 
 static void on_ready(struct pg_link *l) {
 	struct pg_source_look *k = of(l);
+	const char *text = k->acks ? k->p->ack : k->p->query;
+	size_t params = k->acks ? k->p->ack_params.n : k->p->query_params.n;
 	l->state = PG_LINK_BUSY;
-	if (!PQsendPrepare(l->pq, "", k->acks ? k->p->ack : k->p->query, 0, NULL))
+	if (!(k->rights ? pg_look_send(l, text, params, NULL) : PQsendPrepare(l->pq, "", text, 0, NULL)))
 		pg_link_lost(l, PQerrorMessage(l->pq));
 	else
 		(void)pg_io_flush(l);
@@ -50,22 +54,31 @@ static void on_heard(struct pg_link *l) { (void)l; }
 
 static void on_result(struct pg_link *l, PGresult *res) {
 	struct pg_source_look *k = of(l);
-	if (PQresultStatus(res) == PGRES_FATAL_ERROR) {
-		char *text = pg_error_text(res);
-		fault(k, k->acks ? "ack" : "query", text);
+	const char *state = pg_error_state(res);
+	bool no_right = state && strcmp(state, "42501") == 0;
+	/* EXPLAIN says other things, too, which may be NULL's fault. */
+	if (PQresultStatus(res) == PGRES_FATAL_ERROR && (!k->rights || no_right)) {
+		char *text = pg_error_text(res),
+		     *line = sl_asprintf("%s%s", text, no_right ? pg_job_advice(state) : "");
+		fault(k, k->acks ? "ack" : "query", line);
+		sl_free(line);
 		sl_free(text);
 	}
+	k->failed = k->failed || PQresultStatus(res) == PGRES_FATAL_ERROR;
 	PQclear(res);
 }
 
 static void on_query_end(struct pg_link *l) {
 	struct pg_source_look *k = of(l);
 	l->state = PG_LINK_IDLE;
-	if (k->acks || !k->p->ack) {
+	bool both = k->rights || k->failed;
+	if (both && (k->acks || !k->p->ack)) {
 		end_soon(k);
 		return;
 	}
-	k->acks = true;
+	k->acks = k->acks || both;
+	k->rights = !both;
+	k->failed = false;
 	on_ready(l);
 }
 

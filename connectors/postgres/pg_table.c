@@ -40,6 +40,16 @@ static char *relation_text(const char *table) {
 	return sl_buf_steal(&b);
 }
 
+struct sl_slice pg_action_schema(const struct pg_action *a) {
+	struct sl_slice s = slice_from_str(a->relation);
+	bool quoted = false;
+	for (size_t i = 0; i < s.n; i++) {
+		quoted ^= s.p[i] == '"';
+		if (!quoted && s.p[i] == '.') return slice_sub(s, 0, i);
+	}
+	return slice_make(NULL, 0);
+}
+
 static void names_list(struct sl_buf *b, const struct pg_action *a) {
 	for (size_t i = 0; i < a->columns.len; i++) {
 		sl_buf_append_str(b, i ? ", " : " (");
@@ -139,26 +149,47 @@ static int column_find(const PGresult *columns, const char *name) {
 	return -1;
 }
 
-static bool is_mapped(const struct pg_action *a, const char *name) {
+bool pg_action_maps(const struct pg_action *a, const char *name) {
 	for (size_t i = 0; i < a->columns.len; i++)
 		if (strcmp(a->columns.items[i].key, name) == 0) return true;
 	return false;
 }
 
-/* The first key (the primary one leads) that `columns` has all of: "a", "b". False when there is none. */
-static bool key_find(const struct pg_action *a, const PGresult *keys, struct sl_buf *out) {
+static bool same_key(const PGresult *keys, int i, int k) {
+	return strcmp(PQgetvalue(keys, i, 0), PQgetvalue(keys, k, 0)) == 0;
+}
+
+/* The first key (the primary one leads) that `columns` has all of: rows [*first, *end). False when there is none. */
+static bool key_rows(const struct pg_action *a, const PGresult *keys, int *first, int *end) {
 	for (int i = 0, next; i < PQntuples(keys); i = next) {
 		bool all = true;
-		sl_buf_clear(out);
-		for (next = i; next < PQntuples(keys) && strcmp(PQgetvalue(keys, i, 0), PQgetvalue(keys, next, 0)) == 0;
-		     next++) {
-			if (next > i) sl_buf_append_str(out, ", ");
-			pg_quote_name(out, slice_from_str(PQgetvalue(keys, next, 1)));
-			all = all && is_mapped(a, PQgetvalue(keys, next, 1));
-		}
+		for (next = i; next < PQntuples(keys) && same_key(keys, i, next); next++)
+			all = all && pg_action_maps(a, PQgetvalue(keys, next, 1));
+		*first = i;
+		*end = next;
 		if (all) return true;
 	}
 	return false;
+}
+
+/* "a", "b". */
+static bool key_find(const struct pg_action *a, const PGresult *keys, struct sl_buf *out) {
+	int first, end;
+	if (!key_rows(a, keys, &first, &end)) return false;
+	for (int i = first; i < end; i++) {
+		if (i > first) sl_buf_append_str(out, ", ");
+		pg_quote_name(out, slice_from_str(PQgetvalue(keys, i, 1)));
+	}
+	return true;
+}
+
+bool pg_action_finds_by(const struct pg_action *a, const PGresult *keys, const char *name) {
+	int first = 0, end = 0;
+	bool found = false;
+	for (size_t i = 0; i < a->conflict_on.len; i++) found = found || strcmp(a->conflict_on.items[i], name) == 0;
+	if (a->conflict_on.len || a->conflict != PG_CONFLICT_UPDATE || !key_rows(a, keys, &first, &end)) return found;
+	for (int i = first; i < end; i++) found = found || strcmp(PQgetvalue(keys, i, 1), name) == 0;
+	return found;
 }
 
 /* keys NULL: in a dry run nobody knows them. */
@@ -270,8 +301,11 @@ int pg_meta_from_table(const struct pg_action *a, const PGresult *fingerprint, c
 		    "stand in between that mixes answers up, and is this PostgreSQL?",
 		    a->relation);
 	if (PQntuples(columns) == 0)
-		return sl_err_set(err, SL_ENOTFOUND,
-				  "there is no table %s; create it, or correct `table` or `search_path`", a->relation);
+		return sl_err_set(
+		    err, SL_ENOTFOUND,
+		    "there is no table %s; create it, correct `table` or `search_path`, or let the user into its "
+		    "schema (GRANT USAGE)",
+		    a->relation);
 	struct pg_meta *m = meta_new(a->params.n);
 	char relation = *PQgetvalue(columns, 0, COLUMN_RELATION);
 	int r = SL_OK;
