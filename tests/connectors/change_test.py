@@ -27,20 +27,20 @@ class Change(unittest.TestCase):
             for _ in range(ROWS):
                 c.expect(m.PUBACK)
 
-    def tried(self, sink, connector):
+    def tried(self, sink, connector, seconds):
         folder = temp_folder()
         (folder / "a.yaml").write_text(json.dumps(self.config(sink, connector)))
-        return run_program("connector", "test", "db", "-c", "a.yaml", "--timeout", "8", cwd=folder)
+        return run_program("connector", "test", "db", "-c", "a.yaml", "--timeout", str(seconds), cwd=folder)
 
     def changes(self, sink, wrong, secret=None):
         """`wrong` instead of sink's connector; secret must never be shown."""
         sink.set_up()
         right = sink.connector()
-        done = self.tried(sink, wrong)
+        done = self.tried(sink, wrong, 8)
         self.assertEqual(done.returncode, 3, done.stdout + done.stderr)
         self.assertEqual(len(done.stderr.splitlines()), 1, done.stderr)
         said = done.stderr
-        done = self.tried(sink, right)
+        done = self.tried(sink, right, 60)
         self.assertEqual(done.returncode, 0, done.stderr)
         self.assertRegex(done.stdout, r"^db: fine: \w+, connected and answers, in \d+ ms")
         with Broker(self.config(sink, wrong)) as broker:

@@ -521,7 +521,7 @@ class Faults(KafkaTest):
         self.finish()
 
     def test_faults__no_answer_for_longer_than_the_timeout(self):
-        self.begin(request_timeout="60s")
+        self.begin(request_timeout="10m")
         time.sleep(0.5)
         with Net.dropped(self.kafka.port):
             self.wait_state(self.b, "down", 30)
@@ -557,7 +557,7 @@ class Faults(KafkaTest):
             self.publish(b, *range(50))
             began = time.monotonic()
             b.stop()
-            self.assertLess(time.monotonic() - began, 25)
+            self.assertLess(time.monotonic() - began, 80)
             self.kafka.restart()
             b.start()
             self.assertEqual(b.wait_settled("r")["delivered"], 50)

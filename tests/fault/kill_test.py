@@ -50,7 +50,7 @@ def kill_test(run):
     def test(self):
         # A tenth of the whole for each run, and a random moment inside it.
         seed = int(os.environ.get("KILL_SEED", time.time_ns() % 1_000_000)) + run
-        fraction = (run + random.Random(seed).random()) / RUNS * 0.9
+        fraction = (run + random.Random(seed).random()) / RUNS * 0.8
         print(f" run {run + 1}: at {fraction:.3f} (KILL_SEED={seed - run})", end=" ", flush=True)
         self.kill_at(fraction)
     return test
