@@ -9,7 +9,7 @@
  *             ... "Metadata v4: %s at byte %zu", fault.what, fault.at
  *
  * Looked at are the shape and the few values that librdkafka depends on; error codes may be any, and what stands behind the last
- * field does not matter. Records are not looked into: librdkafka reads those with care.
+ * field does not matter. Records are looked into by kafka_fetch.h.
  *
  * Thread: any; pure functions. Memory: for Metadata a table of the topics' names, freed at the end; nothing for the others. Time: a
  * few nanoseconds a field. */

@@ -455,8 +455,9 @@ void kafka_client_fini(struct kafka_client *client) { sl_free(atomic_exchange(&c
 
 void kafka_advice(struct kafka_client *client, rd_kafka_resp_err_t code, const char *text, struct sl_buf *out) {
 	const struct kafka_conf *conf = client->conf;
-	/* We broke the connection off, and know better than librdkafka why. */
-	char *nonsense = code == RD_KAFKA_RESP_ERR__TRANSPORT ? atomic_exchange(&client->nonsense, NULL) : NULL;
+	/* We broke the connection off, or gave the partition its error, and know better than librdkafka why. */
+	bool ours = code == RD_KAFKA_RESP_ERR__TRANSPORT || code == RD_KAFKA_RESP_ERR_INVALID_MSG;
+	char *nonsense = ours ? atomic_exchange(&client->nonsense, NULL) : NULL;
 	sl_buf_append_slice(out, nonsense ? slice_from_str(nonsense) : bare(text));
 	bool told = nonsense;
 	sl_free(nonsense);

@@ -48,6 +48,12 @@ static void state_joining(struct kafka_source *k) {
 	sl_buf_fini(&session);
 }
 
+static bool has_damaged(const struct kafka_source *k) {
+	for (size_t i = 0; i < k->part_n; i++)
+		if (((struct kafka_source_part *)sl_source_part_impl(k->parts[i]))->damaged) return true;
+	return false;
+}
+
 void kafka_source_state(struct kafka_source *k) {
 	if (k->phase != KAFKA_SOURCE_RUNNING) return;
 	bool joins = !k->down && !k->missing && !k->joined && k->brokers_up;
@@ -56,6 +62,8 @@ void kafka_source_state(struct kafka_source *k) {
 		sl_source_state(k->s, SL_SOURCE_DOWN, "%s", k->down);
 	else if (k->missing)
 		sl_source_state(k->s, SL_SOURCE_DEGRADED, "%s", k->missing);
+	else if (has_damaged(k))
+		sl_source_state(k->s, SL_SOURCE_DEGRADED, "%s", k->damaged);
 	else if (joins)
 		state_joining(k);
 	else if (!k->joined)
@@ -263,6 +271,27 @@ static void on_error(rd_kafka_t *rk, int code, const char *text, void *opaque) {
 	if (code == RD_KAFKA_RESP_ERR__AUTHENTICATION) is_down(k, k->error);
 }
 
+/* It asks again by itself, twice a second (kafka_fetch.h). */
+static void part_damaged(struct kafka_source *k, const rd_kafka_message_t *m) {
+	struct sl_source_part *part = kafka_source_part(k, rd_kafka_topic_name(m->rkt), m->partition);
+	struct sl_buf said = SL_BUF_INIT;
+	if (!part) return;
+	((struct kafka_source_part *)sl_source_part_impl(part))->damaged = true;
+	kafka_advice(&k->client, m->err, rd_kafka_message_errstr(m), &said);
+	kafka_source_text(&k->damaged, sl_buf_cstr(&said));
+	sl_buf_fini(&said);
+	kafka_source_state(k);
+}
+
+/* librdkafka goes on behind what it could not read; the next client begins where the group stands, which is before that. */
+static void unreadable(struct kafka_source *k, const rd_kafka_message_t *m) {
+	log_warn(LOG_CONN, "a message cannot be read: the client begins anew",
+		 "source=%s topic=%s partition=%d reason=%s", sl_source_name(k->s), rd_kafka_topic_name(m->rkt),
+		 (int)m->partition, rd_kafka_message_errstr(m));
+	is_down(k, rd_kafka_message_errstr(m));
+	k->anew = true;
+}
+
 /* An error in place of a message. */
 static void message_error(struct kafka_source *k, const rd_kafka_message_t *m) {
 	const char *text = rd_kafka_message_errstr(m);
@@ -276,6 +305,11 @@ static void message_error(struct kafka_source *k, const rd_kafka_message_t *m) {
 		kafka_source_state(k);
 		return;
 	case RD_KAFKA_RESP_ERR_GROUP_AUTHORIZATION_FAILED: is_down(k, text); return;
+	case RD_KAFKA_RESP_ERR_INVALID_MSG: part_damaged(k, m); return;
+	case RD_KAFKA_RESP_ERR__BAD_MSG:
+	case RD_KAFKA_RESP_ERR__NOT_IMPLEMENTED:
+		if (m->rkt) unreadable(k, m);
+		return;
 	}
 	kafka_source_text(&k->error, text);
 	log_debug(LOG_CONN, "librdkafka", "source=%s error=%s text=%s", sl_source_name(k->s), rd_kafka_err2name(m->err),
@@ -324,6 +358,10 @@ static void message_take(struct kafka_source *k, const rd_kafka_message_t *m) {
 		p = sl_source_part_impl(part);
 	} else if (!k->held)
 		p->held = -1;
+	if (sl_unlikely(p->damaged)) {
+		p->damaged = false;
+		kafka_source_state(k);
+	}
 	rd_kafka_timestamp_type_t type;
 	int64_t ts = rd_kafka_message_timestamp(m, &type);
 	sl_buf_clear(&k->id);
@@ -350,7 +388,7 @@ static void message_take(struct kafka_source *k, const rd_kafka_message_t *m) {
 /* False: nothing more for now. While partitions are held what comes are rebalances and errors. */
 static bool poll_some(struct kafka_source *k) {
 	int i;
-	for (i = 0; i < MESSAGES_PER_TICK && k->phase == KAFKA_SOURCE_RUNNING; i++) {
+	for (i = 0; i < MESSAGES_PER_TICK && k->phase == KAFKA_SOURCE_RUNNING && !k->anew; i++) {
 		if (k->paused && !k->held) break;
 		rd_kafka_message_t *m = rd_kafka_consumer_poll(k->rk, 0);
 		if (!m) break;
@@ -472,6 +510,7 @@ static void fini(struct sl_source *s) {
 	sl_buf_fini(&k->id);
 	sl_free(k->down);
 	sl_free(k->missing);
+	sl_free(k->damaged);
 	sl_free(k->error);
 	kafka_client_fini(&k->client);
 }

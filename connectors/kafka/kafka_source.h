@@ -43,6 +43,7 @@ struct kafka_source_part {
 	int64_t end;   /* of the partition, when it was asked for; what is fetched tells it too */
 	int64_t anew;  /* where its offsets began anew, until that is committed; -1: they did not */
 	bool moved;    /* the mark has, since it was stored */
+	bool damaged;  /* its records were, when it was last heard of */
 	bool revoking; /* nothing more is taken */
 };
 
@@ -90,6 +91,7 @@ struct kafka_source {
 	bool begun; /* partitions were assigned once: what is new from now on is read from its beginning */
 	uint64_t suspect_ms, down_ms, joins_ms; /* joins_ms: since when we ask to be let in; 0: we do not */
 	char *down, *missing, *error;           /* why it is down; what is not there; the last that librdkafka said */
+	char *damaged;                          /* what of a partition's records is, while one has the mark */
 };
 
 extern const struct sl_source_kind kafka_source_kind;

@@ -4,7 +4,7 @@
 #include <errno.h>
 #include <unistd.h>
 
-#include "kafka_answer.h"
+#include "kafka_fetch.h"
 #include "log.h"
 #include "mem.h"
 #include "outbound.h"
@@ -28,15 +28,18 @@ struct kafka_wire {
 
 	struct sl_buf asking;            /* the head of the request that is being sent */
 	size_t asking_size, asking_sent; /* of the whole request; 0: not known yet */
-	struct question *open;           /* without an answer, in their order: [first, first + n) modulo cap */
+	struct sl_buf fetch;             /* the last Fetch behind its head; librdkafka has one at a time */
+	uint32_t fetch_id;
+	bool fetching;         /* it is being sent */
+	struct question *open; /* without an answer, in their order: [first, first + n) modulo cap */
 	size_t first, n, cap;
 
 	uint8_t head[ANSWER_HEAD];
 	size_t head_n;
 	struct question of;
-	size_t size, came;   /* of the answer behind its head */
-	const uint8_t *body; /* where librdkafka has it */
-	struct sl_buf copy;  /* where that is not one piece */
+	size_t size, came;  /* of the answer behind its head */
+	uint8_t *body;      /* where librdkafka has it */
+	struct sl_buf copy; /* where that is not one piece */
 };
 
 static uint32_t u32(const uint8_t *p) {
@@ -55,6 +58,7 @@ struct kafka_wire *kafka_wire_new(const char *peer, struct kafka_client *client)
 void kafka_wire_free(struct kafka_wire *w) {
 	if (!w) return;
 	sl_buf_fini(&w->asking);
+	sl_buf_fini(&w->fetch);
 	sl_buf_fini(&w->copy);
 	sl_free(w->open);
 	sl_free(w->peer);
@@ -104,6 +108,12 @@ static void asked(struct kafka_wire *w) {
 	if (!request) return;
 	struct question q = {.id = u32(p + SIZE + 4), .api = i16(p + SIZE), .version = i16(p + SIZE + 2)};
 	if (!silent(w, &q)) open_add(w, q);
+	w->fetching = q.api == KAFKA_API_FETCH;
+	if (!w->fetching) return;
+	size_t head = REQUEST_HEAD + w->client_id.n;
+	sl_buf_clear(&w->fetch);
+	sl_buf_append(&w->fetch, p + head, w->asking.n - head);
+	w->fetch_id = q.id;
 }
 
 static void sent(struct kafka_wire *w, const uint8_t *p, size_t n) {
@@ -116,14 +126,17 @@ static void sent(struct kafka_wire *w, const uint8_t *p, size_t n) {
 				w->asking_size = SIZE + u32((const uint8_t *)w->asking.p);
 			else if (w->asking_size && w->asking.n == want)
 				asked(w);
-		} else
+		} else {
 			step = sl_min_size(w->asking_size - w->asking_sent, n);
+			if (w->fetching) sl_buf_append(&w->fetch, p, step);
+		}
 		w->asking_sent += step;
 		p += step;
 		n -= step;
 		if (!w->asking_size || w->asking_sent < w->asking_size) continue;
 		sl_buf_clear(&w->asking);
 		w->asking_size = w->asking_sent = 0;
+		w->fetching = false;
 	}
 }
 
@@ -165,23 +178,41 @@ static bool answer_begins(struct kafka_wire *w) {
 
 /* librdkafka reads into one piece of memory, of which a part may be there from an earlier call. Were it several, they would be
  * put together here. */
-static void body_add(struct kafka_wire *w, const uint8_t *p, size_t n) {
+static void body_add(struct kafka_wire *w, uint8_t *p, size_t n) {
 	if (w->came == 0) w->body = p;
 	if (w->copy.n == 0 && w->body + w->came != p) sl_buf_append(&w->copy, w->body, w->came);
 	if (w->copy.n > 0) sl_buf_append(&w->copy, p, n);
 	w->came += n;
 }
 
+/* Records that are damaged hold up their partition: librdkafka tells of it as of any error of the broker's. */
+static void damaged(struct kafka_wire *w, const struct kafka_damage *d) {
+	char *why = sl_asprintf("%s answered Fetch v%d with damaged records of %.*s [%d]: %s; they are asked for again",
+				w->peer, w->of.version, (int)d->topic.n, d->topic.p, (int)d->partition, d->what);
+	log_warn(LOG_CONN, "kafka records refused", "name=%s why=%s", w->client->name, why);
+	sl_free(atomic_exchange(&w->client->nonsense, why));
+}
+
+static bool records_check(struct kafka_wire *w, uint8_t *p, struct kafka_fault *fault) {
+	struct kafka_damage damage;
+	bool known = w->of.api == KAFKA_API_FETCH && w->of.id == w->fetch_id && w->of.version <= KAFKA_FETCH_VERSIONS;
+	if (!known) return true;
+	if (!kafka_fetch_check(w->of.version, sl_buf_slice(&w->fetch), p, w->size, w->copy.n == 0, &damage, fault))
+		return false;
+	if (damage.what) damaged(w, &damage);
+	return true;
+}
+
 static bool answer_ends(struct kafka_wire *w) {
 	struct kafka_fault fault;
-	const uint8_t *p = w->copy.n > 0 ? (const uint8_t *)w->copy.p : w->body;
-	bool fine = kafka_answer_check(w->of.api, w->of.version, p, w->size, &fault);
+	uint8_t *p = w->copy.n > 0 ? (uint8_t *)w->copy.p : w->body;
+	bool fine = kafka_answer_check(w->of.api, w->of.version, p, w->size, &fault) && records_check(w, p, &fault);
 	sl_buf_fini(&w->copy);
 	w->head_n = 0;
 	return fine || nonsense(w, fault.at, fault.what);
 }
 
-static bool came(struct kafka_wire *w, const uint8_t *p, size_t n) {
+static bool came(struct kafka_wire *w, uint8_t *p, size_t n) {
 	while (n > 0) {
 		size_t step;
 		if (w->head_n < ANSWER_HEAD) {

@@ -10,7 +10,7 @@ import unittest
 import kafka_source_test
 import kafka_test
 from harness.broker import Broker, wait_until
-from harness.kafka_proxy import FETCH, FIND_COORDINATOR, METADATA, PRODUCE, KafkaProxy, Metadata, array, spoil_metadata
+from harness.kafka_proxy import FETCH, FIND_COORDINATOR, METADATA, PRODUCE, KafkaProxy, Metadata, array, spoil_fetch, spoil_metadata
 from harness.proxy import Proxy
 
 HURRIED = {"reconnect.backoff.ms": "1", "reconnect.backoff.max.ms": "20", "retry.backoff.ms": "1"}
@@ -232,6 +232,57 @@ class Source(Nonsense, kafka_source_test.SourceTest):
             proxy.spoil = None
             self.wait_numbers(1, 120)
         self.assertEqual(set(self.numbers()), {0})
+
+    def damaged(self, change, said, times=3):
+        """change(records) of partition 0 so many times; then honest answers, and all of it arrives."""
+        done = []
+
+        def spoil(fetch):
+            for p in fetch.partitions:
+                if p.number == 0 and p.records and len(done) < times:
+                    done.append(p.records)
+                    p.records = change(p)
+        with KafkaProxy(self.kafka.behind_proxy_port, self.kafka.proxied_port) as proxy:
+            with self.serve(proxy) as b:
+                self.wait_source(b, 60, state="up", parts=4)
+                proxy.spoil = spoil_fetch(spoil)
+                for n in range(12):
+                    self.produced.append(n)
+                for p in range(4):
+                    self.produce(*range(p * 3, p * 3 + 3), partition=p)
+                wait_until(lambda: len(done) == times, 60, lambda: f"fetched {len(done)} times\n{b.log()[-3000:]}")
+                wait_until(lambda: set(self.numbers()) >= set(self.produced), 120, lambda: self.what_is_missing(b))
+                self.assertIn(said, b.log())
+        self.assertEqual(sorted(set(self.numbers())), self.produced)
+
+    def test_nonsense__a_batch_of_a_version_that_nobody_knows(self):
+        self.damaged(lambda p: p.records[:16] + b"\x09" + p.records[17:], "a batch has a version that nobody knows")
+
+    def test_nonsense__a_checksum_that_is_wrong(self):
+        self.damaged(lambda p: p.records[:-1] + bytes([p.records[-1] ^ 1]), "a checksum is wrong")
+
+    def test_nonsense__a_partition_that_was_not_asked_for(self):
+        """After an error librdkafka leaves a partition out for half a second."""
+        named = []
+
+        def spoil(fetch):
+            for p in fetch.partitions:
+                if p.number == 0:
+                    p.error = 2
+                    return
+            if fetch.partitions:
+                named.append(fetch.partitions[0].number)
+                fetch.partitions[0].number = 0
+        with KafkaProxy(self.kafka.behind_proxy_port, self.kafka.proxied_port) as proxy, self.serve(proxy) as b:
+            self.go_on()
+            self.wait_source(b, 60, state="up", parts=4)
+            proxy.spoil = spoil_fetch(spoil)
+            wait_until(lambda: len(named) >= 3 or self.alive(b), 60, "no partition was left out")
+            self.alive(b)
+            proxy.spoil = None
+            self.go_on()
+            self.wait_numbers(2, 120)
+            self.assertIn("it has a partition that was not asked for", b.log())
 
     def test_nonsense__from_any_byte_on(self):
         with Proxy(self.kafka.behind_proxy_port, self.kafka.proxied_port) as proxy, self.serve(proxy) as b:

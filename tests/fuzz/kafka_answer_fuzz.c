@@ -48,7 +48,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
 	struct kafka_fault fault = {0};
 	bool fine = kafka_answer_check(data[0], data[1], copy, n, &fault);
 	if (!fine && (!fault.what || fault.at > n)) __builtin_trap();
-	if (data[0] < 100 && by_wire(data[0], data[1], copy, n) != fine) __builtin_trap();
+	/* Of a Fetch nothing was asked for here, which the wire knows; kafka_fetch_fuzz.c. */
+	bool told = data[0] < 100 ? by_wire(data[0], data[1], copy, n) : fine;
+	if (told != fine && (told || data[0] != KAFKA_API_FETCH)) __builtin_trap();
 	free(copy);
 	return 0;
 }

@@ -122,3 +122,66 @@ def spoil_metadata(change):
             return body
         return change(metadata) or metadata.bytes()
     return spoil
+
+
+# ---- Fetch v4 to v11 -----------------------------------------------------------------------------------------------
+
+class Fetch:
+    """Its partitions; change them and take bytes()."""
+
+    def __init__(self, version, body):
+        assert 4 <= version <= 11, version
+        self.version, self.body, self.at = version, body, 0
+        self.start = self._skip(10 if version >= 7 else 4)
+        self.topics = self._list(lambda: (self._skip(2 + self._peek("h")), self._list(self._partition)))
+        self.partitions = [p for _, partitions in self.topics for p in partitions]
+
+    def _peek(self, form, ahead=0):
+        return struct.unpack_from(">" + form, self.body, self.at + ahead)[0]
+
+    def _skip(self, n):
+        self.at += n
+        return self.body[self.at - n:self.at]
+
+    def _list(self, entry):
+        count = self._peek("i")
+        self.at += 4
+        return [entry() for _ in range(count)]
+
+    def _partition(self):
+        number, error = struct.unpack(">ih", self._skip(6))
+        marks = 24 if self.version >= 5 else 16
+        aborted = max(self._peek("i", marks), 0)
+        marks = self._skip(marks + 4 + 16 * aborted + (4 if self.version >= 11 else 0))
+        return Fetched(number, error, marks, self._skip(4 + max(self._peek("i"), 0))[4:])
+
+    def bytes(self):
+        return self.start + array([name + array([p.bytes() for p in partitions]) for name, partitions in self.topics])
+
+
+class Fetched:
+    def __init__(self, number, error, marks, records):
+        self.number, self.error, self.marks, self.records = number, error, marks, records
+
+    def batches(self):
+        """Each whole batch of its records."""
+        at = 0
+        while at + 12 <= len(self.records):
+            size = 12 + struct.unpack_from(">i", self.records, at + 8)[0]
+            yield self.records[at:at + size]
+            at += size
+
+    def bytes(self):
+        return struct.pack(">ih", self.number, self.error) + self.marks + struct.pack(">i", len(self.records)) + self.records
+
+
+def spoil_fetch(change):
+    """change(fetch) changes what it likes of an answer."""
+    def spoil(api, version, body):
+        if api != FETCH:
+            return body
+        fetch = Fetch(version, body)
+        assert fetch.bytes() == body
+        change(fetch)
+        return fetch.bytes()
+    return spoil
