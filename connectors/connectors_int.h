@@ -617,7 +617,7 @@ struct connectors {
 	_Atomic bool keep_rejects; /* connectors_keep_rejects() */
 	bool abandoned;            /* at the stop: clients that did not come back are not waited for */
 	struct {
-		_Atomic bool wanted;
+		_Atomic bool wanted, halted; /* halted: nothing is waited for any longer, wanted or not */
 		struct sl_post post;
 		struct sl_timer timer;
 	} stop_now;

@@ -11,6 +11,7 @@
 #define CLIENTS_MS 1000       /* so long have clients to come back with their rows, when nothing is waited for */
 
 static void halt_all(struct connectors *cs) {
+	atomic_store(&cs->stop_now.halted, true);
 	SL_LIST_FOREACH(it, &cs->pipelines) {
 		struct sl_pipeline *p = SL_LIST_ENTRY(it, struct sl_pipeline, link);
 		if (!p->halted) pipeline_halt(p);

@@ -45,7 +45,9 @@ struct sl_loop *sl_conn_loop(struct sl_conn *c) {
 	return c->cs->loop;
 }
 const char *sl_conn_cancel_why(struct sl_conn *c) {
-	return atomic_load(&c->cs->stop_now.wanted) ? "ended by the second signal to stop, which waits for no answer"
+	if (atomic_load(&c->cs->stop_now.wanted))
+		return "ended by the second signal to stop, which waits for no answer";
+	return atomic_load(&c->cs->stop_now.halted) ? "ended by the stop, which waits ten seconds for answers"
 						    : "no answer within the action's `timeout`";
 }
 void sl_conn_set_blocking(struct sl_conn *c, bool blocking) { c->blocking = blocking; }

@@ -261,7 +261,10 @@ static void batch_rows(struct pipeline_batch *bt, uint64_t delayed) {
 		case SL_RESULT_REJECT: row_refused(p, bt->ref[i], reason); break;
 		case SL_RESULT_TIMEOUT:
 			p->count.maybe_duplicate += !idempotent;
-			row_attempt(p, bt->ref[i], reason);
+			if (p->halted) /* it was cut off: no attempt of its own failed */
+				row_back(p, bt, i, delayed);
+			else
+				row_attempt(p, bt->ref[i], reason);
 			break;
 		case SL_RESULT_RETRY: row_attempt(p, bt->ref[i], reason); break;
 		case SL_RESULT_GROUP_FAILED:

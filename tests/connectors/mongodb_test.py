@@ -479,11 +479,24 @@ class Scripted(MongoTest):
             asked.append(1)
             conn.hang()
         with MongoScript(self.duplicates(find)) as self.server:
-            b = self.broker({**self.twice, "timeout": self.for_ever}, pool=1, timeout=self.for_ever)
+            b = self.broker({**self.twice, "timeout": self.for_ever, "retry": {"attempts": 1}}, pool=1, timeout=self.for_ever)
             self.publish(b, [{"id": i} for i in range(200)])
             wait_until(lambda: asked, 60)
             b.stop(timeout=120)
             self.assertEqual(self.dead(b), [])
+            self.assertRegex(b.log(), "rows wait in the log for the next start.* rows=200 ")
+            self.assertIn("ended by the stop, which waits ten seconds", b.log())
+
+    def test_stop__what_the_second_signal_ends_is_no_timeout(self):
+        with MongoScript(lambda command, conn: conn.hang()) as self.server:
+            b = self.broker({"timeout": self.for_ever, "retry": {"attempts": 1}}, pool=1, timeout=self.for_ever)
+            self.publish(b, [{"id": 1}])
+            wait_until(lambda: self.server.commands, 60)
+            b.stop_at_once()
+        self.assertIn("ended by the second signal to stop", b.log())
+        self.assertNotIn("no answer within", b.log())
+        self.assertEqual(self.dead(b), [])
+        self.assertRegex(b.log(), "rows wait in the log for the next start.* rows=1 ")
 
     def test_errors__an_ordered_command_stops_at_the_first(self):
         def play(command, conn):

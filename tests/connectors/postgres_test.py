@@ -791,17 +791,18 @@ class Faults(PostgresTest):
                 self.assertEqual(b.wait_settled("r")["delivered"], 60)
             self.assertEqual(self.pg.value("SELECT count(DISTINCT id) FROM t WHERE length(v) = 700000"), "60")
 
-    def test_fault__what_the_second_signal_to_stop_ends_is_no_timeout(self):
+    def test_fault__what_the_second_signal_to_stop_ends_is_no_attempt(self):
         with Proxy(self.pg.port) as proxy:
-            b = self.broker({"table": "t", "columns": COLUMNS, "timeout": "300s"}, url=f"postgresql://test@127.0.0.1:{proxy.port}/test",
+            b = self.broker({"table": "t", "columns": COLUMNS, "timeout": "300s", "retry": {"attempts": 1}}, url=f"postgresql://test@127.0.0.1:{proxy.port}/test",
                             statement_timeout="300s", tcp_user_timeout="300s", probe="300s")
             self.wait_state(b, "up")
             proxy.fault("silence")
             self.publish(b, [{"id": 1, "v": "x"}])
             wait_until(lambda: b.action("r")["in_flight"] == 1, 60, lambda: str(b.action("r")))
             b.stop_at_once()
-        self.assertIn("ended by the second signal to stop", b.log())
         self.assertNotIn("no answer within", b.log())
+        self.assertEqual(self.dead(b), [])
+        self.assertRegex(b.log(), "rows wait in the log for the next start.* rows=1 ")
 
     def test_fault__stopping_with_a_silent_server_takes_no_time(self):
         with Proxy(self.pg.port) as proxy:

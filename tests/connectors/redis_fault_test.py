@@ -9,6 +9,9 @@ from harness.proxy import Proxy
 from harness.servers import Net
 
 
+PING = b"*1\r\n$4\r\nPING\r\n"
+
+
 class Faults(RedisCase):
     def begin(self, action=None, **connector):
         self.b = self.broker({**Stream.ACTION, **(action or {})}, ORDERED, **connector)
@@ -152,10 +155,24 @@ class Peers(RedisCase):
 
     def test_peers__answers_the_greeting_and_no_row(self):
         def script(conn):
-            conn.read(len(b"*1\r\n$4\r\nPING\r\n"))
+            conn.read(len(PING))
             conn.send(b"+PONG\r\n")
             conn.hang()
         self.held(script, "no answer within")
+
+    def test_peers__what_the_second_signal_to_stop_ends_is_no_attempt(self):
+        def script(conn):
+            conn.read(len(PING))
+            conn.send(b"+PONG\r\n")
+            conn.hang()
+        with Fake(script) as fake:
+            b = self.broker({"command": ["SET", "k", "${v}"], "timeout": "300s", "retry": {"attempts": 1}}, url=f"redis://127.0.0.1:{fake.port}", probe="300s")
+            self.publish(b, {"v": 1})
+            wait_until(lambda: b.action("r")["in_flight"] == 1, 60, lambda: str(b.action("r")))
+            b.stop_at_once()
+        self.assertNotIn("no answer within", b.log())
+        self.assertEqual(self.dead(b), [])
+        self.assertRegex(b.log(), "rows wait in the log for the next start.* rows=1 ")
 
     def test_peers__garbage(self):
         def script(conn):
