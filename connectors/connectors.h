@@ -120,6 +120,8 @@ const struct sl_param *sl_action_spec_params(const struct sl_action_spec *spec, 
  * staged with a value of its kind (BOOL, INT) in its place. Before commit. */
 enum sl_late { SL_LATE_NONE, SL_LATE_REPLAYED, SL_LATE_DELAY_MS };
 void sl_action_spec_late(struct sl_action_spec *spec, size_t param, enum sl_late what);
+/* What tells it from a rule's other actions, wherever it stands (likeness.h). Borrowed until the set is committed. */
+const char *sl_action_spec_face(const struct sl_action_spec *spec);
 bool sl_action_spec_enabled(const struct sl_action_spec *spec); /* false: stage no rows for it */
 /* The template of the order key (SQL_TO_TEXT), or NULL for `order: none`: then any hash will do. The hash given to
  * sl_stage_row() must be sl_hash_stable() of the key's text, for rows outlive the process. */

@@ -287,6 +287,8 @@ const struct sl_param *sl_action_spec_params(const struct sl_action_spec *spec, 
 	return spec->params;
 }
 
+const char *sl_action_spec_face(const struct sl_action_spec *spec) { return spec_action(spec)->face; }
+
 bool sl_action_spec_enabled(const struct sl_action_spec *spec) { return spec_action(spec)->conf.enabled; }
 
 const char *sl_action_spec_order_key(const struct sl_action_spec *spec) {

@@ -22,6 +22,7 @@ void rule_action_fini(struct rule_action *a) {
 	action_stats_unref(a->stats);
 	sl_free(a->console_site);
 	sl_free(a->label);
+	sl_free(a->face);
 }
 
 static int action_connector_eval(const struct rule_action *action, const struct action_cause *cause, struct sql_vm *vm,

@@ -47,6 +47,7 @@ struct rule_action {
 	bool disabled;  /* no rows are made for it */
 	char *label;    /* the connector's name, "republish" or "console" */
 	uint64_t hash;  /* of what the configuration says of it */
+	char *face;     /* likeness.h: what it is known by when the list of actions has changed */
 	struct action_stats *stats;
 	struct log_site *console_site; /* ACTION_CONSOLE: the rate limit's memory */
 	union {

@@ -1,4 +1,5 @@
 /* rule_conf_action.c: one item of `actions:`: its options checked, its templates compiled against the rule's program. */
+#include "likeness.h"
 #include "mem.h"
 #include "reject.h"
 #include "rule_conf_int.h"
@@ -239,6 +240,8 @@ static bool republish_load(struct rule_load *load, const struct conf_field *fiel
 static void load_republish(struct rule_load *load, const json_t *tree, const char *path, struct rule_action *a) {
 	a->kind = ACTION_REPUBLISH;
 	a->label = sl_strdup("republish");
+	const json_t *options = json_object_get(tree, "republish");
+	a->face = likeness_face(options, json_string_value(json_object_get(options, "topic")));
 	a->disabled = !republish_load(load, republish_action_fields, tree, path, &a->republish);
 }
 
@@ -332,6 +335,7 @@ static void load_connector(struct rule_load *load, const json_t *tree, const cha
 	    connectors_prepare_action(load->connectors, load->id, a->index, tree, at, load->report, &a->connector.spec);
 	rule_load_failed(load, rc);
 	if (rc != SL_OK) return;
+	a->face = sl_strdup(sl_action_spec_face(a->connector.spec));
 	a->disabled = !sl_action_spec_enabled(a->connector.spec);
 	connector_templates(load, path, &a->connector);
 	connector_on_error(load, path, a->connector.spec);
@@ -343,6 +347,7 @@ static void load_console(struct rule_load *load, const json_t *tree, const char 
 	struct console_action options = {.enabled = true};
 	a->kind = ACTION_CONSOLE;
 	a->label = sl_strdup("console");
+	a->face = likeness_face(json_object_get(tree, "console"), NULL);
 	a->console_site = SL_NEW(struct log_site);
 	rule_load_failed(
 	    load, conf_apply(console_action_fields, tree, (struct conf_at){load->doc, path}, &options, load->report));

@@ -1,8 +1,8 @@
 /* rule_stats.h: the counters of a rule and of its actions, and the last failures of each rule.
  *
- * Counters outlive the set of rules they were made for: a reload hands them on to the rule of the same id. Each worker
- * has a cell of its own and adds to it with plain increments; sums are exact while the workers stand still
- * (sl_loops_park) and its plans have been counted in (rule_plans_count_in(): matched and filtered are kept by the plan until
+ * Counters outlive the set of rules they were made for: a reload hands them on to the rule of the same id, and to the
+ * action that goes on with what was there (likeness.h). Each worker has a cell of its own and adds to it with plain
+ * increments; sums are exact while the workers stand still (sl_loops_park) and its plans have been counted in (rule_plans_count_in(): matched and filtered are kept by the plan until
  * then, and `filtered` alone may be below zero meanwhile). At every such point, for every rule,
  *
  *     matched = filtered + produced + failed        runs of the rule

@@ -3,6 +3,7 @@
 
 #include "event_kind.h"
 #include "hash.h"
+#include "likeness.h"
 #include "mem.h"
 #include "source_from.h"
 
@@ -44,20 +45,40 @@ void ruleset_add(struct ruleset *set, struct rule *r) {
 	set->rules[set->len++] = r;
 }
 
-/* An action keeps its counters when the same kind of thing stands at the same place of the rule. */
-static void action_stats_adopt(struct rule_action *a, const struct rule *before, struct cells_room *room,
-			       size_t workers) {
-	const struct rule_action *same = before && a->index < before->action_count ? &before->actions[a->index] : NULL;
-	if (same && same->kind == a->kind && strcmp(same->label, a->label) == 0)
-		a->stats = action_stats_ref(same->stats);
-	else
-		a->stats = action_stats_new(room, workers);
+struct alike {
+	struct likeness_side sides[RULE_ACTIONS_MAX];
+	struct rule_action *actions[RULE_ACTIONS_MAX];
+	size_t n;
+};
+
+static void actions_of(const struct rule *r, enum action_kind kind, struct alike *of) {
+	of->n = 0;
+	for (size_t i = 0; r && i < r->action_count; i++) {
+		struct rule_action *a = &r->actions[i];
+		if (a->kind != kind) continue;
+		of->sides[of->n] = (struct likeness_side){.face = slice_from_str(a->face), .place = a->index};
+		of->actions[of->n++] = a;
+	}
+}
+
+/* An action keeps its counters wherever it stands now, as it keeps what waits in its pipeline. */
+static void action_stats_adopt(struct rule *r, const struct rule *before, enum action_kind kind,
+			       struct cells_room *room, size_t workers) {
+	struct alike now, then;
+	size_t pair[RULE_ACTIONS_MAX];
+	actions_of(r, kind, &now);
+	actions_of(before, kind, &then);
+	likeness_pair(now.sides, now.n, then.sides, then.n, pair);
+	for (size_t i = 0; i < now.n; i++)
+		now.actions[i]->stats = pair[i] == LIKENESS_NONE ? action_stats_new(room, workers)
+								 : action_stats_ref(then.actions[pair[i]]->stats);
 }
 
 /* rooms: the rules', and the actions'. */
 static void rule_stats_adopt(struct rule *r, const struct rule *before, struct cells_room rooms[2], size_t workers) {
 	r->stats = before ? rule_stats_ref(before->stats) : rule_stats_new(&rooms[0], workers);
-	for (size_t i = 0; i < r->action_count; i++) action_stats_adopt(&r->actions[i], before, &rooms[1], workers);
+	for (enum action_kind kind = ACTION_CONNECTOR; r->action_count && kind <= ACTION_CONSOLE; kind++)
+		action_stats_adopt(r, before, kind, &rooms[1], workers);
 }
 
 /* What an enabled rule remembers stays while it says the same. */

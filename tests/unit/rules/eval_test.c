@@ -227,6 +227,46 @@ static void test_rules_commit__counters_go_on_for_rules_that_stay(void **state) 
 	fixture_fini(&f);
 }
 
+/* Two texts for two topics, and what stands between: each of a rule's actions counts what it alone has done. */
+#define ACTIONS(list) "  r:\n    sql: SELECT payload.to AS target FROM \"t\"\n    actions:\n" list
+#define REPUBLISH(topic, payload) "      - {republish: {topic: \"" topic "\", payload: " payload "}}\n"
+
+static void test_rules_commit__counters_follow_an_action_to_its_new_place(void **state) {
+	(void)state;
+	struct fixture f;
+	/* One of both takes the message: the target is no topic for the other. */
+	fixture_init(&f, ACTIONS(REPUBLISH("a/${target}", "x") "      - {console: {}}\n" REPUBLISH("${target}", "y")));
+	fixture_publish(&f, "t", "{\"to\":\"\"}");
+	fixture_publish(&f, "t", "{\"to\":\"b\"}");
+	fixture_reload(&f, ACTIONS(REPUBLISH("${target}", "y") REPUBLISH("new", "z")
+				       REPUBLISH("a/${target}", "x") "      - {console: {}}\n"));
+	assert_int_equal(fixture_count(&f, "r", 0, "taken"), 1);
+	assert_int_equal(fixture_count(&f, "r", 0, "failed"), 1);
+	assert_int_equal(fixture_count(&f, "r", 1, "taken"), 0);
+	assert_int_equal(fixture_count(&f, "r", 2, "taken"), 2);
+	assert_int_equal(fixture_count(&f, "r", 3, "taken"), 2);
+	fixture_fini(&f);
+}
+
+static void test_rules_commit__an_action_that_changed_goes_on_counting(void **state) {
+	(void)state;
+	struct fixture f;
+	fixture_init(&f, ACTIONS(REPUBLISH("a", "x") REPUBLISH("b", "y")));
+	fixture_publish(&f, "t", "{}");
+	fixture_publish(&f, "t", "{}");
+	/* The second has another payload and another place; the third is nobody's. The first is gone. */
+	fixture_reload(&f, ACTIONS(REPUBLISH("b", "other")));
+	assert_int_equal(fixture_count(&f, "r", 0, "taken"), 2);
+	fixture_publish(&f, "t", "{}");
+	/* Nothing in common, at the same place: it is the one that was there. Another kind is another action. */
+	fixture_reload(&f, ACTIONS(REPUBLISH("c", "z") "      - {console: {}}\n"));
+	assert_int_equal(fixture_count(&f, "r", 0, "taken"), 3);
+	fixture_reload(&f, ACTIONS("      - {console: {}}\n" REPUBLISH("c", "z")));
+	assert_int_equal(fixture_count(&f, "r", 0, "taken"), 0);
+	assert_int_equal(fixture_count(&f, "r", 1, "taken"), 3);
+	fixture_fini(&f);
+}
+
 static void test_rules_commit__a_topic_known_before_is_looked_up_again(void **state) {
 	(void)state;
 	struct fixture f;
@@ -271,6 +311,8 @@ int main(void) {
 	    cmocka_unit_test(test_republish__a_cascade_is_bounded),
 	    cmocka_unit_test(test_republish__what_the_broker_refuses_counts_as_failed),
 	    cmocka_unit_test(test_rules_commit__counters_go_on_for_rules_that_stay),
+	    cmocka_unit_test(test_rules_commit__counters_follow_an_action_to_its_new_place),
+	    cmocka_unit_test(test_rules_commit__an_action_that_changed_goes_on_counting),
 	    cmocka_unit_test(test_rules_commit__a_topic_known_before_is_looked_up_again),
 	    cmocka_unit_test(test_rules_prometheus__names_rules_and_actions),
 	};
