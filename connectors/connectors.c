@@ -356,11 +356,16 @@ static void commit_switch(struct connectors *cs, struct connectors_set *set) {
 			spec->running = spec->action;
 			spec->action = NULL;
 			pipeline_change(spec->p, (struct sl_conn_action *)(uintptr_t)spec->running);
-		} else if (spec->kept)
+		} else if (spec->kept) {
 			on_error_swap(pipeline_intake(spec->p), spec->action);
-		else
+			pipeline_owner_take(spec->p, spec->action);
+		} else
 			sl_list_push_back(&cs->pipelines, &spec->p->link);
 		pipeline_wake(spec->p);
+	}
+	SL_LIST_FOREACH(it, &cs->pipelines) {
+		struct sl_pipeline *p = SL_LIST_ENTRY(it, struct sl_pipeline, link);
+		if (p->retiring && p->retired_by == cs->commits) pipeline_owner_gone(p);
 	}
 	connectors_hurry(cs);
 	if (cs->commits == 1) connectors_orphans_warn(cs);

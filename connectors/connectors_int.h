@@ -131,7 +131,7 @@ struct sl_conn_action {
 	char *destination;               /* what its kind calls it; NULL: nothing */
 	uint32_t index;
 	json_t *tree;
-	char *face;                    /* likeness.h */
+	char *face, *owner;            /* likeness.h; owner: from pipelines_match() on */
 	char *logs;                    /* names of folders, a line each, whose rows it goes on with; NULL: none */
 	struct dead_letter *dead_file; /* of its place; NULL until committed */
 	struct action_conf conf;
@@ -160,6 +160,7 @@ struct pipeline_batch {
 	bool after_fence; /* the loop knows of all failures before it */
 	bool fenced;      /* came back untouched, for the batch before it had failed */
 	bool overdue;     /* its time is over, and it was cancelled; b.late is the kind's */
+	bool cut_short;   /* and that was before its time, for a stop or a reload */
 	bool reasons;     /* some reason[] is set */
 	bool alone;       /* nothing else of its connection may be out: see pipeline_trial.c */
 	bool only;        /* came back, and nothing else was out since it went */
@@ -476,7 +477,10 @@ struct sl_conn *connectors_conn_equal(struct connectors *cs,
 				      const struct sl_conn *wanted); /* L: one that runs; NULL: none */
 /* pipeline_match.c: L. Of each spec the pipeline that it goes on with, whether that changes, and the logs. */
 void pipelines_match(struct connectors *cs, struct connectors_set *set);
-void pipeline_chunk_enter(struct sl_pipeline *p, struct sl_chunk *c); /* into memory */
+struct sl_slice pipeline_owner(const struct sl_conn_action *a); /* of its log; empty: too long. pipeline_log.c */
+void pipeline_owner_take(struct sl_pipeline *p, struct sl_conn_action *from); /* it goes on unchanged, among others */
+void pipeline_owner_gone(struct sl_pipeline *p);                              /* no action goes on with it */
+void pipeline_chunk_enter(struct sl_pipeline *p, struct sl_chunk *c);         /* into memory */
 
 /* connectors_snapshot.c */
 uint64_t

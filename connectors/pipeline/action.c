@@ -25,6 +25,7 @@ void action_free(struct sl_conn_action *a) {
 	dead_letter_free(a->dead_file);
 	sl_free(a->late);
 	sl_free(a->face);
+	sl_free(a->owner);
 	sl_free(a->logs);
 	sl_free(a->impl);
 	sl_free(a->rule);

@@ -9,7 +9,7 @@
 
 #define LINE 33 /* two numbers of 16 digits, and the line's end */
 #define HEAD (2 * LINE)
-#define DESTINATION_WEIGHT 10000 /* more than all settings of a face of FACE_MAX */
+#define DESTINATION_WEIGHT 10000 /* more than all settings of an owner of OWNER_MAX */
 
 static const char nowhere[] = "00000000000000000000000000000000\n";
 
@@ -52,16 +52,74 @@ char *likeness_face(const json_t *action, const char *destination) {
 	return sl_buf_steal(&out);
 }
 
-bool likeness_face_sound(struct sl_slice face) {
-	for (size_t i = 0; i < face.n; i++) {
-		char c = face.p[i];
+/* Of hexadecimal digits, all of this length with their ends. */
+static bool lines_sound(struct sl_slice lines, size_t length) {
+	for (size_t i = 0; i < lines.n; i++) {
+		char c = lines.p[i];
 		bool digit = (c >= '0' && c <= '9') || (c >= 'a' && c <= 'f');
-		if (i % LINE == LINE - 1 ? c != '\n' : !digit) return false;
+		if (i % length == length - 1 ? c != '\n' : !digit) return false;
 	}
-	return face.n >= HEAD && face.n % LINE == 0;
+	return lines.n % length == 0;
 }
 
+static bool face_sound(struct sl_slice face) { return face.n >= HEAD && lines_sound(face, LINE); }
+
 static const char *destination_line(struct sl_slice face) { return face.p + LINE; }
+static bool destination_known(struct sl_slice face) { return memcmp(destination_line(face), nowhere, LINE) != 0; }
+
+/* ---- What a log says of its action and others. -------------------------------------------------------------------------------- */
+
+#define OTHER 17 /* a number of 16 digits, and the line's end */
+#define GONE "gone\n"
+
+/* Who writes to the same is not told apart. */
+static void other_add(struct sl_buf *out, struct sl_slice face) {
+	if (destination_known(face)) face.n = HEAD;
+	sl_buf_printf(out, "%016" PRIx64 "\n", sl_hash_stable(face));
+}
+
+static bool is_among(struct sl_slice others, struct sl_slice face) {
+	struct sl_buf line = SL_BUF_INIT;
+	bool yes = false;
+	other_add(&line, face);
+	for (; others.n >= OTHER && !yes; others = slice_from(others, OTHER))
+		yes = memcmp(others.p, line.p, OTHER) == 0;
+	sl_buf_fini(&line);
+	return yes;
+}
+
+char *likeness_owner(const char *face, const char *const *others, size_t n) {
+	struct sl_buf out = SL_BUF_INIT, own = SL_BUF_INIT;
+	sl_buf_append_str(&out, face);
+	sl_buf_put(&out, '\n');
+	other_add(&own, slice_from_str(face));
+	for (size_t i = 0; i < n; i++) {
+		size_t before = out.n;
+		other_add(&out, slice_from_str(others[i]));
+		if (memcmp(out.p + before, own.p, OTHER) == 0) out.n = before;
+	}
+	sl_buf_fini(&own);
+	return sl_buf_steal(&out);
+}
+
+char *likeness_owner_gone(const char *owner) { return sl_asprintf("%s" GONE, owner); }
+
+bool likeness_owner_read(struct sl_slice owner, struct likeness_side *out) {
+	size_t n = 0;
+	while (n + LINE <= owner.n && owner.p[n] != '\n') n += LINE;
+	out->face = slice_make(owner.p, n);
+	out->others = slice_from(owner, n + 1);
+	struct sl_slice end = SL_SLICE_LIT(GONE);
+	out->gone = out->others.n >= end.n && slice_equal(slice_from(out->others, out->others.n - end.n), end);
+	if (out->gone) out->others.n -= end.n;
+	bool sound = face_sound(out->face) && n < owner.n && owner.p[n] == '\n' && lines_sound(out->others, OTHER);
+	if (sound) return true;
+	out->face = out->others = SL_SLICE_EMPTY;
+	out->gone = false;
+	return false;
+}
+
+/* ---- Compared. ------------------------------------------------------------------------------------------------------------------ */
 
 /* Lines are in order. */
 static uint32_t in_common(struct sl_slice a, struct sl_slice b) {
@@ -83,8 +141,9 @@ uint32_t likeness(const struct likeness_side *a, const struct likeness_side *b) 
 	if (slice_equal(one, other)) return LIKENESS_EQUAL + same_place;
 	uint32_t common = in_common(one, other);
 	bool same_destination = memcmp(destination_line(a->face), destination_line(b->face), LINE) == 0;
-	bool known = memcmp(destination_line(a->face), nowhere, LINE) != 0;
-	if (!same_place && !(same_destination && (known || common))) return 0;
+	bool known = destination_known(a->face);
+	bool place_counts = same_place && !b->gone && !is_among(b->others, a->face);
+	if (!place_counts && !(same_destination && (known || common))) return 0;
 	return (same_destination && known ? DESTINATION_WEIGHT : 0) + 4 * common + (same_place ? 2 : 0);
 }
 

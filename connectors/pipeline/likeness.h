@@ -6,7 +6,8 @@
  * Faces are compared at a reload with those of running actions, and at a start with those that stand in the logs (spill.h: `owner`).
  * An action is taken for another when all its settings are the same, wherever it stands; else when it writes to the same, or stands at
  * the same place: first those that write to the same, of these the most alike. What only looks alike, such as the same columns of another
- * table, is another action. Of a kind that names no destination those count as one that have a setting in common. Never across
+ * table, is another action. A place tells nothing when a log says that who stands there now is another one: the neighbour that moved up, or one
+ * that came after its own action had been taken away. Of a kind that names no destination those count as one that have a setting in common. Never across
  * connectors: rows that were meant for one would land in another.
  * Secrets are not in it: values are hashed as they are written, references unresolved.
  * Pure; any thread. */
@@ -17,18 +18,28 @@
 
 #include "slice.h"
 
-#define FACE_MAX (64 * 1024) /* a longer one, of many settings, is as good as none: places count */
+#define OWNER_MAX (64 * 1024) /* a longer one, of many settings, is as good as none: places count */
 #define LIKENESS_EQUAL 1000000
 
 /* Heap. destination: NULL when the kind names none. */
 char *likeness_face(const json_t *action, const char *destination) sl_warn_unused;
-bool likeness_face_sound(struct sl_slice face); /* of a file: it may be damaged */
 
 struct likeness_side {
-	struct sl_slice face; /* sound; empty: of a former version, nothing is known but the place */
+	struct sl_slice face; /* empty: of a former version, nothing is known but the place */
 	uint32_t place;
+	/* Of logs, NULL and false otherwise. */
+	struct sl_slice others; /* known to be others than this one */
+	bool gone;              /* it was taken away while we ran: who stands at its place is another one */
 };
-/* 0: it is another action. LIKENESS_EQUAL and more: the same settings. */
+
+/* What stands in a log (spill.h: `owner`): its action's face, an empty line, and whom it is not to be taken for when rows are left to a
+ * start with another list: a line for each of the rule's other actions, with a hash of what it writes to, or of its face. Heap. */
+char *likeness_owner(const char *face, const char *const *others, size_t n) sl_warn_unused;
+char *likeness_owner_gone(const char *owner) sl_warn_unused; /* the same of one that is taken away */
+/* All but `place`. False, and as of a former version: it is damaged. Borrows. */
+bool likeness_owner_read(struct sl_slice owner, struct likeness_side *out);
+
+/* Of a, which is wanted, and b, which runs or has left a log. 0: it is another action. LIKENESS_EQUAL and more: the same settings. */
 uint32_t likeness(const struct likeness_side *a, const struct likeness_side *b);
 
 #define LIKENESS_NONE SIZE_MAX

@@ -60,10 +60,14 @@ void pipeline_log_forget(struct sl_pipeline *p) {
 	if (slot && slot->p == p) log_map_remove(&p->cs->logs, slot);
 }
 
+struct sl_slice pipeline_owner(const struct sl_conn_action *a) {
+	struct sl_slice owner = slice_from_str(a->owner);
+	return owner.n <= OWNER_MAX ? owner : SL_SLICE_EMPTY;
+}
+
 struct spill_opts pipeline_log_opts(const struct sl_conn_action *a, const char *dir, struct sl_slice *names) {
 	const struct buffer_conf *conf = &a->conf.buffer;
 	uint64_t segment = (uint64_t)conf->segment;
-	struct sl_slice face = slice_from_str(a->face);
 	if (conf->disk != CONF_UNLIMITED && segment > (uint64_t)conf->disk / SEGMENTS_MIN)
 		segment = (uint64_t)conf->disk / SEGMENTS_MIN;
 	for (size_t i = 0; i < a->param_count; i++) {
@@ -74,7 +78,7 @@ struct spill_opts pipeline_log_opts(const struct sl_conn_action *a, const char *
 				   .segment_bytes = segment,
 				   .columns = names,
 				   .column_count = a->param_count,
-				   .owner = face.n <= FACE_MAX ? face : SL_SLICE_EMPTY,
+				   .owner = pipeline_owner(a),
 				   .sync = conf->sync == SYNC_TICK};
 }
 
@@ -302,7 +306,10 @@ static void queue_mark(struct row_queue *q, bool logged_too) {
 }
 
 void pipeline_left_mark(struct sl_pipeline *p, bool logged_too) {
-	for (uint32_t i = 0; i < p->way_count; i++) queue_mark(&p->way[i].q, logged_too);
+	for (uint32_t i = 0; i < p->way_count; i++) {
+		queue_mark(&p->way[i].q, logged_too);
+		queue_mark(&p->way[i].back, logged_too); /* when others of the way never came back */
+	}
 	for (size_t i = 0; i < LANE_COUNT && p->lane; i++) queue_mark(&p->lane[i].parked, logged_too);
 	for (size_t i = 0; i < p->dead_n; i++) row_mark(&p->dead[i].ref, logged_too);
 }

@@ -118,7 +118,7 @@ static bool place_read(const char *text, uint32_t *place) {
 
 struct found_log {
 	const char *name;
-	char *face;
+	char *owner;
 	struct likeness_side side;
 };
 
@@ -132,14 +132,14 @@ static size_t logs_of_rule(const struct connectors *cs, const char *rule, struct
 		uint32_t place;
 		if (strncmp(name, begin, len) != 0) break;
 		if (!place_read(name + len, &place)) continue;
-		struct sl_buf face = SL_BUF_INIT;
+		struct sl_buf owner = SL_BUF_INIT;
 		char *dir = sl_asprintf("%s/actions/%s", cs->data_dir, name);
-		spill_owner(dir, FACE_MAX, &face);
-		if (!likeness_face_sound(sl_buf_slice(&face))) sl_buf_clear(&face);
+		spill_owner(dir, OWNER_MAX, &owner);
 		sl_free(dir);
 		SL_GROW(v, n, cap);
-		v[n] = (struct found_log){.name = name, .face = sl_buf_steal(&face)};
-		v[n].side = (struct likeness_side){.face = slice_from_str(v[n].face), .place = place};
+		size_t bytes = owner.n;
+		v[n] = (struct found_log){.name = name, .owner = sl_buf_steal(&owner), .side = {.place = place}};
+		(void)likeness_owner_read(slice_make(v[n].owner, bytes), &v[n].side);
 		n++;
 	}
 	sl_free(begin);
@@ -187,7 +187,7 @@ static void logs_match(struct connectors *cs, struct sl_action_spec **specs, siz
 	}
 	for (size_t i = 0; i < log_n; i++) {
 		if (!given[i]) log_give(specs, n, &logs[i]);
-		sl_free(logs[i].face);
+		sl_free(logs[i].owner);
 	}
 	sl_free(logs);
 	sl_free(left);
@@ -195,6 +195,36 @@ static void logs_match(struct connectors *cs, struct sl_action_spec **specs, siz
 	sl_free(pair);
 	sl_free(which);
 	sl_free(given);
+}
+
+/* ---- Both. -------------------------------------------------------------------------------------------------------------------- */
+
+static void owners_set(struct sl_action_spec **specs, size_t n) {
+	const char **others = SL_NEW_ARRAY(const char *, n);
+	for (size_t i = 0; i < n; i++) {
+		size_t count = 0;
+		for (size_t j = 0; j < n; j++)
+			if (j != i) others[count++] = specs[j]->action->face;
+		sl_free(specs[i]->action->owner);
+		specs[i]->action->owner = likeness_owner(specs[i]->action->face, others, count);
+	}
+	sl_free(others);
+}
+
+void pipeline_owner_take(struct sl_pipeline *p, struct sl_conn_action *from) {
+	struct sl_conn_action *a = pipeline_intake(p);
+	char *owner = a->owner;
+	a->owner = from->owner;
+	from->owner = owner;
+	if (p->log) spill_owner_change(p->log, pipeline_owner(a));
+}
+
+void pipeline_owner_gone(struct sl_pipeline *p) {
+	struct sl_conn_action *a = pipeline_intake(p);
+	char *owner = likeness_owner_gone(a->owner);
+	sl_free(a->owner);
+	a->owner = owner;
+	if (p->log) spill_owner_change(p->log, pipeline_owner(a));
 }
 
 void pipelines_match(struct connectors *cs, struct connectors_set *set) {
@@ -205,6 +235,7 @@ void pipelines_match(struct connectors *cs, struct connectors_set *set) {
 		const char *rule = set->specs[i]->action->rule;
 		struct running_slot *slot = running_map_find(&running, sl_hash(slice_from_str(rule)), rule);
 		for (n = 1; i + n < set->spec_count && strcmp(set->specs[i + n]->action->rule, rule) == 0;) n++;
+		owners_set(set->specs + i, n);
 		if (slot) rule_match(cs, set->specs + i, n, slot);
 		if (cs->leftover_count) logs_match(cs, set->specs + i, n);
 	}

@@ -110,6 +110,7 @@ void spill_done(struct spill *s, struct spill_ref *ref); /* the record's rows ar
 /* From the next record on rows have these columns (names are copied), segments this size, and are synced or not: the active
  * segment ends. */
 void spill_change(struct spill *s, const struct spill_opts *opts);
+void spill_owner_change(struct spill *s, struct sl_slice owner); /* copied */
 /* Gives back what done records still occupy: spares, what is behind the end of the active segment, and that itself, if all of its
  * records are done. True when something was freed. */
 bool spill_trim(struct spill *s);

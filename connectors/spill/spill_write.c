@@ -239,14 +239,19 @@ static void segment_seal(struct spill *s) {
 	}
 }
 
+void spill_owner_change(struct spill *s, struct sl_slice owner) {
+	if (slice_equal(owner, sl_buf_slice(&s->owner))) return;
+	sl_buf_clear(&s->owner);
+	sl_buf_append(&s->owner, owner.p, owner.n);
+	if (s->mark_fd >= 0 && s->owner.n) spill_owner_write(s);
+}
+
 void spill_change(struct spill *s, const struct spill_opts *opts) {
 	struct spill_names names = {.at = opts->columns, .count = opts->column_count};
 	s->segment_bytes = opts->segment_bytes;
 	if (opts->sync && !s->sync) segment_seal(s); /* nobody has synced its name */
 	s->sync = opts->sync;
-	sl_buf_clear(&s->owner);
-	sl_buf_append(&s->owner, opts->owner.p, opts->owner.n);
-	if (s->mark_fd >= 0 && s->owner.n) spill_owner_write(s);
+	spill_owner_change(s, opts->owner);
 	if (spill_names_equal(&s->names, &names)) return;
 	segment_seal(s);
 	char *bytes;
