@@ -579,17 +579,27 @@ class Scripted(MongoTest):
         self.assertEqual(n["retried"], 3)
 
     def test_errors__no_right_makes_rows_wait(self):
+        """Who has no login is told to give one, who has one what to ask for."""
         def play(command, conn):
+            if "saslStart" in command:
+                return {"ok": 1, "conversationId": 1, "done": True, "payload": b""}
             if forbidden:
                 return {"ok": 0, "code": 13, "errmsg": "not authorized on iot"}
             return self.store(command)
-        forbidden = [True]
-        with MongoScript(play) as self.server, self.broker(pool=1) as b:
-            self.publish(b, [{"id": 1}])
-            self.assertIn("put a user and its password into `url`", self.wait_state(b, "degraded"))
-            forbidden.clear()
-            b.wait_settled("r")
-        self.assertEqual(self.stored, [1])
+        for login, options, advice in (("", {}, "the server lets nobody do this without a login; put a user and its password into `url`"),
+                                       ("u:pw@", {"authMechanism": "PLAIN", "authSource": "$external"},
+                                        "no right to do this; grant the user `readWrite` on the database")):
+            with self.subTest(login=login):
+                self.stored, forbidden = [], [True]
+                with MongoScript(play) as self.server:
+                    with self.broker(pool=1, url=self.server.url(**options).replace("//", "//" + login)) as b:
+                        self.publish(b, [{"id": 1}])
+                        reason = self.wait_state(b, "degraded")
+                        self.assertIn(advice, reason)
+                        self.assertIn("not authorized on iot", reason)
+                        forbidden.clear()
+                        b.wait_settled("r")
+                self.assertEqual(self.stored, [1])
 
     def test_concern__not_met_is_sent_again_as_a_possible_duplicate(self):
         def play(command, conn):
