@@ -1,8 +1,9 @@
 /* file.c: rows as lines of a file: JSON lines, any text, or CSV.
  *
  * A batch is written with one call at the end of the last whole batch; if that fails, the file is cut back to there, so a
- * file never holds half a batch for long, and the batch goes again. Half a line left by a crash is cut off when the file is
- * opened. At `rotate_size` or `rotate_every` the file becomes NAME.1, NAME.1 becomes NAME.2, and so on up to `keep`.
+ * file never holds half a batch for long, and the batch goes again. Half a line left by a crash is cut off before anything is
+ * written behind it. At `rotate_size` or `rotate_every` the file becomes NAME.1, NAME.1 becomes NAME.2, and so on up to `keep`.
+ * Other actions, connections and programs may write to the same file: who writes to it or puts it aside holds its lock (flock).
  * Works on a thread of its own, for a disk may be slow. */
 
 #include <errno.h>
@@ -23,6 +24,8 @@
 #include "yaml.h"
 
 #define TAIL_BYTES (64 * SL_KB)
+#define SIZE_UNKNOWN UINT64_MAX
+#define TAKES_MAX 100
 
 enum file_format { FORMAT_LINES, FORMAT_CSV };
 enum file_sync { SYNC_NONE, SYNC_BATCH };
@@ -45,7 +48,8 @@ struct file_action {
 	char *path;
 	int fd;
 	bool is_open;
-	uint64_t size, opened_ms;
+	uint64_t size; /* up to the end of the last whole line; SIZE_UNKNOWN: nobody has looked yet */
+	uint64_t opened_ms;
 	struct sl_buf out;
 };
 
@@ -249,19 +253,6 @@ static int tail_find(int fd, uint64_t size, uint64_t *end) {
 	return r;
 }
 
-/* Another connection may write to the same file, on another thread or in another process: one batch at a time, each behind the last.
- * Where the file system has no locks that is the configuration's care. */
-static void file_lock(int fd) {
-	while (flock(fd, LOCK_EX) != 0 && errno == EINTR) continue;
-}
-
-static int file_size(const struct file_action *f, uint64_t *size) {
-	struct stat st;
-	if (fstat(f->fd, &st) != 0) return sl_status_from_errno(errno);
-	*size = (uint64_t)st.st_size;
-	return SL_OK;
-}
-
 static int file_open(struct sl_conn_action *a, struct file_action *f) {
 	const struct file_conn *c = sl_conn_impl(sl_action_conn(a));
 	if (f->is_open) return SL_OK;
@@ -272,53 +263,79 @@ static int file_open(struct sl_conn_action *a, struct file_action *f) {
 	sl_free(dir);
 	f->fd = open(f->path, O_RDWR | O_CREAT | O_CLOEXEC, 0666);
 	if (f->fd < 0) return sl_status_from_errno(errno);
-	uint64_t size, end = 0;
-	file_lock(f->fd); /* half a line may be another's who is at it */
-	int r = file_size(f, &size);
-	if (r == SL_OK) r = tail_find(f->fd, size, &end);
-	if (r == SL_OK && end < size) {
-		log_warn(LOG_CONN, "half a line at the end of a file is cut off", "path=%s bytes=%llu", f->path,
-			 (unsigned long long)(size - end));
-		if (ftruncate(f->fd, (off_t)end) != 0) r = sl_status_from_errno(errno);
-	}
-	(void)flock(f->fd, LOCK_UN);
-	if (r != SL_OK) {
-		close(f->fd);
-		return r;
-	}
 	f->is_open = true;
-	f->size = end;
+	f->size = SIZE_UNKNOWN;
 	f->opened_ms = sl_clock_mono_ms();
 	return SL_OK;
 }
 
-/* Other actions of the connection, on this same thread, may have written to the file since, or put it aside. */
-static int file_follow(struct sl_conn_action *a, struct file_action *f) {
-	struct stat mine, there;
-	if (!f->is_open) return file_open(a, f);
-	if (fstat(f->fd, &mine) != 0) return sl_status_from_errno(errno);
-	f->size = (uint64_t)mine.st_size;
-	if (stat(f->path, &there) == 0 && there.st_ino == mine.st_ino && there.st_dev == mine.st_dev) return SL_OK;
+/* Its lock goes with it. */
+static void file_let_go(struct file_action *f) {
 	close(f->fd);
 	f->is_open = false;
-	return file_open(a, f);
 }
 
-static void file_rotate(struct file_action *f) {
-	if (f->size == 0) return;
+/* What others have written behind our last line counts as far as it is whole. Under the lock, for half a line may be another's who is at
+ * it. */
+static int file_end(struct file_action *f, uint64_t size) {
+	uint64_t end;
+	if (size == f->size) return SL_OK;
+	f->size = SIZE_UNKNOWN;
+	int r = tail_find(f->fd, size, &end);
+	if (r != SL_OK) return r;
+	if (end < size) {
+		log_warn(LOG_CONN, "half a line at the end of a file is cut off", "path=%s bytes=%llu", f->path,
+			 (unsigned long long)(size - end));
+		if (ftruncate(f->fd, (off_t)end) != 0) return sl_status_from_errno(errno);
+	}
+	f->size = end;
+	return SL_OK;
+}
+
+/* Open and locked: the one that is at the path now, for another may have put it aside while the lock was waited for. Where the file
+ * system has no locks it is the configuration's care that nobody else writes to it. */
+static int file_take(struct sl_conn_action *a, struct file_action *f) {
+	for (int i = 0; i < TAKES_MAX; i++) {
+		struct stat mine, there;
+		int r = file_open(a, f);
+		if (r != SL_OK) return r;
+		while (flock(f->fd, LOCK_EX) != 0 && errno == EINTR) continue;
+		if (fstat(f->fd, &mine) != 0) return sl_status_from_errno(errno);
+		if (stat(f->path, &there) == 0 && there.st_ino == mine.st_ino && there.st_dev == mine.st_dev)
+			return file_end(f, (uint64_t)mine.st_size);
+		file_let_go(f);
+	}
+	return SL_EAGAIN;
+}
+
+static bool file_is_full(const struct file_action *f) {
+	if (f->size == 0) return false;
 	bool large = f->rotate_size != CONF_UNLIMITED && f->size >= (uint64_t)f->rotate_size;
-	bool old = f->rotate_ms != CONF_UNLIMITED && sl_clock_mono_ms() - f->opened_ms >= (uint64_t)f->rotate_ms;
-	if (!large && !old) return;
-	for (int64_t i = f->keep; i >= 1; i--) {
+	return large || (f->rotate_ms != CONF_UNLIMITED && sl_clock_mono_ms() - f->opened_ms >= (uint64_t)f->rotate_ms);
+}
+
+/* Under the lock. False: one of them stays where it is, and so do those before it, lest they take its place. */
+static bool file_put_aside(struct file_action *f) {
+	bool moved = true;
+	for (int64_t i = f->keep; i >= 1 && moved; i--) {
 		char *to = sl_asprintf("%s.%lld", f->path, (long long)i);
 		char *from = i > 1 ? sl_asprintf("%s.%lld", f->path, (long long)i - 1) : sl_strdup(f->path);
-		if (rename(from, to) != 0 && errno != ENOENT)
-			log_warn(LOG_CONN, "file cannot be put aside", "path=%s err=%s", from, strerror(errno));
+		moved = rename(from, to) == 0 || errno == ENOENT;
+		if (!moved)
+			log_warn(LOG_CONN, "file cannot be put aside", "path=%s to=%s err=%s do=\"%s\"", from, to,
+				 strerror(errno), "the file grows meanwhile: make way for it");
 		sl_free(from);
 		sl_free(to);
 	}
-	close(f->fd);
-	f->is_open = false;
+	return moved;
+}
+
+/* Ready to be written to, with its lock. */
+static int file_ready(struct sl_conn_action *a, struct file_action *f) {
+	int r = file_take(a, f);
+	if (r != SL_OK || !file_is_full(f) || !file_put_aside(f)) return r;
+	file_let_go(f);
+	return file_take(a, f);
 }
 
 /* All or nothing: what is written of a batch that fails is cut off again. */
@@ -336,24 +353,14 @@ static int file_write(struct file_action *f) {
 	if (r == SL_OK && f->sync == SYNC_BATCH && fdatasync(f->fd) != 0) r = sl_status_from_errno(errno);
 	if (r == SL_OK)
 		f->size += done;
-	else if (ftruncate(f->fd, (off_t)f->size) != 0) {
-		close(f->fd); /* opening it again finds the last whole line */
-		f->is_open = false;
-	}
+	else if (ftruncate(f->fd, (off_t)f->size) != 0)
+		f->size = SIZE_UNKNOWN; /* the next look finds the last whole line */
 	return r;
 }
 
 static int file_submit(struct sl_conn_action *a, struct sl_batch *b) {
 	struct file_action *f = sl_action_impl(a);
-	int r = file_follow(a, f);
-	if (r == SL_OK) {
-		file_rotate(f);
-		r = file_open(a, f);
-	}
-	if (r == SL_OK) {
-		file_lock(f->fd);
-		r = file_size(f, &f->size);
-	}
+	int r = file_ready(a, f);
 	if (r == SL_OK) {
 		sl_buf_clear(&f->out);
 		if (f->format == FORMAT_CSV && f->header && f->size == 0) header_text(f, &f->out);

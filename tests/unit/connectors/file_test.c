@@ -4,6 +4,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 static char *file_read(const struct rig *r, const char *name) {
@@ -132,6 +134,101 @@ static void test_file__two_connectors_share_a_file_and_overwrite_nothing(void **
 	rig_free(r);
 }
 
+static size_t lines_of(const struct rig *r, const char *name) {
+	char *text = file_read(r, name);
+	size_t n = lines(text);
+	sl_free(text);
+	return n;
+}
+
+static void test_file__two_connectors_that_rotate_a_file_lose_none(void **state) {
+	(void)state;
+	struct rig *r = rig_new(2);
+	rig_load(r,
+		 "connectors: {f: {type: file, dir: %s}, g: {type: file, dir: %s}}\nactions:\n"
+		 "  - {connector: f, file: out.txt, rotate_size: 1000, keep: 100, batch: {rows: 30}}\n"
+		 "  - {connector: g, file: out.txt, rotate_size: 1000, keep: 100, batch: {rows: 50}}\n",
+		 r->dir, r->dir);
+	for (int round = 0; round < 20; round++) {
+		rig_stage_on(r, 0, 0, 300, 50, true, rig_row);
+		rig_stage_on(r, 1, 1, 300, 50, true, rig_row);
+	}
+	rig_settle(r, 0);
+	rig_settle(r, 1);
+	size_t there = lines_of(r, "out.txt");
+	for (int i = 1; i <= 100; i++) {
+		char *name = sl_asprintf("out.txt.%d", i);
+		there += lines_of(r, name);
+		sl_free(name);
+	}
+	assert_int_equal(there, 2 * 20 * 300);
+	rig_free(r);
+}
+
+/* Whoever else writes to it and puts it aside holds its lock meanwhile. */
+static void test_file__what_waits_for_a_file_goes_to_the_one_that_is_there_then(void **state) {
+	(void)state;
+	struct rig *r = rig_new(1);
+	char *path = sl_asprintf("%s/out.txt", r->dir), *aside = sl_asprintf("%s/out.txt.1", r->dir);
+	rig_load(r, "connectors: {f: {type: file, dir: %s}}\nactions: [{connector: f, file: out.txt}]\n", r->dir);
+	rig_stage(r, 0, 1, 0, rig_row);
+	rig_settle(r, 0);
+	int fd = open(path, O_RDWR);
+	assert_int_equal(flock(fd, LOCK_EX), 0);
+	rig_stage(r, 0, 1, 0, rig_row);
+	usleep(30000); /* it waits by now, mostly */
+	assert_int_equal(rename(path, aside), 0);
+	close(fd);
+	rig_settle(r, 0);
+	assert_int_equal(lines_of(r, "out.txt.1"), 1);
+	assert_int_equal(lines_of(r, "out.txt"), 1);
+	sl_free(path);
+	sl_free(aside);
+	rig_free(r);
+}
+
+static void test_file__half_a_line_of_anothers_crash_is_cut_off(void **state) {
+	(void)state;
+	struct rig *r = rig_new(1);
+	char *path = sl_asprintf("%s/out.txt", r->dir);
+	rig_load(r, "connectors: {f: {type: file, dir: %s}}\nactions: [{connector: f, file: out.txt}]\n", r->dir);
+	rig_stage(r, 0, 1, 0, rig_row);
+	rig_settle(r, 0);
+	FILE *f = fopen(path, "a");
+	fputs("another\nhal", f);
+	fclose(f);
+	rig_stage(r, 0, 1, 0, rig_row);
+	rig_settle(r, 0);
+	char *text = file_read(r, "out.txt");
+	assert_string_equal(text, "d0\nanother\nd1\n");
+	sl_free(text);
+	sl_free(path);
+	rig_free(r);
+}
+
+static void test_file__one_that_cannot_be_put_aside_grows(void **state) {
+	(void)state;
+	struct rig *r = rig_new(1);
+	char *wall = sl_asprintf("%s/out.txt.2", r->dir);
+	assert_int_equal(mkdir(wall, 0700), 0);
+	rig_load(r,
+		 "connectors: {f: {type: file, dir: %s}}\n"
+		 "actions: [{connector: f, file: out.txt, rotate_size: 30, keep: 2, batch: {rows: 10}}]\n",
+		 r->dir);
+	rig_stage(r, 0, 50, 0, rig_row);
+	rig_settle(r, 0);
+	assert_int_equal(lines_of(r, "out.txt.1"), 10);
+	assert_int_equal(lines_of(r, "out.txt"), 40);
+	assert_int_equal(rmdir(wall), 0);
+	rig_stage(r, 0, 10, 0, rig_row);
+	rig_settle(r, 0);
+	assert_int_equal(lines_of(r, "out.txt.2"), 10);
+	assert_int_equal(lines_of(r, "out.txt.1"), 40);
+	assert_int_equal(lines_of(r, "out.txt"), 10);
+	sl_free(wall);
+	rig_free(r);
+}
+
 static void test_file__a_folder_that_cannot_be_made_makes_rows_wait(void **state) {
 	(void)state;
 	struct rig *r = rig_new(1);
@@ -158,6 +255,10 @@ int main(void) {
 	    cmocka_unit_test(test_file__full_files_are_put_aside_and_the_oldest_go),
 	    cmocka_unit_test(test_file__two_actions_share_a_file_and_its_rotation),
 	    cmocka_unit_test(test_file__two_connectors_share_a_file_and_overwrite_nothing),
+	    cmocka_unit_test(test_file__two_connectors_that_rotate_a_file_lose_none),
+	    cmocka_unit_test(test_file__what_waits_for_a_file_goes_to_the_one_that_is_there_then),
+	    cmocka_unit_test(test_file__half_a_line_of_anothers_crash_is_cut_off),
+	    cmocka_unit_test(test_file__one_that_cannot_be_put_aside_grows),
 	    cmocka_unit_test(test_file__a_folder_that_cannot_be_made_makes_rows_wait),
 	};
 	return cmocka_run_group_tests_name("file", tests, NULL, NULL);
