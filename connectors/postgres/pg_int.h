@@ -89,6 +89,7 @@ struct pg_action {
 	struct pg_meta *meta;
 	uint32_t failures; /* batches in a row with a row to blame */
 	bool no_copy;      /* the server cannot COPY into it */
+	bool override; /* INSERT says that it gives numbers that the server would give; COPY needs no words for that */
 	bool told_keyless; /* the log has it that `on_conflict` has no effect */
 	bool no_bulk;      /* one INSERT for a batch does not do: rows of it have the same key */
 };
@@ -170,9 +171,9 @@ struct pg_job {
 	bool stale;                        /* the table is not what the meta says */
 	bool committed;                    /* SEARCH */
 	bool tried;                        /* LOOK: the statement was; now its table is asked about */
-	bool overriding;                   /* LOOK: what was refused is a number that COPY may give */
 	char *sqlstate, *reason, *context; /* the first error; owned */
-	PGresult *held[3];                 /* answers of READ */
+	bool overriding;   /* it: a number that the server gives, and that could be given all the same */
+	PGresult *held[3]; /* answers of READ */
 };
 
 /* Whoever has a session for something else than batches (pg_source.h). It sets the link's state to BUSY when it has sent something
@@ -283,6 +284,7 @@ void pg_job_reread(struct pg_link *l);                   /* the meta, and begins
 void pg_job_refresh(struct pg_link *l);                  /* the same, and it may be as it was */
 void pg_job_note(struct pg_job *j, const PGresult *res); /* keeps the first error */
 void pg_job_note_clear(struct pg_job *j);
+bool pg_job_may_override(const struct pg_job *j);        /* its error goes away with pg_action.override */
 void pg_job_row_failed(struct pg_link *l, uint32_t row); /* job.reason is its fault; the others come again */
 const char *pg_job_advice(const char *sqlstate);         /* "; what to do", or "" */
 const char *pg_error_state(const PGresult *res);         /* its SQLSTATE, or NULL */

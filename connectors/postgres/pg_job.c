@@ -74,6 +74,9 @@ void pg_job_note(struct pg_job *j, const PGresult *res) {
 	j->sqlstate = sl_strdup(state ? state : "08006"); /* libpq's own errors have none: the connection */
 	j->reason = pg_error_text(res);
 	j->context = context ? sl_strdup(context) : NULL;
+	const char *hint =
+	    PQresultErrorField(res, PG_DIAG_MESSAGE_HINT); /* its keywords are the same in all languages */
+	j->overriding = hint && strstr(hint, "OVERRIDING SYSTEM VALUE");
 }
 
 void pg_job_note_clear(struct pg_job *j) {
@@ -81,6 +84,12 @@ void pg_job_note_clear(struct pg_job *j) {
 	sl_free(j->reason);
 	sl_free(j->context);
 	j->sqlstate = j->reason = j->context = NULL;
+	j->overriding = false;
+}
+
+/* Where COPY writes the rows and gives such numbers without a word, INSERT, which finds out who is to blame, does the same. */
+bool pg_job_may_override(const struct pg_job *j) {
+	return j->overriding && j->a->table && j->a->conflict == PG_CONFLICT_ERROR && !j->a->override;
 }
 
 const char *pg_job_advice(const char *sqlstate) {
@@ -167,6 +176,11 @@ void pg_job_failed(struct pg_link *l) {
 	enum pg_consequence then = pg_error_find(j->sqlstate, &result);
 	bool reading = j->step == PG_STEP_READ;
 	if (strcmp(j->sqlstate, "26000") == 0) l->c->unnamed = true;
+	if (!reading && pg_job_may_override(j)) {
+		j->a->override = true;
+		pg_job_reread(l);
+		return;
+	}
 	switch (then) {
 	case PG_THEN_ROW: /* of a batch: it cannot be told which; of a statement as it stands: none */
 		if (reading)

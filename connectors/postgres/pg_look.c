@@ -46,7 +46,7 @@ void pg_look_begin(struct pg_link *l) {
 	struct pg_job *j = &l->job;
 	char *settings = l->c->unnamed ? pg_local_settings(l->c, true) : NULL;
 	j->step = PG_STEP_LOOK;
-	j->tried = j->overriding = false;
+	j->tried = false;
 	bool ok = PQenterPipelineMode(l->pq) &&
 		  (!settings || PQsendQueryParams(l->pq, settings, 0, NULL, NULL, NULL, NULL, 0)) &&
 		  pg_look_send(l, j->meta->statement, j->meta->count, j->meta->oids) && PQpipelineSync(l->pq);
@@ -165,7 +165,7 @@ static void fault(struct sl_buf *out, const char *fmt, ...) {
 /* What the server said of the statement; of a right that misses how it is given. */
 static void statement_says(const struct pg_job *j, struct sl_buf *out) {
 	struct sl_buf rights = SL_BUF_INIT;
-	if (!is_fault(j->sqlstate) || (j->overriding && j->meta->copy)) return;
+	if (!is_fault(j->sqlstate) || pg_job_may_override(j)) return;
 	if (strcmp(j->sqlstate, "42501") == 0 && j->held[0] && PQntuples(j->held[0])) {
 		right_put(j, LOOK_INSERT, "INSERT", &rights);
 		right_put(j, LOOK_UPDATE, "UPDATE", &rights);

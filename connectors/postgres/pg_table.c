@@ -229,6 +229,7 @@ static int insert_text(const struct pg_action *a, const PGresult *keys, bool bul
 	struct sl_buf b = SL_BUF_INIT;
 	sl_buf_printf(&b, "INSERT INTO %s", a->relation);
 	names_list(&b, a);
+	if (a->override) sl_buf_append_str(&b, " OVERRIDING SYSTEM VALUE");
 	/* Not pg_catalog.unnest: of several arrays only the bare word is understood. */
 	sl_buf_append_str(&b, bulk ? " SELECT * FROM unnest(" : " VALUES (");
 	for (size_t i = 0; i < a->columns.len; i++) sl_buf_printf(&b, "%s$%zu", i ? ", " : "", i + 1);

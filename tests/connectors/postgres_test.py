@@ -343,6 +343,11 @@ class Tables(PostgresTest):
                     self.publish(b, [{"id": 1, "v": "x"}])
                     self.not_ready(b, "; the server makes it, leave it out of `columns`")
 
+    def test_table__numbers_that_the_server_would_give_are_given_whatever_way_finds_the_bad_rows(self):
+        self.table("id int GENERATED ALWAYS AS IDENTITY PRIMARY KEY, v int CHECK (v % 10 > 0)")
+        self.deliver([{"id": i, "v": i} for i in range(1, 201)], rejected=20)
+        self.assertEqual([int(i) for (i,) in self.rows("id")], [i for i in range(1, 201) if i % 10])
+
     def test_table__rights_to_its_columns_are_enough(self):
         self.table("id int, v text, secret text")
         self.pg.execute("REVOKE ALL ON t FROM PUBLIC; GRANT INSERT (id, v) ON t TO scramuser; GRANT INSERT (v, id) ON t TO PUBLIC")

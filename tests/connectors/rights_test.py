@@ -4,7 +4,7 @@ import re
 from connectors.look_case import LookCase
 from harness.broker import Broker
 from harness.client import Client
-from harness.servers import PgBouncer, Postgres, shared
+from harness.servers import PgBouncer, Postgres, Redis, shared
 
 COLUMNS = {"id": "${a}", "v": "${k}"}
 UPDATE = {"on_conflict": {"update": ["v"]}}
@@ -50,6 +50,11 @@ def into(table, columns=None, **more):
     return {"table": table, "columns": columns or COLUMNS, **more}
 
 
+def said_of(lines):
+    """What is said, by the number of the action."""
+    return {int(m[1]): m[2] for m in (re.match(r"x: action r\.(\d+): (.*)", line) for line in lines)}
+
+
 class Rights(LookCase):
     def setUp(self):
         self.pg = shared(Postgres)
@@ -93,13 +98,10 @@ class Rights(LookCase):
         ({"sql": "WITH w AS (SELECT ${a}::int AS id) INSERT INTO upsert SELECT id, ${k} FROM w -- not twice;"}, None),
     )
 
-    def said_of(self, lines):
-        return {int(m[1]): m[2] for m in (re.match(r"x: action r\.(\d+): (.*)", line) for line in lines)}
-
     def test_postgres__rights_and_columns(self):
         actions = [action for action, _ in self.CASES]
         code, notes, faults = self.looked_at(self.writer, actions)
-        faults, notes = self.said_of(faults), self.said_of(notes)
+        faults, notes = said_of(faults), said_of(notes)
         self.assertEqual(code, 3)
         for n, (action, wanted) in enumerate(self.CASES):
             with self.subTest(n=n, action=action):
@@ -117,7 +119,7 @@ class Rights(LookCase):
             grants = [m[0] for line in faults for m in re.finditer(r'GRANT [^;]+? TO "?\w+"?', line)]
             if not faults:
                 break
-            self.assertEqual(len(self.said_of(faults)), len(faults))
+            self.assertEqual(len(said_of(faults)), len(faults))
             self.pg.execute("SET search_path = rights;" + ";".join(grants))
         self.assertGreater(left, 0)
         self.assertEqual(faults, [])
@@ -146,3 +148,57 @@ class Rights(LookCase):
         self.assertEqual(sorted(line.split(" (")[0] for line in faults),
                          ["x: source three: query: permission denied for table upsert", "x: source two: ack: permission denied for table plain"])
         self.assertTrue(all("; grant it" in line for line in faults), faults)
+
+
+class Keys(LookCase):
+    """Keys and channels that Redis' ACL does not let the user have: only what every row has is said."""
+    KEY = "the user looker may not use the key {0}, which {1} does; `ACL SETUSER looker ~{0}` gives it the right"
+    CASES = (
+        ({"command": ["HSET", "ours:a", "f", "${a}"]}, None),
+        ({"command": ["HSET", "theirs", "f", "${a}"]}, KEY.format("theirs", "HSET")),
+        ({"command": ["hset", "theirs", "f", "${a}"]}, KEY.format("theirs", "hset")),
+        ({"command": ["HSET", "theirs", "${k}", "${a}"], "ttl": "1h"}, KEY.format("theirs", "HSET")),
+        ({"command": ["HSET", "${k}", "f", "${a}"]}, None),
+        ({"command": ["HSET", "theirs:${k}", "f", "${a}"]}, None),
+        ({"command": ["SET", "ours:1", "theirs"]}, None),
+        ({"command": ["SET", "1", "${a}"]}, KEY.format("1", "SET")),
+        ({"command": ["LPUSH", "${k}", "theirs"]}, None),
+        ({"command": ["RENAME", "ours:a", "theirs"]}, KEY.format("theirs", "RENAME")),
+        ({"command": ["RENAME", "${k}", "theirs"]}, None),  # the server says only the first that it refuses
+        ({"command": ["MSET", "ours:a", "${a}", "theirs", "1"]}, None),
+        ({"command": ["EVAL", "return 1", "1", "theirs", "${a}"]}, KEY.format("theirs", "EVAL")),
+        ({"command": ["EVAL", "return 1", "0", "theirs"]}, None),
+        ({"command": ["EVAL", "return 1", "${a}", "theirs"]}, None),
+        ({"command": ["EVAL", "1", "1", "${k}"]}, None),  # what stands for the key is none of these
+        ({"command": ["XADD", "read:only", "*", "f", "${a}"]}, KEY.format("read:only", "XADD")),
+        ({"stream": {"key": "theirs", "maxlen": 10}}, KEY.format("theirs", "XADD")),
+        ({"stream": {"key": "theirs", "fields": {"t": "${a}", "u": "x"}}}, KEY.format("theirs", "XADD")),
+        ({"command": ["SET", "a b*'\"", "${a}"]}, "the key a b*'\", which SET does; give it a pattern (~) that fits"),
+        ({"command": ["PUBLISH", "news", "${a}"]}, "the channel news, which PUBLISH does; `ACL SETUSER looker &news` gives it the right"),
+        ({"command": ["PUBLISH", "${k}", "news"]}, None),
+        ({"commands": [["SET", "ours:b", "${a}"], ["DEL", "theirs", "ours:b"], ["INCR", "others"]]},
+         KEY.format("theirs", "DEL") + "; " + KEY.format("others", "INCR")),
+    )
+
+    def looker(self, server):
+        server.execute("ACL", "SETUSER", "looker", "reset", "on", ">pw", "~ours:*", "%R~read:*", "+@all")
+        self.addCleanup(server.execute, "ACL", "DELUSER", "looker")
+        return {"type": "redis", "url": f"redis://looker:pw@127.0.0.1:{server.port}"}
+
+    def test_redis__keys_that_are_not_the_users(self):
+        redis = shared(Redis)
+        redis.execute("FLUSHALL")
+        looker = self.looker(redis)
+        _, notes, faults = self.looked_at(looker, [action for action, _ in self.CASES])
+        said = said_of(faults)
+        self.assertEqual(notes, [])
+        for n, (action, wanted) in enumerate(self.CASES):
+            with self.subTest(n=n, action=action):
+                self.assertEqual(n in said, wanted is not None, said.get(n))
+                self.assertIn(wanted or "", said.get(n, ""))
+        for line in faults:
+            for pattern in re.findall(r"`ACL SETUSER looker (\S+)`", line):
+                redis.execute("ACL", "SETUSER", "looker", pattern)
+        _, _, faults = self.looked_at(looker, [action for action, _ in self.CASES])
+        self.assertEqual(len(faults), 1, faults)  # the one for which no pattern was said
+        self.assertEqual(redis.execute("DBSIZE"), 0)
