@@ -1,8 +1,13 @@
-/* redis_look.c: what `sluice connector test` asks of an action: does the server know its commands, may our user run them? Nothing is
- * run. Who may ask neither (COMMAND, ACL DRYRUN of Redis 7) is told nothing. */
+/* redis_look.c: what `sluice connector test` asks of an action: does the server know its commands, may our user run them, and with these
+ * keys? Nothing is run. Who may ask neither (COMMAND, ACL DRYRUN of Redis 7) is told nothing.
+ *
+ * Of a key only what every row has is asked: fixed text, with nothing but fixed text before it. What a template makes is a number
+ * in the question, and what the server says of that is not passed on. */
+#include "conv.h"
 #include "mem.h"
 #include "redis_client.h"
 #include "redis_plan.h"
+#include "redis_resp.h"
 
 struct redis_look {
 	struct redis_request q;
@@ -32,18 +37,86 @@ static void look_end(struct redis_look *look) {
 	sl_batch_done(b);
 }
 
-/* Of COMMAND INFO: [nil] when there is none; of ACL DRYRUN: a text that says no, or OK. What it says of keys is of no use, for they
- * are made of rows. */
+/* Arguments that are the same for every row, up to the first that is not. */
+static void fixed_args(const struct redis_command *c, struct sl_buf *out) {
+	bool fixed = true;
+	for (size_t i = 0; i < c->pieces && fixed && !c->piece[i].field; i++) {
+		sl_buf_append_slice(out, c->piece[i].fixed);
+		fixed = c->piece[i].param < 0;
+	}
+}
+
+/* What stands for a template: a number, for it may be one that counts, and none that stands there anyway. */
+static struct sl_slice stand_in(struct sl_slice fixed, char text[SL_FORMAT_I64_MAX]) {
+	struct sl_slice number;
+	bool taken = true;
+	for (uint64_t n = 1; taken; n++) {
+		number = slice_make(text, sl_format_u64(n, text));
+		taken = false;
+		for (const char *at = fixed.p; at < fixed.p + fixed.n;)
+			taken = slice_equal(redis_walk_arg(&at), number) || taken;
+	}
+	return number;
+}
+
+/* As a pattern for keys, and as a word for redis-cli, it means itself. */
+static bool is_plain(struct sl_slice key) {
+	for (size_t i = 0; i < key.n; i++)
+		if (key.p[i] <= ' ' || key.p[i] > '~' || strchr("*?[]\\\"'`", key.p[i])) return false;
+	return key.n > 0;
+}
+
+static void key_fault(struct redis_look *look, const struct redis_command *c, struct sl_slice key, bool channel) {
+	struct sl_buf shown = SL_BUF_INIT;
+	const char *what = channel ? "channel" : "key", *mark = channel ? "&" : "~";
+	redis_show(key, &shown);
+	if (is_plain(key))
+		fault(look,
+		      "the user %s may not use the %s %s, which %s does; `ACL SETUSER %s %s%s` gives it the right",
+		      look->user, what, sl_buf_cstr(&shown), c->name, look->user, mark, sl_buf_cstr(&shown));
+	else
+		fault(look, "the user %s may not use the %s %s, which %s does; give it a pattern (%s) that fits",
+		      look->user, what, sl_buf_cstr(&shown), c->name, mark);
+	sl_buf_fini(&shown);
+}
+
+/* "User u has no permissions to access the 'cache:x' key". */
+static bool is_denied(struct sl_slice said, struct sl_slice key, const char *what) {
+	struct sl_buf words = SL_BUF_INIT;
+	sl_buf_printf(&words, "no permissions to access the '%.*s' %s", SL_SLICE_ARG(key), what);
+	bool denied = slice_find(said, sl_buf_slice(&words)) >= 0;
+	sl_buf_fini(&words);
+	return denied;
+}
+
+static void keys_look(struct redis_look *look, const struct redis_command *c, struct sl_slice said) {
+	struct sl_buf fixed = SL_BUF_INIT;
+	bool denied = false;
+	fixed_args(c, &fixed);
+	const char *at = fixed.p;
+	(void)redis_walk_arg(&at); /* its name */
+	while (at < fixed.p + fixed.n && !denied) {
+		struct sl_slice arg = redis_walk_arg(&at);
+		bool channel = is_denied(said, arg, "channel");
+		denied = channel || is_denied(said, arg, "key");
+		if (denied) key_fault(look, c, arg, channel);
+	}
+	sl_buf_fini(&fixed);
+}
+
+/* Of COMMAND INFO: [nil] when there is none; of ACL DRYRUN: a text that says no, or OK. */
 static void on_reply(struct redis_request *q, const struct redis_reply *reply) {
 	struct redis_look *look = sl_container_of(q, struct redis_look, q);
-	const char *name = look->plan->command[look->answers / 2].name;
+	const struct redis_command *c = &look->plan->command[look->answers / 2];
 	bool info = look->answers++ % 2 == 0;
 	if (info && reply->kind == REDIS_LIST && !reply->cut && reply->n == 1 && reply->items[0].kind == REDIS_NIL)
-		fault(look, "the server has no command %s; correct its name, or load its module", name);
+		fault(look, "the server has no command %s; correct its name, or load its module", c->name);
 	else if (!info && reply->kind == REDIS_TEXT &&
 		 slice_find(reply->text, SL_SLICE_LIT("no permissions to run")) >= 0)
-		fault(look, "the user %s may not run %s; `ACL SETUSER %s +%s` gives it the right", look->user, name,
-		      look->user, name);
+		fault(look, "the user %s may not run %s; `ACL SETUSER %s +%s` gives it the right", look->user, c->name,
+		      look->user, c->name);
+	else if (!info && reply->kind == REDIS_TEXT)
+		keys_look(look, c, reply->text);
 	if (q->replies == 0) look_end(look);
 }
 
@@ -53,13 +126,20 @@ static void on_lost(struct redis_request *q, int status, const char *text) {
 }
 
 static void command_ask(const struct redis_look *look, const struct redis_command *c, struct sl_buf *out) {
+	struct sl_buf fixed = SL_BUF_INIT;
+	char text[SL_FORMAT_I64_MAX];
+	fixed_args(c, &fixed);
+	struct sl_slice value = stand_in(sl_buf_slice(&fixed), text);
+	sl_buf_fini(&fixed);
 	redis_put(out, "COMMAND", "INFO", c->name, NULL);
 	redis_put_head(out, 3 + (size_t)c->args);
 	redis_put_arg(out, SL_SLICE_LIT("ACL"));
 	redis_put_arg(out, SL_SLICE_LIT("DRYRUN"));
 	redis_put_arg(out, slice_from_str(look->user));
-	redis_put_arg(out, slice_from_str(c->name));
-	for (uint32_t i = 1; i < c->args; i++) redis_put_arg(out, SL_SLICE_LIT("1"));
+	for (size_t i = 0; i < c->pieces; i++) {
+		sl_buf_append_slice(out, c->piece[i].fixed);
+		if (c->piece[i].param >= 0) redis_put_arg(out, value);
+	}
 }
 
 /* In a cluster one node speaks for all. */

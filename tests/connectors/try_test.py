@@ -9,6 +9,7 @@ import threading
 import unittest
 from concurrent.futures import ThreadPoolExecutor
 
+from connectors.look_case import LookCase
 from harness.broker import run_program, temp_folder
 from harness.fake import Fake
 from harness.servers.base import run
@@ -50,7 +51,7 @@ def expired(ca):
     return ca.path(f"{name}.pem"), ca.path(f"{name}.key")
 
 
-class Try(unittest.TestCase):
+class Try(LookCase):
     def setUp(self):
         self.ca = TestCa.shared()
         self.tls = {"ca": self.ca.path("ca.pem")}
@@ -125,17 +126,6 @@ class Try(unittest.TestCase):
         (folder / "a.yaml").write_text(json.dumps(config))
         done = run_program("connector", "test", "x", "-c", "a.yaml", "--timeout", "60", cwd=folder)
         self.assertEqual((done.returncode, done.stderr), (0, ""))
-
-    def looked_at(self, connector, actions, sources=None):
-        """Exit status, what is fine, and the lines about actions and sources of the connector x."""
-        config = {"connectors": {"x": connector, "y": {"type": "null"}}, "sources": sources or {},
-                  "rules": {"r": {"sql": 'SELECT 1 AS a, "k" AS k FROM "t"', "actions": [{"connector": "x", **a} for a in actions] + [{"connector": "y"}]}}}
-        folder = temp_folder()
-        (folder / "a.yaml").write_text(json.dumps(config))
-        done = run_program("connector", "test", "x", "-c", "a.yaml", "--timeout", "60", cwd=folder)
-        out = done.stdout.splitlines()
-        self.assertTrue(out and out[0].startswith(f"x: fine: {connector['type']}, connected"), done)
-        return done.returncode, out[1:], done.stderr.splitlines()
 
     def test_redis__commands_that_are_unknown_or_not_ours_are_named(self):
         redis = shared(Redis)
