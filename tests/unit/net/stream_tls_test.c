@@ -136,7 +136,7 @@ static void echo(int version) {
 	assert_int_equal(peer_read(&o.peer, word, sizeof word), 4);
 	assert_memory_equal(word, "PING", 4);
 	assert_int_equal(o.ready, 1);
-	for (size_t i = 0; i < 6; i++) assert_true(peer_write(&o.peer, "\3abc\1x" + i, 1)); /* a record each */
+	for (size_t i = 0; i < 6; i++) assert_true(peer_write(&o.peer, &"\3abc\1x"[i], 1)); /* a record each */
 	assert_true(becomes(&o.packets, 2));
 	teardown(&o);
 	assert_int_equal(o.status, SL_ECLOSED);

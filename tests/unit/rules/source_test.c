@@ -182,8 +182,8 @@ static void test_event__a_message_has_one_id_in_all_its_events(void **state) {
 	for (int i = 0; i < 2; i++) {
 		struct rule *r;
 		assert_int_equal(rule_new(SL_SLICE_LIT("r"),
-					  SL_SLICE_LIT("SELECT id FROM \"t/#\", \"$events/message/acked\""),
-					  SQL_STANDARD, &r, NULL),
+					  SL_SLICE_LIT("SELECT id FROM \"t/#\", \"$events/message/acked\""), NULL, &r,
+					  NULL),
 				 SL_OK);
 		assert_int_equal(rule_try(r, events[i], "n1", &rows[i], NULL), RULE_TRY_ROWS);
 	}
