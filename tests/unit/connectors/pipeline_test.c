@@ -142,8 +142,11 @@ static void test_pipeline__hold_makes_publishers_wait_and_loses_nothing(void **s
 	rig_stage(r, 0, 20000, 100, rig_row);
 	assert_true(rig_until(r, 0, all_taken));
 	struct sl_action_counts n = rig_counts(r, 0);
-	usleep(20000); /* confirmations are under way */
-	uint64_t confirmed = rig_confirmed(r);
+	uint64_t confirmed = 0;
+	for (int i = 0; i < 9000 && confirmed < 1000; i++) { /* they are under way */
+		usleep(10000);
+		confirmed = rig_confirmed(r);
+	}
 	assert_int_equal(n.queued, 20000);
 	assert_in_range(confirmed, 1000, 10000);
 	assert_true(n.disk_bytes <= 512 * 1024);

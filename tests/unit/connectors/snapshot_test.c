@@ -14,7 +14,7 @@ struct watcher {
 	struct rig *r;
 	_Atomic bool stop;
 	int looks;
-	uint64_t most; /* rows of one page */
+	_Atomic uint64_t most; /* rows of one page */
 };
 
 static void take(void *arg) { connectors_snapshot_take(arg); }
@@ -111,6 +111,7 @@ static void test_snapshot__adds_up_while_workers_count_and_settings_change(void 
 		rig_stage_on(r, worker, (size_t)i % (ACTIONS - 1), ROWS, 20, worker == 0, rig_row);
 		if (i % 8 == 7) load(r, i % 3);
 	}
+	for (int i = 0; i < 60000 && watcher.most == 0; i++) usleep(1000);
 	watcher.stop = true;
 	pthread_join(thread, NULL);
 	assert_true(watcher.looks > 0);
@@ -135,7 +136,7 @@ static void test_snapshot__what_it_names_outlives_a_reload(void **state) {
 	connectors_snapshot_free(s);
 	/* Then the old ones go. */
 	size_t actions = 0, conns = 0;
-	for (int i = 0; i < 5000 && (actions != ACTIONS || conns != 1); i++) {
+	for (int i = 0; i < 60000 && (actions != ACTIONS || conns != 1); i++) {
 		usleep(1000);
 		json_t *status = json_object();
 		s = look(r);

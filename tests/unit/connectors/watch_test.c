@@ -65,7 +65,7 @@ static const char *text(const json_t *o, const char *name) {
 
 /* Until the first of `what` ("actions", "connectors") is in this state. */
 static json_t *status_when(struct rig *r, const char *what, const char *state) {
-	for (int i = 0; i < 4000; i++) {
+	for (int i = 0; i < 30000; i++) {
 		json_t *status = status_of(r);
 		if (strcmp(text(first(status, what), "state"), state) == 0) return status;
 		json_decref(status);
@@ -117,7 +117,8 @@ static void test_watch__a_connection_without_answers_connects_again(void **state
 		 "retry: {first: 1ms, max: 2ms}}]\n%s",
 		 "");
 	rig_stage(r, 0, 10, 0, rig_row);
-	for (int i = 0; i < 5000 && !saw(&seen, "stalled>down(it is connected, yet gives no answer"); i++) usleep(2000);
+	for (int i = 0; i < 30000 && !saw(&seen, "stalled>down(it is connected, yet gives no answer"); i++)
+		usleep(2000);
 	json_decref(status_when(r, "actions", "stalled"));
 	assert_int_equal(rig_counts(r, 0).queued, 10);
 	/* What is waiting goes on when the server is itself again. */
@@ -184,7 +185,7 @@ static size_t count(const char *text, const char *what) {
 /* Until the reason of the first of `what` says this. */
 static void reason_when(struct rig *r, const char *what, const char *part) {
 	bool found = false;
-	for (int i = 0; i < 4000 && !found; i++) {
+	for (int i = 0; i < 30000 && !found; i++) {
 		json_t *status = status_of(r);
 		found = strstr(text(first(status, what), "reason"), part) != NULL;
 		json_decref(status);
@@ -292,7 +293,7 @@ static json_t *queue_of(const json_t *status) { return json_object_get(first(sta
 
 /* Publishes a little each time, until the queue of the first action is so full. */
 static json_t *status_when_full(struct rig *r, json_int_t percent) {
-	for (int i = 0; i < 4000; i++) {
+	for (int i = 0; i < 30000; i++) {
 		json_t *status = status_of(r);
 		if (json_integer_value(json_object_get(queue_of(status), "percent")) >= percent) return status;
 		json_decref(status);
@@ -304,7 +305,7 @@ static json_t *status_when_full(struct rig *r, json_int_t percent) {
 }
 
 static json_t *status_when_empty(struct rig *r) {
-	for (int i = 0; i < 4000; i++) {
+	for (int i = 0; i < 30000; i++) {
 		json_t *status = status_of(r);
 		if (json_integer_value(json_object_get(queue_of(status), "percent")) == 0) return status;
 		json_decref(status);

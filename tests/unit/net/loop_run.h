@@ -27,9 +27,9 @@ static inline void loop_run(struct sl_loop *l, void (*fn)(void *arg), void *arg)
 	while (!r.done) usleep(50);
 }
 
-/* Does it become `want` within five seconds? */
+/* Does it become `want`? How fast the machine is, no test asks. */
 static inline bool becomes(const _Atomic uint32_t *value, uint32_t want) {
-	for (int i = 0; i < 50000 && *value < want; i++) usleep(100);
+	for (int i = 0; i < 600000 && *value < want; i++) usleep(100);
 	return *value == want;
 }
 

@@ -287,7 +287,7 @@ static void test_loop__visits_and_letters_together_lose_nothing(void **state) {
 	struct sl_loop *loops[2] = {a.self, b.self};
 	uint64_t total = 0;
 	struct pair *args[3] = {&a, &b, (struct pair *)(void *)&total};
-	for (int i = 0; i < 2000 && total < 10000; i++) {
+	for (int i = 0; i < 60000 && total < 10000; i++) {
 		usleep(1000);
 		sl_loops_park(loops, 2, sum_counters, args);
 	}
@@ -302,7 +302,7 @@ static void visit(struct sl_loop *l, void *arg) {
 	/* A sleeping loop can be visited; its own thread needs a moment to fall asleep. */
 	int tries = 0;
 	while (!sl_loop_try_enter(other, l)) {
-		assert_true(++tries < 5000);
+		assert_true(++tries < 600000);
 		usleep(100);
 	}
 	assert_true(sl_loop_is_current(other));
@@ -346,7 +346,7 @@ static void test_loop__timer_fires_after_its_delay(void **state) {
 	struct sl_loop *l = started("a", 0);
 	struct alarm_clock a = {0};
 	run_on(l, alarm_set, &a);
-	for (int i = 0; i < 5000 && a.late_ms == 0; i++) usleep(1000);
+	for (int i = 0; i < 60000 && a.late_ms == 0; i++) usleep(1000);
 	assert_true(a.late_ms >= 30);
 	ended(l);
 }
@@ -364,7 +364,7 @@ static void test_loop__a_timer_set_by_a_visitor_wakes_the_owner(void **state) {
 	struct sl_loop *l = started("a", 0), *b = started("b", 1);
 	struct alarm_clock a = {.l = l};
 	run_on(b, visit_and_set, &a);
-	for (int i = 0; i < 5000 && a.late_ms == 0; i++) usleep(1000);
+	for (int i = 0; i < 60000 && a.late_ms == 0; i++) usleep(1000);
 	assert_true(a.late_ms >= 30);
 	ended(l);
 	ended(b);
@@ -391,7 +391,7 @@ static void test_loop__libuv_handles_live_inside(void **state) {
 	struct sl_loop *l = started("a", 0);
 	uv_fired = 0;
 	run_on(l, uv_timer_begin, NULL);
-	for (int i = 0; i < 5000 && uv_fired < 3; i++) usleep(1000);
+	for (int i = 0; i < 60000 && uv_fired < 3; i++) usleep(1000);
 	assert_int_equal(uv_fired, 3);
 	ended(l);
 }

