@@ -275,7 +275,7 @@ static struct pipeline_batch *batch_new(struct sl_pipeline *p, struct sl_way *wa
 	bt->p = p;
 	bt->way = way;
 	bt->bytes = 0;
-	bt->fenced = bt->after_fence = bt->overdue = false;
+	bt->fenced = bt->after_fence = bt->overdue = bt->cut_short = false;
 	bt->alone = alone;
 	bt->b.action = p->action;
 	bt->b.count = 0;
@@ -471,9 +471,12 @@ static void deadlines_check(struct sl_pipeline *p, uint64_t *wait_ms) {
 	if (!cancel || p->action->conn->thread) return;
 	SL_LIST_FOREACH_SAFE(it, &p->out) {
 		struct pipeline_batch *bt = SL_LIST_ENTRY(it, struct pipeline_batch, out);
-		if (p->next && bt->deadline_ms > p->now_ms + CHANGE_GRACE_MS)
+		if (p->next && bt->deadline_ms > p->now_ms + CHANGE_GRACE_MS) {
 			bt->deadline_ms = p->now_ms + CHANGE_GRACE_MS;
+			bt->cut_short = true;
+		}
 		if (p->now_ms >= bt->deadline_ms || p->halted) {
+			bt->cut_short = bt->cut_short || (p->now_ms < bt->deadline_ms && !bt->overdue);
 			bt->overdue = true;
 			bt->deadline_ms = p->now_ms + (uint64_t)p->action->conf.timeout_ms;
 			cancel(p->action, &bt->b);

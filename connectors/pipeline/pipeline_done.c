@@ -3,7 +3,8 @@
  *     DONE          delivered
  *     REJECT        dead letter, with the reason
  *     RETRY         its lane waits (full jitter), an attempt is charged; rows of the same key line up behind it
- *     TIMEOUT       the same, counted as a possible duplicate unless the kind is idempotent
+ *     TIMEOUT       the same, counted as a possible duplicate unless the kind is idempotent. But where a stop or a reload did not wait
+ *                   until `timeout` was over: first in line again, nothing charged
  *     LOST          first in line again, nothing charged; see pipeline_break.c for those that are lost again and again
  *     THROTTLED     first in line again, after the pause that the server asked for
  *     GROUP_FAILED  first in line again, in two halves; alone it is REJECT */
@@ -261,7 +262,7 @@ static void batch_rows(struct pipeline_batch *bt, uint64_t delayed) {
 		case SL_RESULT_REJECT: row_refused(p, bt->ref[i], reason); break;
 		case SL_RESULT_TIMEOUT:
 			p->count.maybe_duplicate += !idempotent;
-			if (p->halted) /* it was cut off: no attempt of its own failed */
+			if (bt->cut_short || p->halted) /* no attempt of its own failed */
 				row_back(p, bt, i, delayed);
 			else
 				row_attempt(p, bt->ref[i], reason);

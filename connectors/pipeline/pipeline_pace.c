@@ -23,7 +23,7 @@ static void pace_cut(struct sl_pipeline *p, const struct pipeline_batch *bt) {
 	if (n < 2 || (pace->most > 0 && n / 2 >= pace->most)) return;
 	uint32_t enough = pace->enough ? pace->enough : PACE_ENOUGH;
 	if (pace->grown && enough < PACE_ENOUGH_MOST) enough *= 2;
-	*pace = (struct pace){.most = n / 2, .enough = enough, .cut_ms = p->now_ms};
+	*pace = (struct pace){.most = n / 2, .enough = enough, .late_rows = n, .cut_ms = p->now_ms};
 }
 
 /* Of a batch of twice the size. */
@@ -55,8 +55,12 @@ void pipeline_pace(const struct pipeline_batch *bt) {
 	if (bt->b.late || bt->overdue) {
 		p->pace.in_time = 0;
 		pace_cut(p, bt);
-	} else if (bt->b.count >= p->pace.most &&
-		   (bt->b.result[0] == SL_RESULT_DONE || bt->b.result[0] == SL_RESULT_REJECT))
+		return;
+	}
+	if (bt->b.result[0] != SL_RESULT_DONE && bt->b.result[0] != SL_RESULT_REJECT) return;
+	if (p->pace.most == 0) { /* grown: what is late from now on was not at once */
+		if (bt->b.count >= p->pace.late_rows) pipeline_pace_forget(p);
+	} else if (bt->b.count >= p->pace.most)
 		pace_in_time(p, bt->b.count, p->now_ms - bt->sent_ms);
 }
 

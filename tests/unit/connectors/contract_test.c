@@ -245,6 +245,50 @@ static void test_contract__closing_ends_whatever_is_going_on(void **state) {
 	}
 }
 
+static bool some_are_out(const struct sl_action_counts *n) { return n->batches > 0; }
+
+#define CUT_SHORT NULL_WITH("delay: 1h", ", attempts: 1}, timeout: 1h, batch: {rows: 5, linger: 0}")
+#define CUT_SHORT_NO_MORE NULL_WITH("delay: 0", ", attempts: 1}, timeout: 1h, batch: {rows: 5, linger: 0}")
+
+/* Nobody knows how it would have gone on: it is not counted, however few attempts there are. */
+static void test_contract__a_batch_that_a_stop_cuts_short_is_no_attempt(void **state) {
+	(void)state;
+	char *dir = rig_tmpdir(), *data = sl_asprintf("%s/data", dir),
+	     *letters = sl_asprintf("%s/dead/r.0.jsonl", data);
+	struct rig *r = rig_new_in(1, data);
+	rig_load(r, CUT_SHORT, dir);
+	rig_stage(r, 0, 20, 0, rig_row);
+	assert_true(rig_until(r, 0, some_are_out));
+	rig_stop(r, 1);
+	rig_free(r);
+	assert_int_not_equal(access(letters, F_OK), 0);
+	r = rig_new_in(1, data);
+	rig_load(r, CUT_SHORT_NO_MORE, dir);
+	assert_int_equal(rig_settle(r, 0).recovered, 20);
+	rig_free(r);
+	struct seen seen = trace_read(dir, 20);
+	assert_int_equal(seen.rows, 20);
+	assert_int_equal(seen.disorder, 0);
+	rig_rmdir(dir);
+	sl_free(letters);
+	sl_free(data);
+	sl_free(dir);
+}
+
+static void test_contract__a_batch_that_a_reload_cuts_short_is_no_attempt(void **state) {
+	(void)state;
+	struct rig *r = rig_new(1);
+	rig_load(r, CUT_SHORT, r->dir);
+	rig_stage(r, 0, 20, 0, rig_row);
+	assert_true(rig_until(r, 0, some_are_out));
+	rig_load(r, CUT_SHORT_NO_MORE, r->dir);
+	struct sl_action_counts n = rig_settle(r, 0);
+	assert_int_equal(n.delivered, 20);
+	assert_int_equal(n.maybe_duplicate, 5);
+	assert_int_equal(trace_read(r->dir, 20).disorder, 0);
+	rig_free(r);
+}
+
 static int reject_fn(void *arg, const struct sl_reject *reject) {
 	_Atomic int *calls = arg;
 	int n = ++*calls;
@@ -327,6 +371,8 @@ int main(void) {
 	    cmocka_unit_test(test_contract__a_small_batch_costs_the_rate_no_more_than_its_rows),
 	    cmocka_unit_test(test_contract__one_poison_row_of_a_hundred_is_isolated),
 	    cmocka_unit_test(test_contract__a_batch_without_answer_is_cancelled_and_counted_as_maybe_duplicate),
+	    cmocka_unit_test(test_contract__a_batch_that_a_stop_cuts_short_is_no_attempt),
+	    cmocka_unit_test(test_contract__a_batch_that_a_reload_cuts_short_is_no_attempt),
 	    cmocka_unit_test(test_contract__rejected_rows_are_dead_letters_at_once),
 	    cmocka_unit_test(test_contract__attempts_are_bounded_when_asked),
 	    cmocka_unit_test(test_contract__closing_ends_whatever_is_going_on),

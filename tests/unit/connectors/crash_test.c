@@ -10,6 +10,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "connectors_int.h"
 #include "rng.h"
 #include "test_db.h"
 
@@ -88,7 +89,7 @@ static void test_crash__a_full_disk_holds_publishers_and_recovers(void **state) 
 	rig_settle(r, 0);
 	file_size_limit(150000);
 	rig_stage(r, 0, 20000, 100, rig_row);
-	for (int i = 0; i < 2000 && !sl_stage_holding(sl_pipeline_stage(r->p[0], 0)); i++) usleep(1000);
+	for (int i = 0; i < 60000 && !sl_stage_holding(sl_pipeline_stage(r->p[0], 0)); i++) usleep(1000);
 	assert_true(sl_stage_holding(sl_pipeline_stage(r->p[0], 0)));
 	usleep(50000);
 	assert_true(rig_confirmed(r) < 20100);
@@ -116,8 +117,11 @@ static void test_crash__killed_on_a_full_disk(void **state) {
 		struct rig *r = rig_new_in(1, data);
 		rig_load(r, TABLE, dir);
 		rig_stage(r, 0, 20000, 100, rig_row);
-		usleep(50000);
-		uint64_t confirmed = rig_confirmed(r);
+		uint64_t confirmed = 0;
+		for (int i = 0; i < 1800 && confirmed < 100; i++) {
+			usleep(50000);
+			confirmed = rig_confirmed(r);
+		}
 		if (write(pipes[1], &confirmed, sizeof confirmed) != (ssize_t)sizeof confirmed) _exit(1);
 		kill(getpid(), SIGKILL);
 	}
@@ -138,11 +142,67 @@ static void test_crash__killed_on_a_full_disk(void **state) {
 	sl_free(dir);
 }
 
+/* ---- A client that never comes back: the process ends with its rows out. ------------------------------------------------ */
+
+#define NOWHERE "connectors: {n: {type: 'null', delay: %s}}\n"
+#define NOWHERE_ROWS                                                                                                   \
+	"actions: [{connector: n, columns: {a: x, b: x, c: x}, timeout: 1h, batch: {rows: 20, linger: 10s}, rate: "    \
+	"20, "                                                                                                         \
+	"buffer: {durability: memory}}]\n"
+
+#define COME_APART 2
+
+/* As when several batches of a way were out, and the first came back, which waits for the others. */
+static void some_came_back(void *arg) {
+	struct sl_pipeline *p = arg;
+	row_queue_put_before(&p->way[0].back, &p->way[0].q);
+	if (p->way[0].back.n != 17) _exit(COME_APART);
+	pipeline_abandon(p);
+}
+
+/* Each five of them a chunk of their own; three may go at once. */
+static void rows_come_together(void *arg) { rig_stage(arg, 0, 20, 5, rig_row); }
+
+static bool some_are_out(const struct sl_action_counts *n) { return n->batches > 0; }
+
+static void abandoned(const char *data) {
+	struct rig *r = rig_new_in(1, data);
+	rig_load(r, NOWHERE NOWHERE_ROWS, "1h");
+	struct sl_loop *loop = connectors_loop(r->cs);
+	sl_loops_park(&loop, 1, rows_come_together, r);
+	if (!rig_until(r, 0, some_are_out)) _exit(3);
+	sl_loops_park(&loop, 1, some_came_back, r->p[0]);
+	_exit(0);
+}
+
+static void test_crash__whatever_a_client_has_and_has_not_given_back_is_kept(void **state) {
+	(void)state;
+	char *dir = rig_tmpdir(), *data = sl_asprintf("%s/data", dir);
+	int status;
+	do {
+		pid_t child = fork();
+		assert_true(child >= 0);
+		if (child == 0) abandoned(data);
+		assert_int_equal(waitpid(child, &status, 0), child);
+	} while (WIFEXITED(status) && WEXITSTATUS(status) == COME_APART);
+	assert_int_equal(status, 0);
+	struct rig *r = rig_new_in(1, data);
+	rig_load(r, NOWHERE "actions: [{connector: n, columns: {a: x, b: x, c: x}}]\n", "0");
+	struct sl_action_counts n = rig_settle(r, 0);
+	assert_int_equal(n.recovered, 20);
+	assert_int_equal(n.delivered, 20);
+	rig_free(r);
+	rig_rmdir(dir);
+	sl_free(data);
+	sl_free(dir);
+}
+
 int main(void) {
 	const struct CMUnitTest tests[] = {
 	    cmocka_unit_test(test_crash__what_was_confirmed_is_there_after_sigkill),
 	    cmocka_unit_test(test_crash__a_full_disk_holds_publishers_and_recovers),
 	    cmocka_unit_test(test_crash__killed_on_a_full_disk),
+	    cmocka_unit_test(test_crash__whatever_a_client_has_and_has_not_given_back_is_kept),
 	};
 	return cmocka_run_group_tests_name("crash", tests, NULL, NULL);
 }

@@ -45,7 +45,7 @@ static void serve(struct server *s, unsigned batches, unsigned out) {
 			s->sent++;
 			s->late += bt[i].overdue;
 			s->rows += bt[i].overdue ? 0 : n;
-			if (bt[i].overdue || s->p.pace.most) pipeline_pace(&bt[i]);
+			if (pipeline_pace_counts(&bt[i])) pipeline_pace(&bt[i]);
 		}
 		s->p.now_ms++;
 	}
@@ -100,6 +100,22 @@ static void test_pace__many_hiccups_hold_up_no_longer_than_one(void **state) {
 	sl_free(s);
 }
 
+/* Hours may lie between: each begins anew, and a batch that is in time anyway says so. */
+static void test_pace__hiccups_of_a_single_batch_do_not_add_up(void **state) {
+	(void)state;
+	struct server *s = server_new(300, 0);
+	for (int i = 0; i < 50; i++) {
+		s->fixed_ms = 5000;
+		serve(s, 1, 1);
+		assert_int_equal(rows_most(s), 500);
+		s->fixed_ms = 300;
+		serve(s, 5, 1);
+		assert_int_equal(rows_most(s), 1000);
+	}
+	assert_int_equal(s->late, 50);
+	sl_free(s);
+}
+
 static void test_pace__of_those_that_were_out_together_one_counts(void **state) {
 	(void)state;
 	struct server *s = server_new(2000, 0);
@@ -138,6 +154,7 @@ int main(int argc, char **argv) {
 	    cmocka_unit_test(test_pace__a_single_row_gets_through_where_two_do_not),
 	    cmocka_unit_test(test_pace__they_grow_again_when_a_hiccup_is_over),
 	    cmocka_unit_test(test_pace__many_hiccups_hold_up_no_longer_than_one),
+	    cmocka_unit_test(test_pace__hiccups_of_a_single_batch_do_not_add_up),
 	    cmocka_unit_test(test_pace__of_those_that_were_out_together_one_counts),
 	    cmocka_unit_test(test_pace__a_reload_begins_anew),
 	};
