@@ -357,10 +357,8 @@ static void no_way_in(struct pg_link *l) {
 	struct sl_slice schema = pg_action_schema(l->job.a);
 	struct sl_buf user = SL_BUF_INIT, text = SL_BUF_INIT;
 	pg_quote_name(&user, slice_from_str(PQuser(l->pq)));
-	sl_buf_printf(&text, "%s", l->job.reason);
-	if (schema.n)
-		sl_buf_printf(&text, "; its owner can give the right: GRANT USAGE ON SCHEMA %.*s TO %s",
-			      SL_SLICE_ARG(schema), sl_buf_cstr(&user));
+	sl_buf_printf(&text, "%s; its owner can give the right: GRANT USAGE ON SCHEMA %.*s TO %s", l->job.reason,
+		      SL_SLICE_ARG(schema), sl_buf_cstr(&user));
 	pg_job_note_clear(&l->job);
 	not_ready(l, sl_buf_cstr(&text));
 	sl_buf_fini(&user);
@@ -372,7 +370,7 @@ static void read_done(struct pg_link *l) {
 	struct sl_err err = SL_ERR_INIT;
 	struct pg_meta *m = NULL;
 	int r = SL_OK;
-	if (j->sqlstate && strcmp(j->sqlstate, "42501") == 0 && j->a->table) {
+	if (j->sqlstate && strcmp(j->sqlstate, "42501") == 0 && j->a->table && pg_action_schema(j->a).n) {
 		no_way_in(l);
 		return;
 	}
