@@ -20,6 +20,20 @@ static size_t lines(const char *text) {
 	return n;
 }
 
+static size_t lines_of(const struct rig *r, const char *name) {
+	char *text = file_read(r, name);
+	size_t n = lines(text);
+	sl_free(text);
+	return n;
+}
+
+#define PLAIN "connectors: {f: {type: file, dir: %s}}\nactions: [{connector: f, file: out.txt}]\n"
+
+static void deliver(struct rig *r, size_t rows) {
+	rig_stage(r, 0, rows, 0, rig_row);
+	rig_settle(r, 0);
+}
+
 static uint64_t row_awkward(uint64_t serial, struct sql_value *values, char *text, size_t text_size) {
 	int n = snprintf(text, text_size, "say \"%u\", then\nstop", (unsigned)serial);
 	values[0] = sql_string(slice_make(text, (size_t)n));
@@ -64,9 +78,8 @@ static void test_file__half_a_line_of_a_crash_is_cut_off(void **state) {
 	FILE *f = fopen(path, "w");
 	fputs("whole\nhal", f);
 	fclose(f);
-	rig_load(r, "connectors: {f: {type: file, dir: %s}}\nactions: [{connector: f, file: out.txt}]\n", r->dir);
-	rig_stage(r, 0, 1, 0, rig_row);
-	rig_settle(r, 0);
+	rig_load(r, PLAIN, r->dir);
+	deliver(r, 1);
 	char *text = file_read(r, "out.txt");
 	assert_string_equal(text, "whole\nd0\n");
 	sl_free(text);
@@ -76,22 +89,15 @@ static void test_file__half_a_line_of_a_crash_is_cut_off(void **state) {
 
 static void test_file__full_files_are_put_aside_and_the_oldest_go(void **state) {
 	(void)state;
+	static const char *const names[] = {"out.txt", "out.txt.1", "out.txt.2"};
 	struct rig *r = rig_new(1);
 	rig_load(r,
 		 "connectors: {f: {type: file, dir: %s}}\n"
 		 "actions: [{connector: f, file: out.txt, rotate_size: 30, keep: 2, batch: {rows: 10}}]\n",
 		 r->dir);
-	rig_stage(r, 0, 100, 0, rig_row);
-	rig_settle(r, 0);
-	char *now = file_read(r, "out.txt"), *one = file_read(r, "out.txt.1"), *two = file_read(r, "out.txt.2"),
-	     *three = file_read(r, "out.txt.3");
-	assert_int_equal(lines(now), 10);
-	assert_int_equal(lines(one), 10);
-	assert_int_equal(lines(two), 10);
-	assert_null(three);
-	sl_free(now);
-	sl_free(one);
-	sl_free(two);
+	deliver(r, 100);
+	for (int i = 0; i < 3; i++) assert_int_equal(lines_of(r, names[i]), 10);
+	assert_null(file_read(r, "out.txt.3"));
 	rig_free(r);
 }
 
@@ -128,17 +134,8 @@ static void test_file__two_connectors_share_a_file_and_overwrite_nothing(void **
 	}
 	rig_settle(r, 0);
 	rig_settle(r, 1);
-	char *text = file_read(r, "out.txt");
-	assert_int_equal(lines(text), 2 * 20 * 300);
-	sl_free(text);
+	assert_int_equal(lines_of(r, "out.txt"), 2 * 20 * 300);
 	rig_free(r);
-}
-
-static size_t lines_of(const struct rig *r, const char *name) {
-	char *text = file_read(r, name);
-	size_t n = lines(text);
-	sl_free(text);
-	return n;
 }
 
 static void test_file__two_connectors_that_rotate_a_file_lose_none(void **state) {
@@ -170,9 +167,8 @@ static void test_file__what_waits_for_a_file_goes_to_the_one_that_is_there_then(
 	(void)state;
 	struct rig *r = rig_new(1);
 	char *path = sl_asprintf("%s/out.txt", r->dir), *aside = sl_asprintf("%s/out.txt.1", r->dir);
-	rig_load(r, "connectors: {f: {type: file, dir: %s}}\nactions: [{connector: f, file: out.txt}]\n", r->dir);
-	rig_stage(r, 0, 1, 0, rig_row);
-	rig_settle(r, 0);
+	rig_load(r, PLAIN, r->dir);
+	deliver(r, 1);
 	int fd = open(path, O_RDWR);
 	assert_int_equal(flock(fd, LOCK_EX), 0);
 	rig_stage(r, 0, 1, 0, rig_row);
@@ -191,14 +187,12 @@ static void test_file__half_a_line_of_anothers_crash_is_cut_off(void **state) {
 	(void)state;
 	struct rig *r = rig_new(1);
 	char *path = sl_asprintf("%s/out.txt", r->dir);
-	rig_load(r, "connectors: {f: {type: file, dir: %s}}\nactions: [{connector: f, file: out.txt}]\n", r->dir);
-	rig_stage(r, 0, 1, 0, rig_row);
-	rig_settle(r, 0);
+	rig_load(r, PLAIN, r->dir);
+	deliver(r, 1);
 	FILE *f = fopen(path, "a");
 	fputs("another\nhal", f);
 	fclose(f);
-	rig_stage(r, 0, 1, 0, rig_row);
-	rig_settle(r, 0);
+	deliver(r, 1);
 	char *text = file_read(r, "out.txt");
 	assert_string_equal(text, "d0\nanother\nd1\n");
 	sl_free(text);
@@ -215,13 +209,11 @@ static void test_file__one_that_cannot_be_put_aside_grows(void **state) {
 		 "connectors: {f: {type: file, dir: %s}}\n"
 		 "actions: [{connector: f, file: out.txt, rotate_size: 30, keep: 2, batch: {rows: 10}}]\n",
 		 r->dir);
-	rig_stage(r, 0, 50, 0, rig_row);
-	rig_settle(r, 0);
+	deliver(r, 50);
 	assert_int_equal(lines_of(r, "out.txt.1"), 10);
 	assert_int_equal(lines_of(r, "out.txt"), 40);
 	assert_int_equal(rmdir(wall), 0);
-	rig_stage(r, 0, 10, 0, rig_row);
-	rig_settle(r, 0);
+	deliver(r, 10);
 	assert_int_equal(lines_of(r, "out.txt.2"), 10);
 	assert_int_equal(lines_of(r, "out.txt.1"), 40);
 	assert_int_equal(lines_of(r, "out.txt"), 10);

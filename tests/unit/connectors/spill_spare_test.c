@@ -15,27 +15,50 @@
 #define SEGMENT 4096
 #define UNDONE 3
 
-/* The last few records are not done, whatever comes. */
+/* A log whose last few records are not done, whatever comes. */
 struct flow {
+	char *dir;
+	struct spill *s;
 	struct spill_ref ref[UNDONE];
 	uint64_t first[UNDONE], serial;
 	uint32_t rows[UNDONE];
 	size_t n; /* records ever */
 };
 
-static void flow_step(struct flow *f, struct spill *s) {
+static struct flow flow_in(char *dir) { return (struct flow){.dir = dir, .s = log_open(dir, SEGMENT)}; }
+
+static void flow_step(struct flow *f) {
 	size_t i = f->n % UNDONE;
-	if (f->n >= UNDONE) spill_done(s, &f->ref[i]);
+	if (f->n >= UNDONE) spill_done(f->s, &f->ref[i]);
 	f->first[i] = f->serial;
 	f->rows[i] = 1 + (uint32_t)sl_rng_below(9);
-	assert_int_equal(record_append(s, f->serial, f->rows[i], &f->ref[i]), SL_OK);
+	assert_int_equal(record_append(f->s, f->serial, f->rows[i], &f->ref[i]), SL_OK);
 	f->serial += f->rows[i];
 	f->n++;
 }
 
-static void flow_end(struct flow *f, struct spill *s) {
+static struct spill_stat flow_stat(const struct flow *f) {
+	struct spill_stat stat;
+	spill_stat(f->s, &stat);
+	return stat;
+}
+
+/* Until its file has much of a former segment behind the end. */
+static void flow_until_behind(struct flow *f) {
+	for (int i = 0; i < 100 || flow_stat(f).spare_bytes < SEGMENT / 2; i++) flow_step(f);
+}
+
+static void flow_done(struct flow *f) {
 	for (size_t i = 0; i < UNDONE && i < f->n; i++)
-		if (spill_ref_logged(&f->ref[i])) spill_done(s, &f->ref[i]);
+		if (spill_ref_logged(&f->ref[i])) spill_done(f->s, &f->ref[i]);
+}
+
+/* The folder goes, too. */
+static void flow_end(struct flow *f) {
+	flow_done(f);
+	spill_close(f->s);
+	rig_rmdir(f->dir);
+	sl_free(f->dir);
 }
 
 /* A reader of what is told meanwhile; each time it is a later second, for within one nothing is told twice. */
@@ -58,153 +81,113 @@ static off_t said_end(int fd) {
 	return n;
 }
 
-static uint64_t disk_bytes(const struct spill *s) {
-	struct spill_stat stat;
-	spill_stat(s, &stat);
-	return stat.disk_bytes;
+/* The log opened as a killed process leaves it; returns how much was told of it. */
+static off_t flow_killed(struct flow *f, struct flow *after) {
+	spill_mark_write(f->s);
+	char *copy = log_copy(f->dir);
+	int fd = said_begin();
+	*after = flow_in(copy);
+	return said_end(fd);
 }
+
+static void expect_counted(const struct flow *f) { assert_int_equal(flow_stat(f).disk_bytes, log_files_bytes(f->dir)); }
 
 static void test_spare__files_go_round(void **state) {
 	(void)state;
-	char *dir = rig_tmpdir();
-	struct spill *s = log_open(dir, SEGMENT);
-	struct flow f = {.n = 0};
+	struct flow f = flow_in(rig_tmpdir());
 	size_t spares = 0;
 	for (int i = 0; i < 400; i++) {
-		flow_step(&f, s);
-		spares += files(dir, ".spare") > 0;
-		assert_in_range(files(dir, ".log"), 1, 3);
-		assert_in_range(files(dir, ".spare"), 0, 2);
-		if (i % 20 == 0) assert_int_equal(disk_bytes(s), log_files_bytes(dir));
+		flow_step(&f);
+		spares += files(f.dir, ".spare") > 0;
+		assert_in_range(files(f.dir, ".log"), 1, 3);
+		assert_in_range(files(f.dir, ".spare"), 0, 2);
+		if (i % 20 == 0) expect_counted(&f);
 	}
 	assert_true(spares > 10);
 	/* Who needs the room gets all of it. */
-	flow_end(&f, s);
-	assert_true(spill_trim(s));
-	assert_int_equal(disk_bytes(s), 0);
-	assert_int_equal(files(dir, ".log") + files(dir, ".spare"), 0);
-	spill_close(s);
-	assert_int_equal(access(dir, F_OK), -1);
-	rig_rmdir(dir);
-	sl_free(dir);
+	flow_done(&f);
+	assert_true(spill_trim(f.s));
+	assert_int_equal(flow_stat(&f).disk_bytes, 0);
+	assert_int_equal(files(f.dir, ".log") + files(f.dir, ".spare"), 0);
+	spill_close(f.s);
+	assert_int_equal(access(f.dir, F_OK), -1);
+	sl_free(f.dir);
 }
 
 static void test_spare__those_that_nobody_needs_go(void **state) {
 	(void)state;
-	char *dir = rig_tmpdir();
-	struct spill *s = log_open(dir, SEGMENT);
-	struct flow f = {.n = 0};
-	while (files(dir, ".spare") == 0) flow_step(&f, s);
-	spill_rest(s);
-	assert_int_equal(files(dir, ".spare"), 1); /* it has just come */
-	spill_rest(s);
-	assert_int_equal(files(dir, ".spare"), 0);
-	assert_int_equal(disk_bytes(s), log_files_bytes(dir));
-	flow_end(&f, s);
-	spill_close(s);
-	rig_rmdir(dir);
-	sl_free(dir);
+	struct flow f = flow_in(rig_tmpdir());
+	while (files(f.dir, ".spare") == 0) flow_step(&f);
+	spill_rest(f.s);
+	assert_int_equal(files(f.dir, ".spare"), 1); /* it has just come */
+	spill_rest(f.s);
+	assert_int_equal(files(f.dir, ".spare"), 0);
+	expect_counted(&f);
+	flow_end(&f);
 }
 
 /* What is behind the end of the active file is given back, too, and the log goes on. */
 static void test_spare__trim_takes_what_is_behind_the_end(void **state) {
 	(void)state;
-	char *dir = rig_tmpdir();
-	struct spill *s = log_open(dir, SEGMENT);
-	struct flow f = {.n = 0};
-	struct spill_stat stat = {0};
-	for (int i = 0; i < 100 || stat.spare_bytes < SEGMENT / 2; i++) {
-		flow_step(&f, s);
-		spill_stat(s, &stat);
-	}
-	assert_true(spill_trim(s));
-	assert_int_equal(disk_bytes(s), stat.disk_bytes - stat.spare_bytes);
-	assert_int_equal(disk_bytes(s), log_files_bytes(dir));
-	for (int i = 0; i < 10; i++) flow_step(&f, s);
-	spill_mark_write(s);
+	struct flow f = flow_in(rig_tmpdir());
+	flow_until_behind(&f);
+	struct spill_stat stat = flow_stat(&f);
+	assert_true(spill_trim(f.s));
+	assert_int_equal(flow_stat(&f).disk_bytes, stat.disk_bytes - stat.spare_bytes);
+	expect_counted(&f);
+	for (int i = 0; i < 10; i++) flow_step(&f);
+	spill_mark_write(f.s);
 	uint64_t rows, expect = 0;
 	for (size_t i = 0; i < UNDONE; i++) expect += f.rows[i];
-	assert_int_equal(spill_count(dir, &rows), SL_OK);
+	assert_int_equal(spill_count(f.dir, &rows), SL_OK);
 	assert_int_equal(rows, expect);
-	flow_end(&f, s);
-	spill_close(s);
-	rig_rmdir(dir);
-	sl_free(dir);
+	flow_end(&f);
 }
 
-static void expect_undone(struct spill *s, const struct flow *f) {
+/* In the log `after`, which was opened behind it. */
+static void expect_undone(const struct flow *f, const struct flow *after) {
 	struct spill_ref ref;
 	uint32_t rows;
 	for (size_t n = f->n < UNDONE ? 0 : f->n - UNDONE; n < f->n; n++) {
-		assert_int_equal(record_read(s, &ref, &rows), f->first[n % UNDONE]);
+		assert_int_equal(record_read(after->s, &ref, &rows), f->first[n % UNDONE]);
 		assert_int_equal(rows, f->rows[n % UNDONE]);
-		spill_done(s, &ref);
+		spill_done(after->s, &ref);
 	}
-	assert_int_equal(record_read(s, &ref, &rows), -1);
+	assert_int_equal(record_read(after->s, &ref, &rows), -1);
 }
 
 /* Killed between any two records: what was not done comes back, once and in order, and nobody is told of damage. */
 static void test_spare__a_kill_leaves_what_was_not_done_and_no_more(void **state) {
 	(void)state;
-	char *dir = rig_tmpdir();
-	struct spill *s = log_open(dir, SEGMENT);
-	struct flow f = {.n = 0};
+	struct flow f = flow_in(rig_tmpdir()), after;
 	for (int i = 0; i < 300; i++) {
-		flow_step(&f, s);
-		spill_mark_write(s);
-		char *copy = log_copy(dir);
-		int fd = said_begin();
-		struct spill *after = log_open(copy, SEGMENT);
-		assert_int_equal(files(copy, ".spare"), 0);
-		expect_undone(after, &f);
-		assert_int_equal(record_append(after, 5, 1, NULL), SL_OK);
-		spill_close(after);
-		assert_int_equal(said_end(fd), 0);
-		rig_rmdir(copy);
-		sl_free(copy);
+		flow_step(&f);
+		assert_int_equal(flow_killed(&f, &after), 0);
+		assert_int_equal(files(after.dir, ".spare"), 0);
+		expect_undone(&f, &after);
+		assert_int_equal(record_append(after.s, 5, 1, NULL), SL_OK);
+		flow_end(&after);
 	}
-	flow_end(&f, s);
-	spill_close(s);
-	rig_rmdir(dir);
-	sl_free(dir);
+	flow_end(&f);
 }
 
 /* One that a former run had in use is as large as it is: it counts whole, and when it is used again the end is told from what is behind. */
 static void test_spare__a_recovered_file_is_used_again(void **state) {
 	(void)state;
-	char *dir = rig_tmpdir();
-	struct spill *s = log_open(dir, SEGMENT);
-	struct flow f = {.n = 0}, next = {.n = 0};
-	struct spill_stat stat = {0};
-	for (int i = 0; i < 100 || stat.spare_bytes < SEGMENT / 2; i++) {
-		flow_step(&f, s);
-		spill_stat(s, &stat);
-	}
-	spill_mark_write(s);
-	char *copy = log_copy(dir);
-	struct spill *after = log_open(copy, SEGMENT);
-	assert_int_equal(disk_bytes(after), log_files_bytes(copy));
-	expect_undone(after, &f);
-	assert_in_range(files(copy, ".spare"), 1, 2);
+	struct flow f = flow_in(rig_tmpdir()), after, killed;
+	flow_until_behind(&f);
+	assert_int_equal(flow_killed(&f, &after), 0);
+	expect_counted(&after);
+	expect_undone(&f, &after);
+	assert_in_range(files(after.dir, ".spare"), 1, 2);
 	for (int i = 0; i < 60; i++) {
-		flow_step(&next, after);
-		assert_int_equal(disk_bytes(after), log_files_bytes(copy));
-		spill_mark_write(after);
-		char *killed = log_copy(copy);
-		int fd = said_begin();
-		spill_close(log_open(killed, SEGMENT));
-		assert_int_equal(said_end(fd), 0);
-		rig_rmdir(killed);
-		sl_free(killed);
+		flow_step(&after);
+		expect_counted(&after);
+		assert_int_equal(flow_killed(&after, &killed), 0);
+		flow_end(&killed);
 	}
-	flow_end(&next, after);
-	spill_close(after);
-	flow_end(&f, s);
-	spill_close(s);
-	rig_rmdir(copy);
-	rig_rmdir(dir);
-	sl_free(copy);
-	sl_free(dir);
+	flow_end(&after);
+	flow_end(&f);
 }
 
 static void byte_flip(const char *path, off_t at) {
@@ -219,18 +202,12 @@ static void byte_flip(const char *path, off_t at) {
 /* Damage is told as ever: in the last record, and in the mark behind it. */
 static void test_spare__damage_before_older_records_is_told(void **state) {
 	(void)state;
-	char *dir = rig_tmpdir();
-	struct spill *s = log_open(dir, SEGMENT);
-	struct flow f = {.n = 0};
-	struct spill_stat stat = {0};
-	for (int i = 0; i < 100 || stat.spare_bytes < SEGMENT / 2; i++) {
-		flow_step(&f, s);
-		spill_stat(s, &stat);
-	}
-	spill_mark_write(s);
+	struct flow f = flow_in(rig_tmpdir());
+	flow_until_behind(&f);
+	spill_mark_write(f.s);
 	for (int in_mark = 0; in_mark < 2; in_mark++) {
-		char *copy = log_copy(dir), *path = spill_path(copy, s->active->first_seq);
-		byte_flip(path, (off_t)s->active->end + (in_mark ? 4 : -1));
+		char *copy = log_copy(f.dir), *path = spill_path(copy, f.s->active->first_seq);
+		byte_flip(path, (off_t)f.s->active->end + (in_mark ? 4 : -1));
 		int fd = said_begin();
 		struct spill *after = log_open(copy, SEGMENT);
 		assert_true(said_end(fd) > 0);
@@ -247,10 +224,7 @@ static void test_spare__damage_before_older_records_is_told(void **state) {
 		sl_free(copy);
 		sl_free(path);
 	}
-	flow_end(&f, s);
-	spill_close(s);
-	rig_rmdir(dir);
-	sl_free(dir);
+	flow_end(&f);
 }
 
 /* A power cut may leave the new name and the old bytes. */
@@ -304,24 +278,20 @@ static void test_spare__an_empty_file_goes_in_silence(void **state) {
 
 static void test_spare__none_where_files_are_synced(void **state) {
 	(void)state;
-	char *dir = rig_tmpdir();
+	struct flow f = flow_in(rig_tmpdir());
 	struct spill_opts opts = {
-	    .dir = dir, .segment_bytes = SEGMENT, .columns = log_columns, .column_count = 2, .sync = false};
-	struct spill *s = log_open(dir, SEGMENT);
-	struct flow f = {.n = 0};
-	while (files(dir, ".spare") == 0) flow_step(&f, s);
-	opts.sync = true;
-	spill_change(s, &opts);
-	size_t spares = files(dir, ".spare");
+	    .dir = f.dir, .segment_bytes = SEGMENT, .columns = log_columns, .column_count = 2, .sync = true};
+	while (files(f.dir, ".spare") == 0) flow_step(&f);
+	spill_change(f.s, &opts);
+	size_t spares = files(f.dir, ".spare");
 	for (int i = 0; i < 100; i++) {
-		flow_step(&f, s);
-		assert_int_equal(files(dir, ".spare"), spares);
+		flow_step(&f);
+		assert_int_equal(files(f.dir, ".spare"), spares);
 	}
-	flow_end(&f, s);
-	spill_close(s);
-	assert_int_equal(access(dir, F_OK), -1);
-	rig_rmdir(dir);
-	sl_free(dir);
+	flow_done(&f);
+	spill_close(f.s);
+	assert_int_equal(access(f.dir, F_OK), -1);
+	sl_free(f.dir);
 }
 
 int main(void) {
