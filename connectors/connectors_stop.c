@@ -60,7 +60,7 @@ static void give_up(struct sl_timer *t) {
 				   "none needed; these rows are sent again after the next start, perhaps twice");
 	}
 	log_always(LOG_WARN, LOG_CONN, "stopping without waiting for clients any longer", "rows=%s",
-		   "what was acknowledged is in the logs");
+		   "kept in their logs for the next start");
 	cs->abandoned = true;
 	connectors_call_end(cs, &cs->stopped);
 }

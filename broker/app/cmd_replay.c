@@ -201,29 +201,39 @@ static int wait_decided(const struct broker_conf *conf, const struct replay_run 
 	}
 }
 
-/* Files of actions that were not asked for: only their names. */
-static bool other_say(void *arg, const struct replay_file *f) {
-	struct sl_buf *names = arg;
+struct others {
+	char **name;
+	size_t n, cap;
+};
+
+/* Files of actions that were not asked for: only their names. There may be two of one. */
+static bool other_note(void *arg, const struct replay_file *f) {
+	struct others *o = arg;
 	const char *name = f->action ? f->action : f->path;
-	if (slice_find(sl_buf_slice(names), slice_from_str(name)) < 0)
-		sl_buf_printf(names, "%s%s", names->n ? ", " : "", name);
+	for (size_t i = 0; i < o->n; i++)
+		if (strcmp(o->name[i], name) == 0) return false;
+	SL_GROW(o->name, o->n, o->cap);
+	o->name[o->n++] = sl_strdup(name);
 	return false;
 }
 
 static void none_say(const struct replay_options *o, const struct loaded *loaded) {
 	const char *data_dir = loaded->conf->node.data_dir;
-	struct sl_buf names = SL_BUF_INIT;
-	struct replay_wants wants = {.data_dir = data_dir, .file = other_say, .arg = &names};
+	struct others others = {0};
+	struct replay_wants wants = {.data_dir = data_dir, .file = other_note, .arg = &others};
 	struct sl_err err = SL_ERR_INIT;
 	size_t files = 0;
 	if (o->only) (void)connectors_replay_offer(loaded->set, &wants, &files, &err);
-	if (names.n)
-		printf("no dead letters of %s below %s; there are some of %s\n", o->only, data_dir,
-		       sl_buf_cstr(&names));
+	if (others.n)
+		printf("no dead letters of %s below %s; there are some of ", o->only, data_dir);
 	else
 		printf("no dead letters below %s\n", data_dir);
+	for (size_t i = 0; i < others.n; i++) {
+		printf("%s%s", others.name[i], i + 1 < others.n ? ", " : "\n");
+		sl_free(others.name[i]);
+	}
+	sl_free(others.name);
 	sl_err_fini(&err);
-	sl_buf_fini(&names);
 }
 
 static int replay(const struct replay_options *o, const struct loaded *loaded) {

@@ -22,7 +22,7 @@
 #include "mem.h"
 #include "stop_watch.h"
 
-enum { DRAIN_CLIENTS_MS = 2000, DRAIN_ROWS_MS = 10000 };
+enum { DRAIN_CLIENTS_MS = 2000, DRAIN_ROWS_MS = 10000, DRAIN_NEVER_STARTED_MS = 1000 };
 
 struct service {
 	char *file;
@@ -229,8 +229,9 @@ static void run_letters(struct broker *b) {
 static void log_stopped(void) { log_always(LOG_INFO, LOG_MAIN, "stopped", "%s", ""); }
 
 /* In this order: nobody looks any more; clients are told while the loops turn; open windows give their rows; rows are delivered while the workers can
- * still take confirmations; then the threads end, and memory goes from the top floor down. */
-static void service_free(struct service *s) {
+ * still take confirmations; then the threads end, and memory goes from the top floor down.
+ * code: of the process, when it must end here. */
+static void service_free(struct service *s, int code) {
 	struct stop_watch watch = {.running = false};
 	bool all_back = true;
 	if (s->broker_started) stop_watch_begin(&watch, s->broker, s->connectors);
@@ -239,12 +240,13 @@ static void service_free(struct service *s) {
 	if (s->connectors_started) connectors_keep_rejects(s->connectors);
 	if (s->broker_started) broker_drain(s->broker, DRAIN_CLIENTS_MS);
 	if (s->broker_started) rules_let_out(s->rules);
-	if (s->connectors_started) all_back = connectors_stop(s->connectors, DRAIN_ROWS_MS);
+	uint64_t rows_ms = s->broker_started ? DRAIN_ROWS_MS : DRAIN_NEVER_STARTED_MS;
+	if (s->connectors_started) all_back = connectors_stop(s->connectors, rows_ms);
 	if (s->broker_started) broker_stop(s->broker);
 	if (!all_back) {
 		connectors_abandon(s->connectors);
 		log_stopped();
-		_exit(EXIT_FINE);
+		_exit(code);
 	}
 	stop_watch_end(&watch);
 	for (uint32_t i = 0; s->rules_workers && i < broker_workers(s->broker); i++)
@@ -308,7 +310,7 @@ int service_start(const char *file, struct service **out) {
 	}
 	sl_err_fini(&err);
 	if (code != EXIT_FINE) {
-		service_free(s);
+		service_free(s, code);
 		return code;
 	}
 	log_started(s);
@@ -368,6 +370,6 @@ void service_reload(struct service *s) {
 
 void service_stop(struct service *s) {
 	log_always(LOG_INFO, LOG_MAIN, "stopping", "%s", "");
-	service_free(s);
+	service_free(s, EXIT_FINE);
 	log_stopped();
 }

@@ -100,13 +100,15 @@ class Replay(unittest.TestCase):
         load.make_table(self.db, POISON)
         config = load.into_table(self.folder)
         config["connectors"]["nowhere"] = {"type": "null"}
+        config["rules"] = {"restore": json.loads(json.dumps(config["rules"]["store"])), **config["rules"]}
         config["rules"]["store"]["actions"].append({"connector": "nowhere"})
         with Broker(config, folder=self.folder) as broker:
             self.publish(broker, 10)
-            broker.wait_settled("store")
+            for rule in ("restore", "store"):
+                self.assertGreater(broker.wait_settled(rule)["dead_lettered"], 0)
             said = self.replay(broker, "store.1")
             self.assertEqual(said.returncode, 0)
-            self.assertRegex(said.stdout, "^no dead letters of store.1 below .*; there are some of store.0\n$")
+            self.assertRegex(said.stdout, "^no dead letters of store.1 below .*; there are some of restore.0, store.0\n$")
             self.assertIn("1 row given back", self.replay(broker, "store.0").stdout)
 
     def test_replay__only_rows_of_a_topic_or_a_client(self):
