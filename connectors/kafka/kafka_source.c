@@ -13,6 +13,7 @@
 #define TICK_MS 1000 /* a poll keeps the membership, and finds what no wake-up told of */
 #define CLOSING_TICK_MS 20
 #define CLOSING_MS 5000 /* to leave the group; then without saying goodbye */
+#define ENDING_MS 10000 /* for librdkafka to end a client; then another one begins beside it */
 #define ANEW_MS 2000
 #define HOLD_MS 1000    /* a pause this long is told to librdkafka; until then what it has fetched waits with it */
 #define JOINS_MS 3000   /* to be let into a group that misses nobody */
@@ -128,6 +129,7 @@ static int client_begin(struct kafka_source *k, struct sl_err *err) {
 	rd_kafka_conf_set_rebalance_cb(conf, kafka_source_rebalance);
 	rd_kafka_conf_set_error_cb(conf, on_error);
 	rd_kafka_conf_set_oauthbearer_token_refresh_cb(conf, on_token);
+	k->cooperative = false;
 	k->rk = rd_kafka_new(RD_KAFKA_CONSUMER, conf, text, sizeof text);
 	if (!k->rk) {
 		rd_kafka_conf_destroy(conf);
@@ -168,7 +170,8 @@ static void source_ended(struct kafka_source *k) {
 	sl_timer_cancel(&k->tick);
 	if (k->watched) sl_watch_remove(sl_source_loop(k->s), &k->watch);
 	k->watched = false;
-	sl_source_closed(k->s);
+	k->closes = true;
+	if (k->stuck_n == 0) sl_source_closed(k->s); /* their callbacks have this source's settings */
 }
 
 static void client_ended(struct kafka_source *k) {
@@ -180,6 +183,40 @@ static void client_ended(struct kafka_source *k) {
 		source_ended(k);
 }
 
+/* librdkafka waits for something that does not come, as after answers that made no sense. What it has read is not lost: the group
+ * gives it again, at the latest when that client's session has ended. */
+static void leave_it_to_its_keeper(struct kafka_source *k) {
+	sl_timer_set(sl_source_loop(k->s), &k->tick, ENDING_MS);
+	if (!k->anew) return; /* whoever stops the program waits no longer than it likes */
+	if (k->stuck_n == KAFKA_STUCK_MAX) {
+		sl_source_state(k->s, SL_SOURCE_DOWN,
+				"clients of librdkafka do not end; restart Sluice, and please tell us");
+		return;
+	}
+	log_warn(LOG_CONN, "a client of librdkafka does not end: another one begins beside it", "source=%s clients=%zu",
+		 sl_source_name(k->s), k->stuck_n + 1);
+	k->stuck[k->stuck_n++] = (struct kafka_stuck){k->keeper, k->ending_rk};
+	k->keeper = NULL;
+	k->lookup = NULL;
+	k->ends = NULL;
+	k->round = NULL;
+	k->ending = false;
+	k->phase = KAFKA_SOURCE_STOPPED;
+	sl_timer_set(sl_source_loop(k->s), &k->tick, CLOSING_TICK_MS);
+}
+
+/* Is it one of those, after all? */
+static bool stuck_ended(struct kafka_source *k, const rd_kafka_t *rk) {
+	for (size_t i = 0; i < k->stuck_n; i++) {
+		if (k->stuck[i].rk != rk) continue;
+		kafka_keeper_free(k->stuck[i].keeper);
+		k->stuck[i] = k->stuck[--k->stuck_n];
+		if (k->closes && k->stuck_n == 0) sl_source_closed(k->s);
+		return true;
+	}
+	return false;
+}
+
 static void queue_end(rd_kafka_queue_t **queue) {
 	if (!*queue) return;
 	rd_kafka_queue_io_event_enable(*queue, -1, NULL, 0);
@@ -189,12 +226,13 @@ static void queue_end(rd_kafka_queue_t **queue) {
 
 static void client_end(struct kafka_source *k) {
 	rd_kafka_t *rk = k->rk;
-	sl_timer_cancel(&k->tick);
 	kafka_source_group_end(k);
 	queue_end(&k->close_queue);
 	queue_end(&k->queue);
 	k->rk = NULL;
+	k->ending_rk = rk;
 	k->ending = true;
+	sl_timer_set(sl_source_loop(k->s), &k->tick, ENDING_MS);
 	/* It has left the group, or will not any more. */
 	kafka_keeper_end(k->keeper, rk, RD_KAFKA_DESTROY_F_NO_CONSUMER_CLOSE);
 }
@@ -207,15 +245,23 @@ static void leave(struct kafka_source *k) {
 	queue_wakes(k, k->close_queue);
 	rd_kafka_error_t *e = rd_kafka_consumer_close_queue(k->rk, k->close_queue);
 	sl_timer_set(sl_source_loop(k->s), &k->tick, CLOSING_TICK_MS);
-	if (!e) return;
+	if (!e) {
+		kafka_source_leaves(k);
+		return;
+	}
 	rd_kafka_error_destroy(e);
 	client_end(k);
+}
+
+/* Messages come as well, until the partitions have gone: rd_kafka_queue_poll_callback() ends the program at one. */
+static void close_queue_serve(struct kafka_source *k) {
+	for (rd_kafka_message_t *m; (m = rd_kafka_consume_queue(k->close_queue, 0));) rd_kafka_message_destroy(m);
 }
 
 static void closing_step(struct kafka_source *k) {
 	if (k->ending || !k->close_queue) return;
 	uint64_t since = sl_loop_now_ms(sl_source_loop(k->s)) - k->closing_ms;
-	while (rd_kafka_queue_poll_callback(k->close_queue, 0) > 0) continue;
+	close_queue_serve(k);
 	if (rd_kafka_consumer_closed(k->rk) || since > CLOSING_MS)
 		client_end(k);
 	else
@@ -322,7 +368,9 @@ static void on_keeper(void *arg, const struct kafka_keeper_event *e) {
 	case KAFKA_KEEPER_UP:
 		if (k->phase == KAFKA_SOURCE_RUNNING && e->rk == k->rk) is_up(k);
 		return;
-	case KAFKA_KEEPER_ENDED: client_ended(k); return;
+	case KAFKA_KEEPER_ENDED:
+		if (!stuck_ended(k, e->rk)) client_ended(k);
+		return;
 	}
 }
 
@@ -439,7 +487,7 @@ static void on_tick(struct sl_timer *t) {
 		k->anew = false;
 		begin(k);
 		return;
-	case KAFKA_SOURCE_CLOSING: closing_step(k); return;
+	case KAFKA_SOURCE_CLOSING: (k->ending ? leave_it_to_its_keeper : closing_step)(k); return;
 	case KAFKA_SOURCE_RUNNING:
 		sl_timer_set(sl_source_loop(k->s), t, TICK_MS);
 		if (k->suspect && sl_loop_now_ms(sl_source_loop(k->s)) - k->suspect_ms >= SUSPECT_MS)
@@ -448,6 +496,7 @@ static void on_tick(struct sl_timer *t) {
 		hold_if_long(k);
 		if (k->held && !k->down) kafka_ends_ask(k);
 		kafka_source_commit_anew(k);
+		kafka_source_watch(k);
 		if (k->joins_ms) kafka_source_state(k); /* it says something else when it takes long */
 		if (poll_some(k)) sl_watch_again(sl_source_loop(k->s), &k->watch);
 		return;

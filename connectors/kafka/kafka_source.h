@@ -5,7 +5,7 @@
  *                                                                      commits what is stored, and on the way out of a group
  * States. STOPPED: no client. RUNNING: a client, which connects and joins again by itself. CLOSING: it leaves the group, then
  * ends on the keeper's thread; a client that librdkafka calls spent, and one that is down for longer than
- * `session_timeout`, begins anew after that.
+ * `session_timeout`, begins anew after that. One that doesn't end in time is left to its keeper, and another one of both begins beside them.
  *
  * Rebalance (kafka_source_group.c). Partitions that come: where the group has no offset for them and `start` says latest or a
  * time, the keeper's thread looks the offsets up, and they are stored at once: a group that has received nothing yet goes on where
@@ -22,6 +22,7 @@
 #include "source_tracker.h"
 
 enum kafka_start { KAFKA_EARLIEST, KAFKA_LATEST, KAFKA_AT_TIME };
+enum { KAFKA_STUCK_MAX = 4 };
 enum kafka_source_phase { KAFKA_SOURCE_STOPPED, KAFKA_SOURCE_RUNNING, KAFKA_SOURCE_CLOSING };
 
 struct kafka_source_conf {
@@ -38,13 +39,15 @@ struct kafka_source_part {
 	struct source_tracker tracker;
 	char *topic;
 	int32_t partition;
-	int64_t next;  /* offset behind the last that was taken; -1: none yet */
-	int64_t held;  /* `next` when it was held: what was taken behind that may come twice; -1: nothing may */
-	int64_t end;   /* of the partition, when it was asked for; what is fetched tells it too */
-	int64_t anew;  /* where its offsets began anew, until that is committed; -1: they did not */
-	bool moved;    /* the mark has, since it was stored */
-	bool damaged;  /* its records were, when it was last heard of */
-	bool revoking; /* nothing more is taken */
+	int64_t next;        /* offset behind the last that was taken; -1: none yet */
+	int64_t held;        /* `next` when it was held: what was taken behind that may come twice; -1: nothing may */
+	int64_t end;         /* of the partition, when it was asked for; what is fetched tells it too */
+	int64_t anew;        /* where its offsets began anew, until that is committed; -1: they did not */
+	int64_t looked_next; /* when it was last looked at (kafka_source_watch.c) */
+	unsigned still;      /* so often it stood still then */
+	bool moved;          /* the mark has, since it was stored */
+	bool damaged;        /* its records were, when it was last heard of */
+	bool revoking;       /* nothing more is taken */
 };
 
 /* Partitions that came or go, until that is done; one at a time. */
@@ -69,6 +72,14 @@ struct kafka_source {
 	int event_fd; /* -1: none yet */
 	struct sl_watch watch;
 	bool watched, ending, anew, paused;
+	bool cooperative; /* the group's protocol, once partitions have come */
+	rd_kafka_t *ending_rk;
+	struct kafka_stuck {
+		struct kafka_keeper *keeper;
+		rd_kafka_t *rk;   /* to compare only */
+	} stuck[KAFKA_STUCK_MAX]; /* clients that did not end in time, beside which others began */
+	size_t stuck_n;
+	bool closes;     /* as soon as those have ended */
 	bool stays_down; /* `down` holds for the next client as well, until a broker answers it */
 	bool
 	    held; /* paused for so long that the partitions are, too: librdkafka throws away what it has fetched then */
@@ -79,6 +90,9 @@ struct kafka_source {
 	struct kafka_change change;
 	struct kafka_lookup *lookup; /* with the keeper */
 	struct kafka_ends *ends;     /* the same */
+	struct kafka_round *round;   /* the same */
+	uint64_t round_ms, ends_round_ms, stood_ms;
+	int group_rounds, wrong_rounds;
 	uint64_t ends_ms;
 
 	struct sl_source_part **parts;
@@ -113,6 +127,7 @@ struct sl_source_part *kafka_source_part_anew(struct kafka_source *k, const char
 void kafka_source_commit_anew(struct kafka_source *k); /* of such partitions */
 void kafka_source_store(struct kafka_source *k);       /* marks that have moved */
 void kafka_source_change_on(struct kafka_source *k);   /* something got through: is the wait over? */
+void kafka_source_leaves(struct kafka_source *k);      /* the client has begun to */
 void kafka_source_group_end(struct kafka_source *k);   /* the client is gone: parts end, whatever is under way */
 void kafka_source_hold(struct kafka_source *k);        /* its partitions are paused, too, */
 void kafka_source_release(struct kafka_source *k);     /* and go on */
@@ -135,6 +150,10 @@ void kafka_lookup_begin(struct kafka_source *k, void (*done)(struct kafka_lookup
 void kafka_lookup_free(struct kafka_lookup *lookup);
 /* A paused consumer hears nothing of what its partitions get: asks for their ends. */
 void kafka_ends_ask(struct kafka_source *k);
+
+/* kafka_source_watch.c: whether it reads what it should. If not, `anew`. */
+void kafka_source_watch_begin(struct kafka_source *k); /* partitions have come */
+void kafka_source_watch(struct kafka_source *k);       /* now and then */
 
 /* kafka_source.c */
 void kafka_source_state(struct kafka_source *k); /* tells the framework */

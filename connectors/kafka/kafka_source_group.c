@@ -37,7 +37,7 @@ static void part_add(struct kafka_source *k, const char *topic, int32_t partitio
 	if (part) return;
 	part = sl_source_part_new(k->s);
 	*part_of(part) = (struct kafka_source_part){
-	    .topic = sl_strdup(topic), .partition = partition, .next = -1, .held = -1, .anew = -1};
+	    .topic = sl_strdup(topic), .partition = partition, .next = -1, .held = -1, .anew = -1, .looked_next = -1};
 	SL_GROW(k->parts, k->part_n, k->part_cap);
 	k->parts[k->part_n++] = part;
 }
@@ -152,9 +152,10 @@ void kafka_source_store(struct kafka_source *k) {
 
 /* ---- Partitions that come. ------------------------------------------------------------------------------------------------- */
 
-static bool cooperative(const struct kafka_source *k) {
+/* librdkafka's own thread is asked, so this is not for a client that leaves its group: see answer_later(). */
+static void cooperative_look(struct kafka_source *k) {
 	const char *protocol = rd_kafka_rebalance_protocol(k->rk);
-	return protocol && strcmp(protocol, "COOPERATIVE") == 0;
+	k->cooperative = protocol && strcmp(protocol, "COOPERATIVE") == 0;
 }
 
 static void told(struct kafka_source *k, const char *what, rd_kafka_error_t *error, rd_kafka_resp_err_t code) {
@@ -179,7 +180,8 @@ static void not_missing(struct kafka_source *k, const rd_kafka_topic_partition_l
 static void assign(struct kafka_source *k, rd_kafka_topic_partition_list_t *list) {
 	rd_kafka_error_t *error = NULL;
 	rd_kafka_resp_err_t code = RD_KAFKA_RESP_ERR_NO_ERROR;
-	if (cooperative(k))
+	cooperative_look(k);
+	if (k->cooperative)
 		error = rd_kafka_incremental_assign(k->rk, list);
 	else
 		code = rd_kafka_assign(k->rk, list);
@@ -192,6 +194,7 @@ static void assign(struct kafka_source *k, rd_kafka_topic_partition_list_t *list
 	if (k->held) pause_all(k, true);
 	not_missing(k, list);
 	k->joined = k->begun = true;
+	kafka_source_watch_begin(k);
 	log_info(LOG_CONN, "partitions came", "source=%s group=%s came=%d have=%zu", sl_source_name(k->s),
 		 k->conf.group, list->cnt, k->part_n);
 	change_end(k);
@@ -199,7 +202,8 @@ static void assign(struct kafka_source *k, rd_kafka_topic_partition_list_t *list
 
 static void looked_up(struct kafka_lookup *l) {
 	struct kafka_source *k = l->source;
-	bool current = k->lookup == l && k->change.list && l->number == k->change.number && l->rk == k->rk;
+	bool current = k->lookup == l && k->change.list && l->number == k->change.number && l->rk == k->rk &&
+		       k->phase == KAFKA_SOURCE_RUNNING;
 	if (k->lookup == l) k->lookup = NULL;
 	if (current && l->status) {
 		kafka_source_text(&k->error, rd_kafka_err2str(l->status));
@@ -231,18 +235,53 @@ static size_t change_pending(struct kafka_source *k) {
 	return pending;
 }
 
-static void unassign(struct kafka_source *k) {
-	rd_kafka_topic_partition_list_t *list = k->change.list;
+/* Whoever answers a rebalance waits for librdkafka's own thread. While it leaves the group that may never happen (its issues 4041
+ * and 4884), so then it is the keeper who waits. */
+struct answer {
+	struct kafka_keeper_job job;
+	rd_kafka_t *rk;
+	rd_kafka_topic_partition_list_t *list; /* NULL: all */
+};
+
+static void answer_work(struct kafka_keeper_job *job) {
+	struct answer *a = sl_container_of(job, struct answer, job);
+	rd_kafka_error_t *error = a->list ? rd_kafka_incremental_unassign(a->rk, a->list) : NULL;
+	if (error) rd_kafka_error_destroy(error);
+	if (!a->list) (void)rd_kafka_assign(a->rk, NULL);
+}
+
+static void answer_done(struct kafka_keeper_job *job) {
+	struct answer *a = sl_container_of(job, struct answer, job);
+	if (a->list) rd_kafka_topic_partition_list_destroy(a->list);
+	sl_free(a);
+}
+
+static void answer_later(struct kafka_source *k, const rd_kafka_topic_partition_list_t *list) {
+	struct answer *a = SL_NEW(struct answer);
+	a->job = (struct kafka_keeper_job){.work = answer_work, .done = answer_done};
+	a->rk = k->rk;
+	if (k->cooperative) a->list = rd_kafka_topic_partition_list_copy(list);
+	kafka_keeper_run(k->keeper, &a->job);
+}
+
+static void give_back(struct kafka_source *k, const rd_kafka_topic_partition_list_t *list) {
 	rd_kafka_error_t *error = NULL;
 	rd_kafka_resp_err_t code = RD_KAFKA_RESP_ERR_NO_ERROR;
-	size_t left = change_pending(k);
-	kafka_source_store(k);
-	for (int i = 0; i < list->cnt; i++) part_remove(k, list->elems[i].topic, list->elems[i].partition);
-	if (cooperative(k))
+	if (k->phase != KAFKA_SOURCE_RUNNING)
+		answer_later(k, list);
+	else if (k->cooperative)
 		error = rd_kafka_incremental_unassign(k->rk, list);
 	else
 		code = rd_kafka_assign(k->rk, NULL);
 	told(k, "partitions cannot be given back", error, code);
+}
+
+static void unassign(struct kafka_source *k) {
+	rd_kafka_topic_partition_list_t *list = k->change.list;
+	size_t left = change_pending(k);
+	kafka_source_store(k);
+	for (int i = 0; i < list->cnt; i++) part_remove(k, list->elems[i].topic, list->elems[i].partition);
+	give_back(k, list);
 	k->joined = k->part_n > 0;
 	log_info(LOG_CONN, "partitions went", "source=%s group=%s went=%d have=%zu forgotten=%zu", sl_source_name(k->s),
 		 k->conf.group, list->cnt, k->part_n, left);
@@ -268,6 +307,13 @@ void kafka_source_change_on(struct kafka_source *k) {
 	unassign(k);
 }
 
+/* Partitions that were offered are not taken any more; librdkafka waits to hear of it. */
+void kafka_source_leaves(struct kafka_source *k) {
+	if (!k->change.list || k->change.revoked) return;
+	sl_timer_cancel(&k->change_timer);
+	unassign(k);
+}
+
 /* ---- What librdkafka says. --------------------------------------------------------------------------------------------------- */
 
 static void change_fire(struct sl_timer *t) {
@@ -275,7 +321,7 @@ static void change_fire(struct sl_timer *t) {
 	if (!k->change.list || !k->rk) return;
 	if (k->change.revoked)
 		unassign(k);
-	else if (!k->lookup)
+	else if (!k->lookup && k->phase == KAFKA_SOURCE_RUNNING)
 		kafka_lookup_begin(k, looked_up);
 }
 
@@ -291,6 +337,8 @@ void kafka_source_rebalance(rd_kafka_t *rk, rd_kafka_resp_err_t code, rd_kafka_t
 	k->change_timer.fire = change_fire;
 	if (k->change.revoked)
 		go(k);
-	else
+	else if (k->phase == KAFKA_SOURCE_RUNNING)
 		come(k);
+	else
+		unassign(k); /* too late to take them */
 }

@@ -92,7 +92,7 @@ static void ends_done(struct kafka_keeper_job *job) {
 		struct sl_source_part *part = kafka_source_part(k, p->topic, p->partition);
 		if (part && !p->err) ((struct kafka_source_part *)sl_source_part_impl(part))->end = p->offset;
 	}
-	k->ends = NULL;
+	if (k->ends == e) k->ends = NULL;
 	rd_kafka_topic_partition_list_destroy(e->list);
 	sl_free(e);
 }

@@ -1,6 +1,7 @@
 """The way back: topics of a real Kafka into rules, and the promise that what is committed is durable or delivered."""
 import json
 import os
+import signal
 import time
 import unittest
 from unittest import mock
@@ -287,6 +288,23 @@ class Promises(SourceTest):
             self.wait_numbers(101)
             self.wait_source(b, pending=0, acknowledged=100)
             wait_until(lambda: self.committed() == 101, 10, "not committed")
+
+    def test_kafka_source__messages_that_come_during_a_stop_come_again(self):
+        """Partitions go when what is under way is through; until then librdkafka hands out more."""
+        self.kafka.fresh_topic(self.name)
+        with Broker(self.config(action={"buffer": {"durability": "memory"}})) as b:
+            self.produce(0)
+            self.wait_source(b, acknowledged=1)
+            with self.locked():
+                self.produce(*range(1, 101))
+                self.wait_source(b, received=101)
+                b.process.send_signal(signal.SIGTERM)
+                b.wait_log("stopping")
+                for n in range(101, 131):
+                    self.produce(n)
+            self.assertEqual(b.stop(), 0)
+            b.start()
+            self.wait_numbers(131)
 
     def test_kafka_source__a_slow_action_pauses_the_consumer(self):
         self.kafka.fresh_topic(self.name, 2)

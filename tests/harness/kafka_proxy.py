@@ -11,7 +11,7 @@ import struct
 
 from .proxy import Proxy
 
-PRODUCE, FETCH, METADATA, FIND_COORDINATOR = 0, 1, 3, 10
+PRODUCE, FETCH, METADATA, FIND_COORDINATOR, JOIN_GROUP, SYNC_GROUP = 0, 1, 3, 10, 11, 14
 
 
 class KafkaProxy(Proxy):
@@ -135,6 +135,10 @@ class Fetch:
         self.start = self._skip(10 if version >= 7 else 4)
         self.topics = self._list(lambda: (self._skip(2 + self._peek("h")), self._list(self._partition)))
         self.partitions = [p for _, partitions in self.topics for p in partitions]
+
+    def leave_out(self, number):
+        for _, partitions in self.topics:
+            partitions[:] = [p for p in partitions if p.number != number]
 
     def _peek(self, form, ahead=0):
         return struct.unpack_from(">" + form, self.body, self.at + ahead)[0]
