@@ -437,12 +437,14 @@ int redis_plan_make(const struct redis_action_conf *conf, struct redis_plan *pla
 	return r;
 }
 
-/* The command's first key; what stands first where it has none, such as a channel. */
-static const char *word_of_key(const struct words *w) {
-	const struct redis_command_info *info = redis_command_find(slice_from_str(w->at[0].text));
-	size_t key = redis_command_is_script(info) ? 3 : info->key;
+/* The command's first key; what stands first where it has none, such as a channel. And the function that is called: another one
+ * does something else with the same key. (A script that was mended is still the same.) */
+static void command_destination(const struct words *w, struct sl_buf *out) {
+	bool function = word_is(w, 0, "FCALL") || word_is(w, 0, "FCALL_RO");
+	size_t key = key_word(w);
 	if (key == REDIS_NO_KEY || key >= w->n) key = 1;
-	return key < w->n ? w->at[key].text : "";
+	if (function && key > 1) sl_buf_printf(out, "%s ", w->at[1].text);
+	if (key < w->n) sl_buf_append_str(out, w->at[key].text);
 }
 
 void redis_conf_destination(const struct redis_action_conf *conf, struct sl_buf *out) {
@@ -450,9 +452,10 @@ void redis_conf_destination(const struct redis_action_conf *conf, struct sl_buf 
 	struct sl_buf rest = SL_BUF_INIT;
 	size_t n = 0;
 	if (words_collect(conf, list, &n, NULL) == SL_OK && n > 0) {
-		sl_buf_append_str(&rest, word_of_key(&list[0]));
-		for (size_t i = 1; i < n; i++)
-			sl_buf_printf(&rest, "; %s %s", list[i].at[0].text, word_of_key(&list[i]));
+		for (size_t i = 0; i < n; i++) {
+			if (i > 0) sl_buf_printf(&rest, "; %s ", list[i].at[0].text);
+			command_destination(&list[i], &rest);
+		}
 		sl_destination_name(out, list[0].at[0].text, sl_buf_cstr(&rest));
 	}
 	words_fini(list, SL_ARRAY_LEN(list));

@@ -68,7 +68,8 @@ enum { REDIS_COMMANDS_MAX = 64, REDIS_WORDS_MAX = 1000 };
 int redis_plan_make(const struct redis_action_conf *conf, struct redis_plan *plan, struct sl_err *err);
 void redis_plan_fini(struct redis_plan *plan);
 
-/* "HSET room:${device}": the name and the first key of each command, see `destination` in connector.h. Of settings that make a plan. */
+/* "HSET room:${device}": the name and the first key of each command (of FCALL its function, too), see `destination` in connector.h. Of
+ * settings that make a plan. */
 void redis_conf_destination(const struct redis_action_conf *conf, struct sl_buf *out);
 
 /* Appends commands [first, first + n) of the plan for this row. On failure nothing is appended, and why says what is wrong. */

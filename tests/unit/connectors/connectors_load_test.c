@@ -184,24 +184,19 @@ static void test_load__an_action_says_where_it_writes_to(void **state) {
 				   "  - {connector: lake, topic: 'hot.${device}'}\n"
 				   "  - {connector: cache, command: [HSET, 'room:${device}', t, '${t}']}\n"
 				   "  - {connector: cache, command: [EVAL, 'return 1', 1, 'k:${a}', secret]}\n"
+				   "  - {connector: cache, command: [EVAL, 'return 1', 0, '${a}']}\n"
+				   "  - {connector: cache, command: [FCALL, last, 1, 'k:${a}', secret]}\n"
+				   "  - {connector: cache, command: [FCALL, all, 0, '${a}']}\n"
 				   "  - {connector: cache, commands: [[SET, k, v], [PUBLISH, c, '${a}']]}\n"
 				   "  - {connector: cache, stream: {key: 's:${a}'}}\n"
 				   "  - {connector: docs, collection: readings}\n"
 				   "  - {connector: files, file: a.jsonl}\n"
 				   "  - {connector: none}\n";
-	static const char *const expected[] = {"table readings",
-					       "insert into readings",
-					       "table s.readings",
-					       "UPDATE inserts SET a =",
-					       "SELECT store",
-					       "topic hot.${device}",
-					       "HSET room:${device}",
-					       "EVAL k:${a}",
-					       "SET k; PUBLISH c",
-					       "XADD s:${a}",
-					       "collection readings",
-					       "file a.jsonl",
-					       NULL};
+	static const char *const expected[] = {
+	    "table readings", "insert into readings", "table s.readings",    "UPDATE inserts SET a =",
+	    "SELECT store",   "topic hot.${device}",  "HSET room:${device}", "EVAL k:${a}",
+	    "EVAL return 1",  "FCALL last k:${a}",    "FCALL all",           "SET k; PUBLISH c",
+	    "XADD s:${a}",    "collection readings",  "file a.jsonl",        NULL};
 	(void)state;
 	struct yaml_doc *doc;
 	assert_int_equal(yaml_doc_load(slice_from_str(yaml), "t", &doc, NULL), SL_OK);
