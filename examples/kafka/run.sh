@@ -22,7 +22,7 @@ cd "$folder"
 "$sluice" run -c "$here/sluice.yaml" 2>sluice.log &
 broker=$!
 trap 'kill $broker 2>/dev/null || true; rm -rf "$folder"' EXIT
-for _ in $(seq 100); do
+for _ in $(seq 600); do
 	"$sluice" pub -p "$EXAMPLE_PORT" -t started -m x 2>/dev/null && break
 	sleep 0.1
 done
@@ -35,9 +35,9 @@ pub room/attic/state '{"state": "hot"}'
 pub room/cellar/state '{"state": null}'
 
 # The way back: a device waits for its commands.
-"$sluice" sub -p "$EXAMPLE_PORT" -t 'room/+/command' -q 1 -v -c 2 -W 60 --ready >commands.txt 2>ready.txt &
+"$sluice" sub -p "$EXAMPLE_PORT" -t 'room/+/command' -q 1 -v -c 2 -W 120 --ready >commands.txt 2>ready.txt &
 device=$!
-for _ in $(seq 100); do
+for _ in $(seq 600); do
 	grep -q subscribed ready.txt && break
 	sleep 0.1
 done

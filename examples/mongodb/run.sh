@@ -19,7 +19,7 @@ python3 "$here/show.py" empty readings rooms
 "$sluice" run -c "$here/sluice.yaml" 2>sluice.log &
 broker=$!
 trap 'kill $broker 2>/dev/null || true; rm -rf "$folder"' EXIT
-for _ in $(seq 100); do
+for _ in $(seq 600); do
 	"$sluice" pub -p "$EXAMPLE_PORT" -t started -m x 2>/dev/null && break
 	sleep 0.1
 done

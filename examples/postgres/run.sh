@@ -34,7 +34,7 @@ if [ -z "${POSTGRES_URL:-}" ]; then
 	$as "$bin/initdb" -D server/data -U "$user" -A trust --no-sync -E UTF8 --no-locale >initdb.log
 	$as "$bin/postgres" -D server/data -k "$folder/server" -c listen_addresses= -c fsync=off >server.log 2>&1 &
 	server=$!
-	for _ in $(seq 100); do
+	for _ in $(seq 600); do
 		"$bin/pg_isready" -q -h "$folder/server" && break
 		sleep 0.1
 	done
@@ -52,7 +52,7 @@ sql "DROP SCHEMA IF EXISTS sluice_example CASCADE; CREATE SCHEMA sluice_example;
 "$sluice" check -c "$here/sluice.yaml"
 "$sluice" run -c "$here/sluice.yaml" 2>sluice.log &
 broker=$!
-for _ in $(seq 100); do
+for _ in $(seq 600); do
 	"$sluice" pub -p "$EXAMPLE_PORT" -t started -m x 2>/dev/null && break
 	sleep 0.1
 done
@@ -61,16 +61,16 @@ pub kitchen '{"t": 21.5, "at": "2026-01-31T12:00:00Z"}'
 pub attic '{"t": "31.25", "at": "2026-01-31T12:00:00.250Z", "tags": ["roof", "south"], "extra": {"window": "open", "co2": 417}}'
 pub attic '{"t": 32, "at": 1769860801000}'
 
-"$sluice" sub -p "$EXAMPLE_PORT" -t 'room/+/set' -q 1 -v -c 2 -W 60 --ready >rooms.txt 2>ready.txt &
+"$sluice" sub -p "$EXAMPLE_PORT" -t 'room/+/set' -q 1 -v -c 2 -W 120 --ready >rooms.txt 2>ready.txt &
 room=$!
-for _ in $(seq 100); do
+for _ in $(seq 600); do
 	grep -q subscribed ready.txt && break
 	sleep 0.1
 done
 sql "INSERT INTO outbox(room, setpoint) VALUES ('kitchen', 20.5), ('attic', 18); NOTIFY outbox"
 wait $room || { cat sluice.log >&2; exit 1; }
 room=
-for _ in $(seq 100); do # what is through is deleted
+for _ in $(seq 600); do # what is through is deleted
 	[ "$(psql -X -At "$POSTGRES_URL" -c 'SELECT count(*) FROM outbox')" != 0 ] || break
 	sleep 0.1
 done

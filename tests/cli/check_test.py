@@ -221,7 +221,7 @@ rules: {r: {sql: 'SELECT key AS k FROM "$sources/kafka:outbox"', actions: [{cons
     def test_run__bad_file_starts_nothing(self):
         folder = temp_folder()
         (folder / "a.yaml").write_text(GOOD.replace("clientid", "clientd"))
-        done = run_program("run", "-c", "a.yaml", cwd=folder, timeout=20)
+        done = run_program("run", "-c", "a.yaml", cwd=folder, timeout=180)
         self.assertEqual(done.returncode, 1)
         self.assertIn("a.yaml:9:14", done.stderr)
         self.assertFalse((folder / "data").exists())

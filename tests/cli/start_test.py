@@ -17,14 +17,14 @@ admin: {admin}
 def run_as_nobody(test, folder, *args):
     """Permissions mean nothing to root: as root, the program runs as another user, who may look into `folder`."""
     if os.geteuid():
-        return run_program(*args, cwd=folder, timeout=30)
+        return run_program(*args, cwd=folder, timeout=180)
     folder.chmod(0o755)
     other = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups", BIN]
     try:
-        subprocess.run([*other, "--version"], cwd=folder, check=True, capture_output=True, timeout=30)
+        subprocess.run([*other, "--version"], cwd=folder, check=True, capture_output=True, timeout=180)
     except (OSError, subprocess.CalledProcessError):
         test.skipTest("no other user may run the program")
-    return run_program(*other[1:], *args, program=other[0], cwd=folder, timeout=30)
+    return run_program(*other[1:], *args, program=other[0], cwd=folder, timeout=180)
 
 
 class Files(unittest.TestCase):
@@ -36,7 +36,7 @@ class Files(unittest.TestCase):
     def refused(self, name, *words):
         for command in ("run", "check"):
             with self.subTest(command=command):
-                done = run_program(command, "-c", name, cwd=self.folder, timeout=20)
+                done = run_program(command, "-c", name, cwd=self.folder, timeout=180)
                 self.assertEqual((done.returncode, done.stdout), (1, ""), done.stderr)
                 self.assertEqual(len(done.stderr.splitlines()), 1, done.stderr)
                 for word in (name, *words):
@@ -81,7 +81,7 @@ class Start(unittest.TestCase):
         (folder / "afile").write_text("")
         text = MINIMAL.format(data_dir=data_dir, port=port or free_port(), admin=admin)
         (folder / "a.yaml").write_text(text)
-        return run_program("run", "-c", "a.yaml", cwd=folder, timeout=30)
+        return run_program("run", "-c", "a.yaml", cwd=folder, timeout=180)
 
     def refused(self, *words, **settings):
         done = self.start(**settings)
@@ -112,7 +112,7 @@ class Start(unittest.TestCase):
         (folder / "a.yaml").write_text(
             f'listeners: [{{name: a, bind: "127.0.0.1:{port}"}}, {{name: b, bind: "127.0.0.1:{port}"}}]\n'
             "admin: {enabled: false}\n")
-        done = run_program("run", "-c", "a.yaml", cwd=folder, timeout=30)
+        done = run_program("run", "-c", "a.yaml", cwd=folder, timeout=180)
         self.assertIn(done.returncode, (1, 3))
         self.assertRegex(done.stderr, "listener b|listeners")
 

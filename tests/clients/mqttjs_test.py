@@ -22,7 +22,7 @@ class MqttJs(unittest.TestCase):
 
     def holds(self, version, name):
         done = subprocess.run(["node", str(ROOT / "tests/clients/mqttjs.js"), str(self.broker.port), str(version), name],
-                              cwd=ROOT, capture_output=True, text=True, timeout=60, check=False)
+                              cwd=ROOT, capture_output=True, text=True, timeout=180, check=False)
         self.assertEqual(done.returncode, 0, done.stderr[-2000:])
 
 

@@ -663,7 +663,7 @@ class Example(KafkaTest):
         self.kafka.fresh_topic("example.hot", retention_ms=-1)
         self.kafka.fresh_topic("example.state", cleanup_policy="compact")
         self.kafka.fresh_topic("example.commands")
-        done = subprocess.run([str(ROOT / "examples/kafka/run.sh")], capture_output=True, text=True, timeout=120, check=False,
+        done = subprocess.run([str(ROOT / "examples/kafka/run.sh")], capture_output=True, text=True, timeout=300, check=False,
                               env={**os.environ, "KAFKA_BROKERS": f"127.0.0.1:{self.kafka.port}", "SLUICE_BIN": BIN})
         self.assertEqual(done.returncode, 0, done.stdout + done.stderr)
         self.assertIn("as expected", done.stdout)

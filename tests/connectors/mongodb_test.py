@@ -724,7 +724,7 @@ class Matrix(MongoTest):
 class Examples(MongoTest):
     def test_example__prints_what_is_expected(self):
         env = {**os.environ, "SLUICE_BIN": os.path.abspath(BIN), "MONGODB_URL": self.server.url()}
-        done = subprocess.run([str(ROOT / "examples/mongodb/run.sh")], capture_output=True, text=True, timeout=120, check=False, env=env)
+        done = subprocess.run([str(ROOT / "examples/mongodb/run.sh")], capture_output=True, text=True, timeout=300, check=False, env=env)
         self.assertEqual((done.returncode, done.stdout[-12:]), (0, "as expected\n"), done.stdout + done.stderr)
 
 

@@ -905,7 +905,7 @@ class Examples(PostgresTest):
     def test_example__prints_what_is_expected(self):
         env = {**os.environ, "SLUICE_BIN": os.path.abspath(BIN)}
         for url in (self.pg.url(), ""):
-            done = subprocess.run([str(ROOT / "examples/postgres/run.sh")], capture_output=True, text=True, timeout=120, check=False,
+            done = subprocess.run([str(ROOT / "examples/postgres/run.sh")], capture_output=True, text=True, timeout=300, check=False,
                                   env={**env, "POSTGRES_URL": url})
             self.assertEqual((done.returncode, done.stdout[-12:]), (0, "as expected\n"), done.stdout + done.stderr)
 

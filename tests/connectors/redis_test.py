@@ -401,7 +401,7 @@ class Check(RedisCase):
 class Example(RedisCase):
     def test_example__prints_what_is_expected(self):
         env = {**os.environ, "SLUICE_BIN": BIN, "REDIS_URL": self.redis.url(), "EXAMPLE_PORT": str(free_port())}
-        done = subprocess.run([str(ROOT / "examples/redis/run.sh")], capture_output=True, text=True, timeout=120, check=False, env=env)
+        done = subprocess.run([str(ROOT / "examples/redis/run.sh")], capture_output=True, text=True, timeout=300, check=False, env=env)
         self.assertEqual(done.returncode, 0, done.stdout + done.stderr)
         self.assertIn("as expected", done.stdout)
 

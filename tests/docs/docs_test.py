@@ -1,8 +1,9 @@
 """What the documents say is true: every example compiles or runs, every link leads somewhere, every name exists.
 
 Commands of a page run in its order, in a temporary folder that looks like the checkout; build/release/sluice there
-is the program under test. Three things are changed on the way, here and nowhere else: ports (so that a broker of yours
-may go on running), the size of `sluice bench`, and the process it measures. What can't be run says why (markdown.py).
+is the program under test. Four things are changed on the way, here and nowhere else: ports (so that a broker of yours
+may go on running), the size of `sluice bench`, the process it measures, and pauses and deadlines, which are longer for
+busy machines. What can't be run says why (markdown.py).
 """
 import contextlib
 import os
@@ -80,6 +81,8 @@ class Session:
             text = text.replace("$(pidof mosquitto)", str(self.broker.process.pid))
             text = re.sub(r"(sluice bench (\w+)[^#\n]*?)( *#.*)?$", smaller, text, flags=re.M)
         text = re.sub(r"(sluice (?:pub|sub|tap|bench)|mosquitto_(?:pub|sub))(?= )", rf"\1 -p {port}", text)
+        text = re.sub(r"^sleep 1$", "sleep 3", text, flags=re.M)
+        text = re.sub(r" -W ([0-9]+)\b", r" -W \g<1>0", text)
         return text.replace("127.0.0.1:18083", f"127.0.0.1:{self.admin_port}")
 
     def shell(self, block):
@@ -94,7 +97,7 @@ class Session:
             wait_until(lambda: process.poll() is not None or b"started" in path.read_bytes(), 15 * SLOW, f"{block}: no start")
             self.test.assertIsNone(process.poll(), f"{block} has ended:\n{path.read_text()}")
             return
-        code = process.wait(60 * SLOW)
+        code = process.wait(150 * SLOW)
         self.output = path.read_text(errors="replace")
         self.test.assertEqual(code, 0, f"{block}\n{self.output}")
 
@@ -114,7 +117,7 @@ class Session:
         """Ctrl-C for what runs in the background: it ends well."""
         for block, process, path in self.waiting:
             os.killpg(process.pid, signal.SIGINT)
-            code = process.wait(30 * SLOW)
+            code = process.wait(90 * SLOW)
             self.test.assertIn(code, (0, 130), f"{block}\n{path.read_text()}")
             self.test.assertNotIn("Sanitizer", path.read_text())
         if self.broker:
