@@ -461,7 +461,7 @@ void pipeline_save(struct sl_pipeline *p); /* shutdown, no batch out: what is on
 void pipeline_save_beside_out(struct sl_pipeline *p); /* the same while batches are out; nothing is freed */
 void pipeline_abandon(struct sl_pipeline *p);         /* in place of pipeline_free(), when the process ends at once */
 void pipeline_chunk_cut(struct sl_chunk *c, const char *row); /* what is before this row goes */
-void pipeline_left_mark(struct sl_pipeline *p, bool logged_too);
+void pipeline_left_mark(struct sl_pipeline *p);
 void pipeline_left_compact(struct sl_pipeline *p,
 			   struct sl_chunk *c); /* leaves what is marked, and what was never sorted */
 struct pipeline_sync *pipeline_sync_new(void);

@@ -111,7 +111,7 @@ static void queues_clear(struct sl_pipeline *p) {
 static void rows_again(struct sl_pipeline *p) {
 	struct sl_list chunks;
 	sl_list_init(&chunks);
-	pipeline_left_mark(p, true);
+	pipeline_left_mark(p);
 	SL_LIST_FOREACH(it, &p->in_mem) pipeline_left_compact(p, SL_LIST_ENTRY(it, struct sl_chunk, in_mem));
 	sl_list_splice_back(&chunks, &p->in_mem);
 	queues_clear(p);

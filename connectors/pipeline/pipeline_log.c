@@ -295,23 +295,22 @@ uint64_t pipeline_sync_due(const struct sl_pipeline *p) {
 
 /* ---- Saving at the end. ------------------------------------------------------------------------------------------------ */
 
-static void row_mark(struct row_ref *ref, bool logged_too) {
-	if (!logged_too && spill_ref_logged(&ref->chunk->ref)) return;
+static void row_mark(struct row_ref *ref) {
 	/* Nobody else reads the row any more: no batch is out. */
 	((struct sql_row_head *)(uintptr_t)ref->row)->flags |= ROW_LEFT;
 }
 
-static void queue_mark(struct row_queue *q, bool logged_too) {
-	for (size_t i = 0; i < q->n; i++) row_mark(row_queue_at(q, i), logged_too);
+static void queue_mark(struct row_queue *q) {
+	for (size_t i = 0; i < q->n; i++) row_mark(row_queue_at(q, i));
 }
 
-void pipeline_left_mark(struct sl_pipeline *p, bool logged_too) {
+void pipeline_left_mark(struct sl_pipeline *p) {
 	for (uint32_t i = 0; i < p->way_count; i++) {
-		queue_mark(&p->way[i].q, logged_too);
-		queue_mark(&p->way[i].back, logged_too); /* when others of the way never came back */
+		queue_mark(&p->way[i].q);
+		queue_mark(&p->way[i].back); /* when others of the way never came back */
 	}
-	for (size_t i = 0; i < LANE_COUNT && p->lane; i++) queue_mark(&p->lane[i].parked, logged_too);
-	for (size_t i = 0; i < p->dead_n; i++) row_mark(&p->dead[i].ref, logged_too);
+	for (size_t i = 0; i < LANE_COUNT && p->lane; i++) queue_mark(&p->lane[i].parked);
+	for (size_t i = 0; i < p->dead_n; i++) row_mark(&p->dead[i].ref);
 }
 
 static char *piece_move(char *to, const char *from) {
@@ -410,11 +409,31 @@ static void chunk_unmark(struct sl_chunk *c) {
 	}
 }
 
+/* What is in the log comes back without the rows that are decided. Of these and no others that is known, or the chunk comes whole. */
+static void chunk_tell(struct sl_pipeline *p, struct sl_chunk *c, const char *unsorted) {
+	uint64_t *decided = SL_NEW_ARRAY(uint64_t, c->rows / 64 + 1);
+	uint32_t left = 0, i = 0;
+	for (const char *row = chunk_rows(c); i < c->rows; row += sql_row_head(row)->size) {
+		unsigned flags = sql_row_head(row)->flags;
+		if (flags & SQL_ROW_FRAME) continue;
+		bool stays = (flags & ROW_LEFT) || (unsorted && row >= unsorted);
+		left += stays;
+		decided[i / 64] |= (uint64_t)!stays << (i % 64);
+		i++;
+	}
+	if (left == c->undecided && left > 0 && left < c->rows) spill_decided(p->log, &c->ref, decided, c->rows);
+	sl_free(decided);
+}
+
 /* A client that did not come back may read its rows until the process ends: such a chunk stays as it is, and is kept whole. */
 static void chunk_abandon(struct sl_pipeline *p, struct sl_chunk *c) {
 	const char *unsorted = chunk_unsorted(p, c);
-	if (spill_ref_logged(&c->ref)) return;
-	if (chunk_is_out(p, c))
+	bool is_out = chunk_is_out(p, c);
+	if (spill_ref_logged(&c->ref)) {
+		if (!is_out) chunk_tell(p, c, unsorted);
+		return;
+	}
+	if (is_out)
 		chunk_unmark(c);
 	else
 		chunk_compact(c, unsorted);
@@ -424,7 +443,7 @@ static void chunk_abandon(struct sl_pipeline *p, struct sl_chunk *c) {
 void pipeline_save_beside_out(struct sl_pipeline *p) {
 	bool changes = p->next && !sl_list_empty(&p->out); /* then the log has other names than what is in memory */
 	if (p->next && !changes) pipeline_change_finish(p);
-	pipeline_left_mark(p, false);
+	pipeline_left_mark(p);
 	SL_LIST_FOREACH(it, &p->in_mem) {
 		struct sl_chunk *c = SL_LIST_ENTRY(it, struct sl_chunk, in_mem);
 		if (!changes || c->format == p->format) chunk_abandon(p, c);
@@ -437,12 +456,14 @@ void pipeline_save_beside_out(struct sl_pipeline *p) {
 
 void pipeline_save(struct sl_pipeline *p) {
 	if (p->next) pipeline_change_finish(p);
-	pipeline_left_mark(p, false);
+	pipeline_left_mark(p);
 	SL_LIST_FOREACH(it, &p->in_mem) {
 		struct sl_chunk *c = SL_LIST_ENTRY(it, struct sl_chunk, in_mem);
 		const char *unsorted = chunk_unsorted(p, c);
-		/* What is in the log comes back with the rest of its chunk. */
-		if (spill_ref_logged(&c->ref)) continue;
+		if (spill_ref_logged(&c->ref)) {
+			chunk_tell(p, c, unsorted);
+			continue;
+		}
 		chunk_compact(c, unsorted);
 		chunk_save(p, c);
 	}

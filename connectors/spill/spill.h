@@ -3,6 +3,7 @@
  *     data_dir/actions/rule.0/
  *         mark                         two slots; the newer valid one says: all below this sequence is done, and all below
  *                                      another, higher one but a list of records (rows that are tried again and again)
+ *         decided                      rows that are done of records that are not, when it was closed (spill_decided.c)
  *         owner                        what the owner of the log wants to know of itself at the next start (likeness.h)
  *         00000000000000000001.log     segment: header, then records; named by its first sequence
  *         00000000000000065217.log     the active one, the only one written to
@@ -60,7 +61,7 @@ struct spill_ref {
 	struct spill_segment *segment;
 	uint64_t seq;
 	uint64_t at; /* of one that was read: where it stands in its file, */
-	uint32_t bytes, rows;
+	uint32_t bytes, rows, crc;
 };
 static inline bool spill_ref_logged(const struct spill_ref *ref) { return ref->segment != NULL; }
 
@@ -106,6 +107,9 @@ uint64_t spill_next_bytes(struct spill *s);
  * Zeroes *ref. False: others were read since, or the columns of its segment are former ones; nothing has changed. */
 bool spill_unread(struct spill *s, struct spill_ref *ref, uint32_t done);
 
+/* Before spill_close(), in order of sequence: of the n rows that were got of a record these are decided, a bit each, and some are not:
+ * the next run gets the others only. What is said of another number of rows is passed over, and all of them repeat. */
+void spill_decided(struct spill *s, const struct spill_ref *ref, const uint64_t *bits, uint32_t n);
 void spill_done(struct spill *s, struct spill_ref *ref); /* the record's rows are all decided; zeroes *ref */
 /* From the next record on rows have these columns (names are copied), segments this size, and are synced or not: the active
  * segment ends. */

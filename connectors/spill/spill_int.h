@@ -70,6 +70,8 @@ struct spill {
 	uint64_t mark_written, mark_generation;
 	bool mark_failed, done_since; /* done_since: a record, since the mark was written */
 	struct spill_marked *was;     /* by a former run; NULL: nothing but its low end */
+	struct sl_buf decided,
+	    decided_now; /* files of spill_decided.c: as it was read, and what spill_decided() was told */
 };
 
 char *spill_path(const char *dir, uint64_t first_seq);
@@ -99,7 +101,19 @@ int spill_spares_remove(const char *dir); /* of a former run, too */
 
 /* spill_owner.c */
 void spill_owner_write(const struct spill *s); /* the folder is there; does nothing when the file says the same */
-int spill_owner_remove(const char *dir);
+/* Small files: appends all of it, or nothing when it is not there or longer than `max`; written beside it, then renamed; that, too,
+ * removed. */
+int spill_small_read(const char *path, size_t max, struct sl_buf *out);
+int spill_small_replace(const char *path, struct sl_slice bytes, bool sync);
+int spill_small_remove(const char *dir, const char *name);
+
+/* spill_decided.c */
+void spill_decided_read(const char *dir, struct sl_buf *out); /* empty when there is nothing, or it is damaged */
+void spill_decided_write(const struct spill *s);
+uint32_t spill_decided_rows(const struct sl_buf *decided, uint64_t seq, uint32_t crc, uint32_t rows);
+/* Appends the others; some are decided. */
+void spill_decided_cut(const struct sl_buf *decided, const struct spill_head *head, const char *rows,
+		       struct sl_buf *out);
 
 int spill_mark_open(struct spill *s, struct sl_err *err); /* reads it into mark_written, makes it if missing */
 int spill_mark_read(int fd, struct spill_marked *out, uint64_t *generation);

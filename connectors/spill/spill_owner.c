@@ -1,4 +1,4 @@
-/* spill_owner.c: a few bytes of the caller's beside a log, replaced whole. See spill.h. */
+/* spill_owner.c: small files beside a log, replaced whole; of them a few bytes of the caller's. See spill.h. */
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -10,8 +10,7 @@
 
 static char *owner_path(const char *dir) { return sl_asprintf("%s/owner", dir); }
 
-void spill_owner(const char *dir, size_t max, struct sl_buf *out) {
-	char *path = owner_path(dir);
+int spill_small_read(const char *path, size_t max, struct sl_buf *out) {
 	int fd = open(path, O_RDONLY | O_CLOEXEC);
 	size_t before = out->n;
 	ssize_t got = fd < 0 ? -(errno != ENOENT) : 1;
@@ -21,11 +20,18 @@ void spill_owner(const char *dir, size_t max, struct sl_buf *out) {
 		while (got < 0 && errno == EINTR);
 		if (got > 0) sl_buf_append(out, part, (size_t)got);
 	}
+	int r = got < 0 ? sl_status_from_errno(errno) : SL_OK;
 	if (got != 0) out->n = before; /* too long, or not to be read */
-	if (got < 0)
-		log_warn(LOG_ACTION, "whose log it is cannot be read; its action's place says it", "path=%s err=%s",
-			 path, strerror(errno));
 	if (fd >= 0) close(fd);
+	return r;
+}
+
+void spill_owner(const char *dir, size_t max, struct sl_buf *out) {
+	char *path = owner_path(dir);
+	int r = spill_small_read(path, max, out);
+	if (r != SL_OK)
+		log_warn(LOG_ACTION, "whose log it is cannot be read; its action's place says it", "path=%s err=%s",
+			 path, sl_status_text(r));
 	sl_free(path);
 }
 
@@ -38,28 +44,33 @@ static int file_write(const char *path, struct sl_slice bytes, bool sync) {
 	return r;
 }
 
+int spill_small_replace(const char *path, struct sl_slice bytes, bool sync) {
+	char *made = sl_asprintf("%s.new", path);
+	int r = file_write(made, bytes, sync);
+	if (r == SL_OK && rename(made, path) != 0) r = sl_status_from_errno(errno);
+	if (r != SL_OK) unlink(made);
+	sl_free(made);
+	return r;
+}
+
 void spill_owner_write(const struct spill *s) {
 	struct sl_buf there = SL_BUF_INIT;
 	struct sl_slice owner = sl_buf_slice(&s->owner);
 	spill_owner(s->dir, owner.n, &there);
 	if (!slice_equal(sl_buf_slice(&there), owner)) {
-		char *path = owner_path(s->dir), *made = sl_asprintf("%s.new", path);
-		int r = file_write(made, owner, s->sync);
-		if (r == SL_OK && rename(made, path) != 0) r = sl_status_from_errno(errno);
-		if (r != SL_OK) {
+		char *path = owner_path(s->dir);
+		int r = spill_small_replace(path, owner, s->sync);
+		if (r != SL_OK)
 			log_warn(LOG_ACTION,
 				 "after a restart the rows of this log are known by their action's place only",
 				 "path=%s err=%s", path, sl_status_text(r));
-			unlink(made);
-		}
 		sl_free(path);
-		sl_free(made);
 	}
 	sl_buf_fini(&there);
 }
 
-int spill_owner_remove(const char *dir) {
-	char *path = owner_path(dir), *made = sl_asprintf("%s.new", path);
+int spill_small_remove(const char *dir, const char *name) {
+	char *path = sl_asprintf("%s/%s", dir, name), *made = sl_asprintf("%s.new", path);
 	int r = SL_OK;
 	if (unlink(path) != 0 && errno != ENOENT) r = sl_status_from_errno(errno);
 	if (unlink(made) != 0 && errno != ENOENT) r = sl_status_from_errno(errno);

@@ -117,7 +117,8 @@ uint64_t spill_next_bytes(struct spill *s) {
 bool spill_unread(struct spill *s, struct spill_ref *ref, uint32_t done) {
 	struct spill_segment *g = ref->segment;
 	uint64_t next = s->unread_records ? s->read_seq : s->next_seq;
-	if (next != ref->seq + ref->rows || s->kept.prev != &ref->link || !g->same_columns) return false;
+	if (ref->at == 0 || next != ref->seq + ref->rows || s->kept.prev != &ref->link || !g->same_columns)
+		return false;
 	if (s->unread_records && s->read_segment != g && s->read_segment != s->active && s->read_segment->fd >= 0) {
 		close(s->read_segment->fd);
 		s->read_segment->fd = -1;
@@ -127,6 +128,7 @@ bool spill_unread(struct spill *s, struct spill_ref *ref, uint32_t done) {
 	s->read_seq = s->back_seq = ref->seq;
 	s->back_done = done;
 	sl_buf_clear(&s->window.buf); /* perhaps of another file */
+	done += spill_decided_rows(&s->decided, ref->seq, ref->crc, ref->rows);
 	g->unread++;
 	g->unread_rows += ref->rows - done;
 	g->unread_bytes += ref->bytes;
@@ -156,15 +158,20 @@ int spill_read(struct spill *s, struct sl_buf *out, struct spill_ref *ref, uint3
 		segment_lose(s, rows);
 		return SL_ECORRUPT;
 	}
-	sl_buf_append(out, bytes, head.bytes);
-	*rows = head.rows;
+	uint32_t decided = spill_decided_rows(&s->decided, head.seq, head.crc, head.rows);
+	if (decided)
+		spill_decided_cut(&s->decided, &head, bytes, out);
+	else
+		sl_buf_append(out, bytes, head.bytes);
+	*rows = head.rows - decided;
 	if (columns) *columns = g->same_columns ? NULL : &g->names;
 	ref->segment = g;
 	ref->seq = head.seq;
 	ref->at = s->read_at;
 	ref->bytes = head.bytes;
 	ref->rows = head.rows;
-	uint32_t fresh = head.rows - (head.seq == s->back_seq ? s->back_done : 0);
+	ref->crc = head.crc;
+	uint32_t fresh = *rows - (head.seq == s->back_seq ? s->back_done : 0);
 	s->back_seq = 0;
 	if (s->window.buf.cap > WINDOW_BYTES * 2)
 		sl_buf_fini(&s->window.buf); /* a large one is not kept for the next */

@@ -89,6 +89,7 @@ static int header_parse(struct spill_window *w, uint64_t limit, struct spill_seg
 struct scan {
 	uint64_t mark;
 	const struct spill_marked *was; /* what is done above it; NULL: nothing */
+	const struct sl_buf *decided;   /* rows of records that are not */
 	uint64_t at, seq;               /* first record that is not done; at 0 = none */
 	uint64_t records, rows, bytes;
 	uint64_t size; /* of the file, with what is behind the last record */
@@ -108,7 +109,7 @@ static bool records_scan(struct spill_window *w, uint64_t limit, struct spill_se
 				scan->seq = head.seq;
 			}
 			scan->records++;
-			scan->rows += head.rows;
+			scan->rows += head.rows - spill_decided_rows(scan->decided, head.seq, head.crc, head.rows);
 			scan->bytes += head.bytes;
 		}
 		g->end += sizeof head + head.bytes;
@@ -188,7 +189,7 @@ int spill_recover(struct spill *s, struct sl_err *err) {
 	if (r == SL_OK) r = segments_find(s->dir, &f);
 	if (r != SL_OK) sl_err_set(err, r, "cannot read the folder %s: %s", s->dir, strerror(errno));
 	for (size_t i = 0; r == SL_OK && i < f.len; i++) {
-		struct scan scan = {.mark = s->mark_written, .was = s->was};
+		struct scan scan = {.mark = s->mark_written, .was = s->was, .decided = &s->decided};
 		struct spill_segment *g = segment_scan(s->dir, f.seq[i], &scan, &r);
 		if (r == SL_OK) {
 			segment_adopt(s, g, &scan);
@@ -215,6 +216,7 @@ int spill_recover(struct spill *s, struct sl_err *err) {
 int spill_count(const char *dir, uint64_t *rows) {
 	struct found f = {0};
 	struct spill_marked was = {.low = 1};
+	struct sl_buf decided = SL_BUF_INIT;
 	uint64_t generation;
 	char *path = sl_asprintf("%s/mark", dir);
 	int fd = open(path, O_RDONLY | O_CLOEXEC), r = segments_find(dir, &f);
@@ -223,12 +225,14 @@ int spill_count(const char *dir, uint64_t *rows) {
 		close(fd);
 	}
 	*rows = 0;
+	spill_decided_read(dir, &decided);
 	for (size_t i = 0; r == SL_OK && i < f.len; i++) {
-		struct scan scan = {.mark = was.low, .was = &was};
+		struct scan scan = {.mark = was.low, .was = &was, .decided = &decided};
 		spill_segment_free(segment_scan(dir, f.seq[i], &scan, &r));
 		if (r == SL_EMALFORMED) r = SL_OK; /* killed while making it */
 		*rows += scan.rows;
 	}
+	sl_buf_fini(&decided);
 	sl_free(path);
 	sl_free(f.seq);
 	return r;
@@ -245,7 +249,8 @@ int spill_remove(const char *dir) {
 	}
 	char *path = sl_asprintf("%s/mark", dir);
 	if (r == SL_OK) r = spill_spares_remove(dir);
-	if (r == SL_OK) r = spill_owner_remove(dir);
+	if (r == SL_OK) r = spill_small_remove(dir, "owner");
+	if (r == SL_OK) r = spill_small_remove(dir, "decided");
 	if (r == SL_OK && unlink(path) != 0 && errno != ENOENT) r = sl_status_from_errno(errno);
 	/* Files that were set aside keep the folder. */
 	if (r == SL_OK && rmdir(dir) != 0 && errno != ENOTEMPTY && errno != EEXIST) r = sl_status_from_errno(errno);

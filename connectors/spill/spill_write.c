@@ -80,6 +80,8 @@ static void spill_free(struct spill *s) {
 	if (s->mark_fd >= 0) close(s->mark_fd);
 	sl_buf_fini(&s->window.buf);
 	sl_buf_fini(&s->owner);
+	sl_buf_fini(&s->decided);
+	sl_buf_fini(&s->decided_now);
 	sl_free((void *)(uintptr_t)s->names.at);
 	sl_free(s->name_bytes);
 	sl_free(s->was);
@@ -104,6 +106,7 @@ int spill_open(const struct spill_opts *opts, struct spill **out, struct sl_err 
 	struct stat st;
 	int r = SL_OK;
 	if (stat(s->dir, &st) == 0) r = spill_mark_open(s, err);
+	if (s->mark_fd >= 0) spill_decided_read(s->dir, &s->decided);
 	if (s->mark_fd >= 0 && r == SL_OK) r = spill_recover(s, err);
 	if (s->mark_fd >= 0 && r == SL_OK && s->owner.n) spill_owner_write(s);
 	if (r != SL_OK) {
@@ -118,6 +121,7 @@ void spill_close(struct spill *s) {
 	if (!s) return;
 	bool empty = true;
 	if (spill_mark_due(s)) spill_mark_write(s);
+	spill_decided_write(s);
 	(void)spill_spares_drop(s);
 	SL_LIST_FOREACH_SAFE(it, &s->segments) {
 		struct spill_segment *g = SL_LIST_ENTRY(it, struct spill_segment, link);
@@ -284,6 +288,8 @@ static void record_count(struct spill *s, struct spill_segment *g, const struct 
 		sl_assert(s->unread_records == 0);
 		keep->segment = g;
 		keep->seq = h->seq;
+		keep->crc = h->crc;
+		keep->rows = h->rows;
 		sl_list_push_back(&s->kept, &keep->link);
 		return;
 	}

@@ -379,6 +379,42 @@ static void test_pipeline__rows_staged_after_the_stop_are_kept(void **state) {
 	sl_free(dir);
 }
 
+static bool ten_delivered(const struct sl_action_counts *n) { return n->delivered >= 10; }
+
+/* Rows of one record, of which some are delivered and some wait for another attempt: a stop in between, twice, repeats none. */
+static void test_pipeline__a_stop_within_a_record_repeats_no_row(void **state) {
+	(void)state;
+	static const char conf[] = "connectors: {n: {type: 'null', ways: 3, fail_every: %d}}\n"
+				   "actions: [{connector: n, columns: {a: x, b: x, c: x}, trace: %s/trace, "
+				   "retry: {first: 60s, max: 60s}, batch: {rows: 4}}]\n";
+	char *dir = rig_tmpdir(), *data = sl_asprintf("%s/data", dir), *path = sl_asprintf("%s/trace", dir);
+	uint64_t recovered = 100;
+	for (int run = 0; run < 3; run++) {
+		struct rig *r = rig_new_in(1, data);
+		rig_load(r, conf, run < 2 ? 11 : 0, dir);
+		if (run == 0)
+			rig_stage(r, 0, 100, 0, rig_row);
+		else
+			recovered = rig_counts(r, 0).recovered;
+		if (run < 2)
+			assert_true(rig_until(r, 0, ten_delivered));
+		else
+			rig_settle(r, 0);
+		rig_stop(r, 1);
+		rig_free(r);
+		assert_true(run == 0 || (recovered > 0 && recovered < 100 - 10 * (uint64_t)(run - 1)));
+	}
+	char *trace = rig_read(path);
+	size_t lines = 0;
+	for (const char *c = trace; *c; c++) lines += *c == '\n';
+	assert_int_equal(lines, 100);
+	rig_rmdir(dir);
+	sl_free(trace);
+	sl_free(path);
+	sl_free(data);
+	sl_free(dir);
+}
+
 static bool tried_twice(const struct sl_action_counts *n) { return n->batches >= 2; }
 
 static void test_pipeline__a_stop_does_not_wait_for_a_table_that_is_missing(void **state) {
@@ -644,6 +680,7 @@ int main(void) {
 	    cmocka_unit_test(test_pipeline__a_limit_by_count_drops_new_or_old_rows),
 	    cmocka_unit_test(test_pipeline__rows_of_qos_0_never_hold_and_go_oldest_first),
 	    cmocka_unit_test(test_pipeline__a_restart_delivers_what_was_queued),
+	    cmocka_unit_test(test_pipeline__a_stop_within_a_record_repeats_no_row),
 	    cmocka_unit_test(test_pipeline__rows_staged_after_the_stop_are_kept),
 	    cmocka_unit_test(test_pipeline__a_stop_does_not_wait_for_a_table_that_is_missing),
 	    cmocka_unit_test(test_pipeline__recovered_rows_follow_their_columns_names),

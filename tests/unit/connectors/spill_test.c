@@ -216,6 +216,66 @@ static void test_spill__a_flipped_bit_never_gives_a_wrong_row(void **state) {
 	sl_free(dir);
 }
 
+/* Reads the one record that is there, tells that `bits` of its rows are decided, and closes. Returns a bit for each row that was given. */
+static uint64_t decided_run(const char *dir, uint64_t bits, uint32_t told) {
+	struct spill *s = log_open(dir, 1 << 20);
+	struct sl_buf b = SL_BUF_INIT;
+	struct spill_ref ref = {0};
+	uint32_t rows = 0;
+	uint64_t counted, given = 0, unread = spill_unread_rows(s);
+	assert_int_equal(spill_count(dir, &counted), SL_OK);
+	assert_int_equal(spill_read(s, &b, &ref, &rows, NULL), SL_OK);
+	assert_int_equal(rows, unread);
+	assert_int_equal(rows, counted);
+	assert_int_equal(spill_unread_rows(s), 0);
+	const char *row = b.p;
+	for (uint32_t i = 0; i < rows; row += sql_row_head(row)->size) {
+		if (sql_row_head(row)->flags & SQL_ROW_FRAME) continue;
+		given |= (uint64_t)1 << sql_row_get(row, 1).i;
+		i++;
+	}
+	assert_ptr_equal(row, b.p + b.n);
+	if (told) spill_decided(s, &ref, &bits, told);
+	spill_close(s);
+	sl_buf_fini(&b);
+	return given;
+}
+
+/* Of a record that is not done: each run tells of the rows that it got. */
+static void test_spill__rows_that_are_decided_do_not_repeat(void **state) {
+	(void)state;
+	char *dir = rig_tmpdir(), *path = sl_asprintf("%s/decided", dir);
+	struct spill *s = log_open(dir, 1 << 20);
+	struct spill_ref ref = {0};
+	uint64_t bits = 0x1c; /* 2, 3 and 4 */
+	assert_int_equal(record_append(s, 0, 10, &ref), SL_OK);
+	spill_decided(s, &ref, &bits, 10);
+	spill_close(s);
+	assert_int_equal(decided_run(dir, 0x1, 8), 0x3e3); /* another number: passed over */
+	assert_int_equal(decided_run(dir, 0, 0), 0x3e3);   /* nothing new */
+	assert_int_equal(decided_run(dir, 0x5, 7), 0x3e3); /* the first and the third of those: 0 and 5 */
+	assert_int_equal(decided_run(dir, 0, 0), 0x3c2);
+	/* Damaged: all come again. */
+	int fd = open(path, O_RDWR);
+	assert_int_equal(pwrite(fd, "x", 1, 30), 1);
+	close(fd);
+	assert_int_equal(decided_run(dir, 0, 0), 0x3ff);
+	assert_int_equal(decided_run(dir, 0x1, 10), 0x3ff);
+	assert_int_equal(decided_run(dir, 0, 0), 0x3fe);
+	/* Another record with the same number: of a version that does not know of the file, and left it when the log was empty. */
+	char *log = sl_asprintf("%s/%020d.log", dir, 1), *mark = sl_asprintf("%s/mark", dir);
+	assert_int_equal(unlink(log) + unlink(mark), 0);
+	s = log_open(dir, 1 << 20);
+	assert_int_equal(record_append(s, 20, 10, NULL), SL_OK);
+	spill_close(s);
+	assert_int_equal(decided_run(dir, 0, 0), 0x3ff << 20);
+	sl_free(log);
+	sl_free(mark);
+	sl_free(path);
+	rig_rmdir(dir);
+	sl_free(dir);
+}
+
 static void test_spill__a_segment_tells_the_names_it_was_written_with(void **state) {
 	(void)state;
 	char *dir = rig_tmpdir();
@@ -427,6 +487,7 @@ int main(void) {
 	    cmocka_unit_test(test_spill__records_done_behind_one_that_is_not_do_not_repeat),
 	    cmocka_unit_test(test_spill__a_torn_record_is_cut_wherever_it_breaks),
 	    cmocka_unit_test(test_spill__a_flipped_bit_never_gives_a_wrong_row),
+	    cmocka_unit_test(test_spill__rows_that_are_decided_do_not_repeat),
 	    cmocka_unit_test(test_spill__a_segment_tells_the_names_it_was_written_with),
 	    cmocka_unit_test(test_spill__what_another_version_wrote_stays),
 	    cmocka_unit_test(test_spill__a_record_that_does_not_fit_leaves_no_trace),
