@@ -4,6 +4,7 @@
 #include <stdlib.h>
 
 #include "buf.h"
+#include "err.h"
 #include "hash.h"
 #include "mem.h"
 
@@ -88,10 +89,9 @@ static bool is_among(struct sl_slice others, struct sl_slice face) {
 	return yes;
 }
 
-char *likeness_owner(const char *face, const char *const *others, size_t n) {
+char *likeness_owner(const char *face, uint32_t place, const char *const *others, size_t n) {
 	struct sl_buf out = SL_BUF_INIT, own = SL_BUF_INIT;
-	sl_buf_append_str(&out, face);
-	sl_buf_put(&out, '\n');
+	sl_buf_printf(&out, "%sat %" PRIu32 "\n", face, place);
 	other_add(&own, slice_from_str(face));
 	for (size_t i = 0; i < n; i++) {
 		size_t before = out.n;
@@ -104,19 +104,31 @@ char *likeness_owner(const char *face, const char *const *others, size_t n) {
 
 char *likeness_owner_gone(const char *owner) { return sl_asprintf("%s" GONE, owner); }
 
+/* Takes "at 3" and its line's end off. */
+static bool place_read(struct sl_slice *text, uint32_t *place) {
+	int64_t n;
+	ptrdiff_t end = slice_find_byte(*text, '\n');
+	if (end < 3 || memcmp(text->p, "at ", 3) != 0 ||
+	    slice_to_i64(slice_make(text->p + 3, (size_t)end - 3), &n) != SL_OK || n < 0 || n > UINT32_MAX)
+		return false;
+	*place = (uint32_t)n;
+	*text = slice_from(*text, (size_t)end + 1);
+	return true;
+}
+
 bool likeness_owner_read(struct sl_slice owner, struct likeness_side *out) {
+	const struct sl_slice end = SL_SLICE_LIT(GONE);
+	struct likeness_side read = *out;
 	size_t n = 0;
-	while (n + LINE <= owner.n && owner.p[n] != '\n') n += LINE;
-	out->face = slice_make(owner.p, n);
-	out->others = slice_from(owner, n + 1);
-	struct sl_slice end = SL_SLICE_LIT(GONE);
-	out->gone = out->others.n >= end.n && slice_equal(slice_from(out->others, out->others.n - end.n), end);
-	if (out->gone) out->others.n -= end.n;
-	bool sound = face_sound(out->face) && n < owner.n && owner.p[n] == '\n' && lines_sound(out->others, OTHER);
-	if (sound) return true;
-	out->face = out->others = SL_SLICE_EMPTY;
-	out->gone = false;
-	return false;
+	while (n + LINE <= owner.n && memcmp(owner.p + n, "at ", 3) != 0) n += LINE;
+	read.face = slice_make(owner.p, n);
+	read.others = slice_from(owner, n);
+	if (!face_sound(read.face) || !place_read(&read.others, &read.place)) return false;
+	read.gone = read.others.n >= end.n && slice_equal(slice_from(read.others, read.others.n - end.n), end);
+	if (read.gone) read.others.n -= end.n;
+	if (!lines_sound(read.others, OTHER)) return false;
+	*out = read;
+	return true;
 }
 
 /* ---- Compared. ------------------------------------------------------------------------------------------------------------------ */

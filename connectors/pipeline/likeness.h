@@ -32,11 +32,12 @@ struct likeness_side {
 	bool gone;              /* it was taken away while we ran: who stands at its place is another one */
 };
 
-/* What stands in a log (spill.h: `owner`): its action's face, an empty line, and whom it is not to be taken for when rows are left to a
- * start with another list: a line for each of the rule's other actions, with a hash of what it writes to, or of its face. Heap. */
-char *likeness_owner(const char *face, const char *const *others, size_t n) sl_warn_unused;
+/* What stands in a log (spill.h: `owner`): its action's face and place ("at 3"; its folder is called after the place where it was begun),
+ * and whom it is not to be taken for when rows are left to a start with another list: a line for each of the rule's other actions, with
+ * a hash of what it writes to, or of its face. Heap. */
+char *likeness_owner(const char *face, uint32_t place, const char *const *others, size_t n) sl_warn_unused;
 char *likeness_owner_gone(const char *owner) sl_warn_unused; /* the same of one that is taken away */
-/* All but `place`. False, and as of a former version: it is damaged. Borrows. */
+/* Borrows. False, and out is as it was: none of ours, or damaged. */
 bool likeness_owner_read(struct sl_slice owner, struct likeness_side *out);
 
 /* Of a, which is wanted, and b, which runs or has left a log. 0: it is another action. LIKENESS_EQUAL and more: the same settings. */

@@ -206,7 +206,8 @@ static void owners_set(struct sl_action_spec **specs, size_t n) {
 		for (size_t j = 0; j < n; j++)
 			if (j != i) others[count++] = specs[j]->action->face;
 		sl_free(specs[i]->action->owner);
-		specs[i]->action->owner = likeness_owner(specs[i]->action->face, others, count);
+		specs[i]->action->owner =
+		    likeness_owner(specs[i]->action->face, specs[i]->action->index, others, count);
 	}
 	sl_free(others);
 }

@@ -196,6 +196,25 @@ static void test_match__a_neighbour_that_came_later_gets_none(void **state) {
 	sl_free(dir);
 }
 
+/* Its folder has the number of the place where it was begun. */
+static void test_match__a_log_goes_with_its_action_to_another_place(void **state) {
+	(void)state;
+	char *dir = rig_tmpdir(), *data = sl_asprintf("%s/data", dir);
+	struct rig *r = rig_new_in(1, data);
+	rig_load(r, WRONG "actions: [" INTO("pa", "") "]\n", dir);
+	rig_stage(r, 0, 10, 0, rig_row);
+	rig_load(r, WRONG "actions: [" INTO("pn", "") ", " INTO("pa", "") "]\n", dir);
+	rig_free(r);
+	r = rig_new_in(1, data);
+	rig_load(r, GOOD "actions: [" INTO("pz", "") ", " INTO("pq", "") "]\n", dir);
+	assert_int_equal(rig_settle(r, 0).received, 0);
+	assert_int_equal(rig_settle(r, 1).delivered, 10);
+	rig_free(r);
+	rig_rmdir(dir);
+	sl_free(data);
+	sl_free(dir);
+}
+
 static void face_spoil(const char *data, const char *with, size_t n) {
 	char *path = sl_asprintf("%s/actions/r.0/owner", data);
 	FILE *f = fopen(path, "w");
@@ -348,22 +367,22 @@ static void test_match__without_destinations_settings_count(void **state) {
 static void test_match__an_owner_is_read_whole_or_not_at_all(void **state) {
 	(void)state;
 	struct likeness_side a = side("{\"connector\":\"c\",\"table\":\"a\"}", "a", 0),
-			     b = side("{\"connector\":\"c\"}", "b", 1), read;
+			     b = side("{\"connector\":\"c\"}", "b", 1), read = {0};
 	const char *const others[] = {b.face.p, a.face.p, b.face.p};
-	char *stays = likeness_owner(a.face.p, others, 3), *owner = likeness_owner_gone(stays);
+	char *stays = likeness_owner(a.face.p, 1234, others, 3), *owner = likeness_owner_gone(stays);
 	struct sl_slice all = slice_from_str(owner);
 	assert_true(likeness_owner_read(all, &read));
-	assert_true(read.gone);
+	assert_true(read.gone && read.place == 1234);
 	assert_true(slice_equal(read.face, a.face));
 	assert_int_equal(read.others.n, (size_t)2 * 17); /* not itself */
 	for (size_t n = 0; n < all.n; n++) {
-		char *cut = slice_dup(slice_make(owner, n));
-		if (!likeness_owner_read(slice_make(cut, n), &read)) assert_true(read.face.n == 0 && !read.gone);
+		char *cut = slice_dup(slice_make(owner, n)), was = owner[n];
+		struct likeness_side none = {0};
+		(void)likeness_owner_read(slice_make(cut, n), &read);
 		sl_free(cut);
-		char was = owner[n];
 		owner[n] = '~';
-		assert_false(likeness_owner_read(all, &read));
-		assert_int_equal(read.face.n, 0);
+		assert_false(likeness_owner_read(all, &none));
+		assert_true(none.face.n == 0 && none.others.n == 0 && !none.gone);
 		owner[n] = was;
 	}
 	assert_true(likeness_owner_read(slice_from_str(stays), &read));
@@ -382,6 +401,7 @@ int main(void) {
 	    cmocka_unit_test(test_match__one_that_came_gets_nothing_of_one_that_went),
 	    cmocka_unit_test(test_match__a_neighbour_without_rows_gets_none),
 	    cmocka_unit_test(test_match__a_neighbour_that_came_later_gets_none),
+	    cmocka_unit_test(test_match__a_log_goes_with_its_action_to_another_place),
 	    cmocka_unit_test(test_match__an_owner_file_that_says_nothing_sensible_counts_as_none),
 	    cmocka_unit_test(test_match__a_log_of_nobody_that_cannot_be_read_stays),
 	    cmocka_unit_test(test_match__dead_letters_follow_the_place),
