@@ -121,14 +121,11 @@ static bool portion_read(struct replay *r) {
 	}
 }
 
-static struct sl_pipeline *pipeline_of(const struct replay *r, const struct dead_line *l, struct sl_arena *arena,
-				       struct sl_err *err) {
-	struct replay_target t = {.line = l, .arena = arena, .anyway = r->pick.anyway};
+static void actions_list(const struct replay *r, struct replay_actions *all) {
 	SL_LIST_FOREACH(it, &r->cs->pipelines) {
 		struct sl_pipeline *p = SL_LIST_ENTRY(it, struct sl_pipeline, link);
-		if (!p->retiring) replay_target_look(&t, pipeline_intake(p), p);
+		if (!p->retiring) replay_actions_add(all, pipeline_intake(p), p);
 	}
-	return replay_target_end(&t, err) == SL_OK ? t.is_found : NULL;
 }
 
 enum line_answer {
@@ -139,6 +136,7 @@ enum line_answer {
 
 /* A portion's rows for one action. */
 struct portion {
+	struct replay_actions all;
 	struct sl_pipeline *p;
 	struct sl_chunk *chunk;
 	size_t used; /* bytes of text that are dealt with */
@@ -151,8 +149,9 @@ static enum line_answer line_take(struct replay *r, struct portion *po, struct s
 	if (dead_line_read(line, &r->arena, &l, err) != SL_OK) return LINE_STAYS;
 	dead_line_origin(&l, &r->arena, &from);
 	if (!replay_picked(&r->pick, &from)) return LINE_STAYS;
-	struct sl_pipeline *p = pipeline_of(r, &l, &r->arena, err);
-	if (!p) return LINE_STAYS;
+	const struct replay_action *to;
+	if (replay_target(&po->all, &l, r->pick.anyway, &r->arena, &to, err) != SL_OK) return LINE_STAYS;
+	struct sl_pipeline *p = to->is;
 	if (po->p && po->p != p) return LINE_NEXT;
 	char *old = replay_too_old(pipeline_intake(p), l.at_ms, sl_loop_wall_ms(r->cs->loop));
 	if (old) sl_err_set(err, SL_EINVAL, "%s", old);
@@ -220,7 +219,9 @@ static void wait_for(struct replay *r, const char *what) {
 /* One portion; false: no room for it now. */
 static bool portion_move(struct replay *r) {
 	struct portion po = {.p = NULL};
+	actions_list(r, &po.all);
 	portion_sort(r, &po);
+	replay_actions_forget(&po.all);
 	if (po.chunk) {
 		uint32_t rows = po.chunk->rows;
 		int rc = pipeline_take_replayed(po.p, po.chunk);

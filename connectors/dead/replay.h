@@ -33,18 +33,24 @@ int replay_pick_read(const char *replay_path, struct replay_pick *pick); /* SL_O
 void replay_pick_remove(const char *replay_path);
 void replay_pick_fini(struct replay_pick *pick);
 
-/* Which action a line goes to: the one of its rule that writes to where the line was meant for, at whatever place of the list it is
- * now; of a line that does not say, the one at its place. Each action is looked at once, with what it `is` for the caller. */
-struct dead_line;
-struct replay_target {
-	const struct dead_line *line;
-	struct sl_arena *arena;
-	bool anyway;
-	const struct sl_conn_action *found, *at_place;
-	void *is_found, *is_at_place;
+/* Those that a line may go to, each with what it `is` for the caller. Found by their rule, for there may be thousands. */
+struct replay_action {
+	const struct sl_conn_action *a;
+	void *is;
 };
-void replay_target_look(struct replay_target *t, const struct sl_conn_action *a, void *is);
-int replay_target_end(struct replay_target *t, struct sl_err *err); /* SL_OK: t->found and t->is_found */
+struct replay_actions {
+	struct replay_action *at;
+	size_t n, cap;
+	bool sorted;
+};
+void replay_actions_add(struct replay_actions *all, const struct sl_conn_action *a, void *is);
+void replay_actions_forget(struct replay_actions *all);
+
+/* Which action a line goes to: the one of its rule that writes to where the line was meant for, at whatever place of the list it is
+ * now; of a line that does not say, the one at its place. anyway: also the one at its place that writes to something else. */
+struct dead_line;
+int replay_target(struct replay_actions *all, const struct dead_line *line, bool anyway, struct sl_arena *arena,
+		  const struct replay_action **out, struct sl_err *err);
 
 /* Why a row of that age must not be given to the action; NULL: it may. Heap. */
 char *replay_too_old(const struct sl_conn_action *a, int64_t at_ms, int64_t now_ms);

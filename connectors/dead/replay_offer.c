@@ -13,9 +13,18 @@
 
 enum { NAMES_SHOWN = 20 };
 
+/* All of one call. */
+struct offers {
+	const struct connectors_set *set;
+	const struct replay_wants *wants;
+	struct replay_actions all;
+	char **own; /* names of files that actions of the set write to, without their ends, sorted */
+	size_t *files;
+};
+
 struct offer {
 	const struct replay_wants *wants;
-	const struct connectors_set *set;
+	struct replay_actions *all;
 	const char *rule, *name; /* of the file's action, "rule.0"; an orphan's rule is NULL */
 	const char *path;
 	size_t rows, stay, others, elsewhere;
@@ -26,11 +35,11 @@ struct offer {
 
 /* Which action the row goes to; NULL: none, and why not is heap. */
 static const struct sl_conn_action *row_action(struct offer *o, const struct dead_line *l, char **why) {
-	struct replay_target t = {.line = l, .arena = &o->arena, .anyway = o->wants->anyway};
 	struct sl_buf row = SL_BUF_INIT;
 	struct sl_err err = SL_ERR_INIT;
-	for (size_t i = 0; i < o->set->spec_count; i++) replay_target_look(&t, o->set->specs[i]->action, NULL);
-	const struct sl_conn_action *a = replay_target_end(&t, &err) == SL_OK ? t.found : NULL;
+	const struct replay_action *to;
+	(void)replay_target(o->all, l, o->wants->anyway, &o->arena, &to, &err);
+	const struct sl_conn_action *a = to ? to->a : NULL;
 	*why = NULL;
 	if (o->rule && !slice_equal_str(l->rule, o->rule))
 		*why = sl_asprintf("the line is of rule %.*s, action %u", SL_SLICE_ARG(l->rule), l->action);
@@ -121,12 +130,14 @@ static bool wanted(const struct replay_wants *w, const struct sl_conn_action *a)
 }
 
 /* rule: NULL for a file that no action of the set writes to. */
-static int file_offer(const struct connectors_set *set, const struct replay_wants *w, const char *rule,
-		      const char *name, const char *path, const char *dead_file, unsigned number, struct sl_err *err) {
-	struct offer o = {.wants = w, .set = set, .rule = rule, .name = name, .path = path};
+static int file_offer(struct offers *all, const char *rule, const char *name, const char *path, const char *dead_file,
+		      unsigned number, struct sl_err *err) {
+	const struct replay_wants *w = all->wants;
+	struct offer o = {.wants = w, .all = &all->all, .rule = rule, .name = name, .path = path};
 	/* The pick only borrows here. */
 	o.pick = (struct replay_pick){(char *)(uintptr_t)w->topic, (char *)(uintptr_t)w->clientid, w->anyway};
 	sl_arena_init(&o.arena, 4096);
+	++*all->files;
 	int rc = file_look(&o, err);
 	bool lost = !rule && o.rows == o.stay;
 	struct replay_file f = {.path = path,
@@ -142,67 +153,59 @@ static int file_offer(const struct connectors_set *set, const struct replay_want
 	return rc;
 }
 
-static int action_offer(const struct connectors_set *set, const struct sl_conn_action *a, const struct replay_wants *w,
-			size_t *files, struct sl_err *err) {
-	char *name = pipeline_file_name(a), *dead_file = sl_asprintf("%s/dead/%s.jsonl", w->data_dir, name);
+static int action_offer(struct offers *all, const struct sl_conn_action *a, struct sl_err *err) {
+	char *name = pipeline_file_name(a), *dead_file = sl_asprintf("%s/dead/%s.jsonl", all->wants->data_dir, name);
 	char *older = sl_asprintf("%s.1", dead_file), *const paths[] = {older, dead_file};
 	int rc = SL_OK;
-	for (unsigned i = 0; i < 2 && rc == SL_OK; i++) {
-		if (access(paths[i], F_OK) != 0) continue;
-		++*files;
-		rc = file_offer(set, w, a->rule, a->name, paths[i], dead_file, i, err);
-	}
+	for (unsigned i = 0; i < 2 && rc == SL_OK; i++)
+		if (access(paths[i], F_OK) == 0) rc = file_offer(all, a->rule, a->name, paths[i], dead_file, i, err);
 	sl_free(older);
 	sl_free(dead_file);
 	sl_free(name);
 	return rc;
 }
 
-static bool named_by_set(const struct connectors_set *set, const char *file) {
-	for (size_t i = 0; i < set->spec_count; i++) {
-		char *name = pipeline_file_name(set->specs[i]->action);
-		size_t n = strlen(name);
-		bool same = strncmp(file, name, n) == 0 && strncmp(file + n, ".jsonl", 6) == 0;
-		sl_free(name);
-		if (same) return true;
-	}
-	return false;
+/* Of the rule that is wanted: "rule." and a number. prefix: NULL for any. */
+static bool orphan_wanted(const char *prefix, const char *name) {
+	size_t n = prefix ? strlen(prefix) : 0;
+	return !prefix ||
+	       (strncmp(name, prefix, n) == 0 && name[n] && name[n + strspn(name + n, "0123456789")] == '\0');
 }
 
-/* The file is of the rule that is wanted: "rule." and a number. */
-static bool orphan_wanted(const struct connectors_set *set, const struct replay_wants *w, const char *file) {
-	bool yes = !w->only;
-	for (size_t i = 0; i < set->spec_count && !yes; i++) {
-		const struct sl_conn_action *a = set->specs[i]->action;
-		if (strcmp(a->rule, w->only) != 0) continue;
-		char *name = pipeline_file_name(a);
-		size_t n = (size_t)(strrchr(name, '.') - name) + 1;
-		yes = strncmp(file, name, n) == 0 && file[n + strspn(file + n, "0123456789")] == '.';
-		sl_free(name);
-	}
-	return yes;
+static int orphan_offer(struct offers *all, const char *file, const char *name, unsigned number, struct sl_err *err) {
+	const char *dir = all->wants->data_dir;
+	char *path = sl_asprintf("%s/dead/%s", dir, file), *dead_file = sl_asprintf("%s/dead/%s.jsonl", dir, name);
+	int rc = file_offer(all, NULL, name, path, dead_file, number, err);
+	sl_free(dead_file);
+	sl_free(path);
+	return rc;
 }
+
+static int name_order(const void *a, const void *b) { return strcmp(*(char *const *)a, *(char *const *)b); }
 
 /* Files that no action of the set writes to: their rows may be for one that has moved up in the list. */
-static int orphans(const struct connectors_set *set, const struct replay_wants *w, size_t *files, struct sl_err *err) {
+static int orphans(struct offers *all, struct sl_err *err) {
 	static const char *const suffixes[] = {".jsonl.1", ".jsonl"};
+	const char *only = all->wants->only;
+	bool rule = false;
+	for (size_t i = 0; i < all->set->spec_count && only && !rule; i++)
+		rule = strcmp(all->set->specs[i]->action->rule, only) == 0;
+	if (only && !rule) return SL_OK; /* an action, which has files of its own */
+	char *prefix = only ? pipeline_rule_prefix(only) : NULL;
 	int rc = SL_OK;
 	for (unsigned s = 0; s < SL_ARRAY_LEN(suffixes); s++) {
 		size_t count, end = strlen(suffixes[s]);
-		char **names = replay_names(w->data_dir, suffixes[s], &count);
+		char **files = replay_names(all->wants->data_dir, suffixes[s], &count);
 		for (size_t i = 0; i < count && rc == SL_OK; i++) {
-			if (named_by_set(set, names[i]) || !orphan_wanted(set, w, names[i])) continue;
-			char *path = sl_asprintf("%s/dead/%s", w->data_dir, names[i]);
-			char *name = sl_asprintf("%.*s", (int)(strlen(names[i]) - end), names[i]);
-			char *dead_file = sl_asprintf("%s/dead/%s.jsonl", w->data_dir, name);
-			++*files;
-			rc = file_offer(set, w, NULL, name, path, dead_file, s, err);
-			sl_free(dead_file);
+			char *name = slice_dup(slice_make(files[i], strlen(files[i]) - end));
+			bool own = all->set->spec_count &&
+				   bsearch(&name, all->own, all->set->spec_count, sizeof *all->own, name_order);
+			if (!own && orphan_wanted(prefix, name)) rc = orphan_offer(all, files[i], name, s, err);
 			sl_free(name);
-			sl_free(path);
 		}
-		replay_names_free(names, count);
+		replay_names_free(files, count);
 	}
+	sl_free(prefix);
 	return rc;
 }
 
@@ -227,19 +230,35 @@ static int not_there(const struct connectors_set *set, const char *only, struct 
 	return r;
 }
 
-int connectors_replay_offer(const struct connectors_set *set, const struct replay_wants *wants, size_t *files,
-			    struct sl_err *err) {
+static int offer_all(struct offers *all, struct sl_err *err) {
+	const struct connectors_set *set = all->set;
+	const struct replay_wants *wants = all->wants;
 	int rc = SL_OK;
 	bool any = false;
-	*files = 0;
 	for (size_t i = 0; i < set->spec_count && rc == SL_OK; i++) {
 		const struct sl_conn_action *a = set->specs[i]->action;
 		if (!wanted(wants, a)) continue;
 		any = true;
-		rc = action_offer(set, a, wants, files, err);
+		rc = action_offer(all, a, err);
 	}
 	if (wants->only && !any) return not_there(set, wants->only, err);
-	return rc == SL_OK ? orphans(set, wants, files, err) : rc;
+	return rc == SL_OK ? orphans(all, err) : rc;
+}
+
+int connectors_replay_offer(const struct connectors_set *set, const struct replay_wants *wants, size_t *files,
+			    struct sl_err *err) {
+	struct offers all = {.set = set, .wants = wants, .files = files};
+	*files = 0;
+	all.own = SL_NEW_ARRAY(char *, set->spec_count + 1);
+	for (size_t i = 0; i < set->spec_count; i++) {
+		replay_actions_add(&all.all, set->specs[i]->action, NULL);
+		all.own[i] = pipeline_file_name(set->specs[i]->action);
+	}
+	if (set->spec_count) qsort(all.own, set->spec_count, sizeof *all.own, name_order);
+	int rc = offer_all(&all, err);
+	replay_actions_forget(&all.all);
+	replay_names_free(all.own, set->spec_count);
+	return rc;
 }
 
 size_t connectors_replay_waiting(const char *data_dir) {

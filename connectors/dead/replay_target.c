@@ -1,17 +1,48 @@
 /* replay_target.c: which action a dead letter goes to. See replay.h. */
+#include <stdlib.h>
+
 #include "dead_row.h"
 #include "replay.h"
 
-/* The row has the values that the action wants. */
-static bool fits(const struct replay_target *t, const struct sl_conn_action *a) {
-	struct sl_buf row = SL_BUF_INIT;
-	bool yes = dead_line_row(t->line, a->params, a->param_count, t->arena, &row, NULL) == SL_OK;
-	sl_buf_fini(&row);
-	return yes;
+void replay_actions_add(struct replay_actions *all, const struct sl_conn_action *a, void *is) {
+	SL_GROW(all->at, all->n, all->cap);
+	all->at[all->n++] = (struct replay_action){a, is};
+	all->sorted = false;
 }
 
-static int rank(const struct replay_target *t, const struct sl_conn_action *a) {
-	return 2 * fits(t, a) + (a == t->at_place);
+void replay_actions_forget(struct replay_actions *all) {
+	sl_free(all->at);
+	*all = (struct replay_actions){0};
+}
+
+static int action_order(const void *one, const void *other) {
+	const struct sl_conn_action *a = ((const struct replay_action *)one)->a;
+	const struct sl_conn_action *b = ((const struct replay_action *)other)->a;
+	int order = strcmp(a->rule, b->rule);
+	if (order != 0) return order;
+	return a->index < b->index ? -1 : a->index > b->index;
+}
+
+static size_t first_of(struct replay_actions *all, struct sl_slice rule) {
+	size_t from = 0, to = all->n;
+	if (!all->sorted && all->n) qsort(all->at, all->n, sizeof *all->at, action_order);
+	all->sorted = true;
+	while (from < to) {
+		size_t middle = from + (to - from) / 2;
+		if (slice_compare(slice_from_str(all->at[middle].a->rule), rule) < 0)
+			from = middle + 1;
+		else
+			to = middle;
+	}
+	return from;
+}
+
+/* The row has the values that the action wants. */
+static bool fits(const struct dead_line *l, const struct sl_conn_action *a, struct sl_arena *arena) {
+	struct sl_buf row = SL_BUF_INIT;
+	bool yes = dead_line_row(l, a->params, a->param_count, arena, &row, NULL) == SL_OK;
+	sl_buf_fini(&row);
+	return yes;
 }
 
 static bool same_connector(const struct dead_line *l, const struct sl_conn_action *a) {
@@ -23,22 +54,7 @@ static bool meant(const struct dead_line *l, const struct sl_conn_action *a) {
 	       slice_equal_str(l->destination, a->destination);
 }
 
-void replay_target_look(struct replay_target *t, const struct sl_conn_action *a, void *is) {
-	if (!slice_equal_str(t->line->rule, a->rule)) return;
-	if (a->index == t->line->action) {
-		t->at_place = a;
-		t->is_at_place = is;
-	}
-	if (!meant(t->line, a)) return;
-	/* Several of a rule may write to one table: then the one that takes this row, and rather that at the old place. */
-	if (t->found && rank(t, a) <= rank(t, t->found)) return;
-	t->found = a;
-	t->is_found = is;
-}
-
-static int refused(const struct replay_target *t, struct sl_err *err) {
-	const struct dead_line *l = t->line;
-	const struct sl_conn_action *a = t->at_place;
+static int refused(const struct dead_line *l, const struct sl_conn_action *a, struct sl_err *err) {
 	struct sl_buf was = SL_BUF_INIT;
 	if (l->destination.n) sl_buf_printf(&was, "%.*s of ", SL_SLICE_ARG(l->destination));
 	int r =
@@ -51,17 +67,32 @@ static int refused(const struct replay_target *t, struct sl_err *err) {
 	return r;
 }
 
-int replay_target_end(struct replay_target *t, struct sl_err *err) {
-	const struct dead_line *l = t->line;
-	if (t->found) return SL_OK;
-	if (!t->at_place)
-		return sl_err_set(err, SL_ENOTFOUND, "rule %.*s has no action %u any more%s%.*s", SL_SLICE_ARG(l->rule),
-				  l->action, l->destination.n ? ", and none that writes to " : "",
-				  SL_SLICE_ARG(l->destination));
+static int nowhere(const struct dead_line *l, struct sl_err *err) {
+	return sl_err_set(err, SL_ENOTFOUND, "rule %.*s has no action %u any more%s%.*s", SL_SLICE_ARG(l->rule),
+			  l->action, l->destination.n ? ", and none that writes to " : "",
+			  SL_SLICE_ARG(l->destination));
+}
+
+int replay_target(struct replay_actions *all, const struct dead_line *l, bool anyway, struct sl_arena *arena,
+		  const struct replay_action **out, struct sl_err *err) {
+	const struct replay_action *at_place = NULL;
+	int most = -1;
+	*out = NULL;
+	for (size_t i = first_of(all, l->rule); i < all->n && slice_equal_str(l->rule, all->at[i].a->rule); i++) {
+		const struct sl_conn_action *a = all->at[i].a;
+		bool here = a->index == l->action;
+		if (here) at_place = &all->at[i];
+		/* Several of a rule may write to one table: then the one that takes this row, and rather that at the old place. */
+		int rank = meant(l, a) ? 2 * fits(l, a, arena) + here : -1;
+		if (rank <= most) continue;
+		most = rank;
+		*out = &all->at[i];
+	}
+	if (*out) return SL_OK;
+	if (!at_place) return nowhere(l, err);
 	/* Lines of earlier versions go by their place. */
-	bool by_place = l->destination.n == 0 && same_connector(l, t->at_place);
-	if (!by_place && !t->anyway) return refused(t, err);
-	t->found = t->at_place;
-	t->is_found = t->is_at_place;
+	bool by_place = l->destination.n == 0 && same_connector(l, at_place->a);
+	if (!by_place && !anyway) return refused(l, at_place->a, err);
+	*out = at_place;
 	return SL_OK;
 }
