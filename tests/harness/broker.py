@@ -5,6 +5,7 @@ tests run against Debian's mosquitto, which is how a protocol test shows that it
 A broker that ends badly, or whose sanitizer says something, fails the test that stops it.
 """
 import atexit
+import collections
 import http.client
 import json
 import os
@@ -26,15 +27,20 @@ PATIENCE_S = 90.0  # nothing that must happen is waited for less long: how fast 
 SANITIZER = re.compile(r"(ERROR: \w+Sanitizer|WARNING: ThreadSanitizer|runtime error:)")
 _running = set()
 _folders = set()
+_given = collections.deque(maxlen=1000)
 
 
 def free_port():
-    """Below the range that outgoing connections use, so that nobody takes it before the broker does."""
+    """Below the range that outgoing connections use, so that nobody takes it before the broker does; not one of those that were
+    given before, which somebody may be about to use."""
     while True:
         port = random.randrange(20000, 32000)
+        if port in _given:
+            continue
         with socket.socket() as s:
             try:
                 s.bind(("127.0.0.1", port))
+                _given.append(port)
                 return port
             except OSError:
                 continue
