@@ -16,12 +16,48 @@ size_t mongo_message_length(const uint8_t *first_four) {
 	return n > MONGO_MESSAGE_HEAD && n <= MONGO_MESSAGE_MAX ? n : 0;
 }
 
+/* Members that libmongoc takes to be of this type, and ends the program when they are not. */
+static bool members_fit(const bson_t *doc) {
+	static const struct {
+		const char *name;
+		bson_type_t type;
+	} known[] = {
+	    {"writeConcernError", BSON_TYPE_DOCUMENT},
+	    {"errorLabels", BSON_TYPE_ARRAY},
+	    {"writeErrors", BSON_TYPE_ARRAY},
+	    {"cursor", BSON_TYPE_DOCUMENT},
+	    {"hosts", BSON_TYPE_ARRAY},
+	    {"passives", BSON_TYPE_ARRAY},
+	    {"arbiters", BSON_TYPE_ARRAY},
+	    {"tags", BSON_TYPE_DOCUMENT},
+	    {"compression", BSON_TYPE_ARRAY},
+	    {"saslSupportedMechs", BSON_TYPE_ARRAY},
+	    {"speculativeAuthenticate", BSON_TYPE_DOCUMENT},
+	    {"topologyVersion", BSON_TYPE_DOCUMENT},
+	    {"lastWrite", BSON_TYPE_DOCUMENT},
+	    {"$clusterTime", BSON_TYPE_DOCUMENT},
+	    {"recoveryToken", BSON_TYPE_DOCUMENT},
+	};
+	bson_iter_t it, inner;
+	if (!bson_iter_init(&it, doc)) return false;
+	while (bson_iter_next(&it))
+		for (size_t i = 0; i < sizeof known / sizeof *known; i++) {
+			if (strcmp(bson_iter_key(&it), known[i].name) != 0) continue;
+			if (bson_iter_type(&it) != known[i].type) return false;
+			if (i == 0 && bson_iter_recurse(&it, &inner) && bson_iter_find(&inner, "errorLabels") &&
+			    !BSON_ITER_HOLDS_ARRAY(&inner))
+				return false;
+		}
+	return true;
+}
+
 /* The length of the document that begins here, 0 for none. */
 static size_t document(const uint8_t *p, size_t left) {
 	bson_t doc;
 	uint32_t n = left >= DOCUMENT_MIN ? number(p) : 0;
 	if (n < DOCUMENT_MIN || n > left) return 0;
-	return bson_init_static(&doc, p, n) && bson_validate(&doc, BSON_VALIDATE_NONE, NULL) ? n : 0;
+	return bson_init_static(&doc, p, n) && bson_validate(&doc, BSON_VALIDATE_NONE, NULL) && members_fit(&doc) ? n
+														  : 0;
 }
 
 /* Documents up to the end; how many, or -1. */

@@ -1,5 +1,6 @@
 /* mongo_message.h: is a message of the server well formed, to the last byte? libmongoc 1.23 trusts the lengths inside of an
  * answer and reads beyond its end when they lie; so nothing reaches it that has not been looked at (mongo_stream.c).
+ * It also asserts that members which it knows are of their type; one that is not makes a message ill formed, too.
  * Pure functions, any thread. Nothing is allocated. */
 #ifndef MONGO_MESSAGE_H
 #define MONGO_MESSAGE_H

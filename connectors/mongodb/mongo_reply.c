@@ -191,6 +191,18 @@ static bool is_of_any(const struct reply *r, const bson_t *reply) {
 	       bson_iter_recurse(&it, &list) && bson_iter_next(&list) && number_at(&list, "index", -1) == 0;
 }
 
+/* Does each error name a row of the command? One that does not is of some row all the same. */
+static bool errors_fit(const struct reply *r, const bson_t *reply) {
+	bson_iter_t it, list;
+	if (!bson_iter_init_find(&it, reply, "writeErrors")) return true;
+	if (!BSON_ITER_HOLDS_ARRAY(&it) || !bson_iter_recurse(&it, &list)) return false;
+	while (bson_iter_next(&list)) {
+		int64_t at = BSON_ITER_HOLDS_DOCUMENT(&list) ? number_at(&list, "index", -1) : -1;
+		if (at < 0 || at >= (int64_t)r->n) return false;
+	}
+	return true;
+}
+
 static void carried_out(struct reply *r, const bson_t *reply) {
 	bson_iter_t it;
 	if (is_of_any(r, reply)) {
@@ -279,6 +291,12 @@ static void failed(struct reply *r, const bson_t *reply, const bson_error_t *err
 	sl_free(why);
 }
 
+/* Nobody knows what was carried out. */
+static void nonsense(struct reply *r) {
+	rows_set(r, SL_RESULT_LOST, NULL);
+	link_down(r, "the server's answer does not say what became of the rows", 0);
+}
+
 bool mongo_reply_again(const bson_t *reply, const bson_error_t *error) {
 	if (reply_says_retry(reply)) return true;
 	if (error->domain != MONGOC_ERROR_SERVER) return error->domain == MONGOC_ERROR_STREAM && !refused_here(error);
@@ -291,10 +309,13 @@ enum mongo_then mongo_reply_apply(struct mongo_link *l, struct sl_batch *b, size
 				  const bson_t *reply, const bson_error_t *error) {
 	struct reply r = {.l = l, .b = b, .n = n, .s = sl_action_impl(b->action), .ordered = ordered};
 	bson_iter_t it;
-	/* A missing confirmation makes the call fail, though the command was carried out. */
-	bool done = bson_iter_init_find(&it, reply, "ok") && bson_iter_as_bool(&it);
-	if (ok || done)
+	/* A missing confirmation makes the call fail, though the command was carried out; and an answer that says nothing at all
+	 * is a success to the library. */
+	bool done = bson_iter_init_find(&it, reply, "ok") && !BSON_ITER_HOLDS_UTF8(&it) && bson_iter_as_bool(&it);
+	if (done && errors_fit(&r, reply))
 		carried_out(&r, reply);
+	else if (ok || done)
+		nonsense(&r);
 	else
 		failed(&r, reply, error);
 	sl_free(r.asks);

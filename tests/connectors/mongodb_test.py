@@ -487,6 +487,26 @@ class Scripted(MongoTest):
             self.assertRegex(b.log(), "rows wait in the log for the next start.* rows=200 ")
             self.assertIn("ended by the stop, which waits ten seconds", b.log())
 
+    def test_errors__answers_that_make_no_sense(self):
+        """Whatever it is that they do not say, no row is lost, and nobody dies of it."""
+        error = {"index": 0, "code": 11000, "errmsg": "x"}
+        senseless = [{}, {"ok": 0}, {"ok": "yes"}, {"ok": None, "n": 5}, {"n": 5}, {"ok": 1, "writeErrors": {}}, {"ok": 1, "writeErrors": ["x"]},
+                     {"ok": 1, "writeErrors": [{**error, "index": -1}]}, {"ok": 1, "writeErrors": [error, {**error, "index": 1000}]},
+                     {"ok": 1, "writeErrors": [{"code": 11000}]}, {"ok": 1, "n": 5, "writeConcernError": "x"},
+                     {"ok": 1, "n": 5, "writeConcernError": None}, {"ok": 1, "n": 5, "writeConcernError": {"errorLabels": "x"}},
+                     {"ok": 0, "code": 1, "errmsg": "x", "errorLabels": "x"}, {"ok": 0, "errorLabels": {"a": 1}}, {"ok": 1, "$clusterTime": 5}]
+        change = {"operation": "upsert", "id": "${id}", "update": {"$set": {"v": "${v}"}}}
+        left = []
+        for action, answers in (({}, senseless), (change, senseless[::3])):
+            with MongoScript(lambda command, conn: left.pop() if left else self.store(command)) as self.server:
+                with self.broker({**action, "batch": {"linger": "50ms"}}, pool=1, retry_writes=False) as b:
+                    for answer in answers:
+                        with self.subTest(answer=answer, action=action):
+                            self.stored, left[:] = [], [answer]
+                            self.publish(b, [{"id": i, "v": i} for i in range(5)])
+                            n = b.wait_settled("r")
+                            self.assertEqual((len(self.stored), n["rejected"], len(left)), (5, 0, 0))
+
     def test_stop__what_the_second_signal_ends_is_no_timeout(self):
         with MongoScript(lambda command, conn: conn.hang()) as self.server:
             b = self.broker({"timeout": self.for_ever, "retry": {"attempts": 1}}, pool=1, timeout=self.for_ever)

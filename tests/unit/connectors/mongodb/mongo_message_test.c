@@ -51,6 +51,32 @@ static void test_message__lengths_that_can_be(void **state) {
 	assert_int_equal(mongo_message_length((const uint8_t *)"HTTP"), 0);
 }
 
+/* OP_MSG with {name: "x"}. */
+static struct message with_text(const char *name) {
+	struct message m = with_head(2013, 20);
+	size_t n = strlen(name) + 1;
+	add(&m, "\0", 1);
+	size_t at = m.n;
+	add(&m, "\0\0\0\0\2", 5);
+	add(&m, name, n);
+	add(&m, "\2\0\0\0x\0\0", 7);
+	put32(&m, at, (uint32_t)(m.n - at));
+	return m;
+}
+
+/* libmongoc ends the program over these. */
+static void test_message__members_of_another_type(void **state) {
+	(void)state;
+	static const char *const known[] = {"writeConcernError", "errorLabels", "writeErrors", "cursor", "hosts",
+					    "topologyVersion",   "$clusterTime"};
+	struct message any = with_text("anything");
+	assert_true(fine(&any));
+	for (size_t i = 0; i < sizeof known / sizeof *known; i++) {
+		struct message m = with_text(known[i]);
+		assert_false(fine(&m));
+	}
+}
+
 static void test_message__answers_as_servers_give_them(void **state) {
 	(void)state;
 	struct message m = op_msg();
@@ -126,6 +152,7 @@ int main(void) {
 	const struct CMUnitTest tests[] = {
 	    cmocka_unit_test(test_message__lengths_that_can_be),
 	    cmocka_unit_test(test_message__answers_as_servers_give_them),
+	    cmocka_unit_test(test_message__members_of_another_type),
 	    cmocka_unit_test(test_message__cut_anywhere_is_refused),
 	    cmocka_unit_test(test_message__lying_lengths_are_refused),
 	    cmocka_unit_test(test_message__what_is_compressed_says_how_large_it_is),
