@@ -6,6 +6,7 @@
 #include <zlib.h>
 
 #include "crc32c.h"
+#include "kafka_reader.h"
 #include "mem.h"
 
 enum { ERROR_CORRUPT_MESSAGE = 2 };
@@ -19,37 +20,6 @@ struct asked {
 	int32_t partition;
 	bool answered;
 };
-
-/* Reads numbers; where there are not enough bytes it stands at the end, and `ends`. */
-struct reader {
-	const uint8_t *p;
-	size_t n, at;
-	bool ends;
-};
-
-static uint64_t take(struct reader *r, size_t size) {
-	uint64_t v = 0;
-	if (size > r->n - r->at) {
-		r->ends = true;
-		r->at = r->n;
-		return 0;
-	}
-	for (size_t i = 0; i < size; i++) v = v << 8 | r->p[r->at++];
-	return v;
-}
-
-static void pass(struct reader *r, size_t size) {
-	r->ends = r->ends || size > r->n - r->at;
-	r->at = r->ends ? r->n : r->at + size;
-}
-
-static int32_t take_i32(struct reader *r) { return (int32_t)(uint32_t)take(r, 4); }
-
-static struct sl_slice take_text(struct reader *r) {
-	size_t n = (size_t)take(r, 2), at = r->at;
-	pass(r, n);
-	return r->ends ? SL_SLICE_EMPTY : slice_make((const char *)r->p + at, n);
-}
 
 /* ---- What was asked for. ------------------------------------------------------------------------------------------------- */
 
@@ -66,13 +36,13 @@ static int order(const void *a, const void *b) {
 
 /* It is librdkafka's own, so it is what the protocol says; of another nothing was asked for. */
 static void question_read(struct question *q, int version, struct sl_slice request) {
-	struct reader r = {.p = (const uint8_t *)request.p, .n = request.n};
-	pass(&r, 12u + (version >= 3 ? 4 : 0) + (version >= 4 ? 1 : 0) + (version >= 7 ? 8 : 0));
-	for (int32_t topics = take_i32(&r); topics > 0 && !r.ends; topics--) {
-		struct sl_slice topic = take_text(&r);
-		for (int32_t count = take_i32(&r); count > 0 && !r.ends; count--) {
-			int32_t partition = take_i32(&r);
-			pass(&r, 12u + (version >= 9 ? 4 : 0) + (version >= 5 ? 8 : 0));
+	struct kafka_reader r = {.p = (const uint8_t *)request.p, .n = request.n};
+	kafka_pass(&r, 12u + (version >= 3 ? 4 : 0) + (version >= 4 ? 1 : 0) + (version >= 7 ? 8 : 0));
+	for (int32_t topics = kafka_take_i32(&r); topics > 0 && !r.ends; topics--) {
+		struct sl_slice topic = kafka_take_text(&r);
+		for (int32_t count = kafka_take_i32(&r); count > 0 && !r.ends; count--) {
+			int32_t partition = kafka_take_i32(&r);
+			kafka_pass(&r, 12u + (version >= 9 ? 4 : 0) + (version >= 5 ? 8 : 0));
 			if (r.ends) break;
 			SL_GROW(q->list, q->n, q->cap);
 			q->list[q->n++] = (struct asked){.topic = topic, .partition = partition};
@@ -100,23 +70,23 @@ static bool was_asked(struct question *q, struct sl_slice topic, int32_t partiti
 
 /* NULL: fine. `last` is the offset of the last message before, and then of the last in this one. */
 static const char *batch_damage(const uint8_t *p, size_t n, int64_t *last) {
-	struct reader r = {.p = p, .n = n};
-	int64_t first = (int64_t)take(&r, 8);
-	pass(&r, BATCH_LAST - 8);
-	int64_t more = take_i32(&r);
+	struct kafka_reader r = {.p = p, .n = n};
+	int64_t first = (int64_t)kafka_take(&r, 8);
+	kafka_pass(&r, BATCH_LAST - 8);
+	int64_t more = kafka_take_i32(&r);
 	if (n < BATCH_HEAD) return "a batch has a length that it cannot have";
 	r.at = BATCH_CRC;
-	if ((uint32_t)take(&r, 4) != crc32c(0, p + r.at, n - r.at)) return "a checksum is wrong";
+	if ((uint32_t)kafka_take(&r, 4) != crc32c(0, p + r.at, n - r.at)) return "a checksum is wrong";
 	if (first <= *last || more < 0 || first > INT64_MAX - more) return "the offsets of its batches do not grow";
 	*last = first + more;
 	return NULL;
 }
 
 static const char *old_damage(const uint8_t *p, size_t n, int64_t *last) {
-	struct reader r = {.p = p, .n = n};
-	int64_t offset = (int64_t)take(&r, 8);
-	pass(&r, OLD_CRC - 8);
-	uint32_t crc = (uint32_t)take(&r, 4);
+	struct kafka_reader r = {.p = p, .n = n};
+	int64_t offset = (int64_t)kafka_take(&r, 8);
+	kafka_pass(&r, OLD_CRC - 8);
+	uint32_t crc = (uint32_t)kafka_take(&r, 4);
 	if (n < OLD_HEAD) return "a message has a length that it cannot have";
 	if (crc != (uint32_t)crc32_z(crc32_z(0, NULL, 0), p + r.at, n - r.at)) return "a checksum is wrong";
 	if (offset <= *last) return "the offsets of its messages do not grow";
@@ -128,8 +98,8 @@ static const char *old_damage(const uint8_t *p, size_t n, int64_t *last) {
 static const char *records_damage(const uint8_t *p, size_t n) {
 	int64_t last = -1;
 	while (n > BATCH_MAGIC) {
-		struct reader r = {.p = p, .n = n, .at = BATCH_LENGTH};
-		int32_t length = take_i32(&r);
+		struct kafka_reader r = {.p = p, .n = n, .at = BATCH_LENGTH};
+		int32_t length = kafka_take_i32(&r);
 		if (length < 0) return "a batch has a length that it cannot have";
 		if (p[BATCH_MAGIC] > 2) return "a batch has a version that nobody knows";
 		size_t size = BODY + (size_t)length;
@@ -153,21 +123,21 @@ struct fetch {
 	struct question q;
 };
 
-static bool partition_check(struct fetch *f, struct reader *r, struct sl_slice topic) {
+static bool partition_check(struct fetch *f, struct kafka_reader *r, struct sl_slice topic) {
 	size_t at = r->at;
-	int32_t partition = take_i32(r);
+	int32_t partition = kafka_take_i32(r);
 	if (!was_asked(&f->q, topic, partition, at, f->fault)) return false;
 	size_t error_at = r->at;
-	bool error = take(r, 2) != 0;
-	pass(r, 8u + (f->version >= 4 ? 8 : 0) + (f->version >= 5 ? 8 : 0));
+	bool error = kafka_take(r, 2) != 0;
+	kafka_pass(r, 8u + (f->version >= 4 ? 8 : 0) + (f->version >= 5 ? 8 : 0));
 	if (f->version >= 4) {
-		int32_t aborted = take_i32(r);
-		pass(r, aborted > 0 ? (size_t)aborted * 16 : 0);
+		int32_t aborted = kafka_take_i32(r);
+		kafka_pass(r, aborted > 0 ? (size_t)aborted * 16 : 0);
 	}
-	if (f->version >= 11) pass(r, 4);
-	int32_t size = take_i32(r);
+	if (f->version >= 11) kafka_pass(r, 4);
+	int32_t size = kafka_take_i32(r);
 	at = r->at;
-	pass(r, size > 0 ? (size_t)size : 0);
+	kafka_pass(r, size > 0 ? (size_t)size : 0);
 	const char *what = r->ends || error || size <= 0 ? NULL : records_damage(r->p + at, (size_t)size);
 	if (!what) return true;
 	if (!f->may_mark) return fail(f->fault, at, what);
@@ -180,14 +150,14 @@ static bool partition_check(struct fetch *f, struct reader *r, struct sl_slice t
 bool kafka_fetch_check(int version, struct sl_slice request, uint8_t *answer, size_t n, bool may_mark,
 		       struct kafka_damage *damage, struct kafka_fault *fault) {
 	struct fetch f = {.version = version, .answer = answer, .may_mark = may_mark, .damage = damage, .fault = fault};
-	struct reader r = {.p = answer, .n = n};
+	struct kafka_reader r = {.p = answer, .n = n};
 	bool fine = true;
 	*damage = (struct kafka_damage){.what = NULL};
 	question_read(&f.q, version, request);
-	pass(&r, (version >= 1 ? 4u : 0) + (version >= 7 ? 6 : 0));
-	for (int32_t topics = take_i32(&r); topics > 0 && fine && !r.ends; topics--) {
-		struct sl_slice topic = take_text(&r);
-		for (int32_t count = take_i32(&r); count > 0 && fine && !r.ends; count--)
+	kafka_pass(&r, (version >= 1 ? 4u : 0) + (version >= 7 ? 6 : 0));
+	for (int32_t topics = kafka_take_i32(&r); topics > 0 && fine && !r.ends; topics--) {
+		struct sl_slice topic = kafka_take_text(&r);
+		for (int32_t count = kafka_take_i32(&r); count > 0 && fine && !r.ends; count--)
 			fine = partition_check(&f, &r, topic);
 	}
 	sl_free(f.q.list);

@@ -4,6 +4,7 @@
  * partitions by what it was told of topics, and each member believes what it is told of its share. So some seconds after
  * partitions have come the coordinator is asked who has which; and every ten seconds the brokers are asked where the
  * partitions end that nothing was taken of, and librdkafka where they ended when it last heard of them. */
+#include "kafka_reader.h"
 #include "kafka_source.h"
 #include "log.h"
 #include "mem.h"
@@ -49,52 +50,59 @@ static char *nobodys(struct kafka_round *r, const char *topic, const rd_kafka_to
 	return found;
 }
 
-static void group_look(struct kafka_round *r, const rd_kafka_ConsumerGroupDescription_t *g) {
-	rd_kafka_topic_partition_list_t *had = rd_kafka_topic_partition_list_new(16);
-	int mine = 0;
-	r->group_known = true;
-	for (size_t i = 0; i < rd_kafka_ConsumerGroupDescription_member_count(g); i++) {
-		const rd_kafka_MemberDescription_t *m = rd_kafka_ConsumerGroupDescription_member(g, i);
-		const rd_kafka_MemberAssignment_t *a = rd_kafka_MemberDescription_assignment(m);
-		const rd_kafka_topic_partition_list_t *list = a ? rd_kafka_MemberAssignment_partitions(a) : NULL;
-		const char *id = rd_kafka_MemberDescription_consumer_id(m);
-		bool ours = id && strcmp(id, r->member) == 0;
-		for (int p = 0; list && p < list->cnt; p++) {
-			const rd_kafka_topic_partition_t *at = &list->elems[p];
-			rd_kafka_topic_partition_list_add(had, at->topic, at->partition);
-			bool known = rd_kafka_topic_partition_list_find(r->list, at->topic, at->partition);
-			mine += ours && known ? 1 : 0;
-			if (ours && !known && !r->wrong)
-				r->wrong = sl_asprintf("the group gave us %s [%d], which we were not told", at->topic,
-						       (int)at->partition);
+/* A member's share, as it was told it: a version, topics with their partitions, and more. */
+static void share_read(const struct rd_kafka_group_member_info *m, rd_kafka_topic_partition_list_t *out) {
+	struct kafka_reader r = {.p = m->member_assignment, .n = (size_t)m->member_assignment_size};
+	kafka_pass(&r, 2);
+	for (int32_t topics = kafka_take_i32(&r); topics > 0 && !r.ends; topics--) {
+		struct sl_slice name = kafka_take_text(&r);
+		char *topic = sl_memdup0(name.p ? name.p : "", name.n);
+		for (int32_t count = kafka_take_i32(&r); count > 0 && !r.ends; count--) {
+			int32_t partition = kafka_take_i32(&r);
+			if (!r.ends) rd_kafka_topic_partition_list_add(out, topic, partition);
 		}
+		sl_free(topic);
 	}
-	if (!r->wrong && mine < r->list->cnt) r->wrong = sl_strdup("we read partitions that the group did not give us");
+}
+
+/* Is our share what we were told? */
+static void ours_look(struct kafka_round *r, rd_kafka_topic_partition_list_t *ours) {
+	for (int i = 0; i < ours->cnt && !r->wrong; i++) {
+		const rd_kafka_topic_partition_t *at = &ours->elems[i];
+		if (!rd_kafka_topic_partition_list_find(r->list, at->topic, at->partition))
+			r->wrong = sl_asprintf("the group gave us %s [%d], which we were not told", at->topic,
+					       (int)at->partition);
+	}
+	if (!r->wrong && ours->cnt < r->list->cnt)
+		r->wrong = sl_strdup("we read partitions that the group did not give us");
+}
+
+static void group_look(struct kafka_round *r, const struct rd_kafka_group_info *g) {
+	rd_kafka_topic_partition_list_t *had = rd_kafka_topic_partition_list_new(16);
+	rd_kafka_topic_partition_list_t *ours = rd_kafka_topic_partition_list_new(16);
+	r->group_known = true;
+	for (int i = 0; i < g->member_cnt; i++) {
+		share_read(&g->members[i], had);
+		if (strcmp(g->members[i].member_id, r->member) == 0) share_read(&g->members[i], ours);
+	}
+	ours_look(r, ours);
 	const struct conf_list *topics = &r->source->conf.topics;
 	for (size_t i = 0; i < topics->len && !r->wrong; i++) r->wrong = nobodys(r, topics->items[i], had);
 	rd_kafka_topic_partition_list_destroy(had);
+	rd_kafka_topic_partition_list_destroy(ours);
 }
 
-/* A group that changes, or that we may not look at, tells nothing. */
+/* A group that changes, or that we may not look at, tells nothing. Not by librdkafka's admin calls: those of 2.0 end the program when
+ * the coordinator goes away meanwhile. */
 static void group_ask(struct kafka_round *r) {
-	char text[256];
-	const char *group = r->source->conf.group;
-	rd_kafka_queue_t *queue = rd_kafka_queue_new(r->rk);
-	rd_kafka_AdminOptions_t *options = rd_kafka_AdminOptions_new(r->rk, RD_KAFKA_ADMIN_OP_DESCRIBECONSUMERGROUPS);
-	(void)rd_kafka_AdminOptions_set_request_timeout(options, ASK_MS, text, sizeof text);
-	rd_kafka_DescribeConsumerGroups(r->rk, &group, 1, options, queue);
-	rd_kafka_event_t *event = rd_kafka_queue_poll(queue, ASK_MS);
-	const rd_kafka_DescribeConsumerGroups_result_t *result =
-	    event ? rd_kafka_event_DescribeConsumerGroups_result(event) : NULL;
-	size_t n = 0;
-	const rd_kafka_ConsumerGroupDescription_t **groups =
-	    result ? rd_kafka_DescribeConsumerGroups_result_groups(result, &n) : NULL;
-	if (n == 1 && !rd_kafka_ConsumerGroupDescription_error(groups[0]) &&
-	    rd_kafka_ConsumerGroupDescription_state(groups[0]) == RD_KAFKA_CONSUMER_GROUP_STATE_STABLE)
-		group_look(r, groups[0]);
-	if (event) rd_kafka_event_destroy(event);
-	rd_kafka_AdminOptions_destroy(options);
-	rd_kafka_queue_destroy(queue);
+	const struct rd_kafka_group_list *groups = NULL;
+	rd_kafka_resp_err_t e = rd_kafka_list_groups(r->rk, r->source->conf.group, &groups, ASK_MS);
+	for (int i = 0; !e && i < groups->group_cnt; i++) {
+		const struct rd_kafka_group_info *g = &groups->groups[i];
+		if (!g->err && strcmp(g->group, r->source->conf.group) == 0 && strcmp(g->state, "Stable") == 0)
+			group_look(r, g);
+	}
+	if (groups) rd_kafka_group_list_destroy(groups);
 }
 
 static void round_work(struct kafka_keeper_job *job) {
