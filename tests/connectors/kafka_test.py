@@ -191,7 +191,7 @@ class RowsOfDoom(KafkaTest):
                 with self.broker({"key": "${k}", "value": "${n} ${v}"}, linger=linger,
                                  sql='SELECT payload.n AS n, payload.n mod 7 AS k, payload.v AS v FROM "in/#"') as b:
                     self.publish(b, *({"n": n, "v": "x" * (30000 if n in poison else 20)} for n in range(1200)))
-                    self.kafka.create_topic(self.topic, 3, max_message_bytes=20000)  # and all go at once
+                    self.kafka.fresh_topic(self.topic, 3, max_message_bytes=20000)  # and all go at once
                     n = b.wait_settled("r", timeout=120)
                     self.assertEqual((n["delivered"], n["rejected"]), (1200 - len(poison), len(poison)))
                 self.in_order(set(range(1200)) - poison)
@@ -201,11 +201,13 @@ class RowsOfDoom(KafkaTest):
 
     def refused_in_time(self, bad, rows=1200):
         """Rows of a time that the topic does not take: its broker refuses the request and names none of them."""
-        self.kafka.fresh_topic(self.topic, 3, message_timestamp_after_max_ms=3600000)
+        self.kafka.delete_topic(self.topic)
         now = int(time.time() * 1000)
         with self.broker({"key": "${k}", "value": "${n}", "timestamp": "${ts}"},
                          sql='SELECT payload.n AS n, payload.n mod 7 AS k, payload.ts AS ts FROM "in/#"') as b:
             self.publish(b, *({"n": n, "ts": now + (1 << 40 if n in bad else 0)} for n in range(rows)))
+            # All go at once: of bad rows that come more than a second after each other each takes a client.
+            self.kafka.fresh_topic(self.topic, 3, message_timestamp_after_max_ms=3600000)
             n = b.wait_settled("r", timeout=240)
             made = self.clients_made(b)
             dead = self.dead_letters(b)
