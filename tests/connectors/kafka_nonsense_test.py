@@ -335,7 +335,7 @@ class Source(Nonsense, kafka_source_test.SourceTest):
             proxy.spoil = None
             proxy.end_connections()
             self.alive(b)
-            self.wait_source(b, 120, state="up")
+            self.wait_source(b, 300, state="up")  # it begins anew for what it finds wrong once a minute at most
 
 
 if __name__ == "__main__":
