@@ -503,11 +503,12 @@ static void orphan_warn(const char *dir) {
 		log_warn(LOG_ACTION, "log of an action that is not configured any more cannot be read; it stays",
 			 "path=%s err=%s do=%s", dir, sl_status_text(r),
 			 "see who wrote it (another version of Sluice?), or delete the folder");
-	else if (rows > 0)
+	else if (rows > 0) {
+		pipeline_log_gone(dir);
 		log_warn(LOG_ACTION, "rows wait for an action that is not configured any more",
 			 "path=%s rows=%" PRIu64 " do=%s", dir, rows,
 			 "restore the action, with its connector and a log (buffer.disk), or delete the folder");
-	else if (spill_remove(dir) != SL_OK)
+	} else if (spill_remove(dir) != SL_OK)
 		log_warn(LOG_ACTION, "empty log cannot be removed", "path=%s", dir);
 }
 

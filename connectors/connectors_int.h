@@ -480,6 +480,7 @@ void pipelines_match(struct connectors *cs, struct connectors_set *set);
 struct sl_slice pipeline_owner(const struct sl_conn_action *a); /* of its log; empty: too long. pipeline_log.c */
 void pipeline_owner_take(struct sl_pipeline *p, struct sl_conn_action *from); /* it goes on unchanged, among others */
 void pipeline_owner_gone(struct sl_pipeline *p);                              /* no action goes on with it */
+void pipeline_log_gone(const char *dir);                                      /* the same of a log that nobody has */
 void pipeline_chunk_enter(struct sl_pipeline *p, struct sl_chunk *c);         /* into memory */
 
 /* connectors_snapshot.c */

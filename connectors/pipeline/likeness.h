@@ -29,7 +29,7 @@ struct likeness_side {
 	uint32_t place;
 	/* Of logs, NULL and false otherwise. */
 	struct sl_slice others; /* known to be others than this one */
-	bool gone;              /* it was taken away while we ran: who stands at its place is another one */
+	bool gone;              /* it was taken away while we ran or before: who stands there is another */
 };
 
 /* What stands in a log (spill.h: `owner`): its action's face and place ("at 3"; its folder is called after the place where it was begun),

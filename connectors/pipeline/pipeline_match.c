@@ -228,6 +228,18 @@ void pipeline_owner_gone(struct sl_pipeline *p) {
 	if (p->log) spill_owner_change(p->log, pipeline_owner(a));
 }
 
+void pipeline_log_gone(const char *dir) {
+	struct sl_buf owner = SL_BUF_INIT;
+	struct likeness_side side = {0};
+	spill_owner(dir, OWNER_MAX, &owner);
+	if (likeness_owner_read(sl_buf_slice(&owner), &side) && !side.gone) {
+		char *gone = likeness_owner_gone(sl_buf_cstr(&owner));
+		spill_owner_put(dir, slice_from_str(gone));
+		sl_free(gone);
+	}
+	sl_buf_fini(&owner);
+}
+
 void pipelines_match(struct connectors *cs, struct connectors_set *set) {
 	struct running_map running = {0};
 	running_fill(cs, &running);

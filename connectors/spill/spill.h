@@ -129,6 +129,7 @@ uint64_t spill_room_made(const struct spill *s); /* grows whenever an append may
 
 /* Appends what stands in the folder's file `owner`; nothing when there is none, or it is longer than `max`. */
 void spill_owner(const char *dir, size_t max, struct sl_buf *out);
+void spill_owner_put(const char *dir, struct sl_slice owner); /* of a log that nobody has open */
 /* Undone rows in a folder of this form, reading only: for logs that nobody owns any more. -SL_E when it, or any of its
  * segments, can't be read: then nobody knows how many. */
 int spill_count(const char *dir, uint64_t *rows);

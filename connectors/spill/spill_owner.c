@@ -53,19 +53,22 @@ int spill_small_replace(const char *path, struct sl_slice bytes, bool sync) {
 	return r;
 }
 
+static void owner_put(const char *dir, struct sl_slice owner, bool sync) {
+	char *path = owner_path(dir);
+	int r = spill_small_replace(path, owner, sync);
+	if (r != SL_OK)
+		log_warn(LOG_ACTION, "after a restart the rows of this log are known by their action's place only",
+			 "path=%s err=%s", path, sl_status_text(r));
+	sl_free(path);
+}
+
+void spill_owner_put(const char *dir, struct sl_slice owner) { owner_put(dir, owner, true); }
+
 void spill_owner_write(const struct spill *s) {
 	struct sl_buf there = SL_BUF_INIT;
 	struct sl_slice owner = sl_buf_slice(&s->owner);
 	spill_owner(s->dir, owner.n, &there);
-	if (!slice_equal(sl_buf_slice(&there), owner)) {
-		char *path = owner_path(s->dir);
-		int r = spill_small_replace(path, owner, s->sync);
-		if (r != SL_OK)
-			log_warn(LOG_ACTION,
-				 "after a restart the rows of this log are known by their action's place only",
-				 "path=%s err=%s", path, sl_status_text(r));
-		sl_free(path);
-	}
+	if (!slice_equal(sl_buf_slice(&there), owner)) owner_put(s->dir, owner, s->sync);
 	sl_buf_fini(&there);
 }
 

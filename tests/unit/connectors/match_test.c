@@ -173,27 +173,24 @@ static void test_match__a_neighbour_without_rows_gets_none(void **state) {
 	}
 }
 
-/* The list changed after the log was begun: what it says of others does, too. */
+/* The list changed after the log was begun: what it says of others does, too. A table that was corrected is none of theirs. */
 static void test_match__a_neighbour_that_came_later_gets_none(void **state) {
 	(void)state;
-	char *dir = rig_tmpdir(), *data = sl_asprintf("%s/data", dir);
-	struct rig *r = rig_new_in(1, data);
-	rig_load(r, WRONG "actions: [" INTO("pa", "") "]\n", dir);
-	rig_stage(r, 0, 10, 0, rig_row);
-	rig_load(r, WRONG TWO, dir);
-	rig_free(r);
-	r = rig_new_in(1, data);
-	rig_load(r, GOOD "actions: [" INTO("pb", "") "]\n", dir);
-	assert_int_equal(rig_settle(r, 0).received, 0);
-	rig_free(r);
-	/* A table that was corrected is nobody else's. */
-	r = rig_new_in(1, data);
-	rig_load(r, GOOD "actions: [" INTO("pq", "") "]\n", dir);
-	assert_int_equal(rig_settle(r, 0).delivered, 10);
-	rig_free(r);
-	rig_rmdir(dir);
-	sl_free(data);
-	sl_free(dir);
+	for (int corrected = 0; corrected < 2; corrected++) {
+		char *dir = rig_tmpdir(), *data = sl_asprintf("%s/data", dir);
+		struct rig *r = rig_new_in(1, data);
+		rig_load(r, WRONG "actions: [" INTO("pa", "") "]\n", dir);
+		rig_stage(r, 0, 10, 0, rig_row);
+		rig_load(r, WRONG TWO, dir);
+		rig_free(r);
+		r = rig_new_in(1, data);
+		rig_load(r, GOOD "actions: [%s" INTO("pb", "") "]\n", dir, corrected ? INTO("pq", "") ", " : "");
+		assert_int_equal(rig_settle(r, 0).delivered, corrected ? 10 : 0);
+		rig_free(r);
+		rig_rmdir(dir);
+		sl_free(data);
+		sl_free(dir);
+	}
 }
 
 /* Its folder has the number of the place where it was begun. */
@@ -213,6 +210,35 @@ static void test_match__a_log_goes_with_its_action_to_another_place(void **state
 	rig_rmdir(dir);
 	sl_free(data);
 	sl_free(dir);
+}
+
+/* Not at the start that misses it, nor at a later change, when another one comes to the place. */
+static void test_match__a_log_of_nobody_is_not_for_who_comes_later(void **state) {
+	(void)state;
+	for (int stopped = 0; stopped < 2; stopped++) {
+		char *dir = rig_tmpdir(), *data = sl_asprintf("%s/data", dir);
+		struct rig *r = rig_new_in(1, data);
+		rig_load(r, WRONG TWO, dir);
+		rig_stage(r, 0, 10, 0, rig_row);
+		rig_free(r);
+		r = rig_new_in(1, data);
+		rig_load(r, GOOD "actions: [" INTO("pb", "") "]\n", dir);
+		if (stopped) {
+			rig_free(r);
+			r = rig_new_in(1, data);
+		}
+		rig_load(r, GOOD "actions: [" INTO("pd", "") ", " INTO("pb", "") "]\n", dir);
+		assert_int_equal(rig_settle(r, 0).received, 0);
+		rig_load(
+		    r, GOOD "actions: [" INTO("pd", "") ", " INTO("pb", "") ", " INTO("pa", ", batch: {rows: 3}") "]\n",
+		    dir);
+		assert_int_equal(rig_settle(r, 2).delivered, 10);
+		assert_int_equal(COUNT("pa"), 10);
+		rig_free(r);
+		rig_rmdir(dir);
+		sl_free(data);
+		sl_free(dir);
+	}
 }
 
 static void face_spoil(const char *data, const char *with, size_t n) {
@@ -402,6 +428,7 @@ int main(void) {
 	    cmocka_unit_test(test_match__a_neighbour_without_rows_gets_none),
 	    cmocka_unit_test(test_match__a_neighbour_that_came_later_gets_none),
 	    cmocka_unit_test(test_match__a_log_goes_with_its_action_to_another_place),
+	    cmocka_unit_test(test_match__a_log_of_nobody_is_not_for_who_comes_later),
 	    cmocka_unit_test(test_match__an_owner_file_that_says_nothing_sensible_counts_as_none),
 	    cmocka_unit_test(test_match__a_log_of_nobody_that_cannot_be_read_stays),
 	    cmocka_unit_test(test_match__dead_letters_follow_the_place),
