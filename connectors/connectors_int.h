@@ -316,6 +316,7 @@ struct sl_pipeline {
 	uint32_t group;         /* of so many rows at the most; 0: as many as a batch may have */
 	uint32_t trials_wanted; /* ways in the line for trials */
 	uint64_t aside_ms;      /* when a suspect stepped aside last */
+	uint32_t asides;        /* how often, since a row was delivered behind a break */
 	bool broke_since;       /* a connection broke, and nothing was delivered since then */
 	uint8_t epoch;          /* how often a row was delivered behind a break, modulo 64 */
 	struct dead_wait *dead;

@@ -13,13 +13,16 @@
 #include "yaml.h"
 
 struct null_conn {
-	int64_t delay_ms, jitter_ms, fail_every, down_after, down_from, down_first, connect_fails, ways;
+	int64_t delay_ms, jitter_ms, fail_every, down_after, down_from, down_first, connect_fails, connect_delay_ms,
+	    ways;
 	int fail_result;
 	bool blocking;
 
 	uint64_t rows, batches, connects;
 	bool down;
 	struct sl_list pending; /* null_pending; not blocking only */
+	struct sl_conn *conn;
+	struct sl_timer connecting;
 };
 struct null_action {
 	char *value, *poison, *breaks, *trace;
@@ -91,6 +94,12 @@ static const struct conf_field conn_fields[] = {
      .def = "0",
      .max = 1000000000,
      .doc = "The first n attempts to connect fail."},
+    {.name = "connect_delay",
+     .type = CONF_DURATION,
+     .at = offsetof(struct null_conn, connect_delay_ms),
+     .def = "0",
+     .max = 3600000,
+     .doc = "Connecting takes this long; not with `blocking`."},
     {.name = "ways",
      .type = CONF_INT,
      .at = offsetof(struct null_conn, ways),
@@ -163,16 +172,7 @@ static void action_fini(struct sl_conn_action *a) {
 	sl_free(n->params);
 }
 
-static int null_open(struct sl_conn *conn, struct sl_err *err) {
-	struct null_conn *c = sl_conn_impl(conn);
-	(void)err;
-	sl_list_init(&c->pending);
-	sl_conn_set_blocking(conn, c->blocking);
-	sl_conn_set_ways(conn, (uint32_t)c->ways);
-	return SL_OK;
-}
-
-static void null_connect(struct sl_conn *conn) {
+static void connected(struct sl_conn *conn) {
 	struct null_conn *c = sl_conn_impl(conn);
 	if (c->connects++ < (uint64_t)c->connect_fails) {
 		sl_conn_down(conn, SL_EIO, "refused, as connect_fails asks for");
@@ -180,6 +180,27 @@ static void null_connect(struct sl_conn *conn) {
 	}
 	c->down = false;
 	sl_conn_up(conn);
+}
+
+static void connecting_fire(struct sl_timer *t) { connected(sl_container_of(t, struct null_conn, connecting)->conn); }
+
+static int null_open(struct sl_conn *conn, struct sl_err *err) {
+	struct null_conn *c = sl_conn_impl(conn);
+	(void)err;
+	sl_list_init(&c->pending);
+	c->conn = conn;
+	sl_timer_init(&c->connecting, connecting_fire);
+	sl_conn_set_blocking(conn, c->blocking);
+	sl_conn_set_ways(conn, (uint32_t)c->ways);
+	return SL_OK;
+}
+
+static void null_connect(struct sl_conn *conn) {
+	struct null_conn *c = sl_conn_impl(conn);
+	if (c->connect_delay_ms == 0 || c->blocking)
+		connected(conn);
+	else
+		sl_timer_set(sl_conn_loop(conn), &c->connecting, (uint64_t)c->connect_delay_ms);
 }
 
 /* ---- Answers. --------------------------------------------------------------------------------------------------------- */
@@ -320,7 +341,9 @@ static void null_cancel(struct sl_conn_action *a, struct sl_batch *b) {
 }
 
 static void null_close(struct sl_conn *conn) {
-	pending_lose(sl_conn_impl(conn));
+	struct null_conn *c = sl_conn_impl(conn);
+	sl_timer_cancel(&c->connecting);
+	pending_lose(c);
 	sl_conn_closed(conn);
 }
 

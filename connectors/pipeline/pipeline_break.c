@@ -33,6 +33,7 @@
 
 #define BREAKS_SUSPICIOUS 3
 #define ASIDE_MS 1000
+#define ASIDE_LONG_MAX 6 /* ASIDE_MS doubles so often at the most */
 #define GUILTY_LEAST 6u
 #define GUILTY_MOST 12u
 #define DOUBT_MS 60000
@@ -151,6 +152,7 @@ static void step_aside(struct sl_pipeline *p, struct row_ref ref, uint64_t due_m
 		*row_queue_at(&l->parked, i - 1) = ref;
 	}
 	p->aside_ms = p->now_ms;
+	p->asides++;
 	conn_soon(
 	    p->action->conn); /* a successor is tried at once: the less time lies between, the less may have changed */
 }
@@ -165,12 +167,14 @@ static void back_in_line(struct sl_pipeline *p, uint64_t due_ms) {
 	}
 }
 
-/* No successor could be tried for long, for there was no connection: then it goes first again. */
+/* No successor could be tried for long, for there was no connection: then it goes first again. Every other time it may take twice as
+ * long, for where connecting is slow they would never have their turn. */
 bool pipeline_aside_first(const struct sl_pipeline *p) {
 	const struct sl_conn *c = p->action->conn;
 	const struct row_queue *aside = &p->lane[LANE_ASIDE].parked;
 	return p->action->conf.order == ORDER_KEY && row_queue_at(aside, aside->n - 1)->epoch == p->epoch &&
-	       c->up_at_ms > p->aside_ms + ASIDE_MS && c->trial_sent_ms < c->up_at_ms;
+	       c->up_at_ms > p->aside_ms + ((uint64_t)ASIDE_MS << sl_min_size(p->asides / 2, ASIDE_LONG_MAX)) &&
+	       c->trial_sent_ms < c->up_at_ms;
 }
 
 static bool batch_broke(const struct pipeline_batch *bt) { return !bt->fenced && !bt->b.not_ready && !bt->p->halted; }
@@ -312,6 +316,7 @@ void pipeline_breaks_look(struct pipeline_batch *bt, uint32_t lost, bool deliver
 	bool is_suspect = bt->ref[0].breaks > 0;
 	if (delivered && p->broke_since) {
 		p->broke_since = false;
+		p->asides = 0;
 		p->epoch = (p->epoch + 1u) & EPOCH_MASK;
 	}
 	if (sl_unlikely(lost > 0)) {

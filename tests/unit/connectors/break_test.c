@@ -114,6 +114,22 @@ static void test_break__where_all_rows_are_of_one_key(void **state) {
 	one_among_thousands("", "", row_of_one_key, true);
 }
 
+/* A second and more to connect: its successors get their turn all the same, though not at once. */
+static void test_break__where_connecting_takes_long(void **state) {
+	(void)state;
+	struct rig *r = rig_new(1);
+	rig_load(r,
+		 "connectors: {n: {type: 'null', connect_delay: 1100ms, reconnect: {first: 1ms, max: 4ms}}}\n"
+		 "actions: [{connector: n, columns: {a: x, b: x, c: x}, breaks: r2, trace: %s/out, " QUICK "}]\n",
+		 r->dir);
+	rig_stage(r, 0, 5, 5, row_of_one_key);
+	struct sl_action_counts n = rig_settle(r, 0);
+	assert_int_equal(n.delivered, 4);
+	assert_int_equal(n.rejected, 1);
+	assert_came(r, "out", 4);
+	rig_free(r);
+}
+
 static void test_break__in_a_pool_of_connections(void **state) {
 	(void)state;
 	one_among_thousands(", ways: 4, delay: 1ms", "", row_of_seven_keys, true);
@@ -447,6 +463,7 @@ int main(int argc, char **argv) {
 	    cmocka_unit_test(test_break__one_row_among_thousands_is_found),
 	    cmocka_unit_test(test_break__without_an_order),
 	    cmocka_unit_test(test_break__where_all_rows_are_of_one_key),
+	    cmocka_unit_test(test_break__where_connecting_takes_long),
 	    cmocka_unit_test(test_break__in_a_pool_of_connections),
 	    cmocka_unit_test(test_break__with_a_thread_of_its_own),
 	    cmocka_unit_test(test_break__a_network_that_breaks_now_and_then_rejects_nothing),
