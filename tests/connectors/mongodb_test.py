@@ -27,7 +27,7 @@ class MongoTest(unittest.TestCase):
             c.drop("iot", "c")
 
     def config(self, action=None, sql=SELECT, **connector):
-        connector = {"type": "mongodb", "url": self.server.url(), "database": "iot",
+        connector = {"type": "mongodb", "url": connector.get("url") or self.server.url(), "database": "iot",
                      "reconnect": {"first": "50ms", "max": "500ms"}, **connector}
         connector = {k: v for k, v in connector.items() if v is not None}
         return {"connectors": {"docs": connector},

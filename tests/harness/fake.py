@@ -6,6 +6,7 @@
         conn.hang()                         # keeps the connection and says nothing more, until the end of the test
 
     with Fake(script) as fake:              # fake.port; fake.errors holds what went wrong in scripts
+    with Fake(script, tls=context) as fake: # an ssl.SSLContext: conn.sock.getpeercert() tells who it is
 
 Returning from the script closes the connection. Faults between a client and a real server: harness/proxy.py.
 """
@@ -39,7 +40,8 @@ class Conn:
 
 
 class Fake:
-    def __init__(self, script, port=0):
+    def __init__(self, script, port=0, tls=None):
+        self.tls = tls
         self.script, self.errors, self.over = script, [], threading.Event()
         self.connections = 0
         self._open = set()
@@ -71,18 +73,25 @@ class Fake:
             except OSError:
                 return
             self._open.add(sock)
-            conn = Conn(self, sock, self.connections)
-            self.connections += 1
-            threading.Thread(target=self._play, args=(conn,), daemon=True).start()
+            number, self.connections = self.connections, self.connections + 1
+            threading.Thread(target=self._play, args=(sock, number), daemon=True).start()
 
-    def _play(self, conn):
+    def _play(self, sock, number):
+        conn = None
         try:
+            if self.tls:
+                plain, sock = sock, self.tls.wrap_socket(sock, server_side=True, do_handshake_on_connect=False)
+                self._open.discard(plain)
+                self._open.add(sock)
+                sock.do_handshake()
+            conn = Conn(self, sock, number)
             self.script(conn)
         except OSError:
             pass  # the client left, or the test is over
         except Exception as e:  # pylint: disable=broad-except
             self.errors.append(e)
         finally:
-            self._open.discard(conn.sock)
-            conn.file.close()
-            conn.sock.close()
+            self._open.discard(sock)
+            if conn:
+                conn.file.close()
+            sock.close()

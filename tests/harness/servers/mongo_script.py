@@ -6,6 +6,7 @@ not come.
             return {"ok": 1, "n": len(command["documents"])}    # None: the connection is closed without an answer
 
     with MongoScript(play) as server:      # server.port, server.url(); server.commands has what came
+    with MongoScript(play, mongos=True)    # the router of a sharded cluster instead
         server.primary = False             # from now on hello says so
 """
 import struct
@@ -17,11 +18,11 @@ QUIET = ("hello", "isMaster", "ismaster", "ping", "endSessions", "buildInfo", "b
 
 
 class MongoScript:
-    def __init__(self, play, replica_set="rs0"):
-        self.play, self.replica_set = play, replica_set
+    def __init__(self, play, replica_set="rs0", mongos=False, tls=None):
+        self.play, self.replica_set, self.mongos, self.tls = play, replica_set, mongos, tls
         self.primary, self.commands = True, []
         self.others = []  # members that hello speaks of beside this one, "host:port"
-        self.fake = Fake(self._serve)
+        self.fake = Fake(self._serve, tls=tls)
         self.port = self.fake.port
 
     def __enter__(self):
@@ -31,7 +32,7 @@ class MongoScript:
         self.fake.close()
 
     def url(self, **options):
-        options = {**({"replicaSet": self.replica_set} if self.replica_set else {}), **options}
+        options = {**({"replicaSet": self.replica_set} if self.replica_set and not self.mongos else {}), **options}
         tail = "&".join(f"{k}={v}" for k, v in options.items())
         return f"mongodb://127.0.0.1:{self.port}/" + (f"?{tail}" if tail else "")
 
@@ -39,7 +40,9 @@ class MongoScript:
         hello = {"ok": 1, "isWritablePrimary": self.primary, "ismaster": self.primary, "maxBsonObjectSize": 16777216,
                  "maxMessageSizeBytes": 48000000, "maxWriteBatchSize": 100000, "minWireVersion": 0, "maxWireVersion": 17,
                  "readOnly": False}
-        if self.replica_set:
+        if self.mongos:
+            hello.update({"msg": "isdbgrid", "logicalSessionTimeoutMinutes": 30})
+        elif self.replica_set:
             me = f"127.0.0.1:{self.port}"
             hello.update({"setName": self.replica_set, "setVersion": 1, "hosts": [me, *self.others], "me": me, "secondary": not self.primary,
                           "logicalSessionTimeoutMinutes": 30, **({"primary": me} if self.primary else {})})
