@@ -523,7 +523,7 @@ class Faults(KafkaTest):
         self.finish()
 
     def test_faults__no_answer_for_longer_than_the_timeout(self):
-        self.begin(request_timeout="10m")
+        self.begin(request_timeout="5m")
         time.sleep(0.5)
         with Net.dropped(self.kafka.port):
             self.wait_state(self.b, "down", 30)
