@@ -269,6 +269,8 @@ static const char *protocol_of(const struct kafka_conf *conf) {
 	return conf->tls.given ? "SSL" : "PLAINTEXT";
 }
 
+#define SOCKET_TIMEOUT_MAX 300000 /* librdkafka's */
+
 int kafka_conf_make(const struct kafka_conf *conf, enum kafka_role role, struct kafka_client *client,
 		    rd_kafka_conf_t **out, struct sl_err *err) {
 	struct maker m = {.conf = rd_kafka_conf_new(), .err = err};
@@ -278,8 +280,10 @@ int kafka_conf_make(const struct kafka_conf *conf, enum kafka_role role, struct 
 	put(&m, "client.id", conf->client_id, "client_id");
 	put(&m, "security.protocol", protocol_of(conf), "tls");
 	put_int(&m, "socket.connection.setup.timeout.ms", conf->connect_timeout_ms, "connect_timeout");
-	/* Not shorter than what a produce request may wait for its replicas, plus the way there and back. */
-	put_int(&m, "socket.timeout.ms", conf->request_timeout_ms + 1000, "request_timeout");
+	/* Not shorter than what a produce request may wait for its replicas, plus the way there and back; nor longer than may be. */
+	int64_t socket_ms = conf->request_timeout_ms + 1000;
+	put_int(&m, "socket.timeout.ms", socket_ms < SOCKET_TIMEOUT_MAX ? socket_ms : SOCKET_TIMEOUT_MAX,
+		"request_timeout");
 	put_bool(&m, "log.connection.close", false, "brokers");
 	put_bool(&m, "socket.nagle.disable", true, "brokers");
 	put_int(&m, "reconnect.backoff.max.ms", 2000, "brokers");

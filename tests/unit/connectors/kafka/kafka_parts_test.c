@@ -70,6 +70,42 @@ static void test_conf__options_become_properties(void **state) {
 	      "request.timeout.ms", "7000", "allow.auto.create.topics", "true", "statistics.interval.ms", "1000");
 }
 
+static void client_made(const char *json, enum kafka_role role) {
+	struct kafka_conf conf;
+	struct sl_err err = SL_ERR_INIT;
+	char why[512];
+	conf_load(&conf, json);
+	struct kafka_client client = {.name = "k", .conf = &conf};
+	rd_kafka_conf_t *made;
+	if (kafka_conf_make(&conf, role, &client, &made, &err) != SL_OK) fail_msg("%s: %s", json, sl_err_text(&err));
+	rd_kafka_type_t type = role == KAFKA_CONSUMER ? RD_KAFKA_CONSUMER : RD_KAFKA_PRODUCER;
+	rd_kafka_t *rk = rd_kafka_new(type, made, why, sizeof why);
+	if (!rk) fail_msg("%s: %s", json, why);
+	rd_kafka_destroy(rk);
+	conf_fini(kafka_conf_fields, &conf);
+}
+
+/* What our tables allow, the library takes. */
+static void test_conf__both_ends_of_every_number(void **state) {
+	(void)state;
+	const enum kafka_role roles[] = {KAFKA_PRODUCER, KAFKA_SCOUT, KAFKA_CONSUMER};
+	size_t numbers = 0;
+	for (const struct conf_field *f = kafka_conf_fields; f->name; f++) {
+		if (f->type != CONF_INT && f->type != CONF_INT_AUTO && f->type != CONF_DURATION && f->type != CONF_SIZE)
+			continue;
+		const char *unit = f->type == CONF_DURATION ? "ms" : f->type == CONF_SIZE ? "B" : "";
+		const char *quote = *unit ? "\"" : "";
+		numbers++;
+		for (size_t i = 0; i < 2 * SL_ARRAY_LEN(roles); i++) {
+			char *json = sl_asprintf("{\"brokers\": \"127.0.0.1:1\", \"%s\": %s%lld%s%s}", f->name, quote,
+						 (long long)(i % 2 ? f->max : f->min), unit, quote);
+			client_made(json, roles[i / 2]);
+			sl_free(json);
+		}
+	}
+	assert_true(numbers >= 6);
+}
+
 static void test_conf__logins(void **state) {
 	(void)state;
 	MAKES("{\"brokers\": \"a:1\", \"sasl\": {\"mechanism\": \"scram-sha-512\", \"username\": \"u\", \"password\": "
@@ -583,6 +619,7 @@ int main(void) {
 	const struct CMUnitTest tests[] = {
 	    cmocka_unit_test(test_conf__defaults_are_safe),
 	    cmocka_unit_test(test_conf__options_become_properties),
+	    cmocka_unit_test(test_conf__both_ends_of_every_number),
 	    cmocka_unit_test(test_conf__logins),
 	    cmocka_unit_test(test_properties__mistakes_are_answered),
 	    cmocka_unit_test(test_kerberos__by_keytab_and_without),
