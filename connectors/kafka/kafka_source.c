@@ -63,6 +63,8 @@ void kafka_source_state(struct kafka_source *k) {
 		sl_source_state(k->s, SL_SOURCE_DOWN, "%s", k->down);
 	else if (k->missing)
 		sl_source_state(k->s, SL_SOURCE_DEGRADED, "%s", k->missing);
+	else if (k->denied)
+		sl_source_state(k->s, SL_SOURCE_DEGRADED, "%s", k->denied);
 	else if (has_damaged(k))
 		sl_source_state(k->s, SL_SOURCE_DEGRADED, "%s", k->damaged);
 	else if (joins)
@@ -152,6 +154,7 @@ static void begin(struct kafka_source *k) {
 	k->stays_down = false;
 	k->down_ms = sl_loop_now_ms(sl_source_loop(k->s));
 	kafka_source_text(&k->missing, NULL);
+	kafka_source_text(&k->denied, NULL);
 	int r = client_begin(k, &err);
 	sl_timer_set(sl_source_loop(k->s), &k->tick, r == SL_OK ? TICK_MS : ANEW_MS);
 	if (r == SL_OK) {
@@ -329,6 +332,25 @@ static void part_damaged(struct kafka_source *k, const rd_kafka_message_t *m) {
 	kafka_source_state(k);
 }
 
+/* It asks again by itself, too, and tells of it once. False: the topic is not there for us at all. */
+static bool part_denied(struct kafka_source *k, const rd_kafka_message_t *m) {
+	const char *topic = m->rkt ? rd_kafka_topic_name(m->rkt) : NULL;
+	if (m->err != RD_KAFKA_RESP_ERR_TOPIC_AUTHORIZATION_FAILED || !topic) return false;
+	if (!kafka_source_part(k, topic, m->partition)) return false;
+	char *why = sl_asprintf("%s: %s", topic, rd_kafka_message_errstr(m));
+	kafka_source_text(&k->denied, why);
+	sl_free(why);
+	kafka_source_state(k);
+	return true;
+}
+
+static void not_denied(struct kafka_source *k, const char *topic) {
+	size_t n = strlen(topic);
+	if (strncmp(k->denied, topic, n) != 0 || k->denied[n] != ':') return;
+	kafka_source_text(&k->denied, NULL);
+	kafka_source_state(k);
+}
+
 /* librdkafka goes on behind what it could not read; the next client begins where the group stands, which is before that. */
 static void unreadable(struct kafka_source *k, const rd_kafka_message_t *m) {
 	log_warn(LOG_CONN, "a message cannot be read: the client begins anew",
@@ -341,6 +363,7 @@ static void unreadable(struct kafka_source *k, const rd_kafka_message_t *m) {
 /* An error in place of a message. */
 static void message_error(struct kafka_source *k, const rd_kafka_message_t *m) {
 	const char *text = rd_kafka_message_errstr(m);
+	if (part_denied(k, m)) return;
 	switch ((int)m->err) {
 	case RD_KAFKA_RESP_ERR__PARTITION_EOF: return;
 	case RD_KAFKA_RESP_ERR__FATAL: spent(k); return; /* of a consumer it comes this way */
@@ -410,6 +433,7 @@ static void message_take(struct kafka_source *k, const rd_kafka_message_t *m) {
 		p->damaged = false;
 		kafka_source_state(k);
 	}
+	if (sl_unlikely(k->denied != NULL)) not_denied(k, topic);
 	rd_kafka_timestamp_type_t type;
 	int64_t ts = rd_kafka_message_timestamp(m, &type);
 	sl_buf_clear(&k->id);
@@ -560,6 +584,7 @@ static void fini(struct sl_source *s) {
 	sl_free(k->down);
 	sl_free(k->missing);
 	sl_free(k->damaged);
+	sl_free(k->denied);
 	sl_free(k->error);
 	kafka_client_fini(&k->client);
 }

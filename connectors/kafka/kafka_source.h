@@ -106,6 +106,7 @@ struct kafka_source {
 	uint64_t suspect_ms, down_ms, joins_ms; /* joins_ms: since when we ask to be let in; 0: we do not */
 	char *down, *missing, *error;           /* why it is down; what is not there; the last that librdkafka said */
 	char *damaged;                          /* what of a partition's records is, while one has the mark */
+	char *denied;                           /* a topic of our partitions that we may not read: why */
 };
 
 extern const struct sl_source_kind kafka_source_kind;

@@ -231,8 +231,8 @@ int kafka_source_conf_make(struct kafka_source *k, rd_kafka_conf_t **out, struct
 	/* Until brokers wait no longer than this for a fetch, a stop would have to. */
 	if (r == SL_OK) r = put_int(conf, "fetch.wait.max.ms", 200, err);
 	/* A message that was changed on its way would be taken, and its offset committed. Where answers are looked at this was found
-	 * before (kafka_fetch.h); librdkafka 2.0 reads on from a wrong place after it. */
-	bool checked = kafka_wire_in_place() && !k->conn->tls.given;
+	 * before (kafka_fetch.h); librdkafka 2.0 reads on from a wrong place after it. Later ones fetch by versions that are not. */
+	bool checked = kafka_wire_in_place() && !k->conn->tls.given && rd_kafka_version() < 0x02010000;
 	if (r == SL_OK) r = put(conf, "check.crcs", checked ? "false" : "true", err);
 	if (r == SL_OK) r = kafka_properties_set(conf, &k->conn->properties, "the connector's properties", err);
 	if (r == SL_OK) r = kafka_properties_set(conf, &k->conf.properties, "properties", err);

@@ -16,6 +16,7 @@
 #define STILL_ROUNDS 3 /* and a partition stands still */
 #define AGAIN_MS 60000 /* between two clients that begin anew for this */
 #define GROUP_ROUNDS 6 /* so often the coordinator is asked at most, if it does not answer */
+#define NO_END (-1)    /* a broker answered with an error */
 
 struct kafka_round {
 	struct kafka_keeper_job job;
@@ -30,12 +31,13 @@ struct kafka_round {
 
 /* ---- On the keeper's thread. ------------------------------------------------------------------------------------------------ */
 
-/* The first partition of this topic that no member has. */
+/* The first partition of this topic that no member has. Without an answer nothing is known, and nothing more is asked: a stop waits. */
 static char *nobodys(struct kafka_round *r, const char *topic, const rd_kafka_topic_partition_list_t *had) {
 	const struct rd_kafka_metadata *md = NULL;
 	rd_kafka_topic_t *t = rd_kafka_topic_new(r->rk, topic, NULL);
 	char *found = NULL;
 	rd_kafka_resp_err_t e = t ? rd_kafka_metadata(r->rk, 0, t, &md, ASK_MS) : RD_KAFKA_RESP_ERR__FAIL;
+	if (e) r->group_known = false;
 	for (int i = 0; !e && i < md->topic_cnt; i++) {
 		const struct rd_kafka_metadata_topic *of = &md->topics[i];
 		if (of->err || strcmp(of->topic, topic) != 0) continue;
@@ -87,7 +89,8 @@ static void group_look(struct kafka_round *r, const struct rd_kafka_group_info *
 	}
 	ours_look(r, ours);
 	const struct conf_list *topics = &r->source->conf.topics;
-	for (size_t i = 0; i < topics->len && !r->wrong; i++) r->wrong = nobodys(r, topics->items[i], had);
+	for (size_t i = 0; i < topics->len && !r->wrong && r->group_known; i++)
+		r->wrong = nobodys(r, topics->items[i], had);
 	rd_kafka_topic_partition_list_destroy(had);
 	rd_kafka_topic_partition_list_destroy(ours);
 }
@@ -134,10 +137,13 @@ static void group_judge(struct kafka_source *k, const struct kafka_round *r) {
 	}
 }
 
-/* Where librdkafka heard of the end, it asks, and what is left may be no messages: marks of transactions. */
+/* Where librdkafka heard of the end, it asks, and what is left may be no messages: marks of transactions. Where we may not read, and
+ * where the broker's records are damaged, it asks as well. */
 static bool stands_still(struct kafka_source *k, struct kafka_source_part *p, int64_t end) {
 	int64_t low, high;
-	bool heard = !rd_kafka_get_watermark_offsets(k->rk, p->topic, p->partition, &low, &high) && high >= end;
+	bool refused = k->denied || p->damaged;
+	bool heard = !rd_kafka_get_watermark_offsets(k->rk, p->topic, p->partition, &low, &high) &&
+		     (high >= end || (refused && high == NO_END));
 	bool moved = p->next != p->looked_next;
 	p->looked_next = p->next;
 	p->still = heard || moved || end <= p->next ? 0 : p->still + 1;

@@ -489,6 +489,28 @@ class Settings(SourceTest):
         self.assertEqual(self.numbers(), [2])
 
 
+class Rights(SourceTest):
+    def test_kafka_source__a_topic_that_may_not_be_read_disturbs_no_other(self):
+        """Who may describe it sees that it has messages; that nothing comes of them is no reason to leave the group again and again."""
+        closed = self.name + ".closed"
+        self.kafka.fresh_topic(self.name)
+        self.kafka.fresh_topic(closed)
+        self.kafka.grant("alice", closed, "describe")
+        login = {"brokers": f"127.0.0.1:{self.kafka.sasl_port}", "sasl": {"username": "alice", "password": "pw1"}}
+        self.produce(1, topic=closed)
+        with Broker(self.config(connector=login, topics=[self.name, closed])) as b:
+            reason = self.wait_source(b, state="degraded", parts=2)["reason"]
+            watched = time.monotonic() + 45  # it is looked at every ten seconds, and three times in a row tell
+            wait_until(lambda: time.monotonic() > watched or "begins anew" in b.log(), 90, "time stands still")
+            self.assertNotIn("begins anew", b.log())
+            self.assertIn(closed, reason)
+            self.produce(2)
+            self.wait_numbers(1)
+            self.kafka.grant("alice", closed, "read")
+            self.wait_numbers(2)
+            self.wait_source(b, state="up")
+
+
 class Pages(SourceTest):
     def test_kafka_source__metrics_add_up(self):
         self.kafka.fresh_topic(self.name)

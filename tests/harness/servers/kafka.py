@@ -162,7 +162,7 @@ class Kafka(Server):
 
     def grant(self, user, topic, *operations):
         """From now on only these users may do only these things to the topic; ANONYMOUS (`port`) may do everything."""
-        numbers = {"write": 4, "describe": 8}
+        numbers = {"read": 3, "write": 4, "describe": 8}
         entries = _array(struct.pack(">b", 2) + _text(topic) + struct.pack(">b", 3) + _text(f"User:{user}") + _text("*") +
                          struct.pack(">bb", numbers[o], 3) for o in operations)
         answer = request(self.port, 30, 1, entries)
