@@ -102,7 +102,8 @@ static int moved_done(const struct sl_pipeline *p, struct spill *from, struct mo
 	return r;
 }
 
-/* Moves what is undone in a log of earlier settings behind our own. */
+/* Moves what is undone in a log of earlier settings behind our own. What got there before it fails is done, too, lest each start
+ * move it once more; but not where syncing failed. */
 static int log_move(struct sl_pipeline *p, struct spill *from, struct moved *m) {
 	struct sl_chunk *c = connectors_chunk_new(p, 0, true);
 	int r = SL_OK;
@@ -117,7 +118,6 @@ static int log_move(struct sl_pipeline *p, struct spill *from, struct moved *m) 
 			continue;
 		}
 		if (r != SL_OK) break;
-		m->n++;
 		if (old && !pipeline_chunk_remap(p, p->action, c, old)) {
 			r = SL_ETYPE;
 			break;
@@ -125,11 +125,14 @@ static int log_move(struct sl_pipeline *p, struct spill *from, struct moved *m) 
 		((struct spill_head *)(void *)c->buf.p)->rows = c->rows;
 		void *record = c->buf.p;
 		size_t size = c->buf.n;
-		if (spill_append(p->log, &record, &size, &none, 1, &status) != 1) r = status;
-		if (r == SL_OK && m->n == MOVED_MAX) r = moved_done(p, from, m);
+		if (spill_append(p->log, &record, &size, &none, 1, &status) != 1)
+			r = status;
+		else if (++m->n == MOVED_MAX)
+			r = moved_done(p, from, m);
 	}
 	connectors_chunk_free(c);
-	return r == SL_ENOTFOUND ? moved_done(p, from, m) : r;
+	int done = m->n < MOVED_MAX ? moved_done(p, from, m) : r;
+	return r == SL_ENOTFOUND ? done : r;
 }
 
 static void log_adopt(struct sl_pipeline *p, const char *dir) {
