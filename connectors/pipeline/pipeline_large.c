@@ -140,7 +140,7 @@ static void keep_rows(struct sl_pipeline *p, struct sl_chunk *c) {
 static void give_back(struct sl_pipeline *p, struct sl_chunk *c) {
 	uint64_t seq = c->ref.seq;
 	if (p->kept.n || !rows_at_hand(p, c)) return;
-	if (!spill_unread(p->log, &c->ref, c->rows - c->undecided)) return;
+	if (!spill_unread(p->log, &c->ref, c->rows, c->rows - c->undecided)) return;
 	keep_rows(p, c);
 	p->kept.seq = seq;
 	p->mem_rows -= c->undecided;

@@ -363,12 +363,34 @@ void pipeline_chunk_cut(struct sl_chunk *c, const char *row) {
 	c->found = NULL;
 }
 
-void pipeline_left_compact(struct sl_pipeline *p, struct sl_chunk *c) { chunk_compact(c, chunk_unsorted(p, c)); }
+/* What is in the log comes back without the rows that are decided. Of these and no others that is known, or the chunk comes whole. */
+static void chunk_tell(struct sl_pipeline *p, struct sl_chunk *c, const char *unsorted) {
+	uint64_t *decided = SL_NEW_ARRAY(uint64_t, c->rows / 64 + 1);
+	uint32_t left = 0, i = 0;
+	for (const char *row = chunk_rows(c); i < c->rows; row += sql_row_head(row)->size) {
+		unsigned flags = sql_row_head(row)->flags;
+		if (flags & SQL_ROW_FRAME) continue;
+		bool stays = (flags & ROW_LEFT) || (unsorted && row >= unsorted);
+		left += stays;
+		decided[i / 64] |= (uint64_t)!stays << (i % 64);
+		i++;
+	}
+	if (left == c->undecided && left > 0 && left < c->rows) spill_decided(p->log, &c->ref, decided, c->rows);
+	sl_free(decided);
+}
 
-/* NULL: the action's own. */
-static void log_names(struct sl_pipeline *p, const struct spill_names *names) {
-	struct sl_slice *own = SL_NEW_ARRAY(struct sl_slice, p->action->param_count + 1);
-	struct spill_opts opts = pipeline_log_opts(p->action, p->log_dir, own);
+void pipeline_left_compact(struct sl_pipeline *p, struct sl_chunk *c) {
+	const char *unsorted = chunk_unsorted(p, c);
+	if (spill_ref_logged(&c->ref)) chunk_tell(p, c, unsorted);
+	chunk_compact(c, unsorted);
+}
+
+/* Of the chunk's values, which may be of settings before: held ones are, and those that were never taken in. */
+static void log_names(struct sl_pipeline *p, const struct sl_chunk *c) {
+	const struct sl_conn_action *a = pipeline_intake(p);
+	const struct spill_names *names = c->strange ? c->strange : c->format != p->format ? &c->format->names : NULL;
+	struct sl_slice *own = SL_NEW_ARRAY(struct sl_slice, a->param_count + 1);
+	struct spill_opts opts = pipeline_log_opts(a, p->log_dir, own);
 	if (names) {
 		opts.columns = names->at;
 		opts.column_count = names->count;
@@ -385,10 +407,8 @@ static void chunk_save(struct sl_pipeline *p, struct sl_chunk *c) {
 	int status = SL_ENOSPACE;
 	head->rows = c->rows;
 	if (c->rows == 0) return;
-	if (c->strange && p->log) log_names(p, c->strange);
-	bool saved = p->log && spill_append(p->log, &record, &size, &none, 1, &status) == 1;
-	if (c->strange && p->log) log_names(p, NULL);
-	if (saved) return;
+	if (p->log) log_names(p, c);
+	if (p->log && spill_append(p->log, &record, &size, &none, 1, &status) == 1) return;
 	p->count.dropped_shutdown += c->rows;
 	pipeline_note(p, NOTE_SHUTDOWN, c->rows, pipeline_row_topic(c, chunk_row_at(chunk_rows(c))),
 		      p->log ? sl_status_text(status) : "buffer.disk is 0");
@@ -412,22 +432,6 @@ static void chunk_unmark(struct sl_chunk *c) {
 	}
 }
 
-/* What is in the log comes back without the rows that are decided. Of these and no others that is known, or the chunk comes whole. */
-static void chunk_tell(struct sl_pipeline *p, struct sl_chunk *c, const char *unsorted) {
-	uint64_t *decided = SL_NEW_ARRAY(uint64_t, c->rows / 64 + 1);
-	uint32_t left = 0, i = 0;
-	for (const char *row = chunk_rows(c); i < c->rows; row += sql_row_head(row)->size) {
-		unsigned flags = sql_row_head(row)->flags;
-		if (flags & SQL_ROW_FRAME) continue;
-		bool stays = (flags & ROW_LEFT) || (unsorted && row >= unsorted);
-		left += stays;
-		decided[i / 64] |= (uint64_t)!stays << (i % 64);
-		i++;
-	}
-	if (left == c->undecided && left > 0 && left < c->rows) spill_decided(p->log, &c->ref, decided, c->rows);
-	sl_free(decided);
-}
-
 /* A client that did not come back may read its rows until the process ends: such a chunk stays as it is, and is kept whole. */
 static void chunk_abandon(struct sl_pipeline *p, struct sl_chunk *c) {
 	const char *unsorted = chunk_unsorted(p, c);
@@ -444,13 +448,9 @@ static void chunk_abandon(struct sl_pipeline *p, struct sl_chunk *c) {
 }
 
 void pipeline_save_beside_out(struct sl_pipeline *p) {
-	bool changes = p->next && !sl_list_empty(&p->out); /* then the log has other names than what is in memory */
-	if (p->next && !changes) pipeline_change_finish(p);
+	if (p->next && sl_list_empty(&p->out)) pipeline_change_finish(p);
 	pipeline_left_mark(p);
-	SL_LIST_FOREACH(it, &p->in_mem) {
-		struct sl_chunk *c = SL_LIST_ENTRY(it, struct sl_chunk, in_mem);
-		if (!changes || c->format == p->format) chunk_abandon(p, c);
-	}
+	SL_LIST_FOREACH(it, &p->in_mem) chunk_abandon(p, SL_LIST_ENTRY(it, struct sl_chunk, in_mem));
 	for (struct sl_chunk *c; (c = chunk_line_pop(&p->held)) || (c = chunk_line_pop(&p->incoming));)
 		chunk_save(p, c);
 	spill_close(p->log);

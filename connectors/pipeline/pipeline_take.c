@@ -164,12 +164,13 @@ static int log_append(struct sl_pipeline *p, struct sl_chunk *c, bool keep) {
 	return p->log_failed;
 }
 
-/* Rows in memory that are not in the log get there, in order, before any later row goes to the log alone. */
+/* Rows in memory that are not in the log get there, in order, before any later row goes to the log alone. But for dead letters
+ * whose values are not called as those of the log are. */
 int pipeline_log_memory(struct sl_pipeline *p) {
 	int r = SL_OK;
 	SL_LIST_FOREACH_SAFE(it, &p->in_mem) {
 		struct sl_chunk *c = SL_LIST_ENTRY(it, struct sl_chunk, in_mem);
-		if (spill_ref_logged(&c->ref)) continue;
+		if (spill_ref_logged(&c->ref) || c->strange) continue;
 		r = log_append(p, c, true);
 		if (r != SL_OK) break;
 	}

@@ -62,6 +62,7 @@ struct spill_ref {
 	uint64_t seq;
 	uint64_t at; /* of one that was read: where it stands in its file, */
 	uint32_t bytes, rows, crc;
+	void *decided; /* of spill_decided() */
 };
 static inline bool spill_ref_logged(const struct spill_ref *ref) { return ref->segment != NULL; }
 
@@ -103,13 +104,15 @@ int spill_read(struct spill *s, struct sl_buf *out, struct spill_ref *ref, uint3
 
 /* How many bytes of rows the next unread record has; 0: there is none, or it is damaged. Only looks at its head. */
 uint64_t spill_next_bytes(struct spill *s);
-/* The record that was read last is unread again: the next to be read; of its rows `done` are decided and not counted as unread.
- * Zeroes *ref. False: others were read since, or the columns of its segment are former ones; nothing has changed. */
-bool spill_unread(struct spill *s, struct spill_ref *ref, uint32_t done);
+/* The record that was read last is unread again: the next to be read; of the `rows` that were got `done` are decided and not counted
+ * as unread. Zeroes *ref. False: others were read since, it gave another number of rows, or the columns of its segment are former ones;
+ * nothing has changed. */
+bool spill_unread(struct spill *s, struct spill_ref *ref, uint32_t rows, uint32_t done);
 
-/* Before spill_close(), in order of sequence: of the n rows that were got of a record these are decided, a bit each, and some are not:
- * the next run gets the others only. What is said of another number of rows is passed over, and all of them repeat. */
-void spill_decided(struct spill *s, const struct spill_ref *ref, const uint64_t *bits, uint32_t n);
+/* Of the n rows that were got of a record these are decided, a bit each, and some are not: after a spill_close() the next run gets the
+ * others only. Told again of the same record, n are those others. What is said of another number of rows is passed over, and what was
+ * not told repeats. */
+void spill_decided(struct spill *s, struct spill_ref *ref, const uint64_t *bits, uint32_t n);
 void spill_done(struct spill *s, struct spill_ref *ref); /* the record's rows are all decided; zeroes *ref */
 /* From the next record on rows have these columns (names are copied), segments this size, and are synced or not: the active
  * segment ends. */

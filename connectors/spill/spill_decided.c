@@ -56,15 +56,17 @@ static bool entries_sound(struct sl_slice file) {
 	return true;
 }
 
-void spill_decided_read(const char *dir, struct sl_buf *out) {
+void spill_decided_read(const char *dir, struct spill_told *out) {
 	char *path = sl_asprintf("%s/decided", dir);
-	sl_buf_clear(out);
-	int r = spill_small_read(path, BYTES_MAX, out);
-	bool sound = out->n == 0 || entries_sound(sl_buf_slice(out));
+	struct sl_buf *file = &out->file;
+	sl_buf_clear(file);
+	out->at = 0;
+	int r = spill_small_read(path, BYTES_MAX, file);
+	bool sound = file->n == 0 || entries_sound(sl_buf_slice(file));
 	if (r != SL_OK || !sound)
 		log_warn(LOG_ACTION, "which rows were delivered cannot be read; some may repeat", "path=%s err=%s",
 			 path, sound ? sl_status_text(r) : "damaged");
-	if (!sound) sl_buf_clear(out);
+	if (!sound) sl_buf_clear(file);
 	sl_free(path);
 }
 
@@ -74,18 +76,20 @@ static const struct entry *entry_next(const struct sl_buf *from, const struct en
 	return at < from->n ? (const void *)(from->p + at) : NULL;
 }
 
-static const struct entry *entry_of(const struct sl_buf *from, uint64_t seq, uint32_t crc, uint32_t rows) {
-	for (const struct entry *e = NULL; (e = entry_next(from, e)) && e->seq <= seq;)
-		if (e->seq == seq) return e->crc == crc && e->rows == rows ? e : NULL;
-	return NULL;
+static const struct entry *entry_of(struct spill_told *from, uint64_t seq, uint32_t crc, uint32_t rows) {
+	const struct entry *found = from->at ? (const void *)(from->file.p + from->at) : NULL;
+	if (found && found->seq > seq) found = NULL;
+	for (const struct entry *e; (e = entry_next(&from->file, found)) && e->seq <= seq;) found = e;
+	from->at = found ? (size_t)((const char *)found - from->file.p) : 0;
+	return found && found->seq == seq && found->crc == crc && found->rows == rows ? found : NULL;
 }
 
-uint32_t spill_decided_rows(const struct sl_buf *decided, uint64_t seq, uint32_t crc, uint32_t rows) {
+uint32_t spill_decided_rows(struct spill_told *decided, uint64_t seq, uint32_t crc, uint32_t rows) {
 	const struct entry *e = entry_of(decided, seq, crc, rows);
 	return e ? e->done : 0;
 }
 
-void spill_decided_cut(const struct sl_buf *decided, const struct spill_head *head, const char *rows,
+void spill_decided_cut(struct spill_told *decided, const struct spill_head *head, const char *rows,
 		       struct sl_buf *out) {
 	const struct entry *e = entry_of(decided, head->seq, head->crc, head->rows);
 	const char *origin = NULL; /* of the next rows, when it is not there yet */
@@ -108,13 +112,10 @@ static void head_add(struct sl_buf *to) {
 	if (to->n == 0) sl_buf_append(to, &none, sizeof none);
 }
 
-void spill_decided(struct spill *s, const struct spill_ref *ref, const uint64_t *bits, uint32_t n) {
-	const struct entry *was = entry_of(&s->decided, ref->seq, ref->crc, ref->rows);
-	size_t bytes = entry_bytes(ref->rows);
-	if (n != ref->rows - (was ? was->done : 0) || s->decided_now.n + bytes > BYTES_MAX) return;
-	head_add(&s->decided_now);
-	struct entry *e = (void *)sl_buf_add(&s->decided_now, bytes);
-	memset(e, 0, bytes);
+void spill_decided(struct spill *s, struct spill_ref *ref, const uint64_t *bits, uint32_t n) {
+	const struct entry *was = ref->decided ? ref->decided : entry_of(&s->decided, ref->seq, ref->crc, ref->rows);
+	if (n != ref->rows - (was ? was->done : 0)) return;
+	struct entry *e = sl_zalloc(entry_bytes(ref->rows));
 	*e = (struct entry){.seq = ref->seq, .crc = ref->crc, .rows = ref->rows};
 	for (uint32_t i = 0, given = 0; i < ref->rows; i++) {
 		bool done =
@@ -122,6 +123,8 @@ void spill_decided(struct spill *s, const struct spill_ref *ref, const uint64_t 
 		e->bits[i / 64] |= (uint64_t)done << (i % 64);
 		e->done += done;
 	}
+	sl_free(ref->decided);
+	ref->decided = e;
 }
 
 static void entry_add(struct sl_buf *to, const struct entry *e) {
@@ -131,18 +134,19 @@ static void entry_add(struct sl_buf *to, const struct entry *e) {
 }
 
 /* What is known of records that stay: those that the owner holds, and those that it has not read. */
-static void entries_join(const struct spill *s, struct sl_buf *out) {
+static void entries_join(struct spill *s, struct sl_buf *out) {
 	uint64_t unread = s->unread_records ? s->read_seq : s->next_seq;
 	SL_LIST_FOREACH(it, &s->kept) {
-		const struct spill_ref *ref = SL_LIST_ENTRY(it, struct spill_ref, link);
-		const struct entry *now = entry_of(&s->decided_now, ref->seq, ref->crc, ref->rows);
-		entry_add(out, now ? now : entry_of(&s->decided, ref->seq, ref->crc, ref->rows));
+		struct spill_ref *ref = SL_LIST_ENTRY(it, struct spill_ref, link);
+		entry_add(out, ref->decided ? ref->decided : entry_of(&s->decided, ref->seq, ref->crc, ref->rows));
+		sl_free(ref->decided);
+		ref->decided = NULL;
 	}
-	for (const struct entry *e = NULL; (e = entry_next(&s->decided, e));)
+	for (const struct entry *e = NULL; (e = entry_next(&s->decided.file, e));)
 		if (e->seq >= unread) entry_add(out, e);
 }
 
-void spill_decided_write(const struct spill *s) {
+void spill_decided_write(struct spill *s) {
 	struct sl_buf out = SL_BUF_INIT;
 	entries_join(s, &out);
 	if (out.n) {

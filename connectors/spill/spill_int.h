@@ -39,6 +39,13 @@ struct spill_marked {
 	uint64_t undone[SPILL_UNDONE_MAX];
 };
 
+/* A file of spill_decided.c as it was read. */
+struct spill_told {
+	struct sl_buf file;
+	size_t
+	    at; /* of the entry that was found last, for they are asked for in their order, or nearly so; 0: none was */
+};
+
 /* A window onto a file. */
 struct spill_window {
 	struct sl_buf buf;
@@ -70,8 +77,7 @@ struct spill {
 	uint64_t mark_written, mark_generation;
 	bool mark_failed, done_since; /* done_since: a record, since the mark was written */
 	struct spill_marked *was;     /* by a former run; NULL: nothing but its low end */
-	struct sl_buf decided,
-	    decided_now; /* files of spill_decided.c: as it was read, and what spill_decided() was told */
+	struct spill_told decided;    /* by a former run */
 };
 
 char *spill_path(const char *dir, uint64_t first_seq);
@@ -108,12 +114,11 @@ int spill_small_replace(const char *path, struct sl_slice bytes, bool sync);
 int spill_small_remove(const char *dir, const char *name);
 
 /* spill_decided.c */
-void spill_decided_read(const char *dir, struct sl_buf *out); /* empty when there is nothing, or it is damaged */
-void spill_decided_write(const struct spill *s);
-uint32_t spill_decided_rows(const struct sl_buf *decided, uint64_t seq, uint32_t crc, uint32_t rows);
+void spill_decided_read(const char *dir, struct spill_told *out); /* empty when there is nothing, or it is damaged */
+void spill_decided_write(struct spill *s);                        /* and forgets what spill_decided() was told */
+uint32_t spill_decided_rows(struct spill_told *decided, uint64_t seq, uint32_t crc, uint32_t rows);
 /* Appends the others; some are decided. */
-void spill_decided_cut(const struct sl_buf *decided, const struct spill_head *head, const char *rows,
-		       struct sl_buf *out);
+void spill_decided_cut(struct spill_told *decided, const struct spill_head *head, const char *rows, struct sl_buf *out);
 
 int spill_mark_open(struct spill *s, struct sl_err *err); /* reads it into mark_written, makes it if missing */
 int spill_mark_read(int fd, struct spill_marked *out, uint64_t *generation);

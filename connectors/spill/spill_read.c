@@ -114,10 +114,12 @@ uint64_t spill_next_bytes(struct spill *s) {
 	}
 }
 
-bool spill_unread(struct spill *s, struct spill_ref *ref, uint32_t done) {
+bool spill_unread(struct spill *s, struct spill_ref *ref, uint32_t rows, uint32_t done) {
 	struct spill_segment *g = ref->segment;
 	uint64_t next = s->unread_records ? s->read_seq : s->next_seq;
-	if (ref->at == 0 || next != ref->seq + ref->rows || s->kept.prev != &ref->link || !g->same_columns)
+	uint32_t decided = spill_decided_rows(&s->decided, ref->seq, ref->crc, ref->rows);
+	if (ref->at == 0 || ref->decided || next != ref->seq + ref->rows || s->kept.prev != &ref->link ||
+	    !g->same_columns || rows != ref->rows - decided)
 		return false;
 	if (s->unread_records && s->read_segment != g && s->read_segment != s->active && s->read_segment->fd >= 0) {
 		close(s->read_segment->fd);
@@ -128,7 +130,7 @@ bool spill_unread(struct spill *s, struct spill_ref *ref, uint32_t done) {
 	s->read_seq = s->back_seq = ref->seq;
 	s->back_done = done;
 	sl_buf_clear(&s->window.buf); /* perhaps of another file */
-	done += spill_decided_rows(&s->decided, ref->seq, ref->crc, ref->rows);
+	done += decided;
 	g->unread++;
 	g->unread_rows += ref->rows - done;
 	g->unread_bytes += ref->bytes;

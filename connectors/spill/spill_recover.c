@@ -89,7 +89,7 @@ static int header_parse(struct spill_window *w, uint64_t limit, struct spill_seg
 struct scan {
 	uint64_t mark;
 	const struct spill_marked *was; /* what is done above it; NULL: nothing */
-	const struct sl_buf *decided;   /* rows of records that are not */
+	struct spill_told *decided;     /* rows of records that are not */
 	uint64_t at, seq;               /* first record that is not done; at 0 = none */
 	uint64_t records, rows, bytes;
 	uint64_t size; /* of the file, with what is behind the last record */
@@ -216,7 +216,7 @@ int spill_recover(struct spill *s, struct sl_err *err) {
 int spill_count(const char *dir, uint64_t *rows) {
 	struct found f = {0};
 	struct spill_marked was = {.low = 1};
-	struct sl_buf decided = SL_BUF_INIT;
+	struct spill_told decided = {.at = 0};
 	uint64_t generation;
 	char *path = sl_asprintf("%s/mark", dir);
 	int fd = open(path, O_RDONLY | O_CLOEXEC), r = segments_find(dir, &f);
@@ -232,7 +232,7 @@ int spill_count(const char *dir, uint64_t *rows) {
 		if (r == SL_EMALFORMED) r = SL_OK; /* killed while making it */
 		*rows += scan.rows;
 	}
-	sl_buf_fini(&decided);
+	sl_buf_fini(&decided.file);
 	sl_free(path);
 	sl_free(f.seq);
 	return r;

@@ -80,8 +80,7 @@ static void spill_free(struct spill *s) {
 	if (s->mark_fd >= 0) close(s->mark_fd);
 	sl_buf_fini(&s->window.buf);
 	sl_buf_fini(&s->owner);
-	sl_buf_fini(&s->decided);
-	sl_buf_fini(&s->decided_now);
+	sl_buf_fini(&s->decided.file);
 	sl_free((void *)(uintptr_t)s->names.at);
 	sl_free(s->name_bytes);
 	sl_free(s->was);
@@ -381,6 +380,7 @@ size_t spill_append(struct spill *s, void *const record[], const size_t size[], 
 void spill_done(struct spill *s, struct spill_ref *ref) {
 	struct spill_segment *g = ref->segment;
 	sl_list_remove(&ref->link);
+	sl_free(ref->decided);
 	*ref = (struct spill_ref){0};
 	s->done_since = true;
 	if (--g->live > 0) return;

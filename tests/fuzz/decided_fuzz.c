@@ -43,7 +43,8 @@ static void scratch_make(void) {
 }
 
 static void decided_try(const void *data, size_t size) {
-	struct sl_buf decided = SL_BUF_INIT, left = SL_BUF_INIT;
+	struct spill_told decided = {.at = 0};
+	struct sl_buf left = SL_BUF_INIT;
 	int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
 	if (fd < 0 || write(fd, data, size) != (ssize_t)size) abort();
 	close(fd);
@@ -58,7 +59,7 @@ static void decided_try(const void *data, size_t size) {
 		if (found != ROWS - n) abort();
 	}
 	sl_buf_fini(&left);
-	sl_buf_fini(&decided);
+	sl_buf_fini(&decided.file);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {

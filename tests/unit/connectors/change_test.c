@@ -227,6 +227,65 @@ static void test_change__a_stop_in_the_middle_keeps_all_rows(void **state) {
 	sl_free(dir);
 }
 
+#define RENAMED(columns, more) "actions: [{connector: db, table: x, columns: {" columns "}, buffer: {" more "}}]\n"
+
+static void holding_is(struct rig *r, bool wanted) {
+	const struct sl_stage *st = sl_pipeline_stage(r->p[0], 0);
+	for (int i = 0; i < 90000 && sl_stage_holding(st) != wanted; i++) usleep(1000);
+	assert_int_equal(sl_stage_holding(st), wanted);
+}
+
+/* Publishers are held, and rows of theirs are of the names before; so they stand in the log. */
+static void test_change__a_stop_keeps_held_rows_under_their_names(void **state) {
+	(void)state;
+	char *dir = rig_tmpdir(), *data = sl_asprintf("%s/data", dir);
+	struct rig *r = rig_new_in(1, data);
+	rig_load(r, WRONG ACTION(", buffer: {rows: 10}"), dir);
+	rig_stage(r, 0, 40, 10, rig_row);
+	holding_is(r, true);
+	rig_load(r, WRONG RENAMED("b: \"${device}\", a: \"${n}\", c: \"${t}\"", "rows: 10"), dir);
+	rig_stop(r, 1);
+	rig_free(r);
+	r = rig_new_in(1, data);
+	rig_load(r, GOOD RENAMED("b: \"${device}\", a: \"${n}\", c: \"${t}\"", "rows: 10"), dir);
+	assert_int_equal(rig_settle(r, 0).delivered, 40);
+	assert_int_equal(db_int(dir, "SELECT count(*) FROM x WHERE a LIKE 'd%' AND b < 40"), 40);
+	rig_free(r);
+	rig_rmdir(dir);
+	sl_free(data);
+	sl_free(dir);
+}
+
+/* Dead letters that cannot be written wait in memory; when that goes to the log they are not taken for rows of the new names. */
+static void test_change__dead_letters_that_wait_are_not_logged_as_others(void **state) {
+	(void)state;
+	char *dir = rig_tmpdir(), *data = sl_asprintf("%s/data", dir), *dead = sl_asprintf("%s/dead", data);
+	struct rig *r = rig_new_in(1, data);
+	rig_load(r, WRONG ACTION(", buffer: {rows: 10}"), dir);
+	rig_stage(r, 0, 20, 10, rig_row);
+	holding_is(r, true);
+	FILE *f = fopen(dead, "w"); /* no folder */
+	assert_non_null(f);
+	assert_int_equal(fclose(f), 0);
+	rig_load(r, WRONG RENAMED("p: \"${q}\", q: \"${q}\", r: \"${q}\"", "memory: 64KB"), dir);
+	holding_is(r, false);
+	rig_stage(r, 0, 3000, 100, rig_row);
+	assert_true(rig_confirms(r, 3010)); /* of those 20 only what was in the log before */
+	rig_stop(r, 1);
+	rig_free(r);
+	assert_int_equal(unlink(dead), 0);
+	r = rig_new_in(1, data);
+	rig_load(r, GOOD RENAMED("p: \"${q}\", q: \"${q}\", r: \"${q}\"", "memory: 64KB"), dir);
+	struct sl_action_counts n = rig_settle(r, 0);
+	assert_int_equal(n.delivered, 3000);
+	assert_int_equal(n.rejected, 20);
+	rig_free(r);
+	rig_rmdir(dir);
+	sl_free(dead);
+	sl_free(data);
+	sl_free(dir);
+}
+
 static void test_change__another_connector_gets_nothing_that_was_meant_for_the_first(void **state) {
 	(void)state;
 	struct rig *r = rig_new(1);
@@ -254,6 +313,8 @@ int main(void) {
 	    cmocka_unit_test(test_change__dead_letters_of_unknown_names_keep_them),
 	    cmocka_unit_test(test_change__batches_that_are_out_are_neither_lost_nor_overtaken),
 	    cmocka_unit_test(test_change__a_stop_in_the_middle_keeps_all_rows),
+	    cmocka_unit_test(test_change__a_stop_keeps_held_rows_under_their_names),
+	    cmocka_unit_test(test_change__dead_letters_that_wait_are_not_logged_as_others),
 	    cmocka_unit_test(test_change__another_connector_gets_nothing_that_was_meant_for_the_first),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -379,6 +379,14 @@ static void test_pipeline__rows_staged_after_the_stop_are_kept(void **state) {
 	sl_free(dir);
 }
 
+static size_t lines_of(const char *path) {
+	char *text = rig_read(path);
+	size_t lines = 0;
+	for (const char *c = text; *c; c++) lines += *c == '\n';
+	sl_free(text);
+	return lines;
+}
+
 static bool ten_delivered(const struct sl_action_counts *n) { return n->delivered >= 10; }
 
 /* Rows of one record, of which some are delivered and some wait for another attempt: a stop in between, twice, repeats none. */
@@ -404,12 +412,35 @@ static void test_pipeline__a_stop_within_a_record_repeats_no_row(void **state) {
 		rig_free(r);
 		assert_true(run == 0 || (recovered > 0 && recovered < 100 - 10 * (uint64_t)(run - 1)));
 	}
-	char *trace = rig_read(path);
-	size_t lines = 0;
-	for (const char *c = trace; *c; c++) lines += *c == '\n';
-	assert_int_equal(lines, 100);
+	assert_int_equal(lines_of(path), 100);
 	rig_rmdir(dir);
-	sl_free(trace);
+	sl_free(path);
+	sl_free(data);
+	sl_free(dir);
+}
+
+/* A reload has put together in memory what was left of the record. */
+static void test_pipeline__a_stop_after_a_reload_repeats_no_row(void **state) {
+	(void)state;
+	static const char conf[] = "connectors: {n: {type: 'null', ways: 3, fail_every: %d}}\n"
+				   "actions: [{connector: n, columns: {a: x, b: x, c: x}, trace: %s/trace, "
+				   "retry: {first: 60s, max: 60s}, batch: {rows: %d}}]\n";
+	char *dir = rig_tmpdir(), *data = sl_asprintf("%s/data", dir), *path = sl_asprintf("%s/trace", dir);
+	struct rig *r = rig_new_in(1, data);
+	rig_load(r, conf, 5, dir, 4);
+	rig_stage(r, 0, 100, 0, rig_row);
+	for (int rows = 3; rows > 0; rows--) {
+		assert_true(rig_until(r, 0, ten_delivered));
+		rig_load(r, conf, 5, dir, rows);
+	}
+	rig_stop(r, 1);
+	rig_free(r);
+	r = rig_new_in(1, data);
+	rig_load(r, conf, 0, dir, 4);
+	rig_settle(r, 0);
+	rig_free(r);
+	assert_int_equal(lines_of(path), 100);
+	rig_rmdir(dir);
 	sl_free(path);
 	sl_free(data);
 	sl_free(dir);
@@ -681,6 +712,7 @@ int main(void) {
 	    cmocka_unit_test(test_pipeline__rows_of_qos_0_never_hold_and_go_oldest_first),
 	    cmocka_unit_test(test_pipeline__a_restart_delivers_what_was_queued),
 	    cmocka_unit_test(test_pipeline__a_stop_within_a_record_repeats_no_row),
+	    cmocka_unit_test(test_pipeline__a_stop_after_a_reload_repeats_no_row),
 	    cmocka_unit_test(test_pipeline__rows_staged_after_the_stop_are_kept),
 	    cmocka_unit_test(test_pipeline__a_stop_does_not_wait_for_a_table_that_is_missing),
 	    cmocka_unit_test(test_pipeline__recovered_rows_follow_their_columns_names),

@@ -276,6 +276,42 @@ static void test_spill__rows_that_are_decided_do_not_repeat(void **state) {
 	sl_free(dir);
 }
 
+/* Of several records, also when the one that came later is told of first: numbers say in which order they were written. */
+static void test_spill__decided_rows_are_told_in_any_order(void **state) {
+	(void)state;
+	char *dir = rig_tmpdir();
+	struct spill *s = log_open(dir, 1 << 20);
+	struct spill_ref ref[3] = {0};
+	uint64_t bits = 0x1c;
+	for (uint64_t i = 0; i < 3; i++) assert_int_equal(record_append(s, i * 10, 10, &ref[i]), SL_OK);
+	spill_decided(s, &ref[2], &bits, 10);
+	spill_decided(s, &ref[0], &bits, 10);
+	spill_decided(s, &ref[1], &bits, 10);
+	spill_close(s);
+	s = log_open(dir, 1 << 20);
+	assert_int_equal(spill_unread_rows(s), 21);
+	spill_close(s);
+	rig_rmdir(dir);
+	sl_free(dir);
+}
+
+/* Who has given the others away cannot find its rows again in the whole record. */
+static void test_spill__a_record_goes_back_as_it_came(void **state) {
+	(void)state;
+	char *dir = rig_tmpdir();
+	struct spill *s = log_open(dir, 1 << 20);
+	struct spill_ref ref;
+	uint32_t rows;
+	assert_int_equal(record_append(s, 0, 10, NULL), SL_OK);
+	assert_int_equal(record_read(s, &ref, &rows), 0);
+	assert_false(spill_unread(s, &ref, 7, 0));
+	assert_true(spill_unread(s, &ref, 10, 3));
+	assert_int_equal(spill_unread_rows(s), 7);
+	spill_close(s);
+	rig_rmdir(dir);
+	sl_free(dir);
+}
+
 static void test_spill__a_segment_tells_the_names_it_was_written_with(void **state) {
 	(void)state;
 	char *dir = rig_tmpdir();
@@ -488,6 +524,8 @@ int main(void) {
 	    cmocka_unit_test(test_spill__a_torn_record_is_cut_wherever_it_breaks),
 	    cmocka_unit_test(test_spill__a_flipped_bit_never_gives_a_wrong_row),
 	    cmocka_unit_test(test_spill__rows_that_are_decided_do_not_repeat),
+	    cmocka_unit_test(test_spill__decided_rows_are_told_in_any_order),
+	    cmocka_unit_test(test_spill__a_record_goes_back_as_it_came),
 	    cmocka_unit_test(test_spill__a_segment_tells_the_names_it_was_written_with),
 	    cmocka_unit_test(test_spill__what_another_version_wrote_stays),
 	    cmocka_unit_test(test_spill__a_record_that_does_not_fit_leaves_no_trace),
