@@ -68,14 +68,14 @@ static struct sl_slice leaf_text(const struct walk *w, const json_t *v, enum sql
 	return slice_from(text, bare);
 }
 
-/* Dotted names of filters and updates lead into the tree of types as well; `$`, `$[]` and `$[id]` are places in a list, and a number,
- * where no type is named for a field that is called so. */
+/* Dotted names of filters and updates lead into the tree of types as well; `$`, `$[]` and `$[id]` are places in a list, and a number
+ * behind a name, where no type is named for a field that is called so. */
 static const struct mongo_types *types_of(const struct mongo_types *types, struct sl_slice key) {
-	while (types && key.p) {
+	for (bool behind = false; types && key.p; behind = true) {
 		struct sl_slice part = slice_next_part(&key, '.');
 		int64_t number;
 		const struct mongo_types *inner = mongo_types_inner(types, part);
-		bool place = part.n && (part.p[0] == '$' || slice_to_i64(part, &number) == SL_OK);
+		bool place = behind && part.n && (part.p[0] == '$' || slice_to_i64(part, &number) == SL_OK);
 		if (inner || !place) types = inner;
 	}
 	return types;

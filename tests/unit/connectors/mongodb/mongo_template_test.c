@@ -81,6 +81,9 @@ static void test_document__values_keep_their_kind_in_yaml(void **state) {
 	      "{ \"x\" : 2.5, \"in\" : { \"y\" : [ 2.5, 5, null ], \"z\" : true } }");
 	gives(MONGO_DOCUMENT, "{\"typed\":{\"n\":\"${a}\"}}", sql_string(SL_SLICE_LIT("7")),
 	      "{ \"typed\" : { \"n\" : 7 } }");
+	/* A field that is called 7 is no place in a list. */
+	gives(MONGO_DOCUMENT, "{\"7\":{\"typed\":{\"n\":\"${a}\"}}}", sql_string(SL_SLICE_LIT("7")),
+	      "{ \"7\" : { \"typed\" : { \"n\" : \"7\" } } }");
 	gives(MONGO_DOCUMENT, "{\"x\":{\"$date\":\"${a}\"}}", sql_int(0),
 	      "{ \"x\" : { \"$date\" : \"1970-01-01T00:00:00Z\" } }");
 	gives(MONGO_DOCUMENT, "{\"x\":{\"$oid\":\"507f1f77bcf86cd799439011\"}}", sql_int(0),
@@ -176,6 +179,8 @@ static void test_update__values_stay_values(void **state) {
 	      "1 } }");
 	gives(MONGO_UPDATE, "{\"$set\":{\"typed.n\":\"${a}\"}}", sql_string(SL_SLICE_LIT("8")),
 	      "{ \"$set\" : { \"typed.n\" : 8 } }");
+	gives(MONGO_UPDATE, "{\"$set\":{\"typed.0.n\":\"${a}\"}}", sql_string(SL_SLICE_LIT("8")),
+	      "{ \"$set\" : { \"typed.0.n\" : 8 } }");
 	gives(MONGO_UPDATE, "{\"$push\":{\"x\":\"${a}\"}}", json("{\"$each\":[1,2]}"),
 	      "{ \"$push\" : { \"x\" : { \"$each\" : [ { \"$each\" : [ 1, 2 ] } ] } } }");
 	gives(MONGO_UPDATE, "{\"$push\":{\"x\":{\"$each\":\"${a}\",\"$slice\":-3}}}", json("[1,2]"),
