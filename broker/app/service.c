@@ -252,6 +252,8 @@ static void service_free(struct service *s, int code) {
 	for (uint32_t i = 0; s->rules_workers && i < broker_workers(s->broker); i++)
 		rules_worker_free(s->rules_workers[i]);
 	sl_free(s->rules_workers);
+	/* What the connectors said at their end has come to loops that never turned: for nobody now, but in rules' memory. */
+	if (s->broker && !s->broker_started) run_letters(s->broker);
 	load_fini(&s->loaded);
 	rules_free(s->rules);
 	connectors_free(s->connectors);

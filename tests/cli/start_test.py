@@ -76,11 +76,11 @@ class Files(unittest.TestCase):
 class Start(unittest.TestCase):
     """A start that the system refuses: one sentence that names the option and a way out, exit 3."""
 
-    def start(self, data_dir="./data", port=None, admin="{enabled: false}"):
+    def start(self, data_dir="./data", port=None, admin="{enabled: false}", extra=""):
         folder = temp_folder()
         (folder / "afile").write_text("")
         text = MINIMAL.format(data_dir=data_dir, port=port or free_port(), admin=admin)
-        (folder / "a.yaml").write_text(text)
+        (folder / "a.yaml").write_text(text + extra)
         return run_program("run", "-c", "a.yaml", cwd=folder, timeout=180)
 
     def refused(self, *words, **settings):
@@ -97,6 +97,15 @@ class Start(unittest.TestCase):
             s.listen()
             port = s.getsockname()[1]
             self.refused("listener mqtt", str(port), "choose another port", port=port)
+
+    def test_port__taken_while_connectors_come_up(self):
+        """They say that they are there, and then that they go, to workers that never began."""
+        with Broker() as broker:
+            extra = ("connectors: {a: {type: 'null'}, b: {type: sqlite, path: b.db}}\n"
+                     "rules: {r: {sql: \"SELECT * FROM 't'\", actions: [{connector: a}]},"
+                     " s: {sql: \"SELECT * FROM '$events/connector/status'\", actions: [{connector: a}]}}\n")
+            for _ in range(3):
+                self.refused("listener mqtt", str(broker.port), "choose another port", port=broker.port, extra=extra)
 
     def test_port__taken_by_another_sluice_is_not_shared_with_it(self):
         with Broker() as broker:
