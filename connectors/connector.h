@@ -76,6 +76,9 @@ struct sl_param {
 	enum sql_target target;
 	const char *path;      /* the option it stands in, below the action: "columns.device", "sql" */
 	uint32_t line, column; /* where it starts within that option's text, 1-based; 0 when it is all of it */
+	/* Rows with the same value, or values where several parameters say so, are one there: the second is refused, left out, or
+	 * takes the place of the first. Who loads the rule warns where all rows of a message have the same. */
+	bool names_row;
 };
 
 struct sl_batch {
@@ -89,6 +92,7 @@ struct sl_batch {
 	void *priv;       /* the kind's */
 	char *not_ready;  /* sl_batch_not_ready() */
 	bool late;        /* a time limit of the server's ended it: the next ones have fewer rows */
+	bool doubt;       /* sl_batch_in_doubt() */
 };
 
 struct sl_connector_kind {
@@ -171,6 +175,15 @@ struct sl_conn *sl_action_conn(struct sl_conn_action *a);
 const char *sl_action_name(const struct sl_conn_action *a); /* "rule.1": for logs and file names */
 const struct sl_param *sl_action_params(const struct sl_conn_action *a, size_t *count); /* what action_params gave */
 
+/* What parameter `param` has of the message's identifier (`${msgid()}`, or a column that the rule made of it), which is the same whenever
+ * the row comes; of the whole row, its column `_id`. From action_open() on. */
+enum sl_msgid {
+	SL_MSGID_NOT,   /* nothing, or not as it stands */
+	SL_MSGID_ALONE, /* it is the identifier, and no other row has it */
+	SL_MSGID_SHARED /* nothing else tells its row from others: FOREACH makes several of one message; each receiver has events about it */
+};
+enum sl_msgid sl_action_param_msgid(const struct sl_conn_action *a, size_t param);
+
 /* For `destination`. A name: "table readings"; all of it counts, and a long one is cut and told apart by its hash. A statement: from
  * its verb to the first bracket, value or clause in quotes: "INSERT INTO readings", so that a corrected one is still the same. */
 void sl_destination_name(struct sl_buf *out, const char *what, const char *name);
@@ -203,6 +216,11 @@ void sl_batch_fill(struct sl_batch *b, enum sl_result r, const char *reason); /*
  * and wait, the connection shows DEGRADED with this text, which says what to do. Tried again after a pause; the first batch
  * without this call makes the action ready again. Then call sl_batch_done(). */
 void sl_batch_not_ready(struct sl_batch *b, const char *fmt, ...) sl_printf(2, 3);
+/* The same where it may be these rows' fault after all, and none of another kind was among them that would have told: the next
+ * batches have more rows than `batch.rows`, twice as many each time, until one is among them that gets through. A kind that sees
+ * rows get through while another one fails for the table's reason knows whose fault it is, and rejects that row: see
+ * postgres/pg_probe.c, which asks the server once more before. */
+void sl_batch_in_doubt(struct sl_batch *b, const char *fmt, ...) sl_printf(2, 3);
 void sl_batch_done(struct sl_batch *b);
 /* Of a look: worth knowing, and no reason why the action could not work. */
 void sl_batch_note(struct sl_batch *b, const char *fmt, ...) sl_printf(2, 3);

@@ -359,8 +359,10 @@ static void commit_switch(struct connectors *cs, struct connectors_set *set) {
 		} else if (spec->kept) {
 			on_error_swap(pipeline_intake(spec->p), spec->action);
 			pipeline_owner_take(spec->p, spec->action);
-		} else
+		} else {
+			pipeline_log_begin(spec->p);
 			sl_list_push_back(&cs->pipelines, &spec->p->link);
+		}
 		pipeline_wake(spec->p);
 	}
 	SL_LIST_FOREACH(it, &cs->pipelines) {

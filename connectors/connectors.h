@@ -120,6 +120,11 @@ const struct sl_param *sl_action_spec_params(const struct sl_action_spec *spec, 
  * staged with a value of its kind (BOOL, INT) in its place. Before commit. */
 enum sl_late { SL_LATE_NONE, SL_LATE_REPLAYED, SL_LATE_DELAY_MS };
 void sl_action_spec_late(struct sl_action_spec *spec, size_t param, enum sl_late what);
+/* How parameter `param`, or `_id` of the whole row that it is, holds the message's identifier. Before commit. */
+void sl_action_spec_msgid(struct sl_action_spec *spec, size_t param, enum sl_msgid how);
+/* A hash of what makes the rows that its templates read, the rule's SQL: where it changes, a template of the same text may make another
+ * value. Before commit; 0 when never called. */
+void sl_action_spec_rows_of(struct sl_action_spec *spec, uint64_t hash);
 /* What tells it from a rule's other actions, wherever it stands (likeness.h). Borrowed until the set is committed. */
 const char *sl_action_spec_face(const struct sl_action_spec *spec);
 bool sl_action_spec_enabled(const struct sl_action_spec *spec); /* false: stage no rows for it */

@@ -66,9 +66,10 @@ struct sl_conn {
 	char *stall_text;
 	uint64_t stall_look_ms; /* when stall_text was made */
 	bool give_up;
-	bool worked;                     /* a row was delivered since it is up */
-	bool down_unsaid;                /* it breaks again and again, which was said */
-	uint32_t unsaid;                 /* so often since then */
+	_Atomic bool cut_by_reload; /* what was cancelled last waited for other settings, and had not had its time */
+	bool worked;                /* a row was delivered since it is up */
+	bool down_unsaid;           /* it breaks again and again, which was said */
+	uint32_t unsaid;            /* so often since then */
 	uint64_t down_ms, unsaid_due_ms; /* when it broke last; monotonic */
 	uint32_t out;                    /* batches */
 	/* A suspicious batch travels alone (pipeline_trial.c): whose it is, from the moment on in which nobody else may send. */
@@ -137,7 +138,9 @@ struct sl_conn_action {
 	struct action_conf conf;
 	const struct sl_param *params;
 	size_t param_count;
-	uint8_t *late; /* enum sl_late of each parameter; NULL: of none is any */
+	uint8_t *late;    /* enum sl_late of each parameter; NULL: of none is any */
+	uint64_t rows_of; /* sl_action_spec_rows_of() */
+	uint8_t *msgid;   /* sl_action_spec_msgid(), for each parameter; NULL: none is */
 	void *on_error;
 	void (*on_error_release)(void *on_error);
 	void *impl;
@@ -188,6 +191,7 @@ struct sl_way {
 	struct sl_list trial_wait; /* in sl_conn.trial_line */
 	bool trial_asked;          /* in this run */
 	uint8_t trials_long;       /* trials in a row that took so long that others did not wait for their end */
+	uint32_t doubt_rows;       /* sl_batch_in_doubt(): the next batch may have so many rows; 0: as many as any */
 	bool thread_broken;        /* T only */
 };
 
@@ -350,6 +354,7 @@ struct sl_pipeline {
 	int log_failed;           /* why the log took nothing when last asked, but for want of budget; SL_OK */
 	uint64_t log_failed_ms;
 	int dead_failed;       /* why the first of `dead` waits */
+	bool dead_published;   /* for on_error, not for the file */
 	uint64_t hold_room;    /* what had been made when the held chunks were last tried */
 	uint64_t held_by_room; /* how often they were tried for that */
 	struct pipeline_counters count;
@@ -384,8 +389,9 @@ void pipeline_run(struct sl_pipeline *p);
 bool pipeline_idle(const struct sl_pipeline *p);         /* nothing queued anywhere the loop can see */
 bool pipeline_stuck(const struct sl_pipeline *p);        /* its rows wait for a table or the like; they fit the log */
 bool pipeline_rejects_wait(const struct sl_pipeline *p); /* pipeline_done.c: for the next start */
-void pipeline_halt(struct sl_pipeline *p);               /* submits no more; cancels what is out */
-void pipeline_batch_back(struct pipeline_batch *bt);     /* L: the kind is done with it */
+const char *pipeline_dead_path(const struct sl_pipeline *p); /* where the first letter that waits cannot go */
+void pipeline_halt(struct sl_pipeline *p);                   /* submits no more; cancels what is out */
+void pipeline_batch_back(struct pipeline_batch *bt);         /* L: the kind is done with it */
 
 /* pipeline_pace.c */
 static inline bool pipeline_pace_counts(const struct pipeline_batch *bt) {
@@ -393,6 +399,13 @@ static inline bool pipeline_pace_counts(const struct pipeline_batch *bt) {
 }
 void pipeline_pace(const struct pipeline_batch *bt); /* one is back that was late, or larger ones were */
 void pipeline_pace_forget(struct sl_pipeline *p);    /* what is sent to is another one */
+/* sl_batch_in_doubt(): so many rows and bytes may this way's next batch have. */
+uint64_t pipeline_rows_most(const struct sl_way *way);
+uint64_t pipeline_bytes_most(const struct sl_way *way);
+void pipeline_doubt_look(const struct pipeline_batch *bt); /* one is back that was in doubt, or was larger for it */
+static inline bool pipeline_doubt_counts(const struct pipeline_batch *bt) {
+	return bt->b.doubt || bt->way->doubt_rows > 0;
+}
 
 /* lanes.c */
 void pipeline_lanes_look(struct sl_pipeline *p);
@@ -401,6 +414,7 @@ void pipeline_lanes_look(struct sl_pipeline *p);
 void pipeline_fill_look(struct sl_pipeline *p);
 
 /* late.c */
+bool msgid_equal(const struct sl_conn_action *a, const struct sl_conn_action *b);
 bool late_equal(const struct sl_conn_action *a, const struct sl_conn_action *b);
 void pipeline_late_fill(const struct sl_pipeline *p, struct pipeline_batch *bt); /* about to be sent */
 
@@ -413,6 +427,15 @@ static inline bool pipeline_ways_change(const struct sl_pipeline *p) { return p-
 void pipeline_ways_settle(struct sl_pipeline *p); /* before a run's ways, when they may send; and after */
 void pipeline_ways_look(struct sl_pipeline *p);
 void pipeline_ways_cut(struct sl_pipeline *p, enum batch_cut why);
+
+/* pipeline_drop.c: rows that make room for others */
+struct sl_chunk *pipeline_line_pop(struct sl_pipeline *p, bool qos); /* the cursor goes to the next */
+/* The oldest rows in memory that are not out, of QoS 0 or of the others: one; of a chunk that nobody has begun, all, unless `one`. False:
+ * there are none. */
+bool pipeline_drop_first(struct sl_pipeline *p, bool qos, bool one);
+/* The same of any; where there are none in memory, of the log `rows`, at most a record of it; 0: bytes are wanted. */
+bool pipeline_drop_oldest(struct sl_pipeline *p, uint64_t rows);
+void pipeline_rows_damaged(struct sl_pipeline *p, uint32_t rows); /* a segment of the log is lost */
 
 /* pipeline_take.c */
 void pipeline_take(struct sl_pipeline *p); /* incoming and held chunks: log, memory, overflow */
@@ -437,12 +460,20 @@ void pipeline_large_pass(struct sl_pipeline *p); /* after a refill */
 void pipeline_large_look(struct sl_pipeline *p); /* after a run */
 void pipeline_large_end(struct connectors *cs);  /* its chunk has ended */
 void pipeline_large_forget(struct sl_pipeline *p);
+/* Of a record that is unread again only these rows are left (p->kept.ref and n). */
+void pipeline_kept_tell(struct sl_pipeline *p, uint64_t seq, uint32_t rows);
+static inline bool pipeline_kept_is(const struct sl_pipeline *p, uint64_t seq) {
+	return sl_unlikely(p->kept.n > 0) && p->kept.seq == seq;
+}
 bool pipeline_large_again(struct sl_pipeline *p, struct sl_chunk *c);   /* false: it comes for the first time */
 void pipeline_chunk_charge(struct sl_pipeline *p, struct sl_chunk *c);  /* pipeline_take.c */
 struct sl_way *pipeline_way_of(struct sl_pipeline *p, const void *row); /* pipeline.c */
 
 /* pipeline_change.c: a running pipeline gets other settings, or another connection. */
 struct row_format *pipeline_format_new(struct sl_pipeline *p, const struct sl_conn_action *a); /* p's */
+void row_templates_take(struct row_templates *made, const struct sl_conn_action *a);           /* in place of others */
+void row_templates_fini(struct row_templates *made);
+bool row_templates_equal(const struct row_templates *a, const struct row_templates *b, size_t n);
 struct sl_stage *pipeline_stages_new(struct sl_pipeline *p);
 bool pipeline_can_change(const struct sl_pipeline *p, const struct sl_conn_action *to);
 void pipeline_change(struct sl_pipeline *p, struct sl_conn_action *to); /* in a commit; owns `to` from then on */
@@ -461,7 +492,8 @@ struct spill_opts pipeline_log_opts(const struct sl_conn_action *a, const char *
 void pipeline_save(struct sl_pipeline *p); /* shutdown, no batch out: what is only in memory goes to the log */
 void pipeline_save_beside_out(struct sl_pipeline *p); /* the same while batches are out; nothing is freed */
 void pipeline_abandon(struct sl_pipeline *p);         /* in place of pipeline_free(), when the process ends at once */
-void pipeline_chunk_cut(struct sl_chunk *c, const char *row); /* what is before this row goes */
+void pipeline_chunk_cut(struct sl_chunk *c, const char *row);       /* what is before this row goes */
+void pipeline_kept_only(struct sl_pipeline *p, struct sl_chunk *c); /* all but p->kept goes */
 void pipeline_left_mark(struct sl_pipeline *p);
 void pipeline_left_compact(struct sl_pipeline *p,
 			   struct sl_chunk *c); /* leaves what is marked, and what was never sorted */
@@ -469,8 +501,10 @@ struct pipeline_sync *pipeline_sync_new(void);
 void pipeline_log_sync_now(const struct sl_pipeline *p); /* with sync: tick; blocks */
 bool pipeline_sync_busy(const struct sl_pipeline *p);
 uint64_t pipeline_sync_due(const struct sl_pipeline *p);
-char *pipeline_file_name(const struct sl_conn_action *a);              /* "rule.0", safe as a file name; heap */
-int pipeline_log_open(struct sl_pipeline *p, struct sl_err *err);      /* M; takes in logs of former settings */
+char *pipeline_file_name(const struct sl_conn_action *a); /* "rule.0", safe as a file name; heap */
+/* Changes nothing that is there, for the commit may fail; then, in force: its owner is written, logs of former settings taken in. */
+int pipeline_log_open(struct sl_pipeline *p, struct sl_err *err);
+void pipeline_log_begin(struct sl_pipeline *p);
 void pipeline_log_forget(struct sl_pipeline *p);                       /* its folder is free for others */
 bool pipeline_log_owned(const struct connectors *cs, const char *dir); /* by a running pipeline */
 char *pipeline_rule_prefix(const char *rule);                          /* "rule.", the same */
@@ -492,7 +526,15 @@ pipeline_oldest_ms(const struct sl_pipeline *p); /* age of the oldest row in mem
 const char *pipeline_disk_advice(int status); /* what to do when a file cannot be written; static */
 
 /* connectors_watch.c */
-enum note_reason { NOTE_REJECTED, NOTE_OVERFLOW, NOTE_EXPIRED, NOTE_SHUTDOWN, NOTE_DAMAGED, NOTE_REASONS };
+enum note_reason {
+	NOTE_REJECTED,
+	NOTE_PUBLISHED,
+	NOTE_OVERFLOW,
+	NOTE_EXPIRED,
+	NOTE_SHUTDOWN,
+	NOTE_DAMAGED,
+	NOTE_REASONS
+};
 /* Rows are given up: a log line now, or in the next summary. why may be NULL. */
 void pipeline_note(struct sl_pipeline *p, enum note_reason reason, uint64_t rows, struct sl_slice topic,
 		   const char *why);

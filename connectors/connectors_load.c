@@ -287,6 +287,11 @@ const struct sl_param *sl_action_spec_params(const struct sl_action_spec *spec, 
 	return spec->params;
 }
 
+void sl_action_spec_rows_of(struct sl_action_spec *spec, uint64_t hash) {
+	sl_assert(spec->action && !spec->p);
+	spec->action->rows_of = hash;
+}
+
 const char *sl_action_spec_face(const struct sl_action_spec *spec) { return spec_action(spec)->face; }
 
 bool sl_action_spec_enabled(const struct sl_action_spec *spec) { return spec_action(spec)->conf.enabled; }

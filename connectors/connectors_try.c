@@ -85,7 +85,7 @@ static struct sl_source *source_next(struct trial_run *run) {
 	size_t n = run->set->sources ? run->set->sources->count : 0;
 	while (run->c->kind->source_look && run->next_source < n) {
 		struct sl_source *s = run->set->sources->at[run->next_source++];
-		if (s->kind && s->conn == run->c) return s;
+		if (s->kind && s->conn == run->c && !s->broken) return s;
 	}
 	return NULL;
 }

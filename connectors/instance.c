@@ -47,8 +47,9 @@ struct sl_loop *sl_conn_loop(struct sl_conn *c) {
 const char *sl_conn_cancel_why(struct sl_conn *c) {
 	if (atomic_load(&c->cs->stop_now.wanted))
 		return "ended by the second signal to stop, which waits for no answer";
-	return atomic_load(&c->cs->stop_now.halted) ? "ended by the stop, which waits ten seconds for answers"
-						    : "no answer within the action's `timeout`";
+	if (atomic_load(&c->cs->stop_now.halted)) return "ended by the stop, which waits ten seconds for answers";
+	return atomic_load(&c->cut_by_reload) ? "ended by a reload, which waits five seconds for answers"
+					      : "no answer within the action's `timeout`";
 }
 void sl_conn_set_blocking(struct sl_conn *c, bool blocking) { c->blocking = blocking; }
 void sl_conn_set_ways(struct sl_conn *c, uint32_t n) { c->ways = n ? n : 1; }
@@ -123,32 +124,56 @@ static void state_set(struct sl_conn *c, enum conn_state state, const char *text
 										   .at_ms = c->since_ms});
 }
 
-/* The first of them stands for all. Heap. */
-static char *not_ready_why(const struct sl_conn *c) {
+/* What keeps an action from its work while the connection is up. */
+enum need { NEED_PROGRESS, NEED_READY, NEED_ROOM, NEEDS };
+
+static enum need need_of(const struct sl_conn *c, const struct sl_pipeline *p) {
+	if (p->stalled && c->stalled) return NEED_PROGRESS;
+	if (p->not_ready_why) return NEED_READY;
+	return p->waits.why ? NEED_ROOM : NEEDS;
+}
+
+static void need_say(const struct sl_conn *c, enum need need, const struct sl_pipeline *p, uint32_t more,
+		     struct sl_buf *out) {
+	const char *name = p->action->name;
+	char *others = more ? sl_asprintf(" and %" PRIu32 " more", more) : sl_strdup("");
+	if (out->n) sl_buf_append_str(out, "; ");
+	switch (need) {
+	case NEED_PROGRESS:
+		sl_buf_append_str(out, c->stall_text);
+		if (more) sl_buf_printf(out, " (%" PRIu32 " more actions make none)", more);
+		break;
+	case NEED_READY:
+		sl_buf_printf(out, "action %s%s %s not ready: %s", name, others, more ? "are" : "is", p->not_ready_why);
+		break;
+	case NEED_ROOM: sl_buf_printf(out, "rows of action %s%s wait: %s", name, others, p->waits.why); break;
+	case NEEDS: break;
+	}
+	sl_free(others);
+}
+
+/* Of each kind of trouble the first action with its reason, and how many more have it: none hides one of another kind. Heap. */
+static char *actions_why(const struct sl_conn *c) {
+	const struct sl_pipeline *first[NEEDS + 1] = {NULL};
+	uint32_t count[NEEDS + 1] = {0};
+	struct sl_buf out = SL_BUF_INIT;
 	SL_LIST_FOREACH(it, &c->cs->pipelines) {
 		const struct sl_pipeline *p = SL_LIST_ENTRY(it, struct sl_pipeline, link);
 		if (p->action->conn != c) continue;
-		if (p->waits.why && !p->not_ready_why)
-			return sl_asprintf("rows of action %s wait: %s", p->action->name, p->waits.why);
-		if (!p->not_ready_why) continue;
-		if (c->not_ready <= 1)
-			return sl_asprintf("action %s is not ready: %s", p->action->name, p->not_ready_why);
-		return sl_asprintf("action %s and %" PRIu32 " more are not ready: %s", p->action->name,
-				   c->not_ready - 1, p->not_ready_why);
+		enum need need = need_of(c, p);
+		if (count[need]++ == 0) first[need] = p;
 	}
-	return sl_strdup("an action is not ready");
+	for (enum need need = NEED_PROGRESS; need < NEEDS; need++)
+		if (first[need]) need_say(c, need, first[need], count[need] - 1, &out);
+	return out.n ? sl_buf_steal(&out) : sl_strdup("an action is not ready");
 }
 
 /* It is up; what its actions say comes on top. */
 static void state_working(struct sl_conn *c) {
-	if (c->stalled)
-		state_set(c, CONN_STALLED, c->stall_text);
-	else if (c->not_ready) {
-		char *why = not_ready_why(c);
-		state_set(c, CONN_DEGRADED, why);
-		sl_free(why);
-	} else
-		state_set(c, CONN_UP, NULL);
+	bool trouble = c->stalled || c->not_ready;
+	char *why = trouble ? actions_why(c) : NULL;
+	state_set(c, c->stalled ? CONN_STALLED : trouble ? CONN_DEGRADED : CONN_UP, why);
+	sl_free(why);
 }
 
 void conn_wake(struct sl_conn *c) {

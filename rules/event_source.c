@@ -203,6 +203,8 @@ bool event_has_payload(enum rules_event_kind kind) {
 	return kind == EVENT_MESSAGE_PUBLISH || kind >= EVENT_AWS_FIRST || (WITH_PAYLOAD >> kind & 1);
 }
 
+bool event_shares_id(uint32_t kinds) { return (kinds & ABOUT_RECEIVERS) != 0; }
+
 /* Text, or NULL when it is empty: a client without a user name has none. */
 static struct sql_value text_or_null(struct sl_slice s) { return s.n ? sql_string(s) : sql_null(); }
 

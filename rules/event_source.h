@@ -40,6 +40,8 @@ const struct sql_source *event_source_find(void *arg, struct sl_slice from, stru
 
 /* Has the kind a payload? A path into the payload of one that has none is absent. */
 bool event_has_payload(enum rules_event_kind kind);
+/* May several of these events have the same `id`? A message has as many deliveries as receivers. kinds: bits of EVENT(). */
+bool event_shares_id(uint32_t kinds);
 /* A column of the table below; i counts from 0. False behind the last. *kinds: bits of EVENT(). */
 bool event_column(size_t i, const struct sql_column **column, uint32_t *kinds);
 

@@ -25,6 +25,11 @@ static int fn_jq(struct sql_call *c, const struct sql_value *a, uint32_t n, stru
 	if (limit_ms > JQ_LIMIT_MS_MAX) limit_ms = JQ_LIMIT_MS_MAX; /* rules from elsewhere allow seconds */
 	bool is_text = a[1].kind == SQL_STRING || a[1].kind == SQL_BYTES;
 	if (!is_text) sql_value_json(&a[1], &data);
+	/* jq makes U+FFFD of text that is not UTF-8; as everywhere else it gets base64. */
+	if (is_text && !jscan_valid(sql_value_text(&a[1])) && sql_call_json(c, sql_value_text(&a[1]), out) == SL_OK) {
+		sql_value_json(out, &data);
+		is_text = false;
+	}
 	struct sl_slice json = is_text ? sql_value_text(&a[1]) : sl_buf_slice(&data);
 	int r = jscan_valid(json) ? SL_OK : sl_err_set(&err, SL_EMALFORMED, "the data is not JSON");
 	if (r == SL_OK) r = jq_process_run(sql_value_text(&a[0]), json, (uint32_t)limit_ms, &outputs, &err);

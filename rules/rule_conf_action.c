@@ -1,5 +1,9 @@
 /* rule_conf_action.c: one item of `actions:`: its options checked, its templates compiled against the rule's program. */
+#include "event_kind.h"
+#include "event_source.h"
+#include "hash.h"
 #include "likeness.h"
+#include "log.h"
 #include "mem.h"
 #include "reject.h"
 #include "rule_conf_int.h"
@@ -277,12 +281,52 @@ static struct sl_slice late_text(enum sl_late what, struct sl_slice own) {
 	return own;
 }
 
+/* Are there several events about one message? */
+static bool id_is_shared(const struct sql_program *p) {
+	size_t count;
+	const struct sl_slice *from = sql_program_from(p, &count);
+	for (size_t i = 0; i < count; i++)
+		if (event_shares_id(event_kinds(from[i]))) return true;
+	return false;
+}
+
+/* Its row comes again under this very name. */
+static enum sl_msgid msgid_in(const struct rule_load *load, const struct sl_param *param,
+			      const struct sql_template *t) {
+	struct sl_slice id = SL_SLICE_LIT("id"), own = SL_SLICE_LIT("_id"); /* id: of the event; what msgid() reads */
+	if (!t || !load->program) return SL_MSGID_NOT;
+	bool row = slice_equal_str(slice_trim(param->text), "${.}");
+	if (row ? sql_output_is_column(load->program, own, id) : sql_template_is_column(t, id))
+		return id_is_shared(load->program) ? SL_MSGID_SHARED : SL_MSGID_ALONE;
+	bool shares = row ? sql_output_shares(load->program, own, id) : sql_template_shares(t, id);
+	return shares ? SL_MSGID_SHARED : SL_MSGID_NOT;
+}
+
+/* All that names a row at the far side may be the same for the rows of a message. */
+static void names_check(const struct rule_load *load, const char *path, const struct sl_param *params,
+			const enum sl_msgid *how, size_t count) {
+	const struct sl_param *first = NULL;
+	for (size_t i = 0; i < count; i++) {
+		if (!params[i].names_row) continue;
+		if (how[i] != SL_MSGID_SHARED) return;
+		if (!first) first = &params[i];
+	}
+	if (!first || !sql_program_is_foreach(load->program)) return;
+	log_always(LOG_WARN, LOG_RULE, "rows of one message have the same key, so that one of them is stored",
+		   "rule=%s option=%s.%s value=%.*s do=%s", load->id, path, first->path, SL_SLICE_ARG(first->text),
+		   slice_starts_with(slice_from_str(first->path), SL_SLICE_LIT("columns."))
+		       ? "add a column to the key that tells the elements apart"
+		       : "put what tells the elements apart behind it: select that in DO (item.n AS n), and write "
+			 "${msgid()}-${n}");
+}
+
 static void connector_templates(struct rule_load *load, const char *path, struct action_connector *a) {
 	size_t count;
 	const struct sl_param *params = sl_action_spec_params(a->spec, &count);
 	sl_assert(count <= UINT16_MAX);
 	a->params = SL_NEW_ARRAY(struct sql_template *, count + 1);
 	a->param_count = (uint16_t)count;
+	enum sl_msgid *how = SL_NEW_ARRAY(enum sl_msgid, count + 1);
 	for (size_t i = 0; i < count; i++) {
 		enum sl_late late = late_value(load, &params[i]);
 		if (late != SL_LATE_NONE) sl_action_spec_late(a->spec, i, late);
@@ -293,7 +337,11 @@ static void connector_templates(struct rule_load *load, const char *path, struct
 					  .line = params[i].line,
 					  .column = params[i].column};
 		a->params[i] = template_new(load, &t);
+		how[i] = msgid_in(load, &params[i], a->params[i]);
+		if (how[i] != SL_MSGID_NOT) sl_action_spec_msgid(a->spec, i, how[i]);
 	}
+	names_check(load, path, params, how, count);
+	sl_free(how);
 	const char *key = sl_action_spec_order_key(a->spec);
 	if (!key) return;
 	/* Rows of windows and of connectors' events have no client. Unless something else is said, all of a rule's stay in
@@ -337,6 +385,7 @@ static void load_connector(struct rule_load *load, const json_t *tree, const cha
 	if (rc != SL_OK) return;
 	a->face = sl_strdup(sl_action_spec_face(a->connector.spec));
 	a->disabled = !sl_action_spec_enabled(a->connector.spec);
+	if (load->rule) sl_action_spec_rows_of(a->connector.spec, sl_hash_stable(slice_from_str(load->rule->text)));
 	connector_templates(load, path, &a->connector);
 	connector_on_error(load, path, a->connector.spec);
 }

@@ -338,7 +338,7 @@ struct rule_plan *rule_plans_get(struct rule_plans *plans, const struct rule_fil
 int rule_pass_extract(void *arg) {
 	struct rule_pass *pass = arg;
 	if (!pass->done) {
-		pass->status = jpath_extract(pass->set, pass->payload, pass->hits);
+		pass->status = jpath_extract_any_text(pass->set, pass->payload, pass->hits);
 		pass->done = true;
 	}
 	return pass->status;

@@ -27,6 +27,7 @@ json_t *rule_action_definition(const struct rule_action *a) {
 	json_object_set_new(out, "name", json_text(a->label));
 	if (a->disabled) json_object_set_new(out, "enabled", json_false());
 	json_object_set_new(out, "hash", hash_text(a->hash));
+	json_object_set_new(out, "face", json_text(a->face));
 	return out;
 }
 

@@ -93,6 +93,7 @@ int source_from_exists(struct sl_slice from, const struct connectors_set *set, s
 				  SL_SLICE_ARG(from), near);
 	return sl_err_set(err, SL_ENOTFOUND,
 			  "FROM names '%.*s', and there is no such source; configure it under `sources:`, for example "
-			  "`%.*s: {connector: lake, topics: [...]}`",
-			  SL_SLICE_ARG(from), SL_SLICE_ARG(is_any(name) ? SL_SLICE_LIT("orders") : name));
+			  "`%.*s: %s`",
+			  SL_SLICE_ARG(from), SL_SLICE_ARG(is_any(name) ? SL_SLICE_LIT("orders") : name),
+			  sl_source_example(type));
 }

@@ -88,7 +88,7 @@ struct sql_input {
 	const void *event;
 	struct sl_slice payload;
 	/* hits[map[path number]] is the program's path, extracted by the caller with any set that holds it; payload_status
-	 * is what jpath_extract() said: when not SL_OK, reading a path that has no hit fails the run (one that was found
+	 * is what jpath_extract_any_text() said: when not SL_OK, reading a path that has no hit fails the run (one that was found
 	 * before the document broke off counts). map NULL = identity. */
 	const struct jpath_hit *hits;
 	const uint16_t *map;
@@ -148,6 +148,16 @@ int sql_template_compile(struct sl_slice text, struct sql_program *p, enum sql_t
 			 struct sl_err *err);
 void sql_template_free(struct sql_template *t);
 bool sql_template_is_constant(const struct sql_template *t, struct sl_slice *text);
+/* Is it this column of the event and nothing else, under whatever name a row of the program has it? Not where one event makes several
+ * rows (FOREACH), several one (windows), or FROM names events of several kinds. */
+bool sql_template_is_column(const struct sql_template *t, struct sl_slice name);
+/* The same of a column of the row. */
+bool sql_output_is_column(const struct sql_program *p, struct sl_slice output, struct sl_slice name);
+/* Does it hold this column of the event, and nothing that tells apart the rows that have it? Those that FOREACH makes of one event;
+ * those of events of several kinds, of which some may lack it. */
+bool sql_template_shares(const struct sql_template *t, struct sl_slice name);
+bool sql_output_shares(const struct sql_program *p, struct sl_slice output, struct sl_slice name);
+bool sql_program_is_foreach(const struct sql_program *p);
 /* Evaluates within sql_row_fn. SL_OK, or a negative status after sql_vm_fail(). The value lives in the vm's arena. */
 int sql_template_eval(struct sql_vm *vm, const struct sql_template *t, const struct sql_out *row,
 		      struct sql_value *out);

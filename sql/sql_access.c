@@ -192,8 +192,7 @@ int sql_put(struct sql_vm *vm, const struct sql_value *v, const struct sql_targe
 
 int sql_walk(struct sql_vm *vm, const struct jpath *path, struct sql_value *out) {
 	struct sql_value v;
-	if (sql_from_json(vm, vm->in->payload, &v) != SL_OK)
-		return sql_vm_fail(vm, SL_EMALFORMED, "the payload is not JSON");
+	if (sql_from_json(vm, vm->in->payload, &v) != SL_OK) return sql_vm_fail_payload(vm);
 	int r = SL_OK;
 	for (uint16_t i = 0; r == SL_OK && i < path->n && v.kind != SQL_NULL; i++) {
 		const struct jpath_step *s = &path->steps[i];

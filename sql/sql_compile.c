@@ -63,6 +63,23 @@ static void place_columns(struct sql_emit *e) {
 	}
 }
 
+/* Columns of the row that are columns of the event under whatever name. Of events of several kinds some may lack one. */
+static void columns_of_event(struct sql_unit *u) {
+	struct sql_program *p = u->p;
+	p->foreach = u->foreach;
+	p->kinds = u->n_sources > 1;
+	if (p->kinds) return;
+	p->of_event = SL_ARENA_ARRAY(&p->arena, uint16_t, p->n_columns + 1);
+	for (size_t c = 0; c < p->n_columns; c++) {
+		const struct sql_alias *a = NULL;
+		p->of_event[c] = SQL_NONE;
+		for (size_t i = 0; i < u->n_aliases; i++)
+			if (u->aliases[i].output && slice_equal(u->aliases[i].root, p->columns[c])) a = &u->aliases[i];
+		while (a && !a->rest && a->expr->kind == SQL_N_ALIAS) a = &u->aliases[a->expr->index];
+		if (a && !a->rest && a->expr->kind == SQL_N_COLUMN) p->of_event[c] = a->expr->index;
+	}
+}
+
 static const struct sql_node *whole(struct sql_unit *u) {
 	struct sql_node *n = SL_ARENA_NEW(u->f->arena, struct sql_node);
 	n->end = (uint32_t)u->f->text.n;
@@ -110,6 +127,7 @@ int sql_emit_program(struct sql_unit *u) {
 	e.early = false;
 	p->select_at = sql_emit_here(&e);
 	p->where_paths = p->n_paths;
+	columns_of_event(u);
 	if (u->foreach) {
 		emit_foreach(&e);
 	} else {

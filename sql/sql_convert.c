@@ -3,6 +3,17 @@
 
 #include "hash.h"
 
+static int unfold_list(struct sql_vm *vm, const struct jpath_hit *hit, struct sql_value *v);
+static int unfold_map(struct sql_vm *vm, const struct jpath_hit *hit, struct sql_value *v);
+
+/* An object or array that may hold text that is not UTF-8. SQL_JSON is JSON, which this is not: it is taken apart at once, as deep
+ * as it goes, and whoever writes it writes JSON. */
+static sl_noinline int take_apart(struct sql_vm *vm, const struct jpath_hit *hit, struct sql_value *out) {
+	sql_vm_charge(vm, hit->raw.n / 16);
+	if (vm->budget == 0) return sql_vm_exhausted(vm);
+	return hit->kind == JKIND_ARRAY ? unfold_list(vm, hit, out) : unfold_map(vm, hit, out);
+}
+
 int sql_from_hit(struct sql_vm *vm, const struct jpath_hit *hit, struct sql_value *out) {
 	switch (hit->kind) {
 	case JKIND_ABSENT: *out = sql_null(); return SL_OK;
@@ -23,6 +34,7 @@ int sql_from_hit(struct sql_vm *vm, const struct jpath_hit *hit, struct sql_valu
 	}
 	case JKIND_OBJECT:
 	case JKIND_ARRAY:
+		if (sl_unlikely(hit->flags & JSCAN_ANY_TEXT)) return take_apart(vm, hit, out);
 		*out = (struct sql_value){
 		    .kind = SQL_JSON, .is_array = hit->kind == JKIND_ARRAY, .n = (uint32_t)hit->raw.n, .p = hit->raw.p};
 		return SL_OK;
@@ -33,7 +45,7 @@ int sql_from_hit(struct sql_vm *vm, const struct jpath_hit *hit, struct sql_valu
 
 int sql_from_json(struct sql_vm *vm, struct sl_slice text, struct sql_value *out) {
 	struct jpath_hit hit;
-	if (!jscan_valid(text) || jscan_value(text, &hit) != SL_OK) return SL_EMALFORMED;
+	if (jscan_value_any_text(text, &hit) != SL_OK) return SL_EMALFORMED;
 	return sql_from_hit(vm, &hit, out);
 }
 

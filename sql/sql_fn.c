@@ -81,9 +81,8 @@ void sql_fn_arity(const struct sql_fn *fn, uint32_t *least, uint32_t *most) {
 int sql_call_fail(struct sql_call *c, const char *fmt, ...) {
 	va_list ap;
 	va_start(ap, fmt);
-	sl_err_setv(&c->vm->err, SL_EINVAL, fmt, ap);
+	sql_vm_failv(c->vm, SL_EINVAL, fmt, ap);
 	va_end(ap);
-	sl_err_at(&c->vm->err, NULL, 0, 0);
 	sl_err_prefix(&c->vm->err, "%s()", c->fn->name);
 	return SL_EINVAL;
 }

@@ -71,11 +71,14 @@ struct sql_program {
 	uint32_t out_base;                       /* first register of the output columns */
 	struct sl_slice *columns, *columns_json; /* as names and names_json of struct sql_out */
 	size_t n_columns;
+	uint16_t *of_event; /* of each, the event's column that it is, or SQL_NONE; NULL: rows are made otherwise */
 	struct sl_slice *from;
 	size_t n_from;
 	struct jpath *paths;
 	size_t n_paths, where_paths;
 	struct sql_window *window; /* GROUP BY: the row of this program goes into it (sql_window.h); NULL: none */
+	bool foreach;              /* several rows of one event */
+	bool kinds;                /* FROM names events of several kinds */
 	bool remembers;
 	uint32_t template_registers; /* the most that one template needs */
 	struct aws_program *aws;     /* NULL in the standard dialect */

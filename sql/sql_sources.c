@@ -54,6 +54,8 @@ const struct sql_source *sql_sources_merge(struct sql_unit *u) {
 	return merged;
 }
 
+bool sql_program_is_foreach(const struct sql_program *p) { return p->foreach; }
+
 bool sql_program_has_column(const struct sql_program *p, struct sl_slice name) {
 	for (uint16_t i = 0; i < p->source->column_count; i++)
 		if (!p->source->columns[i].hidden && slice_equal_str(name, p->source->columns[i].name)) return true;

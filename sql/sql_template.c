@@ -175,6 +175,67 @@ bool sql_template_is_constant(const struct sql_template *t, struct sl_slice *tex
 	return true;
 }
 
+static bool is_column(const struct sql_program *p, uint16_t id, struct sl_slice name) {
+	for (uint16_t i = 0; i < p->source->column_count; i++)
+		if (p->source->columns[i].id == id && slice_equal_str(name, p->source->columns[i].name)) return true;
+	return false;
+}
+
+bool sql_template_is_column(const struct sql_template *t, struct sl_slice name) {
+	const struct sql_program *p = t->program;
+	if (t->n_parts != 1 || !p->of_event || p->foreach) return false;
+	const struct sql_template_part *part = &t->parts[0];
+	uint16_t id = part->plain == TEMPLATE_COLUMN   ? part->column
+		      : part->plain == TEMPLATE_OUTPUT ? p->of_event[part->column]
+						       : SQL_NONE;
+	return id != SQL_NONE && is_column(p, id, name);
+}
+
+static bool output_holds(const struct sql_program *p, struct sl_slice output, struct sl_slice name) {
+	if (p->window || !p->of_event) return false;
+	for (size_t c = 0; c < p->n_columns; c++)
+		if (slice_equal(p->columns[c], output) && p->of_event[c] != SQL_NONE)
+			return is_column(p, p->of_event[c], name);
+	return false;
+}
+
+bool sql_output_is_column(const struct sql_program *p, struct sl_slice output, struct sl_slice name) {
+	return !p->foreach && output_holds(p, output, name);
+}
+
+/* The event's column that a step reads, or SQL_NONE. */
+static uint16_t step_column(const struct sql_program *p, const struct sql_step *s) {
+	if (s->op == SQL_OP_COLUMN) return (uint16_t)s->n;
+	return s->op == SQL_OP_OUTPUT && p->of_event ? p->of_event[s->n] : SQL_NONE;
+}
+
+/* What rows have of their own: what FOREACH's element makes, and what is another each time. */
+static bool step_is_of_row(const struct sql_program *p, const struct sql_step *s) {
+	if (s->op == SQL_OP_CALL) return s->site->fn->varies || s->site->fn->remembers;
+	if (s->op == SQL_OP_OUTPUT) return step_column(p, s) == SQL_NONE;
+	return s->op == SQL_OP_PATH && !p->foreach;
+}
+
+bool sql_template_shares(const struct sql_template *t, struct sl_slice name) {
+	const struct sql_program *p = t->program;
+	bool holds = false;
+	if (!p->foreach && !p->kinds) return false;
+	for (size_t i = 0; i < t->n_parts; i++) {
+		const struct sql_code *code = &t->parts[i].code;
+		if (t->parts[i].whole_row) return false;
+		for (uint32_t k = 0; k < code->n_steps; k++) {
+			if (step_is_of_row(p, &code->steps[k])) return false;
+			uint16_t id = step_column(p, &code->steps[k]);
+			holds = holds || (id != SQL_NONE && is_column(p, id, name));
+		}
+	}
+	return holds;
+}
+
+bool sql_output_shares(const struct sql_program *p, struct sl_slice output, struct sl_slice name) {
+	return p->foreach && output_holds(p, output, name);
+}
+
 /* ---- evaluation ---- */
 
 enum { PLAIN_ROW_MAX = 4096 };

@@ -14,6 +14,7 @@
 #include "sql_regex.h"
 #include "sql_set.h"
 #include "topic.h"
+#include "utf8.h"
 
 struct sql_vm *sql_vm_new(void) {
 	struct sql_vm *vm = SL_NEW(struct sql_vm);
@@ -39,12 +40,18 @@ struct sl_arena *sql_vm_arena(struct sql_vm *vm) {
 }
 const struct sl_err *sql_vm_error(const struct sql_vm *vm) { return &vm->err; }
 
+int sql_vm_failv(struct sql_vm *vm, int status, const char *fmt, va_list ap) {
+	sl_err_setv(&vm->err, status, fmt, ap);
+	utf8_repair(vm->err.text, strlen(vm->err.text));
+	sl_err_at(&vm->err, NULL, 0, 0);
+	return status;
+}
+
 int sql_vm_fail(struct sql_vm *vm, int status, const char *fmt, ...) {
 	va_list ap;
 	va_start(ap, fmt);
-	sl_err_setv(&vm->err, status, fmt, ap);
+	sql_vm_failv(vm, status, fmt, ap);
 	va_end(ap);
-	sl_err_at(&vm->err, NULL, 0, 0);
 	return status;
 }
 
@@ -80,10 +87,15 @@ int sql_vm_made(struct sql_vm *vm, size_t bytes) {
 
 /* ---- steps too long for the loop ---- */
 
+int sql_vm_fail_payload(struct sql_vm *vm) {
+	if (!jscan_too_deep(vm->in->payload)) return sql_vm_fail(vm, SL_EMALFORMED, "the payload is not JSON");
+	return sql_vm_fail(vm, SL_EMALFORMED, "the payload is nested deeper than %d levels", JSCAN_DEPTH_MAX);
+}
+
 static sl_noinline int path_absent(struct sql_vm *vm, uint32_t n, struct sql_value *out) {
 	const struct sql_input *in = vm->in;
 	const struct jpath *path = &vm->program->paths[n];
-	if (vm->payload_status != SL_OK) return sql_vm_fail(vm, vm->payload_status, "the payload is not JSON");
+	if (vm->payload_status != SL_OK) return sql_vm_fail_payload(vm);
 	*out = sql_null();
 	if (path->n < 2) return SL_OK;
 	/* Maybe the way leads through a string that holds JSON. Such a string has escaped quotes, but for arrays of

@@ -78,11 +78,15 @@ static inline const struct sql_value *sql_share_take(struct sql_vm *vm, uint32_t
 }
 void sql_share_keep(struct sql_vm *vm, uint32_t n, const struct sql_value *v);
 int sql_vm_exhausted(struct sql_vm *vm); /* SL_ELIMIT, with its message */
+/* As sql_vm_fail(). A value in the text may be any bytes, and be cut anywhere; the text that comes of it is UTF-8. */
+int sql_vm_failv(struct sql_vm *vm, int status, const char *fmt, va_list ap) sl_printf(3, 0);
+int sql_vm_fail_payload(struct sql_vm *vm); /* it is asked for a value, and is not JSON */
 /* Whoever makes something whose size outsiders drive accounts for it first. SL_ELIMIT when the run made too much. */
 int sql_vm_made(struct sql_vm *vm, size_t bytes);
 
 /* ---- sql_convert.c: between kinds ---- */
-/* A value found in a document that is known to be JSON: by jpath_extract(), or in a value of ours. */
+/* A value found in a document that is known to be JSON, with any text: by jpath_extract_any_text(), or in a value of ours. Text
+ * that is not UTF-8 is text all the same; objects and arrays that may hold some are SQL_MAP and SQL_LIST at once. */
 int sql_from_hit(struct sql_vm *vm, const struct jpath_hit *hit, struct sql_value *out);
 /* The value that JSON text consists of; SL_EMALFORMED without a message when it is none. */
 int sql_from_json(struct sql_vm *vm, struct sl_slice text, struct sql_value *out);

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "conf_units.h"
+#include "conv.h"
 #include "mem.h"
 #include "yaml_int.h"
 
@@ -254,21 +255,29 @@ static int check_text(struct spot s, const struct conf_field *f, struct sl_slice
 	return conf_report_text(s.report, s.at, &err);
 }
 
+static char *real_text(double v) {
+	char text[SL_FORMAT_DOUBLE_MAX];
+	return slice_dup(slice_make(text, sl_format_double(v, text)));
+}
+
 /* One text, on the heap: of a string field, or one value of its list or map. */
 static int take_text(struct spot s, const struct conf_field *f, const json_t *value, char **to) {
 	char *text = NULL;
+	bool plain = is_template(f) || f->flags & CONF_PLAIN_OK;
 	if (json_is_string(value)) {
 		text = sl_strdup(json_string_value(value));
-	} else if (is_template(f) && json_is_integer(value)) {
+	} else if (plain && json_is_integer(value)) {
 		text = sl_asprintf("%lld", (long long)json_integer_value(value));
-	} else if (is_template(f) && json_is_boolean(value)) {
+	} else if (f->flags & CONF_PLAIN_OK && json_is_real(value)) {
+		text = real_text(json_real_value(value));
+	} else if (plain && json_is_boolean(value)) {
 		text = sl_strdup(json_is_true(value) ? "true" : "false");
 	} else {
 		bool scalar = json_is_number(value) || json_is_boolean(value);
 		return not_a(s, f, value, scalar ? "text; write it in quotes" : "text");
 	}
 	bool as_written = true;
-	if (f->flags & CONF_EXPAND && !is_template(f)) {
+	if (f->flags & CONF_EXPAND && !is_template(f) && json_is_string(value)) {
 		struct sl_err err = SL_ERR_INIT;
 		char *expanded;
 		int rc = f->flags & CONF_SECRET ? conf_expand_secret(slice_from_str(text), &expanded, &err)

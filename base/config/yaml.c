@@ -154,9 +154,9 @@ static int check_tag(struct load *l, yaml_mark_t mark, const yaml_char_t *tag, c
 		       (const char *)tag);
 }
 
-/* White space between tokens; libyaml takes a byte order mark at the start of any line for such. */
-static size_t blank_len(struct sl_slice s) {
-	if (slice_starts_with(s, SL_SLICE_LIT("\xEF\xBB\xBF"))) return 3;
+/* White space between tokens; libyaml takes a byte order mark at the start of any line for such, elsewhere it is text. */
+static size_t blank_len(struct sl_slice s, bool starts_line) {
+	if (starts_line && slice_starts_with(s, SL_SLICE_LIT("\xEF\xBB\xBF"))) return 3;
 	return s.n && (s.p[0] == ' ' || s.p[0] == '\t') ? 1 : yaml_break_len(s);
 }
 
@@ -165,11 +165,14 @@ static size_t behind_tag(struct load *l, const yaml_event_t *e) {
 	size_t at = mark_offset(l, e->start_mark);
 	struct sl_slice s = l->doc->source;
 	if (!e->data.scalar.tag) return at;
-	while (at < s.n && blank_len(slice_from(s, at)) == 0) at++;
-	for (bool comment = false; at < s.n; at += sl_max_size(1, blank_len(slice_from(s, at)))) {
-		size_t line_break = yaml_break_len(slice_from(s, at));
+	while (at < s.n && blank_len(slice_from(s, at), false) == 0) at++;
+	for (bool comment = false, starts_line = false; at < s.n;) {
+		struct sl_slice rest = slice_from(s, at);
+		size_t line_break = yaml_break_len(rest), blank = blank_len(rest, starts_line);
 		comment = line_break ? false : comment || s.p[at] == '#';
-		if (!comment && blank_len(slice_from(s, at)) == 0) break;
+		if (!comment && blank == 0) break;
+		at += sl_max_size(1, blank);
+		starts_line = line_break > 0;
 	}
 	return at;
 }

@@ -452,14 +452,19 @@ static const char *walk_document(struct walk *w, const struct node *root, struct
 }
 
 /* A document that is a single string, number or literal. */
-static sl_noinline int extract_scalar(const struct walk *w, const struct node *root, struct sl_slice doc) {
+static sl_noinline int extract_scalar(const struct walk *w, const struct node *root, struct sl_slice doc, bool any) {
 	struct jpath_hit hit;
-	if (!jscan_valid(doc) || jscan_value(doc, &hit) != SL_OK) return SL_EMALFORMED;
-	put_hits(w, root, hit.raw, hit.kind, hit.flags);
-	return SL_OK;
+	int r = any ? jscan_value_any_text(doc, &hit) : jscan_valid(doc) ? jscan_value(doc, &hit) : SL_EMALFORMED;
+	if (r == SL_OK) put_hits(w, root, hit.raw, hit.kind, hit.flags);
+	return r;
 }
 
-int jpath_extract(const struct jpath_set *set, struct sl_slice doc, struct jpath_hit *hits) {
+static sl_noinline void mark_any_text(struct jpath_hit *hits, size_t n) {
+	for (size_t i = 0; i < n; i++)
+		if (hits[i].kind == JKIND_OBJECT || hits[i].kind == JKIND_ARRAY) hits[i].flags |= JSCAN_ANY_TEXT;
+}
+
+static int extract(const struct jpath_set *set, struct sl_slice doc, struct jpath_hit *hits, bool any) {
 	if (set->n == 0) return SL_OK;
 	memset(hits, 0, set->n * sizeof *hits);
 	if (doc.n == 0) return SL_EMALFORMED;
@@ -468,10 +473,23 @@ int jpath_extract(const struct jpath_set *set, struct sl_slice doc, struct jpath
 	w.hits = hits;
 	const char *p = jscan_space(doc.p, w.end);
 	if (p == w.end) return SL_EMALFORMED;
-	if (*p != '{' && *p != '[') return extract_scalar(&w, set->root, doc);
+	if (*p != '{' && *p != '[') return extract_scalar(&w, set->root, doc, any);
 	p = walk_document(&w, set->root, doc);
-	bool sound = p && jscan_space(p, w.end) == w.end && !w.ix.broken && (!w.ix.not_ascii || utf8_valid(doc));
-	if (sl_likely(sound)) return SL_OK;
+	bool sound = p && jscan_space(p, w.end) == w.end && !w.ix.broken;
+	bool utf8 = !w.ix.not_ascii || utf8_valid(doc);
+	if (sl_likely(sound && utf8)) return SL_OK;
+	if (sound && any) {
+		mark_any_text(hits, set->n);
+		return SL_OK;
+	}
 	memset(hits, 0, set->n * sizeof *hits);
 	return SL_EMALFORMED;
+}
+
+int jpath_extract(const struct jpath_set *set, struct sl_slice doc, struct jpath_hit *hits) {
+	return extract(set, doc, hits, false);
+}
+
+int jpath_extract_any_text(const struct jpath_set *set, struct sl_slice doc, struct jpath_hit *hits) {
+	return extract(set, doc, hits, true);
 }

@@ -49,5 +49,7 @@ size_t jpath_set_count(const struct jpath_set *set);
  * value with at most white space around it, as jscan_valid() has it; then all hits are JKIND_ABSENT. An empty set does
  * not look at the text at all. */
 int jpath_extract(const struct jpath_set *set, struct sl_slice doc, struct jpath_hit *hits);
+/* The same for a payload: strings may hold bytes that are not UTF-8. See jscan.h. */
+int jpath_extract_any_text(const struct jpath_set *set, struct sl_slice doc, struct jpath_hit *hits);
 
 #endif

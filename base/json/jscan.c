@@ -46,19 +46,21 @@ enum json_kind jscan_number_form(struct sl_slice raw) {
 	return p == end ? JKIND_DOUBLE : JKIND_ABSENT;
 }
 
-static const char *capture_string(const char *p, const char *end, struct jpath_hit *out) {
+/* `any`, here and below: strings may hold bytes that are not UTF-8. */
+static const char *capture_string(const char *p, const char *end, bool any, struct jpath_hit *out) {
 	bool escaped = false, not_ascii = false;
 	const char *quote = jscan_string_end(p + 1, end, &escaped, &not_ascii);
 	if (!quote) return NULL;
 	out->raw = slice_make(p + 1, (size_t)(quote - p - 1));
 	out->kind = JKIND_STRING;
 	out->flags = escaped ? JSCAN_ESCAPED : 0;
-	return not_ascii && !utf8_valid(out->raw) ? NULL : quote + 1;
+	return not_ascii && !any && !utf8_valid(out->raw) ? NULL : quote + 1;
 }
 
-const char *jscan_capture(const char *p, const char *end, unsigned depth, struct jpath_hit *out) {
+/* The value at p, checked as one that is handed out; `depth` containers are open around it. */
+static const char *capture(const char *p, const char *end, unsigned depth, bool any, struct jpath_hit *out) {
 	if (p == end) return NULL;
-	if (*p == '"') return capture_string(p, end, out);
+	if (*p == '"') return capture_string(p, end, any, out);
 	const char *after;
 	enum json_kind kind;
 	if (jscan_starts_number(*p)) {
@@ -74,6 +76,7 @@ const char *jscan_capture(const char *p, const char *end, unsigned depth, struct
 	}
 	if (!after) return NULL;
 	*out = (struct jpath_hit){.raw = slice_make(p, (size_t)(after - p)), .kind = kind, .walk = out->walk};
+	if (any && (kind == JKIND_OBJECT || kind == JKIND_ARRAY)) out->flags = JSCAN_ANY_TEXT;
 	return after;
 }
 
@@ -93,22 +96,28 @@ static bool escapes_valid(struct sl_slice raw) {
 	return true;
 }
 
-static const char *check_scalar(const char *p, const char *end) {
+static const char *check_scalar(const char *p, const char *end, bool any) {
 	struct jpath_hit hit = {0};
-	p = jscan_capture(p, end, 0, &hit);
+	p = capture(p, end, 0, any, &hit);
 	return p && (hit.flags & JSCAN_ESCAPED) && !escapes_valid(hit.raw) ? NULL : p;
 }
 
+enum care { CARE_BRACKETS, CARE_ALL_BUT_UTF8, CARE_ALL };
+
+JSCAN_INLINE const char *skip_scalar(const char *p, const char *end, enum care care) {
+	return care == CARE_BRACKETS ? jscan_skip_scalar(p, end) : check_scalar(p, end, care == CARE_ALL_BUT_UTF8);
+}
+
 /* A member's name and its colon, up to the value. */
-JSCAN_INLINE const char *skip_name(const char *p, const char *end, bool strict) {
+JSCAN_INLINE const char *skip_name(const char *p, const char *end, enum care care) {
 	if (p == end || *p != '"') return NULL;
-	p = strict ? check_scalar(p, end) : jscan_skip_scalar(p, end);
+	p = skip_scalar(p, end, care);
 	return p ? jscan_colon(p, end) : NULL;
 }
 
 /* Steps over the container at p without recursion: the brackets that are open are bits of a word, 1 for an object,
- * the innermost lowest. `strict` is constant: two functions come out of this one. */
-JSCAN_INLINE const char *skip_container(const char *p, const char *end, unsigned depth, bool strict) {
+ * the innermost lowest. `care` is constant where this is called: three functions come out of this one. */
+JSCAN_INLINE const char *skip_container(const char *p, const char *end, unsigned depth, enum care care) {
 	const unsigned base = depth;
 	uint64_t objects = 0;
 	for (;;) { /* p stands at a value */
@@ -120,11 +129,11 @@ JSCAN_INLINE const char *skip_container(const char *p, const char *end, unsigned
 			p = jscan_space(p + 1, end);
 			if (p == end) return NULL;
 			if (*p != (object ? '}' : ']')) {
-				if (object && !(p = skip_name(p, end, strict))) return NULL;
+				if (object && !(p = skip_name(p, end, care))) return NULL;
 				continue;
 			}
 		} else {
-			p = strict ? check_scalar(p, end) : jscan_skip_scalar(p, end);
+			p = skip_scalar(p, end, care);
 			if (!p) return NULL;
 		}
 		for (;;) { /* behind a value, or at the end of an empty container */
@@ -137,29 +146,56 @@ JSCAN_INLINE const char *skip_container(const char *p, const char *end, unsigned
 			if (--depth == base) return p;
 		}
 		p = jscan_space(p + 1, end);
-		if (objects & 1 && !(p = skip_name(p, end, strict))) return NULL;
+		if (objects & 1 && !(p = skip_name(p, end, care))) return NULL;
 	}
 }
 
 const char *jscan_skip_container(const char *p, const char *end, unsigned depth) {
-	return skip_container(p, end, depth, false);
+	return skip_container(p, end, depth, CARE_BRACKETS);
 }
 
-bool jscan_valid(struct sl_slice doc) {
+JSCAN_INLINE bool all_valid(struct sl_slice doc, enum care care) {
 	if (doc.n == 0) return false;
 	const char *end = doc.p + doc.n, *p = jscan_space(doc.p, end);
 	if (p == end) return false;
-	p = *p == '{' || *p == '[' ? skip_container(p, end, 0, true) : check_scalar(p, end);
+	p = *p == '{' || *p == '[' ? skip_container(p, end, 0, care) : skip_scalar(p, end, care);
 	return p && jscan_space(p, end) == end;
 }
 
-int jscan_value(struct sl_slice text, struct jpath_hit *out) {
+bool jscan_valid(struct sl_slice doc) { return all_valid(doc, CARE_ALL); }
+
+bool jscan_too_deep(struct sl_slice text) {
+	size_t depth = 0;
+	bool quoted = false;
+	for (size_t i = 0; i < text.n && depth <= JSCAN_DEPTH_MAX; i++) {
+		char c = text.p[i];
+		if (c == '"')
+			quoted = !quoted;
+		else if (quoted)
+			i += c == '\\';
+		else if (c == '{' || c == '[')
+			depth++;
+		else if ((c == '}' || c == ']') && depth > 0)
+			depth--;
+	}
+	return depth > JSCAN_DEPTH_MAX;
+}
+
+static int the_value(struct sl_slice text, bool any, struct jpath_hit *out) {
 	*out = (struct jpath_hit){0};
 	if (text.n == 0) return SL_EMALFORMED;
-	const char *end = text.p + text.n, *p = jscan_capture(jscan_space(text.p, end), end, 0, out);
+	const char *end = text.p + text.n, *p = capture(jscan_space(text.p, end), end, 0, any, out);
 	if (p && jscan_space(p, end) == end) return SL_OK;
 	*out = (struct jpath_hit){0};
 	return SL_EMALFORMED;
+}
+
+int jscan_value(struct sl_slice text, struct jpath_hit *out) { return the_value(text, false, out); }
+
+int jscan_value_any_text(struct sl_slice text, struct jpath_hit *out) {
+	if (jscan_valid(text)) return the_value(text, false, out);
+	*out = (struct jpath_hit){0};
+	return all_valid(text, CARE_ALL_BUT_UTF8) ? the_value(text, true, out) : SL_EMALFORMED;
 }
 
 int jscan_begin(struct jscan_iter *it, const struct jpath_hit *container) {
@@ -167,7 +203,8 @@ int jscan_begin(struct jscan_iter *it, const struct jpath_hit *container) {
 	*it = (struct jscan_iter){.at = container->raw.p + 1,
 				  .end = container->raw.p + container->raw.n,
 				  .object = container->kind == JKIND_OBJECT,
-				  .first = true};
+				  .first = true,
+				  .any_text = (container->flags & JSCAN_ANY_TEXT) != 0};
 	return SL_OK;
 }
 
@@ -185,12 +222,12 @@ int jscan_next(struct jscan_iter *it, struct jpath_hit *key, struct jpath_hit *v
 	it->first = false;
 	if (it->object) {
 		if (p == it->end || *p != '"') return SL_EMALFORMED;
-		p = capture_string(p, it->end, key);
+		p = capture_string(p, it->end, it->any_text, key);
 		if (p) p = jscan_colon(p, it->end);
 		if (!p) return SL_EMALFORMED;
 	}
 	/* The container was within the depth limit when it was found; each iterator adds one level at most. */
-	p = jscan_capture(p, it->end, 1, value);
+	p = capture(p, it->end, 1, it->any_text, value);
 	if (!p) return SL_EMALFORMED;
 	it->at = p;
 	return 1;
@@ -218,9 +255,19 @@ static uint32_t unescape_u(struct sl_slice raw, size_t *i) {
 	if (v < 0xd800 || v > 0xdbff) return v;
 	if (raw.n - *i < 7 || raw.p[*i + 1] != '\\' || raw.p[*i + 2] != 'u') return v;
 	uint32_t low = hex4(raw.p + *i + 3);
-	if (low < 0xdc00 || low > 0xdfff) return v; /* utf8_encode() makes U+FFFD of a half */
+	if (low < 0xdc00 || low > 0xdfff) return v;
 	*i += 6;
 	return 0x10000 + ((v - 0xd800) << 10 | (low - 0xdc00));
+}
+
+static bool is_half(uint32_t code_point) { return code_point >= 0xd800 && code_point <= 0xdfff; }
+
+/* The three bytes that UTF-8 would have for it, and has not: two halves stay two, and whoever wants UTF-8 finds out. */
+static size_t put_half(uint32_t half, char *out) {
+	out[0] = (char)0xed;
+	out[1] = (char)(0x80 | (half >> 6 & 0x3f));
+	out[2] = (char)(0x80 | (half & 0x3f));
+	return 3;
 }
 
 ptrdiff_t jscan_unescape(struct sl_slice raw, char *out) {
@@ -240,7 +287,7 @@ ptrdiff_t jscan_unescape(struct sl_slice raw, char *out) {
 		if (raw.p[i] != 'u') return SL_EMALFORMED;
 		uint32_t code_point = unescape_u(raw, &i);
 		if (code_point == UINT32_MAX) return SL_EMALFORMED;
-		at += utf8_encode(code_point, at);
+		at += sl_unlikely(is_half(code_point)) ? put_half(code_point, at) : utf8_encode(code_point, at);
 	}
 	return at - out;
 }

@@ -11,6 +11,11 @@
  * everything, and so does jpath_extract(): what that has found can be walked without fear. Escapes are read by
  * jscan_string().
  *
+ * Text that is not UTF-8 is not JSON. Devices send it all the same (a name in Latin-1, a cut-off message), and what is theirs
+ * must not be lost: for payloads there are jscan_value_any_text() and jpath_extract_any_text(), which check all but that.
+ * Their objects and arrays are marked JSCAN_ANY_TEXT, and the walk over one so marked lets any bytes through in strings
+ * and names, too. Such a one is no JSON text: it must not be written as it stands.
+ *
  * A name that occurs twice in an object: the walk gives both, in order; the last counts, in jpath.h and for whoever
  * builds on the walk. (RFC 8259 leaves it open; the last is what most readers of JSON take.)
  *
@@ -39,18 +44,23 @@ enum json_kind {
 };
 const char *json_kind_name(enum json_kind kind); /* "null", "number" ...: for messages */
 
-enum { JSCAN_ESCAPED = 1 /* a string that holds a backslash: jscan_string() must decode it */ };
+enum {
+	JSCAN_ESCAPED = 1,  /* a string that holds a backslash: jscan_string() must decode it */
+	JSCAN_ANY_TEXT = 2, /* an object or array of a document that is not UTF-8: maybe some of its strings are not */
+};
 
 /* A value as it stands in the document. */
 struct jpath_hit {
 	struct sl_slice raw; /* its text; of a string what stands between the quotes */
 	enum json_kind kind;
-	uint8_t flags; /* JSCAN_ESCAPED */
+	uint8_t flags; /* JSCAN_ESCAPED, JSCAN_ANY_TEXT */
 	uint8_t walk;  /* jpath's own, during the walk */
 };
 
 /* The one value that `text` consists of, white space around it allowed. Checks like a walk that steps over it. */
 int jscan_value(struct sl_slice text, struct jpath_hit *out);
+/* The same, with all of it checked as jscan_valid() does, but for the UTF-8 of strings. */
+int jscan_value_any_text(struct sl_slice text, struct jpath_hit *out);
 
 /* Walks an object or an array:
  *     struct jscan_iter it;
@@ -58,14 +68,15 @@ int jscan_value(struct sl_slice text, struct jpath_hit *out);
  *     r is 0 at the end, SL_EMALFORMED where the text broke off, SL_ETYPE when `hit` is neither. */
 struct jscan_iter {
 	const char *at, *end;
-	bool object, first;
+	bool object, first, any_text;
 };
 int jscan_begin(struct jscan_iter *it, const struct jpath_hit *container);
 /* `key` is only set for objects (a JKIND_STRING hit, maybe escaped); NULL is fine for arrays. 1, 0 or SL_EMALFORMED. */
 int jscan_next(struct jscan_iter *it, struct jpath_hit *key, struct jpath_hit *value);
 
 /* The text of a string. Without escapes it is the raw slice itself; else it is decoded into the arena. Half of a
- * surrogate pair becomes U+FFFD. SL_ETYPE for another kind, SL_EMALFORMED for a wrong escape. */
+ * surrogate pair (\ud800 by itself), which JSON can spell and UTF-8 cannot, becomes the three bytes ED A0..BF 80..BF: text that
+ * is not UTF-8, like any other that a payload may hold, and not the text of another payload. SL_ETYPE for another kind, SL_EMALFORMED for a wrong escape. */
 int jscan_string(const struct jpath_hit *hit, struct sl_arena *arena, struct sl_slice *out);
 /* Decodes into `out`, which must hold raw.n bytes (text never grows); gives the length, or SL_EMALFORMED. */
 ptrdiff_t jscan_unescape(struct sl_slice raw, char *out);
@@ -78,5 +89,7 @@ int jscan_double(const struct jpath_hit *hit, double *out);
 /* Is all of it one JSON text (RFC 8259): grammar, escapes, UTF-8, depth? Half surrogates in \u escapes pass, as
  * the grammar allows them. */
 bool jscan_valid(struct sl_slice doc);
+/* Of a text that is refused: are more than JSCAN_DEPTH_MAX brackets open at once? For a message that says so. */
+bool jscan_too_deep(struct sl_slice text);
 
 #endif

@@ -211,7 +211,4 @@ JSCAN_INLINE const char *jscan_skip(const char *p, const char *end, unsigned dep
 	return jscan_skip_scalar(p, end);
 }
 
-/* The value at p, checked as one that is handed out. */
-const char *jscan_capture(const char *p, const char *end, unsigned depth, struct jpath_hit *out);
-
 #endif

@@ -5,6 +5,7 @@
 #include <openssl/err.h>
 #include <openssl/ssl.h>
 #include <openssl/x509v3.h>
+#include <string.h>
 
 #include "buf.h"
 #include "mem.h"
@@ -169,27 +170,27 @@ static const struct {
     {SSL_R_VERSION_TOO_LOW, OLD_TLS},
 #undef OLD_TLS
     {SSL_R_SSLV3_ALERT_HANDSHAKE_FAILURE, SL_EPROTOCOL,
-     "the server ended the handshake: it shares no cipher with us, or it wants a certificate of ours (`cert:` and "
-     "`key:` "
-     "under `tls:`)"},
+     "the server ended the handshake: it shares no cipher with us, or it wants a certificate of ours (`tls.cert` and "
+     "`tls.key`)"},
     {SSL_R_TLSV13_ALERT_CERTIFICATE_REQUIRED, SL_EDENIED,
-     "the server wants a certificate of ours: give `cert:` and `key:` under `tls:`"},
+     "the server wants a certificate of ours: give `tls.cert` and `tls.key`"},
     {SSL_R_TLSV13_ALERT_MISSING_EXTENSION, SL_EPROTOCOL, "the server misses something in our offer"},
     {SSL_R_TLSV1_ALERT_UNKNOWN_CA, SL_EDENIED,
-     "the server does not know the authority that signed our certificate (`cert:` under `tls:`); its settings must "
-     "name "
-     "it, or the file must hold the certificates between as well"},
+     "the server does not know the authority that signed our certificate (`tls.cert`); its settings must name it, or "
+     "the file must hold the certificates between as well"},
     {SSL_R_SSLV3_ALERT_CERTIFICATE_EXPIRED, SL_EDENIED,
-     "the server says that our certificate (`cert:` under `tls:`) has expired"},
+     "the server says that our certificate (`tls.cert`) has expired; put a new one there, and its key at `tls.key`"},
     {SSL_R_SSLV3_ALERT_CERTIFICATE_REVOKED, SL_EDENIED,
-     "the server says that our certificate (`cert:` under `tls:`) is revoked"},
-    {SSL_R_SSLV3_ALERT_BAD_CERTIFICATE, SL_EDENIED, "the server refuses our certificate (`cert:` under `tls:`)"},
+     "the server says that our certificate (`tls.cert`) is revoked; put a new one there, and its key at `tls.key`"},
+    {SSL_R_SSLV3_ALERT_BAD_CERTIFICATE, SL_EDENIED,
+     "the server refuses our certificate (`tls.cert`); its log may say why"},
     {SSL_R_SSLV3_ALERT_UNSUPPORTED_CERTIFICATE, SL_EDENIED,
-     "the server does not take a certificate of our kind (`cert:` under `tls:`)"},
+     "the server does not take a certificate of our kind (`tls.cert`); is it one for clients?"},
     {SSL_R_SSLV3_ALERT_CERTIFICATE_UNKNOWN, SL_EDENIED,
-     "the server cannot make use of our certificate (`cert:` under `tls:`)"},
+     "the server cannot make use of our certificate (`tls.cert`): it has expired, or the server does not know the "
+     "authority that signed it; its log may say which"},
     {SSL_R_TLSV1_ALERT_ACCESS_DENIED, SL_EDENIED,
-     "the server knows our certificate (`cert:` under `tls:`) and lets it do nothing"},
+     "the server knows our certificate (`tls.cert`) and lets it do nothing"},
     {SSL_R_TLSV1_UNRECOGNIZED_NAME, SL_EPROTOCOL,
      "the server does not know itself by the name that we asked for; give the right one as `server_name:` under "
      "`tls:`"},
@@ -207,4 +208,14 @@ char *tls_error_of_code(unsigned long code, bool is_client, int *status) {
 	}
 	const char *text = ERR_reason_error_string(code);
 	return text ? sl_asprintf("TLS failed: %s", text) : sl_asprintf("TLS failed with the error %lx", code);
+}
+
+const char *tls_error_of_our_certificate(const char *text) {
+	for (size_t i = 0; i < SL_ARRAY_LEN(words); i++) {
+		bool alert = words[i].reason > SSL_AD_REASON_OFFSET;
+		bool ours = words[i].status == SL_EDENIED || words[i].reason == SSL_R_SSLV3_ALERT_HANDSHAKE_FAILURE;
+		const char *said = ERR_reason_error_string(ERR_PACK(ERR_LIB_SSL, 0, words[i].reason));
+		if (alert && ours && said && strstr(text, said)) return words[i].text;
+	}
+	return NULL;
 }

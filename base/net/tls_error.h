@@ -1,4 +1,4 @@
-/* tls_error.h: why a TLS connection failed, as a sentence that helps: for stream_tls.c.
+/* tls_error.h: why a TLS connection failed, as a sentence that helps: for stream_tls.c, and for client libraries that speak TLS themselves.
  *
  * What a peer puts into its certificate is shown cut and with nothing unprintable.
  * Thread: any. Never blocks. */
@@ -15,5 +15,9 @@ char *tls_error_of_certificate(X509_STORE_CTX *store, const char *host, const st
 /* An error of OpenSSL's queue after a failed call; `code` 0: it said nothing. *status becomes SL_EPROTOCOL, or SL_EDENIED
  * where one side does not trust the other. is_client: whose words. Heap. */
 char *tls_error_of_code(unsigned long code, bool is_client, int *status);
+
+/* What a client library tells of its TLS, with OpenSSL's own words within: the sentence to say when these are an alert by which the
+ * server turned our certificate, or the lack of one, away; else NULL. */
+const char *tls_error_of_our_certificate(const char *text);
 
 #endif

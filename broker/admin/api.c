@@ -15,6 +15,7 @@ struct api {
 	struct sl_loop *loop;
 	struct http_server *server;
 	uint64_t started_ms;
+	bool started;
 	struct sl_post stop;
 };
 
@@ -156,24 +157,24 @@ static void handle(void *arg, const struct http_request *request, struct http_re
 	sl_buf_append_str(&r->body, "no such page; GET / lists what is here\n");
 }
 
-int api_start(const char *bind, const struct api_sources *sources, struct api **out, struct sl_err *err) {
+int api_bind(const char *bind, struct api **out, struct sl_err *err) {
 	struct api *a = SL_NEW(struct api);
+	int rc = sl_loop_new("admin", -1, &a->loop, err);
+	if (rc == SL_OK) rc = http_server_bind(a->loop, bind, handle, a, &a->server, err);
+	if (rc == SL_OK)
+		*out = a;
+	else
+		api_stop(a);
+	return rc;
+}
+
+int api_start(struct api *a, const struct api_sources *sources, struct sl_err *err) {
 	a->sources = *sources;
 	a->node = sl_strdup(sources->node);
 	a->started_ms = sl_clock_mono_ms();
-	int rc = sl_loop_new("admin", -1, &a->loop, err);
-	if (rc == SL_OK) rc = http_server_start(a->loop, bind, handle, a, &a->server, err);
+	int rc = http_server_listen(a->server, err);
 	if (rc == SL_OK) rc = sl_loop_start(a->loop, err);
-	if (rc == SL_OK) {
-		*out = a;
-		return SL_OK;
-	}
-	if (a->loop) {
-		if (a->server) http_server_stop(a->server);
-		sl_loop_free(a->loop);
-	}
-	sl_free(a->node);
-	sl_free(a);
+	a->started = rc == SL_OK;
 	return rc;
 }
 
@@ -187,10 +188,14 @@ static void stop_on_loop(struct sl_post *post, struct sl_loop *l) {
 
 void api_stop(struct api *a) {
 	if (!a) return;
-	a->stop.run = stop_on_loop;
-	sl_loop_post(a->loop, &a->stop);
-	sl_loop_join(a->loop);
-	sl_loop_free(a->loop);
+	if (a->started) {
+		a->stop.run = stop_on_loop;
+		sl_loop_post(a->loop, &a->stop);
+		sl_loop_join(a->loop);
+	} else if (a->server) {
+		http_server_stop(a->server);
+	}
+	if (a->loop) sl_loop_free(a->loop);
 	sl_free(a->node);
 	sl_free(a);
 }

@@ -2,7 +2,7 @@
  *
  * Runs on its own loop and thread. Numbers are read while all loops of `sources` stand at a quiet point, so each page adds
  * up; workers pause for the time of the copy.
- * Lifetime: what `sources` points to outlives the api. Thread: api_start and api_stop on the main thread. */
+ * Lifetime: what `sources` points to outlives the api. Thread: all on the main thread. */
 #ifndef API_H
 #define API_H
 
@@ -28,8 +28,9 @@ struct api_sources {
 
 struct api;
 
-int api_start(const char *bind, const struct api_sources *sources, struct api **out, struct sl_err *err);
+int api_bind(const char *bind, struct api **out, struct sl_err *err); /* takes the address; nobody is let in yet */
+int api_start(struct api *a, const struct api_sources *sources, struct sl_err *err); /* once */
 int api_port(const struct api *a);
-void api_stop(struct api *a); /* NULL is fine */
+void api_stop(struct api *a); /* started or not; NULL is fine */
 
 #endif

@@ -52,7 +52,7 @@ static const struct cli_command command = {
     .usage = "sluice plan -c FILE [--apply] [options]",
     .summary =
 	"Says what a configuration would change in the running broker: connectors and rules that are new (+), changed "
-	"(~)\nor gone (-).",
+	"(~)\nor gone (-), and settings that would change, or need a restart.",
     .exits = "0 nothing would change or all is applied, 2 there are changes, 1 an error.",
     .options = options,
     .options_len = SL_ARRAY_LEN(options),
@@ -75,6 +75,7 @@ static json_t *wanted_read(const char *file, struct loaded *loaded, struct rules
 		rules_definitions(loaded->rules, wanted);
 		connectors_definitions(loaded->set, wanted);
 		connectors_sources_definitions(loaded->set, wanted);
+		json_object_set_new(wanted, "settings", broker_conf_show(loaded->conf));
 	}
 	conf_report_fini(&report);
 	return wanted;
@@ -145,6 +146,11 @@ static int plan(const struct plan_options *o, const struct loaded *loaded, const
 	struct sl_err err = SL_ERR_INIT;
 	json_t *status = ask_status(loaded->conf, &err);
 	int code = PLAN_SAME;
+	if (status && o->tag && !plan_has_tag(wanted, o->tag) && !plan_has_tag(status, o->tag)) {
+		sl_err_set(&err, SL_ENOTFOUND, "no rule has the tag '%s'", o->tag);
+		json_decref(status);
+		status = NULL;
+	}
 	size_t changes = status ? show(status, wanted, o->tag) : 0;
 	if (!status) {
 		code = fail(&err);

@@ -4,7 +4,9 @@
 #include <inttypes.h>
 #include <stdlib.h>
 
+#include "likeness.h"
 #include "mem.h"
+#include "ruleset.h"
 
 static const char *text_of(const json_t *object, const char *member) {
 	const char *text = json_string_value(json_object_get(object, member));
@@ -41,19 +43,59 @@ static void put(struct sl_buf *what, const char *fmt, ...) {
 
 /* ---- rules ---- */
 
+/* A rule's actions of one kind, as those are compared that run (rules/ruleset.c). */
+struct alike {
+	struct likeness_side sides[RULE_ACTIONS_MAX];
+	const json_t *actions[RULE_ACTIONS_MAX];
+	size_t n;
+};
+
+static void actions_of(const json_t *list, const char *kind, struct alike *of) {
+	const json_t *a;
+	size_t i;
+	of->n = 0;
+	json_array_foreach(list, i, a) {
+		if (of->n == RULE_ACTIONS_MAX || strcmp(text_of(a, "kind"), kind) != 0) continue;
+		of->sides[of->n] =
+		    (struct likeness_side){.face = slice_from_str(text_of(a, "face")), .place = (uint32_t)i};
+		of->actions[of->n++] = a;
+	}
+}
+
+static void action_goes_on(const struct alike *was, size_t k, const struct alike *is, size_t i, struct sl_buf *what) {
+	const json_t *x = was->actions[k], *y = is->actions[i];
+	uint32_t from = was->sides[k].place, to = is->sides[i].place;
+	bool changed = strcmp(text_of(x, "hash"), text_of(y, "hash")) != 0;
+	if (from != to)
+		put(what, "action %" PRIu32 " (%s) is action %" PRIu32 " now%s", from, text_of(y, "name"), to,
+		    changed ? ", and changed" : "");
+	else if (changed)
+		put(what, "action %" PRIu32 " (%s)", to, text_of(y, "name"));
+}
+
+/* Which goes on with which is what a reload finds, for it decides whose queue and counters stay. */
 static void actions_diff(const json_t *was, const json_t *is, struct sl_buf *what) {
-	size_t a = json_array_size(was), b = json_array_size(is);
-	for (size_t i = 0; i < a || i < b; i++) {
-		const json_t *x = json_array_get(was, i), *y = json_array_get(is, i);
-		const char *name = text_of(y ? y : x, "name");
-		if (!x)
-			put(what, "new action %zu (%s)", i, name);
-		else if (!y)
-			put(what, "no action %zu (%s) any more", i, name);
-		else if (strcmp(text_of(x, "name"), name) != 0)
-			put(what, "action %zu (%s, was %s)", i, name, text_of(x, "name"));
-		else if (strcmp(text_of(x, "hash"), text_of(y, "hash")) != 0)
-			put(what, "action %zu (%s)", i, name);
+	static const char *const kinds[] = {"connector", "republish", "console"};
+	for (size_t kind = 0; kind < SL_ARRAY_LEN(kinds); kind++) {
+		struct alike then, now;
+		size_t pair[RULE_ACTIONS_MAX];
+		bool goes_on[RULE_ACTIONS_MAX] = {false};
+		actions_of(was, kinds[kind], &then);
+		actions_of(is, kinds[kind], &now);
+		likeness_pair(now.sides, now.n, then.sides, then.n, pair);
+		for (size_t i = 0; i < now.n; i++) {
+			if (pair[i] == LIKENESS_NONE) {
+				put(what, "new action %" PRIu32 " (%s)", now.sides[i].place,
+				    text_of(now.actions[i], "name"));
+				continue;
+			}
+			goes_on[pair[i]] = true;
+			action_goes_on(&then, pair[i], &now, i, what);
+		}
+		for (size_t k = 0; k < then.n; k++)
+			if (!goes_on[k])
+				put(what, "no action %" PRIu32 " (%s) any more", then.sides[k].place,
+				    text_of(then.actions[k], "name"));
 	}
 }
 
@@ -178,8 +220,56 @@ static void named_diff(const json_t *running, const json_t *wanted, const char *
 	json_decref(is);
 }
 
+/* ---- settings ---- */
+
+static bool same(const json_t *a, const json_t *b) {
+	return json_equal((json_t *)(uintptr_t)a, (json_t *)(uintptr_t)b);
+}
+
+static void section_diff(const char *name, const json_t *was, const json_t *is, const char *when, struct sl_buf *out,
+			 struct plan_counts *c) {
+	struct sl_buf what = SL_BUF_INIT;
+	if (same(was, is)) return;
+	members_diff(was, is, &what);
+	sl_buf_printf(out, "~ %s: %s%s\n", name, what.n ? sl_buf_cstr(&what) : "changed", when);
+	sl_buf_fini(&what);
+	c->change++;
+}
+
+/* A reload takes auth and node.outbound; all else is of the start. A broker that does not tell is not judged. */
+static void settings_diff(const json_t *running, const json_t *wanted, struct sl_buf *out, struct plan_counts *c) {
+	const json_t *shown = json_object_get(json_object_get(running, "config"), "settings");
+	const json_t *wants = json_object_get(wanted, "settings"), *value;
+	const char *name;
+	if (!shown || !wants) return;
+	json_object_foreach((json_t *)(uintptr_t)wants, name, value) {
+		const json_t *old = json_object_get(shown, name);
+		if (strcmp(name, "auth") == 0) {
+			section_diff(name, old, value, "", out, c);
+		} else if (strcmp(name, "node") == 0) {
+			json_t *was = json_copy((json_t *)(uintptr_t)old), *is = json_copy((json_t *)(uintptr_t)value);
+			section_diff("node.outbound", json_object_get(was, "outbound"), json_object_get(is, "outbound"),
+				     "", out, c);
+			json_object_del(was, "outbound");
+			json_object_del(is, "outbound");
+			section_diff(name, was, is, "; needs a restart", out, c);
+			json_decref(was);
+			json_decref(is);
+		} else
+			section_diff(name, old, value, "; needs a restart", out, c);
+	}
+}
+
+bool plan_has_tag(const json_t *tree, const char *tag) {
+	const json_t *rule;
+	size_t i;
+	json_array_foreach(json_object_get(tree, "rules"), i, rule) if (tagged(rule, tag)) return true;
+	return false;
+}
+
 struct plan_counts plan_diff(const json_t *running, const json_t *wanted, const char *tag, struct sl_buf *out) {
 	struct plan_counts counts = {0};
+	if (!tag) settings_diff(running, wanted, out, &counts);
 	if (!tag) named_diff(running, wanted, "connectors", "connector", out, &counts);
 	if (!tag) named_diff(running, wanted, "sources", "source", out, &counts);
 	rules_diff(running, wanted, tag, out, &counts);

@@ -38,8 +38,9 @@ struct service {
 	struct {
 		pthread_mutex_t lock; /* the status page reads it */
 		uint64_t taken, refused;
-		int64_t at_ms; /* when the configuration in force was read */
-		char *reason;  /* of the last that was refused */
+		int64_t at_ms;    /* when the configuration in force was read */
+		char *reason;     /* of the last that was refused */
+		json_t *settings; /* in force: those of the start, but for what a reload takes */
 	} reloads;
 };
 
@@ -149,6 +150,18 @@ static void reload_note(struct service *s, bool taken, const char *reason) {
 	pthread_mutex_unlock(&s->reloads.lock);
 }
 
+/* The trees are ours alone: jansson's counts order nothing between threads. */
+static void settings_note(struct service *s, const struct broker_conf *conf) {
+	json_t *fresh = broker_conf_show(conf);
+	pthread_mutex_lock(&s->reloads.lock);
+	if (s->reloads.settings) {
+		broker_conf_reloaded(s->reloads.settings, fresh);
+		json_decref(fresh);
+	} else
+		s->reloads.settings = fresh;
+	pthread_mutex_unlock(&s->reloads.lock);
+}
+
 static void about(void *arg, json_t *out) {
 	struct service *s = arg;
 	json_t *config = json_object();
@@ -160,6 +173,7 @@ static void about(void *arg, json_t *out) {
 	json_object_set_new(config, "reloads", json_integer((json_int_t)s->reloads.taken));
 	json_object_set_new(config, "refused", json_integer((json_int_t)s->reloads.refused));
 	if (s->reloads.reason) json_object_set_new(config, "reason", json_string(s->reloads.reason));
+	json_object_set_new(config, "settings", json_deep_copy(s->reloads.settings));
 	pthread_mutex_unlock(&s->reloads.lock);
 	json_object_set_new(out, "config", config);
 	free(file);
@@ -190,6 +204,14 @@ static int make_services(struct service *s, struct sl_err *err) {
 	return SL_OK;
 }
 
+/* Before connectors begin: they would take over what the process works with that has the address. */
+static int take_addresses(struct service *s, struct sl_err *err) {
+	int rc = broker_bind(s->broker, err);
+	if (rc != SL_OK || !s->loaded.conf->admin.enabled) return rc;
+	rc = api_bind(s->loaded.conf->admin.bind, &s->api, err);
+	return rc == SL_OK ? SL_OK : sl_err_prefix(err, "admin.bind");
+}
+
 static int start_services(struct service *s, struct sl_err *err) {
 	int rc = connectors_start(s->connectors, err);
 	if (rc != SL_OK) return rc;
@@ -207,7 +229,7 @@ static int start_services(struct service *s, struct sl_err *err) {
 	s->loops[n] = connectors_loop(s->connectors);
 	rc = broker_start(s->broker, err);
 	s->broker_started = rc == SL_OK;
-	if (rc != SL_OK || !s->loaded.conf->admin.enabled) return rc;
+	if (rc != SL_OK || !s->api) return rc;
 	struct api_sources sources = {.loops = s->loops,
 				      .loop_count = n + 1,
 				      .rules = s->rules,
@@ -217,7 +239,7 @@ static int start_services(struct service *s, struct sl_err *err) {
 				      .arg = s,
 				      .node = s->loaded.conf->node.name,
 				      .version = SLUICE_VERSION};
-	rc = api_start(s->loaded.conf->admin.bind, &sources, &s->api, err);
+	rc = api_start(s->api, &sources, err);
 	return rc == SL_OK ? SL_OK : sl_err_prefix(err, "admin.bind");
 }
 
@@ -262,6 +284,7 @@ static void service_free(struct service *s, int code) {
 	sl_free(s->loops);
 	sl_free(s->file);
 	sl_free(s->reloads.reason);
+	json_decref(s->reloads.settings);
 	pthread_mutex_destroy(&s->reloads.lock);
 	sl_free(s);
 }
@@ -295,11 +318,13 @@ int service_start(const char *file, struct service **out) {
 	if (load_settings(file, &s->loaded, &report) != SL_OK) {
 		code = EXIT_INPUT;
 	} else {
+		settings_note(s, s->loaded.conf);
 		log_set_level((enum log_level)s->loaded.conf->log.level);
 		log_set_json(s->loaded.conf->log.format == LOG_FORMAT_JSON);
 		int rc = make_services(s, &err);
 		if (rc == SL_OK && load_rules(&s->loaded, s->connectors, s->rules, &report) != SL_OK) code = EXIT_INPUT;
 		if (rc == SL_OK && code == EXIT_FINE) rc = take_data_dir(s, s->loaded.conf->node.data_dir, &err);
+		if (rc == SL_OK && code == EXIT_FINE) rc = take_addresses(s, &err);
 		if (rc == SL_OK && code == EXIT_FINE) rc = start_services(s, &err);
 		if (rc != SL_OK) code = EXIT_SYSTEM;
 	}
@@ -361,6 +386,7 @@ void service_reload(struct service *s) {
 		log_reloaded(&s->loaded, &fresh);
 		load_fini(&s->loaded);
 		s->loaded = fresh;
+		settings_note(s, fresh.conf);
 		reload_note(s, true, NULL);
 	} else {
 		refused(s, &report, &err);

@@ -1,4 +1,5 @@
 /* cmd_bench.c: `sluice bench`: the load generator's options, scenarios and report. See bench_int.h for its parts. */
+#include <math.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
@@ -102,7 +103,7 @@ static double per_million(double cpu_s, const struct bench_result *r) {
 
 struct figure {
 	const char *name;
-	double value;
+	double value; /* NAN: unknown */
 	int decimals;
 	const char *text; /* what the text report says; "" = json only */
 };
@@ -111,7 +112,8 @@ static size_t figures(const struct bench *b, const struct bench_result *r, struc
 	double seconds = r->seconds > 0 ? r->seconds : 1;
 	double connections = (double)(b->pubs_len + b->subs_len);
 	double filters = (double)b->subs_len * (double)b->o.filters;
-	double rss = (double)r->rss_connected - (double)r->rss_before;
+	/* Of a process that was not named, or is not there, nothing is known. */
+	double broker = r->rss_before ? 1 : NAN, rss = broker * ((double)r->rss_connected - (double)r->rss_before);
 	const struct figure all[] = {
 	    {"messages", (double)r->sent, 0, "messages in"},
 	    {"deliveries", (double)r->received, 0, "deliveries"},
@@ -125,18 +127,26 @@ static size_t figures(const struct bench *b, const struct bench_result *r, struc
 	    {"p50_us", hist_percentile_us(&b->latency, 50), 1, "latency p50 us"},
 	    {"p99_us", hist_percentile_us(&b->latency, 99), 1, "latency p99 us"},
 	    {"p999_us", hist_percentile_us(&b->latency, 99.9), 1, "latency p99.9 us"},
-	    {"broker_cpu_s", r->broker_cpu_s, 3, "broker CPU s"},
-	    {"broker_cpu_s_per_million", per_million(r->broker_cpu_s, r), 3, "broker CPU-s/M"},
+	    {"broker_cpu_s", broker * r->broker_cpu_s, 3, "broker CPU s"},
+	    {"broker_cpu_s_per_million", broker * per_million(r->broker_cpu_s, r), 3, "broker CPU-s/M"},
 	    {"own_us_per_message", per_million(r->own_cpu_s, r), 3, "generator us/message"},
 	    {"connections", connections, 0, "connections"},
-	    {"connect_cpu_us", r->connect_cpu_s * 1e6 / (connections > 0 ? connections : 1), 1, "connect CPU us"},
+	    {"connect_cpu_us", broker * r->connect_cpu_s * 1e6 / (connections > 0 ? connections : 1), 1,
+	     "connect CPU us"},
 	    {"rss_bytes_per_connection", rss / (connections > 0 ? connections : 1), 0, "RSS bytes/connection"},
 	    {"filters", filters, 0, "filters"},
-	    {"rss_bytes_per_filter", filters > 0 ? rss / filters : 0, 0, "RSS bytes/filter"},
-	    {"rss_bytes", (double)r->rss_after, 0, "RSS bytes"},
+	    {"rss_bytes_per_filter", filters > 0 ? rss / filters : broker * 0, 0, "RSS bytes/filter"},
+	    {"rss_bytes", broker * (double)r->rss_after, 0, "RSS bytes"},
 	};
 	memcpy(out, all, sizeof all);
 	return SL_ARRAY_LEN(all);
+}
+
+static void figure_print(const char *before, const struct figure *f, const char *unknown) {
+	if (isnan(f->value))
+		printf("%s%s", before, unknown);
+	else
+		printf("%s%.*f", before, f->decimals, f->value);
 }
 
 static void report(const struct bench *b, const struct bench_result *r) {
@@ -146,13 +156,20 @@ static void report(const struct bench *b, const struct bench_result *r) {
 	if (b->o.json) {
 		printf("{\"scenario\":\"%s\",\"qos\":%lld,\"payload\":%lld,\"per_write\":%lld,\"rate\":%lld", name,
 		       (long long)b->o.qos, (long long)b->o.payload, (long long)b->o.per_write, (long long)b->o.rate);
-		for (size_t i = 0; i < n; i++) printf(",\"%s\":%.*f", f[i].name, f[i].decimals, f[i].value);
+		for (size_t i = 0; i < n; i++) {
+			printf(",\"%s\"", f[i].name);
+			figure_print(":", &f[i], "null");
+		}
 		printf("}\n");
 		return;
 	}
 	printf("%s: QoS %lld, %zu publishers, %zu subscribers, %lld per write\n", name, (long long)b->o.qos,
 	       b->pubs_len, b->subs_len, (long long)b->o.per_write);
-	for (size_t i = 0; i < n; i++) printf("  %-22s %.*f\n", f[i].text, f[i].decimals, f[i].value);
+	for (size_t i = 0; i < n; i++) {
+		printf("  %-22s", f[i].text);
+		figure_print(" ", &f[i], "- (needs --broker-pid, of a process of this machine)");
+		putchar('\n');
+	}
 }
 
 /* --- the run ------------------------------------------------------------------------------------------------- */

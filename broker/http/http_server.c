@@ -20,6 +20,7 @@ struct http_server {
 	size_t conn_count;
 	size_t handles; /* open libuv handles of ours; the last close callback frees the server */
 	bool stopping;
+	char *bind; /* as it was given, for messages */
 };
 
 struct http_conn {
@@ -43,6 +44,7 @@ struct http_write {
 
 static void server_handle_gone(struct http_server *s) {
 	if (--s->handles > 0) return;
+	sl_free(s->bind);
 	sl_free(s);
 }
 
@@ -236,27 +238,38 @@ static int bind_parse(const char *bind, struct sockaddr_storage *out, struct sl_
 
 static void server_handle_closed(uv_handle_t *h) { server_handle_gone(h->data); }
 
-int http_server_start(struct sl_loop *l, const char *bind, http_handler handler, void *arg, struct http_server **out,
-		      struct sl_err *err) {
+static int cannot_listen(const struct http_server *s, int uv, struct sl_err *err) {
+	return sl_err_set(err, SL_ESYSTEM, "cannot listen on %s: %s%s", s->bind, uv_strerror(uv),
+			  uv == UV_EADDRINUSE ? "; another process has the port: choose another one or stop it" : "");
+}
+
+int http_server_bind(struct sl_loop *l, const char *bind, http_handler handler, void *arg, struct http_server **out,
+		     struct sl_err *err) {
 	struct sockaddr_storage addr;
 	int rc = bind_parse(bind, &addr, err);
 	if (rc != SL_OK) return rc;
 	struct http_server *s = SL_NEW(struct http_server);
-	*s = (struct http_server){.loop = l, .handler = handler, .arg = arg, .handles = 2};
+	*s = (struct http_server){.loop = l, .handler = handler, .arg = arg, .handles = 2, .bind = sl_strdup(bind)};
 	sl_list_init(&s->conns);
 	s->listener.data = s->sweep.data = s;
 	uv_tcp_init(sl_loop_uv(l), &s->listener);
 	uv_timer_init(sl_loop_uv(l), &s->sweep);
-	int uv = uv_tcp_bind(&s->listener, (const struct sockaddr *)&addr, 0);
-	if (uv == 0) uv = uv_listen((uv_stream_t *)&s->listener, 128, server_accept);
+	int uv = uv_tcp_bind(&s->listener, (const struct sockaddr *)&addr, 0), len = sizeof addr;
+	/* libuv keeps to itself that an address is taken, until it is asked for it. */
+	if (uv == 0) uv = uv_tcp_getsockname(&s->listener, (struct sockaddr *)&addr, &len);
 	if (uv != 0) {
-		sl_err_set(err, SL_ESYSTEM, "cannot listen on %s: %s%s", bind, uv_strerror(uv),
-			   uv == UV_EADDRINUSE ? "; another process has the port: choose another one or stop it" : "");
+		rc = cannot_listen(s, uv, err);
 		http_server_stop(s);
-		return SL_ESYSTEM;
+		return rc;
 	}
-	uv_timer_start(&s->sweep, server_sweep, 5000, 5000);
 	*out = s;
+	return SL_OK;
+}
+
+int http_server_listen(struct http_server *s, struct sl_err *err) {
+	int uv = uv_listen((uv_stream_t *)&s->listener, 128, server_accept);
+	if (uv != 0) return cannot_listen(s, uv, err);
+	uv_timer_start(&s->sweep, server_sweep, 5000, 5000);
 	return SL_OK;
 }
 

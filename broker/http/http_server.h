@@ -3,8 +3,8 @@
  * A request is complete before the handler sees it; the handler answers into the response before it returns.
  *     limits   HTTP_HEAD_MAX bytes of request line and headers, HTTP_BODY_MAX of body, HTTP_CONNECTIONS_MAX connections,
  *              HTTP_IDLE_MS without progress ends a connection; what is over gets 413, 431, 503 or the connection's end
- * Lifetime: the server lives from http_server_start() to http_server_stop(); request and response only for the call.
- * Thread: all of it on the loop it was started on. The handler may take its time: this loop does nothing else. */
+ * Lifetime: the server lives from http_server_bind() to http_server_stop(); request and response only for the call.
+ * Thread: all of it on the loop it was bound on. The handler may take its time: this loop does nothing else. */
 #ifndef HTTP_SERVER_H
 #define HTTP_SERVER_H
 
@@ -33,10 +33,11 @@ typedef void (*http_handler)(void *arg, const struct http_request *request, stru
 
 struct http_server;
 
-/* Binds and listens; `bind` is "address:port" ("[::1]:80" for IPv6, port 0 = any free one). Call on the loop's own
+/* Takes the address, on which nobody is let in before http_server_listen(); `bind` is "address:port" ("[::1]:80" for IPv6, port 0 = any free one). Call on the loop's own
  * thread, or before the loop is started. The error says what to do when the address is taken. */
-int http_server_start(struct sl_loop *l, const char *bind, http_handler handler, void *arg, struct http_server **out,
-		      struct sl_err *err);
+int http_server_bind(struct sl_loop *l, const char *bind, http_handler handler, void *arg, struct http_server **out,
+		     struct sl_err *err);
+int http_server_listen(struct http_server *s, struct sl_err *err); /* where the other was called, once */
 int http_server_port(const struct http_server *s);
 /* Closes listener and connections, on the loop's thread; the memory goes when libuv has let go of the last handle. */
 void http_server_stop(struct http_server *s);

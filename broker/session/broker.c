@@ -192,8 +192,26 @@ static void accepted(void *arg, int fd, const struct sockaddr *peer, socklen_t p
 	client_accept(a->w, a->bind, fd, listener_peer_text(peer, peer_len));
 }
 
-static int open_listeners(struct broker *b, struct sl_err *err) {
-	for (size_t k = 0; k < b->set.binds_len; k++)
+static bool any_address(const char *host) { return host[0] == '\0' || strcmp(host, "*") == 0; }
+
+/* Sockets that do not listen yet may share an address: what stands twice in the settings is found here. */
+static int not_twice(const struct broker *b, size_t k, struct sl_err *err) {
+	const struct bind_state *new = &b->binds[k];
+	for (const struct bind_state *have = b->binds; have < new; have++) {
+		if (new->port == 0 || have->port != new->port) continue;
+		if (strcmp(have->host, new->host) == 0 || any_address(have->host) || any_address(new->host))
+			return sl_err_set(
+			    err, SL_EINVAL,
+			    "listener %s: cannot listen on port %u: listener %s does; choose another port in `bind`",
+			    new->name, (unsigned)new->port, have->name);
+	}
+	return SL_OK;
+}
+
+int broker_bind(struct broker *b, struct sl_err *err) {
+	listener_raise_fd_limit();
+	for (size_t k = 0; k < b->set.binds_len; k++) {
+		if (not_twice(b, k, err) != SL_OK) return err->status;
 		for (uint32_t i = 0; i < b->workers_len; i++) {
 			size_t at = k * b->workers_len + i;
 			b->accepts[at] = (struct worker_accept){.w = &b->workers[i], .bind = &b->binds[k]};
@@ -204,12 +222,19 @@ static int open_listeners(struct broker *b, struct sl_err *err) {
 			/* Port 0: the first socket's choice is everybody's. */
 			b->binds[k].port = listener_port(b->listeners[at]);
 		}
+	}
+	return SL_OK;
+}
+
+static int listen_all(struct broker *b, struct sl_err *err) {
+	for (size_t at = 0; at < b->set.binds_len * b->workers_len; at++)
+		if (listener_listen(b->listeners[at], err) != SL_OK)
+			return sl_err_prefix(err, "listener %s", b->binds[at / b->workers_len].name);
 	return SL_OK;
 }
 
 int broker_start(struct broker *b, struct sl_err *err) {
-	listener_raise_fd_limit();
-	int rc = open_listeners(b, err);
+	int rc = listen_all(b, err);
 	if (rc != SL_OK) return rc;
 	for (uint32_t i = 0; i < b->workers_len; i++) {
 		rc = sl_loop_start(b->loops[i], err);

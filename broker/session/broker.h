@@ -3,7 +3,9 @@
  *     broker_new(&settings, ...)       loops exist, nothing runs
  *     broker_set_rules(b, i, rw)       one rules_worker for each worker, made for broker_loop(b, i)
  *     broker_set_auth(b, auth)         may be called again at any time (reload)
- *     broker_start(b, ...)             binds the listeners, starts the threads
+ *     broker_bind(b, ...)              takes the listeners' addresses; nobody can connect yet. The first thing to do at a start: where another
+ *                                      process has one of them, nothing else may have been touched
+ *     broker_start(b, ...)             listens, starts the threads
  *     ...
  *     broker_drain(b, timeout_ms)      no new connections; clients are told and closed; loops still run
  *     broker_stop(b)                   ends and joins the threads
@@ -79,6 +81,7 @@ void broker_set_rules(struct broker *b, uint32_t worker, struct rules_worker *rw
 void broker_set_auth(struct broker *b,
 		     struct auth *auth); /* takes a reference of its own; NULL: everybody may connect */
 
+int broker_bind(struct broker *b, struct sl_err *err);
 int broker_start(struct broker *b, struct sl_err *err);
 uint16_t broker_port(const struct broker *b, size_t bind); /* after start */
 void broker_drain(struct broker *b, uint32_t timeout_ms);

@@ -18,7 +18,11 @@ struct listener {
 	struct sl_timer rest;
 	listener_accept_cb cb;
 	void *arg;
+	char *host; /* as it was given, for messages */
 	uint16_t port;
+	int backlog;
+	bool joins;
+	int bound; /* the socket until it listens, then -1 */
 };
 
 static void accept_some(struct listener *ls) {
@@ -69,17 +73,19 @@ static int bind_socket(const struct addrinfo *ai, bool both_families, bool reuse
 	return bind(fd, ai->ai_addr, ai->ai_addrlen) == 0 ? fd : fail_closed(fd);
 }
 
-/* A socket on the address, ready to accept, or -1 with errno. With SO_REUSEPORT the kernel would let a second broker
- * of the same user take half of the connections without a word: who does not join tries first without it. */
+/* With SO_REUSEPORT the kernel would let a second broker of the same user take half of the connections without a word: a
+ * socket without it, which is closed at once, is refused where somebody listens. 0, or -1 with errno. */
+static int probe(const struct addrinfo *ai, bool both_families) {
+	int fd = bind_socket(ai, both_families, false);
+	if (fd < 0) return -1;
+	close(fd);
+	return 0;
+}
+
+/* A socket on the address, or -1 with errno. */
 static int open_socket(const struct addrinfo *ai, bool both_families, const struct listener_opts *opts) {
-	if (!opts->joins && opts->port != 0) {
-		int probe = bind_socket(ai, both_families, false);
-		if (probe < 0) return -1;
-		close(probe);
-	}
-	int fd = bind_socket(ai, both_families, true);
-	if (fd >= 0 && listen(fd, opts->backlog > 0 ? opts->backlog : SOMAXCONN) != 0) return fail_closed(fd);
-	return fd;
+	if (!opts->joins && opts->port != 0 && probe(ai, both_families) != 0) return -1;
+	return bind_socket(ai, both_families, true);
 }
 
 static const char *way_out(int error) {
@@ -97,8 +103,17 @@ static uint16_t port_of(int fd) {
 	return ntohs(((struct sockaddr_in *)&at)->sin_port);
 }
 
+static bool any_address(const char *host) { return host[0] == '\0' || strcmp(host, "*") == 0; }
+
+/* For errno. */
+static int cannot_listen(const char *host, uint16_t port, struct sl_err *err) {
+	int error = errno;
+	return sl_err_set(err, SL_ESYSTEM, "cannot listen on %s port %u: %s; %s",
+			  any_address(host) ? "any address" : host, (unsigned)port, strerror(error), way_out(error));
+}
+
 static int bind_first(const struct listener_opts *opts, int *fd_out, struct sl_err *err) {
-	bool any = opts->host[0] == '\0' || strcmp(opts->host, "*") == 0;
+	bool any = any_address(opts->host);
 	struct addrinfo hints = {.ai_socktype = SOCK_STREAM, .ai_flags = AI_PASSIVE | AI_NUMERICSERV};
 	if (any) hints.ai_family = AF_INET6;
 	char *service = sl_asprintf("%u", (unsigned)opts->port);
@@ -116,10 +131,8 @@ static int bind_first(const struct listener_opts *opts, int *fd_out, struct sl_e
 	for (struct addrinfo *ai = list; ai && fd < 0; ai = ai->ai_next) fd = open_socket(ai, any, opts);
 	int saved = errno;
 	freeaddrinfo(list);
-	if (fd < 0)
-		return sl_err_set(err, SL_ESYSTEM, "cannot listen on %s port %u: %s; %s",
-				  any ? "any address" : opts->host, (unsigned)opts->port, strerror(saved),
-				  way_out(saved));
+	errno = saved;
+	if (fd < 0) return cannot_listen(opts->host, opts->port, err);
 	*fd_out = fd;
 	return SL_OK;
 }
@@ -129,16 +142,35 @@ int listener_open(struct sl_loop *l, const struct listener_opts *opts, listener_
 	int fd = -1, rc = bind_first(opts, &fd, err);
 	if (rc != SL_OK) return rc;
 	struct listener *ls = SL_NEW(struct listener);
-	*ls = (struct listener){.loop = l, .cb = cb, .arg = arg, .port = port_of(fd)};
+	*ls = (struct listener){.loop = l,
+				.cb = cb,
+				.arg = arg,
+				.host = sl_strdup(opts->host),
+				.port = port_of(fd),
+				.backlog = opts->backlog > 0 ? opts->backlog : SOMAXCONN,
+				.joins = opts->joins,
+				.bound = fd};
 	sl_watch_init(&ls->watch, listener_ready);
 	sl_timer_init(&ls->rest, rest_over);
-	if (sl_watch_add(l, &ls->watch, fd) != SL_OK) {
-		rc = sl_err_set(err, SL_ESYSTEM, "cannot watch port %u: %s", (unsigned)ls->port, strerror(errno));
-		close(fd);
-		sl_free(ls);
-		return rc;
-	}
 	*out = ls;
+	return SL_OK;
+}
+
+/* Somebody else may have come to listen since the socket was bound, which hinders nobody. */
+static int nobody_listens(const struct listener *ls) {
+	struct sockaddr_storage at;
+	struct addrinfo ai = {.ai_addr = (struct sockaddr *)&at, .ai_addrlen = sizeof at};
+	if (getsockname(ls->bound, ai.ai_addr, &ai.ai_addrlen) != 0) return -1;
+	ai.ai_family = at.ss_family;
+	return probe(&ai, any_address(ls->host));
+}
+
+int listener_listen(struct listener *ls, struct sl_err *err) {
+	if ((!ls->joins && nobody_listens(ls) != 0) || listen(ls->bound, ls->backlog) != 0)
+		return cannot_listen(ls->host, ls->port, err);
+	if (sl_watch_add(ls->loop, &ls->watch, ls->bound) != SL_OK)
+		return sl_err_set(err, SL_ESYSTEM, "cannot watch port %u: %s", (unsigned)ls->port, strerror(errno));
+	ls->bound = -1;
 	return SL_OK;
 }
 
@@ -149,11 +181,14 @@ void listener_stop(struct listener *ls) {
 	int fd = ls->watch.fd;
 	sl_watch_remove(ls->loop, &ls->watch);
 	if (fd >= 0) close(fd);
+	if (ls->bound >= 0) close(ls->bound);
+	ls->bound = -1;
 }
 
 void listener_free(struct listener *ls) {
 	if (!ls) return;
 	listener_stop(ls);
+	sl_free(ls->host);
 	sl_free(ls);
 }
 

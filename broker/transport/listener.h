@@ -1,13 +1,17 @@
 /* listener.h: a listening socket of one loop.
  *
+ *     listener_open()     the address is ours; who connects is refused, for nobody listens yet
+ *     listener_listen()   from now on connections are accepted
+ *
+ * Between the two a program makes ready what clients are to find, and an address that is taken is known before anything of it is made.
  * Every worker has its own on the same address (SO_REUSEPORT): the kernel spreads connections over them, and no worker
- * hands one on because of accepting. The first on a port makes sure that no other process listens there. A connection is accepted as a bare descriptor; what is put on it (MQTT, later TLS
+ * hands one on because of accepting. The first on a port makes sure that no other process listens there, both times. A connection is accepted as a bare descriptor; what is put on it (MQTT, later TLS
  * or WebSocket below it) is the business of who gets it.
  *
  * When the process has no descriptors left, accepting rests for a moment instead of spinning; the clients wait in the
  * kernel's queue.
  * Lifetime: from listener_open() to listener_free(); the callback may come until listener_stop().
- * Thread: open and free while the loop stands still (before start, after join) or on it; stop on the loop. Never blocks
+ * Thread: open, listen and free while the loop stands still (before start, after join) or on it; stop on the loop. Never blocks
  * but for a name given as host, which open resolves. */
 #ifndef LISTENER_H
 #define LISTENER_H
@@ -31,6 +35,8 @@ typedef void (*listener_accept_cb)(void *arg, int fd, const struct sockaddr *pee
 
 int listener_open(struct sl_loop *l, const struct listener_opts *opts, listener_accept_cb cb, void *arg,
 		  struct listener **out, struct sl_err *err);
+int listener_listen(struct listener *ls,
+		    struct sl_err *err); /* once; after an error it is only good for listener_free() */
 uint16_t listener_port(const struct listener *ls);
 void listener_stop(struct listener *ls); /* closes the socket: new connections are refused */
 void listener_free(struct listener *ls); /* NULL is fine */

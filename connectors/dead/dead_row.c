@@ -13,9 +13,21 @@
 #include "utf8.h"
 
 static const char kind_binary[] = "binary", kind_binary64[] = "binary base64", kind_string64[] = "string base64",
-		  kind_number[] = "number", kind_float[] = "float", kind_json[] = "json", kind_null[] = "json null";
+		  kind_number[] = "number", kind_float[] = "float", kind_json[] = "json",
+		  kind_json_text[] = "json text", kind_null[] = "json null";
 
 /* ---- writing ---- */
+
+/* A document with half of a surrogate pair in it (\ud800 by itself): jq and others stop there, and read no further. */
+static bool is_stumbling(struct sl_slice json) {
+	bool whole = json.n >= 2 && strchr("{[\"", json.p[0]) && strchr("}]\"", json.p[json.n - 1]);
+	if (!whole || !memmem(json.p, json.n, "\\u", 2) || !jscan_valid(json)) return false;
+	char *text = sl_alloc(json.n);
+	ptrdiff_t n = jscan_unescape(json, text);
+	bool half = n >= 0 && !utf8_valid(slice_make(text, (size_t)n));
+	sl_free(text);
+	return half;
+}
 
 void dead_row_json(const struct sl_param *params, size_t count, const void *row, struct sl_buf *out) {
 	sl_buf_put(out, '{');
@@ -24,7 +36,10 @@ void dead_row_json(const struct sl_param *params, size_t count, const void *row,
 		if (i) sl_buf_put(out, ',');
 		jwrite_quote(out, params[i].name);
 		sl_buf_put(out, ':');
-		sql_value_json(&v, out);
+		if (v.kind == SQL_JSON && is_stumbling(sql_value_text(&v)))
+			jwrite_quote(out, sql_value_text(&v));
+		else
+			sql_value_json(&v, out);
 	}
 	sl_buf_put(out, '}');
 }
@@ -43,7 +58,9 @@ static const char *kind_of(const struct sql_value *v) {
 	case SQL_STRING: return text ? NULL : kind_string64;
 	case SQL_BYTES: return text ? kind_binary : kind_binary64;
 	case SQL_NUMBER_TEXT: return kind_number;
-	case SQL_JSON: return v->n && (v->p[0] == '{' || v->p[0] == '[') ? NULL : kind_json;
+	case SQL_JSON:
+		if (is_stumbling(sql_value_text(v))) return kind_json_text;
+		return v->n && (v->p[0] == '{' || v->p[0] == '[') ? NULL : kind_json;
 	case SQL_DOUBLE: {
 		struct sl_buf b = SL_BUF_INIT;
 		sql_value_json(v, &b);
@@ -212,10 +229,18 @@ static int text_value(const struct jpath_hit *hit, enum sql_kind kind, bool base
 	return r;
 }
 
+static int json_text(const struct jpath_hit *hit, struct sl_arena *arena, struct sql_value *v) {
+	int r = text_value(hit, SQL_JSON, false, arena, v);
+	if (r == SL_OK && !is_stumbling(sql_value_text(v))) r = SL_ETYPE;
+	if (r == SL_OK) v->is_array = v->p[0] == '[';
+	return r;
+}
+
 static int value_read(const struct jpath_hit *hit, struct sl_slice kind, struct sl_arena *arena, struct sql_value *v) {
 	const struct sl_slice raw = hit->raw;
 	if (slice_equal_str(kind, kind_binary64)) return text_value(hit, SQL_BYTES, true, arena, v);
 	if (slice_equal_str(kind, kind_string64)) return text_value(hit, SQL_STRING, true, arena, v);
+	if (slice_equal_str(kind, kind_json_text)) return json_text(hit, arena, v);
 	if (slice_equal_str(kind, kind_binary)) return text_value(hit, SQL_BYTES, false, arena, v);
 	if (slice_equal_str(kind, kind_number)) {
 		*v = (struct sql_value){.kind = SQL_NUMBER_TEXT, .n = (uint32_t)raw.n, .p = raw.p};

@@ -12,6 +12,7 @@
  *     binary base64    bytes                                      float            a float that is written like an integer
  *     number           a number kept as its text (large ones)     json             JSON text of a scalar
  *     json null        null that stood in the payload; without it null is "absent"
+ *     json text        a document with half of a surrogate pair in it (\ud800 by itself): its text, for jq would not read on there
  *
  * `order` is the hash of the order key, of actions that keep an order. `message` is what is known of the message that the row
  * comes from (origin.h); it is not there for rows of windows. `destination` is what the action wrote to, in its kind's words

@@ -18,6 +18,7 @@ struct replay {
 	char *dir;
 	struct timespec seen; /* the folder's time when it was last looked through */
 	bool stopped, waits, warned;
+	struct replay_actions all; /* listed when first needed after a change of them */
 
 	/* The file at hand. */
 	char *path;
@@ -121,10 +122,11 @@ static bool portion_read(struct replay *r) {
 	}
 }
 
-static void actions_list(const struct replay *r, struct replay_actions *all) {
+static void actions_list(struct replay *r) {
+	if (r->all.n > 0) return;
 	SL_LIST_FOREACH(it, &r->cs->pipelines) {
 		struct sl_pipeline *p = SL_LIST_ENTRY(it, struct sl_pipeline, link);
-		if (!p->retiring) replay_actions_add(all, pipeline_intake(p), p);
+		if (!p->retiring) replay_actions_add(&r->all, pipeline_intake(p), p);
 	}
 }
 
@@ -136,7 +138,6 @@ enum line_answer {
 
 /* A portion's rows for one action. */
 struct portion {
-	struct replay_actions all;
 	struct sl_pipeline *p;
 	struct sl_chunk *chunk;
 	size_t used; /* bytes of text that are dealt with */
@@ -150,7 +151,7 @@ static enum line_answer line_take(struct replay *r, struct portion *po, struct s
 	dead_line_origin(&l, &r->arena, &from);
 	if (!replay_picked(&r->pick, &from)) return LINE_STAYS;
 	const struct replay_action *to;
-	if (replay_target(&po->all, &l, r->pick.anyway, &r->arena, &to, err) != SL_OK) return LINE_STAYS;
+	if (replay_target(&r->all, &l, r->pick.anyway, &r->arena, &to, err) != SL_OK) return LINE_STAYS;
 	struct sl_pipeline *p = to->is;
 	if (po->p && po->p != p) return LINE_NEXT;
 	char *old = replay_too_old(pipeline_intake(p), l.at_ms, sl_loop_wall_ms(r->cs->loop));
@@ -219,9 +220,8 @@ static void wait_for(struct replay *r, const char *what) {
 /* One portion; false: no room for it now. */
 static bool portion_move(struct replay *r) {
 	struct portion po = {.p = NULL};
-	actions_list(r, &po.all);
+	actions_list(r);
 	portion_sort(r, &po);
-	replay_actions_forget(&po.all);
 	if (po.chunk) {
 		uint32_t rows = po.chunk->rows;
 		int rc = pipeline_take_replayed(po.p, po.chunk);
@@ -306,6 +306,7 @@ struct replay *replay_new(struct connectors *cs) {
 
 void replay_begin(struct replay *r) {
 	r->seen = (struct timespec){0};
+	replay_actions_forget(&r->all);
 	if (!r->stopped) sl_timer_set(r->cs->loop, &r->timer, 1);
 }
 
@@ -344,6 +345,7 @@ void replay_free(struct replay *r) {
 	if (r->path) file_end(r);
 	sl_buf_fini(&r->text);
 	sl_buf_fini(&r->stays);
+	replay_actions_forget(&r->all);
 	sl_arena_fini(&r->arena);
 	sl_free(r->dir);
 	sl_free(r);

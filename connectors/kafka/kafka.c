@@ -52,6 +52,15 @@ static const struct conf_field action_fields[] = {
      .def = "connection",
      .names = compressions,
      .doc = "For this topic instead of the connection's. Where several actions write to one topic, the first counts."},
+    {.name = "topic_timeout",
+     .type = CONF_DURATION,
+     .at = offsetof(struct kafka_action, topic_timeout_ms),
+     .def = "5m",
+     .min = 1000,
+     .flags = CONF_UNLIMITED_OK,
+     .doc =
+	 "Where `topic` is a template: a row whose topic the brokers say is missing, or not ours to write to, for this "
+	 "long is rejected, and so are those after it until the topic is there. Rows of a fixed topic wait for it."},
     CONF_END};
 
 static int kafka_conn_check(struct sl_conn *conn, struct sl_err *err) {

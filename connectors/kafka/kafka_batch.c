@@ -179,6 +179,7 @@ static void row_failed(struct kafka_producer *p, const struct kafka_slot *slot, 
 		row_not_ready(kb, e, topic, text);
 		return;
 	}
+	if (e->then == KAFKA_NOT_READY && kafka_missing_failed(p, kb, i, error->code)) return;
 	if (e->then == KAFKA_NOT_READY) {
 		topic_waits(kb, slot->topic, text, e->advice);
 		result = SL_RESULT_RETRY;
@@ -194,7 +195,7 @@ static void row_failed(struct kafka_producer *p, const struct kafka_slot *slot, 
 
 static rd_kafka_resp_err_t produce(rd_kafka_t *rk, rd_kafka_topic_t *rkt, int32_t partition,
 				   const struct kafka_row *row, struct kafka_slot *slot) {
-	bool copy = row->value.n > 0 && slot->bytes <= COPY_MAX;
+	bool copy = row->value.n > 0 && row->key.n + row->value.n <= COPY_MAX;
 	/* Written where it is read only: an initializer would clear all of its 576 bytes for each row. */
 	rd_kafka_vu_t vus[8];
 	size_t n = 5;
@@ -317,9 +318,10 @@ static rd_kafka_resp_err_t row_send(struct kafka_producer *p, struct kafka_slot 
 }
 
 /* Refused alone a moment ago; asking for every such row would hold up those behind it. */
-static bool row_known_bad(struct kafka_batch *kb, uint32_t i, uint64_t now_ms) {
+static bool row_known_bad(struct kafka_producer *p, struct kafka_batch *kb, uint32_t i, uint64_t now_ms) {
 	const struct kafka_slot *slot = &kb->slot[i];
 	const struct kafka_topic *t = slot->topic;
+	if (sl_unlikely(t->missing.answers > 0) && kafka_missing_known(p, kb, i)) return true;
 	if (sl_likely(t->certain_bytes == 0) || slot->bytes < t->certain_bytes) return false;
 	if (now_ms - t->certain_ms >= CERTAIN_MS) return false;
 	const struct kafka_error *e = kafka_error_find(RD_KAFKA_RESP_ERR_MSG_SIZE_TOO_LARGE);
@@ -334,7 +336,7 @@ enum row_next { ROW_NEXT, ROW_STOP_BEFORE, ROW_STOP_BEHIND };
 static enum row_next row_produce(struct kafka_producer *p, struct kafka_batch *kb, uint32_t i, struct kafka_row *row) {
 	struct kafka_slot *slot = &kb->slot[i];
 	int32_t line;
-	if (sl_unlikely(row_known_bad(kb, i, sl_loop_now_ms(sl_conn_loop(p->conn))))) {
+	if (sl_unlikely(row_known_bad(p, kb, i, sl_loop_now_ms(sl_conn_loop(p->conn))))) {
 		if (row->headers) rd_kafka_headers_destroy(row->headers);
 		return ROW_NEXT;
 	}
@@ -352,8 +354,10 @@ static enum row_next row_produce(struct kafka_producer *p, struct kafka_batch *k
 	if (code == RD_KAFKA_RESP_ERR__QUEUE_FULL || code == RD_KAFKA_RESP_ERR__FATAL) return ROW_STOP_BEFORE;
 	if (code == RD_KAFKA_RESP_ERR_MSG_SIZE_TOO_LARGE) { /* found out here, so it is this row */
 		kb->b->result[i] = SL_RESULT_REJECT;
-		sl_batch_reason(kb->b, i, "the row has %zu bytes, and the connector's max_message is %" PRId64,
-				slot->bytes, p->conf->max_message);
+		sl_batch_reason(
+		    kb->b, i,
+		    "the row has %zu bytes (key, value, headers), and the connector's max_message is %" PRId64,
+		    slot->bytes, p->conf->max_message);
 		return ROW_NEXT;
 	}
 	row_failed(p, slot,
@@ -362,7 +366,7 @@ static enum row_next row_produce(struct kafka_producer *p, struct kafka_batch *k
 	return sl_unlikely(kb->not_ready_on) ? ROW_STOP_BEHIND : ROW_NEXT;
 }
 
-static const char *codec_of(const struct kafka_action *a) {
+const char *kafka_codec_of(const struct kafka_action *a) {
 	return a->compression ? kafka_compressions[a->compression - 1] : NULL;
 }
 
@@ -376,16 +380,14 @@ static enum row_next row_submit(struct kafka_producer *p, struct kafka_batch *kb
 		sl_batch_reason(b, i, "%s", row.why);
 		return ROW_NEXT;
 	}
-	struct kafka_topic *topic = constant ? constant : kafka_topics_get(&p->topics, p->rk, row.topic, codec_of(a));
+	struct kafka_topic *topic =
+	    constant ? constant : kafka_topics_get(&p->topics, p->rk, row.topic, kafka_codec_of(a));
 	if (!topic) {
 		if (row.headers) rd_kafka_headers_destroy(row.headers);
 		return ROW_STOP_BEFORE;
 	}
-	kb->slot[i] = (struct kafka_slot){.batch = kb,
-					  .topic = topic,
-					  .bytes = row.key.n + row.value.n,
-					  .keyless = !row.key.p,
-					  .headers = row.headers};
+	kb->slot[i] = (struct kafka_slot){
+	    .batch = kb, .topic = topic, .bytes = row.bytes, .keyless = !row.key.p, .headers = row.headers};
 	return row_produce(p, kb, i, &row);
 }
 
@@ -422,7 +424,7 @@ int kafka_submit(struct kafka_producer *p, struct sl_conn_action *a, struct sl_b
 		return SL_EAGAIN;
 	}
 	if (action->plan.topic_constant) {
-		constant = kafka_topics_get(&p->topics, p->rk, action->plan.topic[0].text, codec_of(action));
+		constant = kafka_topics_get(&p->topics, p->rk, action->plan.topic[0].text, kafka_codec_of(action));
 		if (!constant) {
 			p->full = true;
 			return SL_EAGAIN;
@@ -432,7 +434,10 @@ int kafka_submit(struct kafka_producer *p, struct sl_conn_action *a, struct sl_b
 	enum row_next next = ROW_NEXT;
 	for (uint32_t i = 0; i < b->count && next == ROW_NEXT; i++) {
 		rows_ahead(b, i);
-		if (b->result[i] != SL_RESULT_PENDING) continue; /* held behind an earlier row */
+		if (sl_unlikely(b->result[i] != SL_RESULT_PENDING)) { /* held behind an earlier row */
+			kafka_missing_held(p, kb, i);
+			continue;
+		}
 		next = row_submit(p, kb, i, constant);
 		if (next == ROW_STOP_BEFORE && i == 0) { /* as if it had not come */
 			p->full = true;
@@ -441,6 +446,7 @@ int kafka_submit(struct kafka_producer *p, struct sl_conn_action *a, struct sl_b
 		}
 		if (next == ROW_STOP_BEFORE) rows_lost(kb, i);
 	}
+	kafka_missing_ask(p);
 	if (kb->left == 0) batches_end(p, action);
 	return SL_OK;
 }
@@ -511,12 +517,14 @@ static void row_reported(struct kafka_producer *p, const rd_kafka_message_t *m, 
 		kb->b->result[slot - kb->slot] = SL_RESULT_DONE;
 		if (sl_unlikely(suspect(slot))) suspect_stored(slot);
 		kafka_gate_stored(topic, part, m->partition, slot->by_scout, p->report_ms);
+		if (sl_unlikely(topic->missing.answers > 0)) kafka_missing_over(topic);
 		if (sl_unlikely(topic->waits_why)) {
 			topic->waits_why = NULL;
 			sl_action_goes_on(kb->b->action, topic->name.p);
 		}
 	} else {
 		const struct kafka_action *a = sl_action_impl(kb->b->action);
+		kafka_missing_said(topic, m->err, p->ups, p->report_ms);
 		row_failed(p, slot,
 			   &(struct row_error){.code = m->err,
 					       .request_rows = request_rows,
@@ -580,6 +588,7 @@ void kafka_report(struct kafka_producer *p, rd_kafka_event_t *ev) {
 	if (!r.topic) return;
 	if (kafka_error_find(r.code)->result == SL_RESULT_GROUP_FAILED) request_refused(&r, p->report_ms);
 	lines_go_on(p, r.topic, r.line, r.code);
+	kafka_missing_ask(p);
 	r.topic->out--;
 	if (sl_likely(r.code == RD_KAFKA_RESP_ERR_NO_ERROR)) kafka_delivered(p);
 	if (p->full) {

@@ -9,6 +9,7 @@
 #include "log.h"
 #include "mem.h"
 #include "stream_dial.h"
+#include "tls_error.h"
 
 #define BROKER_PORT 9092    /* of an address without one */
 #define CLIENT_TEXT_MAX 512 /* librdkafka's messages about its configuration */
@@ -104,9 +105,10 @@ static const struct {
 static int property_owned(const char *name, const char *prefix, struct sl_err *err) {
 	for (size_t i = 0; i < SL_ARRAY_LEN(owned); i++) {
 		if (strcmp(owned[i].property, name) != 0) continue;
+		/* "retry` of an action" has its quote within */
 		if (owned[i].option)
-			return sl_err_set(err, SL_EINVAL, "%s.%s: use the option `%s` for that", prefix, name,
-					  owned[i].option);
+			return sl_err_set(err, SL_EINVAL, "%s.%s: use the option `%s%s for that", prefix, name,
+					  owned[i].option, strchr(owned[i].option, '`') ? "" : "`");
 		return sl_err_set(err, SL_EINVAL, "%s.%s: Sluice sets this itself, for its deliveries depend on it",
 				  prefix, name);
 	}
@@ -114,11 +116,13 @@ static int property_owned(const char *name, const char *prefix, struct sl_err *e
 }
 
 static int property_unknown(const rd_kafka_conf_t *conf, const char *name, const char *prefix, struct sl_err *err) {
-	size_t count;
+	size_t count, n = 0;
 	const char **pairs = rd_kafka_conf_dump((rd_kafka_conf_t *)(uintptr_t)conf, &count);
-	const char **names = SL_NEW_ARRAY(const char *, count / 2 + 1);
-	for (size_t i = 0; i + 1 < count; i += 2) names[i / 2] = pairs[i];
-	const char *near = slice_nearest(slice_from_str(name), names, count / 2);
+	/* Topics' properties and other names of the same are not in that list; the ones that people know are ours. */
+	const char **names = SL_NEW_ARRAY(const char *, count / 2 + SL_ARRAY_LEN(owned));
+	for (size_t i = 0; i + 1 < count; i += 2) names[n++] = pairs[i];
+	for (size_t i = 0; i < SL_ARRAY_LEN(owned); i++) names[n++] = owned[i].property;
+	const char *near = slice_nearest(slice_from_str(name), names, n);
 	int r = sl_err_set(err, SL_EINVAL, "%s.%s: librdkafka %s has no such property%s%s%s", prefix, name,
 			   rd_kafka_version_str(), near ? ", did you mean `" : "", near ? near : "", near ? "`?" : "");
 	sl_free(names);
@@ -422,11 +426,13 @@ int kafka_conf_check(const struct kafka_conf *conf, const char *name, struct sl_
 	return SL_OK;
 }
 
-/* What is wrong with a certificate librdkafka does not say. */
+/* What is wrong with a broker's certificate librdkafka does not say; what is wrong with ours the broker says. */
 static const char *tls_advice(const char *text) {
+	const char *ours = tls_error_of_our_certificate(text);
+	if (ours) return ours;
 	if (strstr(text, "unexpected eof") || strstr(text, "wrong version") || strstr(text, "packet length"))
-		return "; does this port speak TLS? if not, take `tls` out";
-	return "; is its certificate of an authority in `tls.ca`, for the host name that is used, and not out of date?";
+		return "does this port speak TLS? if not, take `tls` out";
+	return "is its certificate of an authority in `tls.ca`, for the host name that is used, and not out of date?";
 }
 
 static const char *sasl_advice(const struct kafka_conf *conf, const char *text) {
@@ -471,7 +477,8 @@ void kafka_advice(struct kafka_client *client, rd_kafka_resp_err_t code, const c
 				  conf->sasl.given
 				      ? "; if this port speaks TLS, add `tls: {}`"
 				      : "; if this port speaks TLS, add `tls: {}`; if it wants a login, add `sasl`");
-	if (code == RD_KAFKA_RESP_ERR__SSL || strstr(text, "SSL routines")) sl_buf_append_str(out, tls_advice(text));
+	if (code == RD_KAFKA_RESP_ERR__SSL || strstr(text, "SSL routines"))
+		sl_buf_printf(out, "; %s", tls_advice(text));
 	if (code == RD_KAFKA_RESP_ERR__RESOLVE)
 		sl_buf_append_str(out, "; check the names in `brokers`, and this machine's name servers");
 	if (code == RD_KAFKA_RESP_ERR__TRANSPORT && strstr(text, "Connection refused"))

@@ -233,8 +233,8 @@ const struct conf_field kafka_conf_fields[] = {
     {.name = "properties",
      .type = CONF_STRING_MAP,
      .at = offsetof(struct kafka_conf, properties),
-     .flags = CONF_EXPAND | CONF_SECRET,
+     .flags = CONF_EXPAND | CONF_SECRET | CONF_PLAIN_OK,
      .max = 200,
-     .example = "{socket.keepalive.enable: \"true\"}",
-     .doc = "Any other property of librdkafka, by its name there, its value as text."},
+     .example = "{socket.keepalive.enable: true}",
+     .doc = "Any other property of librdkafka, by its name there; numbers and booleans need no quotes."},
     {.name = NULL, .hints = hints}};

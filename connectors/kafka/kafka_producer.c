@@ -146,6 +146,7 @@ static void up(struct kafka_producer *p) {
 	p->wanted = p->suspect = p->probe = false;
 	sl_timer_cancel(&p->timer);
 	text_set(&p->error, NULL);
+	p->ups += !was;
 	if (!was) sl_conn_up(p->conn);
 }
 

@@ -50,6 +50,7 @@ struct kafka_producer {
 	struct kafka_topics topics;
 
 	bool up;                 /* what the framework was told last */
+	uint32_t ups;            /* how often it was told that */
 	bool wanted;             /* connect() waits for an answer */
 	bool suspect;            /* all brokers gone: do they answer? */
 	bool closing, probe;     /* probe: one waits for an answer */
@@ -68,11 +69,15 @@ struct kafka_producer {
 	int64_t rows_waiting; /* of rows_out: those in line (kafka_gate.h) */
 	uint64_t report_ms;   /* when the last report came */
 	bool full;            /* a batch was not taken for lack of room */
+
+	bool missing_wanted, missing_asked; /* what brokers say of topics is wanted; is on its way */
+	uint64_t missing_asked_ms;          /* when it was asked last */
 };
 
 struct kafka_action {
 	struct kafka_templates templates;
 	int compression; /* 0: the connection's, else the codec's number + 1 */
+	int64_t topic_timeout_ms;
 	struct kafka_plan plan;
 	struct sl_list out; /* kafka_batch.out, in the order in which they were submitted */
 	uint32_t fences; /* batches that are out and have rows to be sent again: later ones must not overtake those */
@@ -118,7 +123,17 @@ void kafka_delivered(struct kafka_producer *p); /* the brokers took something: t
 /* kafka_look.c: are these topics there, and ours to see? Ends in sl_batch_done(). */
 void kafka_look(struct kafka_producer *p, const char *const topics[], size_t count, struct sl_batch *b);
 
+/* kafka_missing.c: rows whose topic comes from a template, and is missing or not ours. */
+/* The row was not sent yet, and need not be: its topic was given up, and a moment ago that was still right. True: it is rejected. */
+bool kafka_missing_known(struct kafka_producer *p, struct kafka_batch *kb, uint32_t i);
+/* The row failed with this code. True: it has waited long enough, and is rejected; else it waits on. */
+bool kafka_missing_failed(struct kafka_producer *p, struct kafka_batch *kb, uint32_t i, rd_kafka_resp_err_t code);
+/* The row is held behind one that waits: its topic is asked for as well. */
+void kafka_missing_held(struct kafka_producer *p, struct kafka_batch *kb, uint32_t i);
+void kafka_missing_ask(struct kafka_producer *p); /* the brokers, if one of these wants it */
+
 /* kafka_batch.c */
+const char *kafka_codec_of(const struct kafka_action *a); /* NULL: the connection's */
 int kafka_submit(struct kafka_producer *p, struct sl_conn_action *a, struct sl_batch *b);
 void kafka_cancel(struct kafka_producer *p);
 void kafka_report(struct kafka_producer *p, rd_kafka_event_t *ev); /* RD_KAFKA_EVENT_DR */

@@ -245,14 +245,20 @@ static int read_timestamp(const struct kafka_plan *plan, const void *row, struct
 	if (is_null(&v)) return SL_OK;
 	bool ok = whole_number(&v, &out->timestamp) ||
 		  (v.kind == SQL_STRING && sql_rfc3339_ms(sql_value_text(&v), &out->timestamp));
-	if (ok && out->timestamp > 0) return SL_OK; /* 0 means "now" to librdkafka */
-	return fail(out, arena, "timestamp: %.*s is neither milliseconds since 1970 nor an RFC 3339 time",
-		    SL_SLICE_ARG(shown(&v, arena)));
+	if (ok && out->timestamp > 0) return SL_OK;
+	if (!ok)
+		return fail(out, arena,
+			    "timestamp: %.*s is neither a whole number of milliseconds since 1970 nor an RFC 3339 time",
+			    SL_SLICE_ARG(shown(&v, arena)));
+	return fail(out, arena, "timestamp: %.*s %s", SL_SLICE_ARG(shown(&v, arena)),
+		    out->timestamp < 0 ? "is before 1970, which Kafka has no time for"
+				       : "cannot be sent: librdkafka takes 0 for now; NULL is when the message came");
 }
 
-static void header_add(rd_kafka_headers_t **headers, size_t room, struct sl_slice name, struct kafka_bytes value) {
-	if (!*headers) *headers = rd_kafka_headers_new(room);
-	(void)rd_kafka_header_add(*headers, name.p ? name.p : "", (ssize_t)name.n, value.p, (ssize_t)value.n);
+static void header_add(struct kafka_row *out, size_t room, struct sl_slice name, struct kafka_bytes value) {
+	if (!out->headers) out->headers = rd_kafka_headers_new(room);
+	out->bytes += name.n + value.n;
+	(void)rd_kafka_header_add(out->headers, name.p ? name.p : "", (ssize_t)name.n, value.p, (ssize_t)value.n);
 }
 
 static int json_bytes(const struct jpath_hit *hit, struct sl_arena *arena, struct kafka_bytes *out) {
@@ -303,7 +309,7 @@ static int read_all_headers(const struct kafka_plan *plan, const void *row, stru
 			r = jscan_string(&key, arena, &name);
 			if (r == SL_OK) r = json_bytes(&member, arena, &value);
 		}
-		if (r == SL_OK) header_add(&out->headers, 8, name, value);
+		if (r == SL_OK) header_add(out, 8, name, value);
 	}
 	if (r == SL_OK) return SL_OK;
 	return fail(out, arena, "headers: %.*s is neither an object nor a list of {\"key\": ..., \"value\": ...}",
@@ -315,12 +321,13 @@ int kafka_row_read(const struct kafka_plan *plan, const void *row, struct sl_are
 	out->why = NULL;
 	out->value = part_bytes(&plan->value, row, arena);
 	out->key = part_bytes(&plan->key, row, arena);
+	out->bytes = out->key.n + out->value.n;
 	int r = read_topic(plan, row, arena, out);
 	if (r == SL_OK) r = read_partition(plan, row, arena, out);
 	if (r == SL_OK) r = read_timestamp(plan, row, arena, out);
 	if (r != SL_OK) return r;
 	for (size_t i = 0; i < plan->header_count; i++)
-		header_add(&out->headers, plan->header_count, plan->headers[i].name,
+		header_add(out, plan->header_count, plan->headers[i].name,
 			   part_bytes(&plan->headers[i].value, row, arena));
 	if (plan->all_headers.given) r = read_all_headers(plan, row, arena, out);
 	if (r == SL_OK || !out->headers) return r;

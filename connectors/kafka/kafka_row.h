@@ -62,6 +62,7 @@ struct kafka_row {
 	int32_t partition;           /* RD_KAFKA_PARTITION_UA: the partitioner decides */
 	int64_t timestamp;           /* ms */
 	rd_kafka_headers_t *headers; /* NULL: none; the caller's */
+	size_t bytes;                /* of key, value and headers */
 	const char *why;             /* with a failure; in the arena */
 };
 /* SL_OK, or SL_EINVAL with row->why. */

@@ -1,4 +1,4 @@
-/* kafka_source.c: the consumer's life, and its messages. See kafka_source.h. */
+/* kafka_source.c: the consumer's life: when a client begins, when it ends, and what state that is. See kafka_source.h. */
 #include "kafka_source.h"
 
 #include <sys/eventfd.h>
@@ -9,12 +9,10 @@
 #include "log.h"
 #include "mem.h"
 
-#define MESSAGES_PER_TICK 512
 #define TICK_MS 1000 /* a poll keeps the membership, and finds what no wake-up told of */
 #define CLOSING_TICK_MS 20
 #define CLOSING_MS 5000 /* to leave the group; then without saying goodbye */
 #define ENDING_MS 10000 /* for librdkafka to end a client; then another one begins beside it */
-#define ANEW_MS 2000
 #define HOLD_MS 1000    /* a pause this long is told to librdkafka; until then what it has fetched waits with it */
 #define JOINS_MS 3000   /* to be let into a group that misses nobody */
 #define SUSPECT_MS 1500 /* a connection broke: so long for any broker to answer before we say so */
@@ -79,7 +77,7 @@ void kafka_source_state(struct kafka_source *k) {
 		sl_source_state(k->s, SL_SOURCE_UP, NULL);
 }
 
-static void is_down(struct kafka_source *k, const char *why) {
+void kafka_source_is_down(struct kafka_source *k, const char *why) {
 	if (!k->down) k->down_ms = sl_loop_now_ms(sl_source_loop(k->s));
 	kafka_source_text(&k->down, why);
 	k->brokers_up = k->suspect = false;
@@ -87,7 +85,7 @@ static void is_down(struct kafka_source *k, const char *why) {
 	kafka_source_state(k);
 }
 
-static void is_up(struct kafka_source *k) {
+void kafka_source_is_up(struct kafka_source *k) {
 	k->suspect = false;
 	if (!k->down && k->brokers_up) return;
 	k->brokers_up = true;
@@ -156,7 +154,7 @@ static void begin(struct kafka_source *k) {
 	kafka_source_text(&k->missing, NULL);
 	kafka_source_text(&k->denied, NULL);
 	int r = client_begin(k, &err);
-	sl_timer_set(sl_source_loop(k->s), &k->tick, r == SL_OK ? TICK_MS : ANEW_MS);
+	sl_timer_set(sl_source_loop(k->s), &k->tick, r == SL_OK ? TICK_MS : KAFKA_ANEW_MS);
 	if (r == SL_OK) {
 		kafka_keeper_watch(k->keeper, k->rk);
 		kafka_source_state(k);
@@ -181,7 +179,7 @@ static void client_ended(struct kafka_source *k) {
 	k->ending = false;
 	k->phase = KAFKA_SOURCE_STOPPED;
 	if (k->anew)
-		sl_timer_set(sl_source_loop(k->s), &k->tick, ANEW_MS);
+		sl_timer_set(sl_source_loop(k->s), &k->tick, k->unread_waits ? k->unread.ms : KAFKA_ANEW_MS);
 	else
 		source_ended(k);
 }
@@ -283,7 +281,7 @@ static void close_source(struct sl_source *s) {
 /* ---- What librdkafka says. ---------------------------------------------------------------------------------------------------- */
 
 /* The client is of no use any more; another one begins. */
-static void spent(struct kafka_source *k) {
+void kafka_source_spent(struct kafka_source *k) {
 	char fatal[512] = "";
 	bool fenced = rd_kafka_fatal_error(k->rk, fatal, sizeof fatal) == RD_KAFKA_RESP_ERR_FENCED_INSTANCE_ID &&
 		      k->conf.group_instance;
@@ -292,7 +290,7 @@ static void spent(struct kafka_source *k) {
 				      "name of its own",
 				      k->conf.group, k->conf.group_instance)
 			: sl_strdup(fatal);
-	is_down(k, why);
+	kafka_source_is_down(k, why);
 	sl_free(why);
 	k->anew = true;
 }
@@ -303,7 +301,7 @@ static void on_error(rd_kafka_t *rk, int code, const char *text, void *opaque) {
 	log_debug(LOG_CONN, "librdkafka", "source=%s error=%s text=%s", sl_source_name(k->s),
 		  rd_kafka_err2name((rd_kafka_resp_err_t)code), text);
 	if (code == RD_KAFKA_RESP_ERR__FATAL) {
-		spent(k);
+		kafka_source_spent(k);
 		return;
 	}
 	/* Of a consumer librdkafka does not always say that all brokers are gone, so any error of a connection makes us ask. */
@@ -317,79 +315,14 @@ static void on_error(rd_kafka_t *rk, int code, const char *text, void *opaque) {
 	kafka_advice(&k->client, code, text, &said);
 	kafka_source_text(&k->error, sl_buf_cstr(&said));
 	sl_buf_fini(&said);
-	if (code == RD_KAFKA_RESP_ERR__AUTHENTICATION) is_down(k, k->error);
-}
-
-/* It asks again by itself, twice a second (kafka_fetch.h). */
-static void part_damaged(struct kafka_source *k, const rd_kafka_message_t *m) {
-	struct sl_source_part *part = kafka_source_part(k, rd_kafka_topic_name(m->rkt), m->partition);
-	struct sl_buf said = SL_BUF_INIT;
-	if (!part) return;
-	((struct kafka_source_part *)sl_source_part_impl(part))->damaged = true;
-	kafka_advice(&k->client, m->err, rd_kafka_message_errstr(m), &said);
-	kafka_source_text(&k->damaged, sl_buf_cstr(&said));
-	sl_buf_fini(&said);
-	kafka_source_state(k);
-}
-
-/* It asks again by itself, too, and tells of it once. False: the topic is not there for us at all. */
-static bool part_denied(struct kafka_source *k, const rd_kafka_message_t *m) {
-	const char *topic = m->rkt ? rd_kafka_topic_name(m->rkt) : NULL;
-	if (m->err != RD_KAFKA_RESP_ERR_TOPIC_AUTHORIZATION_FAILED || !topic) return false;
-	if (!kafka_source_part(k, topic, m->partition)) return false;
-	char *why = sl_asprintf("%s: %s", topic, rd_kafka_message_errstr(m));
-	kafka_source_text(&k->denied, why);
-	sl_free(why);
-	kafka_source_state(k);
-	return true;
-}
-
-static void not_denied(struct kafka_source *k, const char *topic) {
-	size_t n = strlen(topic);
-	if (strncmp(k->denied, topic, n) != 0 || k->denied[n] != ':') return;
-	kafka_source_text(&k->denied, NULL);
-	kafka_source_state(k);
-}
-
-/* librdkafka goes on behind what it could not read; the next client begins where the group stands, which is before that. */
-static void unreadable(struct kafka_source *k, const rd_kafka_message_t *m) {
-	log_warn(LOG_CONN, "a message cannot be read: the client begins anew",
-		 "source=%s topic=%s partition=%d reason=%s", sl_source_name(k->s), rd_kafka_topic_name(m->rkt),
-		 (int)m->partition, rd_kafka_message_errstr(m));
-	is_down(k, rd_kafka_message_errstr(m));
-	k->anew = true;
-}
-
-/* An error in place of a message. */
-static void message_error(struct kafka_source *k, const rd_kafka_message_t *m) {
-	const char *text = rd_kafka_message_errstr(m);
-	if (part_denied(k, m)) return;
-	switch ((int)m->err) {
-	case RD_KAFKA_RESP_ERR__PARTITION_EOF: return;
-	case RD_KAFKA_RESP_ERR__FATAL: spent(k); return; /* of a consumer it comes this way */
-	case RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART:
-	case RD_KAFKA_RESP_ERR__UNKNOWN_TOPIC:
-	case RD_KAFKA_RESP_ERR_TOPIC_AUTHORIZATION_FAILED:
-		kafka_source_text(&k->missing, text);
-		kafka_source_state(k);
-		return;
-	case RD_KAFKA_RESP_ERR_GROUP_AUTHORIZATION_FAILED: is_down(k, text); return;
-	case RD_KAFKA_RESP_ERR_INVALID_MSG: part_damaged(k, m); return;
-	case RD_KAFKA_RESP_ERR__BAD_MSG:
-	case RD_KAFKA_RESP_ERR__NOT_IMPLEMENTED:
-		if (m->rkt) unreadable(k, m);
-		return;
-	}
-	kafka_source_text(&k->error, text);
-	log_debug(LOG_CONN, "librdkafka", "source=%s error=%s text=%s", sl_source_name(k->s), rd_kafka_err2name(m->err),
-		  text);
+	if (code == RD_KAFKA_RESP_ERR__AUTHENTICATION) kafka_source_is_down(k, k->error);
 }
 
 static void on_keeper(void *arg, const struct kafka_keeper_event *e) {
 	struct kafka_source *k = arg;
 	switch (e->what) {
 	case KAFKA_KEEPER_UP:
-		if (k->phase == KAFKA_SOURCE_RUNNING && e->rk == k->rk) is_up(k);
+		if (k->phase == KAFKA_SOURCE_RUNNING && e->rk == k->rk) kafka_source_is_up(k);
 		return;
 	case KAFKA_KEEPER_ENDED:
 		if (!stuck_ended(k, e->rk)) client_ended(k);
@@ -397,84 +330,13 @@ static void on_keeper(void *arg, const struct kafka_keeper_event *e) {
 	}
 }
 
-/* ---- Messages. ----------------------------------------------------------------------------------------------------------------- */
+/* ---- What wakes it. ---------------------------------------------------------------------------------------------------- */
 
-static uint32_t headers_read(struct kafka_source *k, const rd_kafka_message_t *m) {
-	rd_kafka_headers_t *headers;
-	const char *name;
-	const void *value;
-	size_t size, n = 0;
-	if (rd_kafka_message_headers(m, &headers) != RD_KAFKA_RESP_ERR_NO_ERROR) return 0;
-	while (rd_kafka_header_get_all(headers, n, &name, &value, &size) == RD_KAFKA_RESP_ERR_NO_ERROR) {
-		SL_GROW(k->headers, n, k->header_cap);
-		k->headers[n++] =
-		    (struct sl_source_header){slice_from_str(name), value ? slice_make(value, size) : SL_SLICE_EMPTY};
-		if (!value) k->headers[n - 1].value.p = NULL;
-	}
-	return (uint32_t)n;
-}
-
-static struct sl_slice bytes_or_none(const void *p, size_t n) {
-	return p ? slice_make(p, n) : (struct sl_slice){.p = NULL};
-}
-
-static void message_take(struct kafka_source *k, const rd_kafka_message_t *m) {
-	const char *topic = rd_kafka_topic_name(m->rkt);
-	struct sl_source_part *part = kafka_source_part(k, topic, m->partition);
-	struct kafka_source_part *p = part ? sl_source_part_impl(part) : NULL;
-	if (!p || p->revoking) return; /* of a partition that is on its way out */
-	if (sl_unlikely(m->offset < p->next)) {
-		if (p->held >= 0 && m->offset >= p->held) return; /* taken while the partition was about to be held */
-		part = kafka_source_part_anew(k, topic, m->partition, m->offset);
-		p = sl_source_part_impl(part);
-	} else if (!k->held)
-		p->held = -1;
-	if (sl_unlikely(p->damaged)) {
-		p->damaged = false;
-		kafka_source_state(k);
-	}
-	if (sl_unlikely(k->denied != NULL)) not_denied(k, topic);
-	rd_kafka_timestamp_type_t type;
-	int64_t ts = rd_kafka_message_timestamp(m, &type);
-	sl_buf_clear(&k->id);
-	sl_buf_printf(&k->id, "%s-%d-%lld", topic, m->partition, (long long)m->offset);
-	struct sl_source_item item = {
-	    .key = bytes_or_none(m->key, m->key_len),
-	    .value = bytes_or_none(m->payload, m->len),
-	    .header_count = headers_read(k, m),
-	    .partition = m->partition,
-	    .offset = m->offset,
-	    .ts_ms = ts,
-	    .ts_type = type == RD_KAFKA_TIMESTAMP_CREATE_TIME       ? "create"
-		       : type == RD_KAFKA_TIMESTAMP_LOG_APPEND_TIME ? "append"
-								    : NULL,
-	    .topic = slice_from_str(topic),
-	    .id = sl_buf_slice(&k->id),
-	};
-	item.headers = k->headers;
-	p->next = m->offset + 1;
-	tracker_add(&p->tracker, m->offset);
-	sl_source_take(part, &item, (uint64_t)m->offset);
-}
-
-/* False: nothing more for now. While partitions are held what comes are rebalances and errors. */
+/* False: nothing more for now. */
 static bool poll_some(struct kafka_source *k) {
-	int i;
-	for (i = 0; i < MESSAGES_PER_TICK && k->phase == KAFKA_SOURCE_RUNNING && !k->anew; i++) {
-		if (k->paused && !k->held) break;
-		rd_kafka_message_t *m = rd_kafka_consumer_poll(k->rk, 0);
-		if (!m) break;
-		if (m->err) {
-			message_error(k, m);
-		} else {
-			if (sl_unlikely(k->down || k->suspect || !k->brokers_up)) is_up(k);
-			message_take(k, m);
-		}
-		rd_kafka_message_destroy(m);
-	}
-	sl_source_flush(k->s);
+	bool more = kafka_source_read(k);
 	if (k->anew && k->phase == KAFKA_SOURCE_RUNNING) leave(k);
-	return i == MESSAGES_PER_TICK;
+	return more;
 }
 
 static void on_ready(struct sl_watch *w, uint32_t events) {
@@ -508,14 +370,14 @@ static void on_tick(struct sl_timer *t) {
 	struct kafka_source *k = sl_container_of(t, struct kafka_source, tick);
 	switch (k->phase) {
 	case KAFKA_SOURCE_STOPPED:
-		k->anew = false;
+		k->anew = k->unread_waits = false;
 		begin(k);
 		return;
 	case KAFKA_SOURCE_CLOSING: (k->ending ? leave_it_to_its_keeper : closing_step)(k); return;
 	case KAFKA_SOURCE_RUNNING:
 		sl_timer_set(sl_source_loop(k->s), t, TICK_MS);
 		if (k->suspect && sl_loop_now_ms(sl_source_loop(k->s)) - k->suspect_ms >= SUSPECT_MS)
-			is_down(k, k->error ? k->error : "no broker answers");
+			kafka_source_is_down(k, k->error ? k->error : "no broker answers");
 		anew_if_long_down(k);
 		hold_if_long(k);
 		if (k->held && !k->down) kafka_ends_ask(k);
@@ -585,6 +447,7 @@ static void fini(struct sl_source *s) {
 	sl_free(k->missing);
 	sl_free(k->damaged);
 	sl_free(k->denied);
+	sl_free(k->stood);
 	sl_free(k->error);
 	kafka_client_fini(&k->client);
 }
@@ -609,6 +472,7 @@ const struct sl_source_kind kafka_source_kind = {
     .alias = "kafka_consumer",
     .summary =
 	"Reads topics as a member of a consumer group; a message counts as read when its rows are durable or decided.",
+    .example = "{connector: lake, topics: [...]}",
     .source_size = sizeof(struct kafka_source),
     .part_size = sizeof(struct kafka_source_part),
     .fields = kafka_source_fields,

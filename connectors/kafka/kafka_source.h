@@ -57,6 +57,20 @@ struct kafka_change {
 	uint64_t number; /* grows: answers to earlier ones are late */
 };
 
+/* Before a client that begins anew for what may last: a short pause three times, then twice as long each time, to a minute; after five
+ * minutes without it short again. Zeroed at first. */
+struct kafka_pause {
+	unsigned times;
+	uint64_t ms, last_ms;
+};
+enum { KAFKA_ANEW_MS = 2000, KAFKA_ANEW_MAX_MS = 60000, KAFKA_ANEW_CALM_MS = 300000 };
+static inline void kafka_pause_next(struct kafka_pause *p, uint64_t now_ms) {
+	bool calm = p->times == 0 || now_ms - p->last_ms > KAFKA_ANEW_CALM_MS;
+	p->times = calm ? 1 : p->times + 1;
+	p->ms = p->times <= 3 ? KAFKA_ANEW_MS : p->ms * 2 < KAFKA_ANEW_MAX_MS ? p->ms * 2 : KAFKA_ANEW_MAX_MS;
+	p->last_ms = now_ms;
+}
+
 struct kafka_source {
 	struct kafka_source_conf conf; /* first: filled by the framework */
 	enum kafka_start start;
@@ -103,6 +117,9 @@ struct kafka_source {
 
 	bool joined, brokers_up, suspect; /* suspect: a connection broke; does any broker answer? */
 	bool begun; /* partitions were assigned once: what is new from now on is read from its beginning */
+	struct kafka_pause unread; /* messages that could not be read */
+	bool unread_waits;         /* the next client begins after `unread` */
+	char *stood;               /* what it does not read as it should, and that was said; NULL: nothing */
 	uint64_t suspect_ms, down_ms, joins_ms; /* joins_ms: since when we ask to be let in; 0: we do not */
 	char *down, *missing, *error;           /* why it is down; what is not there; the last that librdkafka said */
 	char *damaged;                          /* what of a partition's records is, while one has the mark */
@@ -159,5 +176,11 @@ void kafka_source_watch(struct kafka_source *k);       /* now and then */
 /* kafka_source.c */
 void kafka_source_state(struct kafka_source *k); /* tells the framework */
 void kafka_source_text(char **at, const char *text);
+void kafka_source_is_down(struct kafka_source *k, const char *why);
+void kafka_source_is_up(struct kafka_source *k);
+void kafka_source_spent(struct kafka_source *k); /* the client is of no use any more: `anew` */
+
+/* kafka_source_read.c: takes what is there, to a limit, while the client runs and is not to begin anew. False: nothing more for now. */
+bool kafka_source_read(struct kafka_source *k);
 
 #endif

@@ -74,10 +74,10 @@ const struct conf_field kafka_source_fields[] = {
     {.name = "properties",
      .type = CONF_STRING_MAP,
      .at = offsetof(struct kafka_source_conf, properties),
-     .flags = CONF_EXPAND | CONF_SECRET,
+     .flags = CONF_EXPAND | CONF_SECRET | CONF_PLAIN_OK,
      .max = 200,
      .example = "{partition.assignment.strategy: cooperative-sticky}",
-     .doc = "Any other property of librdkafka's consumer, by its name there, its value as text."},
+     .doc = "Any other property of librdkafka's consumer, by its name there; numbers and booleans need no quotes."},
     CONF_END};
 
 /* ---- Checks. ----------------------------------------------------------------------------------------------------------- */

@@ -121,8 +121,10 @@ static void begin_anew(struct kafka_source *k, const char *why) {
 	uint64_t now = sl_loop_now_ms(sl_source_loop(k->s));
 	if (k->stood_ms && now - k->stood_ms < AGAIN_MS) return;
 	k->stood_ms = now;
-	log_warn(LOG_CONN, "a source does not read what it should: its client begins anew", "source=%s reason=%s",
-		 sl_source_name(k->s), why);
+	if (!k->stood || strcmp(k->stood, why) != 0)
+		log_warn(LOG_CONN, "a source does not read what it should: its client begins anew",
+			 "source=%s reason=%s", sl_source_name(k->s), why);
+	kafka_source_text(&k->stood, why);
 	k->anew = true; /* the next poll sees to it */
 }
 
@@ -131,6 +133,7 @@ static void group_judge(struct kafka_source *k, const struct kafka_round *r) {
 	if (!r->group_known) return;
 	if (!r->wrong) {
 		k->group_rounds = k->wrong_rounds = 0;
+		kafka_source_text(&k->stood, NULL);
 	} else if (++k->wrong_rounds >= WRONG_ROUNDS) {
 		k->group_rounds = GROUP_ROUNDS;
 		begin_anew(k, r->wrong);

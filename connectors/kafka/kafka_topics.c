@@ -3,6 +3,10 @@
 
 #include "mem.h"
 
+#define ANSWERS 3        /* at least, before a topic is taken for missing for good */
+#define ANSWER_MS 200    /* what is said sooner after another one is the same answer, for several rows */
+#define SILENCE_MS 60000 /* time between two answers counts up to this */
+
 void kafka_topics_init(struct kafka_topics *t, size_t max) {
 	*t = (struct kafka_topics){.max = max};
 	sl_list_init(&t->used);
@@ -23,15 +27,22 @@ static void topic_drop(struct kafka_topics *t, struct kafka_topic *topic) {
 	sl_free(topic);
 }
 
+/* What is known of one that is missing counts from its first answer on, and is kept while others can go. */
 static bool make_room(struct kafka_topics *t) {
+	struct kafka_topic *missing = NULL;
 	if (t->map.len < t->max) return true;
 	SL_LIST_FOREACH(it, &t->used) {
 		struct kafka_topic *topic = SL_LIST_ENTRY(it, struct kafka_topic, used);
 		if (topic->out > 0) continue;
+		if (topic->missing.answers > 0) {
+			if (!missing) missing = topic;
+			continue;
+		}
 		topic_drop(t, topic);
 		return true;
 	}
-	return false;
+	if (missing) topic_drop(t, missing);
+	return missing != NULL;
 }
 
 static rd_kafka_topic_t *handle_new(rd_kafka_t *rk, const char *name, const char *compression) {
@@ -94,4 +105,29 @@ void kafka_topics_clear(struct kafka_topics *t) {
 	if (!t->used.next) return;
 	SL_LIST_FOREACH_SAFE(it, &t->used) topic_drop(t, SL_LIST_ENTRY(it, struct kafka_topic, used));
 	kafka_topic_map_fini(&t->map);
+}
+
+/* ---- Topics that are missing. --------------------------------------------------------------------------------------------- */
+
+bool kafka_is_missing(rd_kafka_resp_err_t code) {
+	return code == RD_KAFKA_RESP_ERR__UNKNOWN_TOPIC || code == RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART ||
+	       code == RD_KAFKA_RESP_ERR_TOPIC_AUTHORIZATION_FAILED;
+}
+
+void kafka_missing_said(struct kafka_topic *topic, rd_kafka_resp_err_t code, uint32_t ups, uint64_t now_ms) {
+	struct kafka_missing *m = &topic->missing;
+	uint64_t since = now_ms - m->said_ms;
+	if (!kafka_is_missing(code)) return;
+	if (m->answers > 0 && m->ups == ups && since < ANSWER_MS) return;
+	if (m->answers > 0 && m->ups == ups) m->ms += since < SILENCE_MS ? since : SILENCE_MS;
+	m->answers += m->answers < ANSWERS;
+	m->denied = code == RD_KAFKA_RESP_ERR_TOPIC_AUTHORIZATION_FAILED;
+	m->ups = ups;
+	m->said_ms = now_ms;
+}
+
+void kafka_missing_over(struct kafka_topic *topic) { topic->missing = (struct kafka_missing){.answers = 0}; }
+
+bool kafka_missing_for(const struct kafka_topic *topic, uint32_t ups, uint64_t ms) {
+	return topic->missing.answers >= ANSWERS && topic->missing.ms >= ms && topic->missing.ups == ups;
 }

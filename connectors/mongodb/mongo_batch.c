@@ -5,12 +5,16 @@
  * ordered: rows of one key must change a document one after the other, and after one that is refused the rest comes again. */
 #include "log.h"
 #include "mem.h"
+#include "mongo_errors.h"
 #include "mongodb_int.h"
 
 enum {
 	COMMAND_MAX = 15 * 1024 * 1024, /* a command may be as large as a document, and a little more */
 	KEEP_MAX = 4 * 1024 * 1024,     /* of the buffer, between batches */
 	ALONE_MAX = 3,                  /* how often a row goes by itself */
+	DENIED_RARE = 4,                /* times as many rows were stored */
+	DENIED_ASKED = 64,              /* collections of a batch */
+	DENIED_MOST = 64,               /* in a row, and then those behind them would be, too */
 };
 
 struct maker {
@@ -89,14 +93,21 @@ static bool row_alone(struct maker *m, uint32_t i) {
 	return then != MONGO_STOP;
 }
 
+static bool some_done(const struct sl_batch *b) {
+	for (uint32_t i = 0; i < b->count; i++)
+		if (b->result[i] == SL_RESULT_DONE) return true;
+	return false;
+}
+
 static bool rows_alone(struct maker *m) {
-	size_t n = m->n;
+	size_t n = m->n, denied = m->l->denied_n;
 	uint32_t *rows = SL_NEW_ARRAY(uint32_t, n);
 	bool go_on = true;
 	memcpy(rows, m->l->rows, n * sizeof *rows);
 	for (size_t k = 0; k < n && go_on; k++) {
 		uint8_t result = m->b->result[rows[k]];
 		if (result == SL_RESULT_PENDING || result == SL_RESULT_LOST) go_on = row_alone(m, rows[k]);
+		if (m->l->denied_n > denied + DENIED_MOST && !some_done(m->b)) break;
 	}
 	sl_free(rows);
 	return go_on;
@@ -168,6 +179,83 @@ static void rows_run(struct maker *m) {
 	sl_free(taken);
 }
 
+/* ---- Rows that are refused like a collection. --------------------------------------------------------------------------- */
+
+void mongo_row_denied(struct mongo_link *l, struct sl_batch *b, uint32_t row, const struct mongo_error *known,
+		      const char *said) {
+	b->result[row] = SL_RESULT_LOST;
+	sl_batch_reason(b, row, "%s (the server says: %s, code %d)", mongo_advice(l->c, known), said, known->code);
+	l->denials++;
+	for (size_t i = 0; i < l->denied_n; i++)
+		if (l->denied[i].row == row) return;
+	SL_GROW(l->denied, l->denied_n, l->denied_cap);
+	l->denied[l->denied_n++] = (struct mongo_denied){.row = row, .stored = l->stored};
+}
+
+/* Once more, by itself. */
+static bool denied_again(struct maker *m, uint32_t i, bool *go_on) {
+	struct sl_slice collection;
+	if (mongo_row_collection(&m->l->e, m->s, m->b->row[i], &collection) != SL_OK) return false; /* never */
+	char *name = sl_memdup0(collection.p, collection.n);
+	size_t before = m->l->denials;
+	m->collection = slice_from_str(name);
+	*go_on = row_alone(m, i);
+	sl_free(name);
+	return m->l->denials > before;
+}
+
+/* Of its collection an earlier one was asked already; NULL: it is the first. */
+static const struct mongo_denied *asked_before(struct maker *m, size_t at) {
+	struct mongo_link *l = m->l;
+	struct sl_slice own, other;
+	if (m->s->collection_fixed || mongo_row_collection(&l->e, m->s, m->b->row[l->denied[at].row], &own) != SL_OK)
+		return NULL;
+	char *name = sl_memdup0(own.p, own.n);
+	const struct mongo_denied *found = NULL;
+	for (size_t i = 0; i < at && !found; i++)
+		if (l->denied[i].asked &&
+		    mongo_row_collection(&l->e, m->s, m->b->row[l->denied[i].row], &other) == SL_OK &&
+		    slice_equal(slice_from_str(name), other))
+			found = &l->denied[i];
+	sl_free(name);
+	return found;
+}
+
+/* True: one was let in, so rights have changed meanwhile. */
+static bool denied_ask(struct maker *m, uint32_t done) {
+	struct mongo_link *l = m->l;
+	bool few = (uint64_t)l->denied_n * DENIED_RARE <= done, changed = false, go_on = true;
+	size_t asked = 0;
+	for (size_t i = 0; i < l->denied_n && asked < DENIED_ASKED && go_on; i++) {
+		struct mongo_denied *d = &l->denied[i];
+		if (!few && l->stored <= d->stored) continue; /* nothing was stored behind it */
+		const struct mongo_denied *earlier = asked_before(m, i);
+		asked += !earlier;
+		d->again = earlier ? earlier->again : denied_again(m, d->row, &go_on);
+		d->asked = !earlier;
+		changed = changed || m->b->result[d->row] == SL_RESULT_DONE;
+	}
+	return changed;
+}
+
+/* No right, a view, no such collection: mostly no row is to blame, and all wait. But a row may name the collection, or bring what a server
+ * does not implement. Where others were stored behind it, or it is one of few, and it is refused once more, it is the row. */
+static void denied_decide(struct maker *m) {
+	struct mongo_link *l = m->l;
+	struct sl_batch *b = m->b;
+	uint32_t done = 0;
+	for (uint32_t i = 0; i < b->count; i++) done += b->result[i] == SL_RESULT_DONE;
+	if (done == 0) {
+		sl_batch_in_doubt(b, "%s", b->reason[l->denied[0].row]);
+		return;
+	}
+	bool changed = denied_ask(m, done);
+	for (size_t i = 0; i < l->denied_n; i++) {
+		const struct mongo_denied *d = &l->denied[i];
+		if (b->result[d->row] == SL_RESULT_LOST && d->again && !changed) b->result[d->row] = SL_RESULT_REJECT;
+	}
+}
+
 void mongo_batch_run(struct mongo_link *l, struct sl_batch *b) {
 	struct maker m = {.l = l, .b = b, .s = sl_action_impl(b->action)};
 	bson_error_t error = {0};
@@ -180,8 +268,11 @@ void mongo_batch_run(struct mongo_link *l, struct sl_batch *b) {
 		char *why = mongo_link_why(l, &error);
 		sl_conn_down(l->c->conn, SL_EIO, "%s", why);
 		sl_free(why);
-	} else if (mongo_series_ensure(l, b))
+	} else if (mongo_series_ensure(l, b)) {
+		l->denied_n = l->stored = 0;
 		rows_run(&m);
+		if (l->denied_n > 0) denied_decide(&m);
+	}
 	sl_batch_fill(b, SL_RESULT_LOST, NULL); /* what no answer spoke of */
 	if (l->command.cap > KEEP_MAX) sl_buf_fini(&l->command);
 }

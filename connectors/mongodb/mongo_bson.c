@@ -281,9 +281,12 @@ struct members {
 	uint64_t twice; /* a name came twice: the serial under which its last one is noted */
 };
 
-static int name_check(struct mongo_encoder *e, struct sl_slice name, unsigned flags) {
+static int name_check(struct mongo_encoder *e, struct sl_slice name, bool escaped, unsigned flags) {
 	if (sl_unlikely(name.n && memchr(name.p, '\0', name.n)))
 		return mongo_fail(e, SL_EINVAL, SL_SLICE_EMPTY, "a name holds a zero byte, which MongoDB's cannot");
+	/* JSON text is UTF-8, but for halves of surrogate pairs in escapes. */
+	if (sl_unlikely(escaped && !utf8_valid(name)))
+		return mongo_fail(e, SL_EINVAL, SL_SLICE_EMPTY, "a name is not UTF-8, which MongoDB's are");
 	if (!(flags & MONGO_PLAIN_NAMES)) return SL_OK;
 	if (name.n && name.p[0] == '$')
 		return mongo_fail(e, SL_EINVAL, name, "this name begins with $, and would be an operator here");
@@ -324,7 +327,7 @@ static int members_walk(struct mongo_encoder *e, const struct jpath_hit *object,
 		bool known;
 		char *copy = NULL;
 		r = text_of(e, &key, &name);
-		if (r == SL_OK) r = name_check(e, name, m->flags);
+		if (r == SL_OK) r = name_check(e, name, (key.flags & JSCAN_ESCAPED) != 0, m->flags);
 		if (r != SL_OK) break;
 		if (m->twice) {
 			if (*name_at(e, m->twice, sl_hash(name), &known) != i++) continue;

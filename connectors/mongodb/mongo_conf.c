@@ -284,9 +284,10 @@ const struct conf_field mongo_action_fields[] = {
      .at = A(duplicates),
      .def = "auto",
      .names = duplicate_names,
-     .doc = "An insert whose `_id` is there already: delivered (`done`), or a dead letter (`reject`). `auto` is `done` "
-	    "where "
-	    "`id` holds msgid(). Other unique indexes always reject."},
+     .doc =
+	 "An insert whose `_id` is there already: delivered (`done`), or a dead letter (`reject`). `auto` is `done` "
+	 "where "
+	 "`id` holds msgid(), or the `_id` is a column that the rule made of it. Other unique indexes always reject."},
     {.name = "timeseries",
      .type = CONF_OBJECT,
      .flags = CONF_GIVEN,
@@ -396,9 +397,37 @@ static int types_are_met(const struct mongo_action *s, struct sl_err *err) {
 	return SL_OK;
 }
 
-static bool by_msgid(const char *id) {
+/* Also with something around it: a part of the row, where one message makes several. */
+static bool holds_msgid(const char *id) {
 	const char *call = id ? strstr(id, "msgid") : NULL;
 	return call && call[5 + strspn(call + 5, " ")] == '(';
+}
+
+/* The value that becomes the `_id`, or the row that brings it. */
+static bool id_param(const struct mongo_action *s, uint32_t *param) {
+	size_t depth = 0;
+	*param = s->id_param;
+	if (s->id) return true;
+	for (size_t i = 0; i < s->doc.n; i++) {
+		const struct mongo_op *op = &s->doc.ops[i];
+		bool top =
+		    depth == 0 && (op->what == OP_ROW || (op->what == OP_VALUE && slice_equal_str(op->key, "_id")));
+		*param = op->param;
+		if (top) return true;
+		depth += op->what == OP_OPEN;
+		depth -= op->what == OP_CLOSE;
+	}
+	return false;
+}
+
+int mongo_action_open(struct sl_conn_action *a, struct sl_err *err) {
+	struct mongo_action *s = sl_action_impl(a);
+	uint32_t param;
+	(void)err;
+	enum sl_msgid how = id_param(s, &param) ? sl_action_param_msgid(a, param) : SL_MSGID_NOT;
+	bool by_msgid = how == SL_MSGID_ALONE || (how == SL_MSGID_NOT && holds_msgid(s->id));
+	s->done_twice = s->duplicates == DUPLICATES_DONE || (s->duplicates == DUPLICATES_AUTO && by_msgid);
+	return SL_OK;
 }
 
 int mongo_action_params(struct sl_conn_action *a, const struct sl_param **params, size_t *count, struct sl_err *err) {
@@ -408,7 +437,6 @@ int mongo_action_params(struct sl_conn_action *a, const struct sl_param **params
 	s->style =
 	    (struct mongo_style){.large = (enum mongo_large)s->large, .extended = s->extended_json, .dates = s->dates};
 	s->id_types = mongo_types_inner(&s->types, SL_SLICE_LIT("_id"));
-	s->done_twice = s->duplicates == DUPLICATES_DONE || (s->duplicates == DUPLICATES_AUTO && by_msgid(s->id));
 	if (!strstr(s->collection, "${"))
 		s->collection_fixed = sl_strdup(s->collection);
 	else
@@ -425,6 +453,9 @@ int mongo_action_params(struct sl_conn_action *a, const struct sl_param **params
 		r = mongo_template_compile(&s->doc, s->document, "document", MONGO_DOCUMENT, &s->types, &s->params,
 					   err);
 	if (r == SL_OK) r = types_are_met(s, err);
+	uint32_t named;
+	/* Changes may gather a message's rows in one document. */
+	if (r == SL_OK && document && id_param(s, &named)) s->params.at[named].names_row = true;
 	*params = s->params.at;
 	*count = s->params.n;
 	return r;

@@ -110,6 +110,7 @@ const struct mongo_error *mongo_error_find(int code) {
 }
 
 bool mongo_error_is_inside(int code) { return code == 1 || code == 8; }
+bool mongo_error_is_of_server(int code) { return code == 14031; }
 bool mongo_error_is_time(int code) { return code == 50 || code == 262; }
 bool mongo_error_is_duplicate(int code) { return code == MONGO_DUPLICATE_KEY || code == 11001 || code == 12582; }
 

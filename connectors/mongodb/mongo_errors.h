@@ -15,13 +15,14 @@ struct mongo_error {
 	enum mongo_scope scope;
 	struct sl_error_class class;
 };
-enum { MONGO_DUPLICATE_KEY = 11000, MONGO_NAMESPACE_EXISTS = 48 };
+enum { MONGO_NO_RIGHT = 13, MONGO_DUPLICATE_KEY = 11000, MONGO_NAMESPACE_EXISTS = 48 };
 
 /* NULL for a code that is not listed. */
 const struct mongo_error *mongo_error_find(int code);
 bool mongo_error_is_duplicate(int code);
-bool mongo_error_is_inside(int code); /* of the server: whether by a row's fault or not, nobody knows */
-bool mongo_error_is_time(int code);   /* the command took longer than the server lets it */
+bool mongo_error_is_inside(int code);    /* of the server: whether by a row's fault or not, nobody knows */
+bool mongo_error_is_of_server(int code); /* never of one row: its disk is full */
+bool mongo_error_is_time(int code);      /* the command took longer than the server lets it */
 void mongo_errors_print(struct sl_buf *out);
 
 #endif

@@ -8,8 +8,6 @@
 #include "mongodb_int.h"
 #include "outbound.h"
 
-#define NO_RIGHT 13
-
 static void keep(char **at, const char *text) {
 	sl_free(*at);
 	*at = text ? sl_strdup(text) : NULL;
@@ -42,6 +40,7 @@ void mongo_link_fini(struct mongo_link *l) {
 	mongo_encoder_fini(&l->e);
 	sl_buf_fini(&l->command);
 	sl_free(l->rows);
+	sl_free(l->denied);
 	sl_free(l->unreached);
 	*l = (struct mongo_link){.wake_fd = -1};
 }
@@ -109,8 +108,13 @@ static const char *selection_advice(const struct mongo_link *l, const char *text
 	return "";
 }
 
+/* By certificate no user need be named. */
+bool mongo_has_login(const struct mongo_conn *c) {
+	return mongoc_uri_get_username(c->uri) || mongoc_uri_get_auth_mechanism(c->uri);
+}
+
 const char *mongo_advice(const struct mongo_conn *c, const struct mongo_error *known) {
-	if (known->code != NO_RIGHT || mongoc_uri_get_username(c->uri)) return known->class.meaning;
+	if (known->code != MONGO_NO_RIGHT || mongo_has_login(c)) return known->class.meaning;
 	return "the server lets nobody do this without a login; put a user and its password into `url` "
 	       "(mongodb://user:password@host), and percent-encode what is special in them";
 }

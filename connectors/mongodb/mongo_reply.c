@@ -12,7 +12,10 @@ struct reply {
 	size_t n; /* rows of the command: l->rows[0..n) */
 	const struct mongo_action *s;
 	bool ordered, down, stop;
-	bool alone;             /* open rows go again, each by itself */
+	bool alone;                      /* open rows go again, each by itself */
+	const struct mongo_error *waits; /* some rows wait for the server, the others are stored */
+	const char *waits_for;
+	bool denied;            /* some rows may be to blame for what is mostly said of a collection */
 	struct mongo_ask *asks; /* duplicates of an index that the server did not name; room for n */
 	size_t asks_n;
 };
@@ -101,9 +104,16 @@ static void row_error(struct reply *r, const bson_iter_t *item) {
 		link_down(r, known->class.meaning, code);
 		return;
 	}
-	if (known && known->scope == SCOPE_WAIT) {
+	if (known && known->scope == SCOPE_WAIT && mongo_error_is_of_server(known->code)) {
 		r->b->result[i] = SL_RESULT_LOST;
-		not_ready(r, known, said);
+		r->waits = known;
+		r->waits_for = said;
+		return;
+	}
+	if (known && known->scope == SCOPE_WAIT) {
+		mongo_row_denied(r->l, r->b, i, known, said);
+		r->denied = true;
+		r->alone = r->alone || (r->ordered && r->n > 1); /* those behind it would tell */
 		return;
 	}
 	if (mongo_error_is_duplicate((int)code) && r->s->done_twice && r->s->operation == MONGO_INSERT)
@@ -191,16 +201,27 @@ static bool is_of_any(const struct reply *r, const bson_t *reply) {
 	       bson_iter_recurse(&it, &list) && bson_iter_next(&list) && number_at(&list, "index", -1) == 0;
 }
 
-/* Does each error name a row of the command? One that does not is of some row all the same. */
-static bool errors_fit(const struct reply *r, const bson_t *reply) {
+/* How many rows were refused; -1: an error does not say which row of the command it is about. It is of some row all the same. */
+static int64_t errors_count(const struct reply *r, const bson_t *reply) {
 	bson_iter_t it, list;
-	if (!bson_iter_init_find(&it, reply, "writeErrors")) return true;
-	if (!BSON_ITER_HOLDS_ARRAY(&it) || !bson_iter_recurse(&it, &list)) return false;
-	while (bson_iter_next(&list)) {
+	int64_t count = 0;
+	if (!bson_iter_init_find(&it, reply, "writeErrors")) return 0;
+	if (!BSON_ITER_HOLDS_ARRAY(&it) || !bson_iter_recurse(&it, &list)) return -1;
+	for (; bson_iter_next(&list); count++) {
 		int64_t at = BSON_ITER_HOLDS_DOCUMENT(&list) ? number_at(&list, "index", -1) : -1;
-		if (at < 0 || at >= (int64_t)r->n) return false;
+		if (at < 0 || at >= (int64_t)r->n) return -1;
 	}
-	return true;
+	return count;
+}
+
+/* Does it say what became of the rows? Where none was refused it tells how many were carried out; of an insert all are. */
+static bool says_enough(const struct reply *r, const bson_t *reply) {
+	bson_iter_t it;
+	int64_t refused = errors_count(r, reply);
+	if (refused != 0) return refused > 0;
+	if (!bson_iter_init_find(&it, reply, "n") || !BSON_ITER_HOLDS_NUMBER(&it)) return false;
+	int64_t n = bson_iter_as_int64(&it);
+	return r->s->operation == MONGO_INSERT ? n == (int64_t)r->n : n >= 0;
 }
 
 static void carried_out(struct reply *r, const bson_t *reply) {
@@ -214,13 +235,18 @@ static void carried_out(struct reply *r, const bson_t *reply) {
 	duplicates_decide(r);
 	bool stopped = r->ordered && first >= 0 && !went_on(r, reply, first);
 	int64_t tried = stopped ? first : (int64_t)r->n;
+	bool stored = false;
 	for (int64_t k = 0; k < tried; k++) {
 		uint32_t i = r->l->rows[k];
-		if (r->b->result[i] == SL_RESULT_PENDING) r->b->result[i] = SL_RESULT_DONE;
+		if (r->b->result[i] != SL_RESULT_PENDING) continue;
+		r->b->result[i] = SL_RESULT_DONE;
+		stored = true;
 	}
+	r->l->stored += stored;
+	if (r->waits) not_ready(r, r->waits, r->waits_for);
 	if (bson_iter_init_find(&it, reply, "writeConcernError") && BSON_ITER_HOLDS_DOCUMENT(&it))
 		concern_error(r, &it);
-	if (stopped && !r->alone) r->stop = true;
+	if (stopped && !r->alone && !r->denied) r->stop = true;
 }
 
 /* ---- A command that was not. ------------------------------------------------------------------------------------------------ */
@@ -270,8 +296,12 @@ static void failed(struct reply *r, const bson_t *reply, const bson_error_t *err
 		sl_free(why);
 		return;
 	}
-	if (known && known->scope == SCOPE_WAIT) {
+	if (known && known->scope == SCOPE_WAIT && (r->s->collection_fixed || mongo_error_is_of_server(known->code))) {
 		not_ready(r, known, error->message);
+		return;
+	}
+	if (known && known->scope == SCOPE_WAIT) { /* of the collection that these rows name */
+		for (size_t k = 0; k < r->n; k++) mongo_row_denied(r->l, r->b, r->l->rows[k], known, error->message);
 		return;
 	}
 	char *why = mongo_link_why(r->l, error);
@@ -312,7 +342,7 @@ enum mongo_then mongo_reply_apply(struct mongo_link *l, struct sl_batch *b, size
 	/* A missing confirmation makes the call fail, though the command was carried out; and an answer that says nothing at all
 	 * is a success to the library. */
 	bool done = bson_iter_init_find(&it, reply, "ok") && !BSON_ITER_HOLDS_UTF8(&it) && bson_iter_as_bool(&it);
-	if (done && errors_fit(&r, reply))
+	if (done && says_enough(&r, reply))
 		carried_out(&r, reply);
 	else if (ok || done)
 		nonsense(&r);

@@ -2,6 +2,7 @@
 #include "mem.h"
 #include "mongodb_int.h"
 #include "sql_row.h"
+#include "utf8.h"
 
 enum { COLLECTION_MAX = 200, OID_ELEMENT = 1 + 4 + 12 };
 
@@ -21,11 +22,11 @@ int mongo_row_collection(struct mongo_encoder *e, const struct mongo_action *s, 
 	struct sl_slice name = row_text(&v, &e->scratch);
 	mongo_encoder_row(e);
 	if (name.n == 0 || name.n > COLLECTION_MAX || memchr(name.p, '\0', name.n) || memchr(name.p, '$', name.n) ||
-	    slice_starts_with(name, SL_SLICE_LIT("system.")) || name.p[0] == '.')
+	    slice_starts_with(name, SL_SLICE_LIT("system.")) || name.p[0] == '.' || !utf8_valid(name))
 		return mongo_fail(
 		    e, SL_EINVAL, SL_SLICE_EMPTY,
-		    "collection: this row's name is empty, over %d bytes, one of the server's own, or holds $ or "
-		    "a zero byte",
+		    "collection: this row's name is empty, over %d bytes, not UTF-8, one of the server's own, or "
+		    "holds $ or a zero byte",
 		    COLLECTION_MAX);
 	*out = name;
 	return SL_OK;

@@ -66,7 +66,20 @@ static bool to_i64(const struct sql_value *v, int64_t *out) {
 	return true;
 }
 
+/* What Extended JSON writes as text, for JSON has no number for it. */
+static bool is_special(struct sl_slice text, double *out) {
+	bool minus = text.n > 0 && text.p[0] == '-';
+	if (slice_equal(text, SL_SLICE_LIT("NaN")))
+		*out = (double)NAN;
+	else if (slice_equal(slice_from(text, minus), SL_SLICE_LIT("Infinity")))
+		*out = minus ? -(double)INFINITY : (double)INFINITY;
+	else
+		return false;
+	return true;
+}
+
 static bool text_to_double(struct sl_slice text, double *out) {
+	if (is_special(text, out)) return true;
 	return is_number_text(text) && slice_to_double(text, out) == SL_OK &&
 	       (!exact_is_whole(text) || exact_in_double(text, *out));
 }
@@ -90,30 +103,45 @@ static bool to_double(const struct sql_value *v, double *out) {
 	return false;
 }
 
-static int put_decimal(struct mongo_encoder *e, struct sl_slice key, struct sl_slice text) {
-	bson_decimal128_t d;
-	if (text.n > 6200 || !bson_decimal128_from_string_w_len(text.p, (int)text.n, &d))
-		return mongo_fail(e, SL_ELIMIT, key,
-				  "the number has more than the 34 digits of a decimal128, or is beyond its range");
+static void put_decimal_bits(struct mongo_encoder *e, struct sl_slice key, uint64_t high, uint64_t low) {
 	char *p = sl_buf_add(e->out, key.n + 2 + 16);
 	p[0] = BSON_D128;
 	if (key.n) memcpy(p + 1, key.p, key.n);
 	p[key.n + 1] = '\0';
 	p += key.n + 2;
 	for (int i = 0; i < 8; i++) {
-		p[i] = (char)(d.low >> (8 * i));
-		p[8 + i] = (char)(d.high >> (8 * i));
+		p[i] = (char)(low >> (8 * i));
+		p[8 + i] = (char)(high >> (8 * i));
 	}
+}
+
+static int put_decimal(struct mongo_encoder *e, struct sl_slice key, struct sl_slice text) {
+	bson_decimal128_t d;
+	if (text.n > 6200 || !bson_decimal128_from_string_w_len(text.p, (int)text.n, &d))
+		return mongo_fail(e, SL_ELIMIT, key,
+				  "the number has more than the 34 digits of a decimal128, or is beyond its range");
+	put_decimal_bits(e, key, d.high, d.low);
+	return SL_OK;
+}
+
+/* Not by libbson, which looks for the end of these texts at a zero byte, whatever length it is told. */
+static int put_decimal_special(struct mongo_encoder *e, struct sl_slice key, double d) {
+	uint64_t infinity = UINT64_C(0x7800000000000000), nan = UINT64_C(0x7c00000000000000);
+	put_decimal_bits(e, key, isnan(d) ? nan : infinity | (uint64_t)(d < 0) << 63, 0);
 	return SL_OK;
 }
 
 static int to_decimal(struct mongo_encoder *e, struct sl_slice key, const struct sql_value *v) {
 	char text[SL_FORMAT_DOUBLE_MAX];
+	double special;
 	switch (v->kind) {
 	case SQL_INT: return put_decimal(e, key, slice_make(text, sl_format_i64(v->i, text)));
-	case SQL_DOUBLE: return put_decimal(e, key, slice_make(text, sl_format_double(v->d, text)));
+	case SQL_DOUBLE:
+		if (!isfinite(v->d)) return put_decimal_special(e, key, v->d);
+		return put_decimal(e, key, slice_make(text, sl_format_double(v->d, text)));
 	case SQL_NUMBER_TEXT: return put_decimal(e, key, sql_value_text(v));
 	case SQL_STRING:
+		if (is_special(sql_value_text(v), &special)) return put_decimal_special(e, key, special);
 		if (is_number_text(sql_value_text(v))) return put_decimal(e, key, sql_value_text(v));
 		break;
 	case SQL_NULL:
@@ -307,19 +335,6 @@ int mongo_scalar(struct mongo_encoder *e, struct sl_slice key, enum mongo_type t
 
 /* ---- Extended JSON, where the author of the rule wrote it or allowed it. --------------------------------------------------- */
 
-static int extended_number(struct mongo_encoder *e, struct sl_slice key, const struct jpath_hit *v,
-			   enum mongo_type type) {
-	if (type == MONGO_DOUBLE && v->kind == JKIND_STRING) {
-		bool minus = v->raw.n > 0 && v->raw.p[0] == '-';
-		bool nan = slice_equal(v->raw, SL_SLICE_LIT("NaN"));
-		if (nan || slice_equal(slice_from(v->raw, minus), SL_SLICE_LIT("Infinity"))) {
-			mongo_put_double(e->out, key, nan ? (double)NAN : minus ? -INFINITY : INFINITY);
-			return SL_OK;
-		}
-	}
-	return mongo_encode_hit(e, key, v, &(struct mongo_types){.type = type});
-}
-
 /* The value of member `name`, and whether the object has no others but `other`. */
 static bool only_members(const struct jpath_hit *object, const char *name, struct jpath_hit *a, const char *other,
 			 struct jpath_hit *b) {
@@ -385,7 +400,7 @@ int mongo_extended(struct mongo_encoder *e, struct sl_slice key, const struct jp
 			value = inner;
 		int r = value.kind == JKIND_OBJECT || value.kind == JKIND_ARRAY
 			    ? mongo_fail(e, SL_ETYPE, key, "this is no %s of Extended JSON", plain[i].name)
-			    : extended_number(e, key, &value, plain[i].type);
+			    : mongo_encode_hit(e, key, &value, &(struct mongo_types){.type = plain[i].type});
 		return r == SL_OK ? 1 : r;
 	}
 	return 0;

@@ -34,8 +34,8 @@ struct stream {
 	/* The message that is coming in, or that libmongoc reads: it gets whole ones that were looked at, or nothing. */
 	struct sl_buf in;
 	size_t given;
-	bool whole;
-	struct sl_buf out; /* with TLS: small pieces that go out as one record */
+	bool whole, compressed; /* compressed: they may come so */
+	struct sl_buf out;      /* with TLS: small pieces that go out as one record */
 };
 
 static struct stream *of(mongoc_stream_t *face) { return (struct stream *)face; }
@@ -61,6 +61,16 @@ static int fd_wait(struct mongo_link *l, int fd, short events, int64_t deadline)
 
 /* ---- Reading and writing. ------------------------------------------------------------------------------------------- */
 
+/* With TLS 1.3 a server looks at our certificate when we think that all is done, and libmongoc tells only that nothing came. */
+static void keep_refusal(struct mongo_link *l, const char *reason) {
+	const char *ours = reason ? tls_error_of_our_certificate(reason) : NULL;
+	if (ours) {
+		sl_free(l->unreached);
+		l->unreached = sl_asprintf("TLS: %s", ours);
+	}
+	ERR_clear_error();
+}
+
 /* errno for what SSL said, or 0 with *events to wait for. */
 static int ssl_events(struct stream *s, int r, short *events) {
 	int saved = errno;
@@ -69,7 +79,7 @@ static int ssl_events(struct stream *s, int r, short *events) {
 	case SSL_ERROR_WANT_WRITE: *events = POLLOUT; return 0;
 	case SSL_ERROR_ZERO_RETURN: return ECONNRESET;
 	case SSL_ERROR_SYSCALL: ERR_clear_error(); return saved ? saved : ECONNRESET;
-	default: ERR_clear_error(); return EPROTO;
+	default: keep_refusal(s->l, ERR_reason_error_string(ERR_peek_last_error())); return EPROTO;
 	}
 }
 
@@ -146,7 +156,7 @@ static int message_in(struct stream *s, int64_t deadline) {
 		if (error) return error;
 	}
 	s->whole = true;
-	if (mongo_message_check((const uint8_t *)s->in.p, s->in.n)) return 0;
+	if (mongo_message_check((const uint8_t *)s->in.p, s->in.n, s->compressed)) return 0;
 	s->given = s->in.n;
 	return EPROTO;
 }
@@ -452,6 +462,7 @@ mongoc_stream_t *mongo_stream_open(const mongoc_uri_t *uri, const mongoc_host_li
 	int fd = host_connect(l, host, deadline, error);
 	if (fd < 0) return stream_of_none(l, error);
 	struct stream *s = stream_new(l, fd);
+	s->compressed = !bson_empty(mongoc_uri_get_compressors(uri));
 	if (!l->c->tls_client || tls_start(s, host, deadline, error)) return &s->face;
 	stream_destroy(&s->face);
 	return stream_of_none(l, error);

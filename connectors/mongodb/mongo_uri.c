@@ -126,6 +126,110 @@ static int hosts_check(const mongoc_uri_t *uri, struct sl_err *err) {
 		   : SL_OK;
 }
 
+/* The library has no list of them. */
+static const char *const known_options[] = {
+    MONGOC_URI_APPNAME,
+    MONGOC_URI_AUTHMECHANISM,
+    MONGOC_URI_AUTHMECHANISMPROPERTIES,
+    MONGOC_URI_AUTHSOURCE,
+    MONGOC_URI_CANONICALIZEHOSTNAME,
+    MONGOC_URI_COMPRESSORS,
+    MONGOC_URI_CONNECTTIMEOUTMS,
+    MONGOC_URI_DIRECTCONNECTION,
+    MONGOC_URI_GSSAPISERVICENAME,
+    MONGOC_URI_HEARTBEATFREQUENCYMS,
+    MONGOC_URI_JOURNAL,
+    MONGOC_URI_LOADBALANCED,
+    MONGOC_URI_LOCALTHRESHOLDMS,
+    MONGOC_URI_MAXIDLETIMEMS,
+    MONGOC_URI_MAXPOOLSIZE,
+    MONGOC_URI_MAXSTALENESSSECONDS,
+    MONGOC_URI_MINPOOLSIZE,
+    MONGOC_URI_READCONCERNLEVEL,
+    MONGOC_URI_READPREFERENCE,
+    MONGOC_URI_READPREFERENCETAGS,
+    MONGOC_URI_REPLICASET,
+    MONGOC_URI_RETRYREADS,
+    MONGOC_URI_RETRYWRITES,
+    MONGOC_URI_SAFE,
+    MONGOC_URI_SERVERSELECTIONTIMEOUTMS,
+    MONGOC_URI_SERVERSELECTIONTRYONCE,
+    MONGOC_URI_SOCKETCHECKINTERVALMS,
+    MONGOC_URI_SOCKETTIMEOUTMS,
+    MONGOC_URI_SRVMAXHOSTS,
+    MONGOC_URI_SRVSERVICENAME,
+    MONGOC_URI_TLS,
+    MONGOC_URI_TLSALLOWINVALIDCERTIFICATES,
+    MONGOC_URI_TLSALLOWINVALIDHOSTNAMES,
+    MONGOC_URI_TLSCAFILE,
+    MONGOC_URI_TLSCERTIFICATEKEYFILE,
+    MONGOC_URI_TLSCERTIFICATEKEYFILEPASSWORD,
+    MONGOC_URI_TLSDISABLECERTIFICATEREVOCATIONCHECK,
+    MONGOC_URI_TLSDISABLEOCSPENDPOINTCHECK,
+    MONGOC_URI_TLSINSECURE,
+    MONGOC_URI_W,
+    MONGOC_URI_WAITQUEUEMULTIPLE,
+    MONGOC_URI_WAITQUEUETIMEOUTMS,
+    MONGOC_URI_WTIMEOUTMS,
+    MONGOC_URI_ZLIBCOMPRESSIONLEVEL,
+    /* Older names come last: of two that are as near the first is advised. */
+    MONGOC_URI_SSL,
+    MONGOC_URI_SSLALLOWINVALIDCERTIFICATES,
+    MONGOC_URI_SSLALLOWINVALIDHOSTNAMES,
+    MONGOC_URI_SSLCERTIFICATEAUTHORITYFILE,
+    MONGOC_URI_SSLCLIENTCERTIFICATEKEYFILE,
+    MONGOC_URI_SSLCLIENTCERTIFICATEKEYPASSWORD,
+};
+
+/* Nothing that may be the end of a secret: that stands behind its own option, or before an @. */
+static bool is_shown(const char *query, const char *at, const char *name) {
+	const char *password = strcasestr(query, "passw"), *token = strcasestr(query, "token");
+	return !strchr(query, '@') && !(password && password < at) && !(token && token < at) &&
+	       !name[strspn(name, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_")];
+}
+
+/* Appends what is wrong with this option, if anything. Newer libraries than ours know more numbers and flags. */
+static void option_check(const char *query, const char *at, const char *name, struct sl_buf *wrong) {
+	struct sl_buf lower = SL_BUF_INIT;
+	for (const char *p = name; *p; p++) sl_buf_put(&lower, *p >= 'A' && *p <= 'Z' ? (char)(*p | 0x20) : *p);
+	const char *key = sl_buf_cstr(&lower), *near;
+	bool known = mongoc_uri_option_is_int32(key) || mongoc_uri_option_is_bool(key);
+	for (size_t i = 0; i < SL_ARRAY_LEN(known_options); i++) known = known || strcmp(key, known_options[i]) == 0;
+	if (!known) {
+		near = slice_nearest(sl_buf_slice(&lower), known_options, SL_ARRAY_LEN(known_options));
+		sl_buf_printf(wrong, "%s`%s`%s%s%s", wrong->n ? ", " : "",
+			      is_shown(query, at, name) ? name : "(not shown, it may be of a password)",
+			      near ? " (did you mean `" : "", near ? near : "", near ? "`?)" : "");
+	}
+	sl_buf_fini(&lower);
+}
+
+/* Behind the hosts: a password may have a '?' of its own, but no '/' and no '@'. */
+static const char *options_of(const char *url) {
+	const char *p = strstr(url, "://");
+	p = p ? p + 3 : url;
+	const char *at = memchr(p, '@', strcspn(p, "/"));
+	return strchr(at ? at : p, '?');
+}
+
+/* The library would warn and go on: without TLS where tls was misspelt. */
+static int options_check(const char *url, struct sl_err *err) {
+	struct sl_buf wrong = SL_BUF_INIT;
+	const char *query = options_of(url);
+	for (const char *p = query ? query + 1 : ""; *p;) {
+		size_t n = strcspn(p, "&"), key = strcspn(p, "=&");
+		char *name = sl_memdup0(p, key);
+		if (key) option_check(query, p, name, &wrong);
+		sl_free(name);
+		p += n + (p[n] == '&');
+	}
+	int r = wrong.n ? sl_err_set(err, SL_EINVAL, "`url`: MongoDB's client library knows no option %s",
+				     sl_buf_cstr(&wrong))
+			: SL_OK;
+	sl_buf_fini(&wrong);
+	return r;
+}
+
 /* In the library's order: the URI, the environment, the container's address, the machine's. */
 const char *mongo_uri_login_host(const mongoc_uri_t *uri) {
 	const char *mechanism = mongoc_uri_get_auth_mechanism(uri), *key = getenv("AWS_ACCESS_KEY_ID");
@@ -150,6 +254,7 @@ int mongo_uri_make(const struct mongo_conn *c, mongoc_uri_t **out, struct sl_err
 		mongoc_uri_set_option_as_bool(uri, MONGOC_URI_RETRYWRITES, c->retry_writes);
 	if (!mongoc_uri_get_appname(uri)) mongoc_uri_set_appname(uri, c->app_name);
 	int r = hosts_check(uri, err);
+	if (r == SL_OK) r = options_check(c->url, err);
 	if (r == SL_OK) r = concern(c, uri, err);
 	if (r == SL_OK) r = compression(c, uri, err);
 	if (r == SL_OK) r = mongo_uri_tls(c, uri, &tls, err);

@@ -172,6 +172,7 @@ const struct sl_connector_kind sl_connector_mongodb = {
     .probe = mongodb_probe,
     .close = mongodb_close,
     .fini = mongodb_fini,
+    .action_open = mongo_action_open,
     .action_fini = mongo_action_fini,
     .encode = mongo_encode_row,
     .submit = mongodb_submit,

@@ -85,6 +85,7 @@ int mongo_conn_check(struct sl_conn *c, struct sl_err *err);
 void mongo_targets(struct sl_conn *c, sl_target_fn one, void *arg);
 int mongo_action_check(struct sl_conn_action *a, struct sl_err *err);
 int mongo_action_params(struct sl_conn_action *a, const struct sl_param **params, size_t *count, struct sl_err *err);
+int mongo_action_open(struct sl_conn_action *a, struct sl_err *err);
 void mongo_action_fini(struct sl_conn_action *a);
 
 /* mongo_uri.c: settings -> URI and TLS. No network. */
@@ -92,6 +93,14 @@ int mongo_uri_make(const struct mongo_conn *c, mongoc_uri_t **out, struct sl_err
 /* Where the library asks for a login by itself, on a socket of its own: cloud machines have it. NULL: nowhere. Static. */
 const char *mongo_uri_login_host(const mongoc_uri_t *uri);
 int mongo_uri_tls(const struct mongo_conn *c, const mongoc_uri_t *uri, struct tls_client_conf *tls, struct sl_err *err);
+
+/* A row that was refused like its collection. */
+struct mongo_denied {
+	uint32_t row;
+	size_t stored; /* mongo_link.stored, then */
+	bool asked;    /* once more, for all of its collection */
+	bool again;    /* and refused */
+};
 
 /* One thread's side. */
 struct mongo_link {
@@ -105,11 +114,15 @@ struct mongo_link {
 	int wake_fd;                      /* readable: give up what you are doing */
 	_Atomic bool cancelled;           /* and that is why */
 	bool answering;                   /* libmongoc has got an answer and nothing else of its sockets since */
-	char *unreached;                  /* why the last stream that was made all the same is none */
+	char *
+	    unreached; /* why the last stream that was made all the same is none, or what a server has against our certificate */
 	struct sl_buf command;
 	struct mongo_encoder e;
 	uint32_t *rows; /* of the command that is being made: numbers of the batch's rows */
 	size_t rows_cap;
+	struct mongo_denied *denied; /* rows of the batch that wait, unless others get through */
+	size_t denied_n, denied_cap, denials;
+	size_t stored; /* commands of the batch that stored rows */
 };
 int mongo_link_init(struct mongo_link *l, struct mongo_conn *c); /* SL_ESYSTEM: no descriptor left */
 void mongo_link_fini(struct mongo_link *l);
@@ -120,9 +133,13 @@ bool mongo_link_session(struct mongo_link *l, bson_error_t *error);
 bool mongo_link_ping(struct mongo_link *l, bool describe, char **why);
 /* Why a call failed, for people. Heap. */
 struct mongo_error;
+bool mongo_has_login(const struct mongo_conn *c); /* does `url` say who we are? */
 /* What a server's error means, and what to do here. */
 const char *mongo_advice(const struct mongo_conn *c, const struct mongo_error *known);
 char *mongo_link_why(const struct mongo_link *l, const bson_error_t *error);
+/* The server says of this row what it says of a collection that cannot be written to; see mongo_batch_run(). */
+void mongo_row_denied(struct mongo_link *l, struct sl_batch *b, uint32_t row, const struct mongo_error *known,
+		      const char *said);
 
 /* mongo_stream.c: mongoc_stream_initiator_t; arg is the struct mongo_link. */
 mongoc_stream_t *mongo_stream_open(const mongoc_uri_t *uri, const mongoc_host_list_t *host, void *arg,

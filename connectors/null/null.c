@@ -20,6 +20,7 @@ struct null_conn {
 
 	uint64_t rows, batches, connects;
 	bool down;
+	const char *broken_by;  /* the option that did it last */
 	struct sl_list pending; /* null_pending; not blocking only */
 	struct sl_conn *conn;
 	struct sl_timer connecting;
@@ -261,12 +262,18 @@ static void pending_end(struct null_pending *pending) {
 	sl_free(pending);
 }
 
+static void batch_lose(const struct null_conn *c, struct sl_batch *b) {
+	char *reason = c->broken_by ? sl_asprintf("broken, as %s asks for", c->broken_by) : NULL;
+	sl_batch_fill(b, SL_RESULT_LOST, reason);
+	sl_free(reason);
+}
+
 static void pending_lose(struct null_conn *c) {
 	while (!sl_list_empty(&c->pending)) {
 		struct null_pending *pending = SL_LIST_ENTRY(c->pending.next, struct null_pending, link);
 		struct sl_batch *b = pending->b;
 		pending_end(pending);
-		sl_batch_fill(b, SL_RESULT_LOST, NULL);
+		batch_lose(c, b);
 		sl_batch_done(b);
 	}
 }
@@ -275,6 +282,7 @@ static void break_now(struct sl_conn *conn, const char *option) {
 	struct null_conn *c = sl_conn_impl(conn);
 	if (c->down) return;
 	c->down = true;
+	c->broken_by = option;
 	pending_lose(c);
 	sl_conn_down(conn, SL_ECLOSED, "broken, as %s asks for", option);
 }
@@ -287,7 +295,7 @@ static void batch_breaks(struct null_conn *c, const struct null_action *n, struc
 	if (c->batches > from && c->batches <= to) break_now(conn, "down_first");
 	for (uint32_t i = 0; n->breaks && i < b->count; i++)
 		if (row_is(b->row[i], n->breaks)) break_now(conn, "breaks");
-	if (c->down) sl_batch_fill(b, SL_RESULT_LOST, NULL);
+	if (c->down) batch_lose(c, b);
 }
 
 static void batch_answer(struct sl_batch *b) {

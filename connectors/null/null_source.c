@@ -168,6 +168,7 @@ static int64_t lag(const struct sl_source *s) {
 
 const struct sl_source_kind null_source_kind = {
     .summary = "Makes messages {\"part\": 0, \"n\": 0} out of nothing. For tests and benchmarks.",
+    .example = "{connector: nowhere}",
     .source_size = sizeof(struct null_source),
     .part_size = sizeof(struct null_part),
     .fields = fields,

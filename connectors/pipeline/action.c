@@ -12,6 +12,22 @@ const struct sl_param *sl_action_params(const struct sl_conn_action *a, size_t *
 	return a->params;
 }
 
+void sl_action_spec_msgid(struct sl_action_spec *spec, size_t param, enum sl_msgid how) {
+	struct sl_conn_action *a = spec->action;
+	sl_assert(a && param < a->param_count);
+	if (!a->msgid) a->msgid = SL_NEW_ARRAY(uint8_t, a->param_count);
+	a->msgid[param] = (uint8_t)how;
+}
+
+enum sl_msgid sl_action_param_msgid(const struct sl_conn_action *a, size_t param) {
+	return a->msgid && param < a->param_count ? (enum sl_msgid)a->msgid[param] : SL_MSGID_NOT;
+}
+
+bool msgid_equal(const struct sl_conn_action *a, const struct sl_conn_action *b) {
+	if (!a->msgid || !b->msgid) return !a->msgid && !b->msgid;
+	return a->param_count == b->param_count && memcmp(a->msgid, b->msgid, a->param_count) == 0;
+}
+
 void action_free(struct sl_conn_action *a) {
 	if (!a) return;
 	if (a->impl && a->conn) {
@@ -24,6 +40,7 @@ void action_free(struct sl_conn_action *a) {
 	json_decref(a->tree);
 	dead_letter_free(a->dead_file);
 	sl_free(a->late);
+	sl_free(a->msgid);
 	sl_free(a->face);
 	sl_free(a->owner);
 	sl_free(a->logs);
@@ -63,13 +80,25 @@ void sl_batch_fill(struct sl_batch *b, enum sl_result r, const char *reason) {
 	}
 }
 
+static sl_printf(2, 0) void not_ready(struct sl_batch *b, const char *fmt, va_list ap) {
+	sl_free(b->not_ready);
+	b->not_ready = text_to_show(sl_vasprintf(fmt, ap));
+	sl_batch_fill(b, SL_RESULT_LOST, NULL);
+}
+
 void sl_batch_not_ready(struct sl_batch *b, const char *fmt, ...) {
 	va_list ap;
 	va_start(ap, fmt);
-	sl_free(b->not_ready);
-	b->not_ready = text_to_show(sl_vasprintf(fmt, ap));
+	not_ready(b, fmt, ap);
 	va_end(ap);
-	sl_batch_fill(b, SL_RESULT_LOST, NULL);
+}
+
+void sl_batch_in_doubt(struct sl_batch *b, const char *fmt, ...) {
+	va_list ap;
+	va_start(ap, fmt);
+	not_ready(b, fmt, ap);
+	va_end(ap);
+	b->doubt = true;
 }
 
 void sl_batch_note(struct sl_batch *b, const char *fmt, ...) {

@@ -14,6 +14,7 @@
 #include "mem.h"
 #include "origin.h"
 #include "spill.h"
+#include "sql.h"
 #include "sql_row.h"
 #include "ticket.h"
 
@@ -27,8 +28,13 @@ struct sl_pipeline;
 struct row_format {
 	struct row_format *next;
 	struct spill_names names;
-	struct sl_slice *texts; /* the templates that made the values */
-	char *bytes, *text_bytes;
+	struct row_templates { /* what made the values; of the newest settings with these names */
+		struct sl_slice *text;
+		enum sql_target *target;
+		char *bytes;
+		uint64_t rows_of; /* sl_action_spec_rows_of() */
+	} made;
+	char *bytes;
 };
 
 /* Who waits for a chunk to be safe; goes back to the worker as soon as it is. */

@@ -10,7 +10,6 @@
 
 #define LINE 33 /* two numbers of 16 digits, and the line's end */
 #define HEAD (2 * LINE)
-#define DESTINATION_WEIGHT 10000 /* more than all settings of an owner of OWNER_MAX */
 
 static const char nowhere[] = "00000000000000000000000000000000\n";
 
@@ -156,7 +155,7 @@ uint32_t likeness(const struct likeness_side *a, const struct likeness_side *b) 
 	bool known = destination_known(a->face);
 	bool place_counts = same_place && !b->gone && !is_among(b->others, a->face);
 	if (!place_counts && !(same_destination && (known || common))) return 0;
-	return (same_destination && known ? DESTINATION_WEIGHT : 0) + 4 * common + (same_place ? 2 : 0);
+	return (same_destination && known ? LIKENESS_DESTINATION : 0) + 4 * common + (same_place ? 2 : 0);
 }
 
 void likeness_pair(const struct likeness_side *left, size_t left_n, const struct likeness_side *right, size_t right_n,

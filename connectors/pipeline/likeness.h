@@ -20,6 +20,7 @@
 
 #define OWNER_MAX (64 * 1024) /* a longer one, of many settings, is as good as none: places count */
 #define LIKENESS_EQUAL 1000000
+#define LIKENESS_DESTINATION 10000 /* more than all settings of an owner of OWNER_MAX */
 
 /* Heap. destination: NULL when the kind names none. */
 char *likeness_face(const json_t *action, const char *destination) sl_warn_unused;
@@ -40,7 +41,8 @@ char *likeness_owner_gone(const char *owner) sl_warn_unused; /* the same of one 
 /* Borrows. False, and out is as it was: none of ours, or damaged. */
 bool likeness_owner_read(struct sl_slice owner, struct likeness_side *out);
 
-/* Of a, which is wanted, and b, which runs or has left a log. 0: it is another action. LIKENESS_EQUAL and more: the same settings. */
+/* Of a, which is wanted, and b, which runs or has left a log. 0: it is another action. LIKENESS_EQUAL and more: the same settings;
+ * LIKENESS_DESTINATION and more: it writes to the same. */
 uint32_t likeness(const struct likeness_side *a, const struct likeness_side *b);
 
 #define LIKENESS_NONE SIZE_MAX

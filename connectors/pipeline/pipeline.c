@@ -121,8 +121,7 @@ void pipeline_free(struct sl_pipeline *p) {
 		next = f->next;
 		sl_free((void *)(uintptr_t)f->names.at);
 		sl_free(f->bytes);
-		sl_free(f->texts);
-		sl_free(f->text_bytes);
+		row_templates_fini(&f->made);
 		sl_free(f);
 	}
 	pipeline_notes_free(p);
@@ -207,15 +206,15 @@ static void row_expire(struct sl_pipeline *p, struct row_ref ref) {
 
 /* Moves rows from the chunks to their ways until this one has a full batch. */
 static void way_fill(struct sl_pipeline *p, struct sl_way *way) {
-	const struct batch_conf *conf = &p->action->conf.batch;
+	uint64_t rows = pipeline_rows_most(way), bytes = pipeline_bytes_most(way);
 	if (sl_unlikely(pipeline_ways_change(p))) return;
-	while (way->q.n < (uint64_t)conf->rows && way->q.bytes < (uint64_t)conf->bytes) {
+	while (way->q.n < rows && way->q.bytes < bytes) {
 		int q = line_next(p);
 		if (q < 0) return;
 		struct sl_chunk *c = p->line[q].head;
 		const struct row_at *index = chunk_index(c);
 		uint32_t left = p->cursor_left[q];
-		while (left > 0 && way->q.n < (uint64_t)conf->rows && way->q.bytes < (uint64_t)conf->bytes) {
+		while (left > 0 && way->q.n < rows && way->q.bytes < bytes) {
 			struct row_at at = index[c->rows - left];
 			const char *row = c->buf.p + at.at;
 			row_queue_push(&pipeline_way_of(p, row)->q,
@@ -225,12 +224,7 @@ static void way_fill(struct sl_pipeline *p, struct sl_way *way) {
 		}
 		p->cursor_left[q] = left;
 		if (left > 0) continue;
-		chunk_line_pop(&p->line[q]);
-		struct sl_chunk *next = p->line[q].head;
-		if (next) {
-			p->cursor[q] = chunk_rows(next);
-			p->cursor_left[q] = next->rows;
-		}
+		(void)pipeline_line_pop(p, q);
 	}
 }
 
@@ -282,7 +276,7 @@ static struct pipeline_batch *batch_new(struct sl_pipeline *p, struct sl_way *wa
 	bt->b.row = bt->row;
 	bt->b.wait_ms = 0;
 	bt->b.repeats = 0;
-	bt->b.late = false;
+	bt->b.late = bt->b.doubt = false;
 	bt->b.priv = NULL;
 	sl_list_init(&bt->out);
 	return bt;
@@ -295,12 +289,13 @@ static size_t way_due(struct sl_pipeline *p, struct sl_way *way, enum batch_cut 
 		*why = CUT_SPLIT;
 		return way->out == 0 ? sl_min_size(way->split[way->splits - 1], way->q.n) : 0;
 	}
-	if (way->q.n >= (uint64_t)conf->rows) {
+	uint64_t rows = pipeline_rows_most(way);
+	if (way->q.n >= rows) {
 		*why = CUT_ROWS;
-		return (size_t)conf->rows;
+		return (size_t)rows;
 	}
-	size_t n = sl_min_size(way->q.n, (size_t)conf->rows);
-	if (way->q.bytes >= (uint64_t)conf->bytes) {
+	size_t n = way->q.n;
+	if (way->q.bytes >= pipeline_bytes_most(way)) {
 		*why = CUT_BYTES;
 		return n;
 	}
@@ -322,7 +317,7 @@ static struct pipeline_batch *batch_cut(struct sl_pipeline *p, struct sl_way *wa
 					bool alone) {
 	struct pipeline_batch *bt = batch_new(p, way, n, alone);
 	bool key = p->action->conf.order == ORDER_KEY;
-	uint64_t bytes_max = (uint64_t)p->action->conf.batch.bytes;
+	uint64_t bytes_max = pipeline_bytes_most(way);
 	while (n-- > 0 && (bt->b.count == 0 || bt->bytes < bytes_max)) {
 		struct row_ref ref = row_queue_pop(&way->q);
 		if (p->action->conf.retry.ttl_ms != CONF_UNLIMITED && row_expired(p, ref.row)) {
@@ -479,6 +474,7 @@ static void deadlines_check(struct sl_pipeline *p, uint64_t *wait_ms) {
 			bt->cut_short = bt->cut_short || (p->now_ms < bt->deadline_ms && !bt->overdue);
 			bt->overdue = true;
 			bt->deadline_ms = p->now_ms + (uint64_t)p->action->conf.timeout_ms;
+			atomic_store(&p->action->conn->cut_by_reload, p->next && bt->cut_short);
 			cancel(p->action, &bt->b);
 		}
 		due_at(p->now_ms, bt->deadline_ms, wait_ms);

@@ -210,6 +210,14 @@ static bool row_is_guilty(const struct sl_pipeline *p, const struct row_ref *ref
 	return ref->proofs >= PROOFS || (ref->breaks >= guilty + BREAKS_LAST && !others_left(p));
 }
 
+/* Said of this batch, or of the connection that ended with it. What the connection said last may be about another row, where it has not
+ * said yet that it is down. */
+static const char *said_last(const struct pipeline_batch *bt) {
+	const struct sl_conn *c = bt->p->action->conn;
+	if (bt->b.reason[0]) return bt->b.reason[0];
+	return c->state == CONN_DOWN ? c->text : NULL;
+}
+
 bool pipeline_row_broke(struct pipeline_batch *bt) {
 	struct sl_pipeline *p = bt->p;
 	if (!bt->alone || bt->b.count != 1 || !batch_broke(bt)) return false;
@@ -221,7 +229,7 @@ bool pipeline_row_broke(struct pipeline_batch *bt) {
 	bool proof = row_charge(p, &ref, bt->way);
 	if (row_is_guilty(p, &ref, guilty)) {
 		was_guilty(c);
-		row_reject(p, ref, bt->b.reason[0] ? bt->b.reason[0] : c->health.error);
+		row_reject(p, ref, said_last(bt));
 		return true;
 	}
 	p->count.retried++;

@@ -4,11 +4,37 @@
  * submitted; once the last batch is back the new action takes over, on its own connection, with all rows that are not
  * decided, in the order in which they came. So a wrong password is put right by a reload, and the backlog goes.
  *
- * Rows whose names are others than the new action's are mapped by name, as after a restart. While old ones are still out, new ones
+ * Rows whose names are others than the new action's are mapped (pipeline_remap.c), as after a restart. While old ones are still out, new ones
  * wait in the log, which says names for each segment. Workers stage rows of new names into ends of their own (struct sl_stage),
  * so that a chunk never mixes them; the old ends are counted until all workers have left them. */
 #include "connectors_int.h"
 #include "spill_int.h"
+
+void row_templates_fini(struct row_templates *made) {
+	sl_free(made->text);
+	sl_free(made->target);
+	sl_free(made->bytes);
+	*made = (struct row_templates){0};
+}
+
+bool row_templates_equal(const struct row_templates *a, const struct row_templates *b, size_t n) {
+	for (size_t i = 0; i < n; i++)
+		if (a->target[i] != b->target[i] || !slice_equal(a->text[i], b->text[i])) return false;
+	return a->rows_of == b->rows_of;
+}
+
+void row_templates_take(struct row_templates *made, const struct sl_conn_action *a) {
+	struct sl_slice *texts = SL_NEW_ARRAY(struct sl_slice, a->param_count + 1);
+	row_templates_fini(made);
+	made->target = SL_NEW_ARRAY(enum sql_target, a->param_count + 1);
+	for (size_t i = 0; i < a->param_count; i++) {
+		texts[i] = a->params[i].text;
+		made->target[i] = a->params[i].target;
+	}
+	made->text = spill_names_copy(texts, a->param_count, &made->bytes);
+	made->rows_of = a->rows_of;
+	sl_free(texts);
+}
 
 struct row_format *pipeline_format_new(struct sl_pipeline *p, const struct sl_conn_action *a) {
 	struct sl_slice *names = SL_NEW_ARRAY(struct sl_slice, a->param_count + 1);
@@ -16,8 +42,7 @@ struct row_format *pipeline_format_new(struct sl_pipeline *p, const struct sl_co
 	for (size_t i = 0; i < a->param_count; i++) names[i] = a->params[i].name;
 	f->names.at = spill_names_copy(names, a->param_count, &f->bytes);
 	f->names.count = a->param_count;
-	for (size_t i = 0; i < a->param_count; i++) names[i] = a->params[i].text;
-	f->texts = spill_names_copy(names, a->param_count, &f->text_bytes);
+	row_templates_take(&f->made, a);
 	f->next = p->format;
 	sl_free(names);
 	return f;
@@ -76,7 +101,10 @@ static void format_change(struct sl_pipeline *p, const struct sl_conn_action *to
 
 void pipeline_change(struct sl_pipeline *p, struct sl_conn_action *to) {
 	p->now_ms = sl_loop_now_ms(p->cs->loop);
-	if (!format_is(p->format, to)) format_change(p, to);
+	if (format_is(p->format, to))
+		row_templates_take(&p->format->made, to);
+	else
+		format_change(p, to);
 	if (p->next) action_retire(p->cs, p->next);
 	p->next = to;
 	to->p = p;

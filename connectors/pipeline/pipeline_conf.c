@@ -45,7 +45,7 @@ static const struct conf_field buffer_fields[] = {
      .at = offsetof(struct buffer_conf, disk),
      .def = "1GB",
      .flags = CONF_UNLIMITED_OK,
-     .doc = "Size of the log of this action; 0 means no log."},
+     .doc = "Size of the log of this action; 0 means no log, and needs `durability: memory`."},
     {.name = "rows",
      .type = CONF_INT,
      .at = offsetof(struct buffer_conf, rows),
@@ -67,10 +67,14 @@ static const struct conf_field buffer_fields[] = {
      .at = offsetof(struct buffer_conf, overflow),
      .def = "hold",
      .names = overflow_names,
-     .doc = "When memory and disk are full, or `rows` is reached: publishers of QoS 1 and 2 wait (`hold`), rows are "
-	    "dropped, or new ones go to the dead letter (two files of 64 MB; the older goes when both are full) or "
-	    "where `on_error` says: when that fails, "
-	    "publishers wait."},
+     .doc =
+	 "When memory and disk are full, or `rows` is reached: publishers of QoS 1 and 2 wait (`hold`), rows are "
+	 "dropped, or new ones go to the dead letter (two files of 64 MB; the older goes when both are full) or "
+	 "where `on_error` says: when that fails, "
+	 "publishers wait. `drop_oldest` drops as many as come where `rows` is reached; where `disk` or `memory` is, "
+	 "room "
+	 "is had by the file or block only: those of the oldest file of the log go at once (of `segment`, at most an "
+	 "eighth of `disk`)."},
     {.name = "sync",
      .type = CONF_ENUM,
      .at = offsetof(struct buffer_conf, sync),

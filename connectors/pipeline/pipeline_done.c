@@ -71,7 +71,8 @@ static int dead_write_strange(struct sl_pipeline *p, const struct row_ref *ref, 
 	return rc;
 }
 
-static int dead_write(struct sl_pipeline *p, struct row_ref ref, const char *reason) {
+/* how: where it went, or should have gone. */
+static int dead_write(struct sl_pipeline *p, struct row_ref ref, const char *reason, enum note_reason *how) {
 	const struct sl_conn_action *a = p->action;
 	struct sl_origin from;
 	bool known = chunk_origin(ref.chunk, ref.row, &from);
@@ -88,11 +89,15 @@ static int dead_write(struct sl_pipeline *p, struct row_ref ref, const char *rea
 			      .attempts = ref.attempts + sql_row_tried(sql_row_head(ref.row)->flags),
 			      .given_up_ms = sl_loop_wall_ms(p->cs->loop),
 			      .on_error = a->on_error};
+	*how = NOTE_REJECTED;
 	if (sl_unlikely(ref.chunk->strange)) return dead_write_strange(p, &ref, &r);
 	if (a->on_error && p->cs->on_reject) {
 		int rc = p->cs->on_reject(p->cs->on_reject_arg, &r);
 		p->count.on_error += rc == SL_OK;
-		if (rc != SL_EINVAL) return rc;
+		if (rc != SL_EINVAL) {
+			*how = NOTE_PUBLISHED;
+			return rc;
+		}
 	}
 	int rc = dead_letter_write(a->dead_file, &r, a->conf.order == ORDER_KEY);
 	p->count.dead_lettered += rc == SL_OK;
@@ -102,6 +107,10 @@ static int dead_write(struct sl_pipeline *p, struct row_ref ref, const char *rea
 /* Without a log there is no next start for them. */
 bool pipeline_rejects_wait(const struct sl_pipeline *p) {
 	return p->action->on_error && p->log && atomic_load_explicit(&p->cs->keep_rejects, memory_order_relaxed);
+}
+
+const char *pipeline_dead_path(const struct sl_pipeline *p) {
+	return p->dead_published ? "on_error" : dead_letter_path(p->action->dead_file);
 }
 
 static void dead_later(struct sl_pipeline *p, struct row_ref ref, const char *reason) {
@@ -115,24 +124,27 @@ void pipeline_reject(struct sl_pipeline *p, struct row_ref ref, const char *reas
 		dead_later(p, ref, reason);
 		return;
 	}
-	int r = dead_write(p, ref, reason);
+	enum note_reason how;
+	int r = dead_write(p, ref, reason, &how);
 	if (r == SL_OK) {
-		pipeline_note(p, NOTE_REJECTED, 1, pipeline_row_topic(ref.chunk, ref.row), reason);
+		pipeline_note(p, how, 1, pipeline_row_topic(ref.chunk, ref.row), reason);
 		pipeline_rows_end(p, ref.chunk, 1, ROW_REJECTED);
 		return;
 	}
 	p->dead_failed = r;
+	p->dead_published = how == NOTE_PUBLISHED;
 	log_error(LOG_ACTION, "dead letter cannot be written; the row stays queued", "action=%s path=%s err=%s",
-		  p->action->name, p->action->on_error ? "on_error" : dead_letter_path(p->action->dead_file),
-		  sl_status_text(r));
+		  p->action->name, pipeline_dead_path(p), sl_status_text(r));
 	dead_later(p, ref, reason);
 }
 
 void pipeline_dead_retry(struct sl_pipeline *p) {
 	if (p->dead_n == 0 || p->now_ms < p->dead_due_ms) return;
 	size_t done = 0;
+	enum note_reason how; /* was said when it failed first */
 	while (done < p->dead_n && !pipeline_rejects_wait(p)) {
-		p->dead_failed = dead_write(p, p->dead[done].ref, p->dead[done].reason);
+		p->dead_failed = dead_write(p, p->dead[done].ref, p->dead[done].reason, &how);
+		p->dead_published = how == NOTE_PUBLISHED;
 		if (p->dead_failed != SL_OK) break;
 		pipeline_rows_end(p, p->dead[done].ref.chunk, 1, ROW_REJECTED);
 		sl_free(p->dead[done++].reason);
@@ -149,9 +161,10 @@ int pipeline_chunk_letters(struct sl_pipeline *p, struct sl_chunk *c, const char
 	int r = SL_OK;
 	while (done < c->rows) {
 		struct row_ref ref = {.row = row, .chunk = c, .size = sql_row_head(row)->size};
-		r = dead_write(p, ref, reason);
+		enum note_reason how;
+		r = dead_write(p, ref, reason, &how);
 		if (r != SL_OK) break;
-		pipeline_note(p, NOTE_REJECTED, 1, pipeline_row_topic(c, row), reason);
+		pipeline_note(p, how, 1, pipeline_row_topic(c, row), reason);
 		if (++done < c->rows) row = chunk_row_at(row + ref.size);
 	}
 	p->count.rejected += done;
@@ -378,6 +391,7 @@ void pipeline_batch_results(struct pipeline_batch *bt) {
 	p->flight_rows -= bt->b.count;
 	way->out--;
 	if (sl_unlikely(pipeline_pace_counts(bt))) pipeline_pace(bt);
+	if (sl_unlikely(pipeline_doubt_counts(bt))) pipeline_doubt_look(bt);
 	action_ready_check(bt);
 	if (batch_is_all_done(bt)) {
 		struct sl_conn *c = p->action->conn;

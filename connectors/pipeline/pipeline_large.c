@@ -137,12 +137,26 @@ static void keep_rows(struct sl_pipeline *p, struct sl_chunk *c) {
 	p->cursor_left[c->qos] = 0;
 }
 
+/* The next record of the log is unread again. */
+void pipeline_kept_tell(struct sl_pipeline *p, uint64_t seq, uint32_t rows) {
+	uint64_t *decided = SL_NEW_ARRAY(uint64_t, rows / 64 + 1);
+	memset(decided, 0xff, rows / 64 * sizeof *decided);
+	decided[rows / 64] = ((uint64_t)1 << rows % 64) - 1;
+	for (size_t i = 0; i < p->kept.n; i++) {
+		uint32_t index = p->kept.ref[i].index;
+		decided[index / 64] &= ~((uint64_t)1 << index % 64);
+	}
+	if (p->kept.n < rows) spill_unread_decided(p->log, decided, rows);
+	sl_free(decided);
+	p->kept.seq = seq;
+}
+
 static void give_back(struct sl_pipeline *p, struct sl_chunk *c) {
 	uint64_t seq = c->ref.seq;
 	if (p->kept.n || !rows_at_hand(p, c)) return;
 	if (!spill_unread(p->log, &c->ref, c->rows, c->rows - c->undecided)) return;
 	keep_rows(p, c);
-	p->kept.seq = seq;
+	pipeline_kept_tell(p, seq, c->rows);
 	p->mem_rows -= c->undecided;
 	pipeline_mem_sub(p, c->charged);
 	sl_list_remove(&c->in_mem);
@@ -159,7 +173,7 @@ void pipeline_large_look(struct sl_pipeline *p) {
 
 /* A chunk comes from the log that was there before: its rows stand where they stood. */
 bool pipeline_large_again(struct sl_pipeline *p, struct sl_chunk *c) {
-	if (sl_likely(p->kept.n == 0) || p->kept.seq != c->ref.seq) return false;
+	if (!pipeline_kept_is(p, c->ref.seq)) return false;
 	const struct row_at *index = chunk_index(c);
 	c->arrived_ms = p->now_ms;
 	c->arrival = ++p->arrivals;

@@ -174,10 +174,9 @@ static void log_adopt_all(struct sl_pipeline *p, const char *parent, struct sl_s
 }
 
 /* Of a former run, or a new one; what lies there of an action that is not configured any more is left alone. */
-static char *log_dir(const struct sl_pipeline *p, const char *parent, struct sl_slice *others) {
+static char *log_dir(const struct sl_pipeline *p, const char *parent) {
 	const struct sl_conn_action *a = p->action;
-	*others = slice_from_str(a->logs);
-	struct sl_slice first = line_next(others);
+	struct sl_slice logs = slice_from_str(a->logs), first = line_next(&logs);
 	if (first.n) return sl_asprintf("%s/%.*s", parent, (int)first.n, first.p);
 	char *name = pipeline_file_name(a), *dir = sl_asprintf("%s/%s", parent, name);
 	struct stat st;
@@ -191,30 +190,39 @@ static char *log_dir(const struct sl_pipeline *p, const char *parent, struct sl_
 
 int pipeline_log_open(struct sl_pipeline *p, struct sl_err *err) {
 	if (p->action->conf.buffer.disk == 0) return SL_OK;
-	struct sl_slice others;
-	char *parent = sl_asprintf("%s/actions", p->cs->data_dir), *dir = log_dir(p, parent, &others);
+	char *parent = sl_asprintf("%s/actions", p->cs->data_dir), *dir = log_dir(p, parent);
 	struct sl_slice *names = SL_NEW_ARRAY(struct sl_slice, p->action->param_count + 1);
 	struct spill_opts opts = pipeline_log_opts(p->action, dir, names);
+	opts.owner = SL_SLICE_EMPTY;  /* until the action is in force */
 	int r = spill_mkdirs(parent); /* the log's own folder is made with its first row */
 	if (r != SL_OK)
 		sl_err_set(err, r, "cannot make the folder %s: %s; check node.data_dir and its rights", parent,
 			   strerror(errno));
 	if (r == SL_OK) r = spill_open(&opts, &p->log, err);
 	p->log_dir = dir;
-	if (r == SL_OK) {
+	if (r == SL_OK)
 		log_own(p);
-		log_adopt_all(p, parent, others);
-		struct spill_stat stat;
-		spill_stat(p->log, &stat);
-		p->count.recovered = stat.unread_rows;
-		if (stat.unread_rows)
-			log_always(LOG_INFO, LOG_ACTION, "rows recovered from the log",
-				   "action=%s rows=%" PRIu64 " path=%s", p->action->name, stat.unread_rows, p->log_dir);
-	} else
+	else
 		sl_err_prefix(err, "action %s", p->action->name);
 	sl_free(names);
 	sl_free(parent);
 	return r;
+}
+
+void pipeline_log_begin(struct sl_pipeline *p) {
+	if (!p->log) return;
+	char *parent = sl_asprintf("%s/actions", p->cs->data_dir);
+	struct sl_slice others = slice_from_str(p->action->logs);
+	(void)line_next(&others); /* is ours */
+	spill_owner_change(p->log, pipeline_owner(p->action));
+	log_adopt_all(p, parent, others);
+	struct spill_stat stat;
+	spill_stat(p->log, &stat);
+	p->count.recovered = stat.unread_rows;
+	if (stat.unread_rows)
+		log_always(LOG_INFO, LOG_ACTION, "rows recovered from the log", "action=%s rows=%" PRIu64 " path=%s",
+			   p->action->name, stat.unread_rows, p->log_dir);
+	sl_free(parent);
 }
 
 /* ---- sync: tick ---------------------------------------------------------------------------------------------------- */
@@ -360,6 +368,15 @@ static const char *chunk_unsorted(struct sl_pipeline *p, const struct sl_chunk *
 
 void pipeline_chunk_cut(struct sl_chunk *c, const char *row) {
 	chunk_compact(c, row);
+	c->found = NULL;
+}
+
+void pipeline_kept_only(struct sl_pipeline *p, struct sl_chunk *c) {
+	const struct row_at *index = chunk_index(c);
+	for (size_t i = 0; i < p->kept.n; i++)
+		row_mark(&(struct row_ref){.row = c->buf.p + index[p->kept.ref[i].index].at});
+	p->kept.n = 0;
+	chunk_compact(c, NULL);
 	c->found = NULL;
 }
 

@@ -46,7 +46,7 @@ static struct likeness_side side_of(const struct sl_conn_action *a) {
 
 static bool unchanged(struct connectors *cs, const struct sl_conn_action *runs, const struct sl_conn_action *wanted) {
 	return runs->index == wanted->index && runs->conn == connectors_conn_equal(cs, wanted->conn) &&
-	       json_equal(runs->tree, wanted->tree) && late_equal(runs, wanted);
+	       json_equal(runs->tree, wanted->tree) && late_equal(runs, wanted) && msgid_equal(runs, wanted);
 }
 
 static void rule_match(struct connectors *cs, struct sl_action_spec **specs, size_t n,
@@ -147,7 +147,8 @@ static size_t logs_of_rule(const struct connectors *cs, const char *rule, struct
 	return n;
 }
 
-/* The most alike of those that have no log yet, and for what is left those that say exactly the same: a reload had begun another log. */
+/* The most alike of those that have no log yet, and for what is left those that write to the same, or, where no destination is known,
+ * say exactly the same: a reload had begun another log. */
 static void log_give(struct sl_action_spec **specs, size_t n, const struct found_log *log) {
 	struct sl_conn_action *best = NULL;
 	uint32_t most = 0;
@@ -156,7 +157,7 @@ static void log_give(struct sl_action_spec **specs, size_t n, const struct found
 		if (!a || !a->logs) continue;
 		struct likeness_side side = side_of(a);
 		uint32_t like = likeness(&side, &log->side);
-		if (like <= most || (log->side.face.n && like < LIKENESS_EQUAL)) continue;
+		if (like <= most || (log->side.face.n && like < LIKENESS_DESTINATION)) continue;
 		most = like;
 		best = a;
 	}
@@ -217,6 +218,7 @@ void pipeline_owner_take(struct sl_pipeline *p, struct sl_conn_action *from) {
 	char *owner = a->owner;
 	a->owner = from->owner;
 	from->owner = owner;
+	a->rows_of = p->format->made.rows_of = from->rows_of;
 	if (p->log) spill_owner_change(p->log, pipeline_owner(a));
 }
 

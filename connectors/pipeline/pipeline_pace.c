@@ -9,12 +9,20 @@
  * were in time let it grow, and twice as many whenever the larger ones were late at once: so a server that cannot do more is rarely
  * asked for it, and one that can is not held up by what was.
  *
+ * And how many more where a kind is in doubt whether the table is to blame or a row (sl_batch_in_doubt()): twice as many each time, at
+ * least DOUBT_ROWS, until one among them gets through, which tells. What a client holds of them is several times their bytes, so these
+ * have a limit of their own.
+ *
  * A connection made anew changes nothing of that, for many kinds end it when a batch is late. A reload that changes the action, or its
  * connection, does: everything counts anew. Thread: the connector loop. */
 #include "connectors_int.h"
 
 #define PACE_ENOUGH 4u
 #define PACE_ENOUGH_MOST 64u
+#define DOUBT_ROWS 16u
+#define DOUBT_ROWS_MOST 16384u
+#define DOUBT_BYTES_MOST (16 * SL_MB)
+#define DOUBT_MEMORY_DIV 8u
 
 static void pace_cut(struct sl_pipeline *p, const struct pipeline_batch *bt) {
 	struct pace *pace = &p->pace;
@@ -65,3 +73,37 @@ void pipeline_pace(const struct pipeline_batch *bt) {
 }
 
 void pipeline_pace_forget(struct sl_pipeline *p) { p->pace = (struct pace){0}; }
+
+/* ---- More rows than a batch has. ---------------------------------------------------------------------------------------------- */
+
+uint64_t pipeline_rows_most(const struct sl_way *way) {
+	uint64_t rows = (uint64_t)way->p->action->conf.batch.rows;
+	return way->doubt_rows > rows ? way->doubt_rows : rows;
+}
+
+static uint64_t doubt_bytes_most(const struct action_conf *conf) {
+	uint64_t part = (uint64_t)conf->buffer.memory / DOUBT_MEMORY_DIV, bytes = (uint64_t)conf->batch.bytes;
+	uint64_t most = part < DOUBT_BYTES_MOST ? part : DOUBT_BYTES_MOST;
+	return most > bytes ? most : bytes;
+}
+
+/* As many times as many as it has rows. */
+uint64_t pipeline_bytes_most(const struct sl_way *way) {
+	const struct action_conf *conf = &way->p->action->conf;
+	if (sl_likely(way->doubt_rows == 0)) return (uint64_t)conf->batch.bytes;
+	uint64_t bytes = (uint64_t)conf->batch.bytes * (1 + way->doubt_rows / (uint64_t)conf->batch.rows);
+	uint64_t most = doubt_bytes_most(conf);
+	return bytes < most ? bytes : most;
+}
+
+void pipeline_doubt_look(const struct pipeline_batch *bt) {
+	struct sl_way *way = bt->way;
+	if (way->fence) return; /* it went behind one that is back: that one says how many */
+	if (!bt->b.doubt) {
+		if (!bt->fenced && !bt->b.not_ready && bt->b.result[0] != SL_RESULT_LOST) way->doubt_rows = 0;
+		return;
+	}
+	uint32_t rows = bt->b.count * 2;
+	if (rows < DOUBT_ROWS) rows = DOUBT_ROWS;
+	way->doubt_rows = rows < DOUBT_ROWS_MOST ? rows : DOUBT_ROWS_MOST;
+}

@@ -1,8 +1,13 @@
-/* pipeline_remap.c: rows that were taken in when the action's columns were others.
+/* pipeline_remap.c: rows that were taken in when the action's columns were others. Where each value goes:
  *
- * A value goes where its name is now. One name that alone is another, at the same place among names that are all the same, is that name
- * corrected: its value goes on under the new one, when the same template makes it, or, after a restart, which knows no templates of
- * before, when the names are alike. What is guessed so is said, and so is what has no value: NULL is stored there. */
+ * 1. Where its name is now. Of a name that is there several times the one with the same template, else the next.
+ * 2. Of names that went and names that came: from one to the other that the same template makes, wherever they stand. That is the very
+ *    value that the new one would have. Templates are known of this run only, and mean the same only under the same SQL of the rule.
+ * 3. Where templates are not known, after a restart or when the rule's SQL is another: one name that alone is another, at the same place
+ *    among names that are all the same, and that is alike, is that name corrected.
+ *
+ * Otherwise a new name has no value: NULL is stored there. A place alone tells nothing. What goes under another name is said, and
+ * so is what has no value. When no name gets any, the row is a dead letter, under the names that it was made for. */
 #include "connectors_int.h"
 #include "hash.h"
 #include "log.h"
@@ -11,26 +16,27 @@
 #define NO_VALUE UINT16_MAX
 #define NAMES_SHOWN 20
 
-/* Names may be there several times (the parts of a topic): the second is the second of before. */
-static uint16_t place_of(const struct sl_conn_action *a, size_t param, const struct spill_names *old) {
-	size_t earlier = 0;
-	for (size_t i = 0; i < param; i++) earlier += slice_equal(a->params[i].name, a->params[param].name);
-	for (size_t i = 0; i < old->count && i < NO_VALUE; i++)
-		if (slice_equal(old->at[i], a->params[param].name) && earlier-- == 0) return (uint16_t)i;
-	return NO_VALUE;
+/* What made the values, if that was in this run and its templates mean the same now; NULL: nobody knows. Of rows in the log only the
+ * names are known: then all that ever had these must agree. */
+static const struct row_templates *templates_of(const struct sl_pipeline *p, const struct sl_conn_action *a,
+						const struct spill_names *old) {
+	const struct row_templates *found = NULL;
+	for (const struct row_format *f = p->format; f; f = f->next) {
+		if (&f->names == old) {
+			found = &f->made;
+			break;
+		}
+		if (!spill_names_equal(&f->names, old)) continue;
+		if (found && !row_templates_equal(found, &f->made, old->count)) return NULL;
+		found = &f->made;
+	}
+	return found && found->rows_of == a->rows_of ? found : NULL;
 }
 
 static bool param_is_there(const struct sl_conn_action *a, struct sl_slice name) {
 	for (size_t i = 0; i < a->param_count; i++)
 		if (slice_equal(a->params[i].name, name)) return true;
 	return false;
-}
-
-/* What made the values, if that was in this run. */
-static const struct row_format *format_of(const struct sl_pipeline *p, const struct spill_names *old) {
-	for (const struct row_format *f = p->format; f; f = f->next)
-		if (&f->names == old || spill_names_equal(&f->names, old)) return f;
-	return NULL;
 }
 
 static char digit_next(struct sl_slice *s) {
@@ -59,19 +65,63 @@ static bool alike(struct sl_slice one, struct sl_slice other) {
 	return near;
 }
 
-/* The place of the one name that is another; NO_VALUE: it is none, or several, or others have moved. */
-static uint16_t renamed(const struct sl_pipeline *p, const struct sl_conn_action *a, const struct spill_names *old) {
+/* The place of the one name that is another, and alike; NO_VALUE: it is none, or several, or others have moved. */
+static uint16_t corrected(const struct sl_conn_action *a, const struct spill_names *old) {
 	uint16_t at = NO_VALUE;
-	if (old->count != a->param_count || old->count >= NO_VALUE) return NO_VALUE;
+	if (old->count != a->param_count) return NO_VALUE;
 	for (size_t i = 0; i < old->count; i++) {
 		if (slice_equal(old->at[i], a->params[i].name)) continue;
 		if (at != NO_VALUE) return NO_VALUE;
 		at = (uint16_t)i;
 	}
 	if (at == NO_VALUE || param_is_there(a, old->at[at])) return NO_VALUE;
-	const struct row_format *was = format_of(p, old);
-	if (was) return slice_equal(was->texts[at], a->params[at].text) ? at : NO_VALUE;
 	return alike(old->at[at], a->params[at].name) ? at : NO_VALUE;
+}
+
+/* Where each value of a row comes from. */
+struct remap {
+	const struct sl_conn_action *a;
+	const struct spill_names *old;
+	const struct row_templates *made; /* NULL: not known */
+	uint16_t *from;
+	bool *taken; /* of the old ones */
+	size_t found;
+};
+
+static bool same_name(const struct remap *m, size_t param, size_t old) {
+	return slice_equal(m->old->at[old], m->a->params[param].name);
+}
+
+static bool same_template(const struct remap *m, size_t param, size_t old) {
+	const struct sl_param *to = &m->a->params[param];
+	return m->made && m->made->target[old] == to->target && slice_equal(m->made->text[old], to->text);
+}
+
+static bool same_both(const struct remap *m, size_t param, size_t old) {
+	return same_name(m, param, old) && same_template(m, param, old);
+}
+
+static void remap_take(struct remap *m, size_t param, size_t old) {
+	m->from[param] = (uint16_t)old;
+	m->taken[old] = true;
+	m->found++;
+}
+
+/* What is left on both sides, in its order. */
+static void remap_left(struct remap *m, bool (*same)(const struct remap *m, size_t param, size_t old)) {
+	for (size_t i = 0; i < m->a->param_count && m->found < m->old->count; i++) {
+		for (size_t j = 0; m->from[i] == NO_VALUE && j < m->old->count && j < NO_VALUE; j++)
+			if (!m->taken[j] && same(m, i, j)) remap_take(m, i, j);
+	}
+}
+
+/* Names may be there several times (the parts of a topic), so the templates are asked there, too, before their order is. */
+static void remap_find(struct remap *m) {
+	if (m->made) remap_left(m, same_both);
+	remap_left(m, same_name);
+	uint16_t at = m->made ? NO_VALUE : corrected(m->a, m->old);
+	if (m->made) remap_left(m, same_template);
+	if (at != NO_VALUE) remap_take(m, at, at);
 }
 
 static uint64_t names_hash(const struct sl_conn_action *a, const struct spill_names *old) {
@@ -82,19 +132,22 @@ static uint64_t names_hash(const struct sl_conn_action *a, const struct spill_na
 }
 
 /* Once for each change of names, not for each of its chunks. */
-static void remap_say(struct sl_pipeline *p, const struct sl_conn_action *a, const struct spill_names *old,
-		      const uint16_t *from, uint16_t moved) {
-	uint64_t hash = names_hash(a, old);
+static void remap_say(struct sl_pipeline *p, const struct remap *m) {
+	const struct sl_conn_action *a = m->a;
+	uint64_t hash = names_hash(a, m->old);
 	if (p->remap_told == hash) return;
 	p->remap_told = hash;
-	if (moved != NO_VALUE)
-		log_warn(LOG_ACTION, "rows queued before the change have their values under a new name",
-			 "action=%s was=%.*s now=%.*s", a->name, SL_SLICE_ARG(old->at[moved]),
-			 SL_SLICE_ARG(a->params[moved].name));
 	struct sl_buf names = SL_BUF_INIT;
-	for (size_t i = 0; i < a->param_count; i++)
-		if (from[i] == NO_VALUE)
-			sl_buf_printf(&names, "%s%.*s", names.n ? ", " : "", SL_SLICE_ARG(a->params[i].name));
+	unsigned said = 0;
+	for (size_t i = 0; i < a->param_count; i++) {
+		struct sl_slice name = a->params[i].name;
+		if (m->from[i] == NO_VALUE)
+			sl_buf_printf(&names, "%s%.*s", names.n ? ", " : "", SL_SLICE_ARG(name));
+		else if (!same_name(m, i, m->from[i]) && said++ < NAMES_SHOWN)
+			log_warn(LOG_ACTION, "rows queued before the change have their values under a new name",
+				 "action=%s was=%.*s now=%.*s", a->name, SL_SLICE_ARG(m->old->at[m->from[i]]),
+				 SL_SLICE_ARG(name));
+	}
 	if (names.n)
 		log_warn(LOG_ACTION, "rows queued before the change have no value for columns; they are stored as NULL",
 			 "action=%s columns=%s", a->name, sl_buf_cstr(&names));
@@ -123,18 +176,20 @@ static void values_move(struct sl_chunk *c, const uint16_t *from, size_t n) {
 
 bool pipeline_chunk_remap(struct sl_pipeline *p, const struct sl_conn_action *a, struct sl_chunk *c,
 			  const struct spill_names *old) {
-	size_t n = a->param_count, found = 0;
-	uint16_t *from = SL_NEW_ARRAY(uint16_t, n + 1), moved = renamed(p, a, old);
-	for (size_t i = 0; i < n; i++) {
-		from[i] = i == moved ? moved : place_of(a, i, old);
-		found += from[i] != NO_VALUE;
+	size_t n = a->param_count;
+	struct remap m = {.a = a, .old = old, .made = templates_of(p, a, old)};
+	m.from = SL_NEW_ARRAY(uint16_t, n + 1);
+	m.taken = SL_NEW_ARRAY(bool, old->count + 1);
+	for (size_t i = 0; i < n; i++) m.from[i] = NO_VALUE;
+	remap_find(&m);
+	bool known = m.found > 0 || n == 0;
+	if (known) {
+		remap_say(p, &m);
+		values_move(c, m.from, n);
 	}
-	if (found > 0 || n == 0) {
-		remap_say(p, a, old, from, moved);
-		values_move(c, from, n);
-	}
-	sl_free(from);
-	return found > 0 || n == 0;
+	sl_free(m.from);
+	sl_free(m.taken);
+	return known;
 }
 
 void pipeline_chunk_dead(struct sl_pipeline *p, struct sl_chunk *c, const struct spill_names *old) {

@@ -94,43 +94,6 @@ static void chunk_drop_new(struct sl_pipeline *p, struct sl_chunk *c) {
 	chunk_let_go(p, c);
 }
 
-/* The first chunk of a line none of whose rows is sorted yet: the first, or the one behind it. */
-static struct sl_chunk *line_take_untouched(struct sl_pipeline *p, bool qos) {
-	struct chunk_line *line = &p->line[qos];
-	struct sl_chunk *first = line->head;
-	if (!first) return NULL;
-	if (p->cursor_left[qos] == first->rows) {
-		chunk_line_pop(line);
-		if (line->head) {
-			p->cursor[qos] = chunk_rows(line->head);
-			p->cursor_left[qos] = line->head->rows;
-		}
-		return first;
-	}
-	struct sl_chunk *second = first->next;
-	if (!second) return NULL;
-	first->next = second->next;
-	if (line->tail == second) line->tail = first;
-	return second;
-}
-
-/* Ends the oldest rows in memory that are not out: of a way's queue one, of a line a chunk. False: there are none. */
-static bool drop_first(struct sl_pipeline *p, bool qos) {
-	for (uint32_t i = 0; i < p->way_count; i++) {
-		struct row_queue *q = &p->way[i].q;
-		if (q->n == 0 || row_queue_at(q, 0)->chunk->qos != qos) continue;
-		struct row_ref ref = row_queue_pop(q);
-		pipeline_note(p, NOTE_OVERFLOW, 1, pipeline_row_topic(ref.chunk, ref.row), NULL);
-		pipeline_rows_end(p, ref.chunk, 1, ROW_OVERFLOW);
-		return true;
-	}
-	struct sl_chunk *c = line_take_untouched(p, qos);
-	if (!c) return false;
-	pipeline_note(p, NOTE_OVERFLOW, c->rows, pipeline_row_topic(c, chunk_row_at(chunk_rows(c))), NULL);
-	pipeline_rows_end(p, c, c->rows, ROW_OVERFLOW);
-	return true;
-}
-
 /* ---- The log. -------------------------------------------------------------------------------------------------------- */
 
 static bool log_has_room(const struct sl_pipeline *p, uint64_t bytes) {
@@ -206,26 +169,18 @@ static void held_push(struct sl_pipeline *p, struct sl_chunk *c) {
 	pipeline_full_check(p);
 }
 
-static void rows_damaged(struct sl_pipeline *p, uint32_t rows) {
-	p->count.dropped_damaged += rows;
-	pipeline_note(p, NOTE_DAMAGED, rows, SL_SLICE_EMPTY, NULL);
+/* buffer.rows; `others` are about to be taken, too: so many are in the way. A chunk of more rows than that is taken when nothing else
+ * waits: so it goes on. */
+static uint64_t rows_over(const struct sl_pipeline *p, uint64_t others, uint64_t rows) {
+	int64_t most = pipeline_intake(p)->conf.buffer.rows;
+	uint64_t wait = others + p->mem_rows + (p->log ? spill_unread_rows(p->log) : 0);
+	if (most == CONF_UNLIMITED || wait + rows <= (uint64_t)most) return 0;
+	uint64_t over = wait + rows - (uint64_t)most;
+	return over < wait ? over : wait;
 }
 
-static bool drop_oldest(struct sl_pipeline *p) {
-	if (drop_first(p, false) || drop_first(p, true)) return true;
-	if (!p->log) return false;
-	struct sl_buf scratch = SL_BUF_INIT;
-	struct spill_ref ref = {0};
-	uint32_t rows = 0;
-	int r = spill_read(p->log, &scratch, &ref, &rows, NULL);
-	if (r == SL_OK) spill_done(p->log, &ref);
-	if (r == SL_OK) {
-		p->count.dropped_overflow += rows;
-		pipeline_note(p, NOTE_OVERFLOW, rows, SL_SLICE_EMPTY, NULL);
-	} else if (r == SL_ECORRUPT)
-		rows_damaged(p, rows);
-	sl_buf_fini(&scratch);
-	return r != SL_ENOTFOUND;
+static bool rows_fit(const struct sl_pipeline *p, uint64_t others, uint64_t rows) {
+	return rows_over(p, others, rows) == 0;
 }
 
 enum overflow_answer { OVERFLOW_WAIT, OVERFLOW_TRY_AGAIN, OVERFLOW_DROPPED, OVERFLOW_WRITTEN };
@@ -244,16 +199,17 @@ static enum overflow_answer overflow_letters(struct sl_pipeline *p, struct sl_ch
 
 static enum overflow_answer overflow_for(struct sl_pipeline *p, struct sl_chunk *c) {
 	enum action_overflow policy = (enum action_overflow)pipeline_intake(p)->conf.buffer.overflow;
+	uint64_t over = rows_over(p, 0, c->rows);
 	if (!c->qos && policy != OVERFLOW_DEAD_LETTER) {
 		/* Never holds anyone: the oldest of its like makes room, if that lies in memory. */
 		bool helps = !chunk_must_log(p, c) && !log_unread(p);
-		return helps && drop_first(p, false) ? OVERFLOW_TRY_AGAIN : OVERFLOW_DROPPED;
+		return helps && pipeline_drop_first(p, false, over > 0) ? OVERFLOW_TRY_AGAIN : OVERFLOW_DROPPED;
 	}
 	switch (policy) {
 	case OVERFLOW_HOLD: return OVERFLOW_WAIT;
 	case OVERFLOW_DROP_NEW: return OVERFLOW_DROPPED;
 	case OVERFLOW_DEAD_LETTER: return overflow_letters(p, c);
-	case OVERFLOW_DROP_OLDEST: return drop_oldest(p) ? OVERFLOW_TRY_AGAIN : OVERFLOW_DROPPED;
+	case OVERFLOW_DROP_OLDEST: return pipeline_drop_oldest(p, over) ? OVERFLOW_TRY_AGAIN : OVERFLOW_DROPPED;
 	}
 	return OVERFLOW_WAIT;
 }
@@ -276,13 +232,6 @@ static bool process_has_room(const struct connectors *cs, uint64_t bytes) {
 static bool pipeline_has_room(const struct sl_pipeline *p, uint64_t bytes) {
 	uint64_t mark = budget_rows((uint64_t)pipeline_intake(p)->conf.buffer.memory);
 	return p->mem_bytes + p->copy_bytes + bytes <= mark;
-}
-
-/* buffer.rows; `others` are about to be taken, too. A chunk of more rows than that is taken when nothing else waits: so it goes on. */
-static bool rows_fit(const struct sl_pipeline *p, uint64_t others, uint64_t rows) {
-	int64_t most = pipeline_intake(p)->conf.buffer.rows;
-	uint64_t wait = others + p->mem_rows + (p->log ? spill_unread_rows(p->log) : 0);
-	return most == CONF_UNLIMITED || wait == 0 || wait + rows <= (uint64_t)most;
 }
 
 static void full_because(struct sl_pipeline *p, uint64_t rows, int status) {
@@ -465,7 +414,7 @@ static void refill(struct sl_pipeline *p) {
 		const struct spill_names *old = NULL;
 		int r = spill_read(p->log, &c->buf, &c->ref, &c->rows, &old);
 		if (r != SL_OK) {
-			if (r == SL_ECORRUPT) rows_damaged(p, c->rows);
+			if (r == SL_ECORRUPT) pipeline_rows_damaged(p, c->rows);
 			c->rows = 0;
 			connectors_chunk_free(c);
 			if (r == SL_ENOTFOUND) return;
@@ -476,9 +425,10 @@ static void refill(struct sl_pipeline *p) {
 		const struct sql_row_head *first = sql_row_head(chunk_row_at(chunk_rows(c)));
 		c->at_ms = first->at_ms;
 		c->replayed = sql_row_tried(first->flags) > 0;
-		if (old && !pipeline_chunk_remap(p, p->action, c, old))
+		if (old && !pipeline_chunk_remap(p, p->action, c, old)) {
+			if (pipeline_kept_is(p, c->ref.seq)) pipeline_kept_only(p, c);
 			pipeline_chunk_dead(p, c, old);
-		else if (!pipeline_large_again(p, c)) {
+		} else if (!pipeline_large_again(p, c)) {
 			(void)chunk_index(c); /* now, while its bytes are in a cache */
 			pipeline_chunk_enter(p, c);
 		}

@@ -36,10 +36,11 @@ static bool ways_empty(const struct sl_pipeline *p) {
 	return true;
 }
 
-/* A search for rows at which the connection ends (pipeline_break.c) counts on them to stay in their way. */
+/* A search for rows at which the connection ends (pipeline_break.c) counts on them to stay in their way; one that is in doubt wants more
+ * of them there. */
 static bool search_goes_on(const struct sl_pipeline *p) {
 	for (uint32_t i = 0; i < p->ways_used; i++)
-		if (p->way[i].suspects > 0 || p->way[i].breaks > 0) return true;
+		if (p->way[i].suspects > 0 || p->way[i].breaks > 0 || p->way[i].doubt_rows > 0) return true;
 	for (size_t i = 0; i < LANE_COUNT && p->parked > 0; i++)
 		if (p->lane[i].parked.n > 0 && row_queue_at(&p->lane[i].parked, 0)->breaks > 0) return true;
 	return false;

@@ -124,8 +124,7 @@ static void bulk_done(struct pg_link *l) {
 		return;
 	}
 	if (!j->sqlstate) {
-		j->a->failures = 0;
-		pg_job_fill(l, SL_RESULT_DONE, NULL);
+		pg_job_stored(l);
 		return;
 	}
 	enum pg_consequence then = pg_error_find(j->sqlstate, &result);
@@ -134,8 +133,9 @@ static void bulk_done(struct pg_link *l) {
 		pg_job_failed(l);
 		return;
 	}
-	/* Class 21: a key that occurs twice. What is said of the statement itself is said again there, if it is so. */
-	if (then == PG_THEN_NOT_READY || strncmp(j->sqlstate, "21", 2) == 0) j->a->no_bulk = true;
+	/* Class 21: a key that occurs twice. What is said of the statement itself, of the table or by a row's trigger: that shows row by row. */
+	if (strncmp(j->sqlstate, "21", 2) == 0) j->a->no_bulk = true;
+	j->bulk_failed = then == PG_THEN_NOT_READY;
 	pg_job_note_clear(j);
 	pg_rows_begin(l);
 }

@@ -7,6 +7,7 @@
 #include "stream_dial.h"
 
 #define PORT 5432
+#define PG_PARAMETERS_MAX 100 /* libpq has about fifty */
 
 static const char *const session_names[] = {"auto",    "any",     "read-write",     "read-only",
 					    "primary", "standby", "prefer-standby", NULL};
@@ -245,6 +246,59 @@ static bool splits_login(const char *url) {
 	return memchr(rest, '@', strcspn(rest, "?")) != NULL;
 }
 
+/* libpq's word for what it does not know. Appended to *name. */
+static bool parameter_unknown(const char *message, struct sl_buf *name) {
+	static const char *const before[] = {"invalid URI query parameter: \"", "invalid connection option \""};
+	for (size_t i = 0; i < SL_ARRAY_LEN(before); i++) {
+		size_t n = strlen(before[i]);
+		if (strncmp(message, before[i], n) != 0) continue;
+		sl_buf_append(name, message + n, strcspn(message + n, "\"\n"));
+		return true;
+	}
+	return false;
+}
+
+/* Whether this is a name, and nothing that may be the end of a password: that stands behind its own parameter, or before an @. */
+static bool is_shown(const char *url, const char *name) {
+	bool is_url = strstr(url, "://") != NULL;
+	const char *list = is_url ? strchr(url, '?') : url, *at = list ? strstr(list, name) : NULL;
+	const char *secret = list ? strstr(list, "password") : NULL;
+	return at && (!secret || at < secret) && !(is_url && strchr(list, '@')) &&
+	       !name[strspn(name, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_")];
+}
+
+static int parameter_fail(const char *url, const char *name, struct sl_err *err) {
+	const char *known[PG_PARAMETERS_MAX];
+	size_t n = 0;
+	PQconninfoOption *all = PQconndefaults();
+	for (PQconninfoOption *o = all; o && o->keyword && n < SL_ARRAY_LEN(known); o++) known[n++] = o->keyword;
+	const char *near = slice_nearest(slice_from_str(name), known, n);
+	struct sl_buf what = SL_BUF_INIT;
+	if (is_shown(url, name))
+		sl_buf_printf(&what, "libpq knows no parameter `%s`", name);
+	else
+		sl_buf_append_str(&what, "libpq does not know a parameter in it, which is not shown, for it may be the "
+					 "end of a password (special characters of it are written %40 and the like)");
+	int r = sl_err_set(err, SL_EINVAL, "url: %s%s%s%s", sl_buf_cstr(&what), near ? "; did you mean `" : "",
+			   near ? near : "", near ? "`?" : "");
+	sl_buf_fini(&what);
+	PQconninfoFree(all);
+	return r;
+}
+
+/* What libpq says may quote the password. */
+static int url_fail(const char *url, const char *message, struct sl_err *err) {
+	struct sl_buf name = SL_BUF_INIT;
+	int r = message && parameter_unknown(message, &name)
+		    ? parameter_fail(url, sl_buf_cstr(&name), err)
+		    : sl_err_set(err, SL_EINVAL,
+				 "`url` is neither a URL such as postgresql://user:${PGPASSWORD}@host:5432/name nor "
+				 "text such as \"host=... dbname=...\"; special characters of a password in a URL are "
+				 "written %%40 and the like, or given by `password`");
+	sl_buf_fini(&name);
+	return r;
+}
+
 int pg_places_open(struct pg_conn *c, struct sl_err *err) {
 	char *message = NULL;
 	int r;
@@ -257,13 +311,9 @@ int pg_places_open(struct pg_conn *c, struct sl_err *err) {
 		    "and a slash is written %%2F, or it is given by `password`");
 	if (c->conf.url) {
 		c->url_options = PQconninfoParse(c->conf.url, &message);
-		PQfreemem(message); /* it may quote the password */
-		if (!c->url_options)
-			return sl_err_set(
-			    err, SL_EINVAL,
-			    "`url` is neither a URL such as postgresql://user:${PGPASSWORD}@host:5432/name nor "
-			    "text such as \"host=... dbname=...\"; special characters of a password in a URL are "
-			    "written %%40 and the like, or given by `password`");
+		r = c->url_options ? SL_OK : url_fail(c->conf.url, message, err);
+		PQfreemem(message);
+		if (r != SL_OK) return r;
 	}
 	r = session_from_url(c, err);
 	if (r == SL_OK) r = c->conf.hosts.len ? places_from_hosts(c, err) : places_from_url(c, err);

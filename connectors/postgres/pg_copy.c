@@ -136,7 +136,7 @@ void pg_copy_result(struct pg_link *l, PGresult *res) {
 
 /* "COPY readings, line 58, column t": the number behind the table's name. The words may be of any language; the
  * name may have digits of its own. */
-uint32_t pg_copy_line(const char *context) {
+static uint32_t copy_line(const char *context, const char **rest) {
 	for (const char *p = context; p && *p; p = strchr(p, '\n'), p = p ? p + 1 : NULL) {
 		if (strncmp(p, "COPY ", 5) != 0) continue;
 		size_t line = strcspn(p, "\n"), at = 5;
@@ -149,10 +149,26 @@ uint32_t pg_copy_line(const char *context) {
 			size_t digit = word + 1;
 			for (; digit < line && isdigit((unsigned char)p[digit]) && n < UINT32_MAX; digit++)
 				n = n * 10 + (uint64_t)(p[digit] - '0');
+			*rest = p + digit;
 			if (p[word] == ' ' && digit > word + 1 && n <= UINT32_MAX) return (uint32_t)n;
 		}
 	}
 	return 0;
+}
+
+uint32_t pg_copy_line(const char *context) {
+	const char *rest = NULL;
+	return copy_line(context, &rest);
+}
+
+/* Behind the line: ", column t", or ", Spalte t: ...". */
+struct sl_slice pg_copy_column(const char *context) {
+	const char *p = NULL;
+	if (copy_line(context, &p) == 0 || *p != ',' || p[1] != ' ') return SL_SLICE_EMPTY;
+	p += 2;
+	p += strcspn(p, " ,:\n");
+	if (*p != ' ') return SL_SLICE_EMPTY;
+	return slice_make(p + 1, strcspn(p + 1, ":\n"));
 }
 
 /* The line-th row that went out. */
@@ -163,9 +179,10 @@ static uint32_t row_of_line(const struct sl_batch *b, uint32_t line) {
 }
 
 /* Views, policies and some relatives of PostgreSQL take INSERT only. LOCK wants a right to the table, where INSERT is content
- * with one to its columns, and some relatives do not know it. */
+ * with one to its columns, and some relatives do not know it. What is said of a line is that row's. */
 static bool copy_is_impossible(const struct pg_job *j) {
 	bool locked = j->answers > j->before;
+	if (pg_copy_line(j->context) > 0) return false;
 	return strncmp(j->sqlstate, "0A", 2) == 0 || strcmp(j->sqlstate, "42809") == 0 ||
 	       (!locked && (strcmp(j->sqlstate, "42501") == 0 || strcmp(j->sqlstate, "42601") == 0));
 }
@@ -176,8 +193,7 @@ void pg_copy_query_end(struct pg_link *l) {
 	if (j->stale || (gone && j->answers == j->before))
 		pg_job_reread(l);
 	else if (!j->sqlstate && j->ended) {
-		j->a->failures = 0;
-		pg_job_fill(l, SL_RESULT_DONE, NULL);
+		pg_job_stored(l);
 	} else if (!j->sqlstate)
 		pg_link_lost(l, "COPY ended before it began");
 	else if (copy_is_impossible(j)) {

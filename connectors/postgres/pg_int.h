@@ -3,7 +3,7 @@
  *     connector (pg_conn) --- place: one server, as configured      pg_conf.c
  *        |
  *        +- link 0..pool-1: one session of libpq, non-blocking      pg_link.c (connecting), pg_io.c (bytes)
- *        |     +- job: the batch it is at                            pg_job.c, pg_copy.c, pg_bulk.c, pg_rows.c, pg_search.c, pg_guard.c, pg_look.c
+ *        |     +- job: the batch it is at                            pg_job.c, pg_copy.c, pg_bulk.c, pg_rows.c, pg_search.c, pg_probe.c, pg_guard.c, pg_look.c
  *        +- waiting: batches for which no link is free
  *     action (pg_action) --- meta: what the server says of the table or statement   pg_table.c
  *
@@ -19,6 +19,7 @@
 #include <libpq-fe.h>
 
 #include "connector.h"
+#include "pg_error.h"
 #include "pg_type.h"
 #include "schema.h"
 #include "statement.h"
@@ -90,8 +91,11 @@ struct pg_action {
 	uint32_t failures; /* batches in a row with a row to blame */
 	bool no_copy;      /* the server cannot COPY into it */
 	bool override; /* INSERT says that it gives numbers that the server would give; COPY needs no words for that */
-	bool told_keyless; /* the log has it that `on_conflict` has no effect */
-	bool no_bulk;      /* one INSERT for a batch does not do: rows of it have the same key */
+	bool told_keyless;  /* the log has it that `on_conflict` has no effect */
+	bool no_bulk;       /* one INSERT for a batch does not do: rows of it have the same key */
+	struct sl_buf good; /* the last row that was stored, when it is no large one */
+	uint32_t probes;
+	uint64_t passed_ms; /* when one of them found a row that gets through */
 };
 /* pg_table.c: what is said to the server about a table action's table. */
 void pg_action_texts(struct pg_action *a);
@@ -143,7 +147,14 @@ enum pg_step {
 	PG_STEP_BULK,   /* one statement a batch */
 	PG_STEP_ROWS,   /* one statement a row, one transaction */
 	PG_STEP_SEARCH, /* the same, each row behind a savepoint: who is to blame? */
+	PG_STEP_PROBE,  /* some rows, and all taken back: does any get through? */
 	PG_STEP_LOOK    /* no rows: could the action write? */
+};
+
+enum pg_probe {
+	PG_PROBE_NOT_ASKED,
+	PG_PROBE_FAILED, /* no row gets through */
+	PG_PROBE_PASSED
 };
 
 enum pg_guard {
@@ -158,21 +169,37 @@ struct pg_job {
 	struct pg_meta *meta;
 	enum pg_step step;
 	enum pg_guard guard;
-	uint32_t rounds;                   /* how often the meta was read */
-	uint32_t row;                      /* next to send */
-	uint32_t answer;                   /* next to be answered */
-	uint32_t before;                   /* answers that come before those of rows */
-	uint32_t answers;                  /* of these, so far */
-	uint32_t sent;                     /* rows that went out; those refused here do not */
-	uint32_t segment, in_segment;      /* SEARCH: syncs so far, answers since */
-	uint32_t bad_row;                  /* the row that failed; UINT32_MAX: none, or unknown */
-	bool copying;                      /* COPY: the server waits for data */
-	bool ended;                        /* all is sent: from now on the outcome is open until the answer */
-	bool stale;                        /* the table is not what the meta says */
-	bool committed;                    /* SEARCH */
-	bool tried;                        /* LOOK: the statement was; now its table is asked about */
+	uint32_t rounds;              /* how often the meta was read */
+	uint32_t row;                 /* next to send */
+	uint32_t answer;              /* next to be answered */
+	uint32_t before;              /* answers that come before those of rows */
+	uint32_t answers;             /* of these, so far */
+	uint32_t sent;                /* rows that went out; those refused here do not */
+	uint32_t segment, in_segment; /* SEARCH: syncs so far, answers since */
+	uint32_t bad_row;             /* the row that failed; UINT32_MAX: none, or unknown */
+	bool copying;                 /* COPY: the server waits for data */
+	bool ended;                   /* all is sent: from now on the outcome is open until the answer */
+	bool stale;                   /* the table is not what the meta says */
+	bool committed;               /* SEARCH */
+	bool taken_back;              /* SEARCH: it was not, for rows would have overtaken others */
+	bool tried;                   /* LOOK: the statement was; now its table is asked about */
+	enum pg_probe probe;
+	enum pg_step failed; /* what was done before the probe */
+	bool bulk_failed;    /* and now the same rows go one by one */
+	bool at_once;        /* SEARCH: constraints do not wait for the commit, so that it is known whose they are */
+	uint32_t probe_rows, probe_from; /* PROBE: of the batch so many rows, and which, */
+	bool probe_good;                 /* and the one that was stored */
+	uint32_t passed;                 /* PROBE: the first row that got through; UINT32_MAX: none */
+	uint32_t confirm;  /* SEARCH: that row goes in this segment, behind all others; 0: not yet, or none */
+	bool confirmed;    /* and the table does still what is wanted of it */
+	uint32_t fresh;    /* SEARCH: rows that got through and prove something */
+	uint32_t searches; /* that were confirmed, and had rows in doubt */
+	uint8_t *doubted;  /* count: in how many of them; NULL: there were none */
+	bool again;        /* SEARCH: is taken back for another one */
+	bool found;        /* SEARCH: somebody is to blame */
 	char *sqlstate, *reason, *context; /* the first error; owned */
 	bool overriding;   /* it: a number that the server gives, and that could be given all the same */
+	bool of_rights;    /* it: pg_error_is_of_rights() */
 	PGresult *held[3]; /* answers of READ */
 };
 
@@ -284,11 +311,15 @@ void pg_job_reread(struct pg_link *l);                   /* the meta, and begins
 void pg_job_refresh(struct pg_link *l);                  /* the same, and it may be as it was */
 void pg_job_note(struct pg_job *j, const PGresult *res); /* keeps the first error */
 void pg_job_note_clear(struct pg_job *j);
+void pg_job_rows_again(struct pg_job *j);                /* nothing of the batch is stored: none of them is decided */
+void pg_job_stored(struct pg_link *l);                   /* ends it: undecided rows are DONE */
 bool pg_job_may_override(const struct pg_job *j);        /* its error goes away with pg_action.override */
 void pg_job_row_failed(struct pg_link *l, uint32_t row); /* job.reason is its fault; the others come again */
 const char *pg_job_advice(const char *sqlstate);         /* "; what to do", or "" */
 const char *pg_error_state(const PGresult *res);         /* its SQLSTATE, or NULL */
+bool pg_error_is_of_rights(const PGresult *res);         /* to the statement's own tables: no row is to blame */
 char *pg_error_text(const PGresult *res);                /* heap */
+bool pg_error_wants_override(const PGresult *res);       /* see pg_job_may_override() */
 /* Our settings: "SELECT set_config(...)", for the transaction (behind a pooler) or the session. Heap. */
 char *pg_local_settings(const struct pg_conn *c, bool local);
 
@@ -297,7 +328,8 @@ void pg_copy_begin(struct pg_link *l);
 void pg_copy_send(struct pg_link *l);
 void pg_copy_result(struct pg_link *l, PGresult *res);
 void pg_copy_query_end(struct pg_link *l);
-uint32_t pg_copy_line(const char *context); /* the line that COPY complains of; 0: it does not say */
+uint32_t pg_copy_line(const char *context);          /* the line that COPY complains of; 0: it does not say */
+struct sl_slice pg_copy_column(const char *context); /* and the column; empty: it does not say */
 void pg_rows_begin(struct pg_link *l);
 void pg_rows_send(struct pg_link *l);
 void pg_rows_result(struct pg_link *l, PGresult *res);
@@ -327,8 +359,24 @@ int pg_look_send(struct pg_link *l, const char *statement, size_t count, const O
 void pg_search_begin(struct pg_link *l);
 void pg_search_send(struct pg_link *l);
 void pg_search_result(struct pg_link *l, PGresult *res);
+bool pg_search_commits(const struct pg_job *j); /* that was sent, and is not answered */
+void pg_search_lost(struct pg_job *j);          /* the session ends: of rows in doubt nobody knows */
+/* pg_probe.c */
+/* Of an error: a row may be to blame for it as well as the table, and the server has not been asked. */
+bool pg_probe_wanted(const struct pg_link *l, enum pg_consequence then);
+void pg_probe_begin(struct pg_link *l);
+void pg_probe_send(struct pg_link *l);
+void pg_probe_result(struct pg_link *l, PGresult *res);
+int pg_probe_row_send(struct pg_link *l,
+		      uint32_t k); /* once more the k-th row that was asked about, and back; 0: libpq failed */
+/* One row may go another way through its statement than the next: by ON CONFLICT, by a function. */
+bool pg_may_skip(const struct pg_action *a);
+bool pg_is_proof(const struct pg_job *j, PGresult *res); /* that rows get through */
+bool pg_probe_passed(const struct pg_link *l);           /* others of the action get through */
+bool pg_probe_keep(struct pg_job *j); /* rows are stored, and about to be DONE; false: there are none */
 /* pg_rows.c: the row's values into l->values, l->lengths, l->formats. False: it was refused. */
 bool pg_row_bind(struct pg_link *l, uint32_t row);
+bool pg_bytes_bind(struct pg_link *l, const void *row, struct sl_err *err); /* the same of any row; false: err */
 /* Rows wait for their answers in order; those that have a result were not sent, or have had theirs. UINT32_MAX: none waits. */
 uint32_t pg_row_next(struct pg_job *j);
 

@@ -5,6 +5,7 @@
  *      ^  \--> BULK --> done                       a table with on_conflict, or one that COPY is not for
  *      |  \--> ROWS --> done                       everything else, and batches that BULK refuses
  *      |         \---> SEARCH --> done             rows failed again and again: who is to blame? (pg_search.c)
+ *      |         \---> PROBE --> SEARCH            an error of the table's, or of a row's? (pg_probe.c)
  *      +-- the table has changed
  *
  * The first batches with a bad row give that row back as rejected, and the others as lost, which brings them again at once
@@ -16,26 +17,48 @@
 #include "mem.h"
 #include "pg_error.h"
 #include "pg_int.h"
+#include "utf8.h"
 
 #define ROUNDS_MAX 3
 #define FAILURES_BEFORE_SEARCH 2
 #define THROTTLE_MS 1000
+#define DETAIL_MAX 500 /* bytes */
 
 /* ---- Errors. ---- */
 
-/* The server's sentence, what it says of the key, and the code. Not its other details: they quote the whole row. */
+/* "Failing row contains (...)", in any language: the dead letter has the row, and others need not see it. */
+static bool detail_is_the_row(const PGresult *res, const char *state) {
+	if (strcmp(state, "44000") == 0) return true;
+	return (strcmp(state, "23502") == 0 || strcmp(state, "23514") == 0) &&
+	       (PQresultErrorField(res, PG_DIAG_COLUMN_NAME) || PQresultErrorField(res, PG_DIAG_CONSTRAINT_NAME));
+}
+
+static void put_column(const PGresult *res, struct sl_buf *out) {
+	const char *named = PQresultErrorField(res, PG_DIAG_COLUMN_NAME);
+	struct sl_slice column =
+	    named ? slice_from_str(named) : pg_copy_column(PQresultErrorField(res, PG_DIAG_CONTEXT));
+	bool said = named && strstr(sl_buf_cstr(out), named);
+	if (column.n && !said) sl_buf_printf(out, ", column \"%.*s\"", SL_SLICE_ARG(column));
+}
+
+static void put_detail(const char *detail, struct sl_buf *out) {
+	struct sl_buf line = SL_BUF_INIT;
+	struct sl_slice text = pg_one_line(detail, &line);
+	bool cut = text.n > DETAIL_MAX;
+	if (cut) text.n = utf8_valid_prefix(slice_sub(text, 0, DETAIL_MAX));
+	if (text.n) sl_buf_printf(out, ": %.*s%s", SL_SLICE_ARG(text), cut ? "..." : "");
+	sl_buf_fini(&line);
+}
+
+/* The server's sentence, the column where it says which, its detail, and the code. */
 char *pg_error_text(const PGresult *res) {
 	const char *message = PQresultErrorField(res, PG_DIAG_MESSAGE_PRIMARY);
 	const char *detail = PQresultErrorField(res, PG_DIAG_MESSAGE_DETAIL);
-	const char *column = PQresultErrorField(res, PG_DIAG_COLUMN_NAME);
 	const char *state = PQresultErrorField(res, PG_DIAG_SQLSTATE);
 	struct sl_buf out = SL_BUF_INIT;
 	(void)pg_one_line(message ? message : PQresultErrorMessage(res), &out);
-	if (column && !strstr(sl_buf_cstr(&out), column)) sl_buf_printf(&out, ", column \"%s\"", column);
-	if (detail && strncmp(detail, "Key ", 4) == 0) {
-		sl_buf_append_str(&out, ": ");
-		(void)pg_one_line(detail, &out);
-	}
+	put_column(res, &out);
+	if (detail && state && !detail_is_the_row(res, state)) put_detail(detail, &out);
 	if (state) sl_buf_printf(&out, " (SQLSTATE %s)", state);
 	return sl_buf_steal(&out);
 }
@@ -67,6 +90,20 @@ const char *pg_error_state(const PGresult *res) {
 	return is_of_value(res, state) ? "22P02" : state;
 }
 
+/* The hint's keywords are the same in all languages. */
+bool pg_error_wants_override(const PGresult *res) {
+	const char *hint = PQresultErrorField(res, PG_DIAG_MESSAGE_HINT);
+	return hint && strstr(hint, "OVERRIDING SYSTEM VALUE");
+}
+
+/* A right to what the statement names is looked for before its first row, and then there is nothing that called it. */
+bool pg_error_is_of_rights(const PGresult *res) {
+	const char *state = PQresultErrorField(res, PG_DIAG_SQLSTATE);
+	const char *function = PQresultErrorField(res, PG_DIAG_SOURCE_FUNCTION);
+	return state && strcmp(state, "42501") == 0 && function && strcmp(function, "aclcheck_error") == 0 &&
+	       !PQresultErrorField(res, PG_DIAG_CONTEXT);
+}
+
 void pg_job_note(struct pg_job *j, const PGresult *res) {
 	const char *state = pg_error_state(res);
 	const char *context = PQresultErrorField(res, PG_DIAG_CONTEXT);
@@ -74,9 +111,8 @@ void pg_job_note(struct pg_job *j, const PGresult *res) {
 	j->sqlstate = sl_strdup(state ? state : "08006"); /* libpq's own errors have none: the connection */
 	j->reason = pg_error_text(res);
 	j->context = context ? sl_strdup(context) : NULL;
-	const char *hint =
-	    PQresultErrorField(res, PG_DIAG_MESSAGE_HINT); /* its keywords are the same in all languages */
-	j->overriding = hint && strstr(hint, "OVERRIDING SYSTEM VALUE");
+	j->overriding = pg_error_wants_override(res);
+	j->of_rights = pg_error_is_of_rights(res);
 }
 
 void pg_job_note_clear(struct pg_job *j) {
@@ -84,7 +120,7 @@ void pg_job_note_clear(struct pg_job *j) {
 	sl_free(j->reason);
 	sl_free(j->context);
 	j->sqlstate = j->reason = j->context = NULL;
-	j->overriding = false;
+	j->overriding = j->of_rights = false;
 }
 
 /* Where COPY writes the rows and gives such numbers without a word, INSERT, which finds out who is to blame, does the same. */
@@ -124,6 +160,7 @@ static void job_clear(struct pg_job *j) {
 	held_clear(j);
 	pg_meta_unref(j->meta);
 	pg_job_note_clear(j);
+	sl_free(j->doubted);
 	*j = (struct pg_job){0};
 }
 
@@ -138,6 +175,12 @@ void pg_job_fill(struct pg_link *l, enum sl_result r, const char *reason) {
 		sl_loop_defer(sl_conn_loop(l->c->conn), &l->c->work);
 }
 
+void pg_job_stored(struct pg_link *l) {
+	l->job.a->failures = 0;
+	(void)pg_probe_keep(&l->job);
+	pg_job_fill(l, SL_RESULT_DONE, NULL);
+}
+
 static void meta_forget(struct pg_action *a) {
 	pg_meta_unref(a->meta);
 	a->meta = NULL;
@@ -147,9 +190,13 @@ static void not_ready(struct pg_link *l, const char *text) {
 	struct pg_job *j = &l->job;
 	meta_forget(j->a);
 	/* COPY has a code of its own for generated columns. */
-	const char *state =
-	    j->sqlstate && j->step == PG_STEP_COPY && strcmp(j->sqlstate, "42P10") == 0 ? "428C9" : j->sqlstate;
-	sl_batch_not_ready(j->b, "%s%s", text, state ? pg_job_advice(state) : "");
+	bool by_copy = j->step == PG_STEP_COPY || (j->step == PG_STEP_PROBE && j->failed == PG_STEP_COPY);
+	const char *state = j->sqlstate && by_copy && strcmp(j->sqlstate, "42P10") == 0 ? "428C9" : j->sqlstate;
+	const char *advice = state ? pg_job_advice(state) : "";
+	if (j->probe == PG_PROBE_FAILED)
+		sl_batch_in_doubt(j->b, "%s%s", text, advice);
+	else
+		sl_batch_not_ready(j->b, "%s%s", text, advice);
 	pg_job_fill(l, SL_RESULT_LOST, NULL);
 }
 
@@ -181,6 +228,10 @@ void pg_job_failed(struct pg_link *l) {
 		pg_job_reread(l);
 		return;
 	}
+	if (!reading && pg_probe_wanted(l, then)) {
+		pg_probe_begin(l);
+		return;
+	}
 	switch (then) {
 	case PG_THEN_ROW: /* of a batch: it cannot be told which; of a statement as it stands: none */
 		if (reading)
@@ -205,6 +256,10 @@ void pg_job_failed(struct pg_link *l) {
 		/* Inside of the server: whether by a row's fault or not, nobody knows. Alone the row waits, and stops no other. */
 		if (strncmp(j->sqlstate, "XX", 2) == 0 && j->b->count > 1) result = SL_RESULT_GROUP_FAILED;
 		if (strcmp(j->sqlstate, "57014") == 0) too_slow(j, &result);
+		/* Others get through: the batch goes in halves until it is known who does not, and that one waits. */
+		if (j->probe == PG_PROBE_PASSED && j->b->count > 1) result = SL_RESULT_GROUP_FAILED;
+		if (result == SL_RESULT_THROTTLED && j->b->count == 1 && pg_probe_passed(l)) result = SL_RESULT_RETRY;
+		j->b->doubt = j->probe == PG_PROBE_FAILED;
 		pg_job_fill(l, result, reason);
 		sl_free(reason);
 		break;
@@ -423,7 +478,7 @@ static void read_result(struct pg_link *l, PGresult *res) {
 }
 
 /* Nothing of the batch is stored, and what other types refused may fit now. */
-static void rows_again(struct pg_job *j) {
+void pg_job_rows_again(struct pg_job *j) {
 	for (uint32_t i = 0; i < j->b->count; i++) j->b->result[i] = SL_RESULT_PENDING;
 	pg_job_note_clear(j);
 }
@@ -432,8 +487,16 @@ void pg_job_reread(struct pg_link *l) {
 	struct pg_job *j = &l->job;
 	meta_forget(j->a);
 	if (++j->rounds <= ROUNDS_MAX) {
-		rows_again(j);
+		j->probe = PG_PROBE_NOT_ASKED;
+		j->searches = 0;
+		sl_free(j->doubted);
+		j->doubted = NULL;
+		pg_job_rows_again(j);
 		read_begin(l);
+		return;
+	}
+	if (j->sqlstate && pg_probe_wanted(l, PG_THEN_NOT_READY)) {
+		pg_probe_begin(l);
 		return;
 	}
 	char *reason = sl_strdup(j->reason ? j->reason : "the table changes all the time");
@@ -444,7 +507,7 @@ void pg_job_reread(struct pg_link *l) {
 void pg_job_refresh(struct pg_link *l) {
 	struct pg_job *j = &l->job;
 	j->rounds++;
-	rows_again(j);
+	pg_job_rows_again(j);
 	pg_meta_unref(j->meta);
 	j->meta = NULL;
 	read_begin(l);
@@ -471,6 +534,7 @@ void pg_job_result(struct pg_link *l, PGresult *res) {
 	case PG_STEP_BULK: pg_bulk_result(l, res); break;
 	case PG_STEP_ROWS: pg_rows_result(l, res); break;
 	case PG_STEP_SEARCH: pg_search_result(l, res); break;
+	case PG_STEP_PROBE: pg_probe_result(l, res); break;
 	case PG_STEP_LOOK: pg_look_result(l, res); break;
 	}
 }
@@ -482,7 +546,8 @@ void pg_job_query_end(struct pg_link *l) {
 	case PG_STEP_LOOK: pg_look_query_end(l); break;
 	case PG_STEP_BULK:
 	case PG_STEP_ROWS:
-	case PG_STEP_SEARCH: break; /* pipelines end with a sync */
+	case PG_STEP_SEARCH:
+	case PG_STEP_PROBE: break; /* pipelines end with a sync */
 	}
 }
 
@@ -494,5 +559,6 @@ void pg_job_send(struct pg_link *l) {
 	case PG_STEP_COPY: pg_copy_send(l); break;
 	case PG_STEP_ROWS: pg_rows_send(l); break;
 	case PG_STEP_SEARCH: pg_search_send(l); break;
+	case PG_STEP_PROBE: pg_probe_send(l); break;
 	}
 }

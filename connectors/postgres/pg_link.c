@@ -14,6 +14,7 @@
 #include "mem.h"
 #include "outbound.h"
 #include "pg_int.h"
+#include "tls_error.h"
 
 #define TRIED_MAX 1000   /* bytes about addresses that did not work */
 #define NO_MORE_MS 10000 /* how long the pool stays as it is after the server refused another session */
@@ -60,6 +61,8 @@ static const char *advice_for(const char *text) {
 	    {"certificate verify failed", "; the server's certificate is not signed by the authority in `tls.ca` "
 					  "(without it the system's; if you trust it, "
 					  "give its certificate as `ca:` under `tls:`), or is out of date"},
+	    {"requires a valid client certificate", "; give `tls.cert` and `tls.key`"},
+	    {"certificate authentication failed", "; check `user`: the certificate in `tls.cert` is for another one"},
 	    {"FATAL:  role \"", "; check `user`"},
 	    {"FATAL:  database \"", "; check `database` or the path of `url`, or create it"},
 	    {"server is not in hot standby mode", "; `target_session_attrs` asks for a standby"},
@@ -92,6 +95,8 @@ static void tried(struct pg_link *l, const char *text) {
 	/* libpq adds its own question there. */
 	const char *advice = advice_for(sl_buf_cstr(&line));
 	if (!strchr(line.p, '?')) sl_buf_append_str(&l->tried, advice);
+	const char *ours = tls_error_of_our_certificate(sl_buf_cstr(&line));
+	if (ours) sl_buf_printf(&l->tried, "; %s", ours);
 	sl_buf_fini(&line);
 }
 
@@ -341,6 +346,15 @@ static void lookup_leave(struct pg_link *l) {
 	l->lookup = NULL;
 }
 
+/* Other servers' ports take connections, too, and wait for more of what is no request of theirs. */
+static const char *silence(const struct pg_link *l) {
+	bool taken = l->state == PG_LINK_CONNECTING && l->pq && PQstatus(l->pq) != CONNECTION_BAD &&
+		     PQstatus(l->pq) != CONNECTION_STARTED && PQstatus(l->pq) != CONNECTION_NEEDED;
+	return taken ? "takes connections, but did not answer as PostgreSQL does within connect_timeout; is this "
+		       "PostgreSQL's port, or another server's?"
+		     : "did not answer within connect_timeout";
+}
+
 static void timer_fire(struct sl_timer *t) {
 	struct pg_link *l = sl_container_of(t, struct pg_link, timer);
 	const struct pg_place *place = &l->c->places[l->place];
@@ -355,8 +369,7 @@ static void timer_fire(struct sl_timer *t) {
 		break;
 	case PG_LINK_CONNECTING:
 	case PG_LINK_SETUP:
-		text = sl_asprintf("%s:%s did not answer within connect_timeout", place->host ? place->host : "local",
-				   place->port);
+		text = sl_asprintf("%s:%s %s", place->host ? place->host : "local", place->port, silence(l));
 		tried(l, text);
 		sl_free(text);
 		next_address(l);
@@ -384,12 +397,19 @@ void pg_link_drop(struct pg_link *l) {
 	l->state = PG_LINK_OFF;
 }
 
-void pg_conn_drop(struct pg_conn *c) {
+/* The text is for a row that is out alone: it may be what its dead letter says. */
+static void job_lost(struct pg_link *l, const char *text) {
+	if (!l->job.b) return;
+	if (l->job.step == PG_STEP_SEARCH) pg_search_lost(&l->job);
+	pg_job_fill(l, SL_RESULT_LOST, l->job.b->count == 1 ? text : NULL);
+}
+
+static void conn_drop(struct pg_conn *c, const char *text) {
 	c->up = false;
 	for (size_t i = 0; i < c->link_count; i++) {
 		struct pg_link *l = &c->links[i];
 		pg_link_drop(l);
-		if (l->job.b) pg_job_fill(l, SL_RESULT_LOST, NULL);
+		job_lost(l, text);
 	}
 	for (struct sl_list *it; (it = sl_list_pop_front(&c->waiting));) {
 		struct pg_wait *w = SL_LIST_ENTRY(it, struct pg_wait, link);
@@ -399,12 +419,14 @@ void pg_conn_drop(struct pg_conn *c) {
 	}
 }
 
+void pg_conn_drop(struct pg_conn *c) { conn_drop(c, NULL); }
+
 void pg_conn_down(struct pg_conn *c, const char *text) {
 	if (c->probing) {
 		c->probing = false;
 		sl_probe_done(c->conn, SL_EIO, text);
 	}
-	pg_conn_drop(c);
+	conn_drop(c, text);
 	sl_conn_down(c->conn, SL_EIO, "%s", text);
 }
 
@@ -419,7 +441,7 @@ void pg_link_lost(struct pg_link *l, const char *text) {
 		sl_buf_fini(&line);
 		return;
 	}
-	if (l->job.b) pg_job_fill(l, SL_RESULT_LOST, NULL);
+	job_lost(l, sl_buf_cstr(&line));
 	bool busy = false;
 	for (size_t i = 0; i < c->link_count; i++) {
 		/* Whether the idle ones still live nobody knows; a new one is made at no great cost. */

@@ -165,7 +165,7 @@ static void fault(struct sl_buf *out, const char *fmt, ...) {
 /* What the server said of the statement; of a right that misses how it is given. */
 static void statement_says(const struct pg_job *j, struct sl_buf *out) {
 	struct sl_buf rights = SL_BUF_INIT;
-	if (!is_fault(j->sqlstate) || pg_job_may_override(j)) return;
+	if (!is_fault(j->sqlstate)) return;
 	if (strcmp(j->sqlstate, "42501") == 0 && j->held[0] && PQntuples(j->held[0])) {
 		right_put(j, LOOK_INSERT, "INSERT", &rights);
 		right_put(j, LOOK_UPDATE, "UPDATE", &rights);
@@ -245,6 +245,8 @@ static void statement_end(struct pg_link *l) {
 	j->tried = true;
 	if (!PQexitPipelineMode(l->pq))
 		pg_link_lost(l, PQerrorMessage(l->pq));
+	else if (j->sqlstate && pg_job_may_override(j))
+		pg_job_failed(l); /* which has it planned anew; only then is it known of rights */
 	else if (j->a->table)
 		columns_ask(l);
 	else {
@@ -263,10 +265,7 @@ void pg_look_result(struct pg_link *l, PGresult *res) {
 		return;
 	}
 	if (status == PGRES_FATAL_ERROR && !j->tried && !j->sqlstate) {
-		const char *hint =
-		    PQresultErrorField(res, PG_DIAG_MESSAGE_HINT); /* its keywords are in no other language */
 		pg_job_note(j, res);
-		j->overriding = hint && strstr(hint, "OVERRIDING SYSTEM VALUE");
 	} else if (status == PGRES_TUPLES_OK && j->tried && j->answers++ == j->before) {
 		j->held[0] = res;
 		return;

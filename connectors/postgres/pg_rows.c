@@ -25,21 +25,14 @@ void pg_values_room(struct pg_link *l, size_t n) {
 }
 
 /* Each value stands in the buffer with its length before it, and a NUL behind, which text wants. */
-bool pg_row_bind(struct pg_link *l, uint32_t row) {
-	struct pg_job *j = &l->job;
-	const struct pg_meta *m = j->meta;
-	struct sl_err err = SL_ERR_INIT;
+bool pg_bytes_bind(struct pg_link *l, const void *row, struct sl_err *err) {
+	const struct pg_meta *m = l->job.meta;
 	pg_values_room(l, m->count + 1);
 	sl_buf_clear(&l->out);
 	for (size_t i = 0; i < m->count; i++) {
-		struct sql_value v = sql_row_get(j->b->row[row], (uint16_t)i);
+		struct sql_value v = sql_row_get(row, (uint16_t)i);
 		size_t start = l->out.n;
-		if (pg_value_put(&m->targets[i], &v, &l->scratch, &l->out, &err) != SL_OK) {
-			j->b->result[row] = SL_RESULT_REJECT;
-			sl_batch_reason(j->b, row, "%s", sl_err_text(&err));
-			sl_err_fini(&err);
-			return false;
-		}
+		if (pg_value_put(&m->targets[i], &v, &l->scratch, &l->out, err) != SL_OK) return false;
 		bool null = (unsigned char)l->out.p[start] == 0xff;
 		l->lengths[i] = null ? -1 : (int)(l->out.n - start - 4);
 		l->formats[i] = pg_target_is_binary(&m->targets[i]);
@@ -52,6 +45,16 @@ bool pg_row_bind(struct pg_link *l, uint32_t row) {
 		at += 4 + (null ? 0 : (size_t)l->lengths[i]) + 1;
 	}
 	return true;
+}
+
+bool pg_row_bind(struct pg_link *l, uint32_t row) {
+	struct sl_batch *b = l->job.b;
+	struct sl_err err = SL_ERR_INIT;
+	if (pg_bytes_bind(l, b->row[row], &err)) return true;
+	b->result[row] = SL_RESULT_REJECT;
+	sl_batch_reason(b, row, "%s", sl_err_text(&err));
+	sl_err_fini(&err);
+	return false;
 }
 
 /* ---- Sending. ---- */
@@ -165,8 +168,8 @@ static void rows_done(struct pg_link *l) {
 		pg_job_row_failed(l, j->bad_row);
 		return;
 	}
-	j->a->failures = 0;
-	pg_job_fill(l, SL_RESULT_DONE, NULL);
+	if (j->bulk_failed) j->a->no_bulk = true; /* and what was said was said of that statement */
+	pg_job_stored(l);
 }
 
 void pg_rows_result(struct pg_link *l, PGresult *res) {

@@ -317,6 +317,7 @@ static uint64_t untold(const struct sl_source *s) {
 const struct sl_source_kind pg_source_kind = {
     .summary =
 	"Reads the rows that a query gives, from time to time or when a NOTIFY says so, and remembers how far it came.",
+    .example = "{connector: db, query: SELECT ..., ack: DELETE ...}",
     .source_size = sizeof(struct pg_source),
     .fields = pg_source_fields,
     .check = check,

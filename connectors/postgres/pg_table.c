@@ -113,9 +113,9 @@ static void target_form(struct pg_target *t, uint32_t oid) {
 	const struct pg_type *known = pg_type_find(oid, &is_array);
 	if (!known) return;
 	struct pg_target found = {.form = known->form};
-	if (is_array && !pg_target_is_binary(&found)) return; /* an array of what has no binary form here */
 	t->form = known->form;
-	t->element_oid = is_array ? known->oid : 0;
+	t->text_array = is_array && !pg_target_is_binary(&found);
+	t->element_oid = is_array && !t->text_array ? known->oid : 0;
 }
 
 static void target_from_column(struct pg_target *t, const PGresult *columns, int row) {
@@ -128,8 +128,10 @@ static void target_from_column(struct pg_target *t, const PGresult *columns, int
 	else if (element == 'e') {
 		t->form = PG_FORM_STRING;
 		t->element_oid = number_at(columns, row, COLUMN_ELEMENT);
-	} else
+	} else {
+		t->text_array = element != 0; /* unless it is one that we know */
 		target_form(t, t->oid);
+	}
 }
 
 static int column_missing(const struct pg_action *a, const char *name, const PGresult *columns, struct sl_err *err) {
@@ -256,10 +258,14 @@ void pg_action_texts(struct pg_action *a) {
 	a->relation = relation_text(a->table);
 	pg_quote_text(&name, slice_from_str(a->relation));
 	const char *quoted = sl_buf_cstr(&name);
-	for (size_t i = 0; i < a->columns.len; i++)
-		sl_params_add(&a->params, slice_from_str(a->columns.items[i].key),
-			      slice_from_str(a->columns.items[i].value),
-			      yaml_path_key("columns", a->columns.items[i].key));
+	for (size_t i = 0; i < a->columns.len; i++) {
+		const char *column = a->columns.items[i].key;
+		sl_params_add(&a->params, slice_from_str(column), slice_from_str(a->columns.items[i].value),
+			      yaml_path_key("columns", column));
+		for (size_t k = 0; k < a->conflict_on.len; k++)
+			if (strcmp(a->conflict_on.items[k], column) == 0)
+				a->params.at[a->params.n - 1].names_row = true;
+	}
 	sl_buf_printf(&copy, "COPY %s", a->relation);
 	names_list(&copy, a);
 	sl_buf_append_str(&copy, " FROM STDIN (FORMAT binary)");

@@ -276,26 +276,37 @@ static int element_value(const struct jpath_hit *hit, struct sl_buf *scratch, st
 	return SL_OK;
 }
 
+/* The next element of a list: 1 and *v, 0 at the end. Lists are elements of JSON only. */
+static int element_next(const struct pg_target *t, struct jscan_iter *it, struct sl_buf *scratch, struct sql_value *v,
+			const char **why) {
+	bool json = t->form == PG_FORM_JSON || t->form == PG_FORM_JSONB;
+	struct jpath_hit item;
+	int r = jscan_next(it, NULL, &item);
+	*why = "it is a list within a list; arrays of one dimension are supported";
+	if (r != 1) return r;
+	r = item.kind == JKIND_ARRAY && !json ? SL_ETYPE : element_value(&item, scratch, v, why);
+	return r == SL_OK ? 1 : r;
+}
+
+static bool is_list(const struct sql_value *v, struct jpath_hit *list, struct jscan_iter *it) {
+	return v->kind == SQL_JSON && v->is_array && jscan_value(sql_value_text(v), list) == SL_OK &&
+	       jscan_begin(it, list) == SL_OK;
+}
+
 static int array_put(const struct pg_target *t, const struct sql_value *v, struct sl_buf *scratch, struct sl_buf *out,
 		     const char **why) {
-	struct jpath_hit list, item;
+	struct jpath_hit list;
 	struct jscan_iter it;
+	struct sql_value element;
 	size_t start = out->n;
 	uint32_t count = 0;
-	int r = SL_OK;
+	int r;
 	*why = "the column is an array and takes a list";
-	if (v->kind != SQL_JSON || !v->is_array || jscan_value(sql_value_text(v), &list) != SL_OK ||
-	    jscan_begin(&it, &list) != SL_OK)
-		return SL_ETYPE;
+	if (!is_list(v, &list, &it)) return SL_ETYPE;
 	char *head = sl_buf_add(out, 24); /* length, dimensions, nulls?, element's type, count, first index */
 	memset(head, 0, 24);
-	while (r == SL_OK && (r = jscan_next(&it, NULL, &item)) == 1) {
-		struct sql_value element;
-		bool json = t->form == PG_FORM_JSON || t->form == PG_FORM_JSONB;
-		*why = "it is a list within a list; arrays of one dimension are supported";
-		r = item.kind == JKIND_ARRAY && !json ? SL_ETYPE : element_value(&item, scratch, &element, why);
-		if (r == SL_OK && ++count) r = one_put(t->form, &element, out, why);
-	}
+	for (; (r = element_next(t, &it, scratch, &element, why)) == 1; count++)
+		if ((r = one_put(t->form, &element, out, why)) != SL_OK) break;
 	if (r != SL_OK) return r;
 	struct sl_buf at = {.p = out->p + start + 4, .cap = 20};
 	sl_buf_put_u32be(&at, count > 0);
@@ -308,6 +319,56 @@ static int array_put(const struct pg_target *t, const struct sql_value *v, struc
 		out->n = start + 16;
 	length_patch(out, start);
 	return SL_OK;
+}
+
+/* A backslash before each quote and backslash that is there from `start` on. */
+static void quotes_escape(struct sl_buf *b, size_t start) {
+	size_t from = b->n, more = 0;
+	for (size_t i = start; i < from; i++) more += b->p[i] == '"' || b->p[i] == '\\';
+	if (more == 0) return;
+	sl_buf_add(b, more);
+	for (size_t to = b->n; more > 0;) {
+		char c = b->p[--to] = b->p[--from];
+		if (c != '"' && c != '\\') continue;
+		b->p[--to] = '\\';
+		more--;
+	}
+}
+
+/* {"1 day","2 days",NULL}: for the array's input function, which gives each element to that of its type. */
+static int array_text_put(const struct pg_target *t, struct jscan_iter *it, struct sl_buf *scratch, struct sl_buf *out,
+			  const char **why) {
+	struct sql_value element;
+	size_t start = out->n;
+	int r;
+	sl_buf_add(out, 4);
+	sl_buf_put(out, '{');
+	for (bool first = true; (r = element_next(t, it, scratch, &element, why)) == 1; first = false) {
+		if (!first) sl_buf_put(out, ',');
+		if (is_null(&element, t->form)) {
+			sl_buf_append_str(out, "NULL");
+			continue;
+		}
+		sl_buf_put(out, '"');
+		size_t at = out->n;
+		if ((r = body_put(t->form, &element, out, why)) != SL_OK) break;
+		quotes_escape(out, at);
+		sl_buf_put(out, '"');
+	}
+	if (r != SL_OK) return r;
+	sl_buf_put(out, '}');
+	length_patch(out, start);
+	return SL_OK;
+}
+
+static int any_put(const struct pg_target *t, const struct sql_value *v, struct sl_buf *scratch, struct sl_buf *out,
+		   const char **why) {
+	struct jpath_hit list;
+	struct jscan_iter it;
+	bool null = v->kind == SQL_NULL || v->kind == SQL_JSON_NULL;
+	if (t->element_oid && !null) return array_put(t, v, scratch, out, why);
+	if (t->text_array && is_list(v, &list, &it)) return array_text_put(t, &it, scratch, out, why);
+	return one_put(t->element_oid || t->text_array ? PG_FORM_INPUT : t->form, v, out, why);
 }
 
 static int refuse(const struct pg_target *t, const struct sql_value *v, const char *why, struct sl_err *err) {
@@ -325,9 +386,7 @@ int pg_value_put(const struct pg_target *t, const struct sql_value *v, struct sl
 		 struct sl_err *err) {
 	const char *why = "its type does not fit";
 	size_t start = out->n;
-	int r = t->element_oid && v->kind != SQL_NULL && v->kind != SQL_JSON_NULL
-		    ? array_put(t, v, scratch, out, &why)
-		    : one_put(t->element_oid ? PG_FORM_INPUT : t->form, v, out, &why);
+	int r = any_put(t, v, scratch, out, &why);
 	if (sl_likely(r == SL_OK)) return SL_OK;
 	out->n = start;
 	return refuse(t, v, why, err);

@@ -3,7 +3,7 @@
  * A target is a column or a parameter whose type is known. pg_value_put() appends what both COPY and Bind want for it: a
  * length of four bytes (-1: NULL) and that many bytes. Types without a binary form here (PG_FORM_INPUT: whatever an
  * extension brings, composites, ranges) get their value as text, for the server's own input function to read; they can be
- * bound, and not copied.
+ * bound, and not copied. A list for an array of such is the text of an array.
  *
  * Lossless or refused: a number in text becomes a number only when it is exactly that number, 12.5 does not become 12, and an
  * integer that a float cannot hold stays out of it. What a refusal says names the column, its type and the value.
@@ -55,9 +55,10 @@ const struct pg_type *pg_type_find(uint32_t oid, bool *is_array);
 struct pg_target {
 	enum pg_form form;    /* of the value, or of an array's elements */
 	uint32_t oid;         /* the type's number */
-	uint32_t element_oid; /* 0: no array */
-	const char *name;     /* for messages: column "t", parameter ${t} */
-	const char *type;     /* as the server calls it */
+	uint32_t element_oid; /* 0: no array, or one of a type without a binary form: */
+	bool text_array;
+	const char *name; /* for messages: column "t", parameter ${t} */
+	const char *type; /* as the server calls it */
 };
 /* Can this be written in binary form? */
 static inline bool pg_target_is_binary(const struct pg_target *t) {

@@ -45,6 +45,7 @@ static void action_fini(struct sl_conn_action *action) {
 	sl_free(a->look);
 	sl_free(a->read);
 	sl_free(a->shown);
+	sl_buf_fini(&a->good);
 }
 
 static int pg_encode(struct sl_conn_action *action, const void *row, struct sl_buf *out, struct sl_err *err) {
@@ -184,7 +185,21 @@ static int pg_submit(struct sl_conn_action *action, struct sl_batch *b) {
 	return SL_OK;
 }
 
-/* The session is closed: libpq's own cancel would block. Before the commit was sent nothing is stored; after it, who knows. */
+static bool may_be_stored(const struct pg_job *j) {
+	switch (j->step) {
+	case PG_STEP_READ:
+	case PG_STEP_PROBE:
+	case PG_STEP_LOOK: return false;
+	case PG_STEP_SEARCH: return pg_search_commits(j);
+	case PG_STEP_COPY:
+	case PG_STEP_BULK:
+	case PG_STEP_ROWS: break;
+	}
+	return j->ended;
+}
+
+/* The session is closed: libpq's own cancel would block. Before the commit was sent nothing is stored (and of what is only
+ * asked never is anything); after it, who knows. */
 static void pg_cancel(struct sl_conn_action *action, struct sl_batch *b) {
 	const char *late = sl_conn_cancel_why(sl_action_conn(action));
 	struct pg_conn *c = sl_conn_impl(sl_action_conn(action));
@@ -200,7 +215,7 @@ static void pg_cancel(struct sl_conn_action *action, struct sl_batch *b) {
 	for (size_t i = 0; i < c->link_count; i++) {
 		struct pg_link *l = &c->links[i];
 		if (l->job.b != b) continue;
-		if (l->job.ended) sl_batch_fill(b, SL_RESULT_TIMEOUT, late);
+		if (may_be_stored(&l->job)) sl_batch_fill(b, SL_RESULT_TIMEOUT, late);
 		pg_link_lost(l, late);
 		return;
 	}

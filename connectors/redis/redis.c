@@ -5,6 +5,7 @@
  *
  * Works on the connector loop with sockets of our own. Several batches are out on one connection, and Redis answers in order; rows
  * of one order key share a connection. */
+#include "log.h"
 #include "mem.h"
 #include "redis_client.h"
 #include "redis_source.h"
@@ -47,11 +48,22 @@ static void on_probe(struct sl_conn *conn) { redis_client_probe(client_of(conn))
 static void on_close(struct sl_conn *conn) { redis_client_close(client_of(conn)); }
 static void on_fini(struct sl_conn *conn) { redis_client_fini(client_of(conn)); }
 
+/* With several commands it would be taken for all their keys. */
+static void ttl_warn(const struct sl_conn_action *a, const struct redis_action_conf *conf) {
+	struct sl_buf missed = SL_BUF_INIT;
+	if (redis_plan_ttl_misses(conf, &missed) > 0)
+		log_always(LOG_WARN, LOG_CONF, "`ttl` is for the first command's key alone", "action=%s stays=%s do=%s",
+			   sl_action_name(a), sl_buf_cstr(&missed),
+			   "give each an EXPIRE command of its own, if it is to go away too");
+	sl_buf_fini(&missed);
+}
+
 static int action_params(struct sl_conn_action *a, const struct sl_param **params, size_t *count, struct sl_err *err) {
 	struct redis_action *r = sl_action_impl(a);
 	int status = redis_plan_make(&r->conf, &r->plan, err);
 	*params = r->plan.params.at;
 	*count = r->plan.params.n;
+	if (status == SL_OK) ttl_warn(a, &r->conf);
 	return status;
 }
 

@@ -19,8 +19,10 @@ static struct redis_job *job_new(struct redis_client *c, const struct redis_plan
 	j->plan = plan;
 	j->b = b;
 	j->hold = 1;
-	j->cancelled = j->routing = j->through = j->behind_lost = j->refused = false;
+	j->cancelled = j->routing = j->through = j->behind_lost = j->refused = j->in_doubt = false;
+	j->rights_changed = false;
 	j->denied_n = 0;
+	j->parts_n = 0;
 	sl_list_init(&j->parts);
 	sl_list_init(&j->doubts);
 	if (j->left_cap < b->count) {
@@ -31,16 +33,6 @@ static struct redis_job *job_new(struct redis_client *c, const struct redis_plan
 	sl_list_push_back(&c->jobs, &j->link);
 	b->priv = j;
 	return j;
-}
-
-/* Keys that the user may not touch, and what scripts may not do. When the server took other rows, these are to blame; when it took
- * none, the rights are. */
-static void denied_decide(struct redis_job *j) {
-	struct sl_batch *b = j->b;
-	bool others = false;
-	for (uint32_t i = 0; i < b->count && !others; i++) others = b->result[i] == SL_RESULT_DONE;
-	if (!others && !j->not_ready) j->not_ready = sl_strdup(b->reason[j->denied[0]]);
-	for (uint32_t i = 0; i < j->denied_n && others; i++) b->result[j->denied[i]] = SL_RESULT_REJECT;
 }
 
 /* ---- The end of a job. Where there are several links a later one may be through before an earlier one. Rows that come again must
@@ -56,7 +48,7 @@ static uint32_t results_of(const struct sl_batch *b, enum sl_result result) {
 /* Whether rows come again, and an earlier job of the action is out. */
 static bool job_must_wait(const struct redis_job *j) {
 	if (j->link.prev == &j->c->jobs || j->cancelled) return false;
-	if (!j->denied_n && !j->not_ready && results_of(j->b, SL_RESULT_DONE) == j->b->count) return false;
+	if (!j->not_ready && results_of(j->b, SL_RESULT_DONE) == j->b->count) return false;
 	for (const struct sl_list *it = j->link.prev; it != &j->c->jobs; it = it->prev)
 		if (SL_LIST_ENTRY(it, const struct redis_job, link)->plan == j->plan) return true;
 	return false;
@@ -72,12 +64,14 @@ static void followers_lose(struct redis_job *j) {
 static void job_close(struct redis_job *j) {
 	struct redis_client *c = j->c;
 	struct sl_batch *b = j->b;
-	if (j->denied_n) denied_decide(j);
 	for (uint32_t i = 0; j->behind_lost && i < b->count; i++)
 		if (b->result[i] == SL_RESULT_RETRY) b->result[i] = SL_RESULT_LOST;
 	if (j->link.next != &c->jobs && results_of(b, SL_RESULT_LOST)) followers_lose(j);
 	if (!j->refused && b->count && b->result[0] == SL_RESULT_DONE) sl_action_goes_on(b->action, WAITS_FOR_SERVER);
-	if (j->not_ready) sl_batch_not_ready(b, "%s", j->not_ready);
+	if (j->in_doubt)
+		sl_batch_in_doubt(b, "%s", j->not_ready);
+	else if (j->not_ready)
+		sl_batch_not_ready(b, "%s", j->not_ready);
 	sl_free(j->not_ready);
 	j->not_ready = NULL;
 	sl_list_remove(&j->link);
@@ -108,7 +102,10 @@ static void job_end(struct redis_job *j) {
 
 void redis_job_hold(struct redis_job *j) { j->hold++; }
 void redis_job_release(struct redis_job *j) {
-	if (--j->hold == 0 && sl_list_empty(&j->parts)) job_end(j);
+	if (j->hold == 1 && sl_list_empty(&j->parts)) redis_denied_again(j);
+	if (--j->hold > 0 || !sl_list_empty(&j->parts)) return;
+	redis_denied_decide(j);
+	job_end(j);
 }
 
 /* Which of two results counts for a row some of whose commands failed: the one further down. */
@@ -137,7 +134,10 @@ void redis_row_worsen(struct redis_job *j, uint32_t row, enum sl_result result, 
 
 void redis_row_settle(struct redis_job *j, uint32_t row, enum sl_result result, char *why) {
 	struct sl_batch *b = j->b;
-	if (result != SL_RESULT_DONE) redis_row_worsen(j, row, result, why);
+	if (result != SL_RESULT_DONE)
+		redis_row_worsen(j, row, result, why);
+	else
+		sl_free(why);
 	if (--j->left[row] == 0 && b->result[row] == SL_RESULT_PENDING) b->result[row] = SL_RESULT_DONE;
 }
 
@@ -186,6 +186,7 @@ void redis_pools_free(struct redis_client *c) {
 		next = j->next;
 		sl_free(j->left);
 		sl_free(j->denied);
+		sl_free(j->passed);
 		sl_free(j);
 	}
 	for (struct redis_part *p = c->part_pool, *next; p; p = next) {
@@ -210,12 +211,6 @@ static char *error_text(const struct redis_job *j, const struct redis_unit *u, s
 	if (j->plan->commands > 1 && e->result == SL_RESULT_REJECT)
 		sl_buf_append_str(&out, "; Redis does not undo the row's other commands");
 	return sl_buf_steal(&out);
-}
-
-static void denied_add(struct redis_job *j, uint32_t row) {
-	if (j->denied_n && j->denied[j->denied_n - 1] == row) return;
-	SL_GROW(j->denied, j->denied_n, j->denied_cap);
-	j->denied[j->denied_n++] = row;
 }
 
 static void result_take(struct redis_part *p, enum sl_result result, char *why) {
@@ -255,7 +250,8 @@ static bool sent_on(struct redis_part *p, const struct redis_unit *u, size_t com
 				   .count = 1,
 				   .hops = (uint8_t)(u->hops + 1),
 				   .asking = asking,
-				   .doubted = u->doubted};
+				   .doubted = u->doubted,
+				   .denial = u->denial};
 	j->left[u->row]++;
 	redis_unit_send(j, to, &again);
 	return true;
@@ -272,15 +268,30 @@ static void row_waits(struct redis_job *j, const struct redis_node *n, const cha
 	sl_action_waits(j->b->action, WAITS_FOR_SERVER, "%s:%u takes no rows for now: %s", n->host, n->port, why);
 }
 
-enum sl_result redis_error_apply(struct redis_job *j, struct redis_node *n, uint32_t row, const struct redis_error *e,
-				 const char *why) {
+/* Is it the row that says which subcommand, or which script? What is said of a whole command is said of all rows. */
+static bool word_is_of_row(const struct redis_job *j, const struct redis_unit *u, const char *why) {
+	if (strstr(why, "NOPERM") && !strchr(why, '|') && !strstr(why, "subcommand")) return false;
+	for (size_t i = u->first; i < (size_t)u->first + u->count; i++)
+		if (redis_command_word_is_template(&j->plan->command[i])) return true;
+	return false;
+}
+
+enum sl_result redis_error_apply(struct redis_job *j, struct redis_node *n, const struct redis_unit *u,
+				 const struct redis_error *e, struct redis_mark mark, const char *why) {
 	switch (e->effect) {
 	case REDIS_OF_ROW:
 		if (e->result == SL_RESULT_THROTTLED) j->b->wait_ms = THROTTLE_MS;
 		if (e->result == SL_RESULT_THROTTLED || e->result == SL_RESULT_RETRY) row_waits(j, n, why);
 		break;
+	case REDIS_NOT_WORD:
+		if (word_is_of_row(j, u, why)) {
+			redis_denied(j, n, u, mark, why);
+			return SL_RESULT_DONE;
+		}
+		if (!j->not_ready) j->not_ready = sl_strdup(why);
+		break;
 	case REDIS_NOT_KEY:
-	case REDIS_IN_SCRIPT: denied_add(j, row); break;
+	case REDIS_IN_SCRIPT: redis_denied(j, n, u, mark, why); return SL_RESULT_DONE;
 	case REDIS_NOT_READY:
 		if (!j->not_ready) j->not_ready = sl_strdup(why);
 		break;
@@ -313,10 +324,16 @@ static void error_take(struct redis_part *p, const struct redis_unit *u, size_t 
 	} else if (script && (moved || e->result == SL_RESULT_DONE))
 		e = redis_error_find(SL_SLICE_EMPTY);
 	char *why = error_text(j, u, command, e, text);
-	if (script && is_doubtful(e))
+	struct redis_unit one = {
+	    .row = u->row, .first = (uint16_t)(u->first + command), .count = 1, .denial = u->denial};
+	if (script && is_doubtful(e)) {
+		p->open = true;
 		redis_doubt(p, u, command, e, why, error_text(j, u, command, redis_error_find(SL_SLICE_EMPTY), text));
-	else
-		result_take(p, redis_error_apply(j, p->node, u->row, e, why), why);
+	} else {
+		enum sl_result result = redis_error_apply(j, p->node, &one, e, p->mark, why);
+		p->open = p->open || result == SL_RESULT_DONE;
+		result_take(p, result, why);
+	}
 }
 
 static void unit_end(struct redis_part *p) {
@@ -330,9 +347,14 @@ static void unit_end(struct redis_part *p) {
 		u.asking = p->asking;
 		sl_free(why);
 		redis_unit_send(j, p->to, &u);
-	} else
+	} else {
+		bool passed = p->result == SL_RESULT_DONE && !p->open;
+		p->mark.passed += passed && !u.denial && !u.doubted; /* these may be but one command of several */
+		j->rights_changed = j->rights_changed || (passed && u.denial);
 		redis_row_settle(j, u.row, p->result, why);
+	}
 	p->to = NULL;
+	p->open = false;
 	p->result = SL_RESULT_DONE;
 }
 
@@ -345,7 +367,7 @@ static void transaction_reply(struct redis_part *p, const struct redis_unit *u, 
 			if (reply->items[i].kind == REDIS_ERROR) error_take(p, u, i, reply->items[i].text, false);
 	} else if (exec && reply->kind == REDIS_NIL)
 		result_take(p, SL_RESULT_RETRY, sl_strdup("the server gave up the transaction"));
-	else if (reply->kind == REDIS_ERROR && !(exec && (p->to || p->result != SL_RESULT_DONE)))
+	else if (reply->kind == REDIS_ERROR && !(exec && (p->to || p->open || p->result != SL_RESULT_DONE)))
 		error_take(p, u, exec || at == 0 ? 0 : at - 1, reply->text, true);
 }
 

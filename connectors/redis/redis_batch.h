@@ -1,5 +1,5 @@
 /* redis_batch.h: batches on their way: what the files redis_batch.c (what becomes of rows), redis_doubt.c
- * (errors that are not believed at once) and redis_send.c (where rows go) share.
+ * (errors that are not believed at once), redis_denied.c (rows that our user may not write) and redis_send.c (where rows go) share.
  *
  *     job    a batch; ends when every part is answered or lost
  *     part   what of it goes over one node's link: a request with as many replies as its units bring
@@ -20,6 +20,13 @@ struct redis_unit {
 	uint8_t hops;          /* how often it was sent on */
 	bool asking;           /* ASKING goes before it */
 	bool doubted;          /* sent once more, for the server knew nothing of what its script said */
+	uint32_t denial;       /* the same, for it was refused: number of the denial, from 1; 0: no */
+};
+
+/* A place in a job's pipelines. */
+struct redis_mark {
+	uint32_t part;   /* which */
+	uint32_t passed; /* units before it there that got through */
 };
 
 struct redis_part {
@@ -35,8 +42,10 @@ struct redis_part {
 
 	/* The unit whose replies come now. */
 	uint32_t at, reply;
+	struct redis_mark mark;
 	uint32_t waited;       /* the first unit that no answered WAIT covers */
 	enum sl_result result; /* the worst so far; DONE: nothing went wrong */
+	bool open;             /* it was refused, or is doubted: that is decided later */
 	struct redis_node *to; /* a transaction goes on there as a whole */
 	bool asking;
 	char *why;
@@ -53,12 +62,17 @@ struct redis_job {
 	uint32_t left_cap;
 	uint32_t hold; /* does not end while somebody works on it */
 	bool cancelled, routing;
-	bool through;     /* all is answered; it ends when earlier ones have ended */
-	bool behind_lost; /* rows of an earlier job were lost */
-	bool refused;     /* the server takes some of its rows later only */
-	char *not_ready;  /* why the action cannot work; NULL */
-	uint32_t *denied; /* rows whose key the user may not touch, or whose script may not do what it does */
+	bool through;        /* all is answered; it ends when earlier ones have ended */
+	bool behind_lost;    /* rows of an earlier job were lost */
+	bool refused;        /* the server takes some of its rows later only */
+	char *not_ready;     /* why the action cannot work; NULL */
+	bool in_doubt;       /* or its rows, for all of them are denied */
+	bool rights_changed; /* a row was refused, and then let in */
+	struct redis_denial
+	    *denied; /* commands whose key the user may not touch, or whose script may not do what it does */
 	uint32_t denied_n, denied_cap;
+	uint32_t *passed; /* of each part, units that got through */
+	size_t parts_n, passed_cap;
 };
 
 /* The row's result becomes this one, unless it has a worse one. why: heap, taken over; NULL. */
@@ -74,14 +88,21 @@ void redis_job_release(struct redis_job *j); /* it may end now */
 /* Where the row's commands go. */
 void redis_row_route(struct redis_job *j, uint32_t row);
 
-/* What an error means for more than the row, and the row's result. */
-enum sl_result redis_error_apply(struct redis_job *j, struct redis_node *n, uint32_t row, const struct redis_error *e,
-				 const char *why);
+/* What an error of the unit means for more than its row, and the row's result; DONE: what it is stays open (redis_denied()).
+ * mark: where it was said. */
+enum sl_result redis_error_apply(struct redis_job *j, struct redis_node *n, const struct redis_unit *u,
+				 const struct redis_error *e, struct redis_mark mark, const char *why);
 /* A script says it: the server is asked, and the row is settled when it has answered. why: what is said when it is true, bare: when
  * the script made it up; both heap, taken over. */
 void redis_doubt(struct redis_part *p, const struct redis_unit *u, size_t command, const struct redis_error *e,
 		 char *why, char *bare);
 void redis_doubts_cancel(struct redis_job *j, const char *text); /* by ending their connections */
+/* Our user may not write it. */
+void redis_denied(struct redis_job *j, struct redis_node *n, const struct redis_unit *u, struct redis_mark mark,
+		  const char *why);
+/* All is answered: sends those again of which that tells more. */
+void redis_denied_again(struct redis_job *j);
+void redis_denied_decide(struct redis_job *j); /* before the job ends */
 /* "MOVED 3999 ...": whether that is the slot of the command's key. */
 bool redis_moved_is_real(const struct redis_job *j, const struct redis_unit *u, size_t command, struct sl_slice text);
 /* The connection ends, with what is out. */

@@ -64,6 +64,7 @@ void redis_node_free(struct redis_node *n) {
 	redis_parts_lose(n, "closed");
 	sl_free(n->host);
 	sl_free(n->why);
+	sl_free(n->suspects);
 	sl_free(n);
 }
 

@@ -23,6 +23,15 @@ enum redis_state { REDIS_DOWN, REDIS_CONNECTING, REDIS_UP };
 struct redis_client;
 struct redis_job;
 
+enum { REDIS_SUSPECTS = 64 };
+
+/* Rows of an action that a node refused, with weak proof against them; see redis_denied.c. */
+struct redis_suspects {
+	const struct redis_plan *plan;
+	uint64_t hash[REDIS_SUSPECTS]; /* 0: none */
+	size_t next;
+};
+
 struct redis_node {
 	struct redis_link link;
 	struct redis_client *c;
@@ -32,7 +41,9 @@ struct redis_node {
 	struct sl_timer again;  /* cluster: to be dialled again */
 	uint32_t slots;         /* cluster: how many it has */
 	bool unconfirmed;       /* with `replicas`: it has taken rows that no WAIT has confirmed */
-	char *why;              /* the last failure; NULL */
+	struct redis_suspects *suspects;
+	size_t suspects_n, suspects_cap;
+	char *why; /* the last failure; NULL */
 };
 
 struct redis_sentinel {
@@ -87,6 +98,7 @@ struct redis_client {
 	struct sl_list jobs;
 	struct redis_request probe, role;
 	bool role_asked;
+	bool told_cluster; /* of a look: that this is a node of a cluster was said */
 	struct sl_timer probe_timer, check_timer;
 	struct redis_watch *watch;     /* sentinel */
 	struct redis_cluster *cluster; /* cluster */

@@ -6,8 +6,9 @@
  * the user may not be allowed to touch them. What the server says too is believed; otherwise the command is sent once more, for the
  * state may have changed meanwhile, and if its script says the same again the row is rejected.
  *
- * What the user may not do inside of a script is not asked here: the server does not say which command it was, and has no harmless
- * way to try it. Such a row waits until other rows of its batch are taken; see REDIS_IN_SCRIPT. */
+ * Of rights even that is no proof, for they may have been back for the question only: redis_denied.c decides. So it does of what the
+ * user may not do inside of a script, which is not asked here: the server does not say which command it was, and has no harmless way
+ * to try it. */
 #include <stdio.h>
 
 #include "mem.h"
@@ -18,6 +19,7 @@ enum { ANSWERS_MAX = 3 };
 struct redis_claim {
 	struct redis_unit unit;
 	const struct redis_error *e;
+	struct redis_mark mark;
 	char *why, *bare;
 };
 
@@ -52,9 +54,9 @@ static bool is_believed(const struct redis_doubt *d, const struct redis_error *e
 	return false;
 }
 
-/* The script that does nothing was run; of rights, any answer but that says enough. */
+/* The script that does nothing was run. */
 static bool is_refuted(const struct redis_doubt *d, const struct redis_error *e) {
-	return is_rights(e) || !d->said[0] || (slice_equal_str(SL_SLICE_LIT("NOSCRIPT"), e->prefix) && d->loaded);
+	return !d->said[0] || (slice_equal_str(SL_SLICE_LIT("NOSCRIPT"), e->prefix) && d->loaded);
 }
 
 static void claim_settle(struct redis_job *j, struct redis_claim *c, enum sl_result result, char *why) {
@@ -63,16 +65,24 @@ static void claim_settle(struct redis_job *j, struct redis_claim *c, enum sl_res
 	sl_free(c->bare);
 }
 
+static char *lie_text(const struct redis_claim *c) {
+	return sl_asprintf("%s (the script says so; the server itself is in no such state)", c->bare);
+}
+
 static void claim_end(struct redis_doubt *d, struct redis_claim *c) {
 	struct redis_job *j = d->job;
 	uint32_t row = c->unit.row;
 	if (is_believed(d, c->e))
-		claim_settle(j, c, redis_error_apply(j, d->node, row, c->e, c->why), sl_strdup(c->why));
-	else if (!is_refuted(d, c->e) || j->b->result[row] != SL_RESULT_PENDING)
+		claim_settle(j, c, redis_error_apply(j, d->node, &c->unit, c->e, c->mark, c->why), sl_strdup(c->why));
+	else if (is_rights(c->e)) { /* or they are back since */
+		char *text = lie_text(c);
+		redis_denied(j, d->node, &c->unit, c->mark, text);
+		sl_free(text);
+		claim_settle(j, c, SL_RESULT_DONE, NULL);
+	} else if (!is_refuted(d, c->e) || j->b->result[row] != SL_RESULT_PENDING)
 		claim_settle(j, c, SL_RESULT_RETRY, sl_strdup(c->why));
 	else if (c->unit.doubted)
-		claim_settle(j, c, SL_RESULT_REJECT,
-			     sl_asprintf("%s (the script says so; the server itself is in no such state)", c->bare));
+		claim_settle(j, c, SL_RESULT_REJECT, lie_text(c));
 	else {
 		c->unit.doubted = true;
 		redis_unit_send(j, d->node, &c->unit);
@@ -195,7 +205,7 @@ void redis_doubt(struct redis_part *p, const struct redis_unit *u, size_t comman
 	}
 	unit.asking = false;
 	SL_GROW(d->claim, d->n, d->cap);
-	d->claim[d->n++] = (struct redis_claim){.unit = unit, .e = e, .why = why, .bare = bare};
+	d->claim[d->n++] = (struct redis_claim){.unit = unit, .e = e, .why = why, .bare = bare, .mark = p->mark};
 	j->left[u->row]++;
 	if (d->n == 1) ask(d, u->first + command);
 }

@@ -196,3 +196,10 @@ struct sl_slice redis_key_of(const struct redis_command *c, const char *resp, bo
 	*is_key = key != REDIS_NO_KEY && key < n;
 	return *is_key ? arg[key] : arg[1];
 }
+
+bool redis_command_word_is_template(const struct redis_command *c) {
+	if (c->pieces == 0 || c->piece[0].param < 0) return false;
+	const char *at = c->piece[0].fixed.p, *end = at + c->piece[0].fixed.n;
+	if (at < end) (void)redis_walk_arg(&at); /* its name */
+	return at >= end;
+}

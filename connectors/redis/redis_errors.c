@@ -16,7 +16,10 @@ static const struct redis_error table[] = {
      "a command of the transaction was refused when it was queued; that command's own error decides", NULL},
     {"ERR unknown command", SL_RESULT_LOST, REDIS_NOT_READY, "this server has no such command; rows wait",
      "correct the command, or load the module that has it"},
-    {"ERR unknown subcommand", SL_RESULT_LOST, REDIS_NOT_READY, "the same of a command's second word",
+    {"ERR unknown subcommand", SL_RESULT_LOST, REDIS_NOT_WORD,
+     "the same of a command's second word; where a template makes that and the row is refused amid others that are "
+     "taken, "
+     "it is rejected",
      "correct the command"},
     {"ERR wrong number of arguments", SL_RESULT_REJECT, REDIS_OF_ROW, "arguments are missing, or too many",
      "look at the command's arguments; an empty object gives none"},
@@ -31,16 +34,18 @@ static const struct redis_error table[] = {
 
     /* About rights, or the action. */
     {"NOPERM No permissions to access a key", SL_RESULT_LOST, REDIS_NOT_KEY,
-     "the user may not touch this key (older servers: one of the keys); where other rows of the batch were let in, the "
-     "row is "
-     "rejected, else all wait",
+     "the user may not touch this key (older servers: one of the keys); a row that is refused amid others that are let "
+     "in "
+     "is rejected, else all wait",
      "give the user the keys (ACL SETUSER ... ~pattern)"},
     {"NOPERM this user has no permissions to access one of the keys", SL_RESULT_LOST, REDIS_NOT_KEY,
      "the same, as Redis 6 and 7.0 say it", "give the user the keys (ACL SETUSER ... ~pattern)"},
     {"NOPERM this user has no permissions to access one of the channels", SL_RESULT_LOST, REDIS_NOT_KEY,
      "the same of a channel", "give the user the channels (ACL SETUSER ... &pattern)"},
+    {"NOPERM No permissions to access a channel", SL_RESULT_LOST, REDIS_NOT_KEY, "the same, as Redis 7.2 says it",
+     "give the user the channels (ACL SETUSER ... &pattern)"},
     {"NOPERM ACL failure in script", SL_RESULT_LOST, REDIS_IN_SCRIPT,
-     "the user may not do what the script does; where other rows of the batch were taken, the row is rejected, else "
+     "the user may not do what the script does; a row that is refused amid others that are taken is rejected, else "
      "all wait",
      "give the user the commands of the script too, and its keys (ACL SETUSER ... +command ~pattern)"},
     {"ERR The user executing the script can't", SL_RESULT_LOST, REDIS_IN_SCRIPT, "the same, as Redis 7.0 says it",
@@ -49,9 +54,11 @@ static const struct redis_error table[] = {
      "the same, as Redis 6 says it; there this, and what the server says of itself (`OOM`, `READONLY`, ...), stands "
      "behind `ERR Error running script (...): @user_script:1: `",
      "give the user the commands of the script too, and its keys (ACL SETUSER ... +command ~pattern)"},
-    {"NOPERM", SL_RESULT_LOST, REDIS_NOT_READY, "the user may not run this command; rows wait",
+    {"NOPERM", SL_RESULT_LOST, REDIS_NOT_WORD,
+     "the user may not run this command; rows wait (of a subcommand that a template makes: as above)",
      "give the user the command (ACL SETUSER ... +command)"},
-    {"NOSCRIPT", SL_RESULT_LOST, REDIS_NOT_READY, "the server does not know the script; rows wait",
+    {"NOSCRIPT", SL_RESULT_LOST, REDIS_NOT_WORD,
+     "the server does not know the script; rows wait (where a template makes its name: as above)",
      "load it there (SCRIPT LOAD), or use EVAL, which brings it along"},
     {"NOAUTH", SL_RESULT_LOST, REDIS_RECONNECT, "the server wants a login", "set `username` and `password`"},
     {"WRONGPASS", SL_RESULT_LOST, REDIS_RECONNECT, "the login is not accepted", "check `username` and `password`"},

@@ -9,8 +9,9 @@
 enum redis_effect {
 	REDIS_OF_ROW,    /* the row gets the result, nothing else happens */
 	REDIS_NOT_READY, /* no row is to blame: the action waits; result is LOST */
-	REDIS_NOT_KEY, /* the same when it hits all rows of a batch; else the row is rejected, for its key is not ours */
-	REDIS_IN_SCRIPT, /* the same of what a script does: no question shows whether it lies, but other rows do */
+	REDIS_NOT_KEY,   /* the same, unless it is the row, whose key is not ours: see redis_denied.c */
+	REDIS_NOT_WORD, /* the same of a subcommand, or a script's name, that a template makes; of one that is fixed NOT_READY */
+	REDIS_IN_SCRIPT, /* the same of what a script does: no question shows whether it lies */
 	REDIS_RECONNECT, /* the connection begins anew: the server is no master any more, or wants a login */
 	REDIS_MOVED,     /* cluster: to that node, and the slots are asked for anew */
 	REDIS_ASK        /* cluster: to that node, this once */

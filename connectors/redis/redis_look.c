@@ -1,5 +1,5 @@
 /* redis_look.c: what `sluice connector test` asks of an action: does the server know its commands, may our user run them, and with these
- * keys? Nothing is run. Who may ask neither (COMMAND, ACL DRYRUN of Redis 7) is told nothing.
+ * keys? Nothing is run. Who may not ask (COMMAND INFO, ACL DRYRUN), or asks a server before Redis 7, which does not know, is told so.
  *
  * Of a key only what every row has is asked: fixed text, with nothing but fixed text before it. What a template makes is a number
  * in the question, and what the server says of that is not passed on. */
@@ -14,7 +14,11 @@ struct redis_look {
 	struct sl_batch *b;
 	const struct redis_plan *plan;
 	char *user;
+	struct redis_client *of_cluster; /* the first answer says whether it is a node of one; NULL: not asked */
 	uint32_t answers;
+	bool known;           /* the command that is looked at is one of the server's */
+	bool barred;          /* the user may not ask for rights */
+	bool old;             /* the server does not know of asking */
 	struct sl_buf faults; /* one behind the other */
 };
 
@@ -30,7 +34,17 @@ static void fault(struct redis_look *look, const char *fmt, ...) {
 
 static void look_end(struct redis_look *look) {
 	struct sl_batch *b = look->b;
-	if (look->faults.n) sl_batch_not_ready(b, "%s", sl_buf_cstr(&look->faults));
+	if (look->faults.n)
+		sl_batch_not_ready(b, "%s", sl_buf_cstr(&look->faults));
+	else if (look->barred)
+		sl_batch_note(b,
+			      "whether the user %s may do this could not be looked at; "
+			      "`ACL SETUSER %s +command|info +acl|dryrun` gives it the right to ask",
+			      look->user, look->user);
+	else if (look->old)
+		sl_batch_note(b,
+			      "whether the user %s may do this could not be looked at: only Redis 7 and later say it",
+			      look->user);
 	sl_buf_fini(&look->faults);
 	sl_free(look->user);
 	sl_free(look);
@@ -104,19 +118,65 @@ static void keys_look(struct redis_look *look, const struct redis_command *c, st
 	sl_buf_fini(&fixed);
 }
 
-/* Of COMMAND INFO: [nil] when there is none; of ACL DRYRUN: a text that says no, or OK. */
-static void on_reply(struct redis_request *q, const struct redis_reply *reply) {
-	struct redis_look *look = sl_container_of(q, struct redis_look, q);
-	const struct redis_command *c = &look->plan->command[look->answers / 2];
-	bool info = look->answers++ % 2 == 0;
-	if (info && reply->kind == REDIS_LIST && !reply->cut && reply->n == 1 && reply->items[0].kind == REDIS_NIL)
-		fault(look, "the server has no command %s; correct its name, or load its module", c->name);
-	else if (!info && reply->kind == REDIS_TEXT &&
-		 slice_find(reply->text, SL_SLICE_LIT("no permissions to run")) >= 0)
+static bool says(const struct redis_reply *reply, const char *words) {
+	return slice_find(reply->text, slice_from_str(words)) >= 0;
+}
+
+static void unknown_fault(struct redis_look *look, const struct redis_command *c) {
+	fault(look, "the server has no command %s; correct its name, or load its module", c->name);
+	look->known = false;
+}
+
+/* To COMMAND INFO: [nil] when there is none. */
+static void on_info(struct redis_look *look, const struct redis_command *c, const struct redis_reply *reply) {
+	look->known = true;
+	if (reply->kind == REDIS_LIST && !reply->cut && reply->n == 1 && reply->items[0].kind == REDIS_NIL)
+		unknown_fault(look, c);
+}
+
+/* To ACL DRYRUN: OK, or a text that says no. Other errors are about what stands for templates. */
+static void on_dry_run(struct redis_look *look, const struct redis_command *c, const struct redis_reply *reply) {
+	if (reply->kind == REDIS_TEXT && says(reply, "no permissions to run"))
 		fault(look, "the user %s may not run %s; `ACL SETUSER %s +%s` gives it the right", look->user, c->name,
 		      look->user, c->name);
-	else if (!info && reply->kind == REDIS_TEXT)
+	else if (reply->kind == REDIS_TEXT)
 		keys_look(look, c, reply->text);
+	if (reply->kind != REDIS_ERROR) return;
+	if (says(reply, "NOPERM"))
+		look->barred = true;
+	else if (says(reply, "nknown subcommand") || says(reply, "nknown command"))
+		look->old = true;
+	else if (look->known && says(reply, "Command '") && says(reply, "not found"))
+		unknown_fault(look, c);
+}
+
+/* To CLUSTER INFO. A cluster of one has all slots. An error: it is none, or we may not know. */
+static void on_cluster_info(struct redis_look *look, const struct redis_reply *reply) {
+	struct sl_slice rest = reply->kind == REDIS_TEXT ? reply->text : SL_SLICE_EMPTY;
+	int64_t masters = 0;
+	while (rest.p) {
+		struct sl_slice line = slice_trim(slice_next_part(&rest, '\n'));
+		struct sl_slice name = slice_next_part(&line, ':');
+		if (slice_equal(name, SL_SLICE_LIT("cluster_size")) && slice_to_i64(line, &masters) != SL_OK)
+			masters = 0;
+	}
+	if (masters < 2) return;
+	look->of_cluster->told_cluster = true;
+	fault(look, "this is a node of a cluster: set `mode: cluster`");
+}
+
+static void on_reply(struct redis_request *q, const struct redis_reply *reply) {
+	struct redis_look *look = sl_container_of(q, struct redis_look, q);
+	if (look->of_cluster) {
+		on_cluster_info(look, reply);
+		look->of_cluster = NULL;
+		return;
+	}
+	const struct redis_command *c = &look->plan->command[look->answers / 2];
+	if (look->answers++ % 2 == 0)
+		on_info(look, c, reply);
+	else
+		on_dry_run(look, c, reply);
 	if (q->replies == 0) look_end(look);
 }
 
@@ -155,7 +215,13 @@ int redis_look(struct redis_client *c, const struct redis_plan *plan, struct sl_
 	look->plan = plan;
 	look->user = sl_strdup(login->username ? login->username : "default");
 	look->q = (struct redis_request){.on_reply = on_reply, .on_lost = on_lost};
+	/* Once, for all actions. */
+	bool asks = c->conf->mode == REDIS_SINGLE && !c->told_cluster;
+	if (asks) {
+		look->of_cluster = c;
+		redis_put(redis_link_out(l), "CLUSTER", "INFO", NULL);
+	}
 	for (size_t i = 0; i < plan->commands; i++) command_ask(look, &plan->command[i], redis_link_out(l));
-	redis_link_push(l, &look->q, 2 * (uint32_t)plan->commands);
+	redis_link_push(l, &look->q, asks + 2 * (uint32_t)plan->commands);
 	return SL_OK;
 }

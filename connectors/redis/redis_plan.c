@@ -79,8 +79,8 @@ const struct conf_field redis_action_fields[] = {
      .at = offsetof(struct redis_action_conf, ttl_ms),
      .def = "0",
      .max = (int64_t)10 * 366 * 86400 * 1000,
-     .doc =
-	 "The first key goes away after this time: SET gets PX, behind any other command follows PEXPIRE. 0: never."},
+     .doc = "The first command's key goes away after this time: SET gets PX, behind any other command follows PEXPIRE. "
+	    "Keys of further commands stay: give them EXPIRE commands of their own. 0: never."},
     {.name = "key",
      .type = CONF_TEMPLATE,
      .at = offsetof(struct redis_action_conf, key),
@@ -247,6 +247,50 @@ static int ttl_add(const struct redis_action_conf *conf, struct words *list, siz
 	word_say(first, "PX", "ttl");
 	word_say(first, digits, "ttl");
 	return SL_OK;
+}
+
+static bool word_among(const struct words *w, size_t i, const char *const *names) {
+	for (; *names; names++)
+		if (word_is(w, i, *names)) return true;
+	return false;
+}
+
+/* The command leaves a key that will not end: it neither takes it away nor says when. */
+static bool leaves_key(const struct words *w) {
+	static const char *const ends[] = {"DEL",       "UNLINK", "EXPIRE", "PEXPIRE", "EXPIREAT",
+					   "PEXPIREAT", "SETEX",  "PSETEX", "GETDEL",  NULL};
+	static const char *const when[] = {"EX", "PX", "EXAT", "PXAT", NULL};
+	if (word_among(w, 0, ends)) return false;
+	for (size_t i = 3; word_is(w, 0, "SET") && i < w->n; i++)
+		if (word_among(w, i, when)) return false;
+	return true;
+}
+
+static const char *key_text(const struct words *w) {
+	size_t key = key_word(w);
+	return key == REDIS_NO_KEY || key >= w->n ? NULL : w->at[key].text;
+}
+
+/* One that is the first command's, or that another command of the same row ends. */
+static bool key_ends(const struct words *list, size_t n, const char *key) {
+	for (size_t i = 0; i < n; i++) {
+		const char *other = i == 0 || !leaves_key(&list[i]) ? key_text(&list[i]) : NULL;
+		if (other && strcmp(other, key) == 0) return true;
+	}
+	return false;
+}
+
+size_t redis_plan_ttl_misses(const struct redis_action_conf *conf, struct sl_buf *out) {
+	struct words list[REDIS_COMMANDS_MAX + 1] = {0};
+	size_t n = 0, missed = 0;
+	if (conf->ttl_ms == 0 || words_collect(conf, list, &n, NULL) != SL_OK) n = 0;
+	for (size_t i = 1; i < n; i++) {
+		const char *key = key_text(&list[i]);
+		if (key && !key_ends(list, n, key))
+			sl_buf_printf(out, "%s%s (%s)", missed++ ? ", " : "", key, list[i].at[0].text);
+	}
+	words_fini(list, SL_ARRAY_LEN(list));
+	return missed;
 }
 
 /* ---- Words to commands. ---- */

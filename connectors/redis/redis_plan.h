@@ -72,6 +72,12 @@ void redis_plan_fini(struct redis_plan *plan);
  * settings that make a plan. */
 void redis_conf_destination(const struct redis_action_conf *conf, struct sl_buf *out);
 
+/* Does a row say its second word: a subcommand, a script's hash? Or a key. */
+bool redis_command_word_is_template(const struct redis_command *c);
+
+/* Keys of further commands, which `ttl` does not reach: how many, and appends "l:${a} (LPUSH), ...". */
+size_t redis_plan_ttl_misses(const struct redis_action_conf *conf, struct sl_buf *out);
+
 /* Appends commands [first, first + n) of the plan for this row. On failure nothing is appended, and why says what is wrong. */
 int redis_encode(const struct redis_plan *plan, const void *row, size_t first, size_t n, struct sl_buf *out,
 		 struct sl_buf *why);

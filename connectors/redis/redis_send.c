@@ -24,11 +24,15 @@ static struct redis_part *part_new(struct redis_job *j, struct redis_node *n) {
 	sl_list_init(&p->waits);
 	sl_list_init(&p->of_job);
 	sl_list_push_back(&j->parts, &p->of_job);
+	p->mark.part = (uint32_t)j->parts_n;
+	SL_GROW(j->passed, j->parts_n, j->passed_cap);
+	j->passed[j->parts_n++] = 0;
 	return p;
 }
 
 void redis_part_free(struct redis_part *p) {
 	struct redis_client *c = p->job->c;
+	p->job->passed[p->mark.part] = p->mark.passed;
 	sl_list_remove(&p->of_job);
 	sl_list_remove(&p->waits);
 	sl_free(p->why);

@@ -228,6 +228,7 @@ const struct sl_source_kind redis_source_kind = {
     .summary =
 	"Reads streams as a member of a consumer group, takes from a list, or listens to channels (which lose what we "
 	"do not hear).",
+    .example = "{connector: cache, streams: [...]}",
     .source_size = sizeof(struct redis_source),
     .part_size = sizeof(struct redis_from),
     .fields = redis_source_fields,

@@ -72,10 +72,11 @@ static char *host_decode(struct sl_slice name) {
 static int parse(struct sl_slice rest, struct redis_url *u, struct sl_err *err) {
 	ptrdiff_t at = -1, slash = slice_find_byte(rest, '/');
 	if (slash >= 0 && slice_find_byte(slice_from(rest, (size_t)slash), '@') >= 0)
-		return sl_err_set(err, SL_EINVAL,
-				  "url: an @ stands behind the first / after the //; when that / belongs to the "
-				  "password: write / as %%2F, @ as %%40, %% as %%25 there, or give the password by "
-				  "`password` instead");
+		return sl_err_set(
+		    err, SL_EINVAL,
+		    "url: the login ends at a /, and an @ stands behind it; where the password holds a slash, give it "
+		    "by `password` as it is, or percent-encode it here: a slash is %%2F, an @ is %%40, a percent sign "
+		    "is %%25");
 	for (size_t i = 0; i < rest.n && rest.p[i] != '/'; i++)
 		if (rest.p[i] == '@') at = (ptrdiff_t)i;
 	if (at >= 0) {

@@ -63,6 +63,7 @@ struct sl_source_item {
 struct sl_source_kind {
 	const char *alias;   /* another name that FROM may use for the kind, or NULL */
 	const char *summary; /* for the reference */
+	const char *example; /* one in YAML, for who names a source that is not there */
 	size_t source_size, part_size;
 	const struct conf_field *fields; /* settings at the head of the source's own part; ends with CONF_END */
 	/* Cross-field checks, and what must be there for fini(); no network, no files. May be NULL */

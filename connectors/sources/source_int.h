@@ -34,6 +34,7 @@ struct sl_source {
 	struct source_conf conf;
 	void *impl;
 	struct sl_list link; /* sources.list */
+	bool broken;         /* its settings have mistakes: of a set that is never in force */
 
 	/* L. */
 	enum sl_source_state state;

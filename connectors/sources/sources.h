@@ -62,6 +62,8 @@ int connectors_prepare_sources(struct connectors_set *set, const json_t *tree, s
 const char *sl_source_type(struct sl_slice name);
 /* The names that FROM may use, for messages: "kafka, redis". Appends. */
 void sl_source_types(struct sl_buf *out);
+/* What stands behind its name below `sources:`, for example; of another name: of the first type there is. */
+const char *sl_source_example(struct sl_slice type);
 /* Is there such a source? Empty type or name: any. True as well while connectors_prepare_sources() was not called, for nothing is
  * known then. near: the nearest name of that type, or NULL. */
 bool connectors_set_has_source(const struct connectors_set *set, struct sl_slice type, struct sl_slice name,

@@ -47,6 +47,17 @@ const char *sl_source_type(struct sl_slice name) {
 	return NULL;
 }
 
+const char *sl_source_example(struct sl_slice type) {
+	const char *any = NULL;
+	for (size_t i = 0; sl_connector_kinds[i]; i++) {
+		const struct sl_connector_kind *k = sl_connector_kinds[i];
+		if (!k->source) continue;
+		if (slice_equal_str(type, k->name)) return k->source->example;
+		if (!any) any = k->source->example;
+	}
+	return any;
+}
+
 void sl_source_types(struct sl_buf *out) {
 	bool first = true;
 	for (size_t i = 0; sl_connector_kinds[i]; i++) {
@@ -130,6 +141,7 @@ static int source_prepare(struct connectors_set *set, const char *name, const js
 	s->tree = json_deep_copy(tree);
 	s->impl = sl_zalloc(s->kind->source_size ? s->kind->source_size : 1);
 	int fields = fields_check(s, tree, at, report);
+	s->broken = r != SL_OK || fields != SL_OK;
 	return r != SL_OK ? r : fields;
 }
 

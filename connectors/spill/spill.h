@@ -105,9 +105,11 @@ int spill_read(struct spill *s, struct sl_buf *out, struct spill_ref *ref, uint3
 /* How many bytes of rows the next unread record has; 0: there is none, or it is damaged. Only looks at its head. */
 uint64_t spill_next_bytes(struct spill *s);
 /* The record that was read last is unread again: the next to be read; of the `rows` that were got `done` are decided and not counted
- * as unread. Zeroes *ref. False: others were read since, it gave another number of rows, or the columns of its segment are former ones;
- * nothing has changed. */
+ * as unread. It gives all of them again; of those that spill_unread_decided() names the next run gets none. Zeroes *ref. False: others were
+ * read since, it gave another number of rows, or the columns of its segment are former ones; nothing has changed. */
 bool spill_unread(struct spill *s, struct spill_ref *ref, uint32_t rows, uint32_t done);
+void spill_unread_decided(struct spill *s, const uint64_t *bits,
+			  uint32_t n); /* as spill_decided(); directly behind it */
 
 /* Of the n rows that were got of a record these are decided, a bit each, and some are not: after a spill_close() the next run gets the
  * others only. Told again of the same record, n are those others. What is said of another number of rows is passed over, and what was

@@ -127,6 +127,8 @@ void spill_decided(struct spill *s, struct spill_ref *ref, const uint64_t *bits,
 	ref->decided = e;
 }
 
+void spill_unread_decided(struct spill *s, const uint64_t *bits, uint32_t n) { spill_decided(s, &s->back, bits, n); }
+
 static void entry_add(struct sl_buf *to, const struct entry *e) {
 	if (!e || to->n + entry_bytes(e->rows) > BYTES_MAX) return;
 	head_add(to);
@@ -142,8 +144,10 @@ static void entries_join(struct spill *s, struct sl_buf *out) {
 		sl_free(ref->decided);
 		ref->decided = NULL;
 	}
+	const struct entry *back = s->back.decided;
+	entry_add(out, back);
 	for (const struct entry *e = NULL; (e = entry_next(&s->decided.file, e));)
-		if (e->seq >= unread) entry_add(out, e);
+		if (e->seq >= unread && !(back && e->seq == back->seq)) entry_add(out, e);
 }
 
 void spill_decided_write(struct spill *s) {

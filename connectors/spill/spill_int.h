@@ -70,8 +70,8 @@ struct spill {
 	uint64_t read_at, read_seq;
 	uint64_t unread_records, unread_rows, unread_bytes;
 	struct spill_window window;
-	uint64_t back_seq;  /* the record that is unread again, and */
-	uint32_t back_done; /* so many of its rows are decided */
+	struct spill_ref back; /* the record that is unread again; not in a list, seq 0: none is. And */
+	uint32_t back_done;    /* so many of its rows are decided */
 
 	int mark_fd;
 	uint64_t mark_written, mark_generation;

@@ -83,6 +83,12 @@ static void reader_next_segment(struct spill *s) {
 	sl_buf_clear(&s->window.buf);
 }
 
+/* What is unread again stands first. */
+static void back_forget(struct spill *s) {
+	sl_free(s->back.decided);
+	s->back = (struct spill_ref){0};
+}
+
 /* The rest of the reader's segment cannot be read: counts it out and goes on behind it. */
 static void segment_lose(struct spill *s, uint32_t *rows) {
 	struct spill_segment *g = s->read_segment;
@@ -96,6 +102,7 @@ static void segment_lose(struct spill *s, uint32_t *rows) {
 	s->unread_records -= g->unread;
 	g->live -= g->unread;
 	g->unread = g->unread_rows = g->unread_bytes = 0;
+	back_forget(s);
 	if (s->unread_records > 0) reader_next_segment(s);
 	if (g == s->active) s->active = NULL; /* a new one begins with the next record */
 	if (g->live == 0) spill_segment_delete(s, g);
@@ -127,7 +134,8 @@ bool spill_unread(struct spill *s, struct spill_ref *ref, uint32_t rows, uint32_
 	}
 	s->read_segment = g;
 	s->read_at = ref->at;
-	s->read_seq = s->back_seq = ref->seq;
+	s->read_seq = ref->seq;
+	s->back = (struct spill_ref){.seq = ref->seq, .rows = ref->rows, .crc = ref->crc};
 	s->back_done = done;
 	sl_buf_clear(&s->window.buf); /* perhaps of another file */
 	done += decided;
@@ -173,8 +181,8 @@ int spill_read(struct spill *s, struct sl_buf *out, struct spill_ref *ref, uint3
 	ref->bytes = head.bytes;
 	ref->rows = head.rows;
 	ref->crc = head.crc;
-	uint32_t fresh = *rows - (head.seq == s->back_seq ? s->back_done : 0);
-	s->back_seq = 0;
+	uint32_t fresh = *rows - (head.seq == s->back.seq ? s->back_done : 0);
+	back_forget(s);
 	if (s->window.buf.cap > WINDOW_BYTES * 2)
 		sl_buf_fini(&s->window.buf); /* a large one is not kept for the next */
 	sl_list_push_back(&s->kept, &ref->link);

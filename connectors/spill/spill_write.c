@@ -81,6 +81,7 @@ static void spill_free(struct spill *s) {
 	sl_buf_fini(&s->window.buf);
 	sl_buf_fini(&s->owner);
 	sl_buf_fini(&s->decided.file);
+	sl_free(s->back.decided);
 	sl_free((void *)(uintptr_t)s->names.at);
 	sl_free(s->name_bytes);
 	sl_free(s->was);

@@ -304,10 +304,15 @@ static int statement_run(sqlite3_stmt *s) {
 	return r == SQLITE_DONE || r == SQLITE_ROW ? r2 : r;
 }
 
+/* What this handle knows of the tables may be old. Preparing a statement notices that where the statement itself names what is missing,
+ * and not where one of its triggers does: that would be missing for ever. A statement that reads always notices. */
+static void schema_refresh(struct sqlite_conn *c) { (void)db_exec(c->db, "SELECT 1 FROM sqlite_master LIMIT 1"); }
+
 static int statement_prepare(struct sqlite_conn *c, struct sqlite_action *s) {
 	if (s->stmt && s->generation == c->generation) return SQLITE_OK;
 	s->stmt = NULL;
 	s->generation = c->generation;
+	schema_refresh(c);
 	int r = s->create && s->create_text ? db_exec(c->db, s->create_text) : SQLITE_OK;
 	if (r == SQLITE_OK) r = sqlite3_prepare_v3(c->db, s->statement, -1, SQLITE_PREPARE_PERSISTENT, &s->stmt, NULL);
 	return r;
@@ -358,18 +363,44 @@ static void statement_drop(struct sqlite_action *s) {
 	s->stmt = NULL;
 }
 
-/* What a failure means for the batch. text is the database's own word. */
-static void batch_failed(struct sl_batch *b, struct sqlite_conn *c, struct sqlite_action *s, int code,
+/* SQLite has the same word for a full disk and for a table that has no number left. */
+static void batch_found_no_room(struct sl_batch *b, struct sqlite_conn *c, const char *text) {
+	static const char sql[] = "SELECT name FROM sqlite_sequence WHERE seq = 9223372036854775807";
+	sqlite3_stmt *q = NULL;
+	bool used_up = sqlite3_prepare_v2(c->db, sql, -1, &q, NULL) == SQLITE_OK && sqlite3_step(q) == SQLITE_ROW;
+	if (used_up)
+		sl_batch_not_ready(b,
+				   "%s: %s: the numbers of the AUTOINCREMENT table %s are used up, for one of its rows "
+				   "had the largest there is, 9223372036854775807; delete that row, and lower the "
+				   "table's `seq` in sqlite_sequence",
+				   c->path, text, (const char *)sqlite3_column_text(q, 0));
+	else
+		sl_batch_not_ready(b, "%s: %s; make room on this disk", c->path, text);
+	sqlite3_finalize(q);
+}
+
+/* A value that a statement makes may want more than there is (randomblob(), printf() with a width). That is its row's fault when there
+ * is memory for rows of the common kind. */
+static bool memory_is_there(void) {
+	enum { ENOUGH = 8 << 20 };
+	void *some = sqlite3_malloc64(ENOUGH);
+	sqlite3_free(some);
+	return some != NULL;
+}
+
+/* What a failure means for the batch. text is the database's own word; of_row: it was a row that failed. */
+static void batch_failed(struct sl_batch *b, struct sqlite_conn *c, struct sqlite_action *s, int code, bool of_row,
 			 const char *text) {
 	struct sl_conn *conn = sl_action_conn(b->action);
 	switch (code & 0xff) {
 	case SQLITE_BUSY:
 	case SQLITE_LOCKED:
+	case SQLITE_PROTOCOL: /* others were faster at the write-ahead log's locks, often in a row */
 	case SQLITE_INTERRUPT:
 		b->wait_ms = BUSY_WAIT_MS;
 		sl_batch_fill(b, SL_RESULT_THROTTLED, NULL);
 		break;
-	case SQLITE_FULL: sl_batch_not_ready(b, "%s: %s; make room on this disk", c->path, text); break;
+	case SQLITE_FULL: batch_found_no_room(b, c, text); break;
 	case SQLITE_IOERR:
 		/* Of a write-ahead log that somebody emptied or deleted this handle would say so for ever. */
 		if (!db_open(conn)) {
@@ -378,7 +409,12 @@ static void batch_failed(struct sl_batch *b, struct sqlite_conn *c, struct sqlit
 		}
 		sl_batch_not_ready(b, "%s: %s; check the disk", c->path, text);
 		break;
-	case SQLITE_NOMEM: sl_batch_not_ready(b, "%s: %s; check the disk", c->path, text); break;
+	case SQLITE_NOMEM:
+		if (of_row && memory_is_there())
+			sl_batch_fill(b, SL_RESULT_GROUP_FAILED, text);
+		else
+			sl_batch_not_ready(b, "%s: %s; give it more memory", c->path, text);
+		break;
 	case SQLITE_CANTOPEN:
 	case SQLITE_NOTADB:
 	case SQLITE_CORRUPT:
@@ -425,14 +461,16 @@ static int sqlite_submit(struct sl_conn_action *a, struct sl_batch *b) {
 	}
 	int r = statement_prepare(c, s);
 	if (r == SQLITE_OK) r = statement_run(c->begin);
-	if (r == SQLITE_OK) r = rows_insert(s, b);
+	bool begun = r == SQLITE_OK;
+	if (begun) r = rows_insert(s, b);
+	bool of_row = begun && r != SQLITE_OK;
 	if (r == SQLITE_OK) r = statement_run(c->commit);
 	if (r == SQLITE_OK)
 		batch_stored(b, c);
 	else {
 		char *text = sl_strdup(sqlite3_errmsg(c->db));
 		if (!sqlite3_get_autocommit(c->db)) (void)statement_run(c->rollback);
-		batch_failed(b, c, s, r, text);
+		batch_failed(b, c, s, r, of_row, text);
 		sl_free(text);
 	}
 	sl_batch_done(b);

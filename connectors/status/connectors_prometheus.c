@@ -125,7 +125,9 @@ static const struct family {
      "rejected = dead_lettered + on_error. retried counts attempts that failed; maybe_duplicate those that may have "
      "been stored all the same, so that the row may be there twice.",
      rows_write},
-    {"sluice_action_queued_rows", "gauge", "Rows not decided yet, wherever they are.", queued_write},
+    {"sluice_action_queued_rows", "gauge",
+     "Rows not decided yet, wherever they are; with those of publishers that wait (hold) it may exceed buffer.rows.",
+     queued_write},
     {"sluice_action_in_flight_rows", "gauge", "Of these, sent and not answered.", flight_write},
     {"sluice_action_bytes", "gauge", "Bytes of rows not decided, and of the log on disk.", bytes_write},
     {"sluice_action_oldest_seconds", "gauge", "Age of the oldest row in memory.", oldest_write},

@@ -29,6 +29,7 @@ enum action_problem_id {
 };
 struct action_problem {
 	const char *why, *advice; /* static; NULL: all is well */
+	const char *path;         /* the action's; NULL: of its log */
 };
 
 /* What never changes while a pipeline or a connection lives (names, kind, settings) is read through the pointer. */

@@ -11,6 +11,7 @@
 
 #include "connectors_int.h"
 #include "log.h"
+#include "utf8.h"
 
 #define WATCH_MS 1000
 #define NOTE_EVERY_MS 60000
@@ -24,6 +25,7 @@ static const struct {
 	const char *name, *what, *advice;
 } reasons[NOTE_REASONS] = {
     [NOTE_REJECTED] = {"rejected", "row rejected", "mend the cause first, then `sluice replay -c FILE RULE.N`"},
+    [NOTE_PUBLISHED] = {"rejected", "row rejected", "see the messages that on_error publishes"},
     [NOTE_OVERFLOW] = {"overflow", "rows dropped: the buffer is full",
 		       "see why the connector does not keep up, or raise what limits it: buffer.disk, buffer.memory, "
 		       "buffer.rows"},
@@ -48,17 +50,16 @@ struct drop_notes {
 static void note_say(const struct sl_pipeline *p, const struct drop_note *n, uint64_t rows, struct sl_slice first,
 		     struct sl_slice last) {
 	const struct sl_conn_action *a = p->action;
-	bool rejected = n->kind == NOTE_REJECTED;
 	/* Not log_warn(), which would leave out all but one of the actions that begin to fail in the same moment. */
 	log_always(LOG_WARN, LOG_ACTION, reasons[n->kind].what,
 		   "action=%s rule=%s connector=%s rows=%" PRIu64
 		   " first_topic=%.*s last_topic=%.*s reason=%s%s dead_letter=%s do=%s",
 		   a->name, a->rule, a->conn->name, rows, SL_SLICE_ARG(first), SL_SLICE_ARG(last),
 		   n->rest ? "several others, the last: " : "", n->why.n ? n->why.p : reasons[n->kind].name,
-		   !rejected     ? ""
-		   : a->on_error ? "on_error"
-				 : dead_letter_path(a->dead_file),
-		   rejected && a->on_error ? "see the messages that on_error publishes" : reasons[n->kind].advice);
+		   n->kind == NOTE_PUBLISHED  ? "on_error"
+		   : n->kind == NOTE_REJECTED ? dead_letter_path(a->dead_file)
+					      : "",
+		   reasons[n->kind].advice);
 }
 
 static void text_set(struct sl_buf *b, struct sl_slice text) {
@@ -186,7 +187,7 @@ void health_good(struct health *h, int64_t wall_ms) { h->success_ms = wall_ms; }
 
 void health_bad(struct health *h, int64_t wall_ms, const char *text) {
 	struct sl_slice cut = slice_from_str(text);
-	if (cut.n > ERROR_MAX) cut.n = ERROR_MAX;
+	if (cut.n > ERROR_MAX) cut.n = utf8_valid_prefix(slice_sub(cut, 0, ERROR_MAX));
 	h->error_ms = wall_ms;
 	if (h->error && slice_equal_str(cut, h->error)) return;
 	sl_free(h->error);
@@ -212,8 +213,7 @@ static char *stall_reason(const struct sl_pipeline *p, uint64_t now_ms) {
 				   c->text ? c->text : "");
 	if (p->not_ready_why) return sl_asprintf("the action is not ready: %s", p->not_ready_why);
 	if (p->waits.why) return sl_strdup(p->waits.why);
-	if (p->dead_n > 0)
-		return sl_asprintf("the dead letter %s cannot be written", dead_letter_path(p->action->dead_file));
+	if (p->dead_n > 0) return sl_asprintf("the dead letter %s cannot be written", pipeline_dead_path(p));
 	if (!sl_list_empty(&p->out) && c->answer_ms == 0)
 		return sl_asprintf("rows sent and not answered: %" PRIu64 "; no answer has come yet", p->flight_rows);
 	if (!sl_list_empty(&p->out))

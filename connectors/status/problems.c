@@ -21,29 +21,22 @@ void pipeline_problems(const struct sl_pipeline *p, struct action_problem *out) 
 	memset(out, 0, PROBLEMS * sizeof *out);
 	if (p->log_failed && (p->held.head || lately))
 		out[PROBLEM_LOG] =
-		    (struct action_problem){sl_status_text(p->log_failed), pipeline_disk_advice(p->log_failed)};
+		    (struct action_problem){sl_status_text(p->log_failed), pipeline_disk_advice(p->log_failed), NULL};
 	else if (p->held.head)
-		out[PROBLEM_BUFFER] = (struct action_problem){p->full_why, p->full_advice};
-	if (p->sync_failed) out[PROBLEM_SYNC] = (struct action_problem){p->sync_failed, pipeline_disk_advice(SL_EIO)};
+		out[PROBLEM_BUFFER] = (struct action_problem){p->full_why, p->full_advice, NULL};
+	if (p->sync_failed)
+		out[PROBLEM_SYNC] = (struct action_problem){p->sync_failed, pipeline_disk_advice(SL_EIO), NULL};
 	if (p->dead_n > 0)
 		out[PROBLEM_DEAD_LETTER] =
-		    (struct action_problem){sl_status_text(p->dead_failed), pipeline_disk_advice(p->dead_failed)};
-}
-
-static const char *problem_path(const struct action_copy *a, enum action_problem_id id) {
-	switch (id) {
-	case PROBLEM_DEAD_LETTER: return a->action->on_error ? "on_error" : dead_letter_path(a->action->dead_file);
-	case PROBLEM_BUFFER:
-	case PROBLEM_LOG:
-	case PROBLEM_SYNC:
-	case PROBLEMS: break;
-	}
-	return a->p->log_dir;
+		    (struct action_problem){sl_status_text(p->dead_failed),
+					    p->dead_published ? "nothing: it is published as soon as that is possible"
+							      : pipeline_disk_advice(p->dead_failed),
+					    pipeline_dead_path(p)};
 }
 
 json_t *action_problem_status(const struct action_copy *a, enum action_problem_id id) {
 	json_t *o = json_object();
-	const char *path = problem_path(a, id);
+	const char *path = a->problem[id].path ? a->problem[id].path : a->p->log_dir;
 	json_object_set_new(o, "problem", json_string(action_problem_names[id]));
 	json_object_set_new(o, "reason", json_string(a->problem[id].why));
 	json_object_set_new(o, "do", json_string(a->problem[id].advice));

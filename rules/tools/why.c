@@ -8,6 +8,7 @@
 #include "mem.h"
 #include "sql_why.h"
 #include "topic.h"
+#include "utf8.h"
 
 enum { SHOWN_MAX = 200, ELEMENTS_MAX = 20, NEIGHBOURS_MAX = 12 };
 
@@ -167,8 +168,10 @@ static void explain_payload(const struct try_case *c, const struct sql_program *
 	size_t count;
 	(void)sql_program_paths(program, &count);
 	if (count == 0) return;
-	if (jscan_valid(c->payload)) {
-		sl_buf_printf(out, "PAYLOAD  JSON, %zu bytes\n", c->payload.n);
+	struct jpath_hit hit;
+	if (jscan_value_any_text(c->payload, &hit) == SL_OK) {
+		sl_buf_printf(out, "PAYLOAD  JSON, %zu bytes%s\n", c->payload.n,
+			      utf8_valid(c->payload) ? "" : "; some of its text is not UTF-8");
 		return;
 	}
 	json_error_t why;
@@ -190,7 +193,7 @@ static void put_neighbours(const struct try_case *c, const struct sql_why_part *
 	struct sl_arena arena;
 	const char *names[NEIGHBOURS_MAX];
 	size_t count = 0, more = 0, step = 0;
-	if (!p->n_steps || !jscan_valid(c->payload) || jscan_value(c->payload, &at) != SL_OK) return;
+	if (!p->n_steps || jscan_value_any_text(c->payload, &at) != SL_OK) return;
 	sl_arena_init(&arena, 1024);
 	for (; step < p->n_steps; step++, at = next) {
 		next = (struct jpath_hit){.kind = JKIND_ABSENT};
@@ -425,6 +428,7 @@ void why_explain(const struct try_case *c, const struct sql_program *program, en
 		 struct sl_buf *out) {
 	struct sql_why *why = NULL;
 	struct sl_err err = SL_ERR_INIT;
+	size_t begins = out->n;
 	if (!explain_from(c, program, outcome, out)) return;
 	explain_payload(c, program, out);
 	enum sql_dialect dialect = slice_equal_str(c->dialect, "aws") ? SQL_AWS : SQL_STANDARD;
@@ -434,6 +438,7 @@ void why_explain(const struct try_case *c, const struct sql_program *program, en
 		if (met && why->list_text.n) explain_foreach(c, why, out);
 		if (met) explain_columns(c, dialect, out);
 	}
+	utf8_repair(out->p + begins, out->n - begins); /* names of the payload, and what was cut */
 	sql_why_free(why);
 	sl_err_fini(&err);
 }

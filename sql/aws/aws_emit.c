@@ -387,7 +387,8 @@ static void emit_row(struct sql_emit *e, const struct sql_statement *s, const st
 	struct sql_program *p = e->u->p;
 	if (s->value) {
 		uint16_t value = aws_emit_operand(e, s->fields.first->expr);
-		sql_emit_step3(e, SQL_OP_AWS_EMIT_VALUE, whole, 0, value, 0);
+		uint32_t step = sql_emit_step3(e, SQL_OP_AWS_EMIT_VALUE, whole, 0, value, 0);
+		e->steps[step].n = s->fields.first->expr->kind == SQL_N_STAR;
 		return;
 	}
 	uint16_t base;

@@ -2,6 +2,7 @@
 #include "aws_steps.h"
 
 #include "aws_ops.h"
+#include "utf8.h"
 
 enum { VARIABLE_BYTES_MAX = 128 * 1024 }; /* of one, and of all of an evaluation */
 
@@ -348,10 +349,16 @@ int aws_emit(struct sql_vm *vm, const struct aws_shape *shape, const struct sql_
 	return give_out(vm, &row);
 }
 
-int aws_emit_value(struct sql_vm *vm, const struct sql_value *v) {
+int aws_emit_value(struct sql_vm *vm, const struct sql_value *v, bool all) {
 	/* Undefined by itself is written as an empty text. */
 	struct sql_value value = v->kind == SQL_NULL ? sql_string(SL_SLICE_LIT("")) : *v;
 	struct sql_out row = {.values = &value, .count = 1, .raw = v->kind == SQL_NULL || is_raw(vm, v)};
 	if (row.raw) row.bytes = sql_value_text(&value);
+	/* Taken apart, as JSON with text that is not UTF-8 is: passed on, it is the payload. */
+	bool apart = all && (v->kind == SQL_MAP || v->kind == SQL_LIST);
+	if (apart && !utf8_valid(vm->in->payload)) {
+		row.raw = true;
+		row.bytes = vm->in->payload;
+	}
 	return give_out(vm, &row);
 }

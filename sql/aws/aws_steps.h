@@ -62,6 +62,7 @@ int aws_rows_end(struct sql_vm *vm, const struct sql_value *walk, struct sql_val
 /* The value of a variable is bounded, and what all of one evaluation have together. */
 int aws_keep(struct sql_vm *vm, const struct sql_value *v);
 int aws_emit(struct sql_vm *vm, const struct aws_shape *shape, const struct sql_value *values);
-int aws_emit_value(struct sql_vm *vm, const struct sql_value *v);
+/* `all`: it is the whole payload, `*`, which is passed on as it came where it is JSON but for text that is not UTF-8. */
+int aws_emit_value(struct sql_vm *vm, const struct sql_value *v, bool all);
 
 #endif

@@ -368,6 +368,7 @@ static int compile_out(struct splitter *x, struct sql_statement *second, const s
 	o.source = the_source;
 	o.source_arg = window_source(x, &p->arena);
 	int r = sql_compile_statement(x->u->f, p, second, &o);
+	p->of_event = NULL; /* its columns are those of windows */
 	x->u->p->remembers |= p->remembers;
 	return r;
 }

@@ -37,6 +37,13 @@ class Check(unittest.TestCase):
         for word in words:
             self.assertIn(word, done.stderr)
 
+    def test_check__a_source_that_is_missing_is_shown_as_its_kind_writes_it(self):
+        for kind, example in (("kafka", "{connector: lake, topics: [...]}"), ("redis", "{connector: cache, streams: [...]}"),
+                              ("postgres", "{connector: db, query: SELECT ..., ack: DELETE ...}")):
+            done = self.check(GOOD.replace('"room/+/telemetry"', f'"$sources/{kind}:outbox"').replace("clientid", "key"))
+            self.assertEqual(done.returncode, 1)
+            self.assertIn(f"`outbox: {example}`", done.stderr)
+
     def test_check__good_file_is_fine(self):
         done = self.check(GOOD)
         self.assertEqual(done.returncode, 0, done.stderr)
@@ -52,6 +59,23 @@ class Check(unittest.TestCase):
         self.assertEqual(done.returncode, 0, done.stderr)
         self.assertIn("rows that wait, at most: memory 64 MB (1 action 64 MB, node.buffer_memory 256 MB); disk 1 GB in ./data,",
                       done.stdout)
+
+    def test_check__says_which_keys_a_ttl_does_not_reach(self):
+        def said(action):
+            return self.check("connectors: {x: {type: redis, url: 'redis://h'}}\nrules: {r: {sql: 'SELECT 1 AS a FROM \"t\"', "
+                              "actions: [{connector: x, %s}]}}\n" % action)
+
+        for action, stays in (
+                ("commands: [[SET, 'a:${a}', 1], [INCR, n], [PUBLISH, c, 1], [LPUSH, 'l:${a}', 1]], ttl: 1h", "n (INCR), l:${a} (LPUSH)"),
+                ("commands: [[HSET, 'a:${a}', f, 1], [EVAL, s, 1, k], [EVAL, s, 0]], ttl: 1h, transaction: true", "k (EVAL)")):
+            done = said(action)
+            self.assertEqual(done.returncode, 0, done.stderr)
+            self.assertRegex(done.stderr, rf'WARN .*`ttl` is for the first command.s key alone action=r\.0 stays="{re.escape(stays)}"')
+        for action in ("commands: [[SET, 'a:${a}', 1], [INCR, n]]", "command: [SET, 'a:${a}', 1], ttl: 1h",
+                       "stream: {key: s}, ttl: 1h", "commands: [[SADD, 'a:${a}', 1], [SREM, 'a:${a}', 2]], ttl: 1h",
+                       "commands: [[SET, a, 1], [LPUSH, l, 1], [EXPIRE, l, 60], [DEL, m], [SET, k, 1, ex, 60]], ttl: 1h"):
+            done = said(action)
+            self.assertEqual((done.returncode, done.stderr), (0, ""))
 
     def test_check__says_what_the_count_of_rows_bounds(self):
         path = temp_folder() / "a.yaml"

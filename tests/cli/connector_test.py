@@ -18,7 +18,7 @@ connectors:
   nowhere: {type: "null"}
   silent: {type: postgres, url: "postgres://plant:s3cret@127.0.0.1:%(port)d/db", connect_timeout: 30s}
 rules:
-  r: {sql: 'SELECT * FROM "t"', actions: [{connector: good, table: never, columns: {a: "${a}"}}]}
+  r: {sql: 'SELECT payload.a AS a FROM "t"', actions: [{connector: good, table: never, columns: {a: "${a}"}}]}
 """
 
 
@@ -96,13 +96,86 @@ class Connector(unittest.TestCase):
             done = run_program("connector", "test", "x", "-c", "b.yaml", cwd=self.folder)
             self.assertEqual(self.files(), before)
             self.assertEqual(done.returncode, 3, done)
-            self.assertTrue(done.stdout.startswith("x: fine: sqlite, its file ./b.db can be"), done.stdout)
+            self.assertEqual(done.stdout, "")
+            verdict, stderr = done.stderr.split("\n", 1)  # above what is wrong, and "fine" is not said
+            self.assertTrue(verdict.startswith("x: not all will work: sqlite, its file ./b.db can be"), verdict)
             missing = "x: action r.3: no such table: missing; create it, or correct the action\n"
             if there:
-                self.assertEqual(done.stderr, "x: action r.0: table there has no column named z; create it, or correct the action\n" + missing +
+                self.assertEqual(stderr, "x: action r.0: table there has no column named z; create it, or correct the action\n" + missing +
                                  "x: action r.4: no such column: b; create it, or correct the action\n")
             else:
-                self.assertEqual(done.stderr, missing + "x: action r.4: no such table: there; create it, or correct the action\n")
+                self.assertEqual(stderr, missing + "x: action r.4: no such table: there; create it, or correct the action\n")
+
+    def test_connector__actions_and_sources_with_mistakes_are_named(self):
+        """What `sluice check` refuses is not fine here. Those of other connectors are none of ours."""
+        def columns(value, **more):
+            return {"connector": "x", "table": "t", "columns": {"a": value}, **more}
+        good, noise = columns("${a}"), {"connector": "nowhere", "messages": 10}
+        mistakes = {
+            'rules."r.1".actions[1].tabel': {"connector": "x", "tabel": "t", "columns": {"a": "${a}"}},
+            'rules."r.1".actions[1].columns.a': columns("${machne}"),
+            'rules."r.1".actions[1].on_conflict': columns("${a}", on_conflict="ignroe"),
+            'rules."r.1".actions[1]: sql: ${a} at 1:19 stands in quotes': {"connector": "x", "sql": "UPDATE t SET a = '${a}'"},
+        }
+        for place, action in mistakes.items():
+            rules = {"r.1": {"sql": 'SELECT payload.a AS a FROM "t"', "actions": [good, action]},
+                     "other": {"sql": 'SELCT 1 FROM "t"', "actions": [{"connector": "nowhere"}]}}
+            config = {"connectors": {"x": {"type": "sqlite", "path": "./b.db"}, "nowhere": {"type": "null"}, "calm": {"type": "null"}},
+                      "sources": {"s": {**noise, "mesages": 1}}, "rules": rules}
+            (self.folder / "b.yaml").write_text(json.dumps(config))
+            with self.subTest(place):
+                done = run_program("connector", "test", "x", "calm", "-c", "b.yaml", cwd=self.folder)
+                self.assertEqual(done.returncode, 1, done)
+                self.assertRegex(done.stdout, "^calm: fine: null, connected in [0-9]+ ms\\n$")
+                verdict, *faults = done.stderr.splitlines()
+                self.assertEqual(verdict, "x: not all will work: sqlite, its file ./b.db can be made")
+                self.assertEqual(len(faults), 1, done)
+                self.assertRegex(faults[0], "^x: b.yaml:1:[0-9]+: ")
+                self.assertIn(place, faults[0])
+        done = run_program("connector", "test", "nowhere", "-c", "b.yaml", cwd=self.folder)
+        self.assertEqual(done.returncode, 1, done)
+        self.assertRegex(done.stderr, "^nowhere: not all will work: (?s:.*)\nnowhere: b.yaml:1:.*sources.s.mesages.*\nnowhere: b.yaml:1:.*rules.other.sql")
+
+    def test_connector__all_that_are_named_are_tried(self):
+        done = self.run_it("test", "wrong", "good", "wrong", "nowhere")
+        self.assertEqual(done.returncode, 3, done)
+        self.assertEqual([line.split(":")[0] for line in done.stdout.splitlines()], ["good", "nowhere"])
+        self.assertEqual([line.split(":")[0] for line in done.stderr.splitlines()], ["wrong"])
+        done = self.run_it("test", "nope", "good")
+        self.assertEqual((done.returncode, done.stdout.count("good: fine")), (1, 1), done)
+        self.assertIn("has no connector 'nope'; it has: good, wrong, nowhere, silent", done.stderr)
+        done = self.run_it("test", "silent", "good", "--timeout", "1")
+        self.assertEqual((done.returncode, done.stdout.count("good: fine")), (3, 1), done)
+        self.assertIn("silent: does not work: postgres: no answer within 1 s", done.stderr)
+
+    def test_connector__of_mongodb_refuses_options_of_a_url_that_do_not_count(self):
+        """The client library only warns: a typo would mean no TLS."""
+        cases = {
+            "127.0.0.1:9/?tsl=true&authSuorce=admin&w=1": "option `tsl` (did you mean `tls`?), `authSuorce` (did you mean `authsource`?)",
+            "127.0.0.1:9/db?tls=false&nonsenseOfMine=1": "option `nonsenseOfMine`\n",
+            "127.0.0.1:9/db?retryWritess=false": "option `retryWritess` (did you mean `retrywrites`?)",
+            "127.0.0.1:9/db?S3cret=a@b": "option `(not shown",
+            "127.0.0.1:9/db?tlsCertificateKeyFilePassword=a&S3cret=b": "option `(not shown",
+        }
+        for url, said in cases.items():
+            (self.folder / "b.yaml").write_text(json.dumps({"connectors": {"x": {"type": "mongodb", "url": "mongodb://" + url}}}))
+            for words in (("connector", "test", "x"), ("check",)):
+                with self.subTest(url=url, words=words):
+                    done = run_program(*words, "-c", "b.yaml", cwd=self.folder)
+                    self.assertEqual(done.returncode, 1, done)
+                    self.assertIn(said, done.stderr)
+                    self.assertNotIn("S3cret", done.stderr)
+        known = ("authSource=a&AUTHMECHANISM=PLAIN&maxPoolSize=3&readPreference=secondary&readPreferenceTags=dc:ny&appName=a@b"
+                 "&compressors=zlib&retryWrites=false&w=majority&wtimeoutMS=5&journal=true&ssl=false&heartbeatFrequencyMS=900")
+        (self.folder / "b.yaml").write_text(json.dumps({"connectors": {
+            "x": {"type": "mongodb", "url": "mongodb://u:p%3Fq@127.0.0.1:9/db?" + known}}}))
+        self.assertEqual(run_program("check", "-c", "b.yaml", cwd=self.folder).returncode, 0)
+
+    def test_connector__of_postgres_at_another_servers_port_says_so(self):
+        port = self.listener.getsockname()[1]  # takes connections, as Redis and Kafka do, and waits for more
+        code, said = self.looks({"type": "postgres", "url": f"postgres://u@127.0.0.1:{port}/db", "connect_timeout": "300ms"}, "--timeout", "60")
+        self.assertEqual(code, 3, said)
+        self.assertIn(f"127.0.0.1:{port} takes connections, but did not answer as PostgreSQL does", said)
 
     def test_connector__url_with_a_bare_at_in_its_password_is_refused_unshown(self):
         for scheme in ("postgres", "postgresql", "mongodb"):

@@ -39,6 +39,28 @@ class Plan(unittest.TestCase):
             broker.wait_log("name=db", after=at)
             self.assertEqual(broker.status()["config"]["reloads"], 1)
 
+    def test_plan__names_sections_of_settings(self):
+        """Those that a reload takes, and those that wait for a restart: before and after --apply."""
+        with Broker({"auth": {"anonymous": True}, "mqtt": {"max_inflight": 10}}, folder=self.folder) as broker:
+            (self.folder / "users.pw").write_text("")
+            broker.write_config({"auth": {"anonymous": False, "password_file": str(self.folder / "users.pw")},
+                                 "mqtt": {"max_inflight": 20}, "node": {"outbound": {"allow": ["127.0.0.1/32"]}}})
+            said = self.plan(broker, code=2)
+            waits = "~ mqtt: max_inflight 10 -> 20; needs a restart\n"
+            self.assertRegex(said, "(?m)^~ auth: anonymous true -> false, password_file .* -> .*users.pw\"$")
+            self.assertRegex(said, "(?m)^~ node.outbound: allow .* -> .*127.0.0.1/32")
+            self.assertIn(waits, said)
+            self.assertTrue(said.endswith("0 to create, 3 to change, 0 to remove\n"), said)
+            self.assertTrue(self.plan(broker, "--apply", code=2).endswith("but these differences are left:\n" + waits))
+            self.assertEqual(self.plan(broker, code=2), waits + "0 to create, 1 to change, 0 to remove\n")
+            broker.write_config({"mqtt": {"max_inflight": 10}})
+            self.assertEqual(self.plan(broker), "nothing would change\n")
+
+    def test_plan__of_a_tag_that_no_rule_has_is_refused(self):
+        with self.broker() as broker:
+            self.assertEqual(self.plan(broker, "--tag", "nope", code=1), "sluice plan: no rule has the tag 'nope'\n")
+            self.assertEqual(self.plan(broker, "--tag", "x"), "nothing would change\n")
+
     def test_plan__says_what_is_created_changed_and_removed(self):
         with self.broker() as broker:
             rules = broker.config["rules"]
@@ -60,6 +82,30 @@ class Plan(unittest.TestCase):
             self.assertIn("applied", self.plan(broker, "--apply"))
             self.assertEqual({r["id"] for r in broker.status()["rules"]}, {"a", "c", "d"})
             self.assertEqual(self.plan(broker), "nothing would change\n")
+
+    def test_plan__actions_that_shift_are_the_same_actions(self):
+        """As a reload has it: counters, like queues, go with the action and not with its place."""
+        def table(name, **more):
+            return {"connector": "db", "table": name, "columns": {"t": "${t}"}, **more}
+
+        with Broker({"connectors": {"db": {"type": "sqlite", "path": str(self.folder / "a.db")}},
+                     "rules": {"a": {"sql": SQL, "actions": [{"console": {}}, table("one"), table("two")]}}}, folder=self.folder) as broker:
+            sent = run_program("pub", "-p", str(broker.port), "-t", "in", "-q", "1", "-m", '{"t": 1}')
+            self.assertEqual(sent.returncode, 0)
+            for actions, said in (
+                    ([table("one"), table("two"), {"console": {}}],
+                     "action 1 (db) is action 0 now, action 2 (db) is action 1 now, action 0 (console) is action 2 now"),
+                    ([table("two"), {"console": {}}],
+                     "action 1 (db) is action 0 now, no action 0 (db) any more, action 2 (console) is action 1 now"),
+                    ([table("three"), table("two", columns={"t": "${t}", "u": "1"})],
+                     "new action 0 (db), action 0 (db) is action 1 now, and changed, no action 1 (console) any more"),
+                    ([table("three"), table("two", columns={"t": "${t}", "u": "2"})], "action 1 (db)")):
+                broker.write_config({"rules": {"a": {"sql": SQL, "actions": actions}}})
+                self.assertEqual(self.plan(broker, code=2).splitlines()[0], "~ rule a: " + said)
+                self.assertIn("applied", self.plan(broker, "--apply"))
+                self.assertEqual(self.plan(broker), "nothing would change\n")
+            taken = [a["taken"] for a in broker.status()["rules"][0]["actions"]]
+            self.assertEqual(taken, [0, 1])
 
     def test_plan__sources_that_are_new_changed_and_gone(self):
         noise = {"connector": "nowhere", "messages": 10}

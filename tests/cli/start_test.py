@@ -4,7 +4,8 @@ import socket
 import subprocess
 import unittest
 
-from harness.broker import BIN, Broker, free_port, run_program, temp_folder
+from harness.broker import BIN, Broker, free_port, run_program, temp_folder, wait_until
+from harness.fake import Fake
 
 MINIMAL = """\
 node: {{data_dir: {data_dir}}}
@@ -148,6 +149,74 @@ class Start(unittest.TestCase):
         done = run_as_nobody(self, folder, "run", "-c", "a.yaml")
         self.assertEqual(done.returncode, 3, done.stderr)
         self.assertRegex(done.stderr, "node.data_dir: .*Permission denied; name a folder")
+
+
+class Untouched(unittest.TestCase):
+    """A start that is refused has connected to nothing, delivered nothing and changed no file, whatever waits on its disk: another
+    process may be at work with all of it."""
+
+    def setUp(self):
+        """A broker's folder with a row that waits for a server, which comes only when the broker has gone."""
+        peer = free_port()
+        self.mine = Broker({"connectors": {"cache": {"type": "redis", "url": f"redis://127.0.0.1:{peer}"}},
+                            "rules": {"r": {"sql": "SELECT payload AS v FROM 't'",
+                                            "actions": [{"connector": "cache", "command": ["SET", "k", "${v}"]}]}}})
+        self.assertEqual(run_program("pub", "-p", str(self.mine.port), "-t", "t", "-q", "1", "-m", "1").returncode, 0)
+        wait_until(lambda: self.mine.status()["actions"][0]["queued"] == 1, message=lambda: str(self.mine.status()["actions"]))
+        self.mine.stop_at_once()
+        self.peer = Fake(lambda conn: conn.hang(), port=peer)
+        self.addCleanup(self.peer.close)
+
+    def files(self):
+        found = [p for p in (self.mine.folder / "data").rglob("*") if p.is_file()]
+        self.assertTrue(any("actions" in p.parts for p in found), found)
+        return {str(p): (p.stat().st_ino, p.stat().st_mtime_ns, p.read_bytes()) for p in found}
+
+    def refused(self, *words, **changes):
+        before = self.files()
+        self.mine.write_config(changes)
+        done = run_program("run", "-c", str(self.mine.config_path), cwd=self.mine.folder)
+        self.assertEqual(done.returncode, 3, done.stdout + done.stderr)
+        for word in words:
+            self.assertIn(word, done.stderr)
+        self.assertEqual(self.peer.connections, 0, done.stdout + done.stderr)
+        self.assertNotIn("connected", done.stdout + done.stderr)
+        self.assertEqual(self.files(), before)
+
+    def test_start__on_a_taken_port_touches_nothing(self):
+        with Broker() as other:
+            bind = {"name": "mqtt", "type": "tcp", "bind": f"127.0.0.1:{other.port}"}
+            self.refused("listener mqtt: cannot listen on 127.0.0.1 port", listeners=[bind])
+
+    def test_start__on_a_taken_port_of_any_address_touches_nothing(self):
+        with Broker() as other:
+            free = {"name": "free", "type": "tcp", "bind": f"127.0.0.1:{free_port()}"}
+            self.refused("listener b: cannot listen on any address port", listeners=[free, {**free, "name": "b", "bind": f"*:{other.port}"}])
+
+    def test_start__with_the_status_pages_port_taken_touches_nothing(self):
+        with Broker() as other:
+            self.refused("admin.bind: cannot listen on 127.0.0.1", admin={"bind": f"127.0.0.1:{other.admin_port}"})
+
+    def test_start__with_two_listeners_on_one_port_touches_nothing(self):
+        bind = {"name": "a", "type": "tcp", "bind": f"127.0.0.1:{self.mine.port}"}
+        self.refused("listener b: cannot listen on port", "listener a does", listeners=[bind, {**bind, "name": "b"}])
+
+    def test_start__on_a_data_folder_in_use_touches_nothing(self):
+        with Broker(folder=temp_folder()) as other:
+            other.stop()
+            other.write_config({"node": {"data_dir": str(self.mine.folder / "data")}})
+            other.start()
+            self.refused("node.data_dir", "in use by another sluice")
+
+    def test_start__that_was_refused_delivers_when_the_port_is_free(self):
+        with Broker() as other:
+            bind = {"name": "mqtt", "type": "tcp", "bind": f"127.0.0.1:{other.port}"}
+            self.refused("choose another port", listeners=[bind])
+        self.mine.write_config({})
+        self.mine.port = other.port
+        self.mine.start()
+        wait_until(lambda: self.peer.connections > 0, message=lambda: self.mine.log())
+        self.mine.kill()  # its peer says nothing, which a stop would wait for
 
 
 HELP = {  # what the help of each command must name at least

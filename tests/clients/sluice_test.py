@@ -85,6 +85,16 @@ class Commands(unittest.TestCase):
                 result = json.loads(self.run_command("bench", *args, "--json").stdout)
                 self.assertEqual([result[k] for k in ("lost", "repeated", "out_of_order", "refused")], [0] * 4)
 
+    def test_bench__what_is_not_known_of_the_broker_is_not_zero(self):
+        asked = {"broker_cpu_s", "broker_cpu_s_per_million", "connect_cpu_us", "rss_bytes_per_connection", "rss_bytes_per_filter", "rss_bytes"}
+        for pid in ([], ["--broker-pid", str(self.broker.process.pid)]):
+            with self.subTest(pid=pid):
+                words = ["bench", "fanin", "-n", "2000", *pid]
+                result = json.loads(self.run_command(*words, "--json").stdout)
+                self.assertEqual({name for name, value in result.items() if value is None}, set() if pid else asked)
+                said = self.run_command(*words).stdout
+                self.assertEqual(len(re.findall(r"^  (?:broker|connect|RSS) .*  - \(needs --broker-pid", said, re.M)), 0 if pid else len(asked), said)
+
 
 class Reconnect(unittest.TestCase):
     def test_pub__a_broker_that_is_killed_and_comes_back_gets_the_rest(self):

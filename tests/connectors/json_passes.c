@@ -1,6 +1,6 @@
 /* json_passes.c: counts how often the broker reads through a payload's JSON, whoever does it.
  *
- * Linked into a second broker, whose calls of base/json's four ways into a document come here first (the linker's --wrap). A
+ * Linked into a second broker, whose calls of base/json's ways into a document come here first (the linker's --wrap). A
  * document that holds the text of $JSON_PASSES_MARK counts; what is parsed for other reasons (configuration, status pages,
  * values of a row) does not hold it. At its end the process writes the count to the file $JSON_PASSES_FILE. */
 #include <stdatomic.h>
@@ -13,12 +13,16 @@
 
 int __real_jpath_extract(const struct jpath_set *set, struct sl_slice doc, struct jpath_hit *hits);
 int __wrap_jpath_extract(const struct jpath_set *set, struct sl_slice doc, struct jpath_hit *hits);
+int __real_jpath_extract_any_text(const struct jpath_set *set, struct sl_slice doc, struct jpath_hit *hits);
+int __wrap_jpath_extract_any_text(const struct jpath_set *set, struct sl_slice doc, struct jpath_hit *hits);
 bool __real_jscan_valid(struct sl_slice doc);
 bool __wrap_jscan_valid(struct sl_slice doc);
 int __real_jscan_begin(struct jscan_iter *it, const struct jpath_hit *container);
 int __wrap_jscan_begin(struct jscan_iter *it, const struct jpath_hit *container);
 int __real_jscan_value(struct sl_slice text, struct jpath_hit *out);
 int __wrap_jscan_value(struct sl_slice text, struct jpath_hit *out);
+int __real_jscan_value_any_text(struct sl_slice text, struct jpath_hit *out);
+int __wrap_jscan_value_any_text(struct sl_slice text, struct jpath_hit *out);
 
 static atomic_ullong passes;
 
@@ -30,6 +34,11 @@ static void count(struct sl_slice doc) {
 int __wrap_jpath_extract(const struct jpath_set *set, struct sl_slice doc, struct jpath_hit *hits) {
 	if (jpath_set_count(set) > 0) count(doc); /* an empty set does not look at the text */
 	return __real_jpath_extract(set, doc, hits);
+}
+
+int __wrap_jpath_extract_any_text(const struct jpath_set *set, struct sl_slice doc, struct jpath_hit *hits) {
+	if (jpath_set_count(set) > 0) count(doc);
+	return __real_jpath_extract_any_text(set, doc, hits);
 }
 
 bool __wrap_jscan_valid(struct sl_slice doc) {
@@ -45,6 +54,11 @@ int __wrap_jscan_begin(struct jscan_iter *it, const struct jpath_hit *container)
 int __wrap_jscan_value(struct sl_slice text, struct jpath_hit *out) {
 	count(text);
 	return __real_jscan_value(text, out);
+}
+
+int __wrap_jscan_value_any_text(struct sl_slice text, struct jpath_hit *out) {
+	count(text);
+	return __real_jscan_value_any_text(text, out);
 }
 
 __attribute__((destructor)) static void tell(void) {

@@ -10,8 +10,8 @@ import unittest
 import kafka_source_test
 import kafka_test
 from harness.broker import Broker, wait_until
-from harness.kafka_proxy import (FETCH, FIND_COORDINATOR, JOIN_GROUP, METADATA, PRODUCE, SYNC_GROUP, KafkaProxy, Metadata, array,
-                                 spoil_fetch, spoil_metadata)
+from harness.kafka_proxy import (FETCH, FIND_COORDINATOR, JOIN_GROUP, METADATA, PRODUCE, SYNC_GROUP, KafkaProxy, Metadata,
+                                 array, spoil_fetch, spoil_metadata)
 from harness.proxy import Proxy
 
 HURRIED = {"reconnect.backoff.ms": "1", "reconnect.backoff.max.ms": "20", "retry.backoff.ms": "1"}
@@ -300,6 +300,18 @@ class Source(Nonsense, kafka_source_test.SourceTest):
                     wait_until(lambda: set(self.numbers()) >= set(self.produced), 120, lambda: self.what_is_missing(b))
                     self.assertEqual(proxy.spoiled, 1)
                     self.assertIn("a source does not read what it should", b.log())
+
+    def test_nonsense__an_error_of_records_where_there_are_none(self):
+        """CORRUPT_MESSAGE, of the group instead of a partition."""
+        for api in (FIND_COORDINATOR, JOIN_GROUP):
+            with self.subTest(api=api), KafkaProxy(self.kafka.behind_proxy_port, self.kafka.proxied_port) as proxy:
+                proxy.spoil = lambda asked, version, body, api=api: body[:4] + b"\0\2" + body[6:] if asked == api else body
+                with self.serve(proxy) as b:
+                    wait_until(lambda: proxy.spoiled >= 3 or self.alive(b), 60, "it was not asked for")
+                    self.go_on()
+                    proxy.spoil = None
+                    wait_until(lambda: set(self.numbers()) >= set(self.produced), 120, lambda: self.what_is_missing(b))
+                    self.alive(b)
 
     def test_nonsense__a_partition_that_is_never_answered(self):
         """Other answers come, so librdkafka sees nothing wrong."""

@@ -80,6 +80,16 @@ class Records(KafkaTest):
         self.assertEqual(records[1].headers, "fixed=yes,h=7,text=<key1>")
         self.assertEqual(records[0].headers, "fixed=yes,h=NULL,text=<key2>")
 
+    def test_kafka__a_timestamp_that_cannot_be_sent_says_why(self):
+        wrong = {"0": "0 cannot be sent", "-1": "-1 is before 1970", "0.5": "0.5 is neither a whole number", '"1960-01-01T00:00:00Z"': "is before 1970",
+                 '"1970-01-01T00:00:00Z"': "cannot be sent", "true": "true is neither a whole number"}
+        records = self.deliver(*(b'{"ts":' + text.encode() + b"}" for text in [*wrong, "1.7e12", '"1700000000000"', "1"]), rejected=len(wrong),
+                               sql='SELECT payload.ts AS ts FROM "in/#"', action={"timestamp": "${ts}"})
+        self.assertEqual(sorted(r.timestamp for r in records), [1, 1700000000000, 1700000000000])
+        reasons = [letter["reason"] for letter in self.dead]
+        for said in wrong.values():
+            self.assertTrue(any(said in reason for reason in reasons), (said, reasons))
+
     def test_kafka__headers_are_called_like_options(self):
         """Each value has a name of its own in a dead letter, so that a tool which reads JSON does not lose one."""
         names = {"key": "k", "value": "v", "topic": "t", "timestamp": "s", "partition": "p", "header.key": "h", "own": "o"}
@@ -247,7 +257,16 @@ class RowsOfDoom(KafkaTest):
         records = self.deliver({"v": "x" * 5000}, {"v": "y"}, rejected=1, max_message="1KB",
                                sql='SELECT payload.v AS v FROM "in/#"', action={"value": "${v}"})
         self.assertEqual([r.value for r in records], [b"y"])
-        self.assertIn("max_message is 1024", self.dead[0]["reason"])
+        self.assertIn("the row has 5000 bytes (key, value, headers), and the connector's max_message is 1024", self.dead[0]["reason"])
+
+    def test_kafka__larger_than_max_message_by_its_headers(self):
+        sql = 'SELECT payload.v AS v, payload.h AS h FROM "in/#"'
+        for headers, big, small, wanted in (({"a": "${h}", "bc": "1"}, "x" * 5000, "y", 1 + 1 + 5000 + 2 + 1),
+                                            ("${h}", {"name": "x" * 4990}, {"name": "y"}, 1 + 4 + 4990)):
+            with self.subTest(headers=headers):
+                self.deliver({"v": "z", "h": big}, {"v": "z", "h": small}, rejected=1, max_message="1KB", sql=sql,
+                             action={"value": "${v}", "headers": headers})
+                self.assertIn(f"the row has {wanted} bytes (key, value, headers)", self.dead[0]["reason"])
 
     def test_kafka__wrong_partition_and_time_are_told(self):
         self.deliver({"p": 9}, {"p": "x"}, {"p": -1}, {"ts": "yesterday"}, {"ts": -5}, rejected=5,
@@ -314,6 +333,63 @@ class Topics(KafkaTest):
             b.wait_log("degraded.*dyn.never")
             self.assertEqual(b.wait_settled("r")["rejected"], 1)
             self.wait_state(b, "up")
+
+    def poisoned(self, rows, bad, dead, **connector):
+        """Rows of one client, n to the topic doom.<rows[n]>, of which those that are bad are given up and nobody else."""
+        with self.broker({"topic": "doom.${d}", "topic_timeout": "2s", "value": "${n}"},
+                         sql='SELECT payload.d AS d, payload.n AS n FROM "in/#"', **connector) as b:
+            payloads = [{"d": d, "n": n} for n, d in enumerate(rows)]
+            self.publish(b, *payloads[:bad[-1] + 1])
+            b.wait_log("rows wait for a topic")  # it is known to be missing: the others are held
+            self.publish(b, *payloads[bad[-1] + 1:])
+            n = b.wait_settled("r", timeout=120)
+            self.assertEqual((n["delivered"], n["rejected"]), (len(rows) - len(bad), len(bad)))
+            letters = self.dead_letters(b)
+            self.wait_state(b, "up")
+        self.assertEqual([int(letter["row"]["value"]) for letter in letters], bad)
+        for letter in letters:
+            for words in (dead, f"topic doom.{letter['row']['topic']} ", "sluice replay"):
+                self.assertIn(words, letter["reason"])
+
+    def test_kafka__one_row_whose_topic_is_missing_among_those_of_a_client(self):
+        """It waits for topic_timeout, and those behind it do; then it is a dead letter, and they go on."""
+        self.kafka.delete_topic("doom.no")
+        for at in (0, 150):
+            with self.subTest(at=at):
+                self.kafka.fresh_topic("doom.yes")
+                self.poisoned(["no" if n == at else "yes" for n in range(300)], [at], "does not exist")
+                self.assertEqual([int(r.value) for r in self.kafka.records("doom.yes")], [n for n in range(300) if n != at])
+
+    def test_kafka__one_row_whose_topic_is_not_ours(self):
+        """One that we may not see, and one that we may see and not write to."""
+        for d in ("all", "see", "hidden"):
+            self.kafka.fresh_topic(f"doom.{d}")
+        self.kafka.grant("alice", "doom.all", "describe", "write")
+        self.kafka.grant("alice", "doom.see", "describe")
+        self.kafka.grant("bob", "doom.hidden", "describe", "write")
+        rows = ["all"] * 100
+        rows[50:52] = ["see", "hidden"]
+        self.poisoned(rows, [50, 51], "Write and Describe", brokers=f"127.0.0.1:{self.kafka.sasl_port}",
+                      sasl={"username": "alice", "password": "pw1"})
+
+    def test_kafka__many_missing_topics_take_as_long_as_one_until_they_are_there(self):
+        """Those of rows that are held are asked for, too; and what is known to be missing need not wait for that again."""
+        self.kafka.fresh_topic("many.yes")
+        self.kafka.delete_topic("many.7")
+        with self.broker({"topic": "many.${d}", "topic_timeout": "3s"}, sql='SELECT payload.d AS d FROM "in/#"') as b:
+            self.publish(b, *({"d": n % 100} for n in range(300)), {"d": "yes"})
+            n = b.wait_settled("r", timeout=150)  # one after the other they would take twice as long
+            self.assertEqual((n["delivered"], n["rejected"]), (1, 300))
+            self.kafka.create_topic("many.7")
+
+            def taken():
+                self.publish(b, {"d": 7})
+                return b.wait_settled("r")["delivered"] > 1
+            wait_until(taken, 60, lambda: str(b.action("r")))
+            self.publish(b, *[{"d": 7}] * 20)
+            n_after = b.wait_settled("r")
+            self.publish(b, *[{"d": 7}] * 20)
+            self.assertEqual(b.wait_settled("r")["rejected"], n_after["rejected"])
 
     def test_kafka__no_right_to_write_is_asked_for_without_new_clients(self):
         """Who may describe a topic and not write to it is refused by the topic's broker; other topics go on meanwhile."""
@@ -420,11 +496,18 @@ class Check(KafkaTest):
         done = run_program("check", "-c", str(folder / "c.yaml"))
         return done.returncode, done.stderr + done.stdout
 
+    def test_check__properties_are_text_or_plain_numbers_and_booleans(self):
+        code, text = self.check(properties={"socket.keepalive.enable": True, "socket.send.buffer.bytes": 65536, "queue.buffering.backpressure.threshold": "1"})
+        self.assertEqual(code, 0, text)
+
     def test_check__says_what_is_wrong_and_what_to_do(self):
         ca = TestCa.shared()
         cases = (
             ({"properties": {"soket.keepalive.enable": "true"}}, "did you mean `socket.keepalive.enable`?"),
             ({"properties": {"linger.ms": "7"}}, "use the option `linger`"),
+            ({"properties": {"linger.msx": 7}}, "did you mean `linger.ms`?"),
+            ({"properties": {"mesage.timeout.ms": 7}}, "did you mean `message.timeout.ms`?"),
+            ({"properties": {"socket.keepalive.enable": None}}, "has no value"),
             ({"properties": {"max.in.flight": "many"}}, "properties.max.in.flight: "),
             ({"properties": {"transactional.id": "x"}}, "Sluice sets this itself"),
             ({"properties": {"plugin.library.paths": "libc.so.6"}}, "would load foreign code into the broker"),

@@ -1,10 +1,11 @@
-"""The mongodb connector where a script has to play the servers, for none of those at hand can: logins by certificate, the routers
-of a sharded cluster, and clusters that a name server tells of (mongodb+srv)."""
+"""The mongodb connector where a script has to play the servers, for none of those at hand can: logins by certificate, compression, the
+routers of a sharded cluster, and clusters that a name server tells of (mongodb+srv)."""
+import json
 import ssl
 import unittest
 
 import mongodb_test
-from harness.broker import wait_until
+from harness.broker import run_program, temp_folder, wait_until
 from harness.name_server import NameServer
 from harness.servers import TestCa
 from harness.servers.mongo_script import MongoScript
@@ -21,7 +22,7 @@ class ClusterTest(mongodb_test.MongoTest):
         return {"ok": 1, "n": len(command["documents"])}
 
 
-class Certificates(ClusterTest):
+class CertificateTest(ClusterTest):
     def setUp(self):
         super().setUp()
         self.ca, self.logins = TestCa.shared(), []
@@ -49,6 +50,8 @@ class Certificates(ClusterTest):
     def tls(self, name):
         return {"ca": self.ca.path("ca.pem"), "cert": self.ca.path(f"{name}.pem"), "key": self.ca.path(f"{name}.key")}
 
+
+class Certificates(CertificateTest):
     def test_login__by_certificate(self):
         with MongoScript(self.play, tls=self.context()) as self.server:
             url = self.server.url(tls="true", authMechanism="MONGODB-X509")
@@ -64,6 +67,71 @@ class Certificates(ClusterTest):
             with self.broker(url=url, tls=self.tls("nobody"), **self.hurried) as b:
                 self.assertIn("the login was refused", self.wait_state(b, "down"))
         self.assertEqual(self.stored, [])
+
+
+class Rights(CertificateTest):
+    """What `sluice connector test` says of them, before there is a row."""
+    ACTIONS = ({"collection": "a"}, {"collection": "b"}, {"collection": "a", "operation": "upsert", "id": "${a}"},
+               {"collection": "a", "operation": "delete", "id": "${a}"}, {"collection": "a", "operation": "replace", "id": "${a}", "create": False},
+               {"collection": "${a}"})
+
+    def look(self, answers, login=False):
+        """Exit code, and what is said of each action that something is said of; to errors by themselves, notes in brackets."""
+        def play(command, _conn):
+            name = next(iter(command))
+            return answers[name] if name in answers else {"ok": 0, "code": 59, "errmsg": "no such command"}
+        url = {"tls": "true", "authMechanism": "MONGODB-X509"} if login else {}
+        with MongoScript(play, tls=self.context() if login else None) as server:
+            config = {"connectors": {"x": {"type": "mongodb", "url": server.url(**url), "database": "iot", **({"tls": self.tls("client")} if login else {})}},
+                      "rules": {"r": {"sql": 'SELECT 1 AS a FROM "t"', "actions": [{"connector": "x", **a} for a in self.ACTIONS]}}}
+            folder = temp_folder()
+            (folder / "a.yaml").write_text(json.dumps(config))
+            done = run_program("connector", "test", "x", "-c", "a.yaml", "--timeout", "60", cwd=folder)
+        said = {}
+        for text, form in ((done.stdout, "({})"), (done.stderr, "{}")):
+            for line in text.splitlines():
+                head, _, rest = line.partition("x: action r.")
+                if not head:
+                    said[int(rest[0])] = form.format(rest[3:])
+        return done.returncode, said
+
+    def status(self, *privileges):
+        user = {"user": "u", "db": "admin"}
+        return {"ok": 1, "authInfo": {"authenticatedUsers": [user], "authenticatedUserRoles": [],
+                                      "authenticatedUserPrivileges": [{"resource": r, "actions": a} for r, a in privileges]}}
+
+    def test_rights__are_looked_at_where_the_server_tells_them(self):
+        listed = {"ok": 1, "cursor": {"id": 0, "ns": "iot.$cmd.listCollections", "firstBatch": [{"name": n, "type": "collection"} for n in "ab"]}}
+        def may_not(action, collection):
+            return f"the user may not {action} in iot.{collection}; grant it `readWrite` on the database, or this action"
+        reader = ({"db": "iot", "collection": ""}, ["find", "listCollections"])
+        for privileges, wanted in (
+                ([], {}),  # who knows of no rights
+                ([reader], {0: may_not("insert", "a"), 1: may_not("insert", "b"), 2: may_not("insert", "a"), 3: may_not("remove", "a"), 4: may_not("update", "a")}),
+                ([reader, ({"db": "iot", "collection": "a"}, ["find", "insert"])],
+                 {1: may_not("insert", "b"), 2: may_not("update", "a"), 3: may_not("remove", "a"), 4: may_not("update", "a")}),
+                ([({"db": "other", "collection": ""}, ["insert"]), ({"cluster": True}, ["insert"]), ({"db": "", "collection": "a"}, ["insert", "update", "remove"])],
+                 {1: may_not("insert", "b")}),
+                ([({"db": "iot", "collection": ""}, ["insert", "update", "remove"])], {}),
+                ([({"anyResource": True}, ["anyAction"])], {})):
+            with self.subTest(privileges=privileges):
+                found = self.look({"connectionStatus": self.status(*privileges), "listCollections": listed})
+                self.assertEqual(found, (3 if wanted else 0, wanted))
+        for senseless in ({"ok": 1}, {"ok": 1, "authInfo": 5}, {"ok": 1, "authInfo": {"authenticatedUsers": [1], "authenticatedUserPrivileges": 5}}):
+            self.assertEqual(self.look({"connectionStatus": senseless, "listCollections": listed}), (0, {}), senseless)
+
+    def test_rights__nobody_may_look_without_a_login(self):
+        refused = {"listCollections": {"ok": 0, "code": 13, "errmsg": "command listCollections requires authentication"}}
+        code, said = self.look(refused)
+        self.assertEqual((code, set(said)), (3, {0, 1, 2, 3, 4}))
+        self.assertIn("without a login; put a user and its password into `url`", said[0])
+
+    def test_rights__to_write_are_enough(self):
+        """Who logs in by certificate has no user in `url`."""
+        answers = {"listCollections": {"ok": 0, "code": 13, "errmsg": "not authorized on iot"}, "authenticate": {"ok": 1},
+                   "connectionStatus": self.status(({"db": "iot", "collection": ""}, ["insert", "update", "remove"]))}
+        note = "(whether its collection is there could not be looked at (not authorized on iot))"
+        self.assertEqual(self.look(answers, login=True), (0, dict.fromkeys(range(5), note)))
 
 
 class Routers(ClusterTest):
@@ -92,6 +160,21 @@ class Routers(ClusterTest):
         self.assertEqual(n["delivered"], 200)
         self.assertEqual(sorted(self.stored), list(range(200)))
         self.assertIn("second", seen)
+
+
+class Compression(ClusterTest):
+    def test_compression__as_the_server_knows_it(self):
+        with MongoScript(self.store, zlib=True) as self.server:
+            self.deliver([{"id": i} for i in range(20)], compressors=["zstd", "zlib"], pool=1)
+            self.assertEqual(self.server.fake.errors, [])
+            self.assertGreaterEqual(self.server.compressed, len(self.server.commands))
+        self.assertEqual(self.stored, list(range(20)))
+
+    def test_compression__that_nobody_offered_is_no_answer(self):
+        with MongoScript(self.store, zlib="unasked") as self.server:
+            with self.broker(**self.hurried) as b:
+                self.assertIn('"ping"', self.wait_state(b, "down"))
+            self.assertEqual(self.server.commands, [])
 
 
 class Names(ClusterTest):

@@ -487,17 +487,35 @@ class Scripted(MongoTest):
             self.assertRegex(b.log(), "rows wait in the log for the next start.* rows=200 ")
             self.assertIn("ended by the stop, which waits ten seconds", b.log())
 
+    def test_errors__what_a_reload_cuts_short_says_so(self):
+        asked = []
+
+        def play(command, conn):
+            asked.append(1)
+            if len(asked) == 1:
+                conn.hang()
+            return self.store(command)
+        with MongoScript(play) as self.server, self.broker({"timeout": self.for_ever}, timeout=self.for_ever, pool=1) as b:
+            self.publish(b, [{"id": i} for i in range(20)])
+            wait_until(lambda: asked, 60)
+            b.write_config(self.config({"timeout": self.for_ever, "batch": {"rows": 7}}, timeout=self.for_ever, pool=1))
+            b.reload()
+            b.wait_log("ended by a reload")
+            self.assertEqual(b.wait_settled("r")["delivered"], 20)
+            self.assertNotIn("no answer within", b.log())
+
     def test_errors__answers_that_make_no_sense(self):
         """Whatever it is that they do not say, no row is lost, and nobody dies of it."""
         error = {"index": 0, "code": 11000, "errmsg": "x"}
-        senseless = [{}, {"ok": 0}, {"ok": "yes"}, {"ok": None, "n": 5}, {"n": 5}, {"ok": 1, "writeErrors": {}}, {"ok": 1, "writeErrors": ["x"]},
+        senseless = [{}, {"ok": 0}, {"ok": "yes"}, {"ok": 1, "n": "x"}, {"ok": None, "n": 5}, {"n": 5}, {"ok": 1}, {"ok": 1, "n": -1}, {"ok": 1, "writeErrors": []},
+                     {"ok": 1, "writeErrors": {}}, {"ok": 1, "writeErrors": ["x"]},
                      {"ok": 1, "writeErrors": [{**error, "index": -1}]}, {"ok": 1, "writeErrors": [error, {**error, "index": 1000}]},
                      {"ok": 1, "writeErrors": [{"code": 11000}]}, {"ok": 1, "n": 5, "writeConcernError": "x"},
                      {"ok": 1, "n": 5, "writeConcernError": None}, {"ok": 1, "n": 5, "writeConcernError": {"errorLabels": "x"}},
                      {"ok": 0, "code": 1, "errmsg": "x", "errorLabels": "x"}, {"ok": 0, "errorLabels": {"a": 1}}, {"ok": 1, "$clusterTime": 5}]
         change = {"operation": "upsert", "id": "${id}", "update": {"$set": {"v": "${v}"}}}
         left = []
-        for action, answers in (({}, senseless), (change, senseless[::3])):
+        for action, answers in (({}, [*senseless, {"ok": 1, "n": 0}]), (change, senseless[::3])):
             with MongoScript(lambda command, conn: left.pop() if left else self.store(command)) as self.server:
                 with self.broker({**action, "batch": {"linger": "50ms"}}, pool=1, retry_writes=False) as b:
                     for answer in answers:
@@ -621,6 +639,142 @@ class Scripted(MongoTest):
                         b.wait_settled("r")
                 self.assertEqual(self.stored, [1])
 
+    def test_duplicates__of_a_message_id_under_whatever_name(self):
+        """What comes again after a lost answer is told by the name that the message has, wherever the rule puts it."""
+        cases = (("msgid() AS mid", {"id": "${mid}"}, 0),
+                 ("msgid() AS mid, mid AS again", {"document": {"id": "${id}", "_id": "${again}"}}, 0),
+                 ("msgid() AS _id", {}, 0),
+                 ("1 AS x", {"id": "${msgid()}"}, 0),
+                 ("msgid() AS mid", {"id": "${mid}", "duplicates": "reject"}, 20),
+                 ("payload.id AS mid", {"id": "${mid}"}, 20))
+        for columns, action, rejected in cases:
+            with self.subTest(columns=columns, action=action):
+                there, self.stored = [], []
+
+                def play(command, conn):
+                    ids = [d["_id"] for d in command["documents"]]
+                    errors = [{"index": i, "code": 11000, "keyPattern": {"_id": 1}, "errmsg": "E11000 duplicate key"}
+                              for i, one in enumerate(ids) if one in there]
+                    lost = not all(one in there for one in ids)
+                    there.extend(ids)
+                    return None if lost else {"ok": 1, "n": 0, "writeErrors": errors}
+                with MongoScript(play) as self.server:
+                    self.deliver([{"id": i} for i in range(20)], action, rejected=rejected, pool=1, retry_writes=False,
+                                 sql=f'SELECT payload.id AS id, {columns} FROM "in/#"')
+                self.assertEqual(len(set(there)), 20)
+
+    @staticmethod
+    def by_id(there):
+        """A server that stores each _id once, in `there`."""
+        def play(command, _conn):
+            errors = []
+            for i, one in enumerate(d["_id"] for d in command["documents"]):
+                if one in there:
+                    errors.append({"index": i, "code": 11000, "keyPattern": {"_id": 1}, "errmsg": "E11000 duplicate"})
+                else:
+                    there.append(one)
+            return {"ok": 1, "n": len(command["documents"]) - len(errors), "writeErrors": errors}
+        return play
+
+    def test_duplicates__of_rows_that_one_message_makes_are_no_repeats(self):
+        """They share what names their message: the second is another row, and is not lost without a word."""
+        for columns, action, stored in (("item.n AS n", {"id": "${msgid()}"}, 1),
+                                        ("msgid() AS mid", {"id": "${mid}"}, 1),
+                                        ("msgid() AS _id, item.n AS n", {}, 1),
+                                        ("item.n AS n", {"id": "${msgid()}-${n}"}, 3)):
+            with self.subTest(columns=columns, action=action):
+                there = []
+                with MongoScript(self.by_id(there)) as self.server:
+                    with self.broker(action, sql=f'FOREACH payload.a AS item DO {columns} FROM "in/#"') as b:
+                        self.publish(b, [{"a": [{"n": 1}, {"n": 2}, {"n": 3}]}])
+                        b.wait_settled("r")
+                        letters, said = self.dead(b), b.log().count("rows of one message have the same key")
+                self.assertEqual(len(there), stored)
+                self.assertEqual(len(letters), 3 - stored)
+                self.assertTrue(all("E11000" in one["reason"] for one in letters))
+                self.assertEqual(said > 0, stored == 1)
+
+    def test_duplicates__of_events_about_several_receivers_are_no_repeats(self):
+        """Deliveries of one message share its id."""
+        there = []
+        for action, stored in (({"document": {"_id": "${mid}"}}, 1), ({"id": "${msgid()}"}, 1), ({"id": "${msgid()}-${clientid}"}, 2)):
+            there.clear()
+            with self.subTest(action=action), MongoScript(self.by_id(there)) as self.server:
+                with self.broker(action, sql='SELECT id AS mid, clientid FROM "$events/message/delivered"') as b:
+                    with Client(b.port) as one, Client(b.port) as other, Client(b.port) as dev:
+                        for client, name in ((one, "one"), (other, "other"), (dev, "dev")):
+                            client.connect(name)
+                        one.subscribe("x")
+                        other.subscribe("x")
+                        dev.publish("x", b"1", qos=1)
+                        wait_until(lambda b=b: b.action("r")["received"] == 2)
+                        n = b.wait_settled("r")
+                self.assertEqual((len(there), n["delivered"], n["rejected"]), (stored, stored, 2 - stored))
+
+    def denying(self, is_bad, by_row=False):
+        """A server that says of some collections, or of some documents, what it mostly says to all."""
+        def play(command, conn):
+            name = command.get("insert") or command["update"]
+            documents = command.get("documents") or [u["u"]["$set"] for u in command["updates"]]
+            bad = [i for i, d in enumerate(documents) if is_bad(name, d)]
+            if bad and not by_row:
+                return {"ok": 0, "code": 13, "errmsg": f"not authorized on iot to write to {name}"}
+            if bad and "update" in command:
+                bad, documents = bad[:1], documents[:bad[0] + 1]
+            self.stored += [d["id"] for i, d in enumerate(documents) if i not in bad]
+            errors = [{"index": i, "code": 166, "errmsg": "not here"} for i in bad]
+            return {"ok": 1, "n": len(documents) - len(bad), **({"writeErrors": errors} if errors else {})}
+        return play
+
+    def test_poison__a_row_that_names_a_collection_which_is_not_for_us(self):
+        """The first, one in the middle, and the last: all are from one client, and the others are stored in their order."""
+        action = {"collection": "c_${v}", "batch": {"rows": 30}}
+        for at in (0, 50, 99):
+            with self.subTest(at=at):
+                self.stored = []
+                payloads = [{"id": i, "v": "secret" if i == at else "open"} for i in range(101)]
+                self.run_script(self.denying(lambda name, d: name == "c_secret"), payloads, action, rejected=1)
+                self.assertEqual(sorted(self.stored), [i for i in range(101) if i != at])
+                self.assertIn("not authorized on iot to write to c_secret", self.letters[0]["reason"])
+
+    def test_poison__a_row_that_is_refused_like_a_collection(self):
+        upsert = {"operation": "upsert", "id": "${id}", "update": {"$set": {"id": "${id}", "v": "${v}"}}}
+        for action in ({}, upsert):
+            for at in (0, 50, 99):
+                with self.subTest(at=at, action=action):
+                    self.stored = []
+                    payloads = [{"id": i, "v": int(i == at)} for i in range(101)]
+                    play = self.denying(lambda name, d: d["v"] == 1, by_row=True)
+                    self.run_script(play, payloads, {**action, "batch": {"rows": 30}}, rejected=1)
+                    self.assertEqual(self.stored, [i for i in range(101) if i != at])
+                    self.assertIn("a view cannot be written to (the server says: not here, code 166)", self.letters[0]["reason"])
+
+    def test_denied__rights_that_change_amid_a_batch_blame_no_row(self):
+        """What was stored before proves nothing for what comes behind."""
+        seen = []
+        self.stored = []
+        deny = self.denying(lambda name, d: 20 < len(seen) <= 150)
+
+        def play(command, conn):
+            seen.append(command)
+            return deny(command, conn)
+        payloads = [{"id": i, "v": f"n{i}"} for i in range(60)]
+        self.run_script(play, payloads, {"collection": "c_${v}", "batch": {"rows": 60, "linger": "1s"}, "retry": {"first": "5ms", "max": "20ms"}})
+        self.assertEqual(sorted(self.stored), list(range(60)))
+
+    def test_denied__a_full_disk_blames_no_row(self):
+        commands = []
+        self.stored = []
+
+        def play(command, conn):
+            commands.append(command)
+            bad = [i for i, d in enumerate(command["documents"]) if d["id"] % 2] if len(commands) < 5 else []
+            self.stored += [d["id"] for i, d in enumerate(command["documents"]) if i not in bad]
+            errors = [{"index": i, "code": 14031, "errmsg": "no room"} for i in bad]
+            return {"ok": 1, "n": len(command["documents"]) - len(bad), **({"writeErrors": errors} if errors else {})}
+        self.run_script(play, [{"id": i} for i in range(20)], {"retry": {"first": "5ms", "max": "20ms"}})
+        self.assertEqual(sorted(self.stored), list(range(20)))
+
     def test_concern__not_met_is_sent_again_as_a_possible_duplicate(self):
         def play(command, conn):
             found = self.store(command)
@@ -654,6 +808,8 @@ class Scripted(MongoTest):
 
 def decimal_text(data):
     bits = int.from_bytes(data, "little")
+    if bits >> 122 & 30 == 30:
+        return ("-" if bits >> 127 else "") + ("NaN" if bits >> 122 & 1 else "Infinity")
     digits, exponent = bits & (1 << 113) - 1, (bits >> 113 & 0x3fff) - 6176
     text = str(digits) if exponent >= 0 else str(digits).zfill(1 - exponent)
     text = text + "0" * exponent if exponent >= 0 else text[:exponent] + "." + text[exponent:]
@@ -665,10 +821,10 @@ class Matrix(MongoTest):
     PAGE = ROOT / "connectors/mongodb/TYPES.md"
     TYPES = ["auto", "date", "objectid", "decimal128", "int32", "int64", "double", "binary", "base64", "uuid", "string"]
     VALUES = ["absent", "null", "true", "42", "42.0", "21.5", "0.1000000000000000055511151231257827", "4294967296", "9007199254740993",
-              "1769860800000", "18446744073709551616", '"12.5"', '"warm"', '"AAE="', '"2026-01-31T12:00:00Z"',
+              "1769860800000", "18446744073709551616", '"12.5"', '"NaN"', '"Infinity"', '"-Infinity"', '"warm"', '"AAE="', '"2026-01-31T12:00:00Z"',
               '"ISODate(2026-01-31T12:00:00.000Z)"', '"507f1f77bcf86cd799439011"', '"0190163d-8694-739b-aea5-966c26f8ad91"', '{"a":1}',
               '{"$date":0}', "[1,2]", "bytes ff 00"]
-    BEYOND_FERRETDB = {"decimal128", "18446744073709551616", '{"$date":0}'}
+    BEYOND_FERRETDB = {"decimal128", "18446744073709551616", '{"$date":0}', '"NaN"', '"Infinity"', '"-Infinity"'}
 
     def fill(self, types, values):
         """{(type, value): what is stored, or None for a dead letter}"""
@@ -705,7 +861,7 @@ class Matrix(MongoTest):
         text = {Date: lambda: f"{value.ms}", ObjectId: lambda: value.data.hex(), Decimal128: lambda: decimal_text(value.data),
                 bytes: value.hex if isinstance(value, bytes) else None,
                 Binary: lambda: f"({value.subtype}) {value.data.hex()}" if isinstance(value, Binary) else None,
-                bool: lambda: str(value).lower()}.get(type(value), lambda: str(value))()
+                bool: lambda: str(value).lower(), float: lambda: {"nan": "NaN", "inf": "Infinity", "-inf": "-Infinity"}.get(str(value), str(value))}.get(type(value), lambda: str(value))()
         return f"{kind} `{text}`"
 
     def page(self, cells):
@@ -723,6 +879,8 @@ class Matrix(MongoTest):
                 "  `decimal128` keeps their digits, up to 34.",
                 "- A type holds for the elements of a list, and for `a.b` in each object of a list `a`.",
                 "- Text that is not UTF-8 is stored as binary. NaN and infinities of a rule's arithmetic are doubles.",
+                "- Of texts that are no numbers `double` and `decimal128` take `NaN`, `Infinity` and `-Infinity`, in just these letters: Extended",
+                "  JSON writes them so.",
                 "- A string may hold zero bytes, a name may not.",
                 "- Of a name that an object has twice the last counts.", ""]
         return "\n".join(out)

@@ -403,8 +403,10 @@ class Wrong(PostgresSourceTest):
             (self.folder / "a.yaml").write_text(json.dumps(self.config(source)))
             done = run_program("connector", "test", "db", "-c", "a.yaml", cwd=self.folder)
             self.assertEqual(done.returncode, 3, done.stdout)
-            self.assertTrue(done.stderr.startswith(f"db: source in: {said}"), done.stderr)
-            self.assertEqual(done.stderr.count("\n"), 1, done.stderr)
+            verdict, *faults = done.stderr.splitlines()
+            self.assertTrue(verdict.startswith("db: not all will work: postgres, connected"), verdict)
+            self.assertEqual(len(faults), 1, faults)
+            self.assertTrue(faults[0].startswith(f"db: source in: {said}"), faults)
         self.assertEqual(self.left(), 4)
 
 

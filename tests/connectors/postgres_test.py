@@ -136,7 +136,7 @@ class Refused(PostgresTest):
     KINDS = {  # the bad row among the good ones, and what is said of it
         "wrong type": ({"id": "seven", "v": "x"}, "does not take the string \"seven\": it is no number"),
         "constraint": ({"id": -1, "v": "x"}, 'violates check constraint "t_id_check" (SQLSTATE 23514)'),
-        "oversize": ({"id": 5, "v": "x" * 30}, "value too long for type character varying(20) (SQLSTATE 22001)"),
+        "oversize": ({"id": 5, "v": "x" * 30}, "value too long for type character varying(20)"),
     }
 
     def poison(self, action, bad, count, **connector):
@@ -152,6 +152,20 @@ class Refused(PostgresTest):
                 with self.subTest(way=way, kind=kind):
                     self.poison(action, bad, 10_000)
                     self.assertIn(said, self.letters[0]["reason"])
+                    if kind == "oversize" and way == "copy":  # only COPY is told of the column
+                        self.assertIn('varying(20), column "v" (SQLSTATE 22001)', self.letters[0]["reason"])
+
+    def test_poison__what_the_server_says_besides_is_in_the_reason(self):
+        self.table("id int, v text, w numeric(3, 1)")
+        self.pg.execute("CREATE OR REPLACE FUNCTION said() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN "
+                        "IF NEW.id = 2 THEN RAISE 'not this' USING DETAIL = repeat(E'more\\n', 500); END IF; RETURN NEW; END $$;"
+                        "CREATE TRIGGER said BEFORE INSERT ON t FOR EACH ROW EXECUTE FUNCTION said()")
+        # By nested arithmetic, so that it is the server that refuses.
+        self.deliver([{"id": 1, "v": "x"}, {"id": 2, "v": "x"}, {"id": 3, "v": "y"}],
+                     {"sql": "INSERT INTO t(id, v, w) VALUES (${id}, ${v}, CASE WHEN ${v}::text = 'y' THEN 1000 ELSE 1 END)"}, rejected=2)
+        reasons = sorted(letter["reason"] for letter in self.letters)
+        self.assertRegex(reasons[0], r"^not this: (more ){90,100}\S*\.\.\. \(SQLSTATE P0001\)$")
+        self.assertIn("numeric field overflow: A field with precision 3, scale 1 must round to an absolute value less than 10^2.", reasons[1])
 
     def test_poison__many_bad_rows_are_found_together(self):
         for way, action in self.WAYS.items():
@@ -431,6 +445,28 @@ class Statements(PostgresTest):
         self.deliver([row], {"sql": "INSERT INTO t(id, v, a, p, i) VALUES (${id}, ${v}, ${a}, ${p}, ${i})"}, sql)
         self.assertEqual(len(self.rows("*")), 2)
 
+    def test_table__lists_for_arrays_of_types_without_a_binary_form(self):
+        self.pg.execute("DROP DOMAIN IF EXISTS small CASCADE; CREATE DOMAIN small AS int CHECK (VALUE < 10); DROP DOMAIN IF EXISTS waits CASCADE;"
+                        "CREATE DOMAIN waits AS interval[]; CREATE EXTENSION IF NOT EXISTS citext")
+        columns = {"id": "int", "i": "interval[]", "p": "point[]", "s": "small[]", "w": "waits", "c": "citext[]"}
+        self.table(", ".join(f"{name} {kind}" for name, kind in columns.items()))
+        hostile = ["a\"b", "\\", "x,{y}", "NULL", "", None, "'; DROP TABLE t; --", "\\\""]
+        row = {"id": 1, "i": ["1 day", 1500, None], "p": ["(1,2)"], "s": [1, "2"], "w": [250], "c": hostile}
+        payloads = [row, {"id": 2, "i": [], "p": "{\"(3,4)\"}", "s": None}, {**row, "id": 3, "s": [1, 10]}, {**row, "id": 4, "p": [["(1,2)"]]},
+                    {**row, "id": 5, "c": ["a\0b"]}, {**row, "id": 6, "p": ["(1"]}]
+        sql = "SELECT " + ", ".join(f"payload.{name} AS {name}" for name in columns) + ' FROM "in/#"'
+        names, values = ", ".join(columns), ", ".join("${%s}" % name for name in columns)
+        for action in ({"table": "t", "columns": {name: "${%s}" % name for name in columns}}, {"sql": f"INSERT INTO t({names}) VALUES ({values})"}):
+            with self.subTest(action=action):
+                self.pg.execute("TRUNCATE t")
+                self.deliver(payloads, action, sql, rejected=4)
+                self.assertEqual(self.rows("id, i, p, s, w"), [["1", '{"1 day",00:00:01.5,NULL}', '{"(1,2)"}', "{1,2}", "{00:00:00.25}"],
+                                                               ["2", "{}", '{"(3,4)"}', None, None]])
+                self.assertEqual(json.loads(self.pg.value("SELECT to_json(c) FROM t WHERE id = 1")), hostile)
+                said = " ".join(sorted(letter["reason"] for letter in self.letters))
+                for part in ("domain small", "a list within a list", "NUL character", 'point: "(1"'):
+                    self.assertIn(part, said)
+
     def test_sql__a_parameter_without_a_type_is_told_how(self):
         self.table("id int, v text")
         with self.broker({"sql": "INSERT INTO t SELECT 1, jsonb_build_object('a', ${v})"}) as b:
@@ -464,6 +500,20 @@ class Statements(PostgresTest):
             done = run_program("check", "-c", str(Broker(self.config(**connector), start=False).config_path))
             self.assertEqual((done.returncode, said in done.stderr + done.stdout), (1, True), done.stderr + done.stdout)
             self.assertNotIn("cret", done.stderr + done.stdout)
+
+    def test_check__names_the_parameter_that_libpq_does_not_know(self):
+        """Not what may be the end of a password."""
+        for url, said in (("postgresql://u:geheim@h/d?sslmod=require", "url: libpq knows no parameter `sslmod`; did you mean `sslmode`?"),
+                          ("postgresql://u:geheim@h/d?connect_timeout=5&quux=1", "no parameter `quux`"),
+                          ("host=h sslmod=require password=geheim", "no parameter `sslmod`; did you mean `sslmode`?"),
+                          ("host=h password=geheim sslmod=require", "did you mean `sslmode`?"),
+                          ("host=h password=a geheim=b", "a parameter in it"),
+                          ("postgresql://u:a/b?geheim=d@h/d", "a parameter in it"),
+                          ("postgresql://h/d?password=a&geheim=d", "a parameter in it")):
+            with self.subTest(url=url):
+                done = run_program("check", "-c", str(Broker(self.config(url=url), start=False).config_path))
+                self.assertEqual((done.returncode, said in done.stderr + done.stdout), (1, True), done.stderr + done.stdout)
+                self.assertNotIn("geheim", done.stderr + done.stdout)
 
 
 class Connecting(PostgresTest):
@@ -744,7 +794,7 @@ class Faults(PostgresTest):
     def test_fault__a_peer_that_never_answers(self):
         with Fake(lambda conn: conn.hang()) as fake:
             with self.broker(url=f"postgresql://test@127.0.0.1:{fake.port}/test", connect_timeout="300ms") as b:
-                self.assertIn("did not answer within connect_timeout", self.wait_state(b, "down"))
+                self.assertIn("did not answer as PostgreSQL does within connect_timeout", self.wait_state(b, "down"))
 
     def test_fault__a_server_that_hangs_at_work_and_at_rest(self):
         with Proxy(self.pg.port) as proxy:
@@ -826,7 +876,7 @@ class Matrix(PostgresTest):
     PAGE = ROOT / "connectors/postgres/TYPES.md"
     TYPES = ["smallint", "integer", "bigint", "real", "double precision", "numeric", "numeric(6,2)", "boolean", "text", "varchar(8)",
              "char(8)", "json", "jsonb", "bytea", "uuid", "timestamptz", "timestamp", "date", "time", "interval", "inet", "cidr", "mood", "small",
-             "point", "integer[]", "double precision[]", "text[]", "jsonb[]", "timestamptz[]", "mood[]"]
+             "point", "integer[]", "double precision[]", "text[]", "jsonb[]", "timestamptz[]", "interval[]", "mood[]"]
     NOTES = {"mood": "enum (`CREATE TYPE mood AS ENUM ('warm', 'cold')`)", "mood[]": "enum[]", "small": "domain (over `integer`, below 100)",
              "point": "any other type (here `point`)"}
     # What stands in the message, and how the column of the page is called.
@@ -870,7 +920,7 @@ class Matrix(PostgresTest):
             return "refused" if cell is None else "NULL" if cell == "NULL" else "`" + cell.replace("|", "\\|") + "`" if cell.strip() else "empty"
         head = ["# What goes into which column", "",
                 "Each cell was written to a real server, by `COPY`, in arrays and as a bound parameter with the same result; a test prints this page.",
-                "Numbers are as they stand in the payload. Refused: the row is a dead letter that names the column, its type and the value.", ""]
+                "Numbers are as they stand in the payload. Refused: the row is a dead letter that names the column, its type and the value, or says what the server says of it.", ""]
         out = []
         for part in (range(0, 8), range(8, len(self.VALUES))):
             names = [f"`{self.VALUES[k][0]}`" if self.VALUES[k][0] not in ("absent", "bytes ff 00") else self.VALUES[k][0] for k in part]
@@ -883,9 +933,9 @@ class Matrix(PostgresTest):
                 "- Milliseconds since 1970, or RFC 3339 text, make a timestamp; without a zone it is UTC. Fractions are rounded to microseconds.",
                 "- Text that is a JSON object or array goes into `json` and `jsonb` as that document (a whole payload does), other text as a JSON string;",
                 "  `null` of a document is JSON's null there, and NULL everywhere else. What is absent is NULL.",
-                "- Text must be UTF-8 without NUL characters; `bytea` takes any bytes. What is longer than `varchar(n)` is rejected by the server.",
+                "- Text must be UTF-8 without NUL characters; `bytea` takes any bytes. What is longer than `varchar(n)` is rejected by the server, in its words.",
                 "- Lists go into arrays of one dimension, each element by the same rules.",
-                "- Other types get the value as text for their own input function, by `INSERT` instead of `COPY`.", ""]
+                "- Other types get the value as text for their own input function, by `INSERT` instead of `COPY`; their arrays get lists in the same way.", ""]
         return "\n".join(head + out + tail)
 
     def test_matrix__every_kind_into_every_type(self):

@@ -3,7 +3,7 @@ import json
 import unittest
 
 from connectors import stream
-from harness.broker import Broker, run_program, temp_folder
+from harness.broker import Broker, run_program, temp_folder, wait_until
 from harness.client import Client
 from harness.servers import Redis, shared
 
@@ -43,6 +43,17 @@ class RedisCase(unittest.TestCase):
             n = b.wait_settled("r")
             self.reasons = [d["reason"] for d in self.dead(b)]
             self.assertEqual((n["rejected"], n["delivered"]), (rejected, len(payloads) - rejected), self.reasons)
+        return n
+
+    def publish_until(self, broker, rejected, payload):
+        """Good rows, one by one, between which refused ones show whose fault it is; the counters when so many are rejected and the
+        rest is stored."""
+        def one_more():
+            self.publish(broker, payload)
+            return broker.action("r")["rejected"] >= rejected
+        wait_until(one_more, 60, lambda: str(broker.action("r")))
+        n = broker.wait_settled("r")
+        self.assertEqual((n["rejected"], n["delivered"]), (rejected, n["received"] - rejected))
         return n
 
     def dead(self, broker):

@@ -29,6 +29,7 @@ CREATE TABLE parted (id int, v text) PARTITION BY RANGE (id); GRANT INSERT ON pa
 CREATE TABLE part PARTITION OF parted DEFAULT;
 CREATE TABLE numbered (n serial, id int, v text); GRANT INSERT ON numbered TO writer;
 CREATE TABLE identified (n int GENERATED ALWAYS AS IDENTITY PRIMARY KEY, id int, v text); GRANT ALL ON identified TO writer;
+CREATE TABLE shut (n int GENERATED ALWAYS AS IDENTITY PRIMARY KEY, id int, v text, site text NOT NULL);
 CREATE DOMAIN given AS int NOT NULL DEFAULT 1;
 CREATE DOMAIN wanted AS int NOT NULL;
 CREATE TABLE filled (id int, v text, a int NOT NULL DEFAULT 1, b int GENERATED ALWAYS AS (id) STORED NOT NULL, c given);
@@ -82,6 +83,7 @@ class Rights(LookCase):
         (into("numbered", {**COLUMNS, "n": "${a}"}), None),
         (into("identified"), None),
         (into("identified", {**COLUMNS, "n": "${a}"}), None),  # COPY may give the number
+        (into("shut", {**COLUMNS, "n": "${a}", "site": "${k}"}), ("permission denied for table shut", 'GRANT INSERT ON "shut" TO writer')),
         (into("identified", {**COLUMNS, "n": "${a}"}, **UPDATE), ('non-DEFAULT value into column "n"', "leave it out of `columns`")),
         (into("filled"), None),
         (into("filled", {**COLUMNS, "b": "${a}"}), ('non-DEFAULT value into column "b"', "leave it out of `columns`")),

@@ -15,9 +15,10 @@ from harness.fake import Fake
 from harness.servers.base import run
 from harness.servers.mongo_script import MongoScript
 from harness.servers.mongo_wire import Int64
-from harness.servers import FerretDB, Kafka, PgBouncer, Postgres, Redis, RedisSentinel, TestCa, shared
+from harness.servers import FerretDB, Kafka, PgBouncer, Postgres, Redis, RedisCluster, RedisSentinel, TestCa, shared
 
 SECRET = "wr0ng-pa55"
+NO_CA = "^((?!tls.ca`).)*$"  # not a word about the server's authority
 
 
 class TlsFake(Fake):
@@ -36,8 +37,25 @@ class TlsFake(Fake):
             self.context.wrap_socket(conn.sock, server_side=True)
 
 
+class WantsCertificate(TlsFake):
+    """Takes clients with a certificate of the CA of the tests only, and says why it turns others away."""
+
+    def __init__(self, ca):
+        super().__init__(ca.path("server.pem"), ca.path("server.key"))
+        self.context.verify_mode = ssl.CERT_REQUIRED
+        self.context.load_verify_locations(ca.path("ca.pem"))
+
+    def greet(self, conn):
+        with conn.sock.dup() as kept:  # what the client has sent meanwhile is read: else its socket forgets what we said
+            super().greet(conn)
+            with contextlib.suppress(OSError):
+                kept.shutdown(socket.SHUT_WR)
+                while kept.recv(4096):
+                    pass
+
+
 def expired(ca):
-    """A server's certificate of a day long ago, signed by the CA of the tests."""
+    """A certificate of a day long ago, signed by the CA of the tests."""
     name = f"expired-{os.getpid()}-{threading.get_ident()}"
     ca.leaf(name, "server")
     folder = temp_folder()
@@ -86,6 +104,11 @@ class Try(LookCase):
         old, elsewhere = TlsFake(*expired(self.ca)), TlsFake(self.ca.path("elsewhere.pem"), self.ca.path("elsewhere.key"))
         self.addCleanup(old.close)
         self.addCleanup(elsewhere.close)
+        wants = WantsCertificate(self.ca)
+        self.addCleanup(wants.close)
+
+        def with_own(cert, key):
+            return at("127.0.0.1", wants.port, {**self.tls, "cert": cert, "key": key})
         return {
             "refused": (at("127.0.0.1", 9, None), "127.0.0.1.{1,12}9.* [Rr]efused", "runn?(ing|s)"),
             "no such name": (at("no-such-host.invalid", 9, None), "no-such-host.invalid", "name|names"),
@@ -96,8 +119,19 @@ class Try(LookCase):
             "wrong CA": (at("127.0.0.1", tls, other), str(tls), "certificate", "`tls.ca`|`ca:`"),
             "system's CAs": (at("127.0.0.1", tls, {}), str(tls), "certificate", "`tls.ca`|`ca:`"),
             "expired": (at("127.0.0.1", old.port, self.tls), str(old.port), "expired|out of date"),
+            "no certificate of ours": (at("127.0.0.1", wants.port, self.tls), "wants a certificate of ours.*`tls.cert`.*`tls.key`", NO_CA),
+            "our certificate has expired": (with_own(*expired(self.ca)), "our certificate \\(`tls.cert`\\) has expired.*`tls.key`", NO_CA),
+            "our certificate is a stranger's": (with_own(self.ca.path("other.pem"), self.ca.path("other.key")),
+                                                "does not know the authority that signed our certificate \\(`tls.cert`\\)", NO_CA),
             "other name": (at("127.0.0.1", elsewhere.port, self.tls), str(elsewhere.port), "server_name|host name"),
         }
+
+    def test_postgres__a_source_with_mistakes_is_named_and_not_asked_for(self):
+        pg = shared(Postgres)
+        at = {"type": "postgres", "url": f"postgresql://test@127.0.0.1:{pg.port}/test"}
+        code, notes, faults = self.looked_at(at, [], {"s": {"connector": "x", "query": "SELECT 1 AS id WHERE 1 > ${cursor} ORDER BY id"}})
+        self.assertEqual((code, notes, len(faults)), (1, [], 1), faults)
+        self.assertRegex(faults[0], r"^x: a.yaml:1:[0-9]+: sources\.s: .*LIMIT \$\{limit\}")
 
     def test_postgres__actions_that_do_not_fit_are_named_and_nothing_is_written(self):
         pg = shared(Postgres)
@@ -114,8 +148,9 @@ class Try(LookCase):
         (folder / "a.yaml").write_text(json.dumps(config))
         done = run_program("connector", "test", "x", "-c", "a.yaml", "--timeout", "60", cwd=folder)
         self.assertEqual(done.returncode, 3, done)
-        self.assertTrue(done.stdout.startswith("x: fine: postgres, connected"), done.stdout)
-        lines = done.stderr.splitlines()
+        verdict, *lines = done.stderr.splitlines()
+        self.assertTrue(verdict.startswith("x: not all will work: postgres, connected"), verdict)
+        self.assertNotIn("fine", done.stdout)
         self.assertEqual([line.split(":")[1] for line in lines], [f" action r.{n}" for n in (1, 2, 4, 5)], done.stderr)
         self.assertIn('table "looked_at" has no column "temp"', lines[0])
         self.assertIn('there is no table "nowhere"', lines[1])
@@ -141,9 +176,37 @@ class Try(LookCase):
         code, notes, faults = self.looked_at(looker, [actions[0], actions[2]])
         self.assertEqual((code, notes, len(faults)), (3, [], 1), faults)
         self.assertIn("x: action r.0: the user looker may not run HSET; `ACL SETUSER looker +HSET`", faults[0])
-        redis.execute("ACL", "SETUSER", "looker", "-command", "-acl|dryrun")  # who may not ask is told nothing
-        self.assertEqual(self.looked_at(looker, [actions[0]]), (0, [], []))
+        redis.execute("ACL", "SETUSER", "looker", "-command", "-acl|dryrun")
+        code, notes, faults = self.looked_at(looker, [actions[0], actions[2]])
+        self.assertEqual((code, faults), (0, []))
+        self.assertEqual(notes, [f"x: action r.{n}: whether the user looker may do this could not be looked at; "
+                                 "`ACL SETUSER looker +command|info +acl|dryrun` gives it the right to ask" for n in (0, 1)])
+        for right in re.search("SETUSER looker (.*)`", notes[0])[1].split():
+            redis.execute("ACL", "SETUSER", "looker", right)
+        self.assertEqual(self.looked_at(looker, [actions[2]]), (0, [], []))
+        code, notes, faults = self.looked_at(looker, [actions[0]])
+        self.assertEqual((code, notes, len(faults)), (3, [], 1))
+        redis.execute("ACL", "SETUSER", "looker", "-command|info")  # the server says that it has no such command all the same
+        code, notes, faults = self.looked_at(looker, actions[1:])
+        self.assertEqual((code, notes, len(faults)), (3, [], 1))
+        self.assertRegex(faults[0], "^x: action r.0: the server has no command HNOSUCH; .*; the server has no command JSON.SET;")
         self.assertEqual(redis.execute("DBSIZE"), 0)
+
+    def test_redis__a_node_of_a_cluster_is_no_single_server(self):
+        """Said once. Who may not ask is told nothing."""
+        cluster = shared(RedisCluster)
+        cluster.restart()
+        at = {"servers": [f"127.0.0.1:{cluster.ports[0]}"], "type": "redis"}
+        actions = [{"command": ["SET", "k", "${a}"]}] * 2
+        for settings in (at, {**at, "mode": "single"}):
+            code, notes, faults = self.looked_at(settings, actions)
+            self.assertEqual((code, notes, len(faults)), (3, [], 1), faults)
+            self.assertIn("x: action r.0: this is a node of a cluster: set `mode: cluster`", faults[0])
+        self.assertEqual(self.looked_at({**at, "mode": "cluster"}, actions), (0, [], []))
+        node = cluster.nodes[0]
+        node.execute("ACL", "SETUSER", "looker", "on", ">pw", "~*", "+ping", "+set", "+command|info", "+acl|dryrun")
+        self.addCleanup(node.execute, "ACL", "DELUSER", "looker")
+        self.assertEqual(self.looked_at({**at, "username": "looker", "password": "pw"}, actions), (0, [], []))
 
     def test_mongodb__collections_that_are_missing_or_other_ones_are_named(self):
         db = shared(FerretDB)
@@ -153,7 +216,7 @@ class Try(LookCase):
             c.command("iot", {"create": "looked"})
         actions = [{"collection": "looked"}, {"collection": "never"}, {"collection": "${k}"}, {"collection": "series", "timeseries": {"time": "t"}},
                    {"collection": "looked", "timeseries": {"time": "t"}}]
-        actions = [{**a, "document": {"t": "${date(a)}" if "timeseries" in a else "${a}"}} for a in actions]
+        actions = [{**a, "document": {"t": "${mongo_date()}" if "timeseries" in a else "${a}"}} for a in actions]
         code, notes, faults = self.looked_at({"type": "mongodb", "url": db.url(), "database": "iot"}, actions)
         self.assertEqual((code, len(faults)), (3, 1), faults)
         self.assertIn("x: action r.4: looked is there and no time-series collection", faults[0])
@@ -189,7 +252,8 @@ class Try(LookCase):
             self.assertIn("x: action r.2: c9 is a view, which takes no writes", faults[0])
             self.assertEqual(notes, ["x: action r.3: there is no collection other; the first row makes it"])
             self.assertTrue([c for c in server.commands if "killCursors" in c])  # c4 was found before the end
-            for broken[:] in ([{"ok": 0, "code": 43, "errmsg": "cursor not found"}], [None]):
+            senseless = [{"ok": 1, "cursor": {"id": Int64(0), "ns": ns, "nextBatch": batch}} for ns, batch in ((5, []), ("iot.c", 5), ("x", {"0": 5}))]
+            for broken[:] in ([{"ok": 0, "code": 43, "errmsg": "cursor not found"}], [None], *([s] for s in senseless)):
                 self.assertEqual(look(), (0, [], []), broken)  # a list that breaks off says nothing of what it did not come to
 
     def test_kafka__topics_that_are_missing_are_named_and_not_made(self):

@@ -3,12 +3,11 @@ import contextlib
 import json
 import re
 import signal
-import socket
 import sqlite3
 import unittest
 
 import load
-from harness.broker import SLOW, Broker, run_program, temp_folder, wait_until
+from harness.broker import SLOW, Broker, temp_folder, wait_until
 from harness.client import Client
 
 COUNT = 50
@@ -84,24 +83,6 @@ class SecondSignal(unittest.TestCase):
             broker.start()
             broker.wait_settled("store")
         self.assertEqual(load.ids(self.db), set(range(COUNT)))
-
-    def test_stop__of_a_start_that_failed_says_so_though_a_client_hangs(self):
-        """The port is taken, and the client that has the rows of last time does not come back."""
-        with Broker(self.settings("disk"), folder=self.folder) as broker:
-            broker.wait_connector("archive", "up")
-            with self.locked():
-                with contextlib.closing(Client(broker.port)) as client:
-                    client.connect("c")
-                    client.publish("load/x", json.dumps({"id": 1}), qos=1)
-                broker.kill()
-                with contextlib.closing(socket.create_server(("127.0.0.1", broker.port))):
-                    done = run_program("run", "-c", str(broker.config_path), timeout=300)
-                self.assertEqual(done.returncode, 3, done.stderr)
-                self.assertIn("choose another port", done.stderr)
-                self.assertIn("stopping without waiting for clients any longer", done.stderr)
-            broker.start()
-            broker.wait_settled("store")
-        self.assertEqual(load.ids(self.db), {1})
 
 
 class OnError(unittest.TestCase):

@@ -5,6 +5,7 @@
 #include "dead_row.h"
 #include "mem.h"
 #include "sql_row.h"
+#include "utf8.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
@@ -19,6 +20,7 @@ static bool params_of(const struct dead_line *l, struct sl_arena *arena, struct 
 	while (jscan_next(&it, &key, &value) == 1) {
 		struct sl_slice name;
 		if (*count == PARAMS_MAX || jscan_string(&key, arena, &name) != SL_OK) return false;
+		if (!utf8_valid(name)) return false; /* they come from a configuration, which is text */
 		for (size_t i = 0; i < *count; i++)
 			if (slice_equal(params[i].name, name)) return false;
 		params[(*count)++] = (struct sl_param){.name = name};

@@ -14,7 +14,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
 	memcpy(copy, data, size);
 	bson_t doc;
 	bson_iter_t at;
-	if (mongo_message_check(copy, size) && copy[12] == 0xdd &&
+	if (mongo_message_check(copy, size, true) && copy[12] == 0xdd &&
 	    copy[20] == 0) { /* OP_MSG, its first section a document */
 		uint32_t n;
 		memcpy(&n, copy + 21, sizeof n);

@@ -12,7 +12,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 static const uint32_t oids[] = {16,   17,   19,   20,   21,   23,   25,   114,  650,  700,
 				701,  869,  1042, 1082, 1083, 1114, 1184, 1186, 1700, 2950,
-				3802, 1000, 1007, 1009, 1022, 1182, 1185, 1231, 3807};
+				3802, 1000, 1007, 1009, 1022, 1182, 1185, 1187, 1231, 3807};
 
 static void value_try(uint32_t oid, struct sql_value v) {
 	struct sl_buf out = SL_BUF_INIT, scratch = SL_BUF_INIT;
@@ -20,8 +20,9 @@ static void value_try(uint32_t oid, struct sql_value v) {
 	bool is_array;
 	const struct pg_type *type = pg_type_find(oid, &is_array);
 	if (!type) abort();
-	struct pg_target t = {
-	    .form = type->form, .oid = oid, .element_oid = is_array ? type->oid : 0, .name = "c", .type = type->name};
+	struct pg_target t = {.form = type->form, .oid = oid, .name = "c", .type = type->name};
+	t.text_array = is_array && !pg_target_is_binary(&t);
+	t.element_oid = is_array && !t.text_array ? type->oid : 0;
 	sl_buf_put_u32be(&out, 7);
 	int r = pg_value_put(&t, &v, &scratch, &out, &err);
 	if (r == SL_OK) {
@@ -70,6 +71,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
 	value_try(oid, v);
 	statement_try(text);
 	(void)pg_copy_line(text);
+	(void)pg_copy_column(text);
 	sl_free(text);
 	return 0;
 }

@@ -35,6 +35,9 @@ static const struct sql_source *find(void *arg, struct sl_slice from, struct sl_
 static const char *const payloads[] = {
     "{\"a\":1,\"b\":\"x\",\"c\":null,\"t\":21.5,\"s\":\"{\\\"a\\\":[1]}\",\"l\":[1,{\"v\":2},\"3\"],\"o\":{\"k\":{"
     "\"n\":-7}}}",
+    "{\"a\":\"\xff\",\"b\":\"x\xc3\",\"c\":[\"\xfe\",1],\"t\":21.5,\"s\":\"{\\\"a\\\":[\\\"\xfe\\\"]}\",\"l\":[1,{"
+    "\"v\xff\":2},\"\\ud800\"],"
+    "\"o\":{\"k\":{\"n\":\"\xfd\"},\"\xfc\":[]}}", /* text that is not UTF-8 */
     "[{\"a\":1},2,\"three\",null,true]",
     "not json",
     "",
@@ -95,7 +98,7 @@ static void run(struct sql_vm *vm, const struct sql_program *p, const struct jpa
 				       .hits = hits,
 				       .now_ms = sink->now_ms += 700,
 				       .state = &sink->state};
-		if (n) in.payload_status = jpath_extract(set, payload, hits);
+		if (n) in.payload_status = jpath_extract_any_text(set, payload, hits);
 		enum sql_outcome o = sql_run(vm, p, &in, on_message, sink);
 		sl_assert(o != SQL_FAILED || sql_vm_error(vm)->text);
 	}

@@ -106,7 +106,7 @@ enum sql_outcome sql_case_run(struct sql_vm *vm, const struct sql_program *p, co
 			       .rule_id = SL_SLICE_LIT("r1"),
 			       .from_matched = n_from ? from[0] : SL_SLICE_EMPTY};
 	if (n && (in.payload_status = jpath_set_new(paths, n, &set)) == SL_OK)
-		in.payload_status = jpath_extract(set, c->payload, hits);
+		in.payload_status = jpath_extract_any_text(set, c->payload, hits);
 	enum sql_outcome o = sql_run(vm, p, &in, on_row, arg);
 	jpath_set_free(set);
 	sl_free(hits);

@@ -168,6 +168,13 @@ json_t *broker_conf_show(const struct broker_conf *conf) {
 	return tree;
 }
 
+void broker_conf_reloaded(json_t *shown, const json_t *fresh) {
+	const json_t *node = json_object_get(fresh, "node");
+	json_object_set_new(shown, "auth", json_deep_copy(json_object_get(fresh, "auth")));
+	json_object_set_new(json_object_get(shown, "node"), "outbound",
+			    json_deep_copy(json_object_get(node, "outbound")));
+}
+
 bool broker_conf_needs_restart(const struct broker_conf *old, const struct broker_conf *new, struct sl_buf *sections) {
 	static const char *const fixed[] = {"node", "log", "listeners", "mqtt", "state", "admin"};
 	json_t *a = broker_conf_show(old), *b = broker_conf_show(new);

@@ -104,6 +104,9 @@ void broker_conf_free(struct broker_conf *conf); /* NULL is fine */
 /* The settings in force, units written out, secrets masked; without connectors and rules. A new reference. */
 json_t *broker_conf_show(const struct broker_conf *conf) sl_warn_unused;
 
+/* What broker_conf_show() said at the start becomes what is in force after a reload: auth and node.outbound are taken over. */
+void broker_conf_reloaded(json_t *shown, const json_t *fresh);
+
 /* Appends the names of the sections that differ and that a reload does not change ("listeners, mqtt"); false when
  * there is none. */
 bool broker_conf_needs_restart(const struct broker_conf *old, const struct broker_conf *new, struct sl_buf *sections);

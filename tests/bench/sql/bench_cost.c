@@ -143,7 +143,7 @@ static double now_ns(void) {
 
 static int extract(void *arg) {
 	struct bench *b = arg;
-	return jpath_extract(b->set, b->event.payload, b->hits);
+	return jpath_extract_any_text(b->set, b->event.payload, b->hits);
 }
 
 static int write_row(void *arg, struct sql_vm *vm, const struct sql_out *out) {

@@ -60,7 +60,7 @@ static void open_rule(struct bench *b, const char *sql) {
 	if (n && jpath_set_new(paths, n, &b->set) != SL_OK) exit(1);
 	b->in =
 	    (struct sql_input){.event = &event, .payload = event.payload, .hits = b->hits, .now_ms = event.timestamp};
-	if (b->set) b->in.payload_status = jpath_extract(b->set, event.payload, b->hits);
+	if (b->set) b->in.payload_status = jpath_extract_any_text(b->set, event.payload, b->hits);
 }
 
 static void close_rule(struct bench *b) {
@@ -84,7 +84,7 @@ static double best_ns(struct bench *b, void (*once)(struct bench *)) {
 	return best;
 }
 
-static void extract_once(struct bench *b) { jpath_extract(b->set, event.payload, b->hits); }
+static void extract_once(struct bench *b) { jpath_extract_any_text(b->set, event.payload, b->hits); }
 static void run_once(struct bench *b) { sql_run(b->vm, b->p, &b->in, write_row, b); }
 
 static void measure(const char *name, const char *sql, enum sql_outcome expected) {

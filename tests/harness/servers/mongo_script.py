@@ -7,18 +7,23 @@ not come.
 
     with MongoScript(play) as server:      # server.port, server.url(); server.commands has what came
     with MongoScript(play, mongos=True)    # the router of a sharded cluster instead
+    with MongoScript(play, zlib=True)      # compresses what it answers to what came so; server.compressed counts
         server.primary = False             # from now on hello says so
 """
 import struct
+import zlib
 
 from ..fake import Fake
 from .mongo_wire import decode, encode
 
+OP_REPLY, OP_QUERY, OP_COMPRESSED, OP_MSG = 1, 2004, 2012, 2013
+ZLIB = 2
 QUIET = ("hello", "isMaster", "ismaster", "ping", "endSessions", "buildInfo", "buildinfo")
 
 
 class MongoScript:
-    def __init__(self, play, replica_set="rs0", mongos=False, tls=None):
+    def __init__(self, play, replica_set="rs0", mongos=False, tls=None, zlib=False):  # pylint: disable=redefined-outer-name
+        self.zlib, self.compressed = zlib, 0
         self.play, self.replica_set, self.mongos, self.tls = play, replica_set, mongos, tls
         self.primary, self.commands = True, []
         self.others = []  # members that hello speaks of beside this one, "host:port"
@@ -39,7 +44,7 @@ class MongoScript:
     def _hello(self):
         hello = {"ok": 1, "isWritablePrimary": self.primary, "ismaster": self.primary, "maxBsonObjectSize": 16777216,
                  "maxMessageSizeBytes": 48000000, "maxWriteBatchSize": 100000, "minWireVersion": 0, "maxWireVersion": 17,
-                 "readOnly": False}
+                 "readOnly": False, **({"compression": ["zlib"]} if self.zlib else {})}
         if self.mongos:
             hello.update({"msg": "isdbgrid", "logicalSessionTimeoutMinutes": 30})
         elif self.replica_set:
@@ -67,16 +72,22 @@ class MongoScript:
                 return
             length, request, _, opcode = struct.unpack("<iiii", head)
             body = conn.read(length - 16)
-            if opcode == 2004:  # OP_QUERY: the first hello of a connection
+            if opcode == OP_QUERY:  # the first hello of a connection
                 at = body.index(b"\0", 4) + 9
                 reply = encode(self._answer(decode(body, at), conn))
-                conn.send(struct.pack("<iiii", 16 + 20 + len(reply), 1, request, 1) + struct.pack("<iqii", 8, 0, 0, 1) + reply)
+                conn.send(struct.pack("<iiii", 16 + 20 + len(reply), 1, request, OP_REPLY) + struct.pack("<iqii", 8, 0, 0, 1) + reply)
                 continue
+            if opcode == OP_COMPRESSED:
+                assert body[8] == ZLIB, body[8]
+                body = zlib.decompress(body[9:])
+                self.compressed += 1
             answer = self._answer(self._message(body), conn)
             if answer is None:
                 return
             reply = b"\0\0\0\0\0" + encode(answer)
-            conn.send(struct.pack("<iiii", 16 + len(reply), 1, request, 2013) + reply)
+            if opcode == OP_COMPRESSED or self.zlib == "unasked":
+                reply, opcode = struct.pack("<iiB", OP_MSG, len(reply), ZLIB) + zlib.compress(reply), OP_COMPRESSED
+            conn.send(struct.pack("<iiii", 16 + len(reply), 1, request, opcode) + reply)
 
     @staticmethod
     def _message(body):

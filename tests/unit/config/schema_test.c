@@ -27,7 +27,7 @@ struct all {
 	double ratio, share;
 	int mode;
 	struct conf_list words, command;
-	struct conf_map headers, columns, pairs;
+	struct conf_map headers, plain, columns, pairs;
 	json_t *tree;
 	struct inner batch;
 	struct conf_objects entries;
@@ -80,6 +80,7 @@ static const struct conf_field fields[] = {
     {.name = "words", .type = CONF_STRING_LIST, .at = AT(words), .max = 3},
     {.name = "command", .type = CONF_TEMPLATE_LIST, .at = AT(command), .validate = no_x},
     {.name = "headers", .type = CONF_STRING_MAP, .flags = CONF_EXPAND, .at = AT(headers)},
+    {.name = "plain", .type = CONF_STRING_MAP, .flags = CONF_EXPAND | CONF_PLAIN_OK, .at = AT(plain)},
     {.name = "columns", .type = CONF_TEMPLATE_MAP, .flags = CONF_NONEMPTY, .at = AT(columns), .validate = no_x},
     {.name = "pairs", .type = CONF_TEMPLATE_MAP, .flags = CONF_TEMPLATE_OK, .at = AT(pairs), .validate = no_x},
     {.name = "tree", .type = CONF_TREE, .at = AT(tree)},
@@ -164,6 +165,7 @@ static void test_schema__every_type(void **state) {
 		   "words: [one, two]\n"
 		   "command: [SET, \"${k}\", 5, true]\n"
 		   "headers: {a b: c}\n"
+		   "plain: {a: 65536, b: -1, c: 0.75, d: true, e: text, f: '1.0'}\n"
 		   "columns: {z: \"${z}\", a: 1}\n"
 		   "tree: {x: [1]}\n"
 		   "batch: {linger: 0}\n"
@@ -184,6 +186,8 @@ static void test_schema__every_type(void **state) {
 	assert_string_equal(a.command.items[2], "5");
 	assert_string_equal(a.command.items[3], "true");
 	assert_string_equal(a.headers.items[0].key, "a b");
+	static const char *const plain[] = {"65536", "-1", "0.75", "true", "text", "1.0"};
+	for (size_t i = 0; i < SL_ARRAY_LEN(plain); i++) assert_string_equal(a.plain.items[i].value, plain[i]);
 	assert_string_equal(a.columns.items[0].key, "z"); /* in the file's order */
 	assert_string_equal(a.columns.items[1].value, "1");
 	assert_int_equal(json_array_size(json_object_get(a.tree, "x")), 1);
@@ -448,8 +452,9 @@ static void test_show__secrets_are_masked_and_units_written(void **state) {
 	    shown,
 	    "{\"text\":\"10\",\"secret\":\"***\",\"url\":\"x://u:***@h\",\"flag\":true,\"count\":7,\"automatic\":"
 	    "\"auto\",\"linger\":\"5ms\",\"bytes\":\"64KB\",\"attempts\":\"unlimited\",\"ratio\":1.5,\"share\":\"80%\","
-	    "\"mode\":\"fast\",\"words\":[\"w\"],\"command\":[],\"headers\":{},\"columns\":{\"a\":\"b\"},\"pairs\":\"${"
-	    "p}\",\"tree\":5,"
+	    "\"mode\":\"fast\",\"words\":[\"w\"],\"command\":[],\"headers\":{},\"plain\":{},\"columns\":{\"a\":\"b\"},"
+	    "\"pairs\":"
+	    "\"${p}\",\"tree\":5,"
 	    "\"batch\":{\"rows\":1000,\"linger\":\"5ms\"},\"entries\":[{\"name\":\"n\",\"on\":true}]}");
 	free(shown);
 	json_decref(tree);

@@ -108,6 +108,85 @@ static void test_change__a_name_that_is_corrected_keeps_its_values(void **state)
 	rig_free(r);
 }
 
+#define COLUMNS(columns, buffer) "actions: [{connector: db, table: w, columns: {" columns "}, buffer: " buffer "}]\n"
+#define IN_LOG "{memory: 64KB}"
+#define IN_MEMORY "{disk: 0, durability: memory}"
+
+/* The template tells which column it was, wherever that stands now, and however many are renamed at once. */
+static void test_change__columns_that_are_renamed_and_moved_keep_their_values(void **state) {
+	(void)state;
+	static const char *const was[] = {WRONG COLUMNS("a: '${device}', b: '${n}', c: '${t}'", IN_LOG),
+					  WRONG COLUMNS("a: '${device}', b: '${n}', c: '${t}'", IN_MEMORY)};
+	static const char *const is[] = {GOOD COLUMNS("q: '${n}', c: '${t}', a: '${device}'", IN_LOG),
+					 GOOD COLUMNS("q: '${n}', p: '${device}', z: '${zero}', c: '${t}'", IN_MEMORY)};
+	for (size_t i = 0; i < SL_ARRAY_LEN(was); i++) {
+		struct rig *r = rig_new(1);
+		rig_load(r, was[i], r->dir);
+		rig_stage(r, 0, 3000, 100, rig_row);
+		rig_load(r, is[i], r->dir);
+		assert_int_equal(rig_settle(r, 0).delivered, 3000);
+		assert_int_equal(
+		    db_int(r->dir, "SELECT count(DISTINCT q) FROM w WHERE typeof(q) = 'integer' AND c = q / 2.0"),
+		    3000);
+		assert_int_equal(db_int(r->dir, i ? "SELECT count(*) FROM w WHERE p LIKE 'd%' AND z IS NULL"
+						  : "SELECT count(*) FROM w WHERE a LIKE 'd%'"),
+				 3000);
+		rig_free(r);
+	}
+}
+
+/* How many of ten rows that waited have a value in column d after the reload. */
+static int64_t values_in_d(struct rig *r, const char *columns) {
+	rig_load(r, GOOD "actions: [{connector: db, table: w, columns: {%s}}]\n", r->dir, columns);
+	assert_int_equal(rig_settle(r, 0).delivered, 10);
+	return db_int(r->dir, "SELECT count(d) FROM w");
+}
+
+/* Where the template is another now, or may mean something else, no value gets under a name that it was not made for. */
+static void test_change__no_value_goes_to_a_column_that_is_not_its_own(void **state) {
+	(void)state;
+	static const struct {
+		const char *between, *after;
+		uint64_t rows_of;
+		int64_t values;
+	} cases[] = {
+	    {NULL, "a: '${device}', d: '${n}', c: '${t}'", 0, 10},
+	    /* The column that goes is made of something else by then; its rows keep its name. */
+	    {"a: '${device}', b: '${other}', c: '${t}'", "a: '${device}', d: '${n}', c: '${t}'", 0, 0},
+	    {"a: '${device}', b: '${other}', c: '${t}'", "d: '${other}', a: '${device}', c: '${t}'", 0, 10},
+	    /* The rule's SQL is another: who knows what n is there. */
+	    {NULL, "a: '${device}', d: '${n}', c: '${t}'", 1, 0},
+	    /* Its own template stays: what is new beside it is made of the same, and has none. */
+	    {NULL, "a: '${device}', b: '${n}', c: '${t}', d: '${n}'", 0, 0},
+	};
+	for (size_t i = 0; i < SL_ARRAY_LEN(cases); i++) {
+		struct rig *r = rig_new(1);
+		rig_load(r, WRONG "actions: [{connector: db, table: w, columns: {%s}}]\n", r->dir,
+			 "a: '${device}', b: '${n}', c: '${t}'");
+		rig_stage(r, 0, 10, 10, rig_row);
+		if (cases[i].between)
+			rig_load(r, WRONG "actions: [{connector: db, table: w, columns: {%s}}]\n", r->dir,
+				 cases[i].between);
+		r->rows_of = cases[i].rows_of;
+		int64_t values = values_in_d(r, cases[i].after);
+		if (values != cases[i].values) fail_msg("case %zu: %lld values", i, (long long)values);
+		rig_free(r);
+	}
+}
+
+/* SQL that changes by itself is of the rows that come then; a name that changes later is the same column's. */
+static void test_change__a_name_that_changes_after_the_rules_sql_keeps_its_values(void **state) {
+	(void)state;
+	const char *first = "a: '${device}', b: '${n}', c: '${t}'";
+	struct rig *r = rig_new(1);
+	rig_load(r, WRONG "actions: [{connector: db, table: w, columns: {%s}}]\n", r->dir, first);
+	rig_stage(r, 0, 10, 10, rig_row);
+	r->rows_of = 1;
+	rig_load(r, WRONG "actions: [{connector: db, table: w, columns: {%s}}]\n", r->dir, first);
+	assert_int_equal(values_in_d(r, "d: '${n}', a: '${device}', c: '${t}'"), 10);
+	rig_free(r);
+}
+
 /* None of the names is known any more: the dead letter has the values under the names that they were made for, so that a replay does
  * not take them for others. */
 static void test_change__dead_letters_of_unknown_names_keep_them(void **state) {
@@ -119,7 +198,7 @@ static void test_change__dead_letters_of_unknown_names_keep_them(void **state) {
 		rig_load(r, WRONG ACTION(", buffer: %s"), r->dir, buffer);
 		rig_stage(r, 0, 10, 10, rig_row);
 		rig_load(r,
-			 GOOD "actions: [{connector: db, table: y, columns: {one: \"${device}\", two: \"${n}\"}, "
+			 GOOD "actions: [{connector: db, table: y, columns: {one: \"${q}\", two: \"${q}\"}, "
 			      "buffer: %s}]\n",
 			 r->dir, buffer);
 		assert_int_equal(rig_settle(r, 0).rejected, 10);
@@ -308,6 +387,9 @@ int main(void) {
 	    cmocka_unit_test(test_change__waiting_rows_and_new_ones_are_in_order_under_other_settings),
 	    cmocka_unit_test(test_change__waiting_rows_follow_their_columns_names),
 	    cmocka_unit_test(test_change__a_name_that_is_corrected_keeps_its_values),
+	    cmocka_unit_test(test_change__columns_that_are_renamed_and_moved_keep_their_values),
+	    cmocka_unit_test(test_change__no_value_goes_to_a_column_that_is_not_its_own),
+	    cmocka_unit_test(test_change__a_name_that_changes_after_the_rules_sql_keeps_its_values),
 	    cmocka_unit_test(test_change__a_name_that_is_corrected_while_stopped_keeps_its_values),
 	    cmocka_unit_test(test_change__rows_without_a_known_name_are_dead_letters),
 	    cmocka_unit_test(test_change__dead_letters_of_unknown_names_keep_them),

@@ -194,6 +194,27 @@ static void test_match__a_neighbour_that_came_later_gets_none(void **state) {
 	}
 }
 
+/* Taken away and put back while its server is away, it has two logs; then it is changed. */
+static void test_match__all_logs_go_to_who_writes_to_the_same(void **state) {
+	(void)state;
+	char *dir = rig_tmpdir(), *data = sl_asprintf("%s/data", dir);
+	struct rig *r = rig_new_in(1, data);
+	rig_load(r, WRONG TWO, dir);
+	rig_stage(r, 1, 5, 0, rig_row);
+	rig_load(r, WRONG "actions: [" INTO("pa", "") "]\n", dir);
+	rig_load(r, WRONG TWO, dir);
+	rig_stage(r, 1, 7, 0, rig_row);
+	rig_free(r);
+	r = rig_new_in(1, data);
+	rig_load(r, GOOD "actions: [" INTO("pa", "") ", " INTO("pb", ", batch: {rows: 3}") "]\n", dir);
+	assert_int_equal(rig_settle(r, 1).delivered, 12);
+	assert_int_equal(COUNT("pb"), 12);
+	rig_free(r);
+	rig_rmdir(dir);
+	sl_free(data);
+	sl_free(dir);
+}
+
 /* Its folder has the number of the place where it was begun. */
 static void test_match__a_log_goes_with_its_action_to_another_place(void **state) {
 	(void)state;
@@ -268,6 +289,55 @@ static void test_match__a_log_that_cannot_be_moved_whole_repeats_nothing(void **
 	}
 	assert_int_equal(db_int(dir, "SELECT count(*) FROM w"), 10);
 	rig_rmdir(dir);
+	sl_free(data);
+	sl_free(dir);
+}
+
+static char *owner_of(const char *data, const char *log) {
+	char *path = sl_asprintf("%s/actions/%s/owner", data, log), *text = rig_read(path);
+	sl_free(path);
+	return text;
+}
+
+/* The last of the new actions finds a log of another version: nothing is of the others by then. */
+static void test_match__a_refused_reload_leaves_logs_of_nobody_as_they_are(void **state) {
+	(void)state;
+	static const struct sl_slice names[2] = {{"a", 1}, {"b", 1}};
+	char *dir = rig_tmpdir(), *data = sl_asprintf("%s/data", dir);
+	char *strange = sl_asprintf("%s/actions/r.2", data), *more = sl_asprintf("%s/actions/r.0~3", data);
+	char *path = sl_asprintf("%s/00000000000000000001.log", strange);
+	struct rig *r = rig_new_in(1, data);
+	rig_load(r, WRONG TWO, dir);
+	rig_stage(r, 0, 10, 0, rig_row);
+	rig_free(r);
+	r = rig_new_in(1, data);
+	rig_load(r, GOOD "actions: [" INTO("pb", "") "]\n", dir);
+	record_leave(data, "r.0~3", names, 10);
+	assert_int_equal(spill_mkdirs(strange), SL_OK);
+	FILE *f = fopen(path, "w");
+	assert_non_null(f);
+	assert_int_equal(fprintf(f, "SLSEG999%60s", ""), 68);
+	assert_int_equal(fclose(f), 0);
+	char *before = owner_of(data, "r.0");
+	char *why = rig_load_refused(
+	    r, GOOD "actions: [" INTO("pa", ", batch: {rows: 3}") ", " INTO("pb", "") ", " INTO("pc", "") "]\n", dir);
+	assert_non_null(strstr(why, "another version"));
+	sl_free(why);
+	char *after = owner_of(data, "r.0");
+	assert_non_null(before);
+	assert_string_equal(before, after);
+	assert_int_equal(access(more, F_OK), 0);
+	rig_rmdir(strange);
+	rig_load(r, GOOD "actions: [" INTO("pa", ", batch: {rows: 3}") ", " INTO("pb", "") "]\n", dir);
+	assert_int_equal(rig_settle(r, 0).delivered, 15);
+	assert_int_equal(COUNT("pa"), 15);
+	rig_free(r);
+	rig_rmdir(dir);
+	sl_free(before);
+	sl_free(after);
+	sl_free(path);
+	sl_free(strange);
+	sl_free(more);
 	sl_free(data);
 	sl_free(dir);
 }
@@ -458,9 +528,11 @@ int main(void) {
 	    cmocka_unit_test(test_match__one_that_came_gets_nothing_of_one_that_went),
 	    cmocka_unit_test(test_match__a_neighbour_without_rows_gets_none),
 	    cmocka_unit_test(test_match__a_neighbour_that_came_later_gets_none),
+	    cmocka_unit_test(test_match__all_logs_go_to_who_writes_to_the_same),
 	    cmocka_unit_test(test_match__a_log_goes_with_its_action_to_another_place),
 	    cmocka_unit_test(test_match__a_log_of_nobody_is_not_for_who_comes_later),
 	    cmocka_unit_test(test_match__a_log_that_cannot_be_moved_whole_repeats_nothing),
+	    cmocka_unit_test(test_match__a_refused_reload_leaves_logs_of_nobody_as_they_are),
 	    cmocka_unit_test(test_match__an_owner_file_that_says_nothing_sensible_counts_as_none),
 	    cmocka_unit_test(test_match__a_log_of_nobody_that_cannot_be_read_stays),
 	    cmocka_unit_test(test_match__dead_letters_follow_the_place),

@@ -246,6 +246,80 @@ static void test_memory__a_large_row_that_cannot_go_makes_way_for_others(void **
 	rig_free(r);
 }
 
+/* ---- A large row that went back to its log, beside a small one of its chunk that was delivered. ---- */
+
+static uint64_t small_then_large(uint64_t serial, struct sql_value *values, char *text, size_t text_size) {
+	if (serial % 2) return large_row(serial, values, text, text_size);
+	return rig_row(serial, values, text, text_size);
+}
+
+#define AWAY                                                                                                           \
+	"{db: {type: sqlite, path: /dev/null/a.db, reconnect: {first: 1h, max: 1h}}, some: {type: null, fail_every: "  \
+	"2}}\n"
+#define PAUSES(columns, more)                                                                                          \
+	"  - {connector: some, columns: {" columns "}, retry: {first: 1h, max: 1h}, order: none" more "}\n"
+#define THREE "a: '${device}', b: '${n}', c: '${t}'"
+
+static bool one_delivered(const struct sl_action_counts *n) { return n->delivered == 1; }
+static bool large_is_back(const struct sl_pipeline *p) { return p->kept.n == 1; }
+
+/* Rows of the first action use up the memory of all; of the third one's, another large one wants the turn. */
+static struct rig *large_back_rig(const char *dir, const char *more) {
+	rig_memory = 1 << 20;
+	struct rig *r = rig_new_in(1, dir);
+	rig_load(r, "connectors: " AWAY "actions:\n" TO_DB "%s" TO_NULL("some"), more);
+	rig_stage(r, 0, 40000, 1000, rig_row);
+	assert_true(rig_counts(r, 0).disk_bytes > 1 << 20);
+	assert_int_equal(r->serial % 2, 0);
+	rig_stage(r, 1, 2, 0, small_then_large);
+	assert_true(rig_until(r, 1, one_delivered));
+	rig_stage(r, 2, 1, 0, large_row);
+	assert_true(rig_until(r, 2, one_delivered));
+	rig_counts(r, 1);
+	assert_true(large_is_back(r->p[1]));
+	return r;
+}
+
+static void test_memory__a_large_row_that_went_back_is_counted_once(void **state) {
+	(void)state;
+	char *dir = rig_tmpdir(), *data = sl_asprintf("%s/data", dir);
+	struct rig *r = large_back_rig(data, PAUSES(THREE, ""));
+	rig_stop(r, 1);
+	rig_free(r);
+	r = rig_new_in(1, data);
+	rig_load(r,
+		 "connectors: {db: {type: sqlite, path: /dev/null/a.db}, some: {type: null}}\nactions:\n" TO_DB PAUSES(
+		     THREE, "") TO_NULL("some") "%s",
+		 "");
+	assert_int_equal(rig_settle(r, 1).recovered, 1);
+	rig_free(r);
+	rig_rmdir(data);
+	/* Where there is no room the oldest go: it, and not what was delivered. */
+	r = large_back_rig(data, PAUSES(THREE, ", buffer: {rows: 2, overflow: drop_oldest}"));
+	rig_stage(r, 1, 2, 0, rig_row);
+	assert_true(rig_confirms(r, r->serial));
+	struct sl_action_counts n = rig_counts(r, 1);
+	assert_int_equal(n.dropped_overflow, 1);
+	assert_int_equal(n.delivered + n.queued, 3);
+	rig_stop(r, 1);
+	rig_free(r);
+	rig_rmdir(data);
+	/* None of its names is known any more. */
+	r = large_back_rig(data, PAUSES(THREE, ""));
+	rig_load(r,
+		 "connectors: " AWAY "actions:\n" TO_DB PAUSES("p: '${q}', q: '${q}', r: '${q}'", "")
+		     TO_NULL("some") "%s",
+		 "");
+	n = rig_settle(r, 1);
+	assert_int_equal(n.rejected, 1);
+	assert_int_equal(n.delivered, 1);
+	rig_stop(r, 1);
+	rig_free(r);
+	rig_rmdir(dir);
+	sl_free(data);
+	sl_free(dir);
+}
+
 static bool most_delivered(const struct sl_action_counts *n) { return n->delivered == 2450; }
 
 /* Every fiftieth row waits for an hour. */
@@ -300,6 +374,7 @@ int main(void) {
 	    cmocka_unit_test(test_memory__rows_held_are_bounded_and_tried_as_soon_as_there_is_room),
 	    cmocka_unit_test(test_memory__large_rows_of_many_actions_come_one_after_the_other),
 	    cmocka_unit_test(test_memory__a_large_row_that_cannot_go_makes_way_for_others),
+	    cmocka_unit_test(test_memory__a_large_row_that_went_back_is_counted_once),
 	    cmocka_unit_test(test_memory__rows_that_wait_for_another_attempt_let_others_in),
 	    cmocka_unit_test(test_memory__held_rows_leave_each_action_one_batch_in_its_client),
 	};

@@ -147,9 +147,62 @@ static void test_pace__a_reload_begins_anew(void **state) {
 	rig_free(r);
 }
 
+/* Who is in doubt gets more rows each time, whatever a batch may have, until one is decided. */
+static void test_doubt__batches_grow_until_a_row_gets_through(void **state) {
+	(void)state;
+	struct server *s = server_new(0, 0);
+	struct sl_way way = {.p = &s->p};
+	uint8_t result[1] = {SL_RESULT_LOST};
+	struct pipeline_batch bt = {.p = &s->p, .way = &way};
+	bt.b.result = result;
+	s->action.conf.batch.rows = 1;
+	s->action.conf.batch.bytes = 100;
+	s->action.conf.buffer.memory = 64 * SL_MB;
+	assert_false(pipeline_doubt_counts(&bt));
+	for (uint32_t rows = 1, n = 0; n < 20; rows = (uint32_t)pipeline_rows_most(&way), n++) {
+		bt.b.count = rows;
+		bt.b.doubt = true;
+		pipeline_doubt_look(&bt);
+		assert_true(pipeline_rows_most(&way) > rows || rows == 16384);
+	}
+	assert_int_equal(pipeline_bytes_most(&way), 100 * 16385);
+	bt.b.doubt = false;
+	bt.fenced = true;
+	pipeline_doubt_look(&bt);
+	assert_int_equal(pipeline_rows_most(&way), 16384);
+	bt.fenced = false;
+	result[0] = SL_RESULT_DONE;
+	pipeline_doubt_look(&bt);
+	assert_int_equal(pipeline_rows_most(&way), 1);
+	assert_int_equal(pipeline_bytes_most(&way), 100);
+	sl_free(s);
+}
+
+/* Of large rows there are fewer: what a client holds of them all is several times as much. */
+static void test_doubt__batches_take_no_more_than_a_part_of_the_memory(void **state) {
+	static const struct {
+		int64_t bytes, memory;
+		uint64_t most;
+	} of[] = {{SL_MB, 64 * SL_MB, 8 * SL_MB},
+		  {SL_MB, SL_GB, 16 * SL_MB},
+		  {32 * SL_MB, SL_GB, 32 * SL_MB},
+		  {SL_MB, SL_MB, SL_MB}};
+	(void)state;
+	struct server *s = server_new(0, 0);
+	struct sl_way way = {.p = &s->p, .doubt_rows = 16384};
+	for (size_t i = 0; i < SL_ARRAY_LEN(of); i++) {
+		s->action.conf.batch.bytes = of[i].bytes;
+		s->action.conf.buffer.memory = of[i].memory;
+		assert_int_equal(pipeline_bytes_most(&way), of[i].most);
+	}
+	sl_free(s);
+}
+
 int main(int argc, char **argv) {
 	if (argc > 1) cmocka_set_test_filter(argv[1]);
 	const struct CMUnitTest tests[] = {
+	    cmocka_unit_test(test_doubt__batches_grow_until_a_row_gets_through),
+	    cmocka_unit_test(test_doubt__batches_take_no_more_than_a_part_of_the_memory),
 	    cmocka_unit_test(test_pace__batches_that_take_too_long_get_smaller_until_they_do_not),
 	    cmocka_unit_test(test_pace__a_single_row_gets_through_where_two_do_not),
 	    cmocka_unit_test(test_pace__they_grow_again_when_a_hiccup_is_over),

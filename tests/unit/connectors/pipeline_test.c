@@ -318,6 +318,42 @@ static void test_pipeline__drop_oldest_keeps_the_last_rows(void **state) {
 	rig_free(r);
 }
 
+static uint64_t drops;
+static bool has_dropped(const struct sl_action_counts *n) { return n->dropped_overflow >= drops; }
+
+/* Rows that came in blocks of 99, in memory and in the log only; then others come one by one. */
+static void test_pipeline__drop_oldest_drops_a_row_for_each_that_comes(void **state) {
+	(void)state;
+	static const char *const buffers[] = {"", "memory: 64KB, ", "disk: 0, durability: memory, "};
+	for (size_t i = 0; i < SL_ARRAY_LEN(buffers); i++) {
+		struct rig *r = rig_new(1);
+		rig_load(r, WAITING "    buffer: {%srows: 4950, overflow: drop_oldest}\n    batch: {rows: 50}\n",
+			 r->dir, buffers[i]);
+		rig_stage(r, 0, 4950, 99, rig_row);
+		assert_int_equal(rig_counts(r, 0).queued, 4950);
+		for (unsigned more = 1; more <= 150; more++) {
+			rig_stage(r, 0, 1, 0, rig_row);
+			drops = more;
+			assert_true(rig_until(r, 0, has_dropped));
+			assert_int_equal(rig_counts(r, 0).dropped_overflow, more);
+		}
+		rig_stage(r, 0, 250, 50, rig_row);
+		drops = 400;
+		assert_true(rig_until(r, 0, has_dropped));
+		struct sl_action_counts n = rig_counts(r, 0);
+		assert_int_equal(n.dropped_overflow, 400);
+		assert_int_equal(n.queued, 4950);
+		table_make(r->dir);
+		assert_int_equal(rig_settle(r, 0).delivered, 4950);
+		/* Rows of the batch that was out just then, if any, stay; those behind them go instead. */
+		assert_in_range(db_int(r->dir, "SELECT count(*) FROM x WHERE b < 400"), 0, 50);
+		assert_in_range(db_int(r->dir, "SELECT count(*) FROM x WHERE b >= 450"), 4900, 4900);
+		assert_int_equal(db_int(r->dir, "SELECT count(DISTINCT b) FROM x"), 4950);
+		assert_int_equal(disorder(r->dir), 0);
+		rig_free(r);
+	}
+}
+
 static void test_pipeline__rows_of_qos_0_never_hold_and_go_oldest_first(void **state) {
 	(void)state;
 	struct rig *r = rig_new(1);
@@ -704,6 +740,7 @@ int main(void) {
 	    cmocka_unit_test(test_pipeline__hold_makes_publishers_wait_and_loses_nothing),
 	    cmocka_unit_test(test_pipeline__drop_new_keeps_the_first_rows),
 	    cmocka_unit_test(test_pipeline__drop_oldest_keeps_the_last_rows),
+	    cmocka_unit_test(test_pipeline__drop_oldest_drops_a_row_for_each_that_comes),
 	    cmocka_unit_test(test_pipeline__a_limit_by_count_holds_publishers),
 	    cmocka_unit_test(test_pipeline__rows_without_room_become_dead_letters),
 	    cmocka_unit_test(test_pipeline__dead_letters_that_cannot_be_written_hold),

@@ -214,11 +214,7 @@ static struct yaml_doc *parse(const char *fmt, va_list ap) {
 	return doc;
 }
 
-void rig_load(struct rig *r, const char *fmt, ...) {
-	va_list ap;
-	va_start(ap, fmt);
-	struct yaml_doc *doc = parse(fmt, ap);
-	va_end(ap);
+static int load(struct rig *r, struct yaml_doc *doc, struct sl_err *err) {
 	struct conf_report report = CONF_REPORT_INIT;
 	struct connectors_set *set;
 	struct sl_action_spec *specs[RIG_ACTIONS_MAX] = {0};
@@ -227,17 +223,43 @@ void rig_load(struct rig *r, const char *fmt, ...) {
 		char *text = conf_report_format(&report);
 		fail_msg("%s", text);
 	}
-	for (size_t i = 0; i < n; i++)
+	for (size_t i = 0; i < n; i++) {
+		sl_action_spec_rows_of(specs[i], r->rows_of);
 		if (sl_action_spec_on_error(specs[i]))
 			sl_action_spec_on_error_set(specs[i], r->on_error, r->on_error_release);
-	struct sl_err err = SL_ERR_INIT;
-	if (connectors_commit(r->cs, set, &err) != SL_OK) fail_msg("%s", sl_err_text(&err));
-	for (size_t i = 0; i < n; i++) r->p[i] = sl_action_spec_pipeline(specs[i]);
-	r->action_count = n;
-	connectors_commit_done(r->cs);
+	}
+	int rc = connectors_commit(r->cs, set, err);
+	for (size_t i = 0; i < n && rc == SL_OK; i++) r->p[i] = sl_action_spec_pipeline(specs[i]);
+	if (rc == SL_OK) {
+		r->action_count = n;
+		connectors_commit_done(r->cs);
+	}
 	connectors_set_free(set);
-	if (r->doc) yaml_doc_free(r->doc);
-	r->doc = doc;
+	struct yaml_doc *old = rc == SL_OK ? r->doc : doc;
+	if (rc == SL_OK) r->doc = doc;
+	if (old) yaml_doc_free(old);
+	return rc;
+}
+
+void rig_load(struct rig *r, const char *fmt, ...) {
+	va_list ap;
+	va_start(ap, fmt);
+	struct yaml_doc *doc = parse(fmt, ap);
+	va_end(ap);
+	struct sl_err err = SL_ERR_INIT;
+	if (load(r, doc, &err) != SL_OK) fail_msg("%s", sl_err_text(&err));
+}
+
+char *rig_load_refused(struct rig *r, const char *fmt, ...) {
+	va_list ap;
+	va_start(ap, fmt);
+	struct yaml_doc *doc = parse(fmt, ap);
+	va_end(ap);
+	struct sl_err err = SL_ERR_INIT;
+	assert_int_not_equal(load(r, doc, &err), SL_OK);
+	char *why = sl_strdup(sl_err_text(&err));
+	sl_err_fini(&err);
+	return why;
 }
 
 char *rig_check(const char *fmt, ...) {

@@ -40,6 +40,7 @@ struct rig {
 	uint64_t serial;              /* rows staged so far */
 	uint8_t patience_ms;          /* of who publishes them */
 	struct sl_slice payload;      /* of the messages they come from */
+	uint64_t rows_of;             /* sl_action_spec_rows_of() of every action */
 	void *on_error;               /* given to every action with `on_error` */
 	void (*on_error_release)(void *on_error);
 };
@@ -52,6 +53,8 @@ struct rig *rig_new(size_t workers);
 struct rig *rig_new_in(size_t workers, const char *dir); /* dir stays the caller's and is not removed */
 /* (Re)loads; actions are rule "r", index as listed. Fails the test on a mistake. */
 void rig_load(struct rig *r, const char *fmt, ...) sl_printf(2, 3);
+/* The same where the commit fails; why (heap). What ran goes on. */
+char *rig_load_refused(struct rig *r, const char *fmt, ...) sl_printf(2, 3);
 /* Only checks; the report's text (heap), "" when all is well. */
 char *rig_check(const char *fmt, ...) sl_printf(1, 2);
 /* n rows to action `a` on worker 0, in ticks of at most `per_tick` (0: all in one); with QoS 1 and a ticket each. */

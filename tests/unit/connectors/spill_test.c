@@ -312,6 +312,44 @@ static void test_spill__a_record_goes_back_as_it_came(void **state) {
 	sl_free(dir);
 }
 
+/* Whoever reads it again in this run gets all of it, and the next run what was not decided. */
+static void test_spill__a_record_that_goes_back_says_which_rows_are_decided(void **state) {
+	(void)state;
+	char *dir = rig_tmpdir();
+	struct spill *s = log_open(dir, 1 << 20);
+	struct spill_ref ref;
+	uint64_t bits = 0x7;
+	uint32_t rows;
+	for (uint64_t i = 0; i < 3; i++) assert_int_equal(record_append(s, i * 10, 10, NULL), SL_OK);
+	assert_int_equal(record_read(s, &ref, &rows), 0);
+	assert_true(spill_unread(s, &ref, 10, 3));
+	spill_unread_decided(s, &bits, 10);
+	assert_int_equal(record_read(s, &ref, &rows), 0);
+	assert_int_equal(rows, 10);
+	assert_int_equal(spill_unread_rows(s), 20);
+	assert_true(spill_unread(s, &ref, 10, 3));
+	spill_unread_decided(s, &bits, 10);
+	spill_close(s);
+	s = log_open(dir, 1 << 20);
+	assert_int_equal(spill_unread_rows(s), 27);
+	/* And of those again, one more. */
+	assert_int_equal(record_read(s, &ref, &rows), 3);
+	assert_int_equal(rows, 7);
+	bits = 0x1;
+	assert_true(spill_unread(s, &ref, 7, 1));
+	spill_unread_decided(s, &bits, 7);
+	assert_int_equal(spill_unread_rows(s), 26);
+	spill_close(s);
+	s = log_open(dir, 1 << 20);
+	assert_int_equal(spill_unread_rows(s), 26);
+	assert_int_equal(record_read(s, &ref, &rows), 4);
+	assert_int_equal(rows, 6);
+	spill_done(s, &ref);
+	spill_close(s);
+	rig_rmdir(dir);
+	sl_free(dir);
+}
+
 static void test_spill__a_segment_tells_the_names_it_was_written_with(void **state) {
 	(void)state;
 	char *dir = rig_tmpdir();
@@ -526,6 +564,7 @@ int main(void) {
 	    cmocka_unit_test(test_spill__rows_that_are_decided_do_not_repeat),
 	    cmocka_unit_test(test_spill__decided_rows_are_told_in_any_order),
 	    cmocka_unit_test(test_spill__a_record_goes_back_as_it_came),
+	    cmocka_unit_test(test_spill__a_record_that_goes_back_says_which_rows_are_decided),
 	    cmocka_unit_test(test_spill__a_segment_tells_the_names_it_was_written_with),
 	    cmocka_unit_test(test_spill__what_another_version_wrote_stays),
 	    cmocka_unit_test(test_spill__a_record_that_does_not_fit_leaves_no_trace),

@@ -1,6 +1,7 @@
 #include "rig.h"
 
 #include <sqlite3.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -84,6 +85,31 @@ static void test_sqlite__a_missing_table_makes_rows_wait_until_it_is_there(void 
 	rig_free(r);
 }
 
+/* SQLite compares what it knows of the tables with the file only where the statement itself names what is missing. */
+static void test_sqlite__a_missing_table_of_a_trigger_is_noticed_when_it_is_there_again(void **state) {
+	(void)state;
+	struct rig *r = rig_new(1);
+	db_exec(r->dir, "CREATE TABLE x(a, b); CREATE TABLE audit(b); CREATE TRIGGER t AFTER INSERT ON x BEGIN INSERT "
+			"INTO audit VALUES (NEW.b); END");
+	rig_load(r,
+		 "connectors: {db: {type: sqlite, path: %s/a.db}}\n"
+		 "actions: [{connector: db, sql: 'INSERT INTO x(a, b) VALUES (${device}, ${n})', "
+		 "retry: {first: 5ms, max: 20ms}}]\n",
+		 r->dir);
+	rig_stage(r, 0, 10, 0, rig_row);
+	rig_settle(r, 0);
+	db_exec(r->dir, "DROP TABLE audit");
+	rig_stage(r, 0, 10, 0, rig_row);
+	usleep(50000);
+	assert_int_equal(rig_counts(r, 0).queued, 10);
+	db_exec(r->dir, "CREATE TABLE audit(b)");
+	struct sl_action_counts n = rig_settle(r, 0);
+	assert_int_equal(n.delivered, 20);
+	assert_int_equal(n.rejected, 0);
+	assert_int_equal(db_int(r->dir, "SELECT count(*) FROM audit"), 10);
+	rig_free(r);
+}
+
 static void test_sqlite__one_poison_row_of_a_hundred_goes_to_the_dead_letters(void **state) {
 	(void)state;
 	struct rig *r = rig_new(1);
@@ -105,6 +131,36 @@ static void test_sqlite__one_poison_row_of_a_hundred_goes_to_the_dead_letters(vo
 	sl_free(text);
 	sl_free(path);
 	rig_free(r);
+}
+
+/* Whatever a trigger does with the transaction: 99 are stored, with the bad one first, in the middle, and last. */
+static void test_sqlite__a_row_that_a_trigger_refuses_goes_alone(void **state) {
+	static const char *const raises[] = {"RAISE(ABORT, 'not this one')", "RAISE(FAIL, 'not this one')",
+					     "RAISE(ROLLBACK, 'not this one')", "json('{not this one')"};
+	static const int numbers[] = {0, 37, 99};
+	(void)state;
+	for (size_t i = 0; i < SL_ARRAY_LEN(raises); i++)
+		for (size_t k = 0; k < SL_ARRAY_LEN(numbers); k++) {
+			struct rig *r = rig_new(1);
+			char *sql =
+			    sl_asprintf("CREATE TABLE x(a, b, c); CREATE TRIGGER t AFTER INSERT ON x WHEN NEW.b = %d "
+					"BEGIN SELECT %s; END",
+					numbers[k], raises[i]);
+			db_exec(r->dir, sql);
+			rig_load(
+			    r,
+			    "connectors: {db: {type: sqlite, path: %s/a.db}}\n"
+			    "actions:\n"
+			    "  - {connector: db, table: x, columns: {a: \"${device}\", b: \"${n}\", c: \"${t}\"}}\n",
+			    r->dir);
+			rig_stage(r, 0, 100, 0, rig_row);
+			struct sl_action_counts n = rig_settle(r, 0);
+			assert_int_equal(n.delivered, 99);
+			assert_int_equal(n.rejected, 1);
+			assert_int_equal(db_int(r->dir, "SELECT count(*) FROM x"), 99);
+			sl_free(sql);
+			rig_free(r);
+		}
 }
 
 static void test_sqlite__rows_wait_while_another_program_holds_the_lock(void **state) {
@@ -172,16 +228,74 @@ static void test_sqlite__a_write_ahead_log_that_somebody_emptied_is_begun_again(
 	rig_free(r);
 }
 
+/* Functions for statements of rules: fails(code, n) fails FAILURES times, never(code, n) for n = 37 always; else they give n. */
+static atomic_int failures;
+enum { FAILURES = 10 }; /* more than it takes to split a batch of 100 down to a row */
+
+static void function_fails(sqlite3_context *c, int n, sqlite3_value **v) {
+	(void)n;
+	if (sqlite3_user_data(c) ? sqlite3_value_int(v[1]) == 37 : atomic_fetch_add(&failures, 1) < FAILURES)
+		sqlite3_result_error_code(c, sqlite3_value_int(v[0]));
+	else
+		sqlite3_result_value(c, v[1]);
+}
+
+static int functions_add(sqlite3 *db, char **why, const struct sqlite3_api_routines *api) {
+	(void)why;
+	(void)api;
+	sqlite3_create_function(db, "never", 2, SQLITE_UTF8, &failures, function_fails, NULL, NULL);
+	return sqlite3_create_function(db, "fails", 2, SQLITE_UTF8, NULL, function_fails, NULL, NULL);
+}
+
+static struct sl_action_counts stored_by(const char *call, int code) {
+	struct rig *r = rig_new(1);
+	db_exec(r->dir, "CREATE TABLE x(a, b)");
+	atomic_store(&failures, 0);
+	char *sql = sl_asprintf("INSERT INTO x(a, b) VALUES (${device}, %s(%d, ${n}))", call, code);
+	char *yaml = sl_asprintf("connectors: {db: {type: sqlite, path: %%s/a.db}}\n"
+				 "actions: [{connector: db, sql: '%s', retry: {first: 5ms, max: 5ms}}]\n",
+				 sql);
+	rig_load(r, yaml, r->dir);
+	rig_stage(r, 0, 100, 0, rig_row);
+	struct sl_action_counts n = rig_settle(r, 0);
+	assert_int_equal(db_int(r->dir, "SELECT count(*) FROM x"), n.delivered);
+	sl_free(yaml);
+	sl_free(sql);
+	rig_free(r);
+	return n;
+}
+
+static void test_sqlite__what_passes_by_itself_is_no_rows_fault(void **state) {
+	static const int codes[] = {SQLITE_PROTOCOL, SQLITE_BUSY, SQLITE_LOCKED};
+	(void)state;
+	sqlite3_auto_extension((void (*)(void))functions_add);
+	for (size_t i = 0; i < SL_ARRAY_LEN(codes); i++) assert_int_equal(stored_by("fails", codes[i]).delivered, 100);
+	sqlite3_reset_auto_extension();
+}
+
+static void test_sqlite__a_value_that_wants_too_much_memory_goes_alone(void **state) {
+	(void)state;
+	sqlite3_auto_extension((void (*)(void))functions_add);
+	struct sl_action_counts n = stored_by("never", SQLITE_NOMEM);
+	sqlite3_reset_auto_extension();
+	assert_int_equal(n.delivered, 99);
+	assert_int_equal(n.rejected, 1);
+}
+
 int main(void) {
 	const struct CMUnitTest tests[] = {
 	    cmocka_unit_test(test_sqlite__rows_land_in_a_table_made_for_them),
 	    cmocka_unit_test(test_sqlite__each_placeholder_of_a_statement_is_a_bound_value),
 	    cmocka_unit_test(test_sqlite__a_whole_number_beyond_64_bits_keeps_its_digits),
 	    cmocka_unit_test(test_sqlite__a_missing_table_makes_rows_wait_until_it_is_there),
+	    cmocka_unit_test(test_sqlite__a_missing_table_of_a_trigger_is_noticed_when_it_is_there_again),
 	    cmocka_unit_test(test_sqlite__one_poison_row_of_a_hundred_goes_to_the_dead_letters),
+	    cmocka_unit_test(test_sqlite__a_row_that_a_trigger_refuses_goes_alone),
 	    cmocka_unit_test(test_sqlite__rows_wait_while_another_program_holds_the_lock),
 	    cmocka_unit_test(test_sqlite__a_deleted_file_is_made_anew_and_gets_what_came_since),
 	    cmocka_unit_test(test_sqlite__a_write_ahead_log_that_somebody_emptied_is_begun_again),
+	    cmocka_unit_test(test_sqlite__what_passes_by_itself_is_no_rows_fault),
+	    cmocka_unit_test(test_sqlite__a_value_that_wants_too_much_memory_goes_alone),
 	};
 	return cmocka_run_group_tests_name("sqlite", tests, NULL, NULL);
 }

@@ -5,9 +5,11 @@
 #include <unistd.h>
 
 #include "clock.h"
+#include "connectors_int.h"
 #include "log.h"
 #include "rig.h"
 #include "test_db.h"
+#include "utf8.h"
 
 struct seen {
 	pthread_mutex_t lock;
@@ -42,13 +44,18 @@ static json_t *status_of(struct rig *r) {
 	return out;
 }
 
-static bool queue_in_health(struct rig *r) {
+static json_t *trouble_of(struct rig *r) {
 	struct sl_loop *loops[] = {r->workers[0], connectors_loop(r->cs)};
 	struct connectors_snapshot *s = connectors_snapshot_new(r->cs);
 	sl_loops_park(loops, 2, take_run, s);
 	json_t *out = json_object();
 	(void)connectors_trouble(s, out);
 	connectors_snapshot_free(s);
+	return out;
+}
+
+static bool queue_in_health(struct rig *r) {
+	json_t *out = trouble_of(r);
 	bool any = json_array_size(json_object_get(out, "queues")) > 0;
 	json_decref(out);
 	return any;
@@ -194,6 +201,87 @@ static void reason_when(struct rig *r, const char *what, const char *part) {
 	if (!found) fail_msg("%s never say %s", what, part);
 }
 
+/* Every other row is none that a message can be made of. */
+static int every_other(void *arg, const struct sl_reject *reject) {
+	(void)reject;
+	return ++*(int *)arg % 2 ? SL_OK : SL_EINVAL;
+}
+
+static void test_watch__a_row_that_on_error_does_not_take_is_where_the_line_says(void **state) {
+	(void)state;
+	int calls = 0;
+	struct rig *r = rig_new(1);
+	FILE *log = log_begin();
+	connectors_on_reject(r->cs, every_other, &calls);
+	r->on_error = &calls;
+	rig_load(r,
+		 "connectors: {n: {type: 'null', fail_every: 1, fail_result: reject}}\n"
+		 "actions: [{connector: n, columns: {a: x, b: x, c: x}, on_error: {republish: {topic: %s}}}]\n",
+		 "x");
+	rig_stage(r, 0, 2, 0, rig_row);
+	assert_int_equal(rig_settle(r, 0).rejected, 2);
+	rig_free(r);
+	char *said = log_so_far(log);
+	log_end(log);
+	assert_int_equal(count(said, "dead_letter=on_error do=\"see the messages that on_error publishes\""), 1);
+	assert_int_equal(count(said, "/dead/r.0.jsonl do=\"mend the cause first"), 1);
+	sl_free(said);
+}
+
+static int none_of_them(void *arg, const struct sl_reject *reject) {
+	(void)arg;
+	(void)reject;
+	return SL_EINVAL;
+}
+
+static void test_watch__a_letter_that_waits_says_where_it_cannot_go(void **state) {
+	(void)state;
+	int none;
+	struct rig *r = rig_new(1);
+	char *dead = sl_asprintf("%s/dead", r->dir);
+	connectors_on_reject(r->cs, none_of_them, NULL);
+	r->on_error = &none;
+	rig_load(r,
+		 "connectors: {n: {type: 'null', fail_every: 1, fail_result: reject}}\n"
+		 "actions: [{connector: n, columns: {a: x, b: x, c: x}, on_error: {republish: {topic: %s}}}]\n",
+		 "x");
+	(void)rmdir(dead);
+	FILE *in_the_way = fopen(dead, "we");
+	assert_non_null(in_the_way);
+	fclose(in_the_way);
+	rig_stage(r, 0, 1, 0, rig_row);
+	char *path = NULL;
+	for (int i = 0; i < 30000 && !path; i++) {
+		json_t *trouble = trouble_of(r), *it = first(trouble, "actions");
+		if (it) path = sl_strdup(text(it, "path"));
+		json_decref(trouble);
+		if (!path) usleep(2000);
+	}
+	assert_non_null(path);
+	assert_non_null(strstr(path, "/dead/r.0.jsonl"));
+	sl_free(path);
+	assert_int_equal(unlink(dead), 0);
+	sl_free(dead);
+	assert_int_equal(rig_settle(r, 0).rejected, 1);
+	rig_free(r);
+}
+
+static void test_watch__a_table_without_numbers_is_no_full_disk(void **state) {
+	(void)state;
+	struct rig *r = rig_new(1);
+	db_exec(r->dir, "CREATE TABLE x(id INTEGER PRIMARY KEY AUTOINCREMENT, a);"
+			"INSERT INTO x VALUES (9223372036854775807, 1)");
+	rig_load(r,
+		 "connectors: {db: {type: sqlite, path: %s/a.db}}\n"
+		 "actions: [{connector: db, table: x, columns: {a: \"${n}\"}, retry: {first: 5ms, max: 5ms}}]\n",
+		 r->dir);
+	rig_stage(r, 0, 10, 0, rig_row);
+	reason_when(r, "connectors", "the numbers of the AUTOINCREMENT table x are used up");
+	db_exec(r->dir, "DELETE FROM x; UPDATE sqlite_sequence SET seq = 0");
+	assert_int_equal(rig_settle(r, 0).delivered, 10);
+	rig_free(r);
+}
+
 static void test_watch__the_second_reason_of_an_action_replaces_the_first(void **state) {
 	(void)state;
 	struct rig *r = rig_new(1);
@@ -233,6 +321,28 @@ static void test_watch__a_stalled_connection_says_what_is_wrong_now(void **state
 	reason_when(r, "connectors", "no such table: x");
 	db_exec(r->dir, "CREATE TABLE x(a)");
 	reason_when(r, "connectors", "no column named bb");
+	rig_free(r);
+}
+
+static void test_watch__an_action_that_stands_still_does_not_hide_others(void **state) {
+	(void)state;
+	struct rig *r = rig_new(1);
+	const char *never = "create: false, columns: {a: x}, retry: {first: 5ms, max: 20ms}, stalled_after";
+	rig_load(r,
+		 "connectors: {db: {type: sqlite, path: %s/a.db}}\n"
+		 "actions: [{connector: db, table: one, %s: 20ms}, {connector: db, table: two, %s: 20ms}, "
+		 "{connector: db, table: three, %s: 1h}, {connector: db, table: four, %s: 1h}, "
+		 "{connector: db, table: five, columns: {a: x}}]\n",
+		 r->dir, never, never, never, never);
+	for (size_t i = 0; i < 5; i++) rig_stage(r, i, 1, 0, rig_row);
+	reason_when(r, "connectors", "action r.0 makes no progress: the action is not ready: no such table: one");
+	reason_when(r, "connectors",
+		    " (1 more actions make none); action r.2 and 1 more are not ready: no such table: three");
+	db_exec(r->dir, "CREATE TABLE one(a); CREATE TABLE three(a)");
+	reason_when(r, "connectors", "action r.1 makes no progress: the action is not ready: no such table: two");
+	reason_when(r, "connectors", "action r.3 is not ready: no such table: four");
+	db_exec(r->dir, "CREATE TABLE two(a); CREATE TABLE four(a)");
+	json_decref(status_when(r, "connectors", "up"));
 	rig_free(r);
 }
 
@@ -367,13 +477,34 @@ static void test_watch__a_queue_that_fills_up_says_how_full_and_until_when(void 
 	rig_free(r);
 }
 
+/* Half a character would keep all of it out of the status page. */
+static void test_watch__a_long_error_is_cut_between_characters(void **state) {
+	struct health h = {0};
+	struct sl_buf text = SL_BUF_INIT;
+	(void)state;
+	sl_buf_put(&text, 'x');
+	for (int i = 0; i < 400; i++) sl_buf_append_str(&text, "\xc3\xa4");
+	health_bad(&h, 1, sl_buf_cstr(&text));
+	assert_true(utf8_valid(slice_from_str(h.error)));
+	assert_int_equal(strlen(h.error), 499);
+	health_bad(&h, 2, "short");
+	assert_string_equal(h.error, "short");
+	health_fini(&h);
+	sl_buf_fini(&text);
+}
+
 int main(void) {
 	const struct CMUnitTest tests[] = {
+	    cmocka_unit_test(test_watch__a_long_error_is_cut_between_characters),
 	    cmocka_unit_test(test_watch__an_action_without_its_table_is_stalled_until_the_table_is_there),
 	    cmocka_unit_test(test_watch__a_connection_without_answers_connects_again),
 	    cmocka_unit_test(test_watch__a_connection_that_is_down_does_not_hide_what_stands_still),
+	    cmocka_unit_test(test_watch__a_row_that_on_error_does_not_take_is_where_the_line_says),
+	    cmocka_unit_test(test_watch__a_letter_that_waits_says_where_it_cannot_go),
+	    cmocka_unit_test(test_watch__a_table_without_numbers_is_no_full_disk),
 	    cmocka_unit_test(test_watch__the_second_reason_of_an_action_replaces_the_first),
 	    cmocka_unit_test(test_watch__a_stalled_connection_says_what_is_wrong_now),
+	    cmocka_unit_test(test_watch__an_action_that_stands_still_does_not_hide_others),
 	    cmocka_unit_test(test_watch__every_reason_of_rejected_rows_is_said),
 	    cmocka_unit_test(test_watch__slow_is_not_stalled),
 	    cmocka_unit_test(test_watch__a_queue_that_fills_up_says_how_full_and_until_when),

@@ -26,6 +26,8 @@ static struct jpath parse(const char *text, struct jpath_step *steps) {
 	return path;
 }
 
+static int (*extract_with)(const struct jpath_set *, struct sl_slice, struct jpath_hit *) = jpath_extract;
+
 /* Extracts the given paths (up to a NULL) into hits[]. */
 static int extract_bytes(const char *const names[], const char *doc, size_t n) {
 	static struct jpath_step steps[PATHS_MAX][8];
@@ -35,7 +37,7 @@ static int extract_bytes(const char *const names[], const char *doc, size_t n) {
 	struct jpath_set *set;
 	assert_int_equal(jpath_set_new(paths, count, &set), SL_OK);
 	assert_int_equal(jpath_set_count(set), count);
-	int r = jpath_extract(set, slice_make(doc, n), hits);
+	int r = extract_with(set, slice_make(doc, n), hits);
 	jpath_set_free(set);
 	return r;
 }
@@ -261,6 +263,31 @@ static void test_jpath__what_is_not_json_is_malformed(void **state) {
 	}
 }
 
+static void test_jpath__any_text_is_let_through_where_it_is_asked_for(void **state) {
+	(void)state;
+	static const char doc[] = "{\"k\xfe\":1,\"v\":\"ab\xff\",\"o\":{\"n\":7,\"l\":[\"\xc3\"]},\"s\":\"\xc3\xa4\"}";
+	assert_int_equal(EXTRACT(doc, "v", "o.n", "o", "o.l", "s", ""), SL_EMALFORMED);
+	extract_with = jpath_extract_any_text;
+	assert_int_equal(EXTRACT(doc, "v", "o.n", "o", "o.l", "s", ""), SL_OK);
+	ASSERT_RAW(0, "ab\xff");
+	ASSERT_RAW(1, "7");
+	ASSERT_RAW(2, "{\"n\":7,\"l\":[\"\xc3\"]}");
+	ASSERT_RAW(3, "[\"\xc3\"]");
+	ASSERT_RAW(4, "\xc3\xa4");
+	ASSERT_RAW(5, doc);
+	for (int i = 0; i < 6; i++)
+		assert_int_equal(hits[i].flags,
+				 hits[i].kind == JKIND_OBJECT || hits[i].kind == JKIND_ARRAY ? JSCAN_ANY_TEXT : 0);
+	assert_int_equal(EXTRACT("\"\xff\"", ""), SL_OK);
+	ASSERT_RAW(0, "\xff");
+	assert_int_equal(EXTRACT("{\"a\":{}}", "a"), SL_OK);
+	assert_int_equal(hits[0].flags, 0);
+	assert_int_equal(EXTRACT("{\"a\":\xff}", "a"), SL_EMALFORMED);
+	assert_int_equal(EXTRACT("{\"a\":\"\\\xff\"}", "a"), SL_EMALFORMED);
+	assert_int_equal(EXTRACT("\xff", ""), SL_EMALFORMED);
+	extract_with = jpath_extract;
+}
+
 /* Every token at every place of the blocks that are looked at together, beyond the first thousand bytes too. */
 static void test_jpath__tokens_may_stand_anywhere(void **state) {
 	(void)state;
@@ -383,6 +410,7 @@ int main(void) {
 	    cmocka_unit_test(test_jpath__many_names_are_found_by_hash),
 	    cmocka_unit_test(test_jpath__a_break_anywhere_is_malformed_and_nothing_is_found),
 	    cmocka_unit_test(test_jpath__what_is_not_json_is_malformed),
+	    cmocka_unit_test(test_jpath__any_text_is_let_through_where_it_is_asked_for),
 	    cmocka_unit_test(test_jpath__tokens_may_stand_anywhere),
 	    cmocka_unit_test(test_jpath__every_cut_of_a_document_is_read_within_its_bytes),
 	    cmocka_unit_test(test_jpath__a_number_is_the_same_wherever_it_stands),

@@ -176,16 +176,65 @@ static void test_jscan__strings_are_decoded(void **state) {
 	sl_arena_fini(&arena);
 }
 
-static void test_jscan__half_a_surrogate_pair_becomes_the_replacement(void **state) {
+/* So that no two payloads become the same text. */
+static void test_jscan__half_a_surrogate_pair_is_text_that_is_not_utf8(void **state) {
 	(void)state;
 	sl_arena_init(&arena, 256);
-	assert_string_equal(decoded("\"\\ud83d\""), "\xef\xbf\xbd");
-	assert_string_equal(decoded("\"\\ud83dx\""), "\xef\xbf\xbdx");
-	assert_string_equal(decoded("\"\\ude00\\ud83d\""), "\xef\xbf\xbd\xef\xbf\xbd");
-	assert_string_equal(decoded("\"\\ud83d\\u0041\""), "\xef\xbf\xbd"
+	assert_string_equal(decoded("\"\\ud83d\""), "\xed\xa0\xbd");
+	assert_string_equal(decoded("\"\\ud83dx\""), "\xed\xa0\xbdx");
+	assert_string_equal(decoded("\"\\ude00\\ud83d\""), "\xed\xb8\x80\xed\xa0\xbd");
+	assert_string_equal(decoded("\"\\ud83d\\u0041\""), "\xed\xa0\xbd"
 							   "A");
-	assert_string_equal(decoded("\"\\ud83d\\n\""), "\xef\xbf\xbd\n");
+	assert_string_equal(decoded("\"\\ud83d\\n\""), "\xed\xa0\xbd\n");
+	assert_string_equal(decoded("\"\\ud800\\udfff\""), "\xf0\x90\x8f\xbf");
+	assert_string_equal(decoded("\"\\udfff\\udbff\""), "\xed\xbf\xbf\xed\xaf\xbf");
+	assert_string_equal(decoded("\"\\ufffd\""), "\xef\xbf\xbd");
 	sl_arena_fini(&arena);
+}
+
+static void test_jscan__any_text_passes_all_but_utf8(void **state) {
+	(void)state;
+	static const char *const sound[] = {"\"\xff\"", "[\"a\xc3\"]", "{\"k\xfe\":{\"\xed\xa0\x80\":\"\xc0\x80\"}}",
+					    "1", "\"a\""};
+	static const char *const broken[] = {"\xff",         "\"\xff",        "[\"\\\xff\"]", "[\"\\u12\xff\"]",
+					     "{\"a\":\xff}", "[1\xff]",       "\"\xff\n\"",   "{\xff\"a\":1}",
+					     "[\"\xff\"]x",  "[\"\xff\",1e]", "tru\xff",      ""};
+	for (size_t i = 0; i < SL_ARRAY_LEN(sound); i++) {
+		struct jpath_hit hit;
+		assert_int_equal(jscan_value_any_text(slice_from_str(sound[i]), &hit), SL_OK);
+		assert_int_not_equal(hit.kind, JKIND_ABSENT);
+		assert_int_equal(jscan_valid(slice_from_str(sound[i])), i > 2);
+	}
+	for (size_t i = 0; i < SL_ARRAY_LEN(broken); i++) {
+		struct jpath_hit hit;
+		assert_int_equal(jscan_value_any_text(slice_from_str(broken[i]), &hit), SL_EMALFORMED);
+		assert_int_equal(hit.kind, JKIND_ABSENT);
+	}
+}
+
+static void test_jscan__any_text_is_walked_where_it_is_marked(void **state) {
+	(void)state;
+	struct jpath_hit hit, key, value;
+	struct jscan_iter it;
+	struct sl_slice doc = SL_SLICE_LIT("{\"k\xfe\":{\"a\":\"\xff\"},\"b\":2}");
+	assert_int_equal(jscan_value_any_text(doc, &hit), SL_OK);
+	assert_int_equal(hit.flags, JSCAN_ANY_TEXT);
+	assert_int_equal(jscan_begin(&it, &hit), SL_OK);
+	assert_int_equal(jscan_next(&it, &key, &value), 1);
+	assert_true(slice_equal_str(key.raw, "k\xfe"));
+	assert_int_equal(value.flags, JSCAN_ANY_TEXT); /* what stands inside is walked in the same way */
+	struct jpath_hit inner = value;
+	assert_int_equal(jscan_next(&it, &key, &value), 1);
+	assert_int_equal(value.kind, JKIND_INT);
+	assert_int_equal(jscan_next(&it, &key, &value), 0);
+	assert_int_equal(jscan_begin(&it, &inner), SL_OK);
+	assert_int_equal(jscan_next(&it, &key, &value), 1);
+	assert_true(slice_equal_str(value.raw, "\xff"));
+	inner.flags = 0;
+	assert_int_equal(jscan_begin(&it, &inner), SL_OK);
+	assert_int_equal(jscan_next(&it, &key, &value), SL_EMALFORMED);
+	assert_int_equal(jscan_value_any_text(SL_SLICE_LIT("{\"a\":1}"), &hit), SL_OK);
+	assert_int_equal(hit.flags, 0);
 }
 
 static void test_jscan__a_string_without_escapes_is_not_copied(void **state) {
@@ -248,7 +297,9 @@ int main(void) {
 	    cmocka_unit_test(test_jscan__value_finds_nothing_in_other_text),
 	    cmocka_unit_test(test_jscan__integers_are_exact_and_then_doubles),
 	    cmocka_unit_test(test_jscan__strings_are_decoded),
-	    cmocka_unit_test(test_jscan__half_a_surrogate_pair_becomes_the_replacement),
+	    cmocka_unit_test(test_jscan__half_a_surrogate_pair_is_text_that_is_not_utf8),
+	    cmocka_unit_test(test_jscan__any_text_passes_all_but_utf8),
+	    cmocka_unit_test(test_jscan__any_text_is_walked_where_it_is_marked),
 	    cmocka_unit_test(test_jscan__a_string_without_escapes_is_not_copied),
 	    cmocka_unit_test(test_jscan__walks_an_object),
 	    cmocka_unit_test(test_jscan__walks_an_array),

@@ -377,8 +377,8 @@ static void test_tls__server_asks_for_our_certificate(void **state) {
 		struct peer_spec asks = {.client_ca = "ca", .max_version = versions[i]};
 		expect_success(&with, "localhost", &asks);
 		expect_refusal(&strict, "localhost", &asks, i ? SL_EDENIED : SL_EPROTOCOL,
-			       i ? "the server wants a certificate of ours: give `cert:` and `key:` under `tls:`"
-				 : "it wants a certificate of ours (`cert:` and `key:` under `tls:`)");
+			       i ? "the server wants a certificate of ours: give `tls.cert` and `tls.key`"
+				 : "it wants a certificate of ours (`tls.cert` and `tls.key`)");
 		asks.client_ca = "other_ca";
 		expect_refusal(&with, "localhost", &asks, SL_EDENIED,
 			       "the server does not know the authority that signed our certificate");

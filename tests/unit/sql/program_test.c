@@ -325,6 +325,92 @@ static void test_template__the_whole_row(void **state) {
 	assert_fills("{\"v\":${unit},\"o\":${o}}", SQL_TO_JSON, SQL_STRING, "{\"v\":\"C\",\"o\":{\"k\":1}}");
 }
 
+static void test_template__tells_a_column_of_the_event_under_another_name(void **state) {
+	static const struct {
+		const char *sql, *text;
+		bool is;
+	} cases[] = {
+	    {"SELECT payload.t AS t", "${msgid()}", true},
+	    {"SELECT payload.t AS t", "${id}", true},
+	    {"SELECT msgid() AS mid", "${mid}", true},
+	    {"SELECT id AS mid, mid AS k, k AS again", "${again}", true},
+	    {"SELECT *", "${ id }", true},
+	    {"SELECT msgid() AS a.b, msgid() AS a", "${a}", true},
+	    {"SELECT msgid() AS mid", "x${mid}", false},
+	    {"SELECT msgid() AS mid", "${mid || 'x'}", false},
+	    {"SELECT msgid() || 'x' AS mid", "${mid}", false},
+	    {"SELECT payload.id AS id", "${id}", false},
+	    {"SELECT msgid() AS mid, payload.t AS mid", "${mid}", false},
+	    {"SELECT msgid() AS a, 1 AS a.b", "${a}", false},
+	    {"SELECT clientid AS mid", "${mid}", false},
+	    {"SELECT msgid() AS mid", "${.}", false},
+	    {"SELECT msgid() AS mid", "mid", false},
+	    {"FOREACH payload.a AS e DO msgid() AS mid", "${mid}", false},
+	    {"SELECT id AS mid, count(*) AS n", "${mid}", false},
+	};
+	(void)state;
+	for (size_t i = 0; i < SL_ARRAY_LEN(cases); i++) {
+		bool windows = strstr(cases[i].sql, "count(*)");
+		char *sql =
+		    sl_asprintf("%s FROM 't/#'%s", cases[i].sql, windows ? " GROUP BY id, tumbling('10s')" : "");
+		struct sql_program *p = program(sql);
+		struct sql_template *t;
+		struct sl_err err = SL_ERR_INIT;
+		if (sql_template_compile(slice_from_str(cases[i].text), p, SQL_TO_VALUE, &t, &err) != SL_OK)
+			fail_msg("%s: %s", cases[i].text, sl_err_text(&err));
+		if (sql_template_is_column(t, SL_SLICE_LIT("id")) != cases[i].is)
+			fail_msg("%s with %s", sql, cases[i].text);
+		sql_template_free(t);
+		sql_program_free(p);
+		sl_err_fini(&err);
+		sl_free(sql);
+	}
+	struct sql_program *p = program("SELECT msgid() AS _id, payload.t AS t FROM 't/#'");
+	assert_true(sql_output_is_column(p, SL_SLICE_LIT("_id"), SL_SLICE_LIT("id")));
+	assert_false(sql_output_is_column(p, SL_SLICE_LIT("t"), SL_SLICE_LIT("id")));
+	assert_false(sql_output_is_column(p, SL_SLICE_LIT("none"), SL_SLICE_LIT("id")));
+	sql_program_free(p);
+}
+
+static void test_template__tells_what_all_rows_of_a_message_share(void **state) {
+	static const struct {
+		const char *sql, *text;
+		bool shares;
+	} cases[] = {
+	    {"FOREACH payload.a AS e FROM 't/#'", "${msgid()}", true},
+	    {"FOREACH payload.a AS e FROM 't/#'", "${id}", true},
+	    {"FOREACH payload.a AS e DO msgid() AS mid FROM 't/#'", "${mid}", true},
+	    {"FOREACH payload.a AS e DO e.n AS n FROM 't/#'", "x-${clientid}-${msgid()}", true},
+	    {"FOREACH payload.a AS e DO e.n AS n FROM 't/#'", "${msgid() || payload.x}", true},
+	    {"FOREACH payload.a AS e DO e.n AS n FROM 't/#'", "${msgid()}-${n}", false},
+	    {"FOREACH payload.a AS e DO e.n AS n FROM 't/#'", "${msgid() || n}", false},
+	    {"FOREACH payload.a AS e FROM 't/#'", "${msgid()}-${e.n}", false},
+	    {"FOREACH payload.a AS e FROM 't/#'", "${msgid()}-${uuid_v4()}", false},
+	    {"FOREACH payload.a AS e FROM 't/#'", "${clientid}", false},
+	    {"FOREACH payload.a AS e FROM 't/#'", "${.}", false},
+	    {"SELECT payload.n AS n FROM 't/#'", "${msgid()}", false},
+	    {"SELECT id AS mid, count(*) AS n FROM 't/#' GROUP BY id, tumbling('10s')", "${mid}", false},
+	};
+	(void)state;
+	for (size_t i = 0; i < SL_ARRAY_LEN(cases); i++) {
+		struct sql_program *p = program(cases[i].sql);
+		struct sql_template *t;
+		struct sl_err err = SL_ERR_INIT;
+		if (sql_template_compile(slice_from_str(cases[i].text), p, SQL_TO_VALUE, &t, &err) != SL_OK)
+			fail_msg("%s: %s", cases[i].text, sl_err_text(&err));
+		if (sql_template_shares(t, SL_SLICE_LIT("id")) != cases[i].shares)
+			fail_msg("%s with %s", cases[i].sql, cases[i].text);
+		sql_template_free(t);
+		sql_program_free(p);
+		sl_err_fini(&err);
+	}
+	struct sql_program *p = program("FOREACH payload.a AS e DO msgid() AS _id, e AS e FROM 't/#'");
+	assert_true(sql_output_shares(p, SL_SLICE_LIT("_id"), SL_SLICE_LIT("id")));
+	assert_false(sql_output_shares(p, SL_SLICE_LIT("e"), SL_SLICE_LIT("id")));
+	assert_false(sql_output_is_column(p, SL_SLICE_LIT("_id"), SL_SLICE_LIT("id")));
+	sql_program_free(p);
+}
+
 /* What is JSON around its ${} stays JSON, whatever the values hold; what is not is text, as it stands. */
 static void test_template__json_stays_json(void **state) {
 	(void)state;
@@ -504,6 +590,8 @@ int main(void) {
 	    cmocka_unit_test(test_template__a_single_value_keeps_its_kind),
 	    cmocka_unit_test(test_template__names_are_columns_of_the_row_then_of_the_event),
 	    cmocka_unit_test(test_template__the_whole_row),
+	    cmocka_unit_test(test_template__tells_a_column_of_the_event_under_another_name),
+	    cmocka_unit_test(test_template__tells_what_all_rows_of_a_message_share),
 	    cmocka_unit_test(test_template__json_stays_json),
 	    cmocka_unit_test(test_template__topics_take_no_wildcards_and_no_null),
 	    cmocka_unit_test(test_template__mistakes_have_their_place),

@@ -12,6 +12,7 @@
 #include "kafka_auth.h"
 #include "kafka_conf.h"
 #include "kafka_errors.h"
+#include "kafka_source.h"
 #include "kafka_topics.h"
 #include "kafka_row.h"
 #include "mem.h"
@@ -138,6 +139,7 @@ static void test_properties__mistakes_are_answered(void **state) {
 	property_fails("nothing.like.it.at.all.anywhere", "1", "has no such property");
 	property_fails("socket.keepalive.enable", "perhaps", "properties.socket.keepalive.enable: ");
 	property_fails("bootstrap.servers", "SECRET:1", "use the option `brokers`");
+	property_fails("retries", "5", "use the option `retry` of an action for that");
 	property_fails("delivery.report.only.error", "true", "Sluice sets this itself");
 	property_fails("sasl.oauthbearer.method", "SECRET", "use the option `sasl.token_url`");
 	property_fails("sasl.kerberos.kinit.cmd", "ls", "use the option `sasl.keytab`");
@@ -465,6 +467,74 @@ static void test_row__headers_from_one_value(void **state) {
 	fixture_fini(&f);
 }
 
+/* ---- Topics that are missing. ---- */
+
+#define MISSING RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART
+#define DENIED RD_KAFKA_RESP_ERR_TOPIC_AUTHORIZATION_FAILED
+
+static void test_missing__counts_what_brokers_say_while_the_connection_is_up(void **state) {
+	(void)state;
+	struct kafka_topic t = {.name = {NULL, 0}};
+	kafka_missing_said(&t, MISSING, 1, 1000);
+	kafka_missing_said(&t, MISSING, 1, 1100); /* of another row: the same answer */
+	kafka_missing_said(&t, MISSING, 1, 31000);
+	assert_false(kafka_missing_for(&t, 1, 30000)); /* twice is not often enough */
+	kafka_missing_said(&t, RD_KAFKA_RESP_ERR_LEADER_NOT_AVAILABLE, 1, 51000);
+	assert_false(kafka_missing_for(&t, 1, 30000));
+	kafka_missing_said(&t, MISSING, 1, 51000);
+	assert_true(kafka_missing_for(&t, 1, 50000));
+	assert_false(kafka_missing_for(&t, 1, 50001));
+	kafka_missing_said(&t, MISSING, 1, 951000); /* a minute of the silence */
+	assert_true(kafka_missing_for(&t, 1, 110000));
+	assert_false(kafka_missing_for(&t, 1, 110001));
+}
+
+static void test_missing__an_outage_proves_nothing(void **state) {
+	(void)state;
+	struct kafka_topic t = {.name = {NULL, 0}};
+	for (uint64_t now = 1000; now <= 31000; now += 10000) kafka_missing_said(&t, MISSING, 1, now);
+	assert_true(kafka_missing_for(&t, 1, 30000));
+	assert_false(kafka_missing_for(&t, 2, 30000)); /* it may have been made meanwhile */
+	kafka_missing_said(&t, MISSING, 2, 61000);
+	assert_true(kafka_missing_for(&t, 2, 30000));
+	assert_false(kafka_missing_for(&t, 2, 30001));
+}
+
+static void test_missing__it_is_there_and_goes_again(void **state) {
+	(void)state;
+	struct kafka_topic t = {.name = {NULL, 0}};
+	for (uint64_t now = 1000; now <= 31000; now += 10000) kafka_missing_said(&t, DENIED, 1, now);
+	assert_true(kafka_missing_for(&t, 1, 30000));
+	assert_true(t.missing.denied);
+	kafka_missing_over(&t);
+	for (uint64_t now = 41000; now <= 61000; now += 10000) kafka_missing_said(&t, MISSING, 1, now);
+	assert_false(t.missing.denied);
+	assert_true(kafka_missing_for(&t, 1, 20000));
+	assert_false(kafka_missing_for(&t, 1, 20001));
+}
+
+static void test_missing__is_kept_while_names_come_and_go(void **state) {
+	(void)state;
+	char why[200], name[40];
+	rd_kafka_t *rk = rd_kafka_new(RD_KAFKA_PRODUCER, rd_kafka_conf_new(), why, sizeof why);
+	struct kafka_topics topics;
+	assert_non_null(rk);
+	kafka_topics_init(&topics, 4);
+	kafka_missing_said(kafka_topics_get(&topics, rk, slice_from_str("doom"), NULL), MISSING, 1, 1000);
+	for (int i = 0; i < 20; i++) {
+		snprintf(name, sizeof name, "other-%d", i);
+		assert_non_null(kafka_topics_get(&topics, rk, slice_from_str(name), NULL));
+	}
+	assert_int_equal(kafka_topics_get(&topics, rk, slice_from_str("doom"), NULL)->missing.answers, 1);
+	for (int i = 0; i < 20; i++) { /* all are missing: then the one that was not used for longest */
+		snprintf(name, sizeof name, "gone-%d", i);
+		kafka_missing_said(kafka_topics_get(&topics, rk, slice_from_str(name), NULL), MISSING, 1, 1000);
+	}
+	assert_int_equal(kafka_topics_get(&topics, rk, slice_from_str("doom"), NULL)->missing.answers, 0);
+	kafka_topics_clear(&topics);
+	rd_kafka_destroy(rk);
+}
+
 /* ---- The partitioner: the vectors of Kafka's own test of Utils.murmur2(). ---- */
 
 static void test_partitioner__is_that_of_java_clients(void **state) {
@@ -615,6 +685,23 @@ static void test_errors__what_nobody_has_thought_of_is_tried_again(void **state)
 	assert_int_equal(kafka_error_find(RD_KAFKA_RESP_ERR_NO_ERROR)->result, SL_RESULT_DONE);
 }
 
+/* A batch that is damaged for good makes no client every two seconds. */
+static void test_source__what_stays_unreadable_is_asked_for_ever_more_rarely(void **state) {
+	(void)state;
+	struct kafka_pause p = {0};
+	uint64_t now = 1, clients = 0;
+	for (uint64_t until = now + 3600 * 1000; now < until; clients++) {
+		kafka_pause_next(&p, now);
+		assert_in_range(p.ms, KAFKA_ANEW_MS, KAFKA_ANEW_MAX_MS);
+		if (clients < 3) assert_int_equal(p.ms, KAFKA_ANEW_MS);
+		now += p.ms + 500;
+	}
+	assert_in_range(clients, 55, 70);
+	now += KAFKA_ANEW_CALM_MS;
+	kafka_pause_next(&p, now);
+	assert_int_equal(p.ms, KAFKA_ANEW_MS);
+}
+
 int main(void) {
 	const struct CMUnitTest tests[] = {
 	    cmocka_unit_test(test_conf__defaults_are_safe),
@@ -632,10 +719,15 @@ int main(void) {
 	    cmocka_unit_test(test_row__topic_names_are_judged),
 	    cmocka_unit_test(test_row__times),
 	    cmocka_unit_test(test_row__headers_from_one_value),
+	    cmocka_unit_test(test_missing__counts_what_brokers_say_while_the_connection_is_up),
+	    cmocka_unit_test(test_missing__an_outage_proves_nothing),
+	    cmocka_unit_test(test_missing__it_is_there_and_goes_again),
+	    cmocka_unit_test(test_missing__is_kept_while_names_come_and_go),
 	    cmocka_unit_test(test_partitioner__is_that_of_java_clients),
 	    cmocka_unit_test(test_token__iam_signature),
 	    cmocka_unit_test(test_token__claims_of_a_web_token),
 	    cmocka_unit_test(test_errors__the_readme_has_the_table),
+	    cmocka_unit_test(test_source__what_stays_unreadable_is_asked_for_ever_more_rarely),
 	    cmocka_unit_test(test_errors__what_nobody_has_thought_of_is_tried_again),
 	    cmocka_unit_test(test_targets__are_addresses_without_a_login),
 	};

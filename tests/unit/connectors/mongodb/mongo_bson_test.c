@@ -184,6 +184,10 @@ static void test_bson__integers_and_doubles(void **state) {
 					 {"\"9007199254740993\"", "field v: this text cannot be stored as double"},
 					 {"18446744073709551617", "field v: this number cannot be stored as double"},
 					 {"1e3", "{ \"v\" : { \"$numberDouble\" : \"1000.0\" } }"},
+					 {"\"NaN\"", "{ \"v\" : { \"$numberDouble\" : \"NaN\" } }"},
+					 {"\"Infinity\"", "{ \"v\" : { \"$numberDouble\" : \"Infinity\" } }"},
+					 {"\"-Infinity\"", "{ \"v\" : { \"$numberDouble\" : \"-Infinity\" } }"},
+					 {"\"-NaN\"", "field v: this text cannot be stored as double"},
 					 {"\"x\"", "field v: this text cannot be stored as double"}};
 	EACH(MONGO_INT32, i32);
 	EACH(MONGO_INT64, i64);
@@ -199,6 +203,9 @@ static void test_bson__other_types(void **state) {
 	static const struct typed decimal[] = {{"0.1", "{ \"v\" : { \"$numberDecimal\" : \"0.1\" } }"},
 					       {"1.50", "{ \"v\" : { \"$numberDecimal\" : \"1.50\" } }"},
 					       {"\"-7\"", "{ \"v\" : { \"$numberDecimal\" : \"-7\" } }"},
+					       {"\"NaN\"", "{ \"v\" : { \"$numberDecimal\" : \"NaN\" } }"},
+					       {"\"Infinity\"", "{ \"v\" : { \"$numberDecimal\" : \"Infinity\" } }"},
+					       {"\"-Infinity\"", "{ \"v\" : { \"$numberDecimal\" : \"-Infinity\" } }"},
 					       {"\"seven\"", "field v: this text cannot be stored as decimal128"}};
 	static const struct typed base64[] = {
 	    {"\"AAE=\"", "{ \"v\" : { \"$binary\" : { \"base64\" : \"AAE=\", \"subType\" : \"00\" } } }"},

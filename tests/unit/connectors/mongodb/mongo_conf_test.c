@@ -39,6 +39,9 @@ static void test_conf__urls(void **state) {
 	    "[zlib],\n"
 	    "      write_concern: {w: majority, j: yes, wtimeout: 5s}, retry_writes: false, pool: 4}\n"
 	    "actions: []\n");
+	accepted(
+	    "connectors: {docs: {type: mongodb, url: \"mongodb://u:p?x=1&@h/?w=1\", database: iot}}\nactions: []\n");
+	url_refused("mongodb://u:p?x@h/?tsl=1", "", "no option `tsl` (did you mean `tls`?)");
 	url_refused("mongodb:/h", "", "`url` is no MongoDB URI");
 	url_refused("mongodb://u:geheim@h:x/", "", "`url` is no MongoDB URI");
 	url_refused("mongodb://h/?w=0", "", "`url` says w=0");

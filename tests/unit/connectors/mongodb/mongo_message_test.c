@@ -6,6 +6,11 @@
 #include <cmocka.h>
 #include <string.h>
 
+#include <bson/bson.h>
+#include <snappy-c.h>
+#include <zlib.h>
+#include <zstd.h>
+
 #include "mongo_message.h"
 
 /* {ok: 1} with a nested {a: "b"}: every length in it can lie. */
@@ -40,7 +45,7 @@ static struct message op_msg(void) {
 	return m;
 }
 
-static bool fine(const struct message *m) { return mongo_message_check(m->p, m->n); }
+static bool fine(const struct message *m) { return mongo_message_check(m->p, m->n, true); }
 
 static void test_message__lengths_that_can_be(void **state) {
 	(void)state;
@@ -75,6 +80,42 @@ static void test_message__members_of_another_type(void **state) {
 		struct message m = with_text(known[i]);
 		assert_false(fine(&m));
 	}
+}
+
+/* OP_MSG with {name: what}. */
+static bool fits(const char *name, const bson_t *what, bool array) {
+	struct message m = with_head(2013, 20);
+	bson_t all = BSON_INITIALIZER;
+	assert_true(array ? bson_append_array(&all, name, -1, what) : bson_append_document(&all, name, -1, what));
+	add(&m, "\0", 1);
+	add(&m, bson_get_data(&all), all.len);
+	bson_destroy(&all);
+	return fine(&m);
+}
+
+static void test_message__members_of_members_of_another_type(void **state) {
+	(void)state;
+	static const char *const lists[] = {"hosts", "passives", "arbiters", "compression"};
+	bson_t texts = BSON_INITIALIZER, mixed = BSON_INITIALIZER, names = BSON_INITIALIZER, labels = BSON_INITIALIZER;
+	BSON_APPEND_UTF8(&texts, "0", "a");
+	BSON_APPEND_UTF8(&mixed, "0", "a");
+	BSON_APPEND_INT32(&mixed, "1", 5);
+	for (size_t i = 0; i < sizeof lists / sizeof *lists; i++) {
+		assert_true(fits(lists[i], &texts, true));
+		assert_false(fits(lists[i], &mixed, true));
+	}
+	BSON_APPEND_INT64(&names, "id", 0);
+	BSON_APPEND_UTF8(&names, "ns", "a.b");
+	assert_true(fits("cursor", &names, false));
+	BSON_APPEND_NULL(&names, "ns"); /* libmongoc reads each of that name */
+	assert_false(fits("cursor", &names, false));
+	assert_true(fits("writeConcernError", &mixed, false));
+	BSON_APPEND_UTF8(&labels, "errorLabels", "x");
+	assert_false(fits("writeConcernError", &labels, false));
+	bson_destroy(&texts);
+	bson_destroy(&mixed);
+	bson_destroy(&names);
+	bson_destroy(&labels);
 }
 
 static void test_message__answers_as_servers_give_them(void **state) {
@@ -112,7 +153,7 @@ static void test_message__answers_as_servers_give_them(void **state) {
 static void test_message__cut_anywhere_is_refused(void **state) {
 	(void)state;
 	struct message m = op_msg();
-	for (size_t n = MONGO_MESSAGE_HEAD; n < m.n; n++) assert_false(mongo_message_check(m.p, n));
+	for (size_t n = MONGO_MESSAGE_HEAD; n < m.n; n++) assert_false(mongo_message_check(m.p, n, true));
 }
 
 static void test_message__lying_lengths_are_refused(void **state) {
@@ -128,11 +169,60 @@ static void test_message__lying_lengths_are_refused(void **state) {
 		}
 }
 
+enum { NOOP, SNAPPY, ZLIB, ZSTD, COMPRESSORS };
+
+static struct message packed(const struct message *inner, uint8_t how) {
+	struct message m = with_head(2012, 25);
+	const uint8_t *p = inner->p + 16;
+	size_t n = inner->n - 16, size = sizeof m.p - m.n;
+	uLongf deflated = (uLongf)size;
+	char out[sizeof m.p];
+	memcpy(m.p + 16, inner->p + 12, 4);
+	put32(&m, 20, (uint32_t)n);
+	m.p[24] = how;
+	if (how == SNAPPY) assert_int_equal(snappy_compress((const char *)p, n, out, &size), SNAPPY_OK);
+	if (how == ZLIB) assert_int_equal(compress((uint8_t *)out, &deflated, p, (uLong)n), Z_OK);
+	if (how == ZLIB) size = deflated;
+	if (how == ZSTD) size = ZSTD_compress(out, size, p, n, 1);
+	if (how == NOOP) memcpy(out, p, size = n);
+	add(&m, out, size);
+	return m;
+}
+
+static void test_message__what_is_compressed_is_looked_at(void **state) {
+	(void)state;
+	struct message good = op_msg(), bad = with_text("cursor"), kind;
+	for (uint8_t how = SNAPPY; how < COMPRESSORS; how++) {
+		struct message m = packed(&good, how);
+		assert_true(fine(&m));
+		assert_false(mongo_message_check(m.p, m.n, false));
+		m.p[24] = how == ZSTD ? SNAPPY : ZSTD;
+		assert_false(fine(&m));
+		m = packed(&good, how);
+		for (int by = -1; by <= 1; by++) { /* it fills what it says, to the byte */
+			put32(&m, 20, (uint32_t)(good.n - 16) + (uint32_t)by);
+			assert_int_equal(fine(&m), by == 0);
+		}
+		m = packed(&bad, how); /* libmongoc would end the program */
+		assert_false(fine(&m));
+		m = packed(&good, how);
+		m = packed(&m, how); /* twice */
+		assert_false(fine(&m));
+		m = packed(&good, how);
+		m.n--;
+		assert_false(fine(&m));
+	}
+	kind = packed(&good, NOOP); /* nobody offers what compresses nothing */
+	assert_false(fine(&kind));
+}
+
 static void test_message__what_is_compressed_says_how_large_it_is(void **state) {
 	(void)state;
-	struct message m = with_head(2012, 25);
+	struct message good = op_msg(), m = packed(&good, ZLIB);
 	put32(&m, 20, 1 << 20);
-	assert_true(fine(&m));
+	assert_false(fine(&m));
+	put32(&m, 20, 0);
+	assert_false(fine(&m));
 	put32(&m, 20, MONGO_MESSAGE_MAX);
 	assert_false(fine(&m));
 	put32(&m, 20, UINT32_MAX);
@@ -153,8 +243,10 @@ int main(void) {
 	    cmocka_unit_test(test_message__lengths_that_can_be),
 	    cmocka_unit_test(test_message__answers_as_servers_give_them),
 	    cmocka_unit_test(test_message__members_of_another_type),
+	    cmocka_unit_test(test_message__members_of_members_of_another_type),
 	    cmocka_unit_test(test_message__cut_anywhere_is_refused),
 	    cmocka_unit_test(test_message__lying_lengths_are_refused),
+	    cmocka_unit_test(test_message__what_is_compressed_is_looked_at),
 	    cmocka_unit_test(test_message__what_is_compressed_says_how_large_it_is),
 	    cmocka_unit_test(test_message__other_things_than_answers_are_refused),
 	};

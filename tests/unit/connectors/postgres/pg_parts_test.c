@@ -117,6 +117,17 @@ static void test_errors__the_line_that_copy_complains_of(void **state) {
 	assert_int_equal(pg_copy_line(NULL), 0);
 }
 
+static void test_errors__the_column_that_copy_complains_of(void **state) {
+	(void)state;
+	assert_true(slice_equal_str(pg_copy_column("COPY t, line 58, column j: \"x\""), "j"));
+	assert_true(slice_equal_str(pg_copy_column("COPY t, Zeile 58, Spalte two words\nmore"), "two words"));
+	assert_true(slice_equal_str(pg_copy_column("COPY t, line 58: \"x\""), ""));
+	assert_true(slice_equal_str(pg_copy_column("COPY t, line 7"), ""));
+	assert_true(slice_equal_str(pg_copy_column("COPY t, line 7, "), ""));
+	assert_true(slice_equal_str(pg_copy_column("COPY t, line 7, column"), ""));
+	assert_true(slice_equal_str(pg_copy_column(NULL), ""));
+}
+
 static void test_errors__the_readme_has_the_table(void **state) {
 	(void)state;
 	size_t count;
@@ -301,6 +312,7 @@ int main(void) {
 	    cmocka_unit_test(test_statement__what_stands_within_another_has_no_semicolon),
 	    cmocka_unit_test(test_errors__code_before_class),
 	    cmocka_unit_test(test_errors__the_line_that_copy_complains_of),
+	    cmocka_unit_test(test_errors__the_column_that_copy_complains_of),
 	    cmocka_unit_test(test_errors__the_readme_has_the_table),
 	    cmocka_unit_test(test_table__names_are_quoted),
 	    cmocka_unit_test(test_table__texts_are_quoted),

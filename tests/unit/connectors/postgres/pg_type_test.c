@@ -24,8 +24,9 @@ static const char *put(uint32_t oid, struct sql_value v) {
 	bool is_array;
 	const struct pg_type *type = pg_type_find(oid, &is_array);
 	assert_non_null(type);
-	struct pg_target t = {
-	    .form = type->form, .oid = oid, .element_oid = is_array ? type->oid : 0, .name = "c", .type = type->name};
+	struct pg_target t = {.form = type->form, .oid = oid, .name = "c", .type = type->name};
+	t.text_array = is_array && !pg_target_is_binary(&t);
+	t.element_oid = is_array && !t.text_array ? type->oid : 0;
 	struct sl_buf bytes = SL_BUF_INIT, scratch = SL_BUF_INIT;
 	struct sl_err err = SL_ERR_INIT;
 	sl_buf_append_str(&bytes, "x");
@@ -70,6 +71,7 @@ enum {
 	UUID = 2950,
 	JSONB = 3802,
 	INT4S = 1007,
+	INTERVALS = 1187,
 	TEXTS = 1009,
 	JSONBS = 3807
 };
@@ -233,6 +235,11 @@ static void test_pg_type__arrays(void **state) {
 	REFUSES(INT4S, json("{\"a\":1}"), "takes a list");
 	REFUSES(INT4S, sql_int(1), "takes a list");
 	assert_null(strstr(put(JSONBS, json("[[1],{\"a\":2}]")), "refused"));
+	PUTS(INTERVALS, json("[]"), "00000002 7b7d");
+	PUTS(INTERVALS, json("[\"\\\"\\\\a\\\"\", null]"), "00000010 7b225c225c5c615c22222c4e554c4c7d");
+	PUTS(INTERVALS, text("{1}"), "00000003 7b317d");
+	REFUSES(INTERVALS, json("[[1]]"), "a list within a list");
+	REFUSES(INTERVALS, json("[\"\\u0000\"]"), "a NUL character");
 }
 
 static void test_pg_type__a_long_value_is_cut_in_the_message(void **state) {

@@ -81,7 +81,9 @@ static void test_url__signs_in_the_password(void **state) {
 		struct sl_err err = SL_ERR_INIT;
 		if (redis_url_parse(bad[i], &u, &err) == SL_OK) fail_msg("%s is taken", bad[i]);
 		assert_non_null(strstr(sl_err_text(&err),
-				       "write / as %2F, @ as %40, % as %25 there, or give the password by `password`"));
+				       "where the password holds a slash, give it by `password` as it is, "
+				       "or percent-encode it here: a slash is %2F, an @ is %40, a "
+				       "percent sign is %25"));
 		assert_null(strstr(sl_err_text(&err), "heim"));
 		sl_err_fini(&err);
 	}
@@ -524,9 +526,11 @@ static void test_errors__each_gets_its_result(void **state) {
 	    {"ERR Protocol error: invalid bulk length", SL_RESULT_REJECT, REDIS_OF_ROW},
 	    {"ERR Protocol error: expected '$', got ' '", SL_RESULT_LOST, REDIS_RECONNECT},
 	    {"NOAUTH Authentication required.", SL_RESULT_LOST, REDIS_RECONNECT},
-	    {"NOPERM this user has no permissions to run the 'set' command", SL_RESULT_LOST, REDIS_NOT_READY},
+	    {"NOPERM this user has no permissions to run the 'set' command", SL_RESULT_LOST, REDIS_NOT_WORD},
 	    {"NOPERM this user has no permissions to access one of the keys used", SL_RESULT_LOST, REDIS_NOT_KEY},
 	    {"NOPERM No permissions to access a key", SL_RESULT_LOST, REDIS_NOT_KEY},
+	    {"NOPERM No permissions to access a channel", SL_RESULT_LOST, REDIS_NOT_KEY},
+	    {"ERR unknown subcommand 'X'. Try XGROUP HELP.", SL_RESULT_LOST, REDIS_NOT_WORD},
 	    {"NOPERM ACL failure in script: User x has no permissions", SL_RESULT_LOST, REDIS_IN_SCRIPT},
 	    {"ERR The user executing the script can't run this command", SL_RESULT_LOST, REDIS_IN_SCRIPT},
 	    {"ERR Error running script (call to f_1): @user_script:1: @user_script: 1: The user executing the script "
@@ -554,7 +558,7 @@ static void test_errors__each_gets_its_result(void **state) {
 	    {"MOVED 1 h:1", SL_RESULT_LOST, REDIS_MOVED},
 	    {"ASK 1 h:1", SL_RESULT_LOST, REDIS_ASK},
 	    {"EXECABORT Transaction discarded", SL_RESULT_REJECT, REDIS_OF_ROW},
-	    {"NOSCRIPT No matching script", SL_RESULT_LOST, REDIS_NOT_READY},
+	    {"NOSCRIPT No matching script", SL_RESULT_LOST, REDIS_NOT_WORD},
 	    {"", SL_RESULT_REJECT, REDIS_OF_ROW}};
 	(void)state;
 	for (size_t i = 0; i < SL_ARRAY_LEN(rows); i++) {
