@@ -179,6 +179,9 @@ int api_start(struct api *a, const struct api_sources *sources, struct sl_err *e
 }
 
 int api_port(const struct api *a) { return http_server_port(a->server); }
+struct sl_listen_at api_at(const struct api *a) {
+	return http_server_at(a->server);
+}
 
 static void stop_on_loop(struct sl_post *post, struct sl_loop *l) {
 	struct api *a = sl_container_of(post, struct api, stop);

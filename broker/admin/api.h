@@ -9,6 +9,7 @@
 #include <jansson.h>
 
 #include "err.h"
+#include "listen_at.h"
 #include "loop.h"
 #include "metrics.h"
 #include "rules.h"
@@ -31,6 +32,7 @@ struct api;
 int api_bind(const char *bind, struct api **out, struct sl_err *err); /* takes the address; nobody is let in yet */
 int api_start(struct api *a, const struct api_sources *sources, struct sl_err *err); /* once */
 int api_port(const struct api *a);
+struct sl_listen_at api_at(const struct api *a);
 void api_stop(struct api *a); /* started or not; NULL is fine */
 
 #endif

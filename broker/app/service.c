@@ -212,6 +212,18 @@ static int take_addresses(struct service *s, struct sl_err *err) {
 	return rc == SL_OK ? SL_OK : sl_err_prefix(err, "admin.bind");
 }
 
+/* With names looked up: two of them may have become one address. */
+static int addresses_apart(const struct service *s, struct conf_report *report) {
+	const struct broker_conf *conf = s->loaded.conf;
+	size_t listeners = broker_conf_listener_count(conf);
+	struct sl_listen_at *bound = SL_NEW_ARRAY(struct sl_listen_at, broker_conf_bind_count(conf));
+	for (size_t i = 0; i < listeners; i++) bound[i] = broker_at(s->broker, i);
+	if (s->api) bound[listeners] = api_at(s->api);
+	int rc = broker_conf_binds_apart(conf, bound, report);
+	sl_free(bound);
+	return rc;
+}
+
 static int start_services(struct service *s, struct sl_err *err) {
 	int rc = connectors_start(s->connectors, err);
 	if (rc != SL_OK) return rc;
@@ -325,6 +337,7 @@ int service_start(const char *file, struct service **out) {
 		if (rc == SL_OK && load_rules(&s->loaded, s->connectors, s->rules, &report) != SL_OK) code = EXIT_INPUT;
 		if (rc == SL_OK && code == EXIT_FINE) rc = take_data_dir(s, s->loaded.conf->node.data_dir, &err);
 		if (rc == SL_OK && code == EXIT_FINE) rc = take_addresses(s, &err);
+		if (rc == SL_OK && code == EXIT_FINE && addresses_apart(s, &report) != SL_OK) code = EXIT_INPUT;
 		if (rc == SL_OK && code == EXIT_FINE) rc = start_services(s, &err);
 		if (rc != SL_OK) code = EXIT_SYSTEM;
 	}

@@ -273,14 +273,13 @@ int http_server_listen(struct http_server *s, struct sl_err *err) {
 	return SL_OK;
 }
 
-int http_server_port(const struct http_server *s) {
-	struct sockaddr_storage addr;
-	int len = sizeof addr;
-	if (uv_tcp_getsockname(&s->listener, (struct sockaddr *)&addr, &len) != 0) return 0;
-	in_port_t port = addr.ss_family == AF_INET6 ? ((struct sockaddr_in6 *)&addr)->sin6_port
-						    : ((struct sockaddr_in *)&addr)->sin_port;
-	return ntohs(port);
+struct sl_listen_at http_server_at(const struct http_server *s) {
+	uv_os_fd_t fd;
+	if (uv_fileno((const uv_handle_t *)&s->listener, &fd) != 0) return (struct sl_listen_at){0};
+	return sl_listen_at_socket(fd);
 }
+
+int http_server_port(const struct http_server *s) { return http_server_at(s).port; }
 
 void http_server_stop(struct http_server *s) {
 	s->stopping = true;

@@ -10,6 +10,7 @@
 
 #include "buf.h"
 #include "err.h"
+#include "listen_at.h"
 #include "loop.h"
 #include "slice.h"
 
@@ -39,6 +40,7 @@ int http_server_bind(struct sl_loop *l, const char *bind, http_handler handler, 
 		     struct sl_err *err);
 int http_server_listen(struct http_server *s, struct sl_err *err); /* where the other was called, once */
 int http_server_port(const struct http_server *s);
+struct sl_listen_at http_server_at(const struct http_server *s);
 /* Closes listener and connections, on the loop's thread; the memory goes when libuv has let go of the last handle. */
 void http_server_stop(struct http_server *s);
 

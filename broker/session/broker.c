@@ -192,26 +192,9 @@ static void accepted(void *arg, int fd, const struct sockaddr *peer, socklen_t p
 	client_accept(a->w, a->bind, fd, listener_peer_text(peer, peer_len));
 }
 
-static bool any_address(const char *host) { return host[0] == '\0' || strcmp(host, "*") == 0; }
-
-/* Sockets that do not listen yet may share an address: what stands twice in the settings is found here. */
-static int not_twice(const struct broker *b, size_t k, struct sl_err *err) {
-	const struct bind_state *new = &b->binds[k];
-	for (const struct bind_state *have = b->binds; have < new; have++) {
-		if (new->port == 0 || have->port != new->port) continue;
-		if (strcmp(have->host, new->host) == 0 || any_address(have->host) || any_address(new->host))
-			return sl_err_set(
-			    err, SL_EINVAL,
-			    "listener %s: cannot listen on port %u: listener %s does; choose another port in `bind`",
-			    new->name, (unsigned)new->port, have->name);
-	}
-	return SL_OK;
-}
-
 int broker_bind(struct broker *b, struct sl_err *err) {
 	listener_raise_fd_limit();
 	for (size_t k = 0; k < b->set.binds_len; k++) {
-		if (not_twice(b, k, err) != SL_OK) return err->status;
 		for (uint32_t i = 0; i < b->workers_len; i++) {
 			size_t at = k * b->workers_len + i;
 			b->accepts[at] = (struct worker_accept){.w = &b->workers[i], .bind = &b->binds[k]};
@@ -245,6 +228,10 @@ int broker_start(struct broker *b, struct sl_err *err) {
 }
 
 uint16_t broker_port(const struct broker *b, size_t bind) { return b->binds[bind].port; }
+
+struct sl_listen_at broker_at(const struct broker *b, size_t bind) {
+	return listener_at(b->listeners[bind * b->workers_len]);
+}
 
 /* ---- drain and stop ---- */
 

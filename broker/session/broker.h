@@ -21,6 +21,7 @@
 
 #include "auth.h"
 #include "err.h"
+#include "listen_at.h"
 #include "loop.h"
 #include "metrics.h"
 #include "rules_host.h"
@@ -81,9 +82,11 @@ void broker_set_rules(struct broker *b, uint32_t worker, struct rules_worker *rw
 void broker_set_auth(struct broker *b,
 		     struct auth *auth); /* takes a reference of its own; NULL: everybody may connect */
 
+/* Two binds on one address are not refused here: who made the settings knows where they stand (broker_at). */
 int broker_bind(struct broker *b, struct sl_err *err);
 int broker_start(struct broker *b, struct sl_err *err);
-uint16_t broker_port(const struct broker *b, size_t bind); /* after start */
+uint16_t broker_port(const struct broker *b, size_t bind); /* after bind */
+struct sl_listen_at broker_at(const struct broker *b, size_t bind);
 void broker_drain(struct broker *b, uint32_t timeout_ms);
 void broker_drain_hurry(struct broker *b); /* broker_drain(), running or to come, does not wait. @thread any */
 void broker_stop(struct broker *b);

@@ -176,6 +176,10 @@ int listener_listen(struct listener *ls, struct sl_err *err) {
 
 uint16_t listener_port(const struct listener *ls) { return ls->port; }
 
+struct sl_listen_at listener_at(const struct listener *ls) {
+	return sl_listen_at_socket(ls->bound >= 0 ? ls->bound : ls->watch.fd);
+}
+
 void listener_stop(struct listener *ls) {
 	sl_timer_cancel(&ls->rest);
 	int fd = ls->watch.fd;

@@ -19,6 +19,7 @@
 #include <sys/socket.h>
 
 #include "err.h"
+#include "listen_at.h"
 #include "loop.h"
 
 struct listener;
@@ -38,8 +39,9 @@ int listener_open(struct sl_loop *l, const struct listener_opts *opts, listener_
 int listener_listen(struct listener *ls,
 		    struct sl_err *err); /* once; after an error it is only good for listener_free() */
 uint16_t listener_port(const struct listener *ls);
-void listener_stop(struct listener *ls); /* closes the socket: new connections are refused */
-void listener_free(struct listener *ls); /* NULL is fine */
+struct sl_listen_at listener_at(const struct listener *ls); /* from open to stop */
+void listener_stop(struct listener *ls);                    /* closes the socket: new connections are refused */
+void listener_free(struct listener *ls);                    /* NULL is fine */
 
 /* "192.0.2.1:1883", "[2001:db8::1]:1883", "unix"; free with sl_free(). */
 char *listener_peer_text(const struct sockaddr *peer, socklen_t len) sl_warn_unused;

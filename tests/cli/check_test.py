@@ -112,6 +112,58 @@ rules:
                       done.stderr)
         self.assertIn("1:8: && within [ ] is not Java's intersection here; write (?=[^b])[a-z] for [a-z&&[^b]]", done.stderr)
 
+    def binds(self, *binds, admin="{enabled: false}"):
+        """What is said of listeners a, b, ... on these addresses, line by line: a stands on line 3."""
+        listeners = "".join(f'  - name: {"abcdef"[i]}\n    bind: "{bind}"\n' for i, bind in enumerate(binds))
+        done = self.check(f"auth: {{anonymous: true}}\nlisteners:\n{listeners}admin: {admin}\n")
+        self.assertEqual(done.returncode, 1 if done.stderr else 0)
+        return [line[line.index("a.yaml"):] for line in done.stderr.splitlines()]
+
+    def test_bind__two_listeners_on_one_address(self):
+        for one, other in (("127.0.0.1:18830", "127.0.0.1:18830"), (":18830", "*:18830"), ("[::1]:18830", "[0::1]:18830"),
+                           ("localhost:18830", "LocalHost:18830")):
+            said, = self.binds(one, other)
+            self.assertRegex(said, r"^a\.yaml:6:11: listeners\[1\]\.bind: listener b cannot listen on " + re.escape(other) + ": listener a does, on "
+                             + re.escape(one) + r" \(\S*a\.yaml:4:11\); remove one of them, or choose another port for it")
+
+    def test_bind__an_address_that_another_listener_holds(self):
+        for one, other in (("0.0.0.0:18830", "127.0.0.1:18830"), ("[::]:18830", "[::1]:18830"), (":18830", "127.0.0.1:18830"),
+                           ("*:18830", "[::1]:18830"), ("*:18830", "0.0.0.0:18830"), ("*:18830", "localhost:18830")):
+            for binds, wide in (((one, other), "a"), ((other, one), "b")):
+                said, = self.binds(*binds)
+                self.assertIn(f"listener b cannot listen on {binds[1]}: listener a does, on {binds[0]} (", said)
+                self.assertIn(f"; remove listener {'ba'['ab'.index(wide)]}, for {one} is all", said)
+                self.assertIn(" addresses, or choose another port for it", said)
+
+    def test_bind__addresses_that_go_together(self):
+        self.assertEqual(self.binds("127.0.0.1:18830", "127.0.0.2:18830", "[::1]:18830", "127.0.0.1:18831"), [])
+        self.assertEqual(self.binds("0.0.0.0:18830", "[::]:18830", admin="{bind: '127.0.0.1:18083'}"), [])
+        self.assertEqual(self.binds("127.0.0.1:0", "127.0.0.1:0", admin="{bind: '127.0.0.1:0'}"), [])
+        self.assertEqual(self.binds("127.0.0.1:18830", admin="{enabled: false, bind: '127.0.0.1:18830'}"), [])
+
+    def test_bind__the_status_pages_on_a_listeners_address(self):
+        for listener, admin in (("127.0.0.1:18830", "127.0.0.1:18830"), ("0.0.0.0:18830", "127.0.0.1:18830"), ("127.0.0.1:18830", ":18830"),
+                                ("127.0.0.1:18830", "[::]:18830"), ("*:18830", "[::1]:18830")):
+            said, = self.binds("127.0.0.1:18831", listener, admin=f'{{bind: "{admin}"}}')
+            self.assertRegex(said, r"^a\.yaml:7:15: admin\.bind: the status pages cannot listen on " + re.escape(admin) + ": listener b does, on "
+                             + re.escape(listener) + r"[^;]* \(\S*a\.yaml:6:11\); choose another port for one of them")
+
+    def test_bind__a_listener_on_the_status_pages_default(self):
+        said, = self.binds("0.0.0.0:18083", admin="{}")
+        self.assertRegex(said, r"^a\.yaml:4:11: listeners\[0\]\.bind: listener a cannot listen on 0\.0\.0\.0:18083: the status pages do, on "
+                               r"127\.0\.0\.1:18083 \(their default\); choose another port for one of them")
+        done = self.check("admin: {bind: ':1883'}\n")
+        self.assertRegex(done.stderr, r"a\.yaml:1:15: admin\.bind: the status pages cannot listen on :1883: listener mqtt does, on "
+                                      r"127\.0\.0\.1:1883 \(its default\); ")
+
+    def test_bind__three_on_one_are_two_mistakes(self):
+        self.assertEqual(len(self.binds("127.0.0.1:18830", "127.0.0.1:18830", "0.0.0.0:18830")), 2)
+
+    def test_bind__the_status_pages_take_no_names(self):
+        for bind in ("localhost:18083", "*:18083"):
+            said, = self.binds("127.0.0.1:18830", admin=f'{{bind: "{bind}"}}')
+            self.assertRegex(said, r"^a\.yaml:5:15: admin\.bind: '.*' is no IP address")
+
     def test_unknown_key__at_the_top(self):
         self.refused("listeners:", "listners:", 2, 1, "listners", "listeners")
 

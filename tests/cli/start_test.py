@@ -117,14 +117,16 @@ class Start(unittest.TestCase):
             self.refused("admin.bind", str(broker.admin_port), "choose another",
                          admin=f'{{bind: "127.0.0.1:{broker.admin_port}"}}')
 
-    def test_port__two_listeners_on_one(self):
-        folder, port = temp_folder(), free_port()
-        (folder / "a.yaml").write_text(
-            f'listeners: [{{name: a, bind: "127.0.0.1:{port}"}}, {{name: b, bind: "127.0.0.1:{port}"}}]\n'
-            "admin: {enabled: false}\n")
+    def test_port__two_addresses_that_a_name_makes_one(self):
+        """What a name stands for is known when its address is taken."""
+        port = free_port()
+        binds = ", ".join(f'{{name: {name}, bind: "{host}:{port}"}}' for name, host in (("a", "localhost"), ("b", "127.0.0.1"), ("c", "[::]")))
+        folder = temp_folder()
+        (folder / "a.yaml").write_text(f"auth: {{anonymous: true}}\nlisteners: [{binds}]\nadmin: {{enabled: false}}\n")
         done = run_program("run", "-c", "a.yaml", cwd=folder, timeout=180)
-        self.assertIn(done.returncode, (1, 3))
-        self.assertRegex(done.stderr, "listener b|listeners")
+        self.assertEqual(done.returncode, 1, done.stderr)
+        self.assertRegex(done.stderr, r"^a\.yaml:2:\d+: listeners\[[12]\]\.bind: listener [bc] cannot listen on .*: listener a does, "
+                                      r"on localhost:\d+ \(a\.yaml:2:\d+\); ")
 
     def test_data_dir__in_use_by_another_sluice(self):
         with Broker() as broker:
@@ -172,11 +174,11 @@ class Untouched(unittest.TestCase):
         self.assertTrue(any("actions" in p.parts for p in found), found)
         return {str(p): (p.stat().st_ino, p.stat().st_mtime_ns, p.read_bytes()) for p in found}
 
-    def refused(self, *words, **changes):
+    def refused(self, *words, code=3, **changes):
         before = self.files()
         self.mine.write_config(changes)
         done = run_program("run", "-c", str(self.mine.config_path), cwd=self.mine.folder)
-        self.assertEqual(done.returncode, 3, done.stdout + done.stderr)
+        self.assertEqual(done.returncode, code, done.stdout + done.stderr)
         for word in words:
             self.assertIn(word, done.stderr)
         self.assertEqual(self.peer.connections, 0, done.stdout + done.stderr)
@@ -199,7 +201,13 @@ class Untouched(unittest.TestCase):
 
     def test_start__with_two_listeners_on_one_port_touches_nothing(self):
         bind = {"name": "a", "type": "tcp", "bind": f"127.0.0.1:{self.mine.port}"}
-        self.refused("listener b: cannot listen on port", "listener a does", listeners=[bind, {**bind, "name": "b"}])
+        self.refused("listener b cannot listen on", "listener a does", code=1, listeners=[bind, {**bind, "name": "b"}])
+
+    def test_start__with_the_status_pages_on_a_listeners_port_touches_nothing(self):
+        for host in ("127.0.0.1", "localhost"):
+            bind = {"name": "a", "type": "tcp", "bind": f"{host}:{self.mine.port}"}
+            admin = {"bind": ("127.0.0.1:%d" if host == "127.0.0.1" else "[::]:%d") % self.mine.port}
+            self.refused("the status pages cannot listen on", "listener a does", code=1, listeners=[bind], admin=admin)
 
     def test_start__on_a_data_folder_in_use_touches_nothing(self):
         with Broker(folder=temp_folder()) as other:

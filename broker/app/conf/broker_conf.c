@@ -141,11 +141,12 @@ int broker_conf_load(const char *path, struct broker_conf **out, struct conf_rep
 	const json_t *root = yaml_doc_root(doc);
 	int first = conf_apply(broker_conf_fields, root, (struct conf_at){doc, ""}, conf, report);
 	keep_first(&first, check_listeners(conf, root, report));
+	if (conf->admin.bind) split_bind(conf->admin.bind, &conf->admin.host, &conf->admin.port, NULL);
+	keep_first(&first, broker_conf_binds_apart(conf, NULL, report));
 	keep_first(&first, check_auth(conf, root, report));
 	keep_first(&first, check_named(conf, &conf->connectors, "connectors", report));
 	keep_first(&first, check_named(conf, &conf->sources, "sources", report));
 	keep_first(&first, check_named(conf, &conf->rules, "rules", report));
-	if (conf->admin.bind) split_bind(conf->admin.bind, &conf->admin.host, &conf->admin.port, NULL);
 	*out = conf;
 	return first;
 }

@@ -24,6 +24,7 @@
 #include "common.h"
 #include "conf_report.h"
 #include "field.h"
+#include "listen_at.h"
 #include "outbound.h"
 #include "yaml.h"
 
@@ -100,6 +101,14 @@ static inline struct broker_listener *broker_conf_listener(const struct broker_c
 /* SL_OK, or the status of the first mistake; all are in the report. *out is NULL when the file is no YAML. */
 int broker_conf_load(const char *path, struct broker_conf **out, struct conf_report *report);
 void broker_conf_free(struct broker_conf *conf); /* NULL is fine */
+
+/* What the broker listens on: its listeners, and behind them the status pages' address, if they are on. */
+size_t broker_conf_bind_count(const struct broker_conf *conf);
+/* Tells each that clashes with one before it, with the places of both. Loading has done so with what the file says; a start does
+ * it again with what names have turned out to be, when all are bound: `bound` has broker_conf_bind_count(). SL_OK, or
+ * the status of the first mistake. */
+int broker_conf_binds_apart(const struct broker_conf *conf, const struct sl_listen_at *bound,
+			    struct conf_report *report);
 
 /* The settings in force, units written out, secrets masked; without connectors and rules. A new reference. */
 json_t *broker_conf_show(const struct broker_conf *conf) sl_warn_unused;

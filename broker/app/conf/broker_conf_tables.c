@@ -2,12 +2,23 @@
 #include "broker_conf_int.h"
 #include "conf_units.h"
 #include "log.h"
+#include "mem.h"
 
-static int check_bind(const struct conf_field *field, struct sl_slice text, struct sl_err *err) {
+/* Of the status pages, which are bound without asking a name server. */
+static int check_admin_bind(const struct conf_field *field, struct sl_slice text, struct sl_err *err) {
 	(void)field;
 	struct sl_slice host;
 	uint16_t port;
-	return conf_parse_bind(text, &host, &port, err);
+	int rc = conf_parse_bind(text, &host, &port, err);
+	if (rc != SL_OK || !host.n) return rc;
+	char *address = slice_dup(host);
+	if (!sl_listen_at_text(address, port, false).known)
+		rc = sl_err_set(err, SL_EINVAL,
+				"'%.80s' is no IP address, and names are not looked up here; write for example "
+				"127.0.0.1:18083, or :18083 for all IPv4 addresses",
+				address);
+	sl_free(address);
+	return rc;
 }
 
 /* The order of the words is the order of the enums. */
@@ -311,7 +322,7 @@ static const struct conf_field admin_fields[] = {
      .flags = CONF_EXPAND,
      .at = AT(admin.bind),
      .def = "127.0.0.1:18083",
-     .validate = check_bind,
+     .validate = check_admin_bind,
      .doc = "Their address and port. They ask for no password: keep them on a loopback address."},
     CONF_END};
 
