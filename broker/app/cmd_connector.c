@@ -108,40 +108,87 @@ static bool is_at(const char *text, const char *path) {
 	return strncmp(text, path, n) == 0 && text[n] && strchr(".[:", text[n]);
 }
 
-/* One that is inside of an action is that action's; any other is of all actions of the rule. */
-static bool rule_is_hit(const char *text, const char *path, const json_t *rule, const char *name) {
+static const json_t *source_of(const char *text, const struct broker_conf *conf) {
+	const char *key;
+	json_t *source;
+	bool hit = false;
+	json_object_foreach(conf->sources, key, source) {
+		char *path = yaml_path_key("sources", key);
+		hit = is_at(text, path);
+		sl_free(path);
+		if (hit) return source;
+	}
+	return NULL;
+}
+
+static const json_t *rule_of(const char *text, const struct broker_conf *conf, char **path) {
+	const char *key;
+	json_t *rule;
+	json_object_foreach(conf->rules, key, rule) {
+		*path = yaml_path_key("rules", key);
+		if (is_at(text, *path)) return rule;
+		sl_free(*path);
+	}
+	*path = NULL;
+	return NULL;
+}
+
+static const json_t *action_of(const char *text, const json_t *rule, const char *path) {
 	char *list = yaml_path_key(path, "actions");
-	bool used = false, inside = false, own = false;
-	json_t *action;
-	size_t i;
-	json_array_foreach(json_object_get(rule, "actions"), i, action) {
+	const json_t *actions = json_object_get(rule, "actions"), *found = NULL;
+	for (size_t i = 0; i < json_array_size(actions) && !found; i++) {
 		char *at = yaml_path_index(list, i);
-		used = used || uses(action, name);
-		if (is_at(text, at)) {
-			inside = true;
-			own = uses(action, name);
-		}
+		if (is_at(text, at)) found = json_array_get(actions, i);
 		sl_free(at);
 	}
 	sl_free(list);
-	return inside ? own : used;
+	return found;
 }
 
+/* Where a mistake is: in a source, in an action, or else in a rule; NULL for what it is not in. */
+struct mistaken {
+	const json_t *part; /* the source or the action */
+	const json_t *rule;
+};
+
+static struct mistaken mistaken(const struct sl_err *mistake, const struct broker_conf *conf) {
+	const char *text = sl_err_text(mistake);
+	char *path;
+	struct mistaken m = {.part = source_of(text, conf), .rule = rule_of(text, conf, &path)};
+	if (m.rule) m.part = action_of(text, m.rule, path);
+	sl_free(path);
+	return m;
+}
+
+/* One that is inside of an action is that action's; any other is of all actions of the rule. */
 static bool concerns(const struct sl_err *mistake, const struct broker_conf *conf, const char *name) {
-	const char *text = sl_err_text(mistake), *key;
-	json_t *value;
-	bool hit = false;
-	json_object_foreach(conf->sources, key, value) {
-		char *path = yaml_path_key("sources", key);
-		hit = hit || (is_at(text, path) && uses(value, name));
-		sl_free(path);
+	struct mistaken m = mistaken(mistake, conf);
+	if (m.part) return uses(m.part, name);
+	bool used = false;
+	json_t *action;
+	size_t i;
+	json_array_foreach(json_object_get(m.rule, "actions"), i, action) used = used || uses(action, name);
+	return used;
+}
+
+/* Of no connector that there is: perhaps the one that was meant is the one that is tested. */
+static bool is_nobodys(const struct sl_err *mistake, const struct broker_conf *conf) {
+	const json_t *part = mistaken(mistake, conf).part;
+	const char *connector = json_string_value(json_object_get(part, "connector"));
+	if (connector) return !json_object_get(conf->connectors, connector);
+	return part && !json_object_get(part, "console") && !json_object_get(part, "republish");
+}
+
+static int print_nobodys(const struct conf_report *mistakes, const struct broker_conf *conf) {
+	int code = EXIT_FINE;
+	for (size_t i = 0; i < mistakes->len; i++) {
+		if (!is_nobodys(&mistakes->errs[i], conf)) continue;
+		char *line = sl_err_format(&mistakes->errs[i]);
+		fprintf(stderr, "sluice connector: %s\n", line);
+		sl_free(line);
+		code = EXIT_INPUT;
 	}
-	json_object_foreach(conf->rules, key, value) {
-		char *path = yaml_path_key("rules", key);
-		hit = hit || (is_at(text, path) && rule_is_hit(text, path, value, name));
-		sl_free(path);
-	}
-	return hit;
+	return code;
 }
 
 static bool has_mistakes(const struct conf_report *mistakes, const struct broker_conf *conf, const char *name) {
@@ -217,7 +264,7 @@ static bool is_repeated(const struct cli_list *names, size_t i) {
 /* One after the other. A connection belongs to the service once it was tried: a name that is repeated is tried once. */
 static int test_all(struct tests *ts) {
 	const struct cli_list *names = &ts->o->names;
-	int worst = EXIT_FINE;
+	int worst = print_nobodys(&ts->mistakes, ts->conf);
 	for (size_t i = 0; i < names->len; i++) {
 		int code = is_repeated(names, i) ? EXIT_FINE : test(ts, names->items[i]);
 		if (code > worst) worst = code;

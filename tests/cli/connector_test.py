@@ -136,6 +136,22 @@ class Connector(unittest.TestCase):
         self.assertEqual(done.returncode, 1, done)
         self.assertRegex(done.stderr, "^nowhere: not all will work: (?s:.*)\nnowhere: b.yaml:1:.*sources.s.mesages.*\nnowhere: b.yaml:1:.*rules.other.sql")
 
+    def test_connector__actions_and_sources_of_one_that_is_not_there_are_named(self):
+        """Nobody's they would be, and so never be seen: a connector's name may be what is misspelt."""
+        text = ('connectors: {x: {type: "null"}, calm: {type: "null"}}\nsources:\n  s: {connector: y, messages: 1}\nrules:\n'
+                '  r.1: {sql: \'SELECT 1 AS a FROM "t"\', actions: [{connector: x}, {connector: xx}, {console: {}}]}\n'
+                '  q: {sql: \'SELECT 1 AS a FROM "t"\', actions: [{conector: x}]}\n')
+        (self.folder / "b.yaml").write_text(text)
+        done = run_program("connector", "test", "x", "calm", "-c", "b.yaml", cwd=self.folder)
+        self.assertEqual(done.returncode, 1, done)
+        self.assertRegex(done.stdout, "^x: fine: null, [^\n]*\ncalm: fine: null, [^\n]*\n$")
+        checked = run_program("check", "-c", "b.yaml", cwd=self.folder).stderr.splitlines()
+        self.assertEqual(len(checked), 3, checked)
+        for said in ("b.yaml:3:18: sources.s.connector: there is no connector `y`", 'b.yaml:5:78: rules."r.1".actions[1].connector: there is no '
+                     "connector `xx`, did you mean `x`?; configured are: ", "rules.q.actions[0]"):
+            self.assertTrue(any(said in line for line in checked), (said, checked))
+        self.assertEqual(done.stderr.splitlines(), ["sluice connector: " + line for line in checked])
+
     def test_connector__all_that_are_named_are_tried(self):
         done = self.run_it("test", "wrong", "good", "wrong", "nowhere")
         self.assertEqual(done.returncode, 3, done)
