@@ -197,7 +197,9 @@ static enum overflow_answer overflow_letters(struct sl_pipeline *p, struct sl_ch
 	return c->qos ? OVERFLOW_WAIT : OVERFLOW_DROPPED;
 }
 
-static enum overflow_answer overflow_for(struct sl_pipeline *p, struct sl_chunk *c) {
+/* status: why there is no place. Where the log cannot be written at all (its disk is broken, or not ours) no row less makes room. */
+static enum overflow_answer overflow_for(struct sl_pipeline *p, struct sl_chunk *c, int status) {
+	bool is_full = status == SL_ELIMIT || status == SL_ENOSPACE;
 	enum action_overflow policy = (enum action_overflow)pipeline_intake(p)->conf.buffer.overflow;
 	uint64_t over = rows_over(p, 0, c->rows);
 	if (!c->qos && policy != OVERFLOW_DEAD_LETTER) {
@@ -209,7 +211,8 @@ static enum overflow_answer overflow_for(struct sl_pipeline *p, struct sl_chunk 
 	case OVERFLOW_HOLD: return OVERFLOW_WAIT;
 	case OVERFLOW_DROP_NEW: return OVERFLOW_DROPPED;
 	case OVERFLOW_DEAD_LETTER: return overflow_letters(p, c);
-	case OVERFLOW_DROP_OLDEST: return pipeline_drop_oldest(p, over) ? OVERFLOW_TRY_AGAIN : OVERFLOW_DROPPED;
+	case OVERFLOW_DROP_OLDEST:
+		return is_full && pipeline_drop_oldest(p, over) ? OVERFLOW_TRY_AGAIN : OVERFLOW_DROPPED;
 	}
 	return OVERFLOW_WAIT;
 }
@@ -298,7 +301,7 @@ static bool take_one(struct sl_pipeline *p, struct sl_chunk *c) {
 		int status = take_try(p, c);
 		if (status == SL_OK) return true;
 		full_because(p, c->rows, status);
-		switch (overflow_for(p, c)) {
+		switch (overflow_for(p, c, status)) {
 		case OVERFLOW_WAIT: return false;
 		case OVERFLOW_TRY_AGAIN: break;
 		case OVERFLOW_DROPPED: chunk_drop_new(p, c); return true;
