@@ -55,8 +55,8 @@ enum {                             /* sl_connector_kind.flags */
 		  "the batch was refused and the server cannot say for which row: split and try the halves")
 /* LOST is no verdict, yet not without consequence: a row that is LOST again and again when it is out alone, while others of its action
  * are DONE, is rejected (pipeline_break.c). So rows that were not sent, or that wait for something else than themselves (a
- * right, a leader, a table), are better RETRY, THROTTLED or LOST by sl_batch_not_ready(), which do not count. Say in the reason what the
- * server or the library said last: it goes into the dead letter. */
+ * right, a leader, a table), are better RETRY, THROTTLED or LOST by sl_batch_not_ready(), or with sl_batch_again(), which do not count.
+ * Say in the reason what the server or the library said last: it goes into the dead letter. */
 enum sl_result {
 #define SL_RESULT(id, name, meaning) SL_RESULT_##id,
 	SL_RESULT_TBL(SL_RESULT)
@@ -93,6 +93,7 @@ struct sl_batch {
 	char *not_ready;  /* sl_batch_not_ready() */
 	bool late;        /* a time limit of the server's ended it: the next ones have fewer rows */
 	bool doubt;       /* sl_batch_in_doubt() */
+	bool again;       /* sl_batch_again() */
 };
 
 struct sl_connector_kind {
@@ -221,6 +222,8 @@ void sl_batch_not_ready(struct sl_batch *b, const char *fmt, ...) sl_printf(2, 3
  * rows get through while another one fails for the table's reason knows whose fault it is, and rejects that row: see
  * postgres/pg_probe.c, which asks the server once more before. */
 void sl_batch_in_doubt(struct sl_batch *b, const char *fmt, ...) sl_printf(2, 3);
+/* The connection is as it was: what is LOST of the batch comes again for a reason of the kind's (others of it were refused). */
+void sl_batch_again(struct sl_batch *b);
 void sl_batch_done(struct sl_batch *b);
 /* Of a look: worth knowing, and no reason why the action could not work. */
 void sl_batch_note(struct sl_batch *b, const char *fmt, ...) sl_printf(2, 3);

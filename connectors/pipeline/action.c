@@ -101,6 +101,8 @@ void sl_batch_in_doubt(struct sl_batch *b, const char *fmt, ...) {
 	b->doubt = true;
 }
 
+void sl_batch_again(struct sl_batch *b) { b->again = true; }
+
 void sl_batch_note(struct sl_batch *b, const char *fmt, ...) {
 	struct pipeline_batch *bt = batch_of(b);
 	va_list ap;

@@ -276,7 +276,7 @@ static struct pipeline_batch *batch_new(struct sl_pipeline *p, struct sl_way *wa
 	bt->b.row = bt->row;
 	bt->b.wait_ms = 0;
 	bt->b.repeats = 0;
-	bt->b.late = bt->b.doubt = false;
+	bt->b.late = bt->b.doubt = bt->b.again = false;
 	bt->b.priv = NULL;
 	sl_list_init(&bt->out);
 	return bt;

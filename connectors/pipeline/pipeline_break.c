@@ -177,7 +177,9 @@ bool pipeline_aside_first(const struct sl_pipeline *p) {
 	       c->trial_sent_ms < c->up_at_ms;
 }
 
-static bool batch_broke(const struct pipeline_batch *bt) { return !bt->fenced && !bt->b.not_ready && !bt->p->halted; }
+static bool batch_broke(const struct pipeline_batch *bt) {
+	return !bt->fenced && !bt->b.not_ready && !bt->b.again && !bt->p->halted;
+}
 
 /* True: another row of its action got through since it broke the connection before, or since its batch did. */
 static bool row_charge(const struct sl_pipeline *p, struct row_ref *ref, const struct sl_way *way) {

@@ -197,6 +197,7 @@ struct pg_job {
 	uint8_t *doubted;  /* count: in how many of them; NULL: there were none */
 	bool again;        /* SEARCH: is taken back for another one */
 	bool found;        /* SEARCH: somebody is to blame */
+	bool waits;        /* SEARCH: the table may be, and rows wait for it */
 	char *sqlstate, *reason, *context; /* the first error; owned */
 	bool overriding;   /* it: a number that the server gives, and that could be given all the same */
 	bool of_rights;    /* it: pg_error_is_of_rights() */

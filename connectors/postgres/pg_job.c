@@ -288,6 +288,7 @@ void pg_job_row_failed(struct pg_link *l, uint32_t row) {
 	}
 	j->b->result[row] = SL_RESULT_REJECT;
 	sl_batch_reason(j->b, row, "%s", j->reason);
+	sl_batch_again(j->b);
 	pg_job_fill(l, SL_RESULT_LOST, NULL);
 }
 

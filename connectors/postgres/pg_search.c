@@ -37,7 +37,7 @@ void pg_search_begin(struct pg_link *l) {
 	pg_job_note_clear(j);
 	j->step = PG_STEP_SEARCH;
 	j->row = j->answer = j->sent = j->segment = j->in_segment = 0;
-	j->ended = j->committed = j->taken_back = j->stale = j->confirmed = j->found = j->again = false;
+	j->ended = j->committed = j->taken_back = j->stale = j->confirmed = j->found = j->again = j->waits = false;
 	j->confirm = j->fresh = 0;
 	j->guard = PG_GUARD_NONE;
 	int ok = PQenterPipelineMode(l->pq) && command(l, "BEGIN") && (!settings || command(l, settings)) &&
@@ -157,13 +157,17 @@ static void doubts_settle(struct pg_job *j) {
 		j->again = true;
 		return;
 	}
-	for (uint32_t i = 0; i < j->b->count; i++)
-		if (j->b->result[i] == IN_DOUBT)
-			j->b->result[i] = rows && j->doubted[i] == SEARCHES ? SL_RESULT_REJECT : SL_RESULT_LOST;
+	for (uint32_t i = 0; i < j->b->count; i++) {
+		if (j->b->result[i] != IN_DOUBT) continue;
+		bool guilty = rows && j->doubted[i] == SEARCHES;
+		j->b->result[i] = guilty ? SL_RESULT_REJECT : SL_RESULT_LOST;
+		j->waits = j->waits || !guilty;
+	}
 }
 
 static bool is_open(const struct pg_job *j, uint32_t i) { /* it comes again */
-	return j->b->result[i] != SL_RESULT_PENDING && j->b->result[i] != SL_RESULT_REJECT;
+	enum sl_result r = j->b->result[i];
+	return r != SL_RESULT_PENDING && r != SL_RESULT_DONE && r != SL_RESULT_REJECT;
 }
 
 static bool overtakes(const struct pg_job *j) {
@@ -207,19 +211,35 @@ static bool waits_for_commit(struct pg_link *l) {
 	return true;
 }
 
-/* In halves, until the row that must come again is alone, and only its key waits. Of a table that was away for a moment nobody
- * knows who is to blame: as they are. */
-static void all_again(struct pg_link *l) {
-	struct pg_job *j = &l->job;
-	enum sl_result all = SL_RESULT_GROUP_FAILED;
+/* The table was away for a moment, or comes and goes: rows wait for it, first in line. */
+static void wait_for_table(struct pg_job *j, const char *reason) {
+	if (j->probe == PG_PROBE_FAILED)
+		sl_batch_in_doubt(j->b, "%s", reason);
+	else
+		sl_batch_not_ready(j->b, "%s", reason);
+}
+
+/* What the first row that comes again is said to be wrong with; NULL: there is none. To be freed. */
+static char *open_reason(const struct pg_job *j, enum sl_result *all) {
 	char *reason = NULL;
+	*all = SL_RESULT_GROUP_FAILED;
 	for (uint32_t i = 0; i < j->b->count; i++) {
 		if (!is_open(j, i)) continue;
-		if (j->b->result[i] == SL_RESULT_LOST) all = SL_RESULT_LOST;
+		if (j->b->result[i] == SL_RESULT_LOST) *all = SL_RESULT_LOST;
 		if (!reason && j->b->reason[i]) reason = sl_strdup(j->b->reason[i]);
 	}
-	all_pending(j);
-	if (j->probe == PG_PROBE_FAILED && reason) sl_batch_in_doubt(j->b, "%s", reason);
+	return reason;
+}
+
+/* In halves, until the row that must come again is alone, and only its key waits. Of a table that was away for a moment nobody
+ * knows who is to blame: as they are. */
+static void rows_end(struct pg_link *l) {
+	struct pg_job *j = &l->job;
+	enum sl_result all;
+	char *reason = open_reason(j, &all);
+	sl_batch_again(j->b);
+	if (j->taken_back) all_pending(j);
+	if (j->waits && reason) wait_for_table(j, reason);
 	pg_job_fill(l, all, reason);
 	sl_free(reason);
 }
@@ -242,13 +262,13 @@ static void search_done(struct pg_link *l) {
 	bool stored = j->committed && pg_probe_keep(j);
 	if (j->committed) sl_batch_fill(j->b, SL_RESULT_DONE, NULL);
 	if (!j->committed && !j->taken_back && waits_for_commit(l)) return;
+	j->waits = j->waits || (j->sqlstate && is_not_ready(j));
 	if (j->sqlstate && !(stored && is_not_ready(j)))
 		pg_job_failed(l);
-	else if (j->taken_back)
-		all_again(l);
+	else if (j->taken_back || j->committed)
+		rows_end(l);
 	else
-		pg_job_fill(l, j->committed ? SL_RESULT_DONE : SL_RESULT_GROUP_FAILED,
-			    "the transaction was not committed");
+		pg_job_fill(l, SL_RESULT_GROUP_FAILED, "the transaction was not committed");
 }
 
 void pg_search_result(struct pg_link *l, PGresult *res) {
