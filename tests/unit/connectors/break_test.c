@@ -72,26 +72,28 @@ static char *letters(const struct rig *r, size_t a) {
 	return text;
 }
 
-static size_t lines(const char *text) {
-	size_t n = 0;
-	for (; text && *text; text++) n += *text == '\n';
-	return n;
+/* One action whose rows come to the file `out`, with further options of its connector and of it. */
+static struct rig *quick_rig(const char *conn, const char *action) {
+	struct rig *r = rig_new(1);
+	rig_load(r,
+		 "connectors: {n: {type: 'null', reconnect: {first: 1ms, max: 4ms}%s}}\n"
+		 "actions: [{connector: n, columns: {a: x, b: x, c: x}, trace: %s/out, " QUICK "%s}]\n",
+		 conn, r->dir, action);
+	return r;
 }
 
 /* 3,000 rows, one of them at which the connection breaks; how it works is up to the options. */
 static void one_among_thousands(const char *conn, const char *action, rig_row_fn row, bool ordered) {
-	struct rig *r = rig_new(1);
-	rig_load(r,
-		 "connectors: {n: {type: 'null', reconnect: {first: 1ms, max: 4ms}%s}}\n"
-		 "actions: [{connector: n, columns: {a: x, b: x, c: x}, breaks: r1234, trace: %s/out, " QUICK "%s}]\n",
-		 conn, r->dir, action);
+	char *options = sl_asprintf(", breaks: r1234%s", action);
+	struct rig *r = quick_rig(conn, options);
+	sl_free(options);
 	rig_stage(r, 0, 3000, 300, row);
 	struct sl_action_counts n = rig_settle(r, 0);
 	assert_int_equal(n.delivered, 2999);
 	assert_int_equal(n.rejected, 1);
 	if (ordered) assert_came(r, "out", 2999);
 	char *said = letters(r, 0);
-	assert_int_equal(lines(said), 1);
+	assert_int_equal(rig_lines(said), 1);
 	assert_non_null(strstr(said, "\"r1234\""));
 	assert_non_null(strstr(said, "the connection ended "));
 	assert_non_null(strstr(said, "broken, as breaks asks for"));
@@ -117,11 +119,7 @@ static void test_break__where_all_rows_are_of_one_key(void **state) {
 /* A second and more to connect: its successors get their turn all the same, though not at once. */
 static void test_break__where_connecting_takes_long(void **state) {
 	(void)state;
-	struct rig *r = rig_new(1);
-	rig_load(r,
-		 "connectors: {n: {type: 'null', connect_delay: 1100ms, reconnect: {first: 1ms, max: 4ms}}}\n"
-		 "actions: [{connector: n, columns: {a: x, b: x, c: x}, breaks: r2, trace: %s/out, " QUICK "}]\n",
-		 r->dir);
+	struct rig *r = quick_rig(", connect_delay: 1100ms", ", breaks: r2");
 	rig_stage(r, 0, 5, 5, row_of_one_key);
 	struct sl_action_counts n = rig_settle(r, 0);
 	assert_int_equal(n.delivered, 4);
@@ -145,12 +143,8 @@ static void test_break__with_a_thread_of_its_own(void **state) {
 static void test_break__a_network_that_breaks_now_and_then_rejects_nothing(void **state) {
 	(void)state;
 	for (int every = 2; every <= 3; every++) {
-		struct rig *r = rig_new(1);
-		char *options = sl_asprintf("down_after: %d, ways: 2", every);
-		rig_load(r,
-			 "connectors: {n: {type: 'null', reconnect: {first: 1ms, max: 4ms}, %s}}\n"
-			 "actions: [{connector: n, columns: {a: x, b: x, c: x}, trace: %s/out, " QUICK "}]\n",
-			 options, r->dir);
+		char *options = sl_asprintf(", down_after: %d, ways: 2", every);
+		struct rig *r = quick_rig(options, "");
 		sl_free(options);
 		for (int i = 0; i < 60; i++) {
 			rig_stage(r, 0, 5, 1, row_of_seven_keys);
@@ -180,13 +174,10 @@ static void test_break__attempts_are_not_charged(void **state) {
 
 /* Every batch, whoever's, breaks the connection for a while: at no number of breaks anything is given up. */
 static void server_breaks_everything(unsigned breaks, const char *action, rig_row_fn row, size_t rows) {
-	struct rig *r = rig_new(1);
-	rig_load(r,
-		 "connectors: {n: {type: 'null', down_first: %u, reconnect: {first: 1ms, max: 4ms}}}\n"
-		 "actions: [{connector: n, columns: {a: x, b: x, c: x}, trace: %s/out, " QUICK "%s}]\n",
-		 breaks, r->dir, action);
-	rig_stage(r, 0, rows, 0, row);
-	struct sl_action_counts n = rig_settle(r, 0);
+	char *options = sl_asprintf(", down_first: %u", breaks);
+	struct rig *r = quick_rig(options, action);
+	sl_free(options);
+	struct sl_action_counts n = rig_deliver(r, rows, row);
 	assert_int_equal(n.delivered, rows);
 	assert_int_equal(n.rejected, 0);
 	struct came all = came(r->dir, "out");
@@ -231,13 +222,8 @@ static bool nine_retried(const struct sl_action_counts *n) { return n->retried >
 /* As long as nothing else comes, nobody knows whether the row or the server is to blame. */
 static void test_break__the_only_row_waits_for_another_one(void **state) {
 	(void)state;
-	struct rig *r = rig_new(1);
-	rig_load(r,
-		 "connectors: {n: {type: 'null', reconnect: {first: 1ms, max: 4ms}}}\n"
-		 "actions: [{connector: n, columns: {a: x, b: x, c: x}, breaks: r10, trace: %s/out, " QUICK "}]\n",
-		 r->dir);
-	rig_stage(r, 0, 10, 0, row_of_one_key);
-	rig_settle(r, 0);
+	struct rig *r = quick_rig("", ", breaks: r10");
+	rig_deliver(r, 10, row_of_one_key);
 	rig_stage(r, 0, 1, 0, row_of_one_key);
 	assert_true(rig_until(r, 0, nine_retried));
 	struct sl_action_counts n = rig_counts(r, 0);
@@ -380,13 +366,8 @@ static uint64_t row_with_two_bad_neighbours(uint64_t serial, struct sql_value *v
 /* Where all are of one key neither can tell whether the other or the server is to blame. */
 static void test_break__neighbours_of_one_key(void **state) {
 	(void)state;
-	struct rig *r = rig_new(1);
-	rig_load(r,
-		 "connectors: {n: {type: 'null', reconnect: {first: 1ms, max: 4ms}}}\n"
-		 "actions: [{connector: n, columns: {a: x, b: x, c: x}, breaks: bad, trace: %s/out, " QUICK "}]\n",
-		 r->dir);
-	rig_stage(r, 0, 500, 0, row_with_two_bad_neighbours);
-	struct sl_action_counts n = rig_settle(r, 0);
+	struct rig *r = quick_rig("", ", breaks: bad");
+	struct sl_action_counts n = rig_deliver(r, 500, row_with_two_bad_neighbours);
 	assert_int_equal(n.rejected, 10);
 	assert_came(r, "out", 490);
 	rig_free(r);

@@ -14,7 +14,46 @@
 #define GOOD "connectors: {" DB "}\n"
 #define INTO(table, more) "{connector: db, table: " table ", columns: {a: \"${device}\", b: \"${n}\"}" more "}"
 #define TWO "actions: [" INTO("pa", "") ", " INTO("pb", "") "]\n"
-#define COUNT(table) db_int(dir, "SELECT count(DISTINCT b) FROM " table)
+#define COUNT(dir, table) db_int(dir, "SELECT count(DISTINCT b) FROM " table)
+
+/* A broker's folder that outlives its service. */
+struct home {
+	char *dir, *data;
+	struct rig *r; /* NULL: stopped */
+};
+
+static struct home home_new(void) {
+	struct home h = {.dir = rig_tmpdir()};
+	h.data = sl_asprintf("%s/data", h.dir);
+	h.r = rig_new_in(1, h.data);
+	return h;
+}
+
+/* With both actions of TWO, whose server is away: so many rows wait. */
+static struct home home_of_two(size_t first, size_t second) {
+	struct home h = home_new();
+	rig_load(h.r, WRONG TWO, h.dir);
+	rig_stage(h.r, 0, first, 0, rig_row);
+	rig_stage(h.r, 1, second, 0, rig_row);
+	return h;
+}
+
+static void home_stop(struct home *h) {
+	if (h->r) rig_free(h->r);
+	h->r = NULL;
+}
+
+static void home_again(struct home *h) {
+	home_stop(h);
+	h->r = rig_new_in(1, h->data);
+}
+
+static void home_end(struct home *h) {
+	home_stop(h);
+	rig_rmdir(h->dir);
+	sl_free(h->data);
+	sl_free(h->dir);
+}
 
 static bool table_there(const char *dir, const char *name) {
 	char *sql = sl_asprintf("SELECT count(*) FROM sqlite_master WHERE name = '%s'", name);
@@ -41,9 +80,9 @@ static void test_match__an_action_before_others_leaves_them_their_rows(void **st
 	assert_ptr_equal(r->p[2], pb);
 	rig_stage(r, 0, 5, 0, rig_row);
 	settle_all(r, 3);
-	assert_int_equal(COUNT("pn"), 5);
-	assert_int_equal(COUNT("pa"), 10);
-	assert_int_equal(COUNT("pb"), 20);
+	assert_int_equal(COUNT(dir, "pn"), 5);
+	assert_int_equal(COUNT(dir, "pa"), 10);
+	assert_int_equal(COUNT(dir, "pb"), 20);
 	rig_load(r, GOOD "actions: [" INTO("pb", "") "]\n", dir);
 	assert_ptr_equal(r->p[0], pb);
 	rig_free(r);
@@ -53,95 +92,68 @@ static void test_match__an_action_before_others_leaves_them_their_rows(void **st
 static void test_match__a_restart_with_another_list(void **state) {
 	(void)state;
 	for (int shifted = 0; shifted < 2; shifted++) {
-		char *dir = rig_tmpdir(), *data = sl_asprintf("%s/data", dir);
-		struct rig *r = rig_new_in(1, data);
-		rig_load(r, WRONG TWO, dir);
-		rig_stage(r, 0, 10, 0, rig_row);
-		rig_stage(r, 1, 20, 0, rig_row);
+		struct home h = home_of_two(10, 20);
 		if (shifted) {
-			rig_load(r, WRONG "actions: [" INTO("pn", "") ", " INTO("pa", "") ", " INTO("pb", "") "]\n",
-				 dir);
-			rig_stage(r, 0, 5, 0, rig_row);
+			rig_load(h.r, WRONG "actions: [" INTO("pn", "") ", " INTO("pa", "") ", " INTO("pb", "") "]\n",
+				 h.dir);
+			rig_stage(h.r, 0, 5, 0, rig_row);
 		}
-		rig_free(r);
-		r = rig_new_in(1, data);
-		rig_load(
-		    r, GOOD "actions: [" INTO("pb", ", batch: {rows: 3}") ", " INTO("pn", "") ", " INTO("pa", "") "]\n",
-		    dir);
-		settle_all(r, 3);
-		rig_stage(r, 1, 1, 0, rig_row);
-		settle_all(r, 3);
-		assert_int_equal(COUNT("pa"), 10);
-		assert_int_equal(COUNT("pb"), 20);
-		assert_int_equal(db_int(dir, "SELECT count(*) FROM pn"), shifted ? 6 : 1);
-		rig_free(r);
-		rig_rmdir(dir);
-		sl_free(data);
-		sl_free(dir);
+		home_again(&h);
+		rig_load(h.r,
+			 GOOD
+			 "actions: [" INTO("pb", ", batch: {rows: 3}") ", " INTO("pn", "") ", " INTO("pa", "") "]\n",
+			 h.dir);
+		settle_all(h.r, 3);
+		rig_stage(h.r, 1, 1, 0, rig_row);
+		settle_all(h.r, 3);
+		assert_int_equal(COUNT(h.dir, "pa"), 10);
+		assert_int_equal(COUNT(h.dir, "pb"), 20);
+		assert_int_equal(db_int(h.dir, "SELECT count(*) FROM pn"), shifted ? 6 : 1);
+		home_end(&h);
 	}
 }
 
 static void test_match__what_was_taken_away_waits_until_it_is_back(void **state) {
 	(void)state;
-	char *dir = rig_tmpdir(), *data = sl_asprintf("%s/data", dir);
-	struct rig *r = rig_new_in(1, data);
-	rig_load(r, WRONG TWO, dir);
-	rig_stage(r, 0, 10, 0, rig_row);
-	rig_stage(r, 1, 20, 0, rig_row);
-	rig_free(r);
-	r = rig_new_in(1, data);
-	rig_load(r, GOOD "actions: [" INTO("pb", "") "]\n", dir);
-	rig_settle(r, 0);
-	assert_int_equal(COUNT("pb"), 20);
-	rig_stage(r, 0, 3, 0, rig_row); /* beside the folder that is still there */
-	assert_int_equal(rig_settle(r, 0).delivered, 23);
-	assert_false(table_there(dir, "pa"));
-	rig_free(r);
-	r = rig_new_in(1, data);
-	rig_load(r,
+	struct home h = home_of_two(10, 20);
+	home_again(&h);
+	rig_load(h.r, GOOD "actions: [" INTO("pb", "") "]\n", h.dir);
+	rig_settle(h.r, 0);
+	assert_int_equal(COUNT(h.dir, "pb"), 20);
+	rig_stage(h.r, 0, 3, 0, rig_row); /* beside the folder that is still there */
+	assert_int_equal(rig_settle(h.r, 0).delivered, 23);
+	assert_false(table_there(h.dir, "pa"));
+	home_again(&h);
+	rig_load(h.r,
 		 "connectors: {" DB ", other: {type: sqlite, path: %s/b.db}}\n"
 		 "actions: [{connector: other, table: pa, columns: {a: \"${device}\", b: \"${n}\"}}]\n",
-		 dir, dir);
-	assert_int_equal(rig_settle(r, 0).delivered, 0);
-	rig_free(r);
-	r = rig_new_in(1, data);
-	rig_load(r, GOOD TWO, dir);
-	settle_all(r, 2);
-	assert_int_equal(COUNT("pa"), 10);
-	assert_int_equal(db_int(dir, "SELECT count(*) FROM pb"), 23);
-	rig_free(r);
-	rig_rmdir(dir);
-	sl_free(data);
-	sl_free(dir);
+		 h.dir, h.dir);
+	assert_int_equal(rig_settle(h.r, 0).delivered, 0);
+	home_again(&h);
+	rig_load(h.r, GOOD TWO, h.dir);
+	settle_all(h.r, 2);
+	assert_int_equal(COUNT(h.dir, "pa"), 10);
+	assert_int_equal(db_int(h.dir, "SELECT count(*) FROM pb"), 23);
+	home_end(&h);
 }
 
 /* Beside it another is put that has all but the table in common: it is another one, also when places have shifted. */
 static void test_match__one_that_came_gets_nothing_of_one_that_went(void **state) {
 	(void)state;
 	for (int stopped = 0; stopped < 2; stopped++) {
-		char *dir = rig_tmpdir(), *data = sl_asprintf("%s/data", dir);
-		struct rig *r = rig_new_in(1, data);
-		rig_load(r, WRONG TWO, dir);
-		rig_stage(r, 0, 10, 0, rig_row);
-		rig_stage(r, 1, 20, 0, rig_row);
-		if (stopped) {
-			rig_free(r);
-			r = rig_new_in(1, data);
-		}
-		rig_load(r, GOOD "actions: [" INTO("pb", "") ", " INTO("pc", "") "]\n", dir);
-		rig_stage(r, 1, 3, 0, rig_row);
-		settle_all(r, 2);
-		assert_int_equal(COUNT("pb"), 20);
-		assert_int_equal(COUNT("pc"), 3);
-		rig_free(r);
-		r = rig_new_in(1, data);
-		rig_load(r, GOOD "actions: [" INTO("pb", "") ", " INTO("pc", "") ", " INTO("pa", "") "]\n", dir);
-		settle_all(r, 3);
-		rig_free(r);
-		assert_int_equal(COUNT("pa"), 10);
-		rig_rmdir(dir);
-		sl_free(data);
-		sl_free(dir);
+		struct home h = home_of_two(10, 20);
+		if (stopped) home_again(&h);
+		rig_load(h.r, GOOD "actions: [" INTO("pb", "") ", " INTO("pc", "") "]\n", h.dir);
+		rig_stage(h.r, 1, 3, 0, rig_row);
+		settle_all(h.r, 2);
+		assert_int_equal(COUNT(h.dir, "pb"), 20);
+		assert_int_equal(COUNT(h.dir, "pc"), 3);
+		home_again(&h);
+		rig_load(h.r, GOOD "actions: [" INTO("pb", "") ", " INTO("pc", "") ", " INTO("pa", "") "]\n", h.dir);
+		settle_all(h.r, 3);
+		home_stop(&h);
+		assert_int_equal(COUNT(h.dir, "pa"), 10);
+		home_end(&h);
 	}
 }
 
@@ -149,28 +161,20 @@ static void test_match__one_that_came_gets_nothing_of_one_that_went(void **state
 static void test_match__a_neighbour_without_rows_gets_none(void **state) {
 	(void)state;
 	for (int reloads = 0; reloads < 3; reloads++) {
-		char *dir = rig_tmpdir(), *data = sl_asprintf("%s/data", dir);
-		struct rig *r = rig_new_in(1, data);
-		rig_load(r, WRONG TWO, dir);
-		rig_stage(r, 0, 10, 0, rig_row);
+		struct home h = home_of_two(10, 0);
 		/* Taken away, and another one comes to its place. */
-		if (reloads > 0) rig_load(r, WRONG "actions: [" INTO("pb", "") "]\n", dir);
-		if (reloads > 1) rig_load(r, WRONG "actions: [" INTO("pc", "") ", " INTO("pb", "") "]\n", dir);
-		rig_free(r);
-		r = rig_new_in(1, data);
-		rig_load(r, GOOD "actions: [%s" INTO("pb", ", batch: {rows: 3}") "]\n", dir,
+		if (reloads > 0) rig_load(h.r, WRONG "actions: [" INTO("pb", "") "]\n", h.dir);
+		if (reloads > 1) rig_load(h.r, WRONG "actions: [" INTO("pc", "") ", " INTO("pb", "") "]\n", h.dir);
+		home_again(&h);
+		rig_load(h.r, GOOD "actions: [%s" INTO("pb", ", batch: {rows: 3}") "]\n", h.dir,
 			 reloads > 1 ? INTO("pc", "") ", " : "");
-		assert_int_equal(rig_settle(r, 0).received, 0);
-		rig_free(r);
-		r = rig_new_in(1, data);
-		rig_load(r, GOOD TWO, dir);
-		settle_all(r, 2);
-		assert_int_equal(COUNT("pa"), 10);
-		assert_int_equal(rig_counts(r, 1).received, 0);
-		rig_free(r);
-		rig_rmdir(dir);
-		sl_free(data);
-		sl_free(dir);
+		assert_int_equal(rig_settle(h.r, 0).received, 0);
+		home_again(&h);
+		rig_load(h.r, GOOD TWO, h.dir);
+		settle_all(h.r, 2);
+		assert_int_equal(COUNT(h.dir, "pa"), 10);
+		assert_int_equal(rig_counts(h.r, 1).received, 0);
+		home_end(&h);
 	}
 }
 
@@ -178,88 +182,62 @@ static void test_match__a_neighbour_without_rows_gets_none(void **state) {
 static void test_match__a_neighbour_that_came_later_gets_none(void **state) {
 	(void)state;
 	for (int corrected = 0; corrected < 2; corrected++) {
-		char *dir = rig_tmpdir(), *data = sl_asprintf("%s/data", dir);
-		struct rig *r = rig_new_in(1, data);
-		rig_load(r, WRONG "actions: [" INTO("pa", "") "]\n", dir);
-		rig_stage(r, 0, 10, 0, rig_row);
-		rig_load(r, WRONG TWO, dir);
-		rig_free(r);
-		r = rig_new_in(1, data);
-		rig_load(r, GOOD "actions: [%s" INTO("pb", "") "]\n", dir, corrected ? INTO("pq", "") ", " : "");
-		assert_int_equal(rig_settle(r, 0).delivered, corrected ? 10 : 0);
-		rig_free(r);
-		rig_rmdir(dir);
-		sl_free(data);
-		sl_free(dir);
+		struct home h = home_new();
+		rig_load(h.r, WRONG "actions: [" INTO("pa", "") "]\n", h.dir);
+		rig_stage(h.r, 0, 10, 0, rig_row);
+		rig_load(h.r, WRONG TWO, h.dir);
+		home_again(&h);
+		rig_load(h.r, GOOD "actions: [%s" INTO("pb", "") "]\n", h.dir, corrected ? INTO("pq", "") ", " : "");
+		assert_int_equal(rig_settle(h.r, 0).delivered, corrected ? 10 : 0);
+		home_end(&h);
 	}
 }
 
 /* Taken away and put back while its server is away, it has two logs; then it is changed. */
 static void test_match__all_logs_go_to_who_writes_to_the_same(void **state) {
 	(void)state;
-	char *dir = rig_tmpdir(), *data = sl_asprintf("%s/data", dir);
-	struct rig *r = rig_new_in(1, data);
-	rig_load(r, WRONG TWO, dir);
-	rig_stage(r, 1, 5, 0, rig_row);
-	rig_load(r, WRONG "actions: [" INTO("pa", "") "]\n", dir);
-	rig_load(r, WRONG TWO, dir);
-	rig_stage(r, 1, 7, 0, rig_row);
-	rig_free(r);
-	r = rig_new_in(1, data);
-	rig_load(r, GOOD "actions: [" INTO("pa", "") ", " INTO("pb", ", batch: {rows: 3}") "]\n", dir);
-	assert_int_equal(rig_settle(r, 1).delivered, 12);
-	assert_int_equal(COUNT("pb"), 12);
-	rig_free(r);
-	rig_rmdir(dir);
-	sl_free(data);
-	sl_free(dir);
+	struct home h = home_of_two(0, 5);
+	rig_load(h.r, WRONG "actions: [" INTO("pa", "") "]\n", h.dir);
+	rig_load(h.r, WRONG TWO, h.dir);
+	rig_stage(h.r, 1, 7, 0, rig_row);
+	home_again(&h);
+	rig_load(h.r, GOOD "actions: [" INTO("pa", "") ", " INTO("pb", ", batch: {rows: 3}") "]\n", h.dir);
+	assert_int_equal(rig_settle(h.r, 1).delivered, 12);
+	assert_int_equal(COUNT(h.dir, "pb"), 12);
+	home_end(&h);
 }
 
 /* Its folder has the number of the place where it was begun. */
 static void test_match__a_log_goes_with_its_action_to_another_place(void **state) {
 	(void)state;
-	char *dir = rig_tmpdir(), *data = sl_asprintf("%s/data", dir);
-	struct rig *r = rig_new_in(1, data);
-	rig_load(r, WRONG "actions: [" INTO("pa", "") "]\n", dir);
-	rig_stage(r, 0, 10, 0, rig_row);
-	rig_load(r, WRONG "actions: [" INTO("pn", "") ", " INTO("pa", "") "]\n", dir);
-	rig_free(r);
-	r = rig_new_in(1, data);
-	rig_load(r, GOOD "actions: [" INTO("pz", "") ", " INTO("pq", "") "]\n", dir);
-	assert_int_equal(rig_settle(r, 0).received, 0);
-	assert_int_equal(rig_settle(r, 1).delivered, 10);
-	rig_free(r);
-	rig_rmdir(dir);
-	sl_free(data);
-	sl_free(dir);
+	struct home h = home_new();
+	rig_load(h.r, WRONG "actions: [" INTO("pa", "") "]\n", h.dir);
+	rig_stage(h.r, 0, 10, 0, rig_row);
+	rig_load(h.r, WRONG "actions: [" INTO("pn", "") ", " INTO("pa", "") "]\n", h.dir);
+	home_again(&h);
+	rig_load(h.r, GOOD "actions: [" INTO("pz", "") ", " INTO("pq", "") "]\n", h.dir);
+	assert_int_equal(rig_settle(h.r, 0).received, 0);
+	assert_int_equal(rig_settle(h.r, 1).delivered, 10);
+	home_end(&h);
 }
 
 /* Not at the start that misses it, nor at a later change, when another one comes to the place. */
 static void test_match__a_log_of_nobody_is_not_for_who_comes_later(void **state) {
 	(void)state;
 	for (int stopped = 0; stopped < 2; stopped++) {
-		char *dir = rig_tmpdir(), *data = sl_asprintf("%s/data", dir);
-		struct rig *r = rig_new_in(1, data);
-		rig_load(r, WRONG TWO, dir);
-		rig_stage(r, 0, 10, 0, rig_row);
-		rig_free(r);
-		r = rig_new_in(1, data);
-		rig_load(r, GOOD "actions: [" INTO("pb", "") "]\n", dir);
-		if (stopped) {
-			rig_free(r);
-			r = rig_new_in(1, data);
-		}
-		rig_load(r, GOOD "actions: [" INTO("pd", "") ", " INTO("pb", "") "]\n", dir);
-		assert_int_equal(rig_settle(r, 0).received, 0);
-		rig_load(
-		    r, GOOD "actions: [" INTO("pd", "") ", " INTO("pb", "") ", " INTO("pa", ", batch: {rows: 3}") "]\n",
-		    dir);
-		assert_int_equal(rig_settle(r, 2).delivered, 10);
-		assert_int_equal(COUNT("pa"), 10);
-		rig_free(r);
-		rig_rmdir(dir);
-		sl_free(data);
-		sl_free(dir);
+		struct home h = home_of_two(10, 0);
+		home_again(&h);
+		rig_load(h.r, GOOD "actions: [" INTO("pb", "") "]\n", h.dir);
+		if (stopped) home_again(&h);
+		rig_load(h.r, GOOD "actions: [" INTO("pd", "") ", " INTO("pb", "") "]\n", h.dir);
+		assert_int_equal(rig_settle(h.r, 0).received, 0);
+		rig_load(h.r,
+			 GOOD
+			 "actions: [" INTO("pd", "") ", " INTO("pb", "") ", " INTO("pa", ", batch: {rows: 3}") "]\n",
+			 h.dir);
+		assert_int_equal(rig_settle(h.r, 2).delivered, 10);
+		assert_int_equal(COUNT(h.dir, "pa"), 10);
+		home_end(&h);
 	}
 }
 
@@ -303,43 +281,37 @@ static char *owner_of(const char *data, const char *log) {
 static void test_match__a_refused_reload_leaves_logs_of_nobody_as_they_are(void **state) {
 	(void)state;
 	static const struct sl_slice names[2] = {{"a", 1}, {"b", 1}};
-	char *dir = rig_tmpdir(), *data = sl_asprintf("%s/data", dir);
-	char *strange = sl_asprintf("%s/actions/r.2", data), *more = sl_asprintf("%s/actions/r.0~3", data);
+	struct home h = home_of_two(10, 0);
+	char *strange = sl_asprintf("%s/actions/r.2", h.data), *more = sl_asprintf("%s/actions/r.0~3", h.data);
 	char *path = sl_asprintf("%s/00000000000000000001.log", strange);
-	struct rig *r = rig_new_in(1, data);
-	rig_load(r, WRONG TWO, dir);
-	rig_stage(r, 0, 10, 0, rig_row);
-	rig_free(r);
-	r = rig_new_in(1, data);
-	rig_load(r, GOOD "actions: [" INTO("pb", "") "]\n", dir);
-	record_leave(data, "r.0~3", names, 10);
+	home_again(&h);
+	rig_load(h.r, GOOD "actions: [" INTO("pb", "") "]\n", h.dir);
+	record_leave(h.data, "r.0~3", names, 10);
 	assert_int_equal(spill_mkdirs(strange), SL_OK);
 	FILE *f = fopen(path, "w");
 	assert_non_null(f);
 	assert_int_equal(fprintf(f, "SLSEG999%60s", ""), 68);
 	assert_int_equal(fclose(f), 0);
-	char *before = owner_of(data, "r.0");
+	char *before = owner_of(h.data, "r.0");
 	char *why = rig_load_refused(
-	    r, GOOD "actions: [" INTO("pa", ", batch: {rows: 3}") ", " INTO("pb", "") ", " INTO("pc", "") "]\n", dir);
+	    h.r, GOOD "actions: [" INTO("pa", ", batch: {rows: 3}") ", " INTO("pb", "") ", " INTO("pc", "") "]\n",
+	    h.dir);
 	assert_non_null(strstr(why, "another version"));
 	sl_free(why);
-	char *after = owner_of(data, "r.0");
+	char *after = owner_of(h.data, "r.0");
 	assert_non_null(before);
 	assert_string_equal(before, after);
 	assert_int_equal(access(more, F_OK), 0);
 	rig_rmdir(strange);
-	rig_load(r, GOOD "actions: [" INTO("pa", ", batch: {rows: 3}") ", " INTO("pb", "") "]\n", dir);
-	assert_int_equal(rig_settle(r, 0).delivered, 15);
-	assert_int_equal(COUNT("pa"), 15);
-	rig_free(r);
-	rig_rmdir(dir);
+	rig_load(h.r, GOOD "actions: [" INTO("pa", ", batch: {rows: 3}") ", " INTO("pb", "") "]\n", h.dir);
+	assert_int_equal(rig_settle(h.r, 0).delivered, 15);
+	assert_int_equal(COUNT(h.dir, "pa"), 15);
+	home_end(&h);
 	sl_free(before);
 	sl_free(after);
 	sl_free(path);
 	sl_free(strange);
 	sl_free(more);
-	sl_free(data);
-	sl_free(dir);
 }
 
 static void face_spoil(const char *data, const char *with, size_t n) {
@@ -358,19 +330,13 @@ static void test_match__an_owner_file_that_says_nothing_sensible_counts_as_none(
 	static const struct sl_slice spoilt[] = {
 	    {"", 0}, {zeros, 99}, {"Who is it that wrote this, and what for?\n", 41}};
 	for (size_t i = 0; i < SL_ARRAY_LEN(spoilt); i++) {
-		char *dir = rig_tmpdir(), *data = sl_asprintf("%s/data", dir);
-		struct rig *r = rig_new_in(1, data);
-		rig_load(r, WRONG TWO, dir);
-		rig_stage(r, 0, 10, 0, rig_row);
-		rig_free(r);
-		face_spoil(data, spoilt[i].p, spoilt[i].n);
-		r = rig_new_in(1, data);
-		rig_load(r, GOOD TWO, dir);
-		assert_int_equal(rig_settle(r, 0).delivered, 10);
-		rig_free(r);
-		rig_rmdir(dir);
-		sl_free(data);
-		sl_free(dir);
+		struct home h = home_of_two(10, 0);
+		home_stop(&h);
+		face_spoil(h.data, spoilt[i].p, spoilt[i].n);
+		home_again(&h);
+		rig_load(h.r, GOOD TWO, h.dir);
+		assert_int_equal(rig_settle(h.r, 0).delivered, 10);
+		home_end(&h);
 	}
 }
 
@@ -379,25 +345,19 @@ static void test_match__a_log_of_nobody_that_cannot_be_read_stays(void **state) 
 	(void)state;
 	static const char *const heads[] = {"SLSEG999", "damaged!"};
 	for (size_t i = 0; i < SL_ARRAY_LEN(heads); i++) {
-		char *dir = rig_tmpdir(), *data = sl_asprintf("%s/data", dir);
-		char *path = sl_asprintf("%s/actions/r.0/00000000000000000001.log", data);
-		struct rig *r = rig_new_in(1, data);
-		rig_load(r, WRONG TWO, dir);
-		rig_stage(r, 0, 10, 0, rig_row);
-		rig_stage(r, 1, 1, 0, rig_row);
-		rig_free(r);
+		struct home h = home_of_two(10, 1);
+		char *path = sl_asprintf("%s/actions/r.0/00000000000000000001.log", h.data);
+		home_stop(&h);
 		FILE *f = fopen(path, "r+");
 		assert_non_null(f);
 		assert_int_equal(fwrite(heads[i], 1, 8, f), 8);
 		assert_int_equal(fclose(f), 0);
-		r = rig_new_in(1, data);
-		rig_load(r, GOOD "actions: [" INTO("pb", "") "]\n", dir);
-		rig_free(r);
+		home_again(&h);
+		rig_load(h.r, GOOD "actions: [" INTO("pb", "") "]\n", h.dir);
+		home_stop(&h);
 		assert_int_equal(access(path, F_OK), 0);
-		rig_rmdir(dir);
 		sl_free(path);
-		sl_free(data);
-		sl_free(dir);
+		home_end(&h);
 	}
 }
 

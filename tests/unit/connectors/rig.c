@@ -33,6 +33,12 @@ void rig_rmdir(const char *dir) {
 	if (access(dir, F_OK) == 0) assert_int_equal(nftw(dir, entry_remove, 16, FTW_DEPTH | FTW_PHYS), 0);
 }
 
+size_t rig_lines(const char *text) {
+	size_t n = 0;
+	for (; text && *text; text++) n += *text == '\n';
+	return n;
+}
+
 char *rig_read(const char *path) {
 	FILE *f = fopen(path, "rb");
 	if (!f) return NULL;
@@ -338,6 +344,15 @@ bool rig_until(struct rig *r, size_t a, bool (*fn)(const struct sl_action_counts
 	return false;
 }
 
+bool rig_tries(struct rig *r, size_t a, uint64_t n) {
+	uint64_t all = rig_counts(r, a).batches + n;
+	for (int ms = 0; ms < WAIT_MS; ms += 2) {
+		if (rig_counts(r, a).batches >= all) return true;
+		usleep(2000);
+	}
+	return false;
+}
+
 bool rig_confirms(struct rig *r, uint64_t n) {
 	for (int ms = 0; ms < WAIT_MS && rig_confirmed(r) < n; ms += 2) usleep(2000);
 	return rig_confirmed(r) == n;
@@ -348,4 +363,9 @@ static bool settled(const struct sl_action_counts *n) { return n->queued == 0; }
 struct sl_action_counts rig_settle(struct rig *r, size_t a) {
 	assert_true(rig_until(r, a, settled));
 	return rig_counts(r, a);
+}
+
+struct sl_action_counts rig_deliver(struct rig *r, size_t n, rig_row_fn row) {
+	rig_stage(r, 0, n, 0, row);
+	return rig_settle(r, 0);
 }

@@ -67,6 +67,11 @@ uint64_t rig_confirmed(struct rig *r);
 bool rig_confirms(struct rig *r, uint64_t n); /* waits until n tickets are confirmed, at most some seconds */
 /* Waits until nothing is queued, at most some seconds. */
 struct sl_action_counts rig_settle(struct rig *r, size_t a);
+/* n rows to the first action, and until they are settled. */
+struct sl_action_counts rig_deliver(struct rig *r, size_t n, rig_row_fn row);
+/* Waits until n more batches of the action have gone out, at most some seconds. Where one of them has all its rows, n - 1 have come
+ * back. */
+bool rig_tries(struct rig *r, size_t a, uint64_t n);
 /* Waits until fn says true, at most some seconds; false when it did not. */
 bool rig_until(struct rig *r, size_t a, bool (*fn)(const struct sl_action_counts *n));
 void rig_stop(struct rig *r, uint64_t deadline_ms); /* the service only; counts are gone then */
@@ -74,7 +79,8 @@ void rig_free(struct rig *r);
 
 char *rig_tmpdir(void);
 void rig_rmdir(const char *dir);
-char *rig_read(const char *path); /* a whole file, or NULL */
+char *rig_read(const char *path);   /* a whole file, or NULL */
+size_t rig_lines(const char *text); /* NULL: none */
 
 /* values: device = "d<serial % 10>", n = serial, t = serial / 2.0; order by device. */
 uint64_t rig_row(uint64_t serial, struct sql_value *values, char *text, size_t text_size);

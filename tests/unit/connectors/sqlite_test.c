@@ -8,14 +8,20 @@
 
 #include "test_db.h"
 
+#define INTO_X "table: x, columns: {a: \"${device}\", b: \"${n}\", c: \"${t}\"}"
+
+/* A database with these tables (NULL: none yet) and an action that writes into it. */
+static struct rig *db_rig(const char *tables, const char *conn, const char *action) {
+	struct rig *r = rig_new(1);
+	if (tables) db_exec(r->dir, tables);
+	rig_load(r, "connectors: {db: {type: sqlite, path: %s/a.db%s}}\nactions: [{connector: db, %s}]\n", r->dir, conn,
+		 action);
+	return r;
+}
+
 static void test_sqlite__rows_land_in_a_table_made_for_them(void **state) {
 	(void)state;
-	struct rig *r = rig_new(1);
-	rig_load(r,
-		 "connectors: {db: {type: sqlite, path: %s/a.db}}\n"
-		 "actions:\n"
-		 "  - {connector: db, table: readings, columns: {device: \"${device}\", n: \"${n}\", t: \"${t}\"}}\n",
-		 r->dir);
+	struct rig *r = db_rig(NULL, "", "table: readings, columns: {device: \"${device}\", n: \"${n}\", t: \"${t}\"}");
 	rig_stage(r, 0, 2500, 100, rig_row);
 	struct sl_action_counts n = rig_settle(r, 0);
 	assert_int_equal(n.delivered, 2500);
@@ -29,15 +35,9 @@ static void test_sqlite__rows_land_in_a_table_made_for_them(void **state) {
 
 static void test_sqlite__each_placeholder_of_a_statement_is_a_bound_value(void **state) {
 	(void)state;
-	struct rig *r = rig_new(1);
-	db_exec(r->dir, "CREATE TABLE x(a, b, c)");
-	rig_load(r,
-		 "connectors: {db: {type: sqlite, path: %s/a.db}}\n"
-		 "actions:\n"
-		 "  - {connector: db, sql: \"INSERT INTO x(a, b, c) VALUES (${device}, ${n} + 1, upper(${t}))\"}\n",
-		 r->dir);
-	rig_stage(r, 0, 10, 0, rig_row);
-	rig_settle(r, 0);
+	struct rig *r = db_rig("CREATE TABLE x(a, b, c)", "",
+			       "sql: \"INSERT INTO x(a, b, c) VALUES (${device}, ${n} + 1, upper(${t}))\"");
+	rig_deliver(r, 10, rig_row);
 	assert_int_equal(db_int(r->dir, "SELECT sum(b) FROM x"), 55);
 	rig_free(r);
 }
@@ -52,14 +52,8 @@ static uint64_t number_row(uint64_t serial, struct sql_value *values, char *text
 
 static void test_sqlite__a_whole_number_beyond_64_bits_keeps_its_digits(void **state) {
 	(void)state;
-	struct rig *r = rig_new(1);
-	rig_load(r,
-		 "connectors: {db: {type: sqlite, path: %s/a.db}}\n"
-		 "actions:\n"
-		 "  - {connector: db, table: x, columns: {v: \"${v}\"}}\n",
-		 r->dir);
-	rig_stage(r, 0, 3, 0, number_row);
-	assert_int_equal(rig_settle(r, 0).delivered, 3);
+	struct rig *r = db_rig(NULL, "", "table: x, columns: {v: \"${v}\"}");
+	assert_int_equal(rig_deliver(r, 3, number_row).delivered, 3);
 	assert_int_equal(db_int(r->dir, "SELECT v = '18446744073709551617' FROM x WHERE typeof(v) = 'text'"), 1);
 	assert_int_equal(db_int(r->dir, "SELECT v = -9223372036854775807 - 1 FROM x WHERE typeof(v) = 'integer'"), 1);
 	assert_int_equal(db_int(r->dir, "SELECT v > 1.8e19 FROM x WHERE typeof(v) = 'real'"), 1);
@@ -68,15 +62,9 @@ static void test_sqlite__a_whole_number_beyond_64_bits_keeps_its_digits(void **s
 
 static void test_sqlite__a_missing_table_makes_rows_wait_until_it_is_there(void **state) {
 	(void)state;
-	struct rig *r = rig_new(1);
-	rig_load(r,
-		 "connectors: {db: {type: sqlite, path: %s/a.db}}\n"
-		 "actions:\n"
-		 "  - {connector: db, table: x, create: false, columns: {a: \"${device}\", b: \"${n}\", c: \"${t}\"}, "
-		 "retry: {first: 10ms, max: 50ms}}\n",
-		 r->dir);
+	struct rig *r = db_rig(NULL, "", INTO_X ", create: false, retry: {first: 10ms, max: 50ms}");
 	rig_stage(r, 0, 10, 0, rig_row);
-	usleep(50000);
+	assert_true(rig_tries(r, 0, 3));
 	assert_int_equal(rig_counts(r, 0).queued, 10);
 	db_exec(r->dir, "CREATE TABLE x(a, b, c)");
 	struct sl_action_counts n = rig_settle(r, 0);
@@ -88,19 +76,14 @@ static void test_sqlite__a_missing_table_makes_rows_wait_until_it_is_there(void 
 /* SQLite compares what it knows of the tables with the file only where the statement itself names what is missing. */
 static void test_sqlite__a_missing_table_of_a_trigger_is_noticed_when_it_is_there_again(void **state) {
 	(void)state;
-	struct rig *r = rig_new(1);
-	db_exec(r->dir, "CREATE TABLE x(a, b); CREATE TABLE audit(b); CREATE TRIGGER t AFTER INSERT ON x BEGIN INSERT "
-			"INTO audit VALUES (NEW.b); END");
-	rig_load(r,
-		 "connectors: {db: {type: sqlite, path: %s/a.db}}\n"
-		 "actions: [{connector: db, sql: 'INSERT INTO x(a, b) VALUES (${device}, ${n})', "
-		 "retry: {first: 5ms, max: 20ms}}]\n",
-		 r->dir);
-	rig_stage(r, 0, 10, 0, rig_row);
-	rig_settle(r, 0);
+	struct rig *r =
+	    db_rig("CREATE TABLE x(a, b); CREATE TABLE audit(b); CREATE TRIGGER t AFTER INSERT ON x BEGIN INSERT "
+		   "INTO audit VALUES (NEW.b); END",
+		   "", "sql: 'INSERT INTO x(a, b) VALUES (${device}, ${n})', retry: {first: 5ms, max: 20ms}");
+	rig_deliver(r, 10, rig_row);
 	db_exec(r->dir, "DROP TABLE audit");
 	rig_stage(r, 0, 10, 0, rig_row);
-	usleep(50000);
+	assert_true(rig_tries(r, 0, 3));
 	assert_int_equal(rig_counts(r, 0).queued, 10);
 	db_exec(r->dir, "CREATE TABLE audit(b)");
 	struct sl_action_counts n = rig_settle(r, 0);
@@ -112,15 +95,8 @@ static void test_sqlite__a_missing_table_of_a_trigger_is_noticed_when_it_is_ther
 
 static void test_sqlite__one_poison_row_of_a_hundred_goes_to_the_dead_letters(void **state) {
 	(void)state;
-	struct rig *r = rig_new(1);
-	db_exec(r->dir, "CREATE TABLE x(a, b CHECK (b <> 37), c)");
-	rig_load(r,
-		 "connectors: {db: {type: sqlite, path: %s/a.db}}\n"
-		 "actions:\n"
-		 "  - {connector: db, table: x, columns: {a: \"${device}\", b: \"${n}\", c: \"${t}\"}}\n",
-		 r->dir);
-	rig_stage(r, 0, 100, 0, rig_row);
-	struct sl_action_counts n = rig_settle(r, 0);
+	struct rig *r = db_rig("CREATE TABLE x(a, b CHECK (b <> 37), c)", "", INTO_X);
+	struct sl_action_counts n = rig_deliver(r, 100, rig_row);
 	assert_int_equal(n.delivered, 99);
 	assert_int_equal(n.rejected, 1);
 	assert_int_equal(db_int(r->dir, "SELECT count(*) FROM x"), 99);
@@ -141,20 +117,12 @@ static void test_sqlite__a_row_that_a_trigger_refuses_goes_alone(void **state) {
 	(void)state;
 	for (size_t i = 0; i < SL_ARRAY_LEN(raises); i++)
 		for (size_t k = 0; k < SL_ARRAY_LEN(numbers); k++) {
-			struct rig *r = rig_new(1);
 			char *sql =
 			    sl_asprintf("CREATE TABLE x(a, b, c); CREATE TRIGGER t AFTER INSERT ON x WHEN NEW.b = %d "
 					"BEGIN SELECT %s; END",
 					numbers[k], raises[i]);
-			db_exec(r->dir, sql);
-			rig_load(
-			    r,
-			    "connectors: {db: {type: sqlite, path: %s/a.db}}\n"
-			    "actions:\n"
-			    "  - {connector: db, table: x, columns: {a: \"${device}\", b: \"${n}\", c: \"${t}\"}}\n",
-			    r->dir);
-			rig_stage(r, 0, 100, 0, rig_row);
-			struct sl_action_counts n = rig_settle(r, 0);
+			struct rig *r = db_rig(sql, "", INTO_X);
+			struct sl_action_counts n = rig_deliver(r, 100, rig_row);
 			assert_int_equal(n.delivered, 99);
 			assert_int_equal(n.rejected, 1);
 			assert_int_equal(db_int(r->dir, "SELECT count(*) FROM x"), 99);
@@ -165,18 +133,12 @@ static void test_sqlite__a_row_that_a_trigger_refuses_goes_alone(void **state) {
 
 static void test_sqlite__rows_wait_while_another_program_holds_the_lock(void **state) {
 	(void)state;
-	struct rig *r = rig_new(1);
-	rig_load(r,
-		 "connectors: {db: {type: sqlite, path: %s/a.db, busy_timeout: 5ms}}\n"
-		 "actions:\n"
-		 "  - {connector: db, table: x, columns: {a: \"${device}\", b: \"${n}\", c: \"${t}\"}}\n",
-		 r->dir);
-	rig_stage(r, 0, 1, 0, rig_row);
-	rig_settle(r, 0);
+	struct rig *r = db_rig(NULL, ", busy_timeout: 5ms", INTO_X);
+	rig_deliver(r, 1, rig_row);
 	sqlite3 *db = db_open(r->dir);
 	assert_int_equal(sqlite3_exec(db, "BEGIN IMMEDIATE", NULL, NULL, NULL), SQLITE_OK);
 	rig_stage(r, 0, 10, 0, rig_row);
-	usleep(50000);
+	assert_true(rig_tries(r, 0, 3));
 	assert_int_equal(rig_counts(r, 0).queued, 10);
 	assert_int_equal(sqlite3_exec(db, "COMMIT", NULL, NULL, NULL), SQLITE_OK);
 	sqlite3_close(db);
@@ -187,21 +149,14 @@ static void test_sqlite__rows_wait_while_another_program_holds_the_lock(void **s
 static void test_sqlite__a_deleted_file_is_made_anew_and_gets_what_came_since(void **state) {
 	(void)state;
 	static const char *const ends[] = {"", "-wal", "-shm"};
-	struct rig *r = rig_new(1);
-	rig_load(r,
-		 "connectors: {db: {type: sqlite, path: %s/a.db, reconnect: {first: 5ms, max: 10ms}}}\n"
-		 "actions:\n"
-		 "  - {connector: db, table: x, columns: {a: \"${device}\", b: \"${n}\", c: \"${t}\"}}\n",
-		 r->dir);
-	rig_stage(r, 0, 10, 0, rig_row);
-	rig_settle(r, 0);
+	struct rig *r = db_rig(NULL, ", reconnect: {first: 5ms, max: 10ms}", INTO_X);
+	rig_deliver(r, 10, rig_row);
 	for (size_t i = 0; i < 3; i++) {
 		char *path = sl_asprintf("%s/a.db%s", r->dir, ends[i]);
 		assert_true(unlink(path) == 0 || i > 0);
 		sl_free(path);
 	}
-	rig_stage(r, 0, 25, 0, rig_row);
-	assert_int_equal(rig_settle(r, 0).delivered, 35);
+	assert_int_equal(rig_deliver(r, 25, rig_row).delivered, 35);
 	assert_int_equal(db_int(r->dir, "SELECT count(*) FROM x"), 25);
 	rig_free(r);
 }
@@ -209,20 +164,12 @@ static void test_sqlite__a_deleted_file_is_made_anew_and_gets_what_came_since(vo
 /* By a tool that copies or cleans files, or by a program that closed the file it was before. */
 static void test_sqlite__a_write_ahead_log_that_somebody_emptied_is_begun_again(void **state) {
 	(void)state;
-	struct rig *r = rig_new(1);
-	rig_load(r,
-		 "connectors: {db: {type: sqlite, path: %s/a.db}}\n"
-		 "actions:\n"
-		 "  - {connector: db, table: x, columns: {a: \"${device}\", b: \"${n}\", c: \"${t}\"}, "
-		 "retry: {first: 10ms, max: 50ms}}\n",
-		 r->dir);
-	rig_stage(r, 0, 200, 0, rig_row);
-	assert_int_equal(rig_settle(r, 0).delivered, 200);
+	struct rig *r = db_rig(NULL, "", INTO_X ", retry: {first: 10ms, max: 50ms}");
+	assert_int_equal(rig_deliver(r, 200, rig_row).delivered, 200);
 	db_exec(r->dir, "INSERT INTO x VALUES (1, 1, 1)"); /* the connector has to look at the log */
 	char *wal = sl_asprintf("%s/a.db-wal", r->dir);
 	assert_int_equal(truncate(wal, 0), 0);
-	rig_stage(r, 0, 10, 0, rig_row);
-	assert_int_equal(rig_settle(r, 0).delivered, 210);
+	assert_int_equal(rig_deliver(r, 10, rig_row).delivered, 210);
 	assert_int_equal(db_int(r->dir, "SELECT count(*) FROM x"), 10);
 	sl_free(wal);
 	rig_free(r);
@@ -248,19 +195,14 @@ static int functions_add(sqlite3 *db, char **why, const struct sqlite3_api_routi
 }
 
 static struct sl_action_counts stored_by(const char *call, int code) {
-	struct rig *r = rig_new(1);
-	db_exec(r->dir, "CREATE TABLE x(a, b)");
 	atomic_store(&failures, 0);
-	char *sql = sl_asprintf("INSERT INTO x(a, b) VALUES (${device}, %s(%d, ${n}))", call, code);
-	char *yaml = sl_asprintf("connectors: {db: {type: sqlite, path: %%s/a.db}}\n"
-				 "actions: [{connector: db, sql: '%s', retry: {first: 5ms, max: 5ms}}]\n",
-				 sql);
-	rig_load(r, yaml, r->dir);
-	rig_stage(r, 0, 100, 0, rig_row);
-	struct sl_action_counts n = rig_settle(r, 0);
+	char *action = sl_asprintf("sql: 'INSERT INTO x(a, b) VALUES (${device}, %s(%d, ${n}))', retry: {first: 5ms, "
+				   "max: 5ms}",
+				   call, code);
+	struct rig *r = db_rig("CREATE TABLE x(a, b)", "", action);
+	struct sl_action_counts n = rig_deliver(r, 100, rig_row);
 	assert_int_equal(db_int(r->dir, "SELECT count(*) FROM x"), n.delivered);
-	sl_free(yaml);
-	sl_free(sql);
+	sl_free(action);
 	rig_free(r);
 	return n;
 }
