@@ -1,5 +1,5 @@
-/* redis_look.c: what `sluice connector test` asks of an action: does the server know its commands, may our user run them, and with these
- * keys? Nothing is run. Who may not ask (COMMAND INFO, ACL DRYRUN), or asks a server before Redis 7, which does not know, is told so.
+/* redis_look.c: what `sluice connector test` asks of an action: does the server know its commands, do they take as many arguments, may our
+ * user run them, and with these keys? Nothing is run. Who may not ask (COMMAND INFO, ACL DRYRUN), or asks a server before Redis 7, which does not know, is told so.
  *
  * Of a key only what every row has is asked: fixed text, with nothing but fixed text before it. What a template makes is a number
  * in the question, and what the server says of that is not passed on. */
@@ -127,11 +127,28 @@ static void unknown_fault(struct redis_look *look, const struct redis_command *c
 	look->known = false;
 }
 
+/* [name, arity, ...]: as many words as that, and where it is less than nothing, so many or more. Of a value that may become many arguments
+ * the rows know how many. */
+static void arity_look(struct redis_look *look, const struct redis_command *c, const struct redis_reply *info) {
+	if (info->kind != REDIS_LIST || info->n < 2 || !info->items || info->items[1].kind != REDIS_NUMBER) return;
+	int64_t arity = info->items[1].number, most = REDIS_WORDS_MAX;
+	for (size_t i = 0; i < c->pieces; i++)
+		if (c->piece[i].many) return;
+	if (arity < -most || arity > most || arity == 0) return;
+	int64_t takes = (arity < 0 ? -arity : arity) - 1, has = (int64_t)c->args - 1;
+	if (arity < 0 ? has >= takes : has == takes) return;
+	fault(look, "%s takes %lld argument%s%s, and has %lld here; correct the action", c->name, (long long)takes,
+	      takes == 1 ? "" : "s", arity < 0 ? " or more" : "", (long long)has);
+}
+
 /* To COMMAND INFO: [nil] when there is none. */
 static void on_info(struct redis_look *look, const struct redis_command *c, const struct redis_reply *reply) {
 	look->known = true;
-	if (reply->kind == REDIS_LIST && !reply->cut && reply->n == 1 && reply->items[0].kind == REDIS_NIL)
+	if (reply->kind != REDIS_LIST || reply->n != 1 || !reply->items) return;
+	if (reply->items[0].kind == REDIS_NIL)
 		unknown_fault(look, c);
+	else
+		arity_look(look, c, &reply->items[0]);
 }
 
 /* To ACL DRYRUN: OK, or a text that says no. Other errors are about what stands for templates. */

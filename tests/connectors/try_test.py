@@ -192,6 +192,24 @@ class Try(LookCase):
         self.assertRegex(faults[0], "^x: action r.0: the server has no command HNOSUCH; .*; the server has no command JSON.SET;")
         self.assertEqual(redis.execute("DBSIZE"), 0)
 
+    def test_redis__too_few_arguments_and_too_many_are_told(self):
+        """Of a value that may become many arguments only the rows know how many."""
+        redis = shared(Redis)
+        at = {"type": "redis", "url": redis.url()}
+        wrong = {("SET", "k"): "SET takes 2 arguments or more, and has 1 here", ("HSET", "h", "${a}", "1", "extra"): None,
+                 ("INCR", "n", "${a}"): "INCR takes 1 argument, and has 2 here", ("DEL",): "DEL takes 1 argument or more, and has 0 here",
+                 ("EXPIRE", "k"): "EXPIRE takes 2 arguments or more, and has 1 here"}
+        for command, said in wrong.items():
+            with self.subTest(command=command):
+                code, notes, faults = self.looked_at(at, [{"command": list(command)}])
+                self.assertEqual((code, notes, len(faults)), (3, [], 1) if said else (0, [], 0), faults)
+                if said:
+                    self.assertEqual(faults[0], f"x: action r.0: {said}; correct the action")
+        fine = (["HSET", "h", "${a}"], ["RPUSH", "l", "${a}"], ["SET", "k", "${a}"], ["OBJECT", "ENCODING", "k"])
+        self.assertEqual(self.looked_at(at, [{"command": c} for c in fine]), (0, [], []))
+        self.assertEqual(self.looked_at(at, [{"stream": {"key": "s", "fields": {"a": "${a}"}}}]), (0, [], []))
+        self.assertEqual(self.looked_at(at, [{"commands": [["INCR", "n"], ["HSET", "h"]]}])[0], 3)
+
     def test_redis__a_node_of_a_cluster_is_no_single_server(self):
         """Said once. Who may not ask is told nothing."""
         cluster = shared(RedisCluster)
