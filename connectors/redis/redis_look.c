@@ -130,7 +130,7 @@ static void unknown_fault(struct redis_look *look, const struct redis_command *c
 /* [name, arity, ...]: as many words as that, and where it is less than nothing, so many or more. Of a value that may become many arguments
  * the rows know how many. */
 static void arity_look(struct redis_look *look, const struct redis_command *c, const struct redis_reply *info) {
-	if (info->kind != REDIS_LIST || info->n < 2 || !info->items || info->items[1].kind != REDIS_NUMBER) return;
+	if (info->kind != REDIS_LIST || info->n < 2 || info->items[1].kind != REDIS_NUMBER) return;
 	int64_t arity = info->items[1].number, most = REDIS_WORDS_MAX;
 	for (size_t i = 0; i < c->pieces; i++)
 		if (c->piece[i].many) return;
@@ -144,7 +144,7 @@ static void arity_look(struct redis_look *look, const struct redis_command *c, c
 /* To COMMAND INFO: [nil] when there is none. */
 static void on_info(struct redis_look *look, const struct redis_command *c, const struct redis_reply *reply) {
 	look->known = true;
-	if (reply->kind != REDIS_LIST || reply->n != 1 || !reply->items) return;
+	if (reply->kind != REDIS_LIST || reply->cut || reply->n != 1) return;
 	if (reply->items[0].kind == REDIS_NIL)
 		unknown_fault(look, c);
 	else
