@@ -242,6 +242,7 @@ static void dock_empty(struct redis_dock *dock) { close_finish(sl_container_of(d
 int redis_client_open(struct redis_client *c, struct sl_conn *conn, const struct redis_conf *conf, struct sl_err *err) {
 	c->conn = conn;
 	c->conf = conf;
+	redis_args_init(&c->args);
 	c->dock = (struct redis_dock){.loop = sl_conn_loop(conn), .empty = dock_empty};
 	sl_list_init(&c->jobs);
 	sl_timer_init(&c->probe_timer, probe_late);
@@ -268,6 +269,7 @@ void redis_client_fini(struct redis_client *c) {
 	redis_cluster_free(c->cluster);
 	sl_free(c->trouble);
 	sl_buf_fini(&c->scratch);
+	redis_args_fini(&c->args);
 	sl_buf_fini(&c->why);
 	tls_client_free(c->tls);
 	redis_target_fini(&c->target);

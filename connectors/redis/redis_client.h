@@ -103,7 +103,8 @@ struct redis_client {
 	struct redis_watch *watch;     /* sentinel */
 	struct redis_cluster *cluster; /* cluster */
 	struct sl_buf scratch, why;
-	char *trouble; /* the connection is to end with this text, when the replies at hand are read */
+	struct redis_args args; /* of the command that is written now */
+	char *trouble;          /* the connection is to end with this text, when the replies at hand are read */
 	struct redis_job *job_pool;
 	struct redis_part *part_pool;
 };

@@ -83,7 +83,7 @@ static struct redis_suspects *suspects_of(struct redis_node *n, const struct red
 static bool is_known(struct redis_job *j, const struct redis_denial *d) {
 	struct redis_suspects *s = suspects_of(d->node, j->plan);
 	struct sl_buf text = SL_BUF_INIT, why = SL_BUF_INIT;
-	(void)redis_encode(j->plan, j->b->row[d->unit.row], d->unit.first, d->unit.count, &text, &why);
+	(void)redis_encode(j->plan, j->b->row[d->unit.row], d->unit.first, d->unit.count, &j->c->args, &text, &why);
 	uint64_t hash = sl_hash(sl_buf_slice(&text)) | 1;
 	sl_buf_fini(&text);
 	sl_buf_fini(&why);

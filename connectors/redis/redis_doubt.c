@@ -122,53 +122,49 @@ static void on_lost(struct redis_request *q, int status, const char *text) {
 
 /* ---- Questions. ---- */
 
-/* The keys of the command at resp: how many, and where the first stands. */
-static uint32_t keys_find(const char *resp, struct sl_slice *name, struct sl_slice *script, const char **keys) {
-	uint32_t args = redis_walk_head(&resp);
-	int64_t n = 0;
-	*name = redis_walk_arg(&resp);
-	*script = args > 1 ? redis_walk_arg(&resp) : SL_SLICE_EMPTY;
-	if (args > 2 && slice_to_i64(redis_walk_arg(&resp), &n) != SL_OK) n = 0;
-	*keys = resp;
-	return n > 0 && n <= (int64_t)args - 3 ? (uint32_t)n : 0;
-}
+/* A script's arguments: name, script, how many keys, the keys, and others. */
+enum { ARG_NAME, ARG_SCRIPT, ARG_KEYS, ARG_KEY };
 
-static void put_question(struct sl_buf *out, struct sl_slice name, const char *script, uint32_t n, const char *keys) {
-	char digits[16];
-	snprintf(digits, sizeof digits, "%u", n);
-	redis_put_head(out, 3 + (size_t)n);
-	redis_put_arg(out, name);
-	redis_put_arg(out, slice_from_str(script));
-	redis_put_arg(out, slice_from_str(digits));
-	for (uint32_t i = 0; i < n; i++) redis_put_arg(out, redis_walk_arg(&keys));
+/* This question with the row's keys. */
+static void put_question(struct sl_buf *out, struct sl_slice name, const char *script, const struct redis_args *row) {
+	struct redis_args q;
+	int64_t n;
+	redis_args_init(&q);
+	redis_args_add(&q, name);
+	redis_args_add(&q, slice_from_str(script));
+	if (slice_to_i64(redis_args_get(row, ARG_KEYS), &n) != SL_OK || n < 0 || n > (int64_t)row->n - ARG_KEY) n = 0;
+	redis_args_number(&q, n);
+	for (size_t i = 0; i < (size_t)n; i++) redis_args_add(&q, redis_args_get(row, ARG_KEY + i));
+	redis_args_put(&q, out);
+	redis_args_fini(&q);
 }
 
 static void ask(struct redis_doubt *d, size_t command) {
 	static const char nothing[] = "#!lua\nreturn 1", nobody[] = "0000000000000000000000000000000000000000";
 	struct redis_job *j = d->job;
 	struct sl_buf *out = redis_link_out(&d->node->link);
-	struct sl_buf resp = SL_BUF_INIT, why = SL_BUF_INIT;
-	uint32_t row = d->claim[0].unit.row, replies = 1, n = 0;
-	struct sl_slice name = SL_SLICE_LIT("EVAL"), script = SL_SLICE_EMPTY;
-	const char *keys = NULL;
+	struct redis_args *args = &j->c->args;
+	struct sl_buf why = SL_BUF_INIT;
+	uint32_t row = d->claim[0].unit.row, replies = 1;
+	struct sl_slice name = SL_SLICE_LIT("EVAL");
 	/* It was sent, so it can be written. */
-	if (redis_encode(j->plan, j->b->row[row], command, 1, &resp, &why) == SL_OK)
-		n = keys_find(resp.p, &name, &script, &keys);
-	put_question(out, SL_SLICE_LIT("EVAL"), nothing, n, keys);
+	if (redis_command_args(j->plan, command, j->b->row[row], args, &why) == SL_OK)
+		name = redis_args_get(args, ARG_NAME);
+	else
+		redis_args_clear(args);
+	put_question(out, SL_SLICE_LIT("EVAL"), nothing, args);
 	d->own = !slice_equal_nocase(name, SL_SLICE_LIT("EVAL"));
 	if (d->own) {
-		put_question(out, name, nobody, n, keys);
+		put_question(out, name, nobody, args);
 		replies++;
 	}
 	if (slice_equal_nocase(name, SL_SLICE_LIT("EVALSHA"))) {
-		redis_put_head(out, 3);
-		redis_put_arg(out, SL_SLICE_LIT("SCRIPT"));
-		redis_put_arg(out, SL_SLICE_LIT("EXISTS"));
-		redis_put_arg(out, script);
+		const struct sl_slice exists[] = {SL_SLICE_LIT("SCRIPT"), SL_SLICE_LIT("EXISTS"),
+						  redis_args_get(args, ARG_SCRIPT)};
+		redis_put_texts(out, exists, SL_ARRAY_LEN(exists));
 		replies++;
 	}
 	redis_link_push(&d->node->link, &d->q, replies);
-	sl_buf_fini(&resp);
 	sl_buf_fini(&why);
 }
 
@@ -218,18 +214,18 @@ void redis_doubts_cancel(struct redis_job *j, const char *text) {
 }
 
 bool redis_moved_is_real(const struct redis_job *j, const struct redis_unit *u, size_t command, struct sl_slice text) {
-	struct sl_buf resp = SL_BUF_INIT, why = SL_BUF_INIT;
+	struct sl_buf why = SL_BUF_INIT;
+	struct redis_args *args = &j->c->args;
 	struct sl_slice rest = text;
 	int64_t slot;
 	bool is_key, real = true;
 	size_t i = u->first + command;
 	(void)slice_next_part(&rest, ' ');
 	if (slice_to_i64(slice_next_part(&rest, ' '), &slot) != SL_OK) return false;
-	if (j->plan->key < 0 && redis_encode(j->plan, j->b->row[u->row], i, 1, &resp, &why) == SL_OK) {
-		struct sl_slice key = redis_key_of(&j->plan->command[i], resp.p, &is_key);
+	if (j->plan->key < 0 && redis_command_args(j->plan, i, j->b->row[u->row], args, &why) == SL_OK) {
+		struct sl_slice key = redis_key_of(&j->plan->command[i], args, &is_key);
 		real = is_key && redis_slot(key) == slot;
 	}
-	sl_buf_fini(&resp);
 	sl_buf_fini(&why);
 	return real;
 }

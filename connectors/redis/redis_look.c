@@ -52,23 +52,22 @@ static void look_end(struct redis_look *look) {
 }
 
 /* Arguments that are the same for every row, up to the first that is not. */
-static void fixed_args(const struct redis_command *c, struct sl_buf *out) {
+static void fixed_args(const struct redis_command *c, struct redis_args *out) {
 	bool fixed = true;
 	for (size_t i = 0; i < c->pieces && fixed && !c->piece[i].field; i++) {
-		sl_buf_append_slice(out, c->piece[i].fixed);
+		for (size_t k = 0; k < c->piece[i].fixed_n; k++) redis_args_add(out, c->piece[i].fixed[k]);
 		fixed = c->piece[i].param < 0;
 	}
 }
 
 /* What stands for a template: a number, for it may be one that counts, and none that stands there anyway. */
-static struct sl_slice stand_in(struct sl_slice fixed, char text[SL_FORMAT_I64_MAX]) {
+static struct sl_slice stand_in(const struct redis_args *fixed, char text[SL_FORMAT_I64_MAX]) {
 	struct sl_slice number;
 	bool taken = true;
 	for (uint64_t n = 1; taken; n++) {
 		number = slice_make(text, sl_format_u64(n, text));
 		taken = false;
-		for (const char *at = fixed.p; at < fixed.p + fixed.n;)
-			taken = slice_equal(redis_walk_arg(&at), number) || taken;
+		for (size_t i = 0; i < fixed->n; i++) taken = slice_equal(redis_args_get(fixed, i), number) || taken;
 	}
 	return number;
 }
@@ -104,18 +103,17 @@ static bool is_denied(struct sl_slice said, struct sl_slice key, const char *wha
 }
 
 static void keys_look(struct redis_look *look, const struct redis_command *c, struct sl_slice said) {
-	struct sl_buf fixed = SL_BUF_INIT;
+	struct redis_args fixed;
 	bool denied = false;
+	redis_args_init(&fixed);
 	fixed_args(c, &fixed);
-	const char *at = fixed.p;
-	(void)redis_walk_arg(&at); /* its name */
-	while (at < fixed.p + fixed.n && !denied) {
-		struct sl_slice arg = redis_walk_arg(&at);
+	for (size_t i = 1; i < fixed.n && !denied; i++) {
+		struct sl_slice arg = redis_args_get(&fixed, i);
 		bool channel = is_denied(said, arg, "channel");
 		denied = channel || is_denied(said, arg, "key");
 		if (denied) key_fault(look, c, arg, channel);
 	}
-	sl_buf_fini(&fixed);
+	redis_args_fini(&fixed);
 }
 
 static bool says(const struct redis_reply *reply, const char *words) {
@@ -203,20 +201,22 @@ static void on_lost(struct redis_request *q, int status, const char *text) {
 }
 
 static void command_ask(const struct redis_look *look, const struct redis_command *c, struct sl_buf *out) {
-	struct sl_buf fixed = SL_BUF_INIT;
+	struct redis_args args;
 	char text[SL_FORMAT_I64_MAX];
-	fixed_args(c, &fixed);
-	struct sl_slice value = stand_in(sl_buf_slice(&fixed), text);
-	sl_buf_fini(&fixed);
+	redis_args_init(&args);
+	fixed_args(c, &args);
+	struct sl_slice value = stand_in(&args, text);
 	redis_put(out, "COMMAND", "INFO", c->name, NULL);
-	redis_put_head(out, 3 + (size_t)c->args);
-	redis_put_arg(out, SL_SLICE_LIT("ACL"));
-	redis_put_arg(out, SL_SLICE_LIT("DRYRUN"));
-	redis_put_arg(out, slice_from_str(look->user));
+	redis_args_clear(&args);
+	redis_args_add(&args, SL_SLICE_LIT("ACL"));
+	redis_args_add(&args, SL_SLICE_LIT("DRYRUN"));
+	redis_args_add(&args, slice_from_str(look->user));
 	for (size_t i = 0; i < c->pieces; i++) {
-		sl_buf_append_slice(out, c->piece[i].fixed);
-		if (c->piece[i].param >= 0) redis_put_arg(out, value);
+		for (size_t k = 0; k < c->piece[i].fixed_n; k++) redis_args_add(&args, c->piece[i].fixed[k]);
+		if (c->piece[i].param >= 0) redis_args_add(&args, value);
 	}
+	redis_args_put(&args, out);
+	redis_args_fini(&args);
 }
 
 /* In a cluster one node speaks for all. */

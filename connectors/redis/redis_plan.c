@@ -7,7 +7,6 @@
 
 #include "conv.h"
 #include "mem.h"
-#include "redis_resp.h"
 #include "yaml.h"
 
 /* How a template says itself that its value is many arguments, whatever the command. */
@@ -316,11 +315,10 @@ static struct redis_piece *piece_add(struct redis_command *c) {
 	return &c->piece[c->pieces++];
 }
 
-/* Arguments that are the same for every row, as RESP, in front of a value. */
-static struct sl_slice fixed_take(struct redis_plan *p, struct sl_buf *fixed) {
-	size_t n = fixed->n;
-	struct sl_slice s = {own(p, sl_buf_steal(fixed)), n};
-	return s;
+/* An argument that is the same for every row. */
+static void fixed_add(struct redis_plan *p, struct redis_piece *piece, const char *text) {
+	SL_GROW(piece->fixed, piece->fixed_n, piece->fixed_cap);
+	piece->fixed[piece->fixed_n++] = slice_from_str(own(p, sl_strdup(text)));
 }
 
 static int name_check(const struct word *w, struct sl_err *err) {
@@ -429,21 +427,32 @@ static bool many_fits(const struct words *w, size_t i) {
 	return false;
 }
 
-static void value_compile(struct redis_plan *p, const struct words *w, size_t i, struct sl_buf *fixed,
-			  struct redis_command *c) {
+static void value_compile(struct redis_plan *p, const struct words *w, size_t i, struct redis_piece *piece) {
 	const struct word *word = &w->at[i];
-	struct redis_piece *piece = piece_add(c);
 	/* A value with text around it is text already. */
 	bool alone = sl_placeholder_length(word->text) == strlen(word->text) && word->text[0] == '$';
-	piece->fixed = fixed_take(p, fixed);
 	piece->param = param_add(p, word->text, word->path);
 	piece->field = w->at[i - 1].field;
 	piece->key = i == key_word(w);
 	piece->many = alone && i + 1 == w->n && !piece->field && (!piece->key || w->n == 2) && many_fits(w, i);
 }
 
+/* A piece ends with its value; the name of a field that may be left out begins another. */
+static void pieces_compile(struct redis_plan *p, const struct words *w, struct redis_command *c) {
+	struct redis_piece *piece = NULL;
+	for (size_t i = 0; i < w->n; i++) {
+		bool value = !w->at[i].field && is_template(w->at[i].text);
+		if (!piece || (w->at[i].field && is_template(w->at[i + 1].text))) piece = piece_add(c);
+		if (!value)
+			fixed_add(p, piece, w->at[i].text);
+		else {
+			value_compile(p, w, i, piece);
+			piece = NULL;
+		}
+	}
+}
+
 static int command_compile(struct redis_plan *p, const struct words *w, struct redis_command *c, struct sl_err *err) {
-	struct sl_buf fixed = SL_BUF_INIT, head = SL_BUF_INIT;
 	int r = name_check(&w->at[0], err);
 	if (r != SL_OK) return r;
 	c->name = sl_strdup(w->at[0].text);
@@ -451,18 +460,7 @@ static int command_compile(struct redis_plan *p, const struct words *w, struct r
 	c->args = (uint32_t)w->n;
 	for (size_t i = 0; i < w->n && !w->at[i].field; i++) c->least = (uint32_t)i + 1;
 	if (c->least == w->n) c->least = 0; /* no fields */
-	for (size_t i = 0; i < w->n; i++) {
-		bool leaves = w->at[i].field && is_template(w->at[i + 1].text);
-		if (leaves && fixed.n) piece_add(c)->fixed = fixed_take(p, &fixed);
-		if (w->at[i].field || !is_template(w->at[i].text))
-			redis_put_arg(&fixed, slice_from_str(w->at[i].text));
-		else
-			value_compile(p, w, i, &fixed, c);
-	}
-	if (fixed.n) piece_add(c)->fixed = fixed_take(p, &fixed);
-	redis_put_head(&head, c->args);
-	c->head_n = head.n;
-	c->head = sl_buf_steal(&head);
+	pieces_compile(p, w, c);
 	return SL_OK;
 }
 
@@ -509,7 +507,7 @@ void redis_conf_destination(const struct redis_action_conf *conf, struct sl_buf 
 void redis_plan_fini(struct redis_plan *p) {
 	for (size_t i = 0; i < p->commands; i++) {
 		sl_free(p->command[i].name);
-		sl_free(p->command[i].head);
+		for (size_t k = 0; k < p->command[i].pieces; k++) sl_free(p->command[i].piece[k].fixed);
 		sl_free(p->command[i].piece);
 	}
 	for (size_t i = 0; i < p->owned_n; i++) sl_free(p->owned[i]);

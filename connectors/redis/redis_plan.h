@@ -1,8 +1,7 @@
-/* redis_plan.h: an action's commands, compiled: what is the same for every row stands ready as RESP, what differs is a value of
- * the row.
+/* redis_plan.h: an action's commands, compiled: which arguments are the same for every row, and which are a value of the row.
  *
  *     command: [HSET, "room:${device}", t, "${t}"]
- *     *4 $4 HSET | value 0 | $1 t | value 1
+ *     HSET | value 0 | t | value 1
  *
  * A value is one argument, whatever bytes it has: nothing in it is ever a command. Where a command takes many (redis_commands.h),
  * one that is an object or array, alone in the last element, where no value of a field is expected, becomes many arguments; so does
@@ -14,6 +13,7 @@
 #define REDIS_PLAN_H
 
 #include "redis_commands.h"
+#include "redis_resp.h"
 #include "statement.h"
 
 struct redis_stream_conf {
@@ -35,20 +35,20 @@ struct redis_action_conf {
 extern const struct conf_field redis_action_fields[];
 
 struct redis_piece {
-	struct sl_slice fixed; /* whole arguments as RESP; of a FIELD its name */
-	int32_t param;         /* what follows; -1: nothing */
-	bool field;            /* name and value are left out when the value is NULL */
-	bool key;              /* a NULL is refused */
-	bool many;             /* an object or array may become many arguments */
+	struct sl_slice *fixed; /* whole arguments; of a FIELD its name */
+	size_t fixed_n, fixed_cap;
+	int32_t param; /* what follows; -1: nothing */
+	bool field;    /* name and value are left out when the value is NULL */
+	bool key;      /* a NULL is refused */
+	bool many;     /* an object or array may become many arguments */
 };
 
 struct redis_command {
 	const struct redis_command_info *info;
 	char *name;
-	char *head; /* "*4\r\n": with as many arguments as nearly every row has */
 	struct redis_piece *piece;
-	size_t pieces, head_n;
-	uint32_t args;
+	size_t pieces;
+	uint32_t args;  /* as nearly every row has */
 	uint32_t least; /* without any of the fields that may be left out, when there must be one; else 0 */
 };
 
@@ -78,14 +78,18 @@ bool redis_command_word_is_template(const struct redis_command *c);
 /* Keys of further commands, which `ttl` does not reach: how many, and appends "l:${a} (LPUSH), ...". */
 size_t redis_plan_ttl_misses(const struct redis_action_conf *conf, struct sl_buf *out);
 
-/* Appends commands [first, first + n) of the plan for this row. On failure nothing is appended, and why says what is wrong. */
-int redis_encode(const struct redis_plan *plan, const void *row, size_t first, size_t n, struct sl_buf *out,
-		 struct sl_buf *why);
+/* One of its commands for this row; what was in args before is gone. They point into plan and row. On failure why says what is
+ * wrong. */
+int redis_command_args(const struct redis_plan *plan, size_t command, const void *row, struct redis_args *args,
+		       struct sl_buf *why);
+/* Appends commands [first, first + n) as requests, one after the other through args. On failure nothing is appended. */
+int redis_encode(const struct redis_plan *plan, const void *row, size_t first, size_t n, struct redis_args *args,
+		 struct sl_buf *out, struct sl_buf *why);
 /* The same as people write it, a line a command: HSET "room:a" "t" "21.5". */
 int redis_encode_shown(const struct redis_plan *plan, const void *row, struct sl_buf *out, struct sl_buf *why);
 
-/* What decides which node of a cluster command i of the plan goes to; `resp` is the encoded command. *is_key is false for a
- * channel or the like, which any node takes. */
-struct sl_slice redis_key_of(const struct redis_command *c, const char *resp, bool *is_key);
+/* What decides which node of a cluster a command with these arguments goes to. *is_key is false for a channel or the like, which any
+ * node takes. */
+struct sl_slice redis_key_of(const struct redis_command *c, const struct redis_args *args, bool *is_key);
 
 #endif

@@ -1,32 +1,39 @@
 /* redis_resp.c: see redis_resp.h. */
 #include "redis_resp.h"
 
+#include <hiredis.h>
 #include <stdarg.h>
 #include <stdio.h>
+#include <stdlib.h>
 
 #include "conv.h"
 #include "mem.h"
 
 enum {
+	PIECE = 4096, /* hiredis gets no more at once: what it has read it moves out of its buffer every 1024 bytes */
+	HELD = 4096,  /* of this size or larger a text that is not whole yet goes around hiredis */
+	SPARE = 16 * 1024, /* a buffer of hiredis that is larger goes when it is empty */
 	LINE_MAX_BYTES = 64 * 1024,
-	LINE_KEPT = 64,         /* of a line, where nothing more is kept: enough for an error's first words */
-	LEVELS_KEPT = 32,       /* lists in lists; what lies deeper is left out */
-	LEVELS_MAX = 32 * 1024, /* a script of Redis gets to 8,000 */
-	BIG = 16 * 1024,        /* a text of this size has memory of its own, given back with the reply */
+	LINE_KEPT = 64,  /* of a line, where nothing more is kept: enough for an error's first words */
+	BIG = 16 * 1024, /* a text of this size has memory of its own, given back with the reply */
 	SHOWN_MAX = 200,
+	ARGS_KEPT = 4096,       /* of arguments: room for so many */
+	TEXTS_KEPT = 64 * 1024, /* and texts of so many bytes stay for the next command */
 };
 
 const struct redis_limits redis_limits_small = {
     .reply_bytes = 16 * 1024 * 1024, .reply_parts = 200000, .text_bytes = 4096};
 
-struct redis_level {
-	struct redis_reply *next; /* where the next item goes; NULL: the list is left out */
-	uint64_t left;            /* how many are still to come */
-};
 struct redis_big {
 	struct redis_big *next;
 	char bytes[];
 };
+
+/* As sl_alloc() does it. */
+static sl_noreturn void out_of_memory(void) {
+	fprintf(stderr, "out of memory: hiredis was refused some; give the process more memory or lower its limits\n");
+	abort();
+}
 
 /* ---- What is kept. ---- */
 
@@ -46,16 +53,15 @@ static char *text_room(struct redis_reader *r, size_t n) {
 	return b->bytes;
 }
 
-static struct redis_reply *place_next(struct redis_reader *r) {
-	struct redis_reply **next = r->levels ? &r->level[r->levels - 1].next : NULL;
-	struct redis_reply *place = !next ? &r->root : *next ? (*next)++ : &r->skipped;
-	*place = (struct redis_reply){0};
-	return place;
+/* Where this item goes; &r->skipped, which hiredis takes for an item as any other, when its list is left out. */
+static struct redis_reply *place_of(struct redis_reader *r, const redisReadTask *task) {
+	const struct redis_reply *list = task->parent ? task->parent->obj : NULL;
+	if (!list) return &r->root;
+	return list->items ? &list->items[task->idx] : &r->skipped;
 }
 
 /* Memory for what is kept of a text of n bytes; of a line the beginning always is. */
 static char *text_place(struct redis_reader *r, struct redis_reply *place, uint64_t n, size_t least) {
-	if (place == &r->skipped) return NULL;
 	size_t room = r->limits->reply_bytes - sl_min_size(r->bytes, r->limits->reply_bytes);
 	room = sl_min_size(r->limits->text_bytes, sl_max_size(room, least));
 	size_t kept = n < room ? (size_t)n : room;
@@ -68,222 +74,290 @@ static char *text_place(struct redis_reader *r, struct redis_reply *place, uint6
 	return p;
 }
 
-/* ---- Items. Each function gives 1 when its item is whole, 0 when more is to come, else an error. ---- */
+/* ---- What is no reply. ---- */
 
-static int not_redis(struct redis_reader *r, struct sl_slice shown) {
+static int not_redis(struct redis_reader *r, struct sl_slice seen, const char *said) {
 	struct sl_buf text = SL_BUF_INIT;
-	redis_show(slice_sub(shown, 0, LINE_KEPT), &text);
-	snprintf(r->why, sizeof r->why, "the answer is not Redis' protocol: %s", sl_buf_cstr(&text));
+	redis_show(slice_sub(seen, 0, LINE_KEPT), &text);
+	snprintf(r->why, sizeof r->why, "the answer is not Redis' protocol: %s%s%s%s", sl_buf_cstr(&text),
+		 said[0] && text.n ? " (" : "", said, said[0] && text.n ? ")" : "");
 	sl_buf_fini(&text);
 	return SL_EPROTOCOL;
 }
 
-static int line_item(struct redis_reader *r, enum redis_reply_kind kind, struct sl_slice text) {
-	struct redis_reply *place = place_next(r);
-	char *p = text_place(r, place, text.n, LINE_KEPT);
-	place->kind = kind;
-	if (p) memcpy(p, text.p, place->text.n);
-	return 1;
+/* hiredis has given up; so many bytes it had before it looked on. */
+static int refused(struct redis_reader *r, size_t before) {
+	const char *said = r->hiredis->errstr;
+	if (r->why[0]) return SL_EPROTOCOL; /* one of ours made it give up */
+	if (strstr(said, "nested")) {
+		snprintf(r->why, sizeof r->why,
+			 "the answer has lists in lists, more than 8 deep, which hiredis does not read; let the script "
+			 "return less, or one text (cjson.encode)");
+		return SL_EPROTOCOL;
+	}
+	return not_redis(r, slice_from(r->piece, r->piece.n - sl_min_size(before, r->piece.n)), said);
 }
 
-static int number_item(struct redis_reader *r, int64_t n) {
-	struct redis_reply *place = place_next(r);
-	place->kind = REDIS_NUMBER;
+/* ---- Items: what hiredis calls for each. NULL makes it give up. ---- */
+
+static void *item_make(const redisReadTask *task, enum redis_reply_kind kind) {
+	struct redis_reply *place = place_of(task->privdata, task);
+	*place = (struct redis_reply){.kind = kind};
+	return place;
+}
+
+static void *text_make(const redisReadTask *task, char *text, size_t n) {
+	struct redis_reader *r = task->privdata;
+	bool is_text = task->type == REDIS_REPLY_STRING;
+	struct redis_reply *place = item_make(task, is_text                            ? REDIS_TEXT
+						    : task->type == REDIS_REPLY_STATUS ? REDIS_STATUS
+										       : REDIS_ERROR);
+	if (is_text && r->text_taken) {
+		r->text_taken = false;
+		if (place != &r->skipped) *place = r->taken;
+		return place;
+	}
+	if (is_text &&
+	    (n >= r->hiredis->len || memcmp(text + n, "\r\n", 2) != 0)) { /* hiredis looks only at how many */
+		(void)not_redis(r, SL_SLICE_EMPTY, "what follows a text does not belong there");
+		return NULL;
+	}
+	if (place == &r->skipped) return place;
+	char *p = text_place(r, place, n, is_text ? 0 : LINE_KEPT);
+	if (place->text.n) memcpy(p, text, place->text.n);
+	return place;
+}
+
+static void *number_make(const redisReadTask *task, long long n) {
+	struct redis_reply *place = item_make(task, REDIS_NUMBER);
 	place->number = n;
-	return 1;
+	return place;
 }
 
-static int nil_item(struct redis_reader *r) {
-	place_next(r)->kind = REDIS_NIL;
-	return 1;
-}
+static void *nil_make(const redisReadTask *task) { return item_make(task, REDIS_NIL); }
 
-static int text_go_on(struct redis_reader *r) {
-	size_t n = r->left < r->rest.n ? (size_t)r->left : r->rest.n;
-	size_t kept = sl_min_size(n, r->room);
-	if (kept) {
-		memcpy(r->into, r->rest.p, kept);
-		r->into += kept;
-		r->room -= kept;
-	}
-	r->left -= n;
-	r->rest = slice_from(r->rest, n);
-	if (r->left) return 0;
-	for (; r->end_left; r->end_left--) {
-		if (r->rest.n == 0) return 0;
-		if (r->rest.p[0] != "\n\r"[r->end_left - 1])
-			return not_redis(r, SL_SLICE_LIT("what follows a text does not belong there"));
-		r->rest = slice_from(r->rest, 1);
-	}
-	r->in_text = false;
-	return 1;
-}
-
-static int text_item(struct redis_reader *r, int64_t n) {
-	struct redis_reply *place = place_next(r);
-	place->kind = REDIS_TEXT;
-	r->into = text_place(r, place, (uint64_t)n, 0);
-	r->room = place->text.n;
-	r->left = (uint64_t)n;
-	r->end_left = 2;
-	r->in_text = true;
-	return text_go_on(r);
-}
-
-static int list_item(struct redis_reader *r, int64_t n) {
-	struct redis_reply *place = place_next(r);
-	place->kind = REDIS_LIST;
-	if (n == 0) return 1;
-	if (r->levels == LEVELS_MAX) return not_redis(r, SL_SLICE_LIT("lists in lists without an end"));
-	place->cut = place == &r->skipped || r->levels >= LEVELS_KEPT ||
-		     (uint64_t)n > r->limits->reply_parts - sl_min_size(r->parts, r->limits->reply_parts);
+static void *list_make(const redisReadTask *task, int n) {
+	struct redis_reader *r = task->privdata;
+	struct redis_reply *place = item_make(task, REDIS_LIST);
+	if (n == 0) return place;
+	place->cut =
+	    place == &r->skipped || (size_t)n > r->limits->reply_parts - sl_min_size(r->parts, r->limits->reply_parts);
 	r->cut = r->cut || place->cut;
 	if (!place->cut) {
 		place->n = (uint32_t)n;
 		place->items = SL_ARENA_ARRAY(&r->arena, struct redis_reply, place->n);
 		r->parts += place->n;
 	}
-	SL_GROW(r->level, r->levels, r->level_cap);
-	r->level[r->levels++] = (struct redis_level){.next = place->items, .left = (uint64_t)n};
-	return 0;
+	return place;
 }
 
-static int item_begin(struct redis_reader *r, struct sl_slice line) {
-	struct sl_slice body = slice_from(line, 1);
-	int64_t n;
-	if (line.p[0] == '+') return line_item(r, REDIS_STATUS, body);
-	if (line.p[0] == '-') return line_item(r, REDIS_ERROR, body);
-	if (slice_to_i64(body, &n) != SL_OK || (line.p[0] != ':' && n < -1)) return not_redis(r, line);
-	if (line.p[0] == ':') return number_item(r, n);
-	if (n == -1) return nil_item(r);
-	return line.p[0] == '$' ? text_item(r, n) : list_item(r, n);
-}
+static void item_free(void *item) { (void)item; /* the arena's */ }
 
-/* ---- Lines. ---- */
+static redisReplyObjectFunctions functions = {.createString = text_make,
+					      .createArray = list_make,
+					      .createInteger = number_make,
+					      .createNil = nil_make,
+					      .freeObject = item_free};
 
-/* 1 and a line without its end, which stays until the next call; 0: there is none yet. */
-static int line_take(struct redis_reader *r, struct sl_slice *line) {
-	if (r->line_used) sl_buf_clear(&r->line);
-	r->line_used = false;
-	if (r->rest.n == 0) return 0;
-	if (r->line.n == 0 && !memchr("+-:$*", r->rest.p[0], 5)) return not_redis(r, r->rest);
-	struct sl_slice all = r->rest;
-	for (size_t n = 0;;) {
-		const char *end = memchr(all.p + n, '\n', all.n - n);
-		n = end ? (size_t)(end + 1 - all.p) : all.n;
-		if (r->line.n + n > LINE_MAX_BYTES) return not_redis(r, SL_SLICE_LIT("a line without an end"));
-		char before = n > 1 ? all.p[n - 2] : r->line.n ? r->line.p[r->line.n - 1] : '\0';
-		if (end && before != '\r') continue;
-		r->rest = slice_from(all, n);
-		if (end && r->line.n == 0) {
-			*line = slice_sub(all, 0, n - 2);
-			return 1;
-		}
-		sl_buf_append(&r->line, all.p, n);
-		if (!end) return 0;
-		r->line_used = true;
-		*line = slice_sub(sl_buf_slice(&r->line), 0, r->line.n - 2);
-		return 1;
+/* ---- Texts that go around hiredis. ---- */
+
+/* 1: it is whole, 0: more of it is to come. */
+static int text_go_on(struct redis_reader *r, struct sl_slice *from) {
+	size_t n = r->left < from->n ? (size_t)r->left : from->n;
+	size_t kept = sl_min_size(n, r->room);
+	if (kept) {
+		memcpy(r->into, from->p, kept);
+		r->into += kept;
+		r->room -= kept;
 	}
+	r->left -= n;
+	*from = slice_from(*from, n);
+	if (r->left) return 0;
+	for (; r->end_left; r->end_left--) {
+		if (from->n == 0) return 0;
+		if (from->p[0] != "\n\r"[r->end_left - 1])
+			return not_redis(r, SL_SLICE_EMPTY, "what follows a text does not belong there");
+		*from = slice_from(*from, 1);
+	}
+	r->in_text = false;
+	return 1;
+}
+
+/* hiredis waits for something. When that is a large text, whose length stands in its buffer ("5000\r\n", the '$' is read), what it
+ * has of it is taken away, and in its place it gets, as soon as the text is through, an empty one: text_make() knows what that
+ * stands for. */
+static int text_begin(struct redis_reader *r) {
+	redisReader *h = r->hiredis;
+	if (h->ridx < 0) return 0;
+	const redisReadTask *task = &h->rstack[h->ridx];
+	struct sl_slice seen = slice_make(h->buf + h->pos, h->len - h->pos);
+	bool is_text = task->type == REDIS_REPLY_STRING;
+	ptrdiff_t end = is_text ? slice_find(seen, SL_SLICE_LIT("\r\n")) : -1;
+	int64_t n;
+	if (end < 0) return seen.n > LINE_MAX_BYTES ? not_redis(r, SL_SLICE_EMPTY, "a line without an end") : 0;
+	if (slice_to_i64(slice_sub(seen, 0, (size_t)end), &n) != SL_OK || n < (int64_t)r->held) return 0;
+	r->taken = (struct redis_reply){.kind = REDIS_TEXT};
+	r->into = place_of(r, task) == &r->skipped ? NULL : text_place(r, &r->taken, (uint64_t)n, 0);
+	r->room = r->taken.text.n;
+	r->left = (uint64_t)n;
+	r->end_left = 2;
+	r->in_text = true;
+	seen = slice_from(seen, (size_t)end + 2);
+	h->pos = h->len;
+	return text_go_on(r, &seen);
+}
+
+static int text_end(struct redis_reader *r) {
+	static const char nothing[] = "0\r\n\r\n";
+	int got = text_go_on(r, &r->rest);
+	if (got != 1) return got;
+	r->text_taken = true;
+	r->piece = SL_SLICE_EMPTY;
+	return redisReaderFeed(r->hiredis, nothing, sizeof nothing - 1) == REDIS_OK ? 1 : refused(r, 0);
 }
 
 /* ---- Replies. ---- */
 
 void redis_reader_init(struct redis_reader *r, const struct redis_limits *limits) {
-	*r = (struct redis_reader){.limits = limits, .parts = 1};
+	*r = (struct redis_reader){.limits = limits, .held = HELD, .parts = 1};
 	sl_arena_init(&r->arena, 1024);
+	r->hiredis = redisReaderCreateWithFunctions(&functions);
+	if (!r->hiredis) out_of_memory();
+	r->hiredis->privdata = r;
+	r->hiredis->maxbuf = SPARE;
 }
 
 void redis_reader_fini(struct redis_reader *r) {
+	redisReaderFree(r->hiredis);
 	bigs_free(r);
 	sl_arena_fini(&r->arena);
-	sl_buf_fini(&r->line);
-	sl_free(r->level);
-	r->level = NULL;
 }
 
 void redis_reader_feed(struct redis_reader *r, struct sl_slice bytes) { r->rest = bytes; }
 
-/* An item is whole, and with it the lists that it ends. True: so is the reply. */
-static bool item_end(struct redis_reader *r) {
-	for (; r->levels; r->levels--)
-		if (--r->level[r->levels - 1].left > 0) return false;
-	return true;
+static int piece_feed(struct redis_reader *r) {
+	r->piece = slice_sub(r->rest, 0, PIECE);
+	r->rest = slice_from(r->rest, r->piece.n);
+	return redisReaderFeed(r->hiredis, r->piece.p, r->piece.n) == REDIS_OK ? 1 : refused(r, 0);
+}
+
+/* Looks on in what hiredis has. 1: a reply. */
+static int reply_find(struct redis_reader *r) {
+	size_t before = r->hiredis->len - r->hiredis->pos;
+	void *reply;
+	if (before == 0) return 0;
+	if (redisReaderGetReply(r->hiredis, &reply) != REDIS_OK) return refused(r, before);
+	return reply ? 1 : text_begin(r);
+}
+
+static void reply_drop(struct redis_reader *r) {
+	sl_arena_reset(&r->arena);
+	bigs_free(r);
+	r->handed_out = r->cut = false;
+	r->parts = 1;
+	r->bytes = 0;
 }
 
 int redis_reader_next(struct redis_reader *r, const struct redis_reply **reply) {
-	if (r->handed_out) {
-		sl_arena_reset(&r->arena);
-		bigs_free(r);
-		r->handed_out = r->cut = false;
-		r->parts = 1;
-		r->bytes = 0;
-	}
+	if (r->handed_out) reply_drop(r);
 	if (r->why[0]) return SL_EPROTOCOL;
 	for (;;) {
-		struct sl_slice line = SL_SLICE_EMPTY;
-		int got;
-		if (r->in_text)
-			got = text_go_on(r);
-		else if ((got = line_take(r, &line)) == 1)
-			got = item_begin(r, line);
+		int got = r->in_text ? text_end(r) : 1;
+		if (got == 1) got = reply_find(r);
 		if (got < 0) return got;
-		if (got == 1 && item_end(r)) {
+		if (got == 1) {
 			r->root.cut = r->cut;
 			r->handed_out = true;
 			*reply = &r->root;
 			return 1;
 		}
-		if (got == 0 && r->rest.n == 0) return 0;
+		if (r->rest.n == 0) return 0;
+		if (!r->in_text && (got = piece_feed(r)) < 0) return got;
 	}
 }
 
 /* ---- Requests. ---- */
 
-static void put_number_line(struct sl_buf *out, char kind, size_t n) {
-	char digits[SL_FORMAT_I64_MAX];
-	size_t len = sl_format_u64(n, digits);
-	char *p = sl_buf_add(out, len + 3);
-	*p++ = kind;
-	memcpy(p, digits, len);
-	memcpy(p + len, "\r\n", 2);
+void redis_args_init(struct redis_args *a) {
+	a->at = a->few_at;
+	a->len = a->few_len;
+	a->n = a->made = 0;
+	a->cap = SL_ARRAY_LEN(a->few_at);
+	sl_arena_init(&a->texts, 1024);
 }
 
-void redis_put_head(struct sl_buf *out, size_t args) { put_number_line(out, '*', args); }
+void redis_args_fini(struct redis_args *a) {
+	if (a->at != a->few_at) {
+		sl_free(a->at);
+		sl_free(a->len);
+	}
+	sl_arena_fini(&a->texts);
+}
 
-void redis_put_arg(struct sl_buf *out, struct sl_slice arg) {
-	put_number_line(out, '$', arg.n);
-	char *p = sl_buf_add(out, arg.n + 2);
-	if (arg.n) memcpy(p, arg.p, arg.n);
-	memcpy(p + arg.n, "\r\n", 2);
+void redis_args_clear(struct redis_args *a) {
+	if (a->cap > ARGS_KEPT || a->made > TEXTS_KEPT) {
+		redis_args_fini(a);
+		redis_args_init(a);
+		return;
+	}
+	a->n = a->made = 0;
+	sl_arena_reset(&a->texts);
+}
+
+static void args_grow(struct redis_args *a) {
+	bool few = a->at == a->few_at;
+	a->cap *= 2;
+	a->at = sl_realloc_array(few ? NULL : a->at, a->cap, sizeof *a->at);
+	a->len = sl_realloc_array(few ? NULL : a->len, a->cap, sizeof *a->len);
+	if (!few) return;
+	memcpy(a->at, a->few_at, sizeof a->few_at);
+	memcpy(a->len, a->few_len, sizeof a->few_len);
+}
+
+void redis_args_add(struct redis_args *a, struct sl_slice arg) {
+	if (a->n == a->cap) args_grow(a);
+	a->at[a->n] = arg.p ? arg.p : "";
+	a->len[a->n++] = arg.n;
+}
+
+char *redis_args_room(struct redis_args *a, size_t size) {
+	a->made += size;
+	return sl_arena_alloc(&a->texts, size);
+}
+
+void redis_args_number(struct redis_args *a, int64_t n) {
+	char *text = redis_args_room(a, SL_FORMAT_I64_MAX);
+	redis_args_add(a, slice_make(text, sl_format_i64(n, text)));
+}
+
+/* The variant whose result may be larger than an int says. */
+static void format(struct sl_buf *out, size_t n, const char **at, const size_t *len) {
+	sds text = NULL;
+	(void)redisFormatSdsCommandArgv(&text, (int)n, at, len);
+	if (!text) out_of_memory();
+	sl_buf_append(out, text, sdslen(text));
+	redisFreeSdsCommand(text);
+}
+
+void redis_args_put(const struct redis_args *a, struct sl_buf *out) { format(out, a->n, a->at, a->len); }
+
+void redis_put_texts(struct sl_buf *out, const struct sl_slice *text, size_t n) {
+	struct redis_args a;
+	redis_args_init(&a);
+	for (size_t i = 0; i < n; i++) redis_args_add(&a, text[i]);
+	redis_args_put(&a, out);
+	redis_args_fini(&a);
 }
 
 void redis_put(struct sl_buf *out, const char *first, ...) {
+	struct redis_args a;
 	va_list ap;
-	size_t n = 0;
+	redis_args_init(&a);
 	va_start(ap, first);
-	for (const char *arg = first; arg; arg = va_arg(ap, const char *)) n++;
+	for (const char *arg = first; arg; arg = va_arg(ap, const char *)) redis_args_add(&a, slice_from_str(arg));
 	va_end(ap);
-	redis_put_head(out, n);
-	va_start(ap, first);
-	for (const char *arg = first; arg; arg = va_arg(ap, const char *)) redis_put_arg(out, slice_from_str(arg));
-	va_end(ap);
-}
-
-static size_t walk_number(const char **p) {
-	size_t n = 0;
-	for ((*p)++; **p != '\r'; (*p)++) n = n * 10 + (size_t)(**p - '0');
-	*p += 2;
-	return n;
-}
-
-uint32_t redis_walk_head(const char **p) { return (uint32_t)walk_number(p); }
-
-struct sl_slice redis_walk_arg(const char **p) {
-	size_t n = walk_number(p);
-	struct sl_slice arg = slice_make(*p, n);
-	*p += n + 2;
-	return arg;
+	redis_args_put(&a, out);
+	redis_args_fini(&a);
 }
 
 void redis_show(struct sl_slice text, struct sl_buf *out) {

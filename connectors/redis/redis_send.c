@@ -52,19 +52,17 @@ static void unit_add(struct redis_part *p, const struct redis_unit *u) {
 
 /* The unit's bytes. False: the row cannot be written. resp: the commands, when they stand ready. */
 static bool unit_write(struct redis_job *j, const struct redis_unit *u, struct sl_buf *out, struct sl_slice resp) {
-	static const char multi[] = "*1\r\n$5\r\nMULTI\r\n", exec[] = "*1\r\n$4\r\nEXEC\r\n",
-			  asking[] = "*1\r\n$6\r\nASKING\r\n";
 	struct redis_client *c = j->c;
 	size_t before = out->n;
-	if (u->asking) sl_buf_append(out, asking, sizeof asking - 1);
-	if (j->plan->transaction) sl_buf_append(out, multi, sizeof multi - 1);
+	if (u->asking) redis_put(out, "ASKING", NULL);
+	if (j->plan->transaction) redis_put(out, "MULTI", NULL);
 	if (resp.p)
 		sl_buf_append_slice(out, resp);
-	else if (redis_encode(j->plan, j->b->row[u->row], u->first, u->count, out, &c->why) != SL_OK) {
+	else if (redis_encode(j->plan, j->b->row[u->row], u->first, u->count, &c->args, out, &c->why) != SL_OK) {
 		out->n = before;
 		return false;
 	}
-	if (j->plan->transaction) sl_buf_append(out, exec, sizeof exec - 1);
+	if (j->plan->transaction) redis_put(out, "EXEC", NULL);
 	return true;
 }
 
@@ -221,13 +219,14 @@ static bool routes_find(struct redis_job *j, uint32_t row, struct route *route) 
 	uint16_t first = 0;
 	for (size_t i = 0; i < plan->commands; i++) {
 		route[i].at = c->scratch.n;
-		if (redis_encode(plan, j->b->row[row], i, 1, &c->scratch, &c->why) != SL_OK) {
+		if (redis_command_args(plan, i, j->b->row[row], &c->args, &c->why) != SL_OK) {
 			row_refuse(j, row);
 			return false;
 		}
+		redis_args_put(&c->args, &c->scratch);
 		if (plan->key >= 0) continue;
 		bool is_key;
-		uint16_t own = redis_slot(redis_key_of(&plan->command[i], c->scratch.p + route[i].at, &is_key));
+		uint16_t own = redis_slot(redis_key_of(&plan->command[i], &c->args, &is_key));
 		if (i == 0) first = own;
 		if (is_key && plan->transaction && slot_differs(j, row, i, &slot, own)) return false;
 		if (!plan->transaction && !(route[i].node = slot_node(j, row, own))) return false;

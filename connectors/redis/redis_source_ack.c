@@ -39,22 +39,17 @@ uint64_t redis_entry_take(struct redis_from *f, uint64_t ms, uint64_t seq) {
 
 static void ack_stream(struct redis_source *r, struct redis_from *f, const struct redis_slot *slot) {
 	char *id = sl_asprintf("%llu-%llu", (unsigned long long)slot->ms, (unsigned long long)slot->seq);
-	redis_put_head(&f->acks, 4);
-	redis_put_arg(&f->acks, SL_SLICE_LIT("XACK"));
-	redis_put_arg(&f->acks, f->key);
-	redis_put_arg(&f->acks, slice_from_str(r->conf.group));
-	redis_put_arg(&f->acks, slice_from_str(id));
+	const struct sl_slice ack[] = {SL_SLICE_LIT("XACK"), f->key, slice_from_str(r->conf.group), slice_from_str(id)};
+	redis_put_texts(&f->acks, ack, SL_ARRAY_LEN(ack));
 	sl_free(id);
 }
 
 /* The oldest of equal ones stands at the right end. */
 static void ack_list(struct redis_source *r, struct redis_from *f, const struct redis_slot *slot) {
 	char *pending = redis_source_pending_key(r);
-	redis_put_head(&f->acks, 4);
-	redis_put_arg(&f->acks, SL_SLICE_LIT("LREM"));
-	redis_put_arg(&f->acks, slice_from_str(pending));
-	redis_put_arg(&f->acks, SL_SLICE_LIT("-1"));
-	redis_put_arg(&f->acks, slice_make(slot->value, slot->n));
+	const struct sl_slice ack[] = {SL_SLICE_LIT("LREM"), slice_from_str(pending), SL_SLICE_LIT("-1"),
+				       slice_make(slot->value, slot->n)};
+	redis_put_texts(&f->acks, ack, SL_ARRAY_LEN(ack));
 	sl_free(pending);
 }
 

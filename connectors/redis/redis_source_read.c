@@ -59,10 +59,7 @@ static void count_adapt(struct redis_source *r, bool cut) {
 		r->count *= 2;
 }
 
-static void put_number(struct sl_buf *out, uint64_t n) {
-	char digits[SL_FORMAT_I64_MAX];
-	redis_put_arg(out, slice_make(digits, sl_format_u64(n, digits)));
-}
+static void add_str(struct redis_args *a, const char *text) { redis_args_add(a, slice_from_str(text)); }
 
 /* ---- Streams. ---------------------------------------------------------------------------------------------------------- */
 
@@ -210,31 +207,34 @@ static size_t streams_choose(struct redis_source *r, bool *history) {
 }
 
 static void streams_ask(struct redis_source *r) {
-	struct sl_buf *out = redis_link_out(&r->in);
+	struct redis_args a;
 	bool history;
 	size_t only = streams_choose(r, &history), n = only < r->part_n ? 1 : r->part_n;
 	struct sl_source_part **part = r->parts + (n == 1 ? only % r->part_n : 0);
 	limits_set(r, n == 1 && r->count == 1);
-	redis_put_head(out, (history ? 7u : 9u) + n * 2);
-	redis_put_arg(out, SL_SLICE_LIT("XREADGROUP"));
-	redis_put_arg(out, SL_SLICE_LIT("GROUP"));
-	redis_put_arg(out, slice_from_str(r->conf.group));
-	redis_put_arg(out, slice_from_str(r->conf.consumer));
-	redis_put_arg(out, SL_SLICE_LIT("COUNT"));
-	put_number(out, r->count);
+	redis_args_init(&a);
+	add_str(&a, "XREADGROUP");
+	add_str(&a, "GROUP");
+	add_str(&a, r->conf.group);
+	add_str(&a, r->conf.consumer);
+	add_str(&a, "COUNT");
+	redis_args_number(&a, (int64_t)r->count);
 	if (!history) {
-		redis_put_arg(out, SL_SLICE_LIT("BLOCK"));
-		redis_put_arg(out, SL_SLICE_LIT(WAIT_MS));
+		add_str(&a, "BLOCK");
+		add_str(&a, WAIT_MS);
 	}
-	redis_put_arg(out, SL_SLICE_LIT("STREAMS"));
-	for (size_t i = 0; i < n; i++) redis_put_arg(out, redis_from(part[i])->key);
+	add_str(&a, "STREAMS");
+	for (size_t i = 0; i < n; i++) redis_args_add(&a, redis_from(part[i])->key);
 	for (size_t i = 0; i < n; i++) {
 		const struct redis_from *f = redis_from(part[i]);
-		sl_buf_clear(&r->id);
 		if (f->history)
-			sl_buf_printf(&r->id, "%llu-%llu", (unsigned long long)f->ms, (unsigned long long)f->seq);
-		redis_put_arg(out, f->history ? sl_buf_slice(&r->id) : SL_SLICE_LIT(">"));
+			redis_args_add(&a, sl_arena_printf(&a.texts, "%llu-%llu", (unsigned long long)f->ms,
+							   (unsigned long long)f->seq));
+		else
+			add_str(&a, ">");
 	}
+	redis_args_put(&a, redis_link_out(&r->in));
+	redis_args_fini(&a);
 	r->read = (struct redis_request){.on_reply = streams_read, .on_lost = lost};
 	redis_link_push(&r->in, &r->read, 1);
 }
@@ -279,18 +279,18 @@ static void claimed(struct redis_request *q, const struct redis_reply *reply) {
 void redis_source_claim(struct redis_source *r) {
 	if (r->mode != REDIS_FROM_STREAMS || r->conf.claim_ms == CONF_UNLIMITED || r->claiming || r->paused) return;
 	if (!r->began || redis_from(r->parts[r->claimed])->history) return;
-	char *idle = sl_asprintf("%lld", (long long)r->conf.claim_ms);
-	struct sl_buf *out = redis_link_out(&r->out);
-	redis_put_head(out, 8);
-	redis_put_arg(out, SL_SLICE_LIT("XAUTOCLAIM"));
-	redis_put_arg(out, redis_from(r->parts[r->claimed])->key);
-	redis_put_arg(out, slice_from_str(r->conf.group));
-	redis_put_arg(out, slice_from_str(r->conf.consumer));
-	redis_put_arg(out, slice_from_str(idle));
-	redis_put_arg(out, SL_SLICE_LIT("0-0"));
-	redis_put_arg(out, SL_SLICE_LIT("COUNT"));
-	put_number(out, r->count);
-	sl_free(idle);
+	struct redis_args a;
+	redis_args_init(&a);
+	add_str(&a, "XAUTOCLAIM");
+	redis_args_add(&a, redis_from(r->parts[r->claimed])->key);
+	add_str(&a, r->conf.group);
+	add_str(&a, r->conf.consumer);
+	redis_args_number(&a, r->conf.claim_ms);
+	add_str(&a, "0-0");
+	add_str(&a, "COUNT");
+	redis_args_number(&a, (int64_t)r->count);
+	redis_args_put(&a, redis_link_out(&r->out));
+	redis_args_fini(&a);
 	r->claiming = true;
 	r->claim = (struct redis_request){.on_reply = claimed, .on_lost = lost};
 	redis_link_push(&r->out, &r->claim, 1);
@@ -387,11 +387,13 @@ static void said(struct redis_request *q, const struct redis_reply *reply) {
 }
 
 static void subscribe(struct redis_source *r, const char *command, const struct conf_list *names) {
-	struct sl_buf *out = redis_link_out(&r->in);
+	struct redis_args a;
 	if (names->len == 0) return;
-	redis_put_head(out, names->len + 1);
-	redis_put_arg(out, slice_from_str(command));
-	for (size_t i = 0; i < names->len; i++) redis_put_arg(out, slice_from_str(names->items[i]));
+	redis_args_init(&a);
+	add_str(&a, command);
+	for (size_t i = 0; i < names->len; i++) add_str(&a, names->items[i]);
+	redis_args_put(&a, redis_link_out(&r->in));
+	redis_args_fini(&a);
 }
 
 static void channels_ask(struct redis_source *r) {

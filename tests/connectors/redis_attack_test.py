@@ -20,7 +20,7 @@ class Answers(RedisCase):
         self.redis.execute("SET", "big", b"x" * (16 * MB))
         self.redis.execute("EVAL", "for i = 1, 210 do local t = {} for k = 1, 1000 do t[k] = k end redis.call('RPUSH', KEYS[1], unpack(t)) end",
                            1, "long")
-        deep = "local t = 1 for i = 1, 500 do t = {t, ARGV[1]} end return t"
+        deep = "local t = 1 for i = 1, 8 do t = {t, ARGV[1]} end return t"
         wide = "local t = {} for i = 1, 210000 do t[i] = i end return t"
         for command in (["GET", "big"], ["LRANGE", "long", 0, -1], ["EVAL", deep, 0, "${v}"], ["EVAL", wide, 0]):
             with self.subTest(command=command[:2]):
@@ -29,6 +29,16 @@ class Answers(RedisCase):
                 self.assertEqual(n["retried"], 0)
                 self.assertEqual(self.redis.execute("GET", "k1"), b"1")
                 self.redis.execute("DEL", "k0", "k1")
+
+    def test_answers__lists_too_deep_for_hiredis_make_a_dead_letter(self):
+        """The connection ends each time; the row that does it is found, and the others are stored."""
+        script = "local t = 1 for i = 1, tonumber(ARGV[1]) do t = {t} end return t"
+        self.deliver(*({"k": f"k{n}", "v": 9 if n == 2 else 8} for n in range(5)), rejected=1,
+                     action={"commands": [["EVAL", script, 0, "${v}"], ["SET", "${k}", "${v}"]]})
+        self.assertIn("lists in lists, more than 8 deep", self.reasons[0])
+        self.assertIn("let the script return less", self.reasons[0])
+        for k in ("k0", "k1", "k3", "k4"):
+            self.assertEqual(self.redis.execute("GET", k), b"8")
 
     def test_answers__errors_behind_large_ones_are_seen(self):
         self.redis.execute("SET", "text", "x")

@@ -1,4 +1,4 @@
-/* The parts of the redis kind that need no server: URLs, commands to RESP, replies, slots, errors, and the tables of the README. */
+/* The parts of the redis kind that need no server: URLs, commands, slots, errors, and the tables of the README. */
 #include <stdarg.h>
 #include <stddef.h>
 #include <setjmp.h>
@@ -308,16 +308,15 @@ static void test_plan__bytes_are_data(void **state) {
 	struct redis_plan plan;
 	struct sl_buf row = SL_BUF_INIT, out = SL_BUF_INIT, why = SL_BUF_INIT;
 	struct sql_value v = sql_string(SL_SLICE_LIT("\r\n*1\r\n$8\r\nFLUSHALL\r\n\0\xff"));
+	struct redis_args args;
 	(void)state;
 	plan_load("{\"command\": [\"SET\", \"k\", \"${v}\"]}", &conf, &plan);
 	row_make(&row, &v, 1);
-	assert_int_equal(redis_encode(&plan, row.p, 0, 1, &out, &why), SL_OK);
-	const char *p = out.p;
-	assert_int_equal(redis_walk_head(&p), 3);
-	assert_true(slice_equal_str(redis_walk_arg(&p), "SET"));
-	assert_true(slice_equal_str(redis_walk_arg(&p), "k"));
-	assert_true(slice_equal(redis_walk_arg(&p), sql_value_text(&v)));
-	assert_ptr_equal(p, out.p + out.n);
+	redis_args_init(&args);
+	assert_int_equal(redis_encode(&plan, row.p, 0, 1, &args, &out, &why), SL_OK);
+	assert_true(slice_equal(sl_buf_slice(&out), SL_SLICE_LIT("*3\r\n$3\r\nSET\r\n$1\r\nk\r\n$22\r\n"
+								 "\r\n*1\r\n$8\r\nFLUSHALL\r\n\0\xff\r\n")));
+	redis_args_fini(&args);
 	sl_buf_fini(&row);
 	sl_buf_fini(&out);
 	redis_plan_fini(&plan);
@@ -327,16 +326,18 @@ static void test_plan__bytes_are_data(void **state) {
 static void key_is(const char *action, const char *value, const char *key, bool expected) {
 	struct redis_action_conf conf;
 	struct redis_plan plan;
-	struct sl_buf row = SL_BUF_INIT, out = SL_BUF_INIT, why = SL_BUF_INIT;
+	struct sl_buf row = SL_BUF_INIT, why = SL_BUF_INIT;
 	struct sql_value v = sql_string(slice_from_str(value));
+	struct redis_args args;
 	bool is_key;
 	plan_load(action, &conf, &plan);
+	redis_args_init(&args);
 	row_make(&row, &v, 1);
-	assert_int_equal(redis_encode(&plan, row.p, 0, 1, &out, &why), SL_OK);
-	assert_true(slice_equal_str(redis_key_of(&plan.command[0], out.p, &is_key), key));
+	assert_int_equal(redis_command_args(&plan, 0, row.p, &args, &why), SL_OK);
+	assert_true(slice_equal_str(redis_key_of(&plan.command[0], &args, &is_key), key));
 	assert_int_equal(is_key, expected);
+	redis_args_fini(&args);
 	sl_buf_fini(&row);
-	sl_buf_fini(&out);
 	redis_plan_fini(&plan);
 	conf_fini(redis_action_fields, &conf);
 }
@@ -368,147 +369,6 @@ static void test_slots__vectors(void **state) {
 	assert_int_not_equal(redis_slot(SL_SLICE_LIT("foo{}{bar}")), 5061);
 	assert_int_equal(redis_slot(SL_SLICE_LIT("{{foo}}")),
 			 redis_slot(SL_SLICE_LIT("{{foo")) == 0 ? 0 : redis_slot(SL_SLICE_LIT("x{{foo}")));
-}
-
-/* ---- Replies. ---- */
-
-static void reply_print(const struct redis_reply *r, struct sl_buf *out) {
-	static const char kinds[] = "$+-:_*";
-	sl_buf_put(out, kinds[r->kind]);
-	if (r->kind == REDIS_NUMBER)
-		sl_buf_printf(out, "%lld", (long long)r->number);
-	else if (r->kind == REDIS_LIST) {
-		sl_buf_put(out, '[');
-		for (uint32_t i = 0; i < r->n; i++) {
-			if (i) sl_buf_put(out, ' ');
-			reply_print(&r->items[i], out);
-		}
-		sl_buf_put(out, ']');
-	} else
-		sl_buf_append_slice(out, r->text);
-	if (r->cut) sl_buf_put(out, '~');
-}
-
-/* Fed in pieces of `step` bytes; the replies, and at the end ! where it broke. */
-static void reads(const char *bytes, size_t n, size_t step, const struct redis_limits *limits, const char *expected) {
-	struct redis_reader r;
-	struct sl_buf out = SL_BUF_INIT;
-	int status = 0;
-	redis_reader_init(&r, limits);
-	for (size_t at = 0; at < n && status == 0; at += step) {
-		const struct redis_reply *reply;
-		redis_reader_feed(&r, slice_sub(slice_make(bytes, n), at, step));
-		while ((status = redis_reader_next(&r, &reply)) == 1) {
-			if (out.n) sl_buf_put(&out, ' ');
-			reply_print(reply, &out);
-		}
-	}
-	if (status < 0) {
-		sl_buf_put(&out, '!');
-		assert_true(r.why[0]);
-	}
-	assert_string_equal(sl_buf_cstr(&out), expected);
-	sl_buf_fini(&out);
-	redis_reader_fini(&r);
-}
-
-static void test_reader__replies_in_pieces_of_any_size(void **state) {
-	static const char bytes[] =
-	    "+OK\r\n:-7\r\n$3\r\na\r\n\r\n$-1\r\n*3\r\n:1\r\n*2\r\n$0\r\n\r\n-ERR x\r\n*-1\r\n*0\r\n-WRONGTYPE y\r\n";
-	(void)state;
-	for (size_t step = 1; step < sizeof bytes; step++)
-		reads(bytes, sizeof bytes - 1, step, &redis_limits_small,
-		      "+OK :-7 $a\r\n _ *[:1 *[$ -ERR x] _] *[] -WRONGTYPE y");
-}
-
-static void test_reader__what_is_no_reply(void **state) {
-	static const char *const bad[] = {"x",       "%1\r\n", "HTTP/1.1 400 Bad Request\r\n",
-					  "\r\n",    "$x\r\n", "$-2\r\n",
-					  "*-2\r\n", ":\r\n",  "$3\r\nabcdef\r\n+OK\r\n"};
-	(void)state;
-	for (size_t i = 0; i < SL_ARRAY_LEN(bad); i++) reads(bad[i], strlen(bad[i]), 1, &redis_limits_small, "!");
-}
-
-/* What is beyond a limit is read and left out; what follows is there. */
-static void test_reader__limits(void **state) {
-	static const struct redis_limits tiny = {.reply_bytes = 12, .reply_parts = 5, .text_bytes = 4};
-	static const char bytes[] = "$10\r\n0123456789\r\n"
-				    "*4\r\n:1\r\n:2\r\n:3\r\n:4\r\n"
-				    "*5\r\n:1\r\n$2\r\n\r\n\r\n*2\r\n+x\r\n*0\r\n-ERR x\r\n*-1\r\n"
-				    "*2\r\n*9\r\n:1\r\n:2\r\n:3\r\n:4\r\n:5\r\n:6\r\n:7\r\n:8\r\n*1\r\n:9\r\n-E\r\n"
-				    "*4\r\n$4\r\nabcd\r\n$5\r\nefghi\r\n$4\r\njklm\r\n$2\r\nno\r\n"
-				    "+OK\r\n";
-	(void)state;
-	for (size_t step = 1; step < sizeof bytes; step++)
-		reads(bytes, sizeof bytes - 1, step, &tiny,
-		      "$0123~ *[:1 :2 :3 :4] *[]~ *[*[]~ -E]~ *[$abcd $efgh~ $jklm $~]~ +OK");
-}
-
-static void test_reader__lists_in_lists(void **state) {
-	struct sl_buf in = SL_BUF_INIT;
-	const struct redis_reply *reply;
-	struct redis_reader r;
-	(void)state;
-	for (size_t i = 0; i < 9000; i++) sl_buf_append_str(&in, "*2\r\n+a\r\n");
-	sl_buf_append_str(&in, "-ERR deep\r\n:7\r\n");
-	redis_reader_init(&r, &redis_limits_small);
-	redis_reader_feed(&r, sl_buf_slice(&in));
-	assert_int_equal(redis_reader_next(&r, &reply), 1);
-	assert_true(reply->cut);
-	for (size_t i = 0; i < 8; i++) {
-		assert_int_equal(reply->n, 2);
-		reply = &reply->items[1];
-	}
-	assert_int_equal(redis_reader_next(&r, &reply), 1);
-	assert_int_equal(reply->number, 7);
-	assert_false(reply->cut);
-	redis_reader_fini(&r);
-	sl_buf_clear(&in);
-	for (size_t i = 0; i < 100000; i++) sl_buf_append_str(&in, "*1\r\n");
-	reads(in.p, in.n, 4096, &redis_limits_small, "!");
-	sl_buf_fini(&in);
-}
-
-/* 600 MB are announced and come; a list of two billions is announced, and some of it comes. */
-static void test_reader__what_is_huge_is_not_held(void **state) {
-	enum { CHUNK = 64 * 1024, BIG = 600 * 1000 * 1000 };
-	static char zeroes[CHUNK];
-	const struct redis_reply *reply;
-	struct redis_reader r;
-	(void)state;
-	redis_reader_init(&r, &redis_limits_small);
-	redis_reader_feed(&r, SL_SLICE_LIT("$600000000\r\n"));
-	assert_int_equal(redis_reader_next(&r, &reply), 0);
-	for (size_t left = BIG; left; left -= sl_min_size(left, CHUNK)) {
-		redis_reader_feed(&r, slice_make(zeroes, sl_min_size(left, CHUNK)));
-		assert_int_equal(redis_reader_next(&r, &reply), 0);
-	}
-	redis_reader_feed(&r, SL_SLICE_LIT("\r\n+OK\r\n*2000000000\r\n"));
-	assert_int_equal(redis_reader_next(&r, &reply), 1);
-	assert_int_equal(reply->text.n, redis_limits_small.text_bytes);
-	assert_int_equal(redis_reader_next(&r, &reply), 1);
-	assert_true(slice_equal_str(reply->text, "OK"));
-	assert_int_equal(redis_reader_next(&r, &reply), 0);
-	for (size_t i = 0; i < 1000000; i++) {
-		redis_reader_feed(&r, SL_SLICE_LIT("$3\r\nabc\r\n"));
-		assert_int_equal(redis_reader_next(&r, &reply), 0);
-	}
-	assert_true(!r.arena.chunk || (size_t)(r.arena.end - r.arena.at) < 64 * 1024);
-	redis_reader_fini(&r);
-}
-
-/* Until something is no line of Redis any more, it is not held either. */
-static void test_reader__lines_without_an_end(void **state) {
-	struct sl_buf big = SL_BUF_INIT;
-	(void)state;
-	memset(sl_buf_add(&big, 900000), 'x', 900000);
-	big.p[0] = '+';
-	reads(big.p, big.n, 4096, &redis_limits_small, "!");
-	memset(big.p + 1, '\r', big.n - 1);
-	reads(big.p, big.n, 4096, &redis_limits_small, "!");
-	memset(big.p + 1, '\n', big.n - 1);
-	reads(big.p, big.n, 1, &redis_limits_small, "!");
-	sl_buf_fini(&big);
 }
 
 /* ---- Errors, and the tables of the README. ---- */
@@ -768,12 +628,6 @@ int main(void) {
 	    cmocka_unit_test(test_plan__bytes_are_data),
 	    cmocka_unit_test(test_plan__keys),
 	    cmocka_unit_test(test_slots__vectors),
-	    cmocka_unit_test(test_reader__replies_in_pieces_of_any_size),
-	    cmocka_unit_test(test_reader__what_is_no_reply),
-	    cmocka_unit_test(test_reader__limits),
-	    cmocka_unit_test(test_reader__lists_in_lists),
-	    cmocka_unit_test(test_reader__what_is_huge_is_not_held),
-	    cmocka_unit_test(test_reader__lines_without_an_end),
 	    cmocka_unit_test(test_errors__each_gets_its_result),
 	    cmocka_unit_test(test_errors__advice_to_set_another_mode_is_for_who_has_none),
 	    cmocka_unit_test(test_quorum__the_highest_epoch_counts_and_then_most_votes),
