@@ -101,6 +101,7 @@ bool pipeline_drop_oldest(struct sl_pipeline *p, uint64_t rows) {
 		if (!pipeline_kept_is(p, ref.seq)) keep_all(p, got);
 		size_t gone = record_drop(p, &ref, got, rows ? rows : UINT64_MAX);
 		p->count.dropped_overflow += gone;
+		if (sql_row_tried(sql_row_head(chunk_row_at(scratch.p))->flags) > 0) p->count.again_dropped += gone;
 		pipeline_note(p, NOTE_OVERFLOW, gone, SL_SLICE_EMPTY, NULL);
 	} else if (r == SL_ECORRUPT)
 		pipeline_rows_damaged(p, got);

@@ -381,6 +381,38 @@ static void test_origin__logs_of_the_former_form_are_read(void **state) {
 	sl_free(dir);
 }
 
+/* ---- Rows that were given back, and dropped from the log. ---- */
+
+#define AWAY(buffer)                                                                                                   \
+	"connectors: {db: {type: sqlite, path: /dev/null/a.db, reconnect: {first: 1h, max: 1h}}}\n"                    \
+	"actions: [{connector: db, table: x, columns: {a: '${device}', b: '${n}', c: '${t}'}, buffer: {memory: "       \
+	"64KB, " buffer "}}]\n%s"
+
+static bool some_rejected(const struct sl_action_counts *n) { return n->rejected > 0; }
+static bool given_back(const struct sl_action_counts *n) { return n->replayed == 100; }
+static bool all_dropped(const struct sl_action_counts *n) { return n->dropped_overflow == 3000; }
+
+/* Who replays them waits until they are decided, be it so. */
+static void test_replay__rows_that_the_log_drops_are_counted_as_given_back(void **state) {
+	(void)state;
+	struct rig *r = rig_new(1);
+	char *letters = sl_asprintf("%s/dead/r.0.jsonl", r->dir), *back = sl_asprintf("%s.1-0.replay", letters);
+	rig_load(r, AWAY("rows: 900, overflow: dead_letter"), "");
+	rig_stage(r, 0, 1000, 100, rig_row);
+	assert_true(rig_until(r, 0, some_rejected));
+	assert_int_equal(rig_counts(r, 0).rejected, 100);
+	assert_int_equal(rename(letters, back), 0);
+	rig_load(r, AWAY("rows: 1000, overflow: drop_oldest"), "");
+	assert_true(rig_until(r, 0, given_back));
+	rig_stage(r, 0, 3000, 0, rig_row);
+	assert_true(rig_until(r, 0, all_dropped));
+	assert_int_equal(rig_counts(r, 0).queued, 1000);
+	assert_int_equal(r->p[0]->count.again_dropped, 100);
+	sl_free(letters);
+	sl_free(back);
+	rig_free(r);
+}
+
 int main(void) {
 	const struct CMUnitTest tests[] = {
 	    cmocka_unit_test(test_origin__is_read_as_it_was_written),
@@ -397,6 +429,7 @@ int main(void) {
 	    cmocka_unit_test(test_origin__is_found_for_rows_in_any_order),
 	    cmocka_unit_test(test_origin__logs_of_the_former_form_are_read),
 	    cmocka_unit_test(test_dead__half_a_surrogate_pair_stands_as_text),
+	    cmocka_unit_test(test_replay__rows_that_the_log_drops_are_counted_as_given_back),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
