@@ -12,9 +12,9 @@ enum {
 	COMMAND_MAX = 15 * 1024 * 1024, /* a command may be as large as a document, and a little more */
 	KEEP_MAX = 4 * 1024 * 1024,     /* of the buffer, between batches */
 	ALONE_MAX = 3,                  /* how often a row goes by itself */
-	DENIED_RARE = 4,                /* times as many rows were stored */
-	DENIED_ASKED = 64,              /* collections of a batch */
-	DENIED_MOST = 64,               /* in a row, and then those behind them would be, too */
+	VAIN_LEAST = 64,                /* commands of which nothing was stored: the next ones would fare no better */
+	VAIN_DIV = 8,                   /* or such a part of the batch's rows */
+	WARY_BATCHES = 16,
 };
 
 struct maker {
@@ -23,6 +23,8 @@ struct maker {
 	struct mongo_action *s;
 	struct sl_slice collection;
 	bool ordered;
+	bool asking;     /* rows that were denied; and so further commands may go behind one that is */
+	bool stop;       /* no further command makes sense now */
 	size_t at, list; /* where the command and its list begin */
 	size_t n;        /* rows in it */
 };
@@ -93,31 +95,29 @@ static bool row_alone(struct maker *m, uint32_t i) {
 	return then != MONGO_STOP;
 }
 
-static bool some_done(const struct sl_batch *b) {
-	for (uint32_t i = 0; i < b->count; i++)
-		if (b->result[i] == SL_RESULT_DONE) return true;
-	return false;
-}
-
+/* Until one is denied: those behind it may have to wait for it. False: no further command makes sense now. */
 static bool rows_alone(struct maker *m) {
-	size_t n = m->n, denied = m->l->denied_n;
+	size_t n = m->n, denials = m->l->denials, k = 0;
 	uint32_t *rows = SL_NEW_ARRAY(uint32_t, n);
+	uint8_t *result = m->b->result;
 	bool go_on = true;
 	memcpy(rows, m->l->rows, n * sizeof *rows);
-	for (size_t k = 0; k < n && go_on; k++) {
-		uint8_t result = m->b->result[rows[k]];
-		if (result == SL_RESULT_PENDING || result == SL_RESULT_LOST) go_on = row_alone(m, rows[k]);
-		if (m->l->denied_n > denied + DENIED_MOST && !some_done(m->b)) break;
-	}
+	for (; k < n && go_on && m->l->denials == denials; k++)
+		if (result[rows[k]] == SL_RESULT_PENDING || result[rows[k]] == SL_RESULT_LOST)
+			go_on = row_alone(m, rows[k]);
+	for (; k < n; k++)
+		if (result[rows[k]] == SL_RESULT_LOST) result[rows[k]] = SL_RESULT_PENDING;
 	sl_free(rows);
 	return go_on;
 }
 
-/* Sends what is there. False: no further command makes sense now. */
+/* Sends what is there. False: no further command now. */
 static bool command_send(struct maker *m) {
 	if (m->n == 0) return true;
+	size_t denials = m->l->denials;
 	enum mongo_then then = command_send_once(m);
-	return then == MONGO_ALONE ? rows_alone(m) : then == MONGO_GO_ON;
+	m->stop = then == MONGO_STOP || (then == MONGO_ALONE && !rows_alone(m));
+	return !m->stop && (m->asking || m->l->denials == denials);
 }
 
 /* Puts row i into the command; sends that first when it is full. */
@@ -142,20 +142,20 @@ static bool row_add(struct maker *m, uint32_t i) {
 	return true;
 }
 
-/* All rows of one collection, from the first on that is not decided. */
-static bool collection_run(struct maker *m, uint32_t from, struct sl_slice collection, uint8_t *taken) {
+/* All picked rows of one collection, from the first on. */
+static bool collection_run(struct maker *m, uint32_t from, struct sl_slice collection, uint8_t *pick) {
 	char *name = sl_memdup0(collection.p, collection.n); /* it may live in a buffer that rows use */
 	m->collection = slice_from_str(name);
 	command_begin(m);
 	bool go_on = true;
 	for (uint32_t i = from; i < m->b->count && go_on; i++) {
 		struct sl_slice other;
-		if (taken[i]) continue;
+		if (!pick[i]) continue;
 		if (i > from && !m->s->collection_fixed &&
 		    (mongo_row_collection(&m->l->e, m->s, m->b->row[i], &other) != SL_OK ||
 		     !slice_equal(other, m->collection)))
 			continue;
-		taken[i] = 1;
+		pick[i] = 0;
 		go_on = row_add(m, i);
 	}
 	if (go_on) go_on = command_send(m);
@@ -163,97 +163,79 @@ static bool collection_run(struct maker *m, uint32_t from, struct sl_slice colle
 	return go_on;
 }
 
-static void rows_run(struct maker *m) {
+/* The picked rows; of those behind one that is denied none. */
+static void rows_run(struct maker *m, uint8_t *pick) {
 	struct sl_batch *b = m->b;
-	uint8_t *taken = SL_NEW_ARRAY(uint8_t, b->count);
 	for (uint32_t i = 0; i < b->count; i++) {
 		struct sl_slice collection;
-		if (taken[i]) continue;
+		if (!pick[i]) continue;
 		if (mongo_row_collection(&m->l->e, m->s, b->row[i], &collection) != SL_OK) {
-			taken[i] = 1;
+			pick[i] = 0;
 			b->result[i] = SL_RESULT_REJECT;
 			sl_batch_reason(b, i, "%s", sl_err_text(&m->l->e.err));
-		} else if (!collection_run(m, i, collection, taken))
+		} else if (!collection_run(m, i, collection, pick))
 			break;
 	}
-	sl_free(taken);
 }
 
-/* ---- Rows that are refused like a collection. --------------------------------------------------------------------------- */
+/* ---- Where rows are denied, see mongo_denied.c. ---------------------------------------------------------------------------- */
 
-void mongo_row_denied(struct mongo_link *l, struct sl_batch *b, uint32_t row, const struct mongo_error *known,
-		      const char *said) {
-	b->result[row] = SL_RESULT_LOST;
-	sl_batch_reason(b, row, "%s (the server says: %s, code %d)", mongo_advice(l->c, known), said, known->code);
-	l->denials++;
-	for (size_t i = 0; i < l->denied_n; i++)
-		if (l->denied[i].row == row) return;
-	SL_GROW(l->denied, l->denied_n, l->denied_cap);
-	l->denied[l->denied_n++] = (struct mongo_denied){.row = row, .stored = l->stored};
-}
-
-/* Once more, by itself. */
-static bool denied_again(struct maker *m, uint32_t i, bool *go_on) {
-	struct sl_slice collection;
-	if (mongo_row_collection(&m->l->e, m->s, m->b->row[i], &collection) != SL_OK) return false; /* never */
-	char *name = sl_memdup0(collection.p, collection.n);
-	size_t before = m->l->denials;
-	m->collection = slice_from_str(name);
-	*go_on = row_alone(m, i);
-	sl_free(name);
-	return m->l->denials > before;
-}
-
-/* Of its collection an earlier one was asked already; NULL: it is the first. */
-static const struct mongo_denied *asked_before(struct maker *m, size_t at) {
+/* Once more, the first n of those that are denied. */
+static void denied_ask(struct maker *m, size_t n, uint8_t *pick) {
 	struct mongo_link *l = m->l;
-	struct sl_slice own, other;
-	if (m->s->collection_fixed || mongo_row_collection(&l->e, m->s, m->b->row[l->denied[at].row], &own) != SL_OK)
-		return NULL;
-	char *name = sl_memdup0(own.p, own.n);
-	const struct mongo_denied *found = NULL;
-	for (size_t i = 0; i < at && !found; i++)
-		if (l->denied[i].asked &&
-		    mongo_row_collection(&l->e, m->s, m->b->row[l->denied[i].row], &other) == SL_OK &&
-		    slice_equal(slice_from_str(name), other))
-			found = &l->denied[i];
-	sl_free(name);
-	return found;
-}
-
-/* True: one was let in, so rights have changed meanwhile. */
-static bool denied_ask(struct maker *m, uint32_t done) {
-	struct mongo_link *l = m->l;
-	bool few = (uint64_t)l->denied_n * DENIED_RARE <= done, changed = false, go_on = true;
-	size_t asked = 0;
-	for (size_t i = 0; i < l->denied_n && asked < DENIED_ASKED && go_on; i++) {
-		struct mongo_denied *d = &l->denied[i];
-		if (!few && l->stored <= d->stored) continue; /* nothing was stored behind it */
-		const struct mongo_denied *earlier = asked_before(m, i);
-		asked += !earlier;
-		d->again = earlier ? earlier->again : denied_again(m, d->row, &go_on);
-		d->asked = !earlier;
-		changed = changed || m->b->result[d->row] == SL_RESULT_DONE;
+	m->asking = true;
+	mongo_denied_begin(l, m->b, n);
+	for (size_t i = 0; i < n && !m->stop; i++) {
+		if (!l->denied[i].asked) continue;
+		pick[l->denied[i].row] = 1;
+		if (m->ordered && !l->denied[i].whole) rows_run(m, pick); /* alone */
 	}
-	return changed;
+	if (!m->stop) rows_run(m, pick);
+	mongo_denied_end(l, m->b, n);
+	m->asking = false;
 }
 
-/* No right, a view, no such collection: mostly no row is to blame, and all wait. But a row may name the collection, or bring what a server
- * does not implement. Where others were stored behind it, or it is one of few, and it is refused once more, it is the row. */
-static void denied_decide(struct maker *m) {
+/* Which rows go next: all; or half of what is left, so that there are some to go behind those that are denied. Where all that is left
+ * has to wait for these, one of them; *own says so. False: none. */
+static bool rows_pick(struct maker *m, bool careful, uint8_t *pick, bool *own) {
+	struct sl_batch *b = m->b;
+	uint32_t n = 0, picked = 0;
+	memset(pick, 0, b->count);
+	for (uint32_t i = 0; i < b->count; i++)
+		n += b->result[i] == SL_RESULT_PENDING && !mongo_denied_holds(m->l, b, i, false);
+	*own = n == 0;
+	uint32_t most = n == 0 ? 1 : careful ? (n + 1) / 2 : n;
+	for (uint32_t i = 0; i < b->count && picked < most; i++) {
+		if (b->result[i] != SL_RESULT_PENDING || mongo_denied_holds(m->l, b, i, *own)) continue;
+		pick[i] = 1;
+		picked++;
+	}
+	return picked > 0;
+}
+
+static void batch_rows(struct maker *m) {
 	struct mongo_link *l = m->l;
 	struct sl_batch *b = m->b;
-	uint32_t done = 0;
-	for (uint32_t i = 0; i < b->count; i++) done += b->result[i] == SL_RESULT_DONE;
-	if (done == 0) {
-		sl_batch_in_doubt(b, "%s", b->reason[l->denied[0].row]);
-		return;
+	uint32_t wary = atomic_load(&m->s->wary), vain = 0;
+	uint8_t *pick = SL_NEW_ARRAY(uint8_t, b->count);
+	bool own;
+	while (!m->stop && rows_pick(m, wary > 0 || mongo_denied_open(l), pick, &own)) {
+		size_t denied = l->denied_n, stored = l->stored;
+		rows_run(m, pick);
+		vain = l->stored > stored ? 0 : vain + 1;
+		if (l->denied_n > denied && vain > (own ? 0 : VAIN_LEAST + b->count / VAIN_DIV)) break;
+		if (vain == 0 && denied > 0 && !m->stop) {
+			memset(pick, 0, b->count);
+			denied_ask(m, denied, pick);
+		}
+		mongo_denied_decide(l, b);
 	}
-	bool changed = denied_ask(m, done);
-	for (size_t i = 0; i < l->denied_n; i++) {
-		const struct mongo_denied *d = &l->denied[i];
-		if (b->result[d->row] == SL_RESULT_LOST && d->again && !changed) b->result[d->row] = SL_RESULT_REJECT;
-	}
+	sl_free(pick);
+	if (l->denials > 0)
+		atomic_store(&m->s->wary, WARY_BATCHES);
+	else if (wary > 0)
+		atomic_store(&m->s->wary, wary - 1);
+	mongo_denied_wait(l, b);
 }
 
 void mongo_batch_run(struct mongo_link *l, struct sl_batch *b) {
@@ -269,9 +251,8 @@ void mongo_batch_run(struct mongo_link *l, struct sl_batch *b) {
 		sl_conn_down(l->c->conn, SL_EIO, "%s", why);
 		sl_free(why);
 	} else if (mongo_series_ensure(l, b)) {
-		l->denied_n = l->stored = 0;
-		rows_run(&m);
-		if (l->denied_n > 0) denied_decide(&m);
+		l->denied_n = l->denials = l->stored = 0;
+		batch_rows(&m);
 	}
 	sl_batch_fill(b, SL_RESULT_LOST, NULL); /* what no answer spoke of */
 	if (l->command.cap > KEEP_MAX) sl_buf_fini(&l->command);

@@ -111,9 +111,8 @@ static void row_error(struct reply *r, const bson_iter_t *item) {
 		return;
 	}
 	if (known && known->scope == SCOPE_WAIT) {
-		mongo_row_denied(r->l, r->b, i, known, said);
+		mongo_row_denied(r->l, r->b, i, false, known, said);
 		r->denied = true;
-		r->alone = r->alone || (r->ordered && r->n > 1); /* those behind it would tell */
 		return;
 	}
 	if (mongo_error_is_duplicate((int)code) && r->s->done_twice && r->s->operation == MONGO_INSERT)
@@ -238,9 +237,8 @@ static void carried_out(struct reply *r, const bson_t *reply) {
 	bool stored = false;
 	for (int64_t k = 0; k < tried; k++) {
 		uint32_t i = r->l->rows[k];
-		if (r->b->result[i] != SL_RESULT_PENDING) continue;
-		r->b->result[i] = SL_RESULT_DONE;
-		stored = true;
+		if (r->b->result[i] == SL_RESULT_PENDING) r->b->result[i] = SL_RESULT_DONE;
+		stored = stored || r->b->result[i] == SL_RESULT_DONE; /* or was there already: it was let in */
 	}
 	r->l->stored += stored;
 	if (r->waits) not_ready(r, r->waits, r->waits_for);
@@ -301,7 +299,8 @@ static void failed(struct reply *r, const bson_t *reply, const bson_error_t *err
 		return;
 	}
 	if (known && known->scope == SCOPE_WAIT) { /* of the collection that these rows name */
-		for (size_t k = 0; k < r->n; k++) mongo_row_denied(r->l, r->b, r->l->rows[k], known, error->message);
+		for (size_t k = 0; k < r->n; k++)
+			mongo_row_denied(r->l, r->b, r->l->rows[k], true, known, error->message);
 		return;
 	}
 	char *why = mongo_link_why(r->l, error);

@@ -50,6 +50,7 @@ struct mongo_conn {
 };
 
 enum mongo_operation { MONGO_INSERT, MONGO_UPDATE_ONE, MONGO_UPSERT, MONGO_REPLACE, MONGO_DELETE };
+enum { MONGO_SUSPECTS = 64 };
 enum mongo_duplicates { DUPLICATES_AUTO, DUPLICATES_DONE, DUPLICATES_REJECT };
 
 struct mongo_series_conf {
@@ -75,8 +76,10 @@ struct mongo_action {
 	char *collection_fixed; /* without ${}; else NULL */
 	uint32_t collection_param, id_param;
 	const struct mongo_types *id_types;
-	bool done_twice;               /* a duplicate _id is a row that is there already */
-	_Atomic uint32_t series_ready; /* the generation for which the collection was looked after */
+	bool done_twice;                           /* a duplicate _id is a row that is there already */
+	_Atomic uint32_t series_ready;             /* the generation for which the collection was looked after */
+	_Atomic uint32_t wary;                     /* rows were denied: so many batches go piece by piece */
+	_Atomic uint64_t suspects[MONGO_SUSPECTS]; /* mongo_denied.c */
 };
 
 /* mongo_conf.c */
@@ -93,14 +96,6 @@ int mongo_uri_make(const struct mongo_conn *c, mongoc_uri_t **out, struct sl_err
 /* Where the library asks for a login by itself, on a socket of its own: cloud machines have it. NULL: nowhere. Static. */
 const char *mongo_uri_login_host(const mongoc_uri_t *uri);
 int mongo_uri_tls(const struct mongo_conn *c, const mongoc_uri_t *uri, struct tls_client_conf *tls, struct sl_err *err);
-
-/* A row that was refused like its collection. */
-struct mongo_denied {
-	uint32_t row;
-	size_t stored; /* mongo_link.stored, then */
-	bool asked;    /* once more, for all of its collection */
-	bool again;    /* and refused */
-};
 
 /* One thread's side. */
 struct mongo_link {
@@ -120,9 +115,11 @@ struct mongo_link {
 	struct mongo_encoder e;
 	uint32_t *rows; /* of the command that is being made: numbers of the batch's rows */
 	size_t rows_cap;
-	struct mongo_denied *denied; /* rows of the batch that wait, unless others get through */
-	size_t denied_n, denied_cap, denials;
-	size_t stored; /* commands of the batch that stored rows */
+	/* Of the batch. */
+	struct mongo_denied *denied; /* rows of which it is open whether they are to blame */
+	size_t denied_n, denied_cap;
+	size_t denials; /* answers that said so */
+	size_t stored;  /* commands that stored rows */
 };
 int mongo_link_init(struct mongo_link *l, struct mongo_conn *c); /* SL_ESYSTEM: no descriptor left */
 void mongo_link_fini(struct mongo_link *l);
@@ -137,9 +134,6 @@ bool mongo_has_login(const struct mongo_conn *c); /* does `url` say who we are? 
 /* What a server's error means, and what to do here. */
 const char *mongo_advice(const struct mongo_conn *c, const struct mongo_error *known);
 char *mongo_link_why(const struct mongo_link *l, const bson_error_t *error);
-/* The server says of this row what it says of a collection that cannot be written to; see mongo_batch_run(). */
-void mongo_row_denied(struct mongo_link *l, struct sl_batch *b, uint32_t row, const struct mongo_error *known,
-		      const char *said);
 
 /* mongo_stream.c: mongoc_stream_initiator_t; arg is the struct mongo_link. */
 mongoc_stream_t *mongo_stream_open(const mongoc_uri_t *uri, const mongoc_host_list_t *host, void *arg,
@@ -154,6 +148,25 @@ int mongo_encode_row(struct sl_conn_action *a, const void *row, struct sl_buf *o
 
 /* mongo_batch.c: all rows of the batch get a result. */
 void mongo_batch_run(struct mongo_link *l, struct sl_batch *b);
+/* mongo_denied.c: rows of which the server says what it says of a collection that cannot be written to. */
+struct mongo_denied {
+	uint32_t row;
+	uint8_t proofs, before; /* before: this batch */
+	bool whole;             /* all rows of its collection */
+	bool asked, again;      /* once more, and denied */
+	uint64_t collection;    /* its hash, where rows name it */
+};
+void mongo_row_denied(struct mongo_link *l, struct sl_batch *b, uint32_t row, bool whole,
+		      const struct mongo_error *known, const char *said);
+/* Must row i wait for one that is denied? own: its key alone is no reason. */
+bool mongo_denied_holds(struct mongo_link *l, const struct sl_batch *b, uint32_t i, bool own);
+bool mongo_denied_open(const struct mongo_link *l); /* proofs are wanting */
+/* Before and after the first n are sent once more, behind a row that was stored. */
+void mongo_denied_begin(struct mongo_link *l, struct sl_batch *b, size_t n);
+void mongo_denied_end(struct mongo_link *l, const struct sl_batch *b, size_t n);
+void mongo_denied_decide(struct mongo_link *l, struct sl_batch *b);
+void mongo_denied_wait(struct mongo_link *l, struct sl_batch *b); /* the batch is over; those that are open wait */
+
 /* mongo_reply.c: what a command's answer means for its rows. */
 enum mongo_then {
 	MONGO_GO_ON,
