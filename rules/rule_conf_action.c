@@ -290,6 +290,15 @@ static bool id_is_shared(const struct sql_program *p) {
 	return false;
 }
 
+/* FROM names messages alone, published and of sources: each has a name of its own. */
+static bool id_is_own(const struct sql_program *p) {
+	size_t count;
+	const struct sl_slice *from = sql_program_from(p, &count);
+	for (size_t i = 0; i < count; i++)
+		if (event_kinds(from[i]) & ~EVENT(SOURCE_MESSAGE)) return false;
+	return !sql_program_is_foreach(p);
+}
+
 /* Its row comes again under this very name. */
 static enum sl_msgid msgid_in(const struct rule_load *load, const struct sl_param *param,
 			      const struct sql_template *t) {
@@ -299,7 +308,7 @@ static enum sl_msgid msgid_in(const struct rule_load *load, const struct sl_para
 	if (row ? sql_output_is_column(load->program, own, id) : sql_template_is_column(t, id))
 		return id_is_shared(load->program) ? SL_MSGID_SHARED : SL_MSGID_ALONE;
 	bool shares = row ? sql_output_shares(load->program, own, id) : sql_template_shares(t, id);
-	return shares ? SL_MSGID_SHARED : SL_MSGID_NOT;
+	return shares && !id_is_own(load->program) ? SL_MSGID_SHARED : SL_MSGID_NOT;
 }
 
 /* All that names a row at the far side may be the same for the rows of a message. */

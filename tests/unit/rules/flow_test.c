@@ -16,6 +16,7 @@
 #include "hash.h"
 #include "log.h"
 #include "mem.h"
+#include "connectors_int.h"
 #include "sources.h"
 
 enum { WORKERS = 2, TICK_MESSAGES = 50 };
@@ -438,6 +439,34 @@ static void test_source__a_reload_changes_it_in_the_stream(void **state) {
 	flow_source_fini(&f);
 }
 
+/* ---- What a row is called by. ------------------------------------------------------------------------------------------------ */
+
+/* How its key holds the message's identifier; the first action's first parameter. */
+static enum sl_msgid msgid_from(const char *from) {
+	struct flow f;
+	char *yaml = sl_asprintf("connectors: {c: {type: 'null'}}\nsources: {gen: {connector: c, messages: "
+				 "1}}\nrules:\n  r:\n    sql: SELECT 1 AS x FROM %s\n    actions:\n"
+				 "      - {connector: c, columns: {k: '${msgid()}'}}\n",
+				 from);
+	flow_init(&f, yaml);
+	enum sl_msgid how =
+	    sl_action_param_msgid(SL_LIST_ENTRY(f.cs->pipelines.next, struct sl_pipeline, link)->action, 0);
+	connectors_stop(f.cs, 5000);
+	flow_fini(&f);
+	sl_free(yaml);
+	return how;
+}
+
+static void test_flow__the_name_of_a_message_is_shared_where_others_have_it(void **state) {
+	(void)state;
+	assert_int_equal(msgid_from("\"a/#\", \"b/#\""), SL_MSGID_ALONE);
+	/* Each has its own: what comes twice is a repeat. */
+	assert_int_not_equal(msgid_from("\"a/#\", \"$sources/null:gen\""), SL_MSGID_SHARED);
+	assert_int_equal(msgid_from("\"a/#\", \"$events/message/dropped\""), SL_MSGID_SHARED);
+	assert_int_equal(msgid_from("\"a/#\", \"$events/client/connected\""), SL_MSGID_SHARED); /* NULL there */
+	assert_int_equal(msgid_from("\"$events/message/delivered\""), SL_MSGID_SHARED);
+}
+
 int main(void) {
 	const struct CMUnitTest tests[] = {
 	    cmocka_unit_test(test_flow__every_publisher_is_confirmed_and_every_row_delivered),
@@ -448,6 +477,7 @@ int main(void) {
 	    cmocka_unit_test(test_source__parts_that_go_give_again_what_was_not_through),
 	    cmocka_unit_test(test_source__too_much_under_way_pauses_it),
 	    cmocka_unit_test(test_source__a_reload_changes_it_in_the_stream),
+	    cmocka_unit_test(test_flow__the_name_of_a_message_is_shared_where_others_have_it),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
