@@ -161,7 +161,7 @@ void pipeline_copies_sub(struct pipeline_batch *bt) {
  * full batch, which each action may have out whatever others hold: held rows must not make it go row by row. */
 bool pipeline_copies_fit(const struct sl_pipeline *p, const struct sl_way *way, size_t rows) {
 	const struct action_conf *conf = &p->action->conf;
-	uint64_t bytes = way->q.bytes < (uint64_t)conf->batch.bytes ? way->q.bytes : (uint64_t)conf->batch.bytes;
+	uint64_t most = pipeline_bytes_most(way), bytes = way->q.bytes < most ? way->q.bytes : most;
 	uint64_t copies = pipeline_copies(p, rows, bytes);
 	if (p->copy_bytes == 0 || copies == 0) return true;
 	if (p->copy_bytes + copies <= pipeline_copies(p, 0, (uint64_t)conf->batch.bytes)) return true;

@@ -354,7 +354,7 @@ static void test_memory__held_rows_leave_each_action_one_batch_in_its_client(voi
 	action.conf.buffer.memory = (int64_t)budget;
 	action.conf.batch.bytes = (int64_t)batch;
 	struct sl_pipeline p = {.cs = &cs, .action = &action, .held_cost = 2 * budget};
-	struct sl_way way = {.q = {.bytes = row}};
+	struct sl_way way = {.p = &p, .q = {.bytes = row}};
 	uint64_t out = 0;
 	while (pipeline_copies_fit(&p, &way, 1)) {
 		p.copy_bytes += pipeline_copies(&p, 1, row);
@@ -365,6 +365,26 @@ static void test_memory__held_rows_leave_each_action_one_batch_in_its_client(voi
 	assert_true(pipeline_copies_fit(&p, &way, 1));
 	p.copy_bytes = 2 * budget;
 	assert_false(pipeline_copies_fit(&p, &way, 1));
+}
+
+/* A batch that is larger than others, for its way is in doubt, counts as large as it is. */
+static void test_memory__a_batch_in_doubt_is_counted_whole(void **state) {
+	(void)state;
+	struct sl_connector_kind kind = {.copy_percent = 300};
+	struct sl_conn conn = {.kind = &kind};
+	struct connectors cs = {.mem_max = SL_GB};
+	struct sl_conn_action action = {.conn = &conn};
+	action.conf.buffer.memory = 64 * SL_MB;
+	action.conf.batch.bytes = SL_MB;
+	action.conf.batch.rows = 500;
+	struct sl_pipeline p = {.cs = &cs, .action = &action, .mem_bytes = 16 * SL_MB, .copy_bytes = 24 * SL_MB};
+	struct sl_way way = {.p = &p, .q = {.bytes = 8 * SL_MB}};
+	assert_true(pipeline_copies_fit(&p, &way, 500));
+	way.doubt_rows = 16384;
+	p.copy_bytes += SL_MB;
+	assert_false(pipeline_copies_fit(&p, &way, 16384));
+	p.copy_bytes = 0;
+	assert_true(pipeline_copies_fit(&p, &way, 16384));
 }
 
 int main(void) {
@@ -378,6 +398,7 @@ int main(void) {
 	    cmocka_unit_test(test_memory__a_large_row_that_went_back_is_counted_once),
 	    cmocka_unit_test(test_memory__rows_that_wait_for_another_attempt_let_others_in),
 	    cmocka_unit_test(test_memory__held_rows_leave_each_action_one_batch_in_its_client),
+	    cmocka_unit_test(test_memory__a_batch_in_doubt_is_counted_whole),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
