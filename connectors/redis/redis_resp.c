@@ -106,6 +106,11 @@ static void *item_make(const redisReadTask *task, enum redis_reply_kind kind) {
 	return place;
 }
 
+static void *text_refuse(struct redis_reader *r, const char *why) {
+	(void)not_redis(r, SL_SLICE_EMPTY, why);
+	return NULL;
+}
+
 static void *text_make(const redisReadTask *task, char *text, size_t n) {
 	struct redis_reader *r = task->privdata;
 	bool is_text = task->type == REDIS_REPLY_STRING;
@@ -117,11 +122,10 @@ static void *text_make(const redisReadTask *task, char *text, size_t n) {
 		if (place != &r->skipped) *place = r->taken;
 		return place;
 	}
-	if (is_text &&
-	    (n >= r->hiredis->len || memcmp(text + n, "\r\n", 2) != 0)) { /* hiredis looks only at how many */
-		(void)not_redis(r, SL_SLICE_EMPTY, "what follows a text does not belong there");
-		return NULL;
-	}
+	if (!is_text && n > LINE_MAX_BYTES) return text_refuse(r, "a line without an end");
+	/* hiredis looks only at how many bytes there are. */
+	if (is_text && (n >= r->hiredis->len || memcmp(text + n, "\r\n", 2) != 0))
+		return text_refuse(r, "what follows a text does not belong there");
 	if (place == &r->skipped) return place;
 	char *p = text_place(r, place, n, is_text ? 0 : LINE_KEPT);
 	if (place->text.n) memcpy(p, text, place->text.n);
@@ -194,7 +198,7 @@ static int text_begin(struct redis_reader *r) {
 	bool is_text = task->type == REDIS_REPLY_STRING;
 	ptrdiff_t end = is_text ? slice_find(seen, SL_SLICE_LIT("\r\n")) : -1;
 	int64_t n;
-	if (end < 0) return seen.n > LINE_MAX_BYTES ? not_redis(r, SL_SLICE_EMPTY, "a line without an end") : 0;
+	if (end < 0) return seen.n > LINE_MAX_BYTES + 1 ? not_redis(r, SL_SLICE_EMPTY, "a line without an end") : 0;
 	if (slice_to_i64(slice_sub(seen, 0, (size_t)end), &n) != SL_OK || n < (int64_t)r->held) return 0;
 	r->taken = (struct redis_reply){.kind = REDIS_TEXT};
 	r->into = place_of(r, task) == &r->skipped ? NULL : text_place(r, &r->taken, (uint64_t)n, 0);

@@ -232,6 +232,26 @@ static void test_reader__lines_without_an_end(void **state) {
 	sl_buf_fini(&big);
 }
 
+/* The longest line that is one, and the next: wherever they are split. */
+static void test_reader__the_longest_line(void **state) {
+	enum { LONGEST = 64 * 1024 };
+	static const struct redis_limits all = {.reply_bytes = 1 << 20, .reply_parts = 9, .text_bytes = 1 << 20};
+	(void)state;
+	for (size_t n = LONGEST; n <= LONGEST + 1; n++) {
+		struct sl_buf in = SL_BUF_INIT;
+		sl_buf_put(&in, '+');
+		memset(sl_buf_add(&in, n), 'x', n);
+		char *line = sl_memdup0(in.p, in.n);
+		sl_buf_append_str(&in, "\r\n");
+		for (size_t step = 64; step < 2 * in.n; step = step * 2 - 1)
+			reads(in.p, in.n, step, &all, n > LONGEST ? "!" : line);
+		for (size_t at = in.n - 4; at < in.n; at++)
+			reads_halves(in.p, in.n, at, &all, n > LONGEST ? "!" : line);
+		sl_free(line);
+		sl_buf_fini(&in);
+	}
+}
+
 /* ---- Requests. ---- */
 
 static void test_requests__texts_of_any_bytes(void **state) {
@@ -284,6 +304,7 @@ int main(void) {
 	    cmocka_unit_test(test_reader__large_text_with_a_wrong_end),
 	    cmocka_unit_test(test_reader__what_is_huge_is_not_held),
 	    cmocka_unit_test(test_reader__lines_without_an_end),
+	    cmocka_unit_test(test_reader__the_longest_line),
 	    cmocka_unit_test(test_requests__texts_of_any_bytes),
 	    cmocka_unit_test(test_requests__many_arguments),
 	};
