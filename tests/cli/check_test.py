@@ -283,7 +283,8 @@ rules: {r: {sql: 'SELECT key AS k FROM "$sources/kafka:outbox"', actions: [{cons
 
     def test_check__missing_password_file_is_named(self):
         folder = temp_folder()
-        (folder / "a.yaml").write_text("auth: {password_file: nobody.pw}\n")
+        (folder / "a.yaml").write_text("auth: {password_file: nobody.pw}\nlisteners: [{name: mqtt, bind: '127.0.0.1:0'}]\n"
+                                       "admin: {enabled: false}\n")
         for command, code in (("check", 1), ("run", 3)):
             done = run_program(command, "-c", "a.yaml", cwd=folder)
             self.assertEqual(done.returncode, code)
