@@ -151,6 +151,8 @@ static void test_file__two_connectors_that_rotate_a_file_lose_none(void **state)
 	rig_free(r);
 }
 
+static bool second_is_out(const struct sl_action_counts *n) { return n->batches == 2; }
+
 /* Whoever else writes to it and puts it aside holds its lock meanwhile. */
 static void test_file__what_waits_for_a_file_goes_to_the_one_that_is_there_then(void **state) {
 	(void)state;
@@ -161,7 +163,7 @@ static void test_file__what_waits_for_a_file_goes_to_the_one_that_is_there_then(
 	int fd = open(path, O_RDWR);
 	assert_int_equal(flock(fd, LOCK_EX), 0);
 	rig_stage(r, 0, 1, 0, rig_row);
-	usleep(30000); /* it waits by now, mostly */
+	assert_true(rig_until(r, 0, second_is_out)); /* it waits by now, mostly */
 	assert_int_equal(rename(path, aside), 0);
 	close(fd);
 	rig_settle(r, 0);
