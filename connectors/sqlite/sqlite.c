@@ -363,8 +363,23 @@ static void statement_drop(struct sqlite_action *s) {
 	s->stmt = NULL;
 }
 
-/* SQLite has the same word for a full disk and for a table that has no number left. */
-static void batch_found_no_room(struct sl_batch *b, struct sqlite_conn *c, const char *text) {
+/* The largest number there is: behind it an AUTOINCREMENT table has none left. */
+static bool uses_up_numbers(struct sqlite_action *s, const struct sl_batch *b) {
+	for (uint32_t row = 0; row < b->count; row++)
+		for (uint16_t i = 0; i < (uint16_t)s->params.n; i++) {
+			struct sql_value v = sql_row_get(b->row[row], i);
+			if (v.kind == SQL_INT && v.i == INT64_MAX) return true;
+		}
+	return false;
+}
+
+/* SQLite has the same word for a full disk and for a table that has no number left, and has taken the batch back when it says so: with a
+ * row that took the last number nothing tells any more. So that row is stored first. */
+static void batch_found_no_room(struct sl_batch *b, struct sqlite_conn *c, struct sqlite_action *s, const char *text) {
+	if (b->count > 1 && uses_up_numbers(s, b)) {
+		sl_batch_fill(b, SL_RESULT_GROUP_FAILED, text);
+		return;
+	}
 	static const char sql[] = "SELECT name FROM sqlite_sequence WHERE seq = 9223372036854775807";
 	sqlite3_stmt *q = NULL;
 	bool used_up = sqlite3_prepare_v2(c->db, sql, -1, &q, NULL) == SQLITE_OK && sqlite3_step(q) == SQLITE_ROW;
@@ -400,7 +415,7 @@ static void batch_failed(struct sl_batch *b, struct sqlite_conn *c, struct sqlit
 		b->wait_ms = BUSY_WAIT_MS;
 		sl_batch_fill(b, SL_RESULT_THROTTLED, NULL);
 		break;
-	case SQLITE_FULL: batch_found_no_room(b, c, text); break;
+	case SQLITE_FULL: batch_found_no_room(b, c, s, text); break;
 	case SQLITE_IOERR:
 		/* Of a write-ahead log that somebody emptied or deleted this handle would say so for ever. */
 		if (!db_open(conn)) {

@@ -294,6 +294,31 @@ static void test_watch__a_table_without_numbers_is_no_full_disk(void **state) {
 	rig_free(r);
 }
 
+static uint64_t row_with_the_last_number(uint64_t serial, struct sql_value *values, char *room, size_t size) {
+	(void)room;
+	(void)size;
+	values[0] = serial == 3 ? sql_int(INT64_MAX) : sql_null();
+	values[1] = sql_int((int64_t)serial);
+	return 1;
+}
+
+static void test_watch__a_row_that_uses_up_the_numbers_of_its_own_batch_fills_no_disk(void **state) {
+	(void)state;
+	struct rig *r = rig_new(1);
+	db_exec(r->dir, "CREATE TABLE x(id INTEGER PRIMARY KEY AUTOINCREMENT, a)");
+	rig_load(r,
+		 "connectors: {db: {type: sqlite, path: %s/a.db}}\n"
+		 "actions: [{connector: db, table: x, columns: {id: \"${id}\", a: \"${n}\"}, retry: {first: 5ms, max: "
+		 "5ms}}]\n",
+		 r->dir);
+	rig_stage(r, 0, 10, 0, row_with_the_last_number);
+	reason_when(r, "connectors", "the numbers of the AUTOINCREMENT table x are used up");
+	assert_int_equal(rig_counts(r, 0).delivered, 4);
+	db_exec(r->dir, "DELETE FROM x WHERE id > 3; UPDATE sqlite_sequence SET seq = 3");
+	assert_int_equal(rig_settle(r, 0).delivered, 10);
+	rig_free(r);
+}
+
 static void test_watch__the_second_reason_of_an_action_replaces_the_first(void **state) {
 	(void)state;
 	struct rig *r = rig_new(1);
@@ -514,6 +539,7 @@ int main(void) {
 	    cmocka_unit_test(test_watch__a_row_that_on_error_does_not_take_is_where_the_line_says),
 	    cmocka_unit_test(test_watch__a_letter_that_waits_says_where_it_cannot_go),
 	    cmocka_unit_test(test_watch__a_table_without_numbers_is_no_full_disk),
+	    cmocka_unit_test(test_watch__a_row_that_uses_up_the_numbers_of_its_own_batch_fills_no_disk),
 	    cmocka_unit_test(test_watch__the_second_reason_of_an_action_replaces_the_first),
 	    cmocka_unit_test(test_watch__a_stalled_connection_says_what_is_wrong_now),
 	    cmocka_unit_test(test_watch__an_action_that_stands_still_does_not_hide_others),
