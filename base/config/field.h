@@ -78,7 +78,9 @@ enum conf_flag {
 	CONF_NULL_OK = 1 << 7,      /* OBJECT, TREE: `name:` without a value is the same as {} (null in a TREE) */
 	CONF_TEMPLATE_OK =
 	    1 << 8, /* TEMPLATE_MAP: also one template, which gives the whole map: one pair without a key */
-	CONF_PLAIN_OK = 1 << 10, /* STRING_MAP: a number or boolean without quotes is its text */
+	CONF_PLAIN_OK =
+	    1
+	    << 10, /* STRING_MAP: a number or boolean without quotes is its text, but a number like 0.10, whose text is another than its value's */
 	CONF_GIVEN =
 	    1 << 9, /* OBJECT whose presence means something: the first member of its struct is a bool that says
 		     whether the key is there (`name:` alone and {} count). Shown only when it is */

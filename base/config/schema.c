@@ -255,9 +255,18 @@ static int check_text(struct spot s, const struct conf_field *f, struct sl_slice
 	return conf_report_text(s.report, s.at, &err);
 }
 
-static char *real_text(double v) {
+static char *number_text(const json_t *value) {
 	char text[SL_FORMAT_DOUBLE_MAX];
-	return slice_dup(slice_make(text, sl_format_double(v, text)));
+	if (json_is_integer(value)) return sl_asprintf("%lld", (long long)json_integer_value(value));
+	return slice_dup(slice_make(text, sl_format_double(json_real_value(value), text)));
+}
+
+/* NULL: of 0.10 and 0x10 the number does not tell how it is written in the file, if there is one. */
+static char *number_as_written(struct spot s, const json_t *value) {
+	char *text = number_text(value);
+	if (!s.at.doc || yaml_number_is_written(s.at.doc, s.at.path, text)) return text;
+	sl_free(text);
+	return NULL;
 }
 
 /* One text, on the heap: of a string field, or one value of its list or map. */
@@ -266,17 +275,15 @@ static int take_text(struct spot s, const struct conf_field *f, const json_t *va
 	bool plain = is_template(f) || f->flags & CONF_PLAIN_OK;
 	if (json_is_string(value)) {
 		text = sl_strdup(json_string_value(value));
+	} else if (f->flags & CONF_PLAIN_OK && json_is_number(value)) {
+		text = number_as_written(s, value);
 	} else if (plain && json_is_integer(value)) {
-		text = sl_asprintf("%lld", (long long)json_integer_value(value));
-	} else if (f->flags & CONF_PLAIN_OK && json_is_real(value)) {
-		text = real_text(json_real_value(value));
+		text = number_text(value);
 	} else if (plain && json_is_boolean(value)) {
 		text = sl_strdup(json_is_true(value) ? "true" : "false");
-	} else {
-		bool scalar = json_is_number(value) || json_is_boolean(value);
-		return not_a(s, f, value, scalar ? "text; write it in quotes" : "text");
 	}
-	bool as_written = true;
+	bool scalar = json_is_number(value) || json_is_boolean(value), as_written = true;
+	if (!text) return not_a(s, f, value, scalar ? "text; write it in quotes" : "text");
 	if (f->flags & CONF_EXPAND && !is_template(f) && json_is_string(value)) {
 		struct sl_err err = SL_ERR_INIT;
 		char *expanded;

@@ -50,6 +50,8 @@ struct sl_slice yaml_doc_text(const struct yaml_doc *doc); /* the source, withou
  * that is not there: false, and the place of the nearest part that is (so the values are always usable). */
 bool yaml_key_position(const struct yaml_doc *doc, const char *path, uint32_t *line, uint32_t *column);
 bool yaml_value_position(const struct yaml_doc *doc, const char *path, uint32_t *line, uint32_t *column);
+/* Whether a number stands in the file as this text: 0.10 is the number 0.1, and another text. */
+bool yaml_number_is_written(const struct yaml_doc *doc, const char *path, const char *text);
 
 /* Maps a place inside the text of a string value (1-based, column in bytes) to the file: an SQL error at 2:14 of
  * `rules.hot.sql` becomes the line and column an editor shows. Exact for literal blocks (|), plain and quoted

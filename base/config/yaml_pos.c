@@ -129,6 +129,15 @@ bool yaml_value_position(const struct yaml_doc *doc, const char *path, uint32_t 
 	return exact;
 }
 
+bool yaml_number_is_written(const struct yaml_doc *doc, const char *path, const char *text) {
+	bool exact;
+	const struct yaml_node *n = find_node(doc, path, &exact);
+	struct sl_slice there = slice_from(doc->source, n->offset), number = slice_from_str(text);
+	if (!exact || !slice_starts_with(there, number)) return false;
+	char next = there.n > number.n ? there.p[number.n] : ' ';
+	return !strchr("0123456789abcdefABCDEFxo._+-", next);
+}
+
 static bool is_space(char c) { return c == ' ' || (c >= '\t' && c <= '\r'); }
 
 /* Bytes of the white space at the front: YAML folds Unicode's line breaks too. */

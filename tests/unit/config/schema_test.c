@@ -388,6 +388,32 @@ static void test_expand__mistakes(void **state) {
 	expect_expand_error("${file:/dev/zero}", "the file /dev/zero is larger than 64 KB, too large for a value");
 }
 
+/* As a number 0.10 is 0.1: where its text is wanted, it would be another version. */
+static void test_schema__a_number_that_is_text_is_taken_as_it_stands_or_not_at_all(void **state) {
+	(void)state;
+	static const char *const others[] = {"0.10", "1.00", "0x10", "1e3", "-0"};
+	for (size_t i = 0; i < SL_ARRAY_LEN(others); i++) {
+		char *yaml = sl_asprintf("plain: {a: %s}\n", others[i]);
+		struct all a;
+		struct conf_report report = CONF_REPORT_INIT;
+		(void)apply(yaml, &a, &report);
+		char *said = conf_report_format(&report);
+		if (!strstr(said, "is not text; write it in quotes")) fail_msg("%s: '%s'", others[i], said);
+		sl_free(said);
+		conf_fini(fields, &a);
+		conf_report_fini(&report);
+		sl_free(yaml);
+	}
+	struct all a = {.text = NULL};
+	struct conf_report report = CONF_REPORT_INIT;
+	json_t *made = json_pack("{s:{s:f}}", "plain", "a", 0.5); /* of no file */
+	assert_int_equal(conf_apply(fields, made, (struct conf_at){NULL, ""}, &a, &report), SL_OK);
+	assert_string_equal(a.plain.items[0].value, "0.5");
+	conf_fini(fields, &a);
+	conf_report_fini(&report);
+	json_decref(made);
+}
+
 static void test_schema__only_marked_fields_expand(void **state) {
 	(void)state;
 	struct all a;
@@ -561,6 +587,7 @@ int main(void) {
 	    cmocka_unit_test(test_schema__two_tables_over_one_object),
 	    cmocka_unit_test(test_expand__environment_and_files),
 	    cmocka_unit_test(test_expand__mistakes),
+	    cmocka_unit_test(test_schema__a_number_that_is_text_is_taken_as_it_stands_or_not_at_all),
 	    cmocka_unit_test(test_schema__only_marked_fields_expand),
 	    cmocka_unit_test(test_schema__expanded_text_has_the_place_of_its_value),
 	    cmocka_unit_test(test_mask__urls_keep_all_but_the_password),
