@@ -88,9 +88,13 @@ static void chunk_let_go(struct sl_pipeline *p, struct sl_chunk *c) {
 	connectors_chunk_spare(p->cs, c);
 }
 
-static void chunk_drop_new(struct sl_pipeline *p, struct sl_chunk *c) {
+static bool is_full(int status) { return status == SL_ELIMIT || status == SL_ENOSPACE; }
+
+static void chunk_drop_new(struct sl_pipeline *p, struct sl_chunk *c, int status) {
 	p->count.dropped_overflow += c->rows;
-	pipeline_note(p, NOTE_OVERFLOW, c->rows, pipeline_row_topic(c, chunk_row_at(chunk_rows(c))), NULL);
+	pipeline_note(p, is_full(status) ? NOTE_OVERFLOW : NOTE_UNLOGGED, c->rows,
+		      pipeline_row_topic(c, chunk_row_at(chunk_rows(c))),
+		      is_full(status) ? NULL : sl_status_text(status));
 	chunk_let_go(p, c);
 }
 
@@ -199,7 +203,6 @@ static enum overflow_answer overflow_letters(struct sl_pipeline *p, struct sl_ch
 
 /* status: why there is no place. Where the log cannot be written at all (its disk is broken, or not ours) no row less makes room. */
 static enum overflow_answer overflow_for(struct sl_pipeline *p, struct sl_chunk *c, int status) {
-	bool is_full = status == SL_ELIMIT || status == SL_ENOSPACE;
 	enum action_overflow policy = (enum action_overflow)pipeline_intake(p)->conf.buffer.overflow;
 	uint64_t over = rows_over(p, 0, c->rows);
 	if (!c->qos && policy != OVERFLOW_DEAD_LETTER) {
@@ -212,7 +215,7 @@ static enum overflow_answer overflow_for(struct sl_pipeline *p, struct sl_chunk 
 	case OVERFLOW_DROP_NEW: return OVERFLOW_DROPPED;
 	case OVERFLOW_DEAD_LETTER: return overflow_letters(p, c);
 	case OVERFLOW_DROP_OLDEST:
-		return is_full && pipeline_drop_oldest(p, over) ? OVERFLOW_TRY_AGAIN : OVERFLOW_DROPPED;
+		return is_full(status) && pipeline_drop_oldest(p, over) ? OVERFLOW_TRY_AGAIN : OVERFLOW_DROPPED;
 	}
 	return OVERFLOW_WAIT;
 }
@@ -304,7 +307,7 @@ static bool take_one(struct sl_pipeline *p, struct sl_chunk *c) {
 		switch (overflow_for(p, c, status)) {
 		case OVERFLOW_WAIT: return false;
 		case OVERFLOW_TRY_AGAIN: break;
-		case OVERFLOW_DROPPED: chunk_drop_new(p, c); return true;
+		case OVERFLOW_DROPPED: chunk_drop_new(p, c, status); return true;
 		case OVERFLOW_WRITTEN: chunk_let_go(p, c); return true;
 		}
 	}

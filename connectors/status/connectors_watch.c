@@ -29,6 +29,8 @@ static const struct {
     [NOTE_OVERFLOW] = {"overflow", "rows dropped: the buffer is full",
 		       "see why the connector does not keep up, or raise what limits it: buffer.disk, buffer.memory, "
 		       "buffer.rows"},
+    [NOTE_UNLOGGED] = {"overflow", "rows dropped: the log cannot be written",
+		       "check the disk and the rights of the action's folder"},
     [NOTE_EXPIRED] = {"expired", "rows dropped: older than retry.ttl",
 		      "see why the connector does not keep up, or raise retry.ttl"},
     [NOTE_SHUTDOWN] = {"shutdown", "rows dropped at shutdown", "give them room: buffer.disk"},

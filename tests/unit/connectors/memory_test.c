@@ -1,10 +1,14 @@
 /* What rows may take: who publishes hears that there is no room before the budget is gone, and when there is again. */
 #include "rig.h"
 
+#include <signal.h>
 #include <stdatomic.h>
+#include <string.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 #include "connectors_int.h"
+#include "log.h"
 #include "test_db.h"
 
 #define MANY 100000 /* rows, ten times what fits */
@@ -342,6 +346,42 @@ static void test_memory__rows_that_wait_for_another_attempt_let_others_in(void *
 	rig_free(r);
 }
 
+static bool hundred_dropped(const struct sl_action_counts *n) { return n->dropped_overflow >= 100; }
+
+/* Rows less make no room where nothing can be written. */
+static void test_memory__drop_oldest_keeps_what_waits_where_the_log_fails(void **state) {
+	(void)state;
+	struct rlimit was, small = {.rlim_cur = 64};
+	char said[4096] = "";
+	int ends[2];
+	struct rig *r = rig_new(1);
+	rig_load(r, WAITING "    buffer: {overflow: drop_oldest}\n", r->dir);
+	signal(SIGXFSZ, SIG_IGN);
+	rig_stage(r, 0, 500, 100, rig_row);
+	assert_true(rig_confirms(r, 500));
+	assert_int_equal(getrlimit(RLIMIT_FSIZE, &was), 0);
+	small.rlim_max = was.rlim_max;
+	assert_int_equal(pipe(ends), 0);
+	log_set_fd(ends[1]);
+	log_set_level(LOG_WARN);
+	assert_int_equal(setrlimit(RLIMIT_FSIZE, &small), 0);
+	rig_stage(r, 0, 100, 100, rig_row);
+	bool dropped = rig_until(r, 0, hundred_dropped);
+	assert_int_equal(setrlimit(RLIMIT_FSIZE, &was), 0);
+	log_set_level(LOG_OFF);
+	log_set_fd(2);
+	assert_int_equal(rig_counts(r, 0).dropped_overflow, 100);
+	close(ends[1]);
+	assert_true(dropped && read(ends[0], said, sizeof said - 1) > 0);
+	close(ends[0]);
+	assert_non_null(strstr(said, "rows dropped: the log cannot be written"));
+	assert_null(strstr(said, "the buffer is full"));
+	table_make(r->dir);
+	assert_int_equal(rig_settle(r, 0).delivered, 500);
+	assert_int_equal(db_int(r->dir, "SELECT max(b) FROM x"), 499);
+	rig_free(r);
+}
+
 /* ---- What clients of the far sides hold. ---- */
 
 static void test_memory__held_rows_leave_each_action_one_batch_in_its_client(void **state) {
@@ -397,6 +437,7 @@ int main(void) {
 	    cmocka_unit_test(test_memory__a_large_row_that_cannot_go_makes_way_for_others),
 	    cmocka_unit_test(test_memory__a_large_row_that_went_back_is_counted_once),
 	    cmocka_unit_test(test_memory__rows_that_wait_for_another_attempt_let_others_in),
+	    cmocka_unit_test(test_memory__drop_oldest_keeps_what_waits_where_the_log_fails),
 	    cmocka_unit_test(test_memory__held_rows_leave_each_action_one_batch_in_its_client),
 	    cmocka_unit_test(test_memory__a_batch_in_doubt_is_counted_whole),
 	};

@@ -354,30 +354,6 @@ static void test_pipeline__drop_oldest_drops_a_row_for_each_that_comes(void **st
 	}
 }
 
-/* Rows less make no room where nothing can be written. */
-static void test_pipeline__drop_oldest_keeps_what_waits_where_the_log_fails(void **state) {
-	(void)state;
-	struct rlimit was, small = {.rlim_cur = 64};
-	struct rig *r = rig_new(1);
-	rig_load(r, WAITING "    buffer: {overflow: drop_oldest}\n", r->dir);
-	signal(SIGXFSZ, SIG_IGN);
-	rig_stage(r, 0, 500, 100, rig_row);
-	assert_true(rig_confirms(r, 500));
-	assert_int_equal(getrlimit(RLIMIT_FSIZE, &was), 0);
-	small.rlim_max = was.rlim_max;
-	assert_int_equal(setrlimit(RLIMIT_FSIZE, &small), 0);
-	rig_stage(r, 0, 100, 100, rig_row);
-	drops = 100;
-	bool dropped = rig_until(r, 0, has_dropped);
-	assert_int_equal(setrlimit(RLIMIT_FSIZE, &was), 0);
-	assert_true(dropped);
-	assert_int_equal(rig_counts(r, 0).dropped_overflow, 100);
-	table_make(r->dir);
-	assert_int_equal(rig_settle(r, 0).delivered, 500);
-	assert_int_equal(db_int(r->dir, "SELECT max(b) FROM x"), 499);
-	rig_free(r);
-}
-
 static void test_pipeline__rows_of_qos_0_never_hold_and_go_oldest_first(void **state) {
 	(void)state;
 	struct rig *r = rig_new(1);
@@ -766,7 +742,6 @@ int main(void) {
 	    cmocka_unit_test(test_pipeline__drop_new_keeps_the_first_rows),
 	    cmocka_unit_test(test_pipeline__drop_oldest_keeps_the_last_rows),
 	    cmocka_unit_test(test_pipeline__drop_oldest_drops_a_row_for_each_that_comes),
-	    cmocka_unit_test(test_pipeline__drop_oldest_keeps_what_waits_where_the_log_fails),
 	    cmocka_unit_test(test_pipeline__a_limit_by_count_holds_publishers),
 	    cmocka_unit_test(test_pipeline__rows_without_room_become_dead_letters),
 	    cmocka_unit_test(test_pipeline__dead_letters_that_cannot_be_written_hold),
