@@ -13,6 +13,7 @@
 #include "mem.h"
 
 #define ASK_MS 1000      /* between two questions, and one of them; shorter than an outage is suspected */
+#define ASK_MOST_MS 8000 /* one, where brokers take longer; an end waits for it */
 #define CERTAIN_MS 10000 /* then a row is tried again, for the topic may be there */
 
 static uint64_t now_ms(const struct kafka_producer *p) { return sl_loop_now_ms(sl_conn_loop(p->conn)); }
@@ -63,13 +64,14 @@ struct question {
 	struct kafka_keeper_job job;
 	struct kafka_producer *p;
 	rd_kafka_t *rk;
-	uint32_t ups;
+	uint32_t ups, limit_ms;
 	const struct rd_kafka_metadata *found; /* NULL: no answer */
 };
 
 static void question_work(struct kafka_keeper_job *job) {
 	struct question *q = sl_container_of(job, struct question, job);
-	if (rd_kafka_metadata(q->rk, 0, NULL, &q->found, ASK_MS) != RD_KAFKA_RESP_ERR_NO_ERROR) q->found = NULL;
+	if (rd_kafka_metadata(q->rk, 0, NULL, &q->found, (int)q->limit_ms) != RD_KAFKA_RESP_ERR_NO_ERROR)
+		q->found = NULL;
 }
 
 /* One that may be seen may still be refused to us: that is said when a row is sent. */
@@ -85,7 +87,10 @@ static void question_done(struct kafka_keeper_job *job) {
 	struct question *q = sl_container_of(job, struct question, job);
 	struct kafka_producer *p = q->p;
 	p->missing_asked = false;
-	bool counts = q->found && q->rk == p->rk && p->state == KAFKA_RUNNING && q->ups == p->ups;
+	bool is_ours = q->rk == p->rk && p->state == KAFKA_RUNNING && q->ups == p->ups;
+	bool counts = q->found && is_ours;
+	/* Of very many topics it may take that long. */
+	if (!q->found && is_ours && p->up && !p->suspect && p->missing_limit_ms < ASK_MOST_MS) p->missing_limit_ms *= 2;
 	for (int i = 0; counts && i < q->found->topic_cnt; i++) topic_answer(p, &q->found->topics[i]);
 	if (q->found) rd_kafka_metadata_destroy(q->found);
 	sl_free(q);
@@ -104,5 +109,7 @@ void kafka_missing_ask(struct kafka_producer *p) {
 	q->p = p;
 	q->rk = p->rk;
 	q->ups = p->ups;
+	if (p->missing_limit_ms == 0) p->missing_limit_ms = ASK_MS;
+	q->limit_ms = p->missing_limit_ms;
 	kafka_keeper_run(p->keeper, &q->job);
 }

@@ -72,6 +72,7 @@ struct kafka_producer {
 
 	bool missing_wanted, missing_asked; /* what brokers say of topics is wanted; is on its way */
 	uint64_t missing_asked_ms;          /* when it was asked last */
+	uint32_t missing_limit_ms;          /* so long an answer may take; 0: as long as mostly */
 };
 
 struct kafka_action {

@@ -162,6 +162,19 @@ class Producer(Nonsense, kafka_test.KafkaTest):
             self.assertEqual((n["rejected"], n["delivered"]), (0, 5), b.log()[-3000:])
         self.assertEqual(self.arrived(), [0, 1, 2, 3, 4])
 
+    def test_metadata__that_takes_longer_than_most_tells_what_is_missing(self):
+        """Of brokers with very many topics: longer than the first question waits for it."""
+        self.kafka.fresh_topic(self.topic, 4)
+        self.kafka.delete_topic(self.topic + ".no")
+        with KafkaProxy(self.kafka.behind_proxy_port, self.kafka.proxied_port) as proxy:
+            with self.broker({"topic": "${d}", "topic_timeout": "2s"}, sql='SELECT payload.d AS d FROM "in/#"', brokers=f"127.0.0.1:{proxy.port}") as b:
+                self.publish(b, {"d": self.topic})
+                b.wait_settled("r")
+                proxy.late = 1.5
+                self.publish(b, {"d": self.topic + ".no"}, {"d": self.topic})
+                n = b.wait_settled("r", timeout=150)
+                self.assertEqual((n["delivered"], n["rejected"]), (2, 1))
+
     def test_nonsense__in_any_answer(self):
         """Some of it looks like sense, so rows may come to nobody knows where; but the program lives and goes on."""
         with KafkaProxy(self.kafka.behind_proxy_port, self.kafka.proxied_port) as proxy, self.serve(proxy) as b:

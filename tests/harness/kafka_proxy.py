@@ -3,11 +3,13 @@
     with KafkaProxy(kafka.behind_proxy_port, kafka.proxied_port) as proxy:
         proxy.spoil = lambda api, version, body: body[:-1]     # None: honest
         proxy.spoiled                                          # so many answers were changed
+        proxy.late = 1.5                                       # seconds from a Metadata question to its answer
 
 `body` is what stands behind the correlation id; the length is made right again.
 """
 import contextlib
 import struct
+import time
 
 from .proxy import Proxy
 
@@ -16,9 +18,9 @@ PRODUCE, FETCH, METADATA, FIND_COORDINATOR, JOIN_GROUP, SYNC_GROUP = 0, 1, 3, 10
 
 class KafkaProxy(Proxy):
     def __init__(self, server_port, port=0):
-        self.spoil, self.spoiled = None, 0
+        self.spoil, self.spoiled, self.late = None, 0, 0
         self.versions = {}  # of each API, as it was asked for
-        self._asked = {}    # by connection: number of a question -> API, version
+        self._asked = {}    # by connection: number of a question -> API, version, when
         super().__init__(server_port, port)
 
     @staticmethod
@@ -36,7 +38,7 @@ class KafkaProxy(Proxy):
         with contextlib.suppress(OSError):
             for frame in self._frames(client):
                 api, version, number = struct.unpack_from(">hhi", frame)
-                asked[number] = api, version
+                asked[number] = api, version, time.monotonic()
                 self.versions[api] = version
                 server.sendall(struct.pack(">i", len(frame)) + frame)
             self.left += 1
@@ -46,7 +48,9 @@ class KafkaProxy(Proxy):
         asked = self._asked.setdefault(server, {})
         for frame in self._frames(server):
             number, body = frame[:4], frame[4:]
-            api, version = asked.pop(struct.unpack(">i", number)[0])
+            api, version, when = asked.pop(struct.unpack(">i", number)[0])
+            if api == METADATA and self.late:
+                time.sleep(max(0, when + self.late - time.monotonic()))
             spoil = self.spoil
             changed = spoil(api, version, body) if spoil else body
             self.spoiled += changed != body
