@@ -452,6 +452,35 @@ static void pieces_compile(struct redis_plan *p, const struct words *w, struct r
 	}
 }
 
+/* What hiredis writes of a command without its head, or the head alone. */
+static void put_part(struct sl_buf *out, const struct sl_slice *text, size_t n, bool head) {
+	struct sl_buf whole = SL_BUF_INIT;
+	redis_put_texts(&whole, text, n);
+	struct sl_slice all = sl_buf_slice(&whole);
+	size_t at = (size_t)slice_find(all, SL_SLICE_LIT("\r\n")) + 2;
+	sl_buf_append_slice(out, head ? slice_sub(all, 0, at) : slice_from(all, at));
+	sl_buf_fini(&whole);
+}
+
+static struct sl_slice ready_take(struct redis_plan *p, struct sl_buf *text) {
+	size_t n = text->n;
+	return slice_make(own(p, sl_buf_steal(text)), n);
+}
+
+static void ready_make(struct redis_plan *p, struct redis_command *c) {
+	struct sl_buf text = SL_BUF_INIT;
+	struct sl_slice *any = SL_NEW_ARRAY(struct sl_slice, c->args);
+	c->ready = SL_NEW_ARRAY(struct sl_slice, c->pieces + 1);
+	put_part(&text, any, c->args, true);
+	for (size_t i = 0; i < c->pieces; i++) {
+		const struct redis_piece *piece = &c->piece[i];
+		put_part(&text, piece->fixed, piece->fixed_n, false);
+		if (piece->param >= 0) c->ready[c->values++] = ready_take(p, &text);
+	}
+	c->ready[c->values] = ready_take(p, &text);
+	sl_free(any);
+}
+
 static int command_compile(struct redis_plan *p, const struct words *w, struct redis_command *c, struct sl_err *err) {
 	int r = name_check(&w->at[0], err);
 	if (r != SL_OK) return r;
@@ -461,6 +490,7 @@ static int command_compile(struct redis_plan *p, const struct words *w, struct r
 	for (size_t i = 0; i < w->n && !w->at[i].field; i++) c->least = (uint32_t)i + 1;
 	if (c->least == w->n) c->least = 0; /* no fields */
 	pieces_compile(p, w, c);
+	ready_make(p, c);
 	return SL_OK;
 }
 
@@ -509,6 +539,7 @@ void redis_plan_fini(struct redis_plan *p) {
 		sl_free(p->command[i].name);
 		for (size_t k = 0; k < p->command[i].pieces; k++) sl_free(p->command[i].piece[k].fixed);
 		sl_free(p->command[i].piece);
+		sl_free(p->command[i].ready);
 	}
 	for (size_t i = 0; i < p->owned_n; i++) sl_free(p->owned[i]);
 	sl_free(p->owned);

@@ -3,6 +3,8 @@
  *     command: [HSET, "room:${device}", t, "${t}"]
  *     HSET | value 0 | t | value 1
  *
+ * hiredis writes all of it, but what is the same for every row only once: of nearly every row it is given the values alone.
+ *
  * A value is one argument, whatever bytes it has: nothing in it is ever a command. Where a command takes many (redis_commands.h),
  * one that is an object or array, alone in the last element, where no value of a field is expected, becomes many arguments; so does
  * the list that map_to_redis_hset_args() makes, also in other commands, when that last element itself calls it.
@@ -47,8 +49,10 @@ struct redis_command {
 	const struct redis_command_info *info;
 	char *name;
 	struct redis_piece *piece;
-	size_t pieces;
-	uint32_t args;  /* as nearly every row has */
+	size_t pieces, values;
+	/* What stands before each value, and behind the last, as hiredis writes it. */
+	struct sl_slice *ready;
+	uint32_t args;  /* as nearly every row has; so says the head in ready[0] */
 	uint32_t least; /* without any of the fields that may be left out, when there must be one; else 0 */
 };
 

@@ -324,7 +324,7 @@ void redis_args_add(struct redis_args *a, struct sl_slice arg) {
 	a->len[a->n++] = arg.n;
 }
 
-char *redis_args_room(struct redis_args *a, size_t size) {
+void *redis_args_room(struct redis_args *a, size_t size) {
 	a->made += size;
 	return sl_arena_alloc(&a->texts, size);
 }
@@ -335,15 +335,39 @@ void redis_args_number(struct redis_args *a, int64_t n) {
 }
 
 /* The variant whose result may be larger than an int says. */
-static void format(struct sl_buf *out, size_t n, const char **at, const size_t *len) {
-	sds text = NULL;
-	(void)redisFormatSdsCommandArgv(&text, (int)n, at, len);
-	if (!text) out_of_memory();
+static void format(sds *text, size_t n, const char **at, const size_t *len) {
+	*text = NULL;
+	(void)redisFormatSdsCommandArgv(text, (int)n, at, len);
+	if (!*text) out_of_memory();
+}
+
+void redis_args_put(const struct redis_args *a, struct sl_buf *out) {
+	sds text;
+	format(&text, a->n, a->at, a->len);
 	sl_buf_append(out, text, sdslen(text));
 	redisFreeSdsCommand(text);
 }
 
-void redis_args_put(const struct redis_args *a, struct sl_buf *out) { format(out, a->n, a->at, a->len); }
+/* "$5\r\nhello\r\n" */
+static size_t written_size(size_t len) {
+	size_t n = len + sizeof "$0\r\n\r\n" - 1;
+	for (; len > 9; len /= 10) n++;
+	return n;
+}
+
+void redis_put_between(struct sl_buf *out, const struct sl_slice *ready, const char **at, const size_t *len, size_t n) {
+	sds text;
+	sl_buf_append_slice(out, ready[0]);
+	format(&text, n, at, len);
+	const char *p = strchr(text, '\n') + 1; /* behind its head */
+	for (size_t i = 0; i < n; i++) {
+		size_t size = written_size(len[i]);
+		sl_buf_append(out, p, size);
+		sl_buf_append_slice(out, ready[i + 1]);
+		p += size;
+	}
+	redisFreeSdsCommand(text);
+}
 
 void redis_put_texts(struct sl_buf *out, const struct sl_slice *text, size_t n) {
 	struct redis_args a;

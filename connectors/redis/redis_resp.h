@@ -90,7 +90,7 @@ void redis_args_clear(struct redis_args *a);
 /* Points at the text, which must stay until redis_args_clear(). */
 void redis_args_add(struct redis_args *a, struct sl_slice arg);
 /* Room for a text that is then added. Until redis_args_clear(). */
-char *redis_args_room(struct redis_args *a, size_t size);
+void *redis_args_room(struct redis_args *a, size_t size);
 void redis_args_number(struct redis_args *a, int64_t n);
 static inline struct sl_slice redis_args_get(const struct redis_args *a, size_t i) {
 	return i < a->n ? slice_make(a->at[i], a->len[i]) : SL_SLICE_EMPTY;
@@ -102,6 +102,9 @@ void redis_args_put(const struct redis_args *a, struct sl_buf *out);
 void redis_put(struct sl_buf *out, const char *first, ...) __attribute__((sentinel));
 /* Of texts of any bytes. */
 void redis_put_texts(struct sl_buf *out, const struct sl_slice *text, size_t n);
+
+/* Of a request that is written again and again, with other values: ready[0], value 0, ready[1], ... value n - 1, ready[n]; n > 0. */
+void redis_put_between(struct sl_buf *out, const struct sl_slice *ready, const char **at, const size_t *len, size_t n);
 
 /* What a human is shown of a text that somebody else made: one line, printable, at most 200 bytes. Appends to out. */
 void redis_show(struct sl_slice text, struct sl_buf *out);

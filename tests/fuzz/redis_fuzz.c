@@ -26,20 +26,28 @@ static void url(struct sl_slice text) {
 	sl_free(copy);
 }
 
-/* What was written can be read: a list of texts for each command. */
-static void resp_check(const struct sl_buf *resp, size_t commands) {
+/* What was written is what hiredis makes of all arguments, and can be read: a list of texts for each command. */
+static void resp_check(const struct redis_plan *plan, const void *row, const struct sl_buf *resp) {
+	struct sl_buf whole = SL_BUF_INIT, why = SL_BUF_INIT;
+	struct redis_args args;
 	static const struct redis_limits limits = {
 	    .reply_bytes = SIZE_MAX / 2, .reply_parts = SIZE_MAX / 2, .text_bytes = SIZE_MAX / 2};
 	struct redis_reader r;
 	const struct redis_reply *reply;
 	redis_reader_init(&r, &limits);
 	redis_reader_feed(&r, sl_buf_slice(resp));
-	for (; commands > 0; commands--) {
+	redis_args_init(&args);
+	for (size_t c = 0; c < plan->commands; c++) {
+		sl_assert(redis_command_args(plan, c, row, &args, &why) == SL_OK);
+		redis_args_put(&args, &whole);
 		sl_assert(redis_reader_next(&r, &reply) == 1 && reply->kind == REDIS_LIST && reply->n > 0);
 		for (uint32_t i = 0; i < reply->n; i++) sl_assert(reply->items[i].kind == REDIS_TEXT);
 	}
 	sl_assert(redis_reader_next(&r, &reply) == 0);
+	sl_assert(slice_equal(sl_buf_slice(resp), sl_buf_slice(&whole)));
 	redis_reader_fini(&r);
+	redis_args_fini(&args);
+	sl_buf_fini(&whole);
 }
 
 static void rows_send(const struct redis_plan *plan) {
@@ -61,7 +69,7 @@ static void rows_send(const struct redis_plan *plan) {
 		sl_buf_clear(&why);
 		sql_row_write(&row, values, (uint16_t)plan->params.n, 0, 0, 0);
 		if (redis_encode(plan, row.p, 0, plan->commands, &args, &out, &why) == SL_OK)
-			resp_check(&out, plan->commands);
+			resp_check(plan, row.p, &out);
 		else
 			sl_assert(out.n == 0 && why.n > 0);
 		sl_buf_clear(&out);

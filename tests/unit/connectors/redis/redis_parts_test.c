@@ -117,6 +117,22 @@ static struct sql_value json_value(const char *text) {
 	return v;
 }
 
+/* What goes out is what hiredis makes of all arguments. */
+static void encodes_as_args(const struct redis_plan *plan, const void *row) {
+	struct sl_buf out = SL_BUF_INIT, whole = SL_BUF_INIT, why = SL_BUF_INIT;
+	struct redis_args args;
+	redis_args_init(&args);
+	assert_int_equal(redis_encode(plan, row, 0, plan->commands, &args, &out, &why), SL_OK);
+	for (size_t i = 0; i < plan->commands; i++) {
+		assert_int_equal(redis_command_args(plan, i, row, &args, &why), SL_OK);
+		redis_args_put(&args, &whole);
+	}
+	assert_true(slice_equal(sl_buf_slice(&out), sl_buf_slice(&whole)));
+	redis_args_fini(&args);
+	sl_buf_fini(&out);
+	sl_buf_fini(&whole);
+}
+
 /* shown NULL: the row is refused, and the reason holds `why`. */
 static void sends(const char *action, const struct sql_value *values, size_t n, const char *shown, const char *why) {
 	struct redis_action_conf conf;
@@ -129,6 +145,7 @@ static void sends(const char *action, const struct sql_value *values, size_t n, 
 	if (shown) {
 		assert_int_equal(r, SL_OK);
 		assert_string_equal(sl_buf_cstr(&out), shown);
+		encodes_as_args(&plan, row.p);
 	} else {
 		assert_int_not_equal(r, SL_OK);
 		if (!strstr(sl_buf_cstr(&reason), why)) fail_msg("%s", sl_buf_cstr(&reason));
