@@ -219,7 +219,8 @@ static void batch_rows(struct maker *m) {
 	uint32_t wary = atomic_load(&m->s->wary), vain = 0;
 	uint8_t *pick = SL_NEW_ARRAY(uint8_t, b->count);
 	bool own;
-	while (!m->stop && rows_pick(m, wary > 0 || mongo_denied_open(l), pick, &own)) {
+	l->wary = wary > 0;
+	while (!m->stop && rows_pick(m, l->wary || mongo_denied_open(l), pick, &own)) {
 		size_t denied = l->denied_n, stored = l->stored;
 		rows_run(m, pick);
 		vain = l->stored > stored ? 0 : vain + 1;

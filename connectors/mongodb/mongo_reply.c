@@ -276,8 +276,16 @@ static bool refused_here(const bson_error_t *error) {
 	       (error->domain == MONGOC_ERROR_CLIENT && error->code == MONGOC_ERROR_CLIENT_TOO_BIG);
 }
 
+/* A batch with a row that waits, as it was denied, comes again as it is: halves would not find another bad one in it. */
+static bool goes_alone(const struct reply *r) { return r->l->wary || r->l->denied_n > 0; }
+
 /* One of the rows is to blame. Where order counts, the rest of the batch is split along with them. */
 static void group_failed(struct reply *r, const char *why) {
+	if (goes_alone(r)) {
+		r->alone = r->n > 1;
+		if (!r->alone) rows_set(r, SL_RESULT_REJECT, why);
+		return;
+	}
 	rows_set(r, SL_RESULT_GROUP_FAILED, why);
 	if (!r->ordered) return;
 	sl_batch_fill(r->b, SL_RESULT_GROUP_FAILED, why);
@@ -304,7 +312,8 @@ static void failed(struct reply *r, const bson_t *reply, const bson_error_t *err
 		return;
 	}
 	char *why = mongo_link_why(r->l, error);
-	bool perhaps_of_row = known && mongo_error_is_inside(known->code) && r->b->count > 1;
+	bool is_alone = r->b->count == 1 || (goes_alone(r) && r->n == 1);
+	bool perhaps_of_row = known && mongo_error_is_inside(known->code) && !is_alone;
 	if (perhaps_of_row || (known && known->scope == SCOPE_ROW && known->class.result == SL_RESULT_REJECT))
 		group_failed(r, why);
 	else if (known && known->scope == SCOPE_ROW) {

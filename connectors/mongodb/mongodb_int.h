@@ -120,6 +120,7 @@ struct mongo_link {
 	size_t denied_n, denied_cap;
 	size_t denials; /* answers that said so */
 	size_t stored;  /* commands that stored rows */
+	bool wary;      /* in one before it rows were denied */
 };
 int mongo_link_init(struct mongo_link *l, struct mongo_conn *c); /* SL_ESYSTEM: no descriptor left */
 void mongo_link_fini(struct mongo_link *l);

@@ -88,6 +88,28 @@ class Denied(mongodb_test.MongoTest):
                 self.assertEqual(len(self.stored), 3150)
                 self.assert_in_order([p for p in payloads if p["v"] == "good"])
 
+    def test_poison__behind_it_one_that_fails_all_of_its_command(self):
+        """Halves of a batch would not find that one: each would begin with the row that waits."""
+        for action in (UPSERT, INSERT, NAMED):
+            with self.subTest(action=action):
+                self.setUp()
+
+                def play(command, _conn):
+                    documents = command.get("documents") or [u["u"]["$set"] for u in command["updates"]]
+                    if any(d["v"] == "x" for d in documents):
+                        return {"ok": 0, "code": 4712, "errmsg": "something in there"}
+                    bad = [i for i, d in enumerate(documents) if d["v"] == "bad"]
+                    if bad and "updates" in command:
+                        bad, documents = bad[:1], documents[:bad[0] + 1]
+                    self.stored += [d for i, d in enumerate(documents) if i not in bad]
+                    return {"ok": 1, "n": len(documents) - len(bad),
+                            **({"writeErrors": [{"index": i, "code": 166, "errmsg": "not here"} for i in bad]} if bad else {})}
+                payloads = [{"id": i, "k": i, "v": {0: "bad", 1: "x"}.get(i, "good")} for i in range(60)]
+                with MongoScript(play) as self.server:
+                    self.deliver(payloads, {**action, **SOON, "batch": {"linger": "200ms"}}, sql=SQL, rejected=2, pool=1)
+                self.assertEqual(sorted(d["id"] for d in self.stored), list(range(2, 60)))
+                self.assertEqual({"4712" in letter["reason"] for letter in self.letters}, {True, False})
+
     def test_order__of_a_row_that_is_let_in_after_all(self):
         """Denied a few times, while rows of other keys are let in: those of its own stay behind it."""
         payloads = [{"id": i, "k": i % 7, "v": "late" if i == 100 else "v"} for i in range(600)]
