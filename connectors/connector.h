@@ -222,6 +222,8 @@ void sl_batch_not_ready(struct sl_batch *b, const char *fmt, ...) sl_printf(2, 3
  * rows get through while another one fails for the table's reason knows whose fault it is, and rejects that row: see
  * postgres/pg_probe.c, which asks the server once more before. */
 void sl_batch_in_doubt(struct sl_batch *b, const char *fmt, ...) sl_printf(2, 3);
+/* A hash that the i-th row has in every batch it goes out in: what is known only then (`${meta.delay_ms}`) is left out. */
+uint64_t sl_batch_row_hash(const struct sl_batch *b, uint32_t i);
 /* The connection is as it was: what is LOST of the batch comes again for a reason of the kind's (others of it were refused). */
 void sl_batch_again(struct sl_batch *b);
 void sl_batch_done(struct sl_batch *b);

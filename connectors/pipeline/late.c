@@ -3,6 +3,7 @@
  * A worker stages a placeholder of the same kind, which has its place in the row; it is filled in there whenever the row goes
  * out, before the kind sees it. What the log has of it does not count. */
 #include "connectors_int.h"
+#include "hash.h"
 
 void sl_action_spec_late(struct sl_action_spec *spec, size_t param, enum sl_late what) {
 	struct sl_conn_action *a = spec->action;
@@ -41,4 +42,17 @@ void pipeline_late_fill(const struct sl_pipeline *p, struct pipeline_batch *bt) 
 				break;
 			}
 	}
+}
+
+uint64_t sl_batch_row_hash(const struct sl_batch *b, uint32_t i) {
+	const struct sl_conn_action *a = b->action;
+	struct sl_slice row = slice_make(b->row[i], sql_row_head(b->row[i])->size);
+	if (!a->late) return sl_hash(row);
+	struct sl_buf copy = SL_BUF_INIT;
+	sl_buf_append(&copy, row.p, row.n);
+	for (size_t k = 0; k < a->param_count; k++)
+		if (a->late[k] != SL_LATE_NONE) sql_row_put(copy.p, (uint16_t)k, sql_null());
+	uint64_t hash = sl_hash(sl_buf_slice(&copy));
+	sl_buf_fini(&copy);
+	return hash;
 }

@@ -68,10 +68,11 @@ enum {
 	COLUMN_ELEMENT,
 	COLUMN_ELEMENT_KIND,
 	COLUMN_BASE,
+	COLUMN_DELIMITER,
 	COLUMN_RELATION,
 	COLUMN_KEYED
 };
-enum { TYPE_COLUMNS = COLUMN_BASE + 1, TABLE_COLUMNS = COLUMN_KEYED + 1, KEY_COLUMNS = 2 };
+enum { TYPE_COLUMNS = COLUMN_DELIMITER + 1, TABLE_COLUMNS = COLUMN_KEYED + 1, KEY_COLUMNS = 2 };
 
 bool pg_answer_has(const PGresult *res, int rows_max, int columns) {
 	return PQresultStatus(res) == PGRES_TUPLES_OK && PQnfields(res) == columns &&
@@ -114,6 +115,7 @@ static void target_form(struct pg_target *t, uint32_t oid) {
 	if (!known) return;
 	struct pg_target found = {.form = known->form};
 	t->form = known->form;
+	t->delimiter = ',';
 	t->text_array = is_array && !pg_target_is_binary(&found);
 	t->element_oid = is_array && !t->text_array ? known->oid : 0;
 }
@@ -121,6 +123,7 @@ static void target_form(struct pg_target *t, uint32_t oid) {
 static void target_from_column(struct pg_target *t, const PGresult *columns, int row) {
 	char kind = *PQgetvalue(columns, row, COLUMN_KIND), element = *PQgetvalue(columns, row, COLUMN_ELEMENT_KIND);
 	t->form = PG_FORM_INPUT;
+	t->delimiter = *PQgetvalue(columns, row, COLUMN_DELIMITER);
 	if (kind == 'e')
 		t->form = PG_FORM_STRING; /* an enum's binary form is its label */
 	else if (kind == 'd')
@@ -279,7 +282,7 @@ void pg_action_texts(struct pg_action *a) {
 	sl_buf_printf(
 	    &read,
 	    "%.*s; SELECT a.attname, a.atttypid, pg_catalog.format_type(a.atttypid, a.atttypmod), t.typtype, "
-	    "t.typelem, e.typtype, t.typbasetype, c.relkind, "
+	    "t.typelem, e.typtype, t.typbasetype, t.typdelim, c.relkind, "
 	    "EXISTS (SELECT 1 FROM pg_catalog.pg_index x WHERE x.indrelid = c.oid AND (x.indisunique OR "
 	    "x.indisexclusion)) FROM pg_catalog.pg_attribute a JOIN pg_catalog.pg_class c ON c.oid = "
 	    "a.attrelid JOIN pg_catalog.pg_type t ON t.oid = a.atttypid LEFT JOIN pg_catalog.pg_type e ON e.oid = "
@@ -346,10 +349,11 @@ int pg_meta_from_table(const struct pg_action *a, const PGresult *fingerprint, c
 char *pg_types_query(const PGresult *described) {
 	struct sl_buf b = SL_BUF_INIT;
 	bool is_array, any = false;
-	sl_buf_append_str(
-	    &b, "SELECT NULL, t.oid, pg_catalog.format_type(t.oid, NULL), t.typtype, t.typelem, e.typtype, "
-		"t.typbasetype FROM pg_catalog.pg_type t LEFT JOIN pg_catalog.pg_type e ON e.oid = t.typelem AND "
-		"e.typarray = t.oid WHERE t.oid IN (");
+	sl_buf_append_str(&b,
+			  "SELECT NULL, t.oid, pg_catalog.format_type(t.oid, NULL), t.typtype, t.typelem, e.typtype, "
+			  "t.typbasetype, t.typdelim FROM pg_catalog.pg_type t LEFT JOIN pg_catalog.pg_type e ON e.oid "
+			  "= t.typelem AND "
+			  "e.typarray = t.oid WHERE t.oid IN (");
 	for (int i = 0; i < PQnparams(described); i++) {
 		if (pg_type_find(PQparamtype(described, i), &is_array)) continue;
 		sl_buf_printf(&b, "%s%u", any ? ", " : "", PQparamtype(described, i));

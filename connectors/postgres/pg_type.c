@@ -335,7 +335,7 @@ static void quotes_escape(struct sl_buf *b, size_t start) {
 	}
 }
 
-/* {"1 day","2 days",NULL}: for the array's input function, which gives each element to that of its type. */
+/* {"1 day","2 days",NULL}, or with the delimiter that its type has: for the array's input function, which gives each element to that of its type. */
 static int array_text_put(const struct pg_target *t, struct jscan_iter *it, struct sl_buf *scratch, struct sl_buf *out,
 			  const char **why) {
 	struct sql_value element;
@@ -344,7 +344,7 @@ static int array_text_put(const struct pg_target *t, struct jscan_iter *it, stru
 	sl_buf_add(out, 4);
 	sl_buf_put(out, '{');
 	for (bool first = true; (r = element_next(t, it, scratch, &element, why)) == 1; first = false) {
-		if (!first) sl_buf_put(out, ',');
+		if (!first) sl_buf_put(out, t->delimiter);
 		if (is_null(&element, t->form)) {
 			sl_buf_append_str(out, "NULL");
 			continue;

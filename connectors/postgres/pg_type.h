@@ -57,6 +57,7 @@ struct pg_target {
 	uint32_t oid;         /* the type's number */
 	uint32_t element_oid; /* 0: no array, or one of a type without a binary form: */
 	bool text_array;
+	char delimiter;   /* of its elements, as text: a comma, but for a few such as box */
 	const char *name; /* for messages: column "t", parameter ${t} */
 	const char *type; /* as the server calls it */
 };

@@ -7,7 +7,6 @@
  * Weak is the proof of a row that had others only behind it in its pipeline, as one that comes again has, and of all where many were
  * refused: it has to come out like that for two batches that have the same such row first. Others wait: the last row of a
  * batch comes again before others. */
-#include "hash.h"
 #include "mem.h"
 #include "redis_batch.h"
 
@@ -82,11 +81,7 @@ static struct redis_suspects *suspects_of(struct redis_node *n, const struct red
 /* Whether an earlier batch came out like this; the next one will find this one. */
 static bool is_known(struct redis_job *j, const struct redis_denial *d) {
 	struct redis_suspects *s = suspects_of(d->node, j->plan);
-	struct sl_buf text = SL_BUF_INIT, why = SL_BUF_INIT;
-	(void)redis_encode(j->plan, j->b->row[d->unit.row], d->unit.first, d->unit.count, &j->c->args, &text, &why);
-	uint64_t hash = sl_hash(sl_buf_slice(&text)) | 1;
-	sl_buf_fini(&text);
-	sl_buf_fini(&why);
+	uint64_t hash = (sl_batch_row_hash(j->b, d->unit.row) + d->unit.first) | 1;
 	for (size_t i = 0; i < REDIS_SUSPECTS; i++) {
 		if (s->hash[i] != hash) continue;
 		s->hash[i] = 0;

@@ -448,10 +448,10 @@ class Statements(PostgresTest):
     def test_table__lists_for_arrays_of_types_without_a_binary_form(self):
         self.pg.execute("DROP DOMAIN IF EXISTS small CASCADE; CREATE DOMAIN small AS int CHECK (VALUE < 10); DROP DOMAIN IF EXISTS waits CASCADE;"
                         "CREATE DOMAIN waits AS interval[]; CREATE EXTENSION IF NOT EXISTS citext")
-        columns = {"id": "int", "i": "interval[]", "p": "point[]", "s": "small[]", "w": "waits", "c": "citext[]"}
+        columns = {"id": "int", "i": "interval[]", "p": "point[]", "s": "small[]", "w": "waits", "c": "citext[]", "b": "box[]"}
         self.table(", ".join(f"{name} {kind}" for name, kind in columns.items()))
         hostile = ["a\"b", "\\", "x,{y}", "NULL", "", None, "'; DROP TABLE t; --", "\\\""]
-        row = {"id": 1, "i": ["1 day", 1500, None], "p": ["(1,2)"], "s": [1, "2"], "w": [250], "c": hostile}
+        row = {"id": 1, "i": ["1 day", 1500, None], "p": ["(1,2)"], "s": [1, "2"], "w": [250], "c": hostile, "b": ["(1,1),(0,0)", None, "(3,3),(2,2)"]}
         payloads = [row, {"id": 2, "i": [], "p": "{\"(3,4)\"}", "s": None}, {**row, "id": 3, "s": [1, 10]}, {**row, "id": 4, "p": [["(1,2)"]]},
                     {**row, "id": 5, "c": ["a\0b"]}, {**row, "id": 6, "p": ["(1"]}]
         sql = "SELECT " + ", ".join(f"payload.{name} AS {name}" for name in columns) + ' FROM "in/#"'
@@ -463,6 +463,7 @@ class Statements(PostgresTest):
                 self.assertEqual(self.rows("id, i, p, s, w"), [["1", '{"1 day",00:00:01.5,NULL}', '{"(1,2)"}', "{1,2}", "{00:00:00.25}"],
                                                                ["2", "{}", '{"(3,4)"}', None, None]])
                 self.assertEqual(json.loads(self.pg.value("SELECT to_json(c) FROM t WHERE id = 1")), hostile)
+                self.assertEqual(self.pg.value("SELECT b FROM t WHERE id = 1"), "{(1,1),(0,0);NULL;(3,3),(2,2)}")
                 said = " ".join(sorted(letter["reason"] for letter in self.letters))
                 for part in ("domain small", "a list within a list", "NUL character", 'point: "(1"'):
                     self.assertIn(part, said)

@@ -22,6 +22,7 @@ static void value_try(uint32_t oid, struct sql_value v) {
 	if (!type) abort();
 	struct pg_target t = {.form = type->form, .oid = oid, .name = "c", .type = type->name};
 	t.text_array = is_array && !pg_target_is_binary(&t);
+	t.delimiter = ',';
 	t.element_oid = is_array && !t.text_array ? type->oid : 0;
 	sl_buf_put_u32be(&out, 7);
 	int r = pg_value_put(&t, &v, &scratch, &out, &err);

@@ -26,6 +26,7 @@ static const char *put(uint32_t oid, struct sql_value v) {
 	assert_non_null(type);
 	struct pg_target t = {.form = type->form, .oid = oid, .name = "c", .type = type->name};
 	t.text_array = is_array && !pg_target_is_binary(&t);
+	t.delimiter = ',';
 	t.element_oid = is_array && !t.text_array ? type->oid : 0;
 	struct sl_buf bytes = SL_BUF_INIT, scratch = SL_BUF_INIT;
 	struct sl_err err = SL_ERR_INIT;
