@@ -447,11 +447,18 @@ void redis_part_reply(struct redis_request *q, const struct redis_reply *reply) 
 	redis_trouble_end(c, n);
 }
 
+/* The server ran it, and it would answer like that each time. */
+static void unit_unreadable(struct redis_part *p, const char *text) {
+	uint32_t row = p->unit[p->at].row;
+	if (row == REDIS_WAIT_ROW) return;
+	p->at++;
+	redis_row_settle(p->job, row, SL_RESULT_REJECT, sl_asprintf("%s; the command has had its effect", text));
+}
+
 void redis_part_lost(struct redis_request *q, int status, const char *text) {
 	struct redis_part *p = sl_container_of(q, struct redis_part, q);
 	struct redis_job *j = p->job;
 	enum sl_result result = j->cancelled ? SL_RESULT_TIMEOUT : SL_RESULT_LOST;
-	(void)status;
 	/* Never sent: in a cluster only the rows of this node wait, and others go on. */
 	if (j->c->conf->mode == REDIS_CLUSTER && !p->sent && !j->cancelled && j->c->state == REDIS_UP)
 		result = SL_RESULT_RETRY;
@@ -459,6 +466,7 @@ void redis_part_lost(struct redis_request *q, int status, const char *text) {
 	if (j->c->conf->replicas)
 		for (uint32_t i = p->waited; i < p->at; i++)
 			row_unconfirmed(j, p->unit[i].row, result, sl_strdup(text));
+	if (status == SL_ELIMIT) unit_unreadable(p, text);
 	for (; p->at < p->units; p->at++) {
 		uint32_t row = p->unit[p->at].row;
 		if (row == REDIS_WAIT_ROW) continue;

@@ -49,6 +49,7 @@ static void requests_lose(struct redis_link *l, int status, const char *text) {
 		struct redis_request *q = SL_LIST_ENTRY(it, struct redis_request, link);
 		q->replies = 0;
 		q->on_lost(q, status, text);
+		if (status == SL_ELIMIT) status = SL_EPROTOCOL; /* only the first one's reply is */
 	}
 }
 
@@ -70,7 +71,7 @@ void redis_link_fail(struct redis_link *l, int status, const char *text) {
 	sl_buf_append_str(&copy, text);
 	const char *why = sl_buf_cstr(&copy);
 	link_end(l, status, why);
-	l->events->on_down(l, status, why);
+	l->events->on_down(l, status == SL_ELIMIT ? SL_EPROTOCOL : status, why);
 	sl_buf_fini(&copy);
 }
 
@@ -236,7 +237,7 @@ static size_t on_read(struct sl_stream *s, struct sl_slice bytes) {
 	int r = 1;
 	redis_reader_feed(&w->reader, bytes);
 	while (w->link && (r = redis_reader_next(&w->reader, &reply)) == 1) reply_take(w->link, reply);
-	if (w->link && r != 0) redis_link_fail(w->link, SL_EPROTOCOL, w->reader.why);
+	if (w->link && r != 0) redis_link_fail(w->link, r, w->reader.why);
 	return bytes.n;
 }
 

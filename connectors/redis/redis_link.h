@@ -38,7 +38,8 @@ struct redis_request {
 	struct sl_list link;
 	uint32_t replies; /* how many are still to come */
 	void (*on_reply)(struct redis_request *q, const struct redis_reply *reply);
-	void (*on_lost)(struct redis_request *q, int status, const char *text); /* in no list any more */
+	/* In no list any more. SL_ELIMIT: its own reply is too deep to be read (redis_resp.h). */
+	void (*on_lost)(struct redis_request *q, int status, const char *text);
 };
 
 struct redis_link_events {

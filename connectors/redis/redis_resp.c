@@ -93,7 +93,8 @@ static int refused(struct redis_reader *r, size_t before) {
 		snprintf(r->why, sizeof r->why,
 			 "the answer has lists in lists, more than 8 deep, which hiredis does not read; let the script "
 			 "return less, or one text (cjson.encode)");
-		return SL_EPROTOCOL;
+		r->too_deep = true;
+		return SL_ELIMIT;
 	}
 	return not_redis(r, slice_from(r->piece, r->piece.n - sl_min_size(before, r->piece.n)), said);
 }
@@ -264,7 +265,7 @@ static void reply_drop(struct redis_reader *r) {
 
 int redis_reader_next(struct redis_reader *r, const struct redis_reply **reply) {
 	if (r->handed_out) reply_drop(r);
-	if (r->why[0]) return SL_EPROTOCOL;
+	if (r->why[0]) return r->too_deep ? SL_ELIMIT : SL_EPROTOCOL;
 	for (;;) {
 		int got = r->in_text ? text_end(r) : 1;
 		if (got == 1) got = reply_find(r);

@@ -9,7 +9,8 @@
  *
  * Lifetime: a reply, with all it points to, until redis_reader_next() is called again; the limits as long as the reader.
  * Thread: one at a time. Never blocks.
- * Errors: SL_EPROTOCOL with a text for humans; the connection cannot be used any more then. */
+ * Errors: SL_EPROTOCOL, or SL_ELIMIT of a reply that is too deep, with a text for humans; the connection cannot be used any more
+ * then. */
 #ifndef REDIS_RESP_H
 #define REDIS_RESP_H
 
@@ -59,7 +60,7 @@ struct redis_reader {
 	struct sl_arena arena;
 	struct redis_big *bigs; /* texts with memory of their own */
 	size_t parts, bytes;    /* that are kept */
-	bool handed_out, cut;
+	bool handed_out, cut, too_deep;
 	char why[256]; /* after an error */
 };
 
@@ -68,7 +69,7 @@ void redis_reader_fini(struct redis_reader *r);
 
 /* What came from the server: all of it is taken, and must stay where it is until redis_reader_next() gives 0. */
 void redis_reader_feed(struct redis_reader *r, struct sl_slice bytes);
-/* 1 and a reply; 0: the next one is not whole yet; SL_EPROTOCOL with r->why. */
+/* 1 and a reply; 0: the next one is not whole yet; SL_EPROTOCOL, SL_ELIMIT with r->why. */
 int redis_reader_next(struct redis_reader *r, const struct redis_reply **reply);
 
 /* ---- Requests. ---- */

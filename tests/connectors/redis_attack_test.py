@@ -30,15 +30,24 @@ class Answers(RedisCase):
                 self.assertEqual(self.redis.execute("GET", "k1"), b"1")
                 self.redis.execute("DEL", "k0", "k1")
 
+    DEEP = "local t = 1 for i = 1, tonumber(ARGV[1]) do t = {t} end return t"
+
     def test_answers__lists_too_deep_for_hiredis_make_a_dead_letter(self):
-        """The connection ends each time; the row that does it is found, and the others are stored."""
-        script = "local t = 1 for i = 1, tonumber(ARGV[1]) do t = {t} end return t"
+        """The connection ends; the row that did it is known, and the others are stored."""
         self.deliver(*({"k": f"k{n}", "v": 9 if n == 2 else 8} for n in range(5)), rejected=1,
-                     action={"commands": [["EVAL", script, 0, "${v}"], ["SET", "${k}", "${v}"]]})
+                     action={"commands": [["EVAL", self.DEEP, 0, "${v}"], ["SET", "${k}", "${v}"]]})
         self.assertIn("lists in lists, more than 8 deep", self.reasons[0])
         self.assertIn("let the script return less", self.reasons[0])
         for k in ("k0", "k1", "k3", "k4"):
             self.assertEqual(self.redis.execute("GET", k), b"8")
+
+    def test_answers__lists_too_deep_in_all_of_them(self):
+        """No other row shows that the server takes any, and none is needed."""
+        for transaction in (False, True):
+            with self.subTest(transaction=transaction):
+                self.deliver(*({"k": f"k{n}", "v": 9} for n in range(3)), rejected=3,
+                             action={"commands": [["EVAL", self.DEEP, 0, "${v}"], ["SET", "${k}", "${v}"]], "transaction": transaction})
+                self.assertIn("the command has had its effect", self.reasons[0])
 
     def test_answers__errors_behind_large_ones_are_seen(self):
         self.redis.execute("SET", "text", "x")
