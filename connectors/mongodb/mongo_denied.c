@@ -25,24 +25,23 @@ enum {
 
 /* ---- What is remembered of a row. ----------------------------------------------------------------------------------------- */
 
-static uint64_t row_hash(const void *row) {
-	const struct sql_row_head *head = row;
-	struct sl_slice values = {(const char *)row + sizeof *head, head->size - sizeof *head};
-	return sl_hash(values) & ~(uint64_t)PROOFS_MASK;
+static uint64_t row_hash(const struct sl_batch *b, uint32_t row) {
+	return sl_batch_row_hash(b, row) & ~(uint64_t)PROOFS_MASK;
 }
 
 static _Atomic uint64_t *suspect_at(struct mongo_action *s, uint64_t hash) {
 	return &s->suspects[hash / (PROOFS_MASK + 1) % MONGO_SUSPECTS];
 }
 
-static uint8_t proofs_recall(struct mongo_action *s, const void *row) {
-	uint64_t hash = row_hash(row), known = atomic_load(suspect_at(s, hash));
+static uint8_t proofs_recall(const struct sl_batch *b, uint32_t row) {
+	struct mongo_action *s = sl_action_impl(b->action);
+	uint64_t hash = row_hash(b, row), known = atomic_load(suspect_at(s, hash));
 	return (known & ~(uint64_t)PROOFS_MASK) == hash ? known & PROOFS_MASK : 0;
 }
 
-static void proofs_remember(struct mongo_action *s, const void *row, uint8_t proofs) {
-	uint64_t hash = row_hash(row);
-	atomic_store(suspect_at(s, hash), hash | proofs);
+static void proofs_remember(const struct sl_batch *b, uint32_t row, uint8_t proofs) {
+	uint64_t hash = row_hash(b, row);
+	atomic_store(suspect_at(sl_action_impl(b->action), hash), hash | proofs);
 }
 
 /* ---- Who waits. ------------------------------------------------------------------------------------------------------------- */
@@ -64,7 +63,7 @@ void mongo_row_denied(struct mongo_link *l, struct sl_batch *b, uint32_t row, bo
 		return;
 	}
 	SL_GROW(l->denied, l->denied_n, l->denied_cap);
-	uint8_t proofs = proofs_recall(s, b->row[row]);
+	uint8_t proofs = proofs_recall(b, row);
 	l->denied[l->denied_n++] = (struct mongo_denied){.row = row,
 							 .whole = whole,
 							 .proofs = proofs,
@@ -137,13 +136,12 @@ void mongo_denied_decide(struct mongo_link *l, struct sl_batch *b) {
 		if (*result == SL_RESULT_LOST || *result == SL_RESULT_PENDING)
 			l->denied[left++] = d;
 		else
-			proofs_remember(sl_action_impl(b->action), b->row[d.row], 0);
+			proofs_remember(b, d.row, 0);
 	}
 	l->denied_n = left;
 }
 
 void mongo_denied_wait(struct mongo_link *l, struct sl_batch *b) {
-	for (size_t i = 0; i < l->denied_n; i++)
-		proofs_remember(sl_action_impl(b->action), b->row[l->denied[i].row], l->denied[i].proofs);
+	for (size_t i = 0; i < l->denied_n; i++) proofs_remember(b, l->denied[i].row, l->denied[i].proofs);
 	if (l->denied_n > 0 && !b->not_ready) sl_batch_in_doubt(b, "%s", b->reason[l->denied[0].row]);
 }

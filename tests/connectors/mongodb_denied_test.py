@@ -119,14 +119,21 @@ class Denied(mongodb_test.MongoTest):
         self.assert_in_order(payloads)
 
     def test_wait__the_last_row_until_others_come(self):
-        """Behind it nobody was let in: it waits, and the connection says why. Rows come one by one then, and a few of them will do."""
+        """Behind it nobody was let in: it waits, and the connection says why. Rows come one by one then, and a few of them will do, also
+        where the row has another value each time it goes."""
+        for document in (NAMED["document"], {**NAMED["document"], "late": "${meta.delay_ms}"}):
+            with self.subTest(document=document):
+                self.setUp()
+                self.last_row_waits({**NAMED, "document": document})
+
+    def last_row_waits(self, action):
         def play(command, _conn):
             (document, *_rest) = command["documents"]
             if document["v"] == "bad":
                 return {"ok": 0, "code": 13, "errmsg": "not authorized on iot"}
             self.stored += command["documents"]
             return {"ok": 1, "n": len(command["documents"])}
-        with MongoScript(play) as self.server, self.broker({**NAMED, **SOON}, sql=SQL, pool=1) as b:
+        with MongoScript(play) as self.server, self.broker({**action, **SOON}, sql=SQL, pool=1) as b:
             with Client(b.port) as c:
                 c.connect("dev")
                 c.publish_all("in/a", [{"id": i, "k": 0, "v": "bad" if i == 19 else "good"} for i in range(20)])
