@@ -175,6 +175,7 @@ struct sl_way {
 	struct row_queue q, back;
 	uint32_t out;
 	bool fence, after_fence;
+	bool fence_soon;           /* a batch that is back, and not looked at yet, has rows that come again */
 	uint64_t left_ms;          /* when its last batch did */
 	uint32_t split[SPLIT_MAX]; /* sizes of the groups to send next, last first */
 	uint32_t splits;

@@ -145,7 +145,8 @@ void sl_batch_done(struct sl_batch *b) {
 	for (uint32_t i = 0; i < b->count; i++) sl_assert(b->result[i] != SL_RESULT_PENDING);
 #endif
 	if (sl_loop_is_current(cs->loop)) {
-		/* Perhaps from inside submit(): taken up after that, at the end of this tick. */
+		/* Perhaps from inside submit(): taken up after that, at the end of this tick. What would follow must not overtake. */
+		bt->way->fence_soon = bt->way->fence_soon || !batch_settled(b);
 		bt->next = NULL;
 		*cs->done_tail = bt;
 		cs->done_tail = &bt->next;

@@ -237,7 +237,7 @@ static void lanes_release(struct sl_pipeline *p) {
 		if (l->parked.n == 0) continue;
 		if (p->now_ms < l->due_ms && !p->halted && !(i == LANE_ASIDE && pipeline_aside_first(p))) continue;
 		struct sl_way *way = pipeline_way_of(p, row_queue_at(&l->parked, 0)->row);
-		if (way->fence || pipeline_lane_rests(p, i)) continue; /* its last batch wakes us */
+		if (way->fence || way->fence_soon || pipeline_lane_rests(p, i)) continue; /* its last batch wakes us */
 		if (i == LANE_ASIDE) { /* each goes alone, and others before the next one */
 			p->parked--;
 			row_queue_push_front(&way->q, row_queue_pop(&l->parked));
@@ -431,7 +431,7 @@ static size_t rate_take(struct sl_pipeline *p, size_t n, uint64_t *wait_ms) {
 }
 
 static void way_run(struct sl_pipeline *p, struct sl_way *way, uint64_t *wait_ms) {
-	while (way->out < p->depth && !way->fence && !(way->splits > 0 && way->out > 0)) {
+	while (way->out < p->depth && !way->fence && !way->fence_soon && !(way->splits > 0 && way->out > 0)) {
 		enum batch_cut why;
 		way_fill(p, way);
 		if (way->q.n == 0) {

@@ -390,6 +390,7 @@ void pipeline_batch_results(struct pipeline_batch *bt) {
 	struct sl_way *way = bt->way;
 	p->flight_rows -= bt->b.count;
 	way->out--;
+	way->fence_soon = false; /* it stands now, or all rows are decided */
 	if (sl_unlikely(pipeline_pace_counts(bt))) pipeline_pace(bt);
 	if (sl_unlikely(pipeline_doubt_counts(bt))) pipeline_doubt_look(bt);
 	action_ready_check(bt);

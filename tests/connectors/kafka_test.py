@@ -360,6 +360,22 @@ class Topics(KafkaTest):
                 self.poisoned(["no" if n == at else "yes" for n in range(300)], [at], "does not exist")
                 self.assertEqual([int(r.value) for r in self.kafka.records("doom.yes")], [n for n in range(300) if n != at])
 
+    def test_kafka__a_client_whose_topic_is_missing_has_more_rows_than_a_batch(self):
+        """All of them wait behind that row: several batches that go out at once must not overtake each other."""
+        self.kafka.fresh_topic("doom.yes")
+        self.kafka.delete_topic("doom.later")
+        with self.broker({"topic": "doom.${d}", "value": "${n}", "key": "k", "batch": {"rows": 20}},
+                         sql='SELECT payload.d AS d, payload.n AS n FROM "in/#"') as b:
+            self.publish(b, *({"d": "later" if n == 30 else "yes", "n": n} for n in range(31)))
+            b.wait_log("rows wait for a topic")
+            self.publish(b, *({"d": "yes", "n": n} for n in range(31, 300)))
+            retried = b.action("r")["retried"]
+            wait_until(lambda: b.action("r")["retried"] > retried + 5, 60, lambda: str(b.action("r")))
+            self.assertEqual(b.action("r")["delivered"], 30)
+            self.kafka.create_topic("doom.later")
+            self.assertEqual(b.wait_settled("r", timeout=120)["delivered"], 300)
+        self.assertEqual([int(r.value) for r in self.kafka.records("doom.yes")], [n for n in range(300) if n != 30])
+
     def test_kafka__one_row_whose_topic_is_not_ours(self):
         """One that we may not see, and one that we may see and not write to."""
         for d in ("all", "see", "hidden"):
