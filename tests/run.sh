@@ -33,11 +33,12 @@ wants() { case " $wanted " in *" $1 "*) return 0 ;; esac; return 1; }
 
 # ---- Surroundings: removed again at the end, however it comes. ------------------------------------------------
 
-child= beside= mounted_proc=
+child= beside= mounted_proc= made_hosts=
 cleanup() {
 	trap - EXIT INT TERM
 	for process in $child $beside; do kill "$process" 2>/dev/null && wait "$process" 2>/dev/null; done
 	[ -n "$mounted_proc" ] && umount -l /proc
+	[ -n "$made_hosts" ] && rm -f /etc/hosts
 }
 trap 'cleanup' EXIT
 trap 'exit 130' INT
@@ -47,6 +48,12 @@ trap 'exit 143' TERM
 if [ ! -e /proc/self/maps ]; then
 	if mount -t proc proc /proc 2>/dev/null; then mounted_proc=yes
 	else say "run.sh: /proc is not mounted, and mounting it was refused; mount it first: mount -t proc proc /proc" >&2; exit 3
+	fi
+fi
+# Nor does it know what localhost is.
+if ! getent hosts localhost >/dev/null; then
+	if [ ! -e /etc/hosts ] && echo "127.0.0.1 localhost" 2>/dev/null >/etc/hosts; then made_hosts=yes
+	else say "run.sh: the name localhost is not known here; add a line to /etc/hosts: 127.0.0.1 localhost" >&2; exit 3
 	fi
 fi
 mkdir -p $RESULTS

@@ -60,7 +60,9 @@ static const struct conf_field action_fields[] = {
      .flags = CONF_UNLIMITED_OK,
      .doc =
 	 "Where `topic` is a template: a row whose topic the brokers say is missing, or not ours to write to, for this "
-	 "long is rejected, and so are those after it until the topic is there. Rows of a fixed topic wait for it."},
+	 "long is rejected, and so are those after it until the topic is there. Until then all rows of its order key "
+	 "wait, "
+	 "also those for topics that are there. Rows of a fixed topic wait for it."},
     CONF_END};
 
 static int kafka_conn_check(struct sl_conn *conn, struct sl_err *err) {

@@ -7,8 +7,6 @@
  *
  * While rows wait, the brokers are asked for all topics that we know, in one question; those that rows name which are held behind these
  * are known by then. So many wrong names in a row take as long as one. */
-#include <inttypes.h>
-
 #include "kafka_producer.h"
 #include "mem.h"
 
@@ -28,10 +26,9 @@ static bool row_reject(struct kafka_producer *p, struct kafka_batch *kb, uint32_
 	if (!is_given_up(p, sl_action_impl(kb->b->action), t)) return false;
 	kb->b->result[i] = SL_RESULT_REJECT;
 	sl_batch_reason(kb->b, i,
-			"topic %s %s, as the brokers have said for %" PRIu64
-			" s (`topic_timeout`); %s, then give the row back with `sluice replay`",
+			"topic %s %s, as the brokers have said for longer than `topic_timeout`; %s, then give the row "
+			"back with `sluice replay`",
 			t->name.p, t->missing.denied ? "is not ours to write to" : "does not exist",
-			t->missing.ms / 1000,
 			t->missing.denied ? "give this user Write and Describe on it" : "create it");
 	sl_action_goes_on(kb->b->action, t->name.p);
 	t->waits_why = NULL;

@@ -279,15 +279,15 @@ static void test_answers__other_than_what_was_asked(void **state) {
 	struct pg_action a = {.table = (char *)(uintptr_t) "t", .columns = {&pair, 1}};
 	static const char else_[] = "answered with something else";
 	pg_action_texts(&a);
-	assert_int_equal(table_of(&a, answer(1, 1, "c"), answer(1, 9, "c"), answer(1, 2, "c"), ""), SL_OK);
-	assert_int_equal(table_of(&a, answer(0, 1, "c"), answer(0, 9, "c"), answer(0, 2, "c"), "there is no table"),
+	assert_int_equal(table_of(&a, answer(1, 1, "c"), answer(1, 10, "c"), answer(1, 2, "c"), ""), SL_OK);
+	assert_int_equal(table_of(&a, answer(0, 1, "c"), answer(0, 10, "c"), answer(0, 2, "c"), "there is no table"),
 			 SL_ENOTFOUND);
-	assert_int_equal(table_of(&a, answer(1, 0, ""), answer(1, 9, "c"), answer(1, 2, "c"), else_), SL_EMALFORMED);
-	assert_int_equal(table_of(&a, answer(2, 1, "c"), answer(1, 9, "c"), answer(1, 2, "c"), else_), SL_EMALFORMED);
+	assert_int_equal(table_of(&a, answer(1, 0, ""), answer(1, 10, "c"), answer(1, 2, "c"), else_), SL_EMALFORMED);
+	assert_int_equal(table_of(&a, answer(2, 1, "c"), answer(1, 10, "c"), answer(1, 2, "c"), else_), SL_EMALFORMED);
 	assert_int_equal(table_of(&a, answer(1, 1, "c"), answer(1, 1, "c"), answer(1, 2, "c"), else_), SL_EMALFORMED);
-	assert_int_equal(table_of(&a, answer(1, 1, "c"), answer(1, 9, "c"), answer(1, 1, "c"), else_), SL_EMALFORMED);
+	assert_int_equal(table_of(&a, answer(1, 1, "c"), answer(1, 10, "c"), answer(1, 1, "c"), else_), SL_EMALFORMED);
 	assert_int_equal(
-	    table_of(&a, PQmakeEmptyPGresult(NULL, PGRES_COMMAND_OK), answer(1, 9, "c"), answer(1, 2, "c"), else_),
+	    table_of(&a, PQmakeEmptyPGresult(NULL, PGRES_COMMAND_OK), answer(1, 10, "c"), answer(1, 2, "c"), else_),
 	    SL_EMALFORMED);
 	PGresult *described = PQmakeEmptyPGresult(NULL, PGRES_COMMAND_OK), *types = answer(1, 3, "25");
 	a.statement = (char *)(uintptr_t) "INSERT INTO t VALUES ($1)";
