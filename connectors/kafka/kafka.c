@@ -61,8 +61,7 @@ static const struct conf_field action_fields[] = {
      .doc =
 	 "Where `topic` is a template: a row whose topic the brokers say is missing, or not ours to write to, for this "
 	 "long is rejected, and so are those after it until the topic is there. Until then all rows of its order key "
-	 "wait, "
-	 "also those for topics that are there. Rows of a fixed topic wait for it."},
+	 "wait, also those for topics that are there. Rows of a fixed topic wait for it."},
     CONF_END};
 
 static int kafka_conn_check(struct sl_conn *conn, struct sl_err *err) {
