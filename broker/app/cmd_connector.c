@@ -338,6 +338,7 @@ static int parsed(int argc, char **argv, struct connector_options *o) {
 	if (!known) return usage("what is to be done?");
 	if (!o->file) return usage("which configuration?");
 	if (strcmp(what, "test") == 0 && !o->names.len) return usage("which connector?");
+	if (strcmp(what, "list") == 0 && o->names.len) return usage("list shows all, and takes no name");
 	log_set_level(LOG_OFF);
 	struct conf_report report = CONF_REPORT_INIT;
 	struct loaded loaded = {0};

@@ -120,13 +120,13 @@ int cmd_help(int argc, char **argv) {
 		return EXIT_FINE;
 	}
 	const struct topic *t = topic_find(argv[1]);
-	if (t) return t->run(argc - 1, argv + 1);
-	const struct command *c = command_find(argv[1]);
-	if (!c) return unknown_command(argv[1]);
-	if (argc > 2) {
-		fprintf(stderr, "sluice help: one command at a time; usage: sluice help [COMMAND or PAGE]\n");
+	const struct command *c = t ? NULL : command_find(argv[1]);
+	if (!t && !c) return unknown_command(argv[1]);
+	if (argc > 2 && (c || t->usage[0] == '\0')) {
+		fprintf(stderr, "sluice help: one command or page at a time; usage: sluice help [COMMAND or PAGE]\n");
 		return EXIT_USAGE;
 	}
+	if (t) return t->run(argc - 1, argv + 1);
 	if (c->run == cmd_help || c->run == cmd_print_version) {
 		printf("usage: sluice %s %s\n\n%s\n", c->name, c->usage, c->summary);
 		return EXIT_FINE;
@@ -137,8 +137,10 @@ int cmd_help(int argc, char **argv) {
 }
 
 int cmd_print_version(int argc, char **argv) {
-	(void)argc;
-	(void)argv;
+	if (argc > 1) {
+		fprintf(stderr, "sluice --version: '%s' was not expected; it takes nothing\n", argv[1]);
+		return EXIT_USAGE;
+	}
 	printf("sluice %s\n", SLUICE_VERSION);
 	return EXIT_FINE;
 }

@@ -145,13 +145,24 @@ static const struct cli_option *split(const struct cli_command *cmd, const char 
 	return find_name(cmd, slice_make(arg + 2, equals ? (size_t)(equals - arg - 2) : strlen(arg + 2)));
 }
 
+/* What a bare word stands for, given as a word or with its option; `taken` is what was given before. */
+static bool set_word(const struct cli_command *cmd, const struct cli_option *word, const char *shown, const char *value,
+		     const char **taken, void *out) {
+	if (*taken && word->type != CLI_LIST)
+		return complain(cmd, value, "was not expected, for one is taken at a time and there is already",
+				*taken);
+	*taken = value;
+	return set_value(cmd, word, shown, value, out);
+}
+
 static bool parse_all(const struct cli_command *cmd, int argc, char **argv, void *out) {
+	const struct cli_option *word = find_letter(cmd, cmd->word);
+	const char *taken = NULL;
 	for (int i = 1; i < argc; i++) {
 		const char *value;
 		if (argv[i][0] != '-' || argv[i][1] == '\0') {
-			const struct cli_option *word = find_letter(cmd, cmd->word);
 			if (!word) return complain(cmd, argv[i], "was not expected", NULL);
-			if (!set_value(cmd, word, word->name, argv[i], out)) return false;
+			if (!set_word(cmd, word, word->name, argv[i], &taken, out)) return false;
 			continue;
 		}
 		const struct cli_option *o = split(cmd, argv[i], &value);
@@ -162,7 +173,8 @@ static bool parse_all(const struct cli_command *cmd, int argc, char **argv, void
 			if (i + 1 == argc) return complain(cmd, shown, "needs a value", NULL);
 			value = argv[++i];
 		}
-		if (!set_value(cmd, o, shown, value, out)) return false;
+		if (o == word ? !set_word(cmd, o, shown, value, &taken, out) : !set_value(cmd, o, shown, value, out))
+			return false;
 	}
 	return true;
 }

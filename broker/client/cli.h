@@ -38,7 +38,7 @@ struct cli_command {
 	const char *summary; /* a sentence or two */
 	const struct cli_option *options;
 	size_t options_len;
-	char word;            /* the letter of the option that a bare word stands for; 0: none */
+	char word;            /* the letter of the option that a bare word stands for, once but for a list; 0: none */
 	const char *examples; /* lines, may be NULL */
 	const char *exits;    /* the exit codes, in a sentence; NULL: those of a client */
 };

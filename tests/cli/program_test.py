@@ -42,6 +42,18 @@ class Program(unittest.TestCase):
                 self.assertEqual(done.returncode, 2, done.stderr)
                 self.assertIn("no-such-option", done.stderr)
 
+    def test_usage__an_argument_too_many_is_refused(self):
+        """Taking only the last one would be silent about the other."""
+        for args in (("replay", "-c", "no.yaml", "one", "two"), ("replay", "-c", "no.yaml", "-a", "one", "two"),
+                     ("tap", "-c", "no.yaml", "one", "two"), ("bench", "fanin", "pairs"), ("connector", "list", "-c", "no.yaml", "two"),
+                     ("plan", "-c", "no.yaml", "two"), ("passwd", "no.pw", "one", "two"), ("--version", "two"),
+                     ("sql", "SELECT 1", "two"), ("check", "-c", "no.yaml", "two"), ("help", "check", "two"),
+                     ("help", "functions", "abs", "two"), ("help", "rules", "two")):
+            with self.subTest(args=args):
+                done = run_program(*args)
+                self.assertEqual((done.returncode, done.stdout), (1 if args[0] == "plan" else 2, ""), done.stderr)
+                self.assertRegex(done.stderr, "two|usage|one user|one argument")
+
     def test_usage__run_without_a_file(self):
         self.assertEqual(run_program("run").returncode, 2)
 
