@@ -93,6 +93,15 @@ static int refuse(struct sl_buf *why, const struct redis_plan *p, const struct r
 	return SL_EINVAL;
 }
 
+/* A script may have no arguments behind its keys; that there are as many keys as said, and none is missing, is seen here. */
+static bool may_end_here(const struct redis_command *c, const struct redis_args *args) {
+	enum { SCRIPT_HEAD = 3 }; /* the command, the script, the number of keys */
+	int64_t keys = 0;
+	return redis_command_is_script(c->info) && args->n >= SCRIPT_HEAD &&
+	       slice_to_i64(redis_args_get(args, 2), &keys) == SL_OK && keys >= 0 &&
+	       keys <= (int64_t)(args->n - SCRIPT_HEAD);
+}
+
 int redis_command_args(const struct redis_plan *p, size_t command, const void *row, struct redis_args *args,
 		       struct sl_buf *why) {
 	const struct redis_command *c = &p->command[command];
@@ -109,7 +118,7 @@ int redis_command_args(const struct redis_plan *p, size_t command, const void *r
 		size_t before = args->n;
 		if (!piece->many || v.kind != SQL_JSON || !put_many(&v, c->info->many, args))
 			put_value(&v, args);
-		else if (args->n == before)
+		else if (args->n == before && !may_end_here(c, args))
 			return refuse(why, p, piece, " is empty: the command would lack arguments");
 	}
 	if (c->least == 0 || args->n > c->least) return SL_OK;

@@ -122,6 +122,24 @@ class Commands(RedisCase):
                      action={"command": ["EVAL", script, 2, "seen:{q}:${k}", "out:{q}", "${v}"]})
         self.assertEqual(self.get("LRANGE", "out:{q}", 0, -1), [b"a", b"b"])
 
+    def test_redis__script_with_no_arguments_behind_its_keys(self):
+        script = "return redis.call('RPUSH', KEYS[1], #ARGV)"
+        self.deliver({"v": []}, {"v": ["a", "b"]}, action={"command": ["EVAL", script, 1, "l", "${v}"]})
+        self.assertEqual(self.get("LRANGE", "l", 0, -1), [b"0", b"2"])
+        self.deliver({"k": 1, "v": []}, {"k": 2, "v": []}, {"k": 1, "v": ["l"]}, rejected=1,
+                     action={"command": ["EVAL", script, "${k}", "l", "${v}"]})
+        self.assertIn("${v} is empty", self.reasons[0])
+
+    def test_redis__empty_text_is_an_argument_but_no_command(self):
+        self.deliver({"k": "s"}, action={"command": ["SADD", "${k}", ""]})
+        self.assertEqual(self.get("SMEMBERS", "s"), [b""])
+        self.deliver({"v": 1}, action={"command": ["EVAL", "redis.call('SET', KEYS[1], '<' .. ARGV[1] .. '>')", 1, "", ""]})
+        self.assertEqual(self.get("GET", ""), b"<>")
+        for command in ([], "", [""], ["", "k"]):
+            code, said = self.check({"command": command})
+            self.assertEqual(code, 1, said)
+            self.assertRegex(said, "no name of a command|0 entries")
+
     def test_redis__once_as_the_readme_says_it(self):
         """A row that could not be stored is no copy: replayed, it is stored; replayed once more, it is known."""
         script = re.search(r"- EVAL\n +- \|\n(.*?) +- 2\n", README.read_text(), re.S).group(1)
