@@ -143,6 +143,16 @@ const struct conf_field pg_action_fields[] = {
      .example = "[device, ts]",
      .doc = "The columns of the key that `on_conflict` is about; by default the primary key, or the unique index that "
 	    "`columns` has all of."},
+    {.name = "doubt_timeout",
+     .type = CONF_DURATION,
+     .at = offsetof(struct pg_action, doubt_timeout_ms),
+     .def = "5m",
+     .min = 1000,
+     .flags = CONF_UNLIMITED_OK,
+     .doc =
+	 "With `on_conflict`, and with `sql` that is more than a plain INSERT: rows are refused for what is mostly the "
+	 "table's fault (no such table, no right), others get through, and still it is not plain that those are to "
+	 "blame. All wait so long; then those that are refused are rejected."},
     {.name = "sql",
      .type = CONF_TEMPLATE,
      .at = offsetof(struct pg_action, sql),

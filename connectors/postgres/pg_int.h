@@ -78,6 +78,7 @@ struct pg_action {
 	struct conf_map columns;
 	json_t *on_conflict;
 	struct conf_list conflict_on;
+	int64_t doubt_timeout_ms;
 
 	struct sl_param_list params;
 	enum pg_conflict conflict;
@@ -96,6 +97,8 @@ struct pg_action {
 	struct sl_buf good; /* the last row that was stored, when it is no large one */
 	uint32_t probes;
 	uint64_t passed_ms; /* when one of them found a row that gets through */
+	/* When nobody knew who is to blame, though some get through: first, and last. 0: never. */
+	uint64_t doubt_since_ms, doubt_last_ms;
 };
 /* pg_table.c: what is said to the server about a table action's table. */
 void pg_action_texts(struct pg_action *a);
@@ -190,6 +193,7 @@ struct pg_job {
 	uint32_t probe_rows, probe_from; /* PROBE: of the batch so many rows, and which, */
 	bool probe_good;                 /* and the one that was stored */
 	uint32_t passed;                 /* PROBE: the first row that got through; UINT32_MAX: none */
+	uint32_t passed_idle;            /* PROBE: the same of those that changed nothing */
 	uint32_t confirm;  /* SEARCH: that row goes in this segment, behind all others; 0: not yet, or none */
 	bool confirmed;    /* and the table does still what is wanted of it */
 	uint32_t fresh;    /* SEARCH: rows that got through and prove something */
@@ -374,7 +378,8 @@ int pg_probe_row_send(struct pg_link *l,
 bool pg_may_skip(const struct pg_action *a);
 bool pg_is_proof(const struct pg_job *j, PGresult *res); /* that rows get through */
 bool pg_probe_passed(const struct pg_link *l);           /* others of the action get through */
-bool pg_probe_keep(struct pg_job *j); /* rows are stored, and about to be DONE; false: there are none */
+bool pg_doubt_is_over(struct pg_link *l); /* it has lasted for `doubt_timeout`; else it begins, or goes on */
+bool pg_probe_keep(struct pg_job *j);     /* rows are stored, and about to be DONE; false: there are none */
 /* pg_rows.c: the row's values into l->values, l->lengths, l->formats. False: it was refused. */
 bool pg_row_bind(struct pg_link *l, uint32_t row);
 bool pg_bytes_bind(struct pg_link *l, const void *row, struct sl_err *err); /* the same of any row; false: err */

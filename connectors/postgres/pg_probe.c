@@ -12,7 +12,8 @@
  *
  * Nothing of that stays. When one gets through (and changes something: pg_is_proof()), the batch is searched (pg_search.c): who fails
  * there is rejected when it does so SEARCHES times, each time with a row behind it that gets through, and is one of few. When none gets
- * through, all wait, as was to be done anyway, and the next batch has more rows (sl_batch_in_doubt). Errors that are tried again are
+ * through, all wait, as was to be done anyway, and the next batch has more rows (sl_batch_in_doubt); where some do, but change nothing,
+ * until that has gone on for `doubt_timeout`: then they count. Errors that are tried again are
  * treated alike, with PROBE_FEW rows: where one gets through the batch goes in halves, until the row that does not waits alone. */
 #include <strings.h>
 
@@ -96,7 +97,7 @@ void pg_probe_begin(struct pg_link *l) {
 	j->step = PG_STEP_PROBE;
 	j->row = j->sent = j->segment = j->in_segment = 0;
 	j->ended = false;
-	j->passed = UINT32_MAX;
+	j->passed = j->passed_idle = UINT32_MAX;
 	j->probe_rows = j->b->count < probe_most(j) ? j->b->count : probe_most(j);
 	j->probe_from = j->a->probes++;
 	/* Where it may be there already it goes another way than a new one. */
@@ -139,6 +140,15 @@ void pg_probe_send(struct pg_link *l) {
 
 /* ---- Answers. ---- */
 
+bool pg_doubt_is_over(struct pg_link *l) {
+	struct pg_action *a = l->job.a;
+	uint64_t now = now_ms(l), most = (uint64_t)a->doubt_timeout_ms;
+	if (a->doubt_timeout_ms == CONF_UNLIMITED) return false;
+	if (a->doubt_since_ms == 0 || now - a->doubt_last_ms > most) a->doubt_since_ms = now;
+	a->doubt_last_ms = now;
+	return now - a->doubt_since_ms >= most;
+}
+
 static void probe_done(struct pg_link *l) {
 	struct pg_job *j = &l->job;
 	enum sl_result result;
@@ -146,6 +156,7 @@ static void probe_done(struct pg_link *l) {
 		pg_link_lost(l, PQerrorMessage(l->pq));
 		return;
 	}
+	if (j->passed == UINT32_MAX && j->passed_idle != UINT32_MAX && pg_doubt_is_over(l)) j->passed = j->passed_idle;
 	j->probe = j->passed != UINT32_MAX ? PG_PROBE_PASSED : PG_PROBE_FAILED;
 	if (j->probe == PG_PROBE_PASSED) j->a->passed_ms = now_ms(l);
 	if (j->probe == PG_PROBE_PASSED && pg_error_find(j->sqlstate, &result) != PG_THEN_NOTHING)
@@ -171,7 +182,7 @@ bool pg_is_proof(const struct pg_job *j, PGresult *res) {
 void pg_probe_result(struct pg_link *l, PGresult *res) {
 	struct pg_job *j = &l->job;
 	ExecStatusType status = PQresultStatus(res);
-	bool good = pg_is_proof(j, res);
+	bool good = pg_is_proof(j, res), idle = !good && (status == PGRES_COMMAND_OK || status == PGRES_TUPLES_OK);
 	if (pg_error_wants_override(res)) j->overriding = true; /* nothing that COPY would complain of */
 	PQclear(res);
 	if (status == PGRES_PIPELINE_SYNC) {
@@ -186,5 +197,6 @@ void pg_probe_result(struct pg_link *l, PGresult *res) {
 	    j->segment / 2; /* 0: what comes before the rows; of the last segment, which takes all back: sent */
 	bool of_row = j->segment % 2 == 1 && j->in_segment == 0 && n > 0 && n < j->sent;
 	if (of_row && good && j->passed == UINT32_MAX) j->passed = n - 1;
+	if (of_row && idle && j->passed_idle == UINT32_MAX) j->passed_idle = n - 1;
 	j->in_segment++;
 }

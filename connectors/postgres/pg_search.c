@@ -14,7 +14,7 @@
  *
  * Rows in doubt, of whom the server says that the table is to blame, have failed while others did not. It may still be the table, changed
  * while the rows were on their way, or what only new rows come to (a trigger's table, behind ON CONFLICT). So they must fail in each of
- * SEARCHES, and where rows may go different ways there must be DOUBTS_RARE good ones for each of them. */
+ * SEARCHES, and where rows may go different ways there must be DOUBTS_RARE good ones for each of them, or `doubt_timeout` be over. */
 #include "mem.h"
 #include "pg_error.h"
 #include "pg_int.h"
@@ -144,13 +144,15 @@ static uint32_t doubts_count(struct pg_job *j) {
 }
 
 /* Who failed for the table's reason, while others got through before and do now, is to blame. */
-static void doubts_settle(struct pg_job *j) {
+static void doubts_settle(struct pg_link *l) {
+	struct pg_job *j = &l->job;
 	uint32_t doubts = doubts_count(j);
 	/* Where others are to blame constraints may wait again, so whoever broke one comes again; else that is what there is to blame. */
 	if (j->at_once && j->confirmed && !j->found && !j->sqlstate && doubts == 0)
 		results_replace(j->b, SL_RESULT_LOST, SL_RESULT_REJECT);
 	if (doubts == 0) return;
 	bool many = pg_may_skip(j->a) && (uint64_t)doubts * DOUBTS_RARE > j->fresh;
+	if (j->confirmed && many) many = !pg_doubt_is_over(l);
 	if (j->confirmed && many) j->probe = PG_PROBE_FAILED;
 	bool rows = j->confirmed && !many;
 	if (rows && ++j->searches < SEARCHES) {
@@ -181,7 +183,7 @@ static bool overtakes(const struct pg_job *j) {
 
 static void end_send(struct pg_link *l) {
 	struct pg_job *j = &l->job;
-	if (j->probe == PG_PROBE_PASSED) doubts_settle(j);
+	if (j->probe == PG_PROBE_PASSED) doubts_settle(l);
 	j->taken_back = j->again || overtakes(j);
 	if (!command(l, j->taken_back ? "ROLLBACK" : "COMMIT") || !PQpipelineSync(l->pq))
 		lost(l);

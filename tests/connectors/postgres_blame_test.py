@@ -265,6 +265,33 @@ class TheTable(Blame):
                     n = b.wait_settled("r")
                     self.assertEqual((n["delivered"], n["rejected"]), (60, 0), self.dead(b)[:1])
 
+    def test_doubt__is_over_after_some_time(self):
+        """Rows that are there already change nothing, and prove nothing; nor do others, where every fourth is bad. But not for ever."""
+        ways = {"repeats": ({**WAYS["insert"], "conflict_on": ["id"]}, lambda i: i == 100, 1),
+                "by hand": ({"sql": "UPDATE t SET v = ${v} WHERE id = ${id} AND NOT blames(${v})"}, lambda i: i == 100, 1),
+                "many": ({**WAYS["copy"], "on_conflict": {"update": ["v"]}}, lambda i: i % 4 == 0, 75)}
+        self.pg.execute("CREATE OR REPLACE FUNCTION blames(v text) RETURNS bool LANGUAGE plpgsql AS $f$ BEGIN "
+                        "IF v <> 'x' THEN RAISE 'said of %', v USING ERRCODE = v; END IF; RETURN true; END $f$")
+        for way, (action, bad, rejected) in ways.items():
+            for timeout in ("2s", "unlimited"):
+                with self.subTest(way=way, timeout=timeout):
+                    self.table("id int PRIMARY KEY, v text")
+                    self.pg.execute("INSERT INTO t SELECT i, 'x' FROM generate_series(0, 49) i")
+                    self.trigger(body="PERFORM blames(NEW.v); RETURN NEW;", when="BEFORE")
+                    rows = [{"id": i % 50, "v": "42P01" if bad(i) else "x"} for i in range(300)]
+                    more = {"doubt_timeout": timeout, "batch": {"rows": 50}, "retry": {"first": "20ms", "max": "200ms"}}
+                    with self.broker({**action, **more}) as b:
+                        self.publish(b, rows)
+                        self.assertIn("42P01", self.wait_state(b, "degraded"))
+                        if timeout == "unlimited":
+                            before = b.action("r")["batches"]
+                            wait_until(lambda: b.action("r")["batches"] > before + 20, 30)
+                            self.assertEqual(b.action("r")["rejected"], 0)
+                            b.kill()
+                        else:
+                            n = b.wait_settled("r")
+                            self.assertEqual((n["delivered"], n["rejected"]), (300 - rejected, rejected), self.dead(b)[:1])
+
     def test_table__a_right_that_a_trigger_needs_flaps(self):
         """Forty times a second. Whatever the server says of a row then, rows keep their order, and none is missing."""
         flap = ("DO $$ BEGIN FOR i IN 1..80 LOOP REVOKE ALL ON audit FROM PUBLIC; COMMIT; PERFORM pg_sleep(0.0125); "
