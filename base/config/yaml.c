@@ -226,7 +226,10 @@ static int add_value(struct load *l, yaml_mark_t mark, json_t *value, uint32_t *
 static int on_key(struct load *l, const yaml_event_t *e) {
 	struct frame *top = &l->stack[l->depth - 1];
 	struct sl_slice key = slice_make(e->data.scalar.value, e->data.scalar.length);
-	if (key.n == 0) return fail_at(l, e->start_mark, SL_ESYNTAX, "a key is missing before the colon");
+	if (key.n == 0)
+		return fail_at(l, e->start_mark, SL_ESYNTAX,
+			       e->data.scalar.style == YAML_PLAIN_SCALAR_STYLE ? "a key is missing before the colon"
+									       : "a key must not be empty");
 	if (key.n > YAML_DOC_KEY_MAX)
 		return fail_at(l, e->start_mark, SL_ELIMIT, "a key has more than %d bytes", YAML_DOC_KEY_MAX);
 	if (memchr(key.p, '\0', key.n))

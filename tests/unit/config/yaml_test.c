@@ -204,6 +204,12 @@ static void test_yaml__unquoted_braces_as_key(void **state) {
 		     "t.yaml:1:5: a key must be text, not a list or a map; a template like {{x}} or ${x} needs quotes");
 }
 
+static void test_yaml__key_that_is_missing_or_empty(void **state) {
+	(void)state;
+	expect_error("?\n: x\n", SL_ESYNTAX, "t.yaml:1:2: a key is missing before the colon");
+	expect_error("a: {\"\": x}\n", SL_ESYNTAX, "t.yaml:1:5: a key must not be empty");
+}
+
 static void test_yaml__missing_file(void **state) {
 	(void)state;
 	struct sl_err err = SL_ERR_INIT;
@@ -366,6 +372,7 @@ int main(void) {
 	    cmocka_unit_test(test_yaml__large_numbers_are_refused),
 	    cmocka_unit_test(test_yaml__nul_and_bad_utf8_are_refused),
 	    cmocka_unit_test(test_yaml__unquoted_braces_as_key),
+	    cmocka_unit_test(test_yaml__key_that_is_missing_or_empty),
 	    cmocka_unit_test(test_yaml__missing_file),
 	    cmocka_unit_test(test_yaml__keys_and_values_have_places),
 	    cmocka_unit_test(test_yaml__missing_path_gives_the_nearest),
