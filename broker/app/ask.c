@@ -23,7 +23,7 @@ json_t *ask_status(const struct broker_conf *conf, struct sl_err *err) {
 	if (!status && err->status == SL_OK)
 		sl_err_set(err, SL_EMALFORMED, "what answers at %s is no status page of a broker", conf->admin.bind);
 	else if (!status && conf->admin.enabled)
-		sl_err_prefix(err, "the running broker does not answer");
+		sl_err_prefix(err, "the running broker does not answer at admin.bind");
 	sl_buf_fini(&body);
 	return status;
 }

@@ -142,11 +142,26 @@ static int apply(const struct plan_options *o, const struct broker_conf *conf, j
 	return err->status;
 }
 
+/* Nobody says where the running broker listens but the file that it was started with. */
+static int fail_to_ask(const struct broker_conf *conf, struct sl_err *err) {
+	(void)fail(err);
+	if (conf->admin.enabled)
+		fputs("if this file changes admin.bind, a broker that runs still answers at the old one, until its "
+		      "restart\n",
+		      stderr);
+	return PLAN_ERROR;
+}
+
 static int plan(const struct plan_options *o, const struct loaded *loaded, const json_t *wanted) {
 	struct sl_err err = SL_ERR_INIT;
 	json_t *status = ask_status(loaded->conf, &err);
 	int code = PLAN_SAME;
-	if (status && o->tag && !plan_has_tag(wanted, o->tag) && !plan_has_tag(status, o->tag)) {
+	if (!status) {
+		code = fail_to_ask(loaded->conf, &err);
+		sl_err_fini(&err);
+		return code;
+	}
+	if (o->tag && !plan_has_tag(wanted, o->tag) && !plan_has_tag(status, o->tag)) {
 		sl_err_set(&err, SL_ENOTFOUND, "no rule has the tag '%s'", o->tag);
 		json_decref(status);
 		status = NULL;

@@ -2,7 +2,7 @@
 import json
 import unittest
 
-from harness.broker import Broker, run_program, temp_folder
+from harness.broker import Broker, free_port, run_program, temp_folder
 
 SQL = "SELECT payload.t AS t FROM 'in'"
 
@@ -144,6 +144,9 @@ class Plan(unittest.TestCase):
             done = run_program("plan", "-c", str(other), "--apply", cwd=self.folder)
             self.assertEqual(done.returncode, 1)
             self.assertIn("the running broker reads", done.stderr)
+            other.write_text(json.dumps({**broker.config, "admin": {"bind": f"127.0.0.1:{free_port()}"}}))
+            done = run_program("plan", "-c", str(other), cwd=self.folder)
+            self.assertRegex(done.stderr, "does not answer at admin.bind: .*\nif this file changes admin.bind, .* still answers at the old one")
             broker.stop()
             self.assertIn("does not answer", self.plan(broker, code=1))
             self.assertEqual(run_program("plan").returncode, 1)
