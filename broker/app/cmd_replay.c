@@ -177,21 +177,28 @@ static int outcome_say(const struct outcome *o, size_t moved) {
 
 static int wait_decided(const struct broker_conf *conf, const struct replay_run *run, const struct outcome *before) {
 	int64_t left_ms = run->o->wait_s * 1000;
-	size_t left = connectors_replay_waiting(conf->node.data_dir);
-	for (; left > 0 && left_ms > 0; left_ms -= WAIT_STEP_MS) {
+	const char *data_dir = conf->node.data_dir;
+	size_t left = connectors_replay_waiting(data_dir);
+	bool stopped = false;
+	for (; left > 0 && left_ms > 0 && !stopped; left_ms -= WAIT_STEP_MS) {
 		step();
-		left = connectors_replay_waiting(conf->node.data_dir);
+		stopped = broker_stopped(data_dir);
+		left = connectors_replay_waiting(data_dir);
 	}
 	if (left) {
-		puts("the running broker has not taken all of them yet; its log says what it waits for");
+		puts(stopped ? "the broker has stopped meanwhile; it takes what is left when it starts"
+			     : "the running broker has not taken all of them yet; its log says what it waits for");
 		return EXIT_FINE;
 	}
 	while (true) {
 		struct outcome now = outcome_ask(conf);
 		outcome_sub(&now, before);
 		if (!now.known) {
-			puts("the running broker has taken them; what is refused again stands in the dead letters "
-			     "again, and its log and its status page tell");
+			puts(broker_stopped(data_dir)
+				 ? "the broker has taken them, and has stopped since; what is left goes on when it "
+				   "starts"
+				 : "the running broker has taken them; what is refused again stands in the dead "
+				   "letters again, and its log and its status page tell");
 			return EXIT_FINE;
 		}
 		if (now.delivered + now.refused + now.dropped >= (json_int_t)run->moved || left_ms <= 0)

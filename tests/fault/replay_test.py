@@ -1,4 +1,6 @@
 """Dead letters: what a line of them says, and how rows go back to their action with `sluice replay`."""
+import concurrent.futures
+import fcntl
 import json
 import time
 import unittest
@@ -173,6 +175,38 @@ class Replay(unittest.TestCase):
             broker.start()
             wait_until(lambda: len(load.ids(self.db)) == 5)
             self.assertEqual(list((self.folder / "data/dead").iterdir()), [])
+
+    def test_replay__broker_that_ends_meanwhile_is_said(self):
+        """The test holds the lock of the folder, as a broker does that has not looked yet, and lets go of it."""
+        load.make_table(self.db, POISON)
+        with Broker(load.into_table(self.folder), folder=self.folder) as broker:
+            self.publish(broker, 10)
+            broker.wait_settled("store")
+            broker.stop()
+            with open(self.folder / "data/lock", "ab") as lock, concurrent.futures.ThreadPoolExecutor() as pool:
+                fcntl.flock(lock, fcntl.LOCK_EX)
+                said = pool.submit(self.replay, broker, "--wait", "20")
+                wait_until(lambda: list(self.dead.parent.glob("*.replay")))
+                fcntl.flock(lock, fcntl.LOCK_UN)
+                self.assertIn("\nthe broker has stopped meanwhile; it takes what is left when it starts\n", said.result().stdout)
+                self.assertEqual(said.result().returncode, 0)
+
+    def test_replay__broker_that_ends_with_rows_on_their_way_is_said(self):
+        load.make_table(self.db, POISON)
+        with Broker(load.into_table(self.folder, create=False, retry={"first": "1ms", "max": "50ms"}), folder=self.folder) as broker:
+            self.publish(broker, 10)
+            broker.wait_settled("store")
+            load.make_table(self.db, "DROP TABLE readings")
+            with concurrent.futures.ThreadPoolExecutor() as pool:
+                said = pool.submit(self.replay, broker, "--wait", "60")
+                wait_until(lambda: not self.dead.exists() and not list(self.dead.parent.iterdir()))
+                broker.kill()
+                self.assertIn("\nthe broker has taken them, and has stopped since; what is left goes on when it starts\n",
+                              said.result().stdout)
+            broker.start()
+            load.make_table(self.db, MENDED[1])
+            broker.wait_settled("store")
+            self.assertEqual(load.ids(self.db), {3})
 
     def test_replay__list_and_dry_run_change_nothing(self):
         load.make_table(self.db, POISON)
