@@ -23,13 +23,19 @@ enum redis_state { REDIS_DOWN, REDIS_CONNECTING, REDIS_UP };
 struct redis_client;
 struct redis_job;
 
-enum { REDIS_SUSPECTS = 64 };
+enum { REDIS_SUSPECTS = 4096 };
+
+struct redis_suspect {
+	uint64_t hash;
+	uint32_t turn;    /* when it was seen last; 0: never, the place is free */
+	uint32_t batches; /* that spoke against it */
+};
 
 /* Rows of an action that a node refused, with weak proof against them; see redis_denied.c. */
 struct redis_suspects {
 	const struct redis_plan *plan;
-	uint64_t hash[REDIS_SUSPECTS]; /* 0: none */
-	size_t next;
+	uint32_t turn; /* of the batch at hand, from 1 */
+	struct redis_suspect at[REDIS_SUSPECTS];
 };
 
 struct redis_node {

@@ -294,6 +294,37 @@ class Rows(RedisCase):
                 self.wait_state(b, "degraded")
                 self.publish_until(b, 45, {"k": "n:a", "v": 1})
 
+    def test_redis__many_denied_rows_take_five_batches(self):
+        """In each one of others is let in at least; fewer may be a coincidence, when rights change all the time."""
+        with self.broker({"command": ["SET", "${k}", "${v}"], "batch": {"rows": 10}}, url=self.redis.url("narrow", "pw3")) as b:
+            self.publish(b, *({"k": f"x:{n}", "v": n} for n in range(45)))
+            self.wait_state(b, "degraded")
+            n = b.action("r")
+            while n["rejected"] == 0:
+                self.publish(b, {"k": "n:a", "v": 1})
+                wait_until(lambda least=n["delivered"] + 1: b.action("r")["delivered"] >= least, 30, lambda: str(b.action("r")))
+                n = b.action("r")
+            self.assertGreaterEqual(n["delivered"], 5)
+            self.publish_until(b, 45, {"k": "n:a", "v": 1})
+
+    def test_redis__denied_rows_alone_on_their_links(self):
+        """Each key has a link of its own in the pool: what is let in on others tells, after some batches."""
+        action = {"command": ["RPUSH", "${k}", "${v}"], "order_key": "${k}", "retry": {"first": "10ms", "max": "50ms"}}
+        self.redis.execute("ACL", "SETUSER", "narrow", "+rpush")
+        self.addCleanup(self.redis.execute, "ACL", "SETUSER", "narrow", "-rpush")
+        with self.broker(action, url=self.redis.url("narrow", "pw3"), pool=8) as b:
+            good = [{"k": "n:good", "v": n} for n in range(100)]
+            self.publish(b, *good[:50], *({"k": f"x:{n}", "v": n} for n in range(3)), *good[50:])
+
+            def more():
+                self.publish(b, *good)
+                return b.action("r")["rejected"] == 3
+            wait_until(more, 30, lambda: str(b.action("r")))
+            n = b.wait_settled("r")
+            self.assertEqual((n["rejected"], n["delivered"]), (3, n["received"] - 3))
+            self.assertEqual(sorted(d["row"]["k"] for d in self.dead(b)), ["x:0", "x:1", "x:2"])
+        self.assertEqual(self.redis.execute("LLEN", "n:good"), n["delivered"])
+
     def test_redis__rights(self):
         with self.broker({"command": ["HSET", "n:${k}", "v", "${v}"]}, url=self.redis.url("narrow", "pw3")) as b:
             self.publish(b, {"k": "a", "v": 1})
