@@ -15,6 +15,9 @@ enum {
 	VAIN_LEAST = 64,                /* commands of which nothing was stored: the next ones would fare no better */
 	VAIN_DIV = 8,                   /* or such a part of the batch's rows */
 	WARY_BATCHES = 16,
+	PAUSE_LEAST_MS = 10, /* before those that are denied are asked again; doubles each time */
+	PAUSE_MOST_MS = 320,
+	PAUSES = 16, /* in a batch */
 };
 
 struct maker {
@@ -114,8 +117,9 @@ static bool rows_alone(struct maker *m) {
 /* Sends what is there. False: no further command now. */
 static bool command_send(struct maker *m) {
 	if (m->n == 0) return true;
-	size_t denials = m->l->denials;
+	size_t denials = m->l->denials, stored = m->l->stored;
 	enum mongo_then then = command_send_once(m);
+	if (m->l->stored > stored) mongo_denied_none(m->s, m->collection);
 	m->stop = then == MONGO_STOP || (then == MONGO_ALONE && !rows_alone(m));
 	return !m->stop && (m->asking || m->l->denials == denials);
 }
@@ -135,20 +139,22 @@ static bool row_add(struct maker *m, uint32_t i) {
 		}
 		if (m->n == 0 || l->command.n - m->at <= COMMAND_MAX) break;
 		l->command.n = at;
-		if (!command_send(m)) return false;
+		size_t denials = m->l->denials;
+		if (!command_send(m) || m->l->denials > denials) return false;
 		command_begin(m);
 	}
 	l->rows[m->n++] = i;
 	return true;
 }
 
-/* All picked rows of one collection, from the first on. */
+/* All picked rows of one collection, from the first on; behind a command of them that was denied no other. False: none of other
+ * collections, either. */
 static bool collection_run(struct maker *m, uint32_t from, struct sl_slice collection, uint8_t *pick) {
 	char *name = sl_memdup0(collection.p, collection.n); /* it may live in a buffer that rows use */
 	m->collection = slice_from_str(name);
 	command_begin(m);
 	bool go_on = true;
-	for (uint32_t i = from; i < m->b->count && go_on; i++) {
+	for (uint32_t i = from; i < m->b->count; i++) {
 		struct sl_slice other;
 		if (!pick[i]) continue;
 		if (i > from && !m->s->collection_fixed &&
@@ -156,11 +162,11 @@ static bool collection_run(struct maker *m, uint32_t from, struct sl_slice colle
 		     !slice_equal(other, m->collection)))
 			continue;
 		pick[i] = 0;
-		go_on = row_add(m, i);
+		go_on = go_on && row_add(m, i);
 	}
 	if (go_on) go_on = command_send(m);
 	sl_free(name);
-	return go_on;
+	return m->asking ? !m->stop : go_on;
 }
 
 /* The picked rows; of those behind one that is denied none. */
@@ -183,6 +189,7 @@ static void rows_run(struct maker *m, uint8_t *pick) {
 /* Once more, the first n of those that are denied. */
 static void denied_ask(struct maker *m, size_t n, uint8_t *pick) {
 	struct mongo_link *l = m->l;
+	memset(pick, 0, m->b->count);
 	m->asking = true;
 	mongo_denied_begin(l, m->b, n);
 	for (size_t i = 0; i < n && !m->stop; i++) {
@@ -213,30 +220,40 @@ static bool rows_pick(struct maker *m, bool careful, uint8_t *pick, bool *own) {
 	return picked > 0;
 }
 
-static void batch_rows(struct maker *m) {
+/* Until there are none left that need not wait. */
+static void rows_all(struct maker *m, uint8_t *pick) {
 	struct mongo_link *l = m->l;
-	struct sl_batch *b = m->b;
-	uint32_t wary = atomic_load(&m->s->wary), vain = 0;
-	uint8_t *pick = SL_NEW_ARRAY(uint8_t, b->count);
+	uint32_t vain = 0;
 	bool own;
-	l->wary = wary > 0;
 	while (!m->stop && rows_pick(m, l->wary || mongo_denied_open(l), pick, &own)) {
 		size_t denied = l->denied_n, stored = l->stored;
 		rows_run(m, pick);
 		vain = l->stored > stored ? 0 : vain + 1;
-		if (l->denied_n > denied && vain > (own ? 0 : VAIN_LEAST + b->count / VAIN_DIV)) break;
-		if (vain == 0 && denied > 0 && !m->stop) {
-			memset(pick, 0, b->count);
-			denied_ask(m, denied, pick);
-		}
-		mongo_denied_decide(l, b);
+		if (l->denied_n > denied && vain > (own ? 0 : VAIN_LEAST + m->b->count / VAIN_DIV)) break;
+		if (vain == 0 && denied > 0 && !m->stop) denied_ask(m, denied, pick);
+		mongo_denied_decide(l, m->b);
+	}
+}
+
+static void batch_rows(struct maker *m) {
+	struct mongo_link *l = m->l;
+	uint32_t wary = atomic_load(&m->s->wary);
+	uint8_t *pick = SL_NEW_ARRAY(uint8_t, m->b->count);
+	l->wary = wary > 0;
+	rows_all(m, pick);
+	for (int n = 0, pause = PAUSE_LEAST_MS; n < PAUSES && !m->stop && mongo_denied_too_early(l, m->b); n++) {
+		if (!mongo_denied_sleep(l, pause)) break;
+		if (pause < PAUSE_MOST_MS) pause *= 2;
+		denied_ask(m, l->denied_n, pick);
+		mongo_denied_decide(l, m->b);
+		rows_all(m, pick);
 	}
 	sl_free(pick);
 	if (l->denials > 0)
 		atomic_store(&m->s->wary, WARY_BATCHES);
 	else if (wary > 0)
 		atomic_store(&m->s->wary, wary - 1);
-	mongo_denied_wait(l, b);
+	mongo_denied_wait(l, m->b);
 }
 
 void mongo_batch_run(struct mongo_link *l, struct sl_batch *b) {

@@ -80,6 +80,9 @@ struct mongo_action {
 	_Atomic uint32_t series_ready;             /* the generation for which the collection was looked after */
 	_Atomic uint32_t wary;                     /* rows were denied: so many batches go piece by piece */
 	_Atomic uint64_t suspects[MONGO_SUSPECTS]; /* mongo_denied.c */
+	struct {
+		_Atomic uint64_t collection, since, last; /* ms; since 0: it is not denied */
+	} denied[MONGO_SUSPECTS];                         /* collections that rows name, by their hash */
 };
 
 /* mongo_conf.c */
@@ -166,6 +169,11 @@ bool mongo_denied_open(const struct mongo_link *l); /* proofs are wanting */
 void mongo_denied_begin(struct mongo_link *l, struct sl_batch *b, size_t n);
 void mongo_denied_end(struct mongo_link *l, const struct sl_batch *b, size_t n);
 void mongo_denied_decide(struct mongo_link *l, struct sl_batch *b);
+/* Rows of a collection were let in. */
+void mongo_denied_none(struct mongo_action *s, struct sl_slice collection);
+/* Is there a row that would be rejected, had its collection been denied for long enough? */
+bool mongo_denied_too_early(struct mongo_link *l, const struct sl_batch *b);
+bool mongo_denied_sleep(const struct mongo_link *l, int ms);      /* false: the link was cancelled */
 void mongo_denied_wait(struct mongo_link *l, struct sl_batch *b); /* the batch is over; those that are open wait */
 
 /* mongo_reply.c: what a command's answer means for its rows. */

@@ -1,6 +1,7 @@
 """Rows that a MongoDB server refuses in the words that it has for a collection (no right, a view, no such collection): a script denies
 what, and when, real servers cannot be made to."""
 import itertools
+import time
 import unittest
 
 import mongodb_test
@@ -117,6 +118,35 @@ class Denied(mongodb_test.MongoTest):
         self.run_denying(lambda d, n: d["v"] == "late" and next(late) < 4, payloads, {**UPSERT, "batch": {"rows": 200, "linger": "1s"}})
         self.assertEqual(len(self.stored), 600)
         self.assert_in_order(payloads)
+
+    def test_order__in_a_collection_whose_right_comes_back(self):
+        """A third of the rows: too many to blame. When they are let in, each time after another number of denials, it is in order, though some
+        were denied in batches before and others just now."""
+        payloads = [{"id": i, "k": int(i % 3 == 0), "v": "late" if i % 3 == 0 else "v"} for i in range(600)]
+        for action in (NAMED, {**UPSERT, "collection": "c_${v}"}):
+            for times in range(6, 30, 4):
+                with self.subTest(operation=action.get("operation"), times=times):
+                    self.setUp()
+                    late = itertools.count()
+                    self.run_denying(lambda d, n, late=late, times=times: d["v"] == "late" and next(late) < times, payloads,
+                                     {**action, "batch": {"rows": 60, "linger": "50ms"}}, by_name=True)
+                    self.assert_in_order(payloads)
+
+    def test_rights__to_one_collection_that_are_away_for_a_moment(self):
+        """One row of twenty: few enough to blame, and asked again more often than it takes to."""
+        payloads = [{"id": i, "k": int(i % 20 == 0), "v": "late" if i % 20 == 0 else "v"} for i in range(2000)]
+        for action in (NAMED, {**UPSERT, "collection": "c_${v}"}):
+            with self.subTest(operation=action.get("operation")):
+                self.setUp()
+                first = []
+
+                def denies(document, _n, first=first):
+                    if document["v"] != "late":
+                        return False
+                    first[:] = first or [time.monotonic()]
+                    return time.monotonic() - first[0] < 1
+                self.run_denying(denies, payloads, action, by_name=True)
+                self.assert_in_order(payloads)
 
     def test_wait__the_last_row_until_others_come(self):
         """Behind it nobody was let in: it waits, and the connection says why. Rows come one by one then, and a few of them will do, also
