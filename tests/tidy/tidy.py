@@ -21,7 +21,7 @@ NEEDS_README = ("base", "sql", "connectors", "rules", "broker", "tests", "exampl
 # one line do not see each other. connectors/<kind>/ stands above connectors/ and is seen by nobody.
 LAYERS = [
     ["base/core"],
-    ["base/json"],
+    ["base/json", "base/mqtt"],
     ["base/config"],
     ["base/net"],
     ["sql"],
@@ -30,7 +30,6 @@ LAYERS = [
     ["rules"],
     ["rules/tools"],
     ["rules/import"],
-    ["broker/mqtt"],
     ["broker/app/conf"],
     ["broker/auth"],
     ["broker/http"],
