@@ -1,4 +1,4 @@
-/* broker_conf_int.h: the option tables of the configuration file's sections (broker_conf_tables.c). */
+/* broker_conf_int.h: the option tables of the configuration file's sections (broker_conf_tables.c, broker_conf_listener.c). */
 #ifndef BROKER_CONF_INT_H
 #define BROKER_CONF_INT_H
 
@@ -6,5 +6,10 @@
 
 extern const struct conf_field broker_conf_fields[];     /* the whole file */
 extern const struct conf_field broker_listener_fields[]; /* an entry of `listeners` */
+
+/* After the tables were applied: what they cannot say about listeners. SL_OK, or the status of the first mistake. */
+int broker_conf_check_listeners(struct broker_conf *conf, const json_t *root, struct conf_report *report);
+/* "host:port" in its parts; what is wrong goes to err, and *host stays as it is. */
+void broker_conf_split_bind(const char *bind, char **host, uint16_t *port, struct sl_err *err);
 
 #endif

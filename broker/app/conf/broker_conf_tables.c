@@ -24,8 +24,6 @@ static int check_admin_bind(const struct conf_field *field, struct sl_slice text
 /* The order of the words is the order of the enums. */
 static const char *const log_levels[] = {"debug", "info", "warn", "error", "off", NULL};
 static const char *const log_formats[] = {"text", "json", NULL};
-static const char *const listener_types[] = {"tcp", "tls", "ws", "wss", "unix", NULL};
-static const char *const verify_modes[] = {"none", "optional", "required", NULL};
 static const char *const shared_strategies[] = {"round_robin", "random", "sticky", NULL};
 
 #define AT(member) offsetof(struct broker_conf, member)
@@ -92,71 +90,6 @@ static const struct conf_field log_fields[] = {{.name = "level",
 						.def = "text",
 						.doc = "`text` for people, `json` for collectors: one object a line."},
 					       CONF_END};
-
-#undef AT
-#define AT(member) offsetof(struct broker_listener, member)
-
-static const struct conf_field tls_fields[] = {
-    {.name = "cert",
-     .type = CONF_STRING,
-     .at = AT(tls.cert),
-     .doc = "The server's certificate and its chain, PEM.",
-     .example = "server.pem"},
-    {.name = "key", .type = CONF_STRING, .at = AT(tls.key), .doc = "Its private key, PEM.", .example = "server.key"},
-    {.name = "ca",
-     .type = CONF_STRING,
-     .at = AT(tls.ca),
-     .doc = "The authorities that client certificates are checked against, PEM.",
-     .example = "ca.pem"},
-    {.name = "verify_peer",
-     .type = CONF_ENUM,
-     .at = AT(tls.verify_peer),
-     .names = verify_modes,
-     .def = "none",
-     .doc = "Whether a client shows a certificate."},
-    CONF_END};
-
-const struct conf_field broker_listener_fields[] = {
-    {.name = "name",
-     .type = CONF_STRING,
-     .flags = CONF_REQUIRED | CONF_NONEMPTY,
-     .at = AT(name),
-     .max = 64,
-     .doc = "The listener's name in logs and metrics.",
-     .example = "mqtt"},
-    {.name = "type",
-     .type = CONF_ENUM,
-     .at = AT(type),
-     .names = listener_types,
-     .def = "tcp",
-     .doc = "What clients speak below MQTT. This build listens on `tcp` only."},
-    {.name = "bind",
-     .type = CONF_STRING,
-     .flags = CONF_REQUIRED | CONF_EXPAND | CONF_NONEMPTY,
-     .at = AT(bind),
-     .max = 1024,
-     .doc = "Address and port; `0.0.0.0:1883` for all addresses.",
-     .example = "0.0.0.0:1883"},
-    {.name = "path",
-     .type = CONF_STRING,
-     .flags = CONF_ADVANCED,
-     .at = AT(path),
-     .max = 1024,
-     .doc = "The URL path of `ws` and `wss` listeners.",
-     .example = "/mqtt"},
-    {.name = "tls",
-     .type = CONF_OBJECT,
-     .flags = CONF_ADVANCED,
-     .fields = tls_fields,
-     .doc = "Certificates of `tls` and `wss` listeners."},
-    {.name = "max_connections",
-     .type = CONF_INT,
-     .flags = CONF_UNLIMITED_OK,
-     .at = AT(max_connections),
-     .def = "unlimited",
-     .min = 1,
-     .doc = "Clients at a time; more are turned away."},
-    CONF_END};
 
 #undef AT
 #define AT(member) offsetof(struct broker_conf, member)
