@@ -12,7 +12,7 @@
 set -uo pipefail
 cd "$(dirname "$0")/.."
 
-SUITES="build tidy unit sql mqtt clients cli docs fault connectors tsan fuzz quickstart"
+SUITES="build connectors tidy unit sql mqtt clients cli docs fault tsan fuzz quickstart"
 export LC_ALL=C.UTF-8 TZ=UTC PYTHONDONTWRITEBYTECODE=1
 RESULTS=build/test-results
 JOBS=$(nproc)
@@ -33,10 +33,10 @@ wants() { case " $wanted " in *" $1 "*) return 0 ;; esac; return 1; }
 
 # ---- Surroundings: removed again at the end, however it comes. ------------------------------------------------
 
-child= beside= mounted_proc= made_hosts=
+child= beside= fuzzers= mounted_proc= made_hosts=
 cleanup() {
 	trap - EXIT INT TERM
-	for process in $child $beside; do kill "$process" 2>/dev/null && wait "$process" 2>/dev/null; done
+	for process in $child $beside $fuzzers; do kill "$process" 2>/dev/null && wait "$process" 2>/dev/null; done
 	[ -n "$mounted_proc" ] && umount -l /proc
 	[ -n "$made_hosts" ] && rm -f /etc/hosts
 }
@@ -147,23 +147,59 @@ threaded() { # BUILD
 	done
 }
 
+# Runs a suite in the background; lanes_end waits for it and shows what it said.
+lanes=
+beside_lane() { # NAME FOLDER [ARGUMENT...]
+	local name=$1 folder=$2
+	shift 2
+	SLUICE_BIN=$PWD/build/dev/sluice SLUICE_FAST_BIN=$PWD/build/release/sluice \
+		$calm timeout -k 20 2400 tests/servers/inside.sh python3 tests/harness/suite.py "$folder" "$@" \
+		--counts "$RESULTS/$name.counts" >"$RESULTS/$name.log" 2>&1 &
+	beside="$beside $!" lanes="$lanes $name:$!"
+	say "$name: goes on beside the others ($RESULTS/$name.log)"
+}
+
+lanes_end() {
+	local lane name
+	for lane in $lanes; do
+		name=${lane%%:*}
+		echo "== $name"
+		tail -n +1 -f --pid="${lane##*:}" "$RESULTS/$name.log"
+		wait "${lane##*:}"
+		[ -s "$RESULTS/$name.counts" ] || { say "0 1 0" >"$RESULTS/$name.counts"; say "$name: ended without a word"; }
+	done
+	beside= lanes=
+}
+
+fuzz_one() { # TARGET: its counts stand in a file of its own
+	local name
+	name=$(basename "$1" _fuzz)
+	mkdir -p "build/fuzz/found/$name"
+	if "$1" -max_total_time=8 -timeout=10 -rss_limit_mb=2048 -print_final_stats=1 -verbosity=0 \
+		-artifact_prefix="$RESULTS/$name-" "build/fuzz/found/$name" "tests/fuzz/corpus/$name" \
+		>"$RESULTS/fuzz-$name.log" 2>&1; then
+		say "$name: $(sed -n 's/stat::number_of_executed_units: *//p' "$RESULTS/fuzz-$name.log") inputs"
+		return 0
+	fi
+	tail -n 40 "$RESULTS/fuzz-$name.log"
+	say "FAILED $name: replay it with build/dev/tests/${name}_replay $RESULTS/$name-*"
+	touch "$RESULTS/fuzz-$name.failed"
+}
+
 fuzz_all() {
-	local target name passed=0 failed=0
+	local target passed=0 failed=0 all=0
+	rm -f "$RESULTS"/fuzz-*.failed
 	for target in build/fuzz/fuzz/*_fuzz; do
 		[ -x "$target" ] || continue
-		name=$(basename "$target" _fuzz)
-		mkdir -p "build/fuzz/found/$name"
-		if "$target" -max_total_time=8 -timeout=10 -rss_limit_mb=2048 -print_final_stats=1 -verbosity=0 \
-			-artifact_prefix="$RESULTS/$name-" "build/fuzz/found/$name" "tests/fuzz/corpus/$name" \
-			>"$RESULTS/fuzz-$name.log" 2>&1; then
-			passed=$((passed + 1))
-			say "$name: $(sed -n 's/stat::number_of_executed_units: *//p' "$RESULTS/fuzz-$name.log") inputs"
-		else
-			failed=$((failed + 1))
-			tail -n 40 "$RESULTS/fuzz-$name.log"
-			say "FAILED $name: replay it with build/dev/tests/${name}_replay $RESULTS/$name-*"
-		fi
+		all=$((all + 1))
+		fuzz_one "$target" &
+		fuzzers="$fuzzers $!"
+		[ $((all % JOBS)) = 0 ] && wait $fuzzers
 	done
+	[ -z "$fuzzers" ] || wait $fuzzers
+	fuzzers=
+	failed=$(find "$RESULTS" -name 'fuzz-*.failed' | wc -l)
+	passed=$((all - failed))
 	say "$passed $failed 0" >"$RESULTS/fuzz.counts"
 	say "fuzz: $passed passed, $failed failed, 0 skipped"
 	[ "$failed" = 0 ] && [ "$passed" -gt 0 ]
@@ -189,19 +225,9 @@ suite() {
 		if need dev && need release; then
 			# Downloads come first: inside there is no way out. A server that is missing fails its tests.
 			run servers 1200 tests/servers/fetch.sh || true
-			# The outages mostly wait; in a namespace of their own they do so beside the others.
-			SLUICE_BIN=$PWD/build/dev/sluice SLUICE_FAST_BIN=$PWD/build/release/sluice \
-				$calm timeout -k 20 1800 tests/servers/inside.sh python3 tests/harness/suite.py connectors -k "$OUTAGES" \
-				--name outages --counts "$RESULTS/outages.counts" >"$RESULTS/outages.log" 2>&1 &
-			beside=$!
-			SLUICE_BIN=$PWD/build/dev/sluice SLUICE_FAST_BIN=$PWD/build/release/sluice \
-				run connectors 1800 tests/servers/inside.sh python3 tests/harness/suite.py connectors -x "$OUTAGES" \
-				--counts "$RESULTS/connectors.counts" || true
-			wait "$beside"
-			beside=
-			echo "== outages"
-			cat "$RESULTS/outages.log"
-			[ -s $RESULTS/outages.counts ] || { say "0 1 0" >$RESULTS/outages.counts; say "outages: ended without a word"; }
+			# Both mostly wait: they do so beside the suites that follow, each in a namespace of its own.
+			beside_lane outages connectors -k "$OUTAGES" --name outages
+			beside_lane connectors connectors -x "$OUTAGES"
 		else without connectors "dev or release"
 		fi ;;
 	tsan)
@@ -223,6 +249,7 @@ install
 for suite in $SUITES; do
 	if wants "$suite"; then suite "$suite"; fi
 done
+lanes_end
 
 # ---- The sum. --------------------------------------------------------------------------------------------------
 
