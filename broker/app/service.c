@@ -85,6 +85,13 @@ static void settings_from(const struct broker_conf *conf, const struct broker_bi
 	out->retain = conf->mqtt.retain;
 	out->max_retained = (uint64_t)conf->mqtt.max_retained;
 	out->share = (enum broker_share)conf->mqtt.shared_strategy;
+	out->persistence = (struct broker_persistence){.enabled = conf->persistence.enabled,
+						       .sync = conf->persistence.sync == SYNC_TICK,
+						       .segment_bytes = (uint64_t)conf->persistence.segment_size,
+						       .disk_max = conf->persistence.max_disk == CONF_UNLIMITED
+								       ? UINT64_MAX
+								       : (uint64_t)conf->persistence.max_disk,
+						       .store_max = (uint64_t)conf->persistence.max_store};
 }
 
 static int make_auth(const struct broker_conf *conf, struct auth **out, struct sl_err *err) {
@@ -184,7 +191,10 @@ static int make_services(struct service *s, struct sl_err *err) {
 	struct broker_bind *binds = binds_from(conf);
 	struct broker_settings settings;
 	settings_from(conf, binds, &settings);
+	char *store = sl_asprintf("%s/store", conf->node.data_dir);
+	settings.persistence.dir = store;
 	int rc = broker_new(&settings, &s->broker, err);
+	sl_free(store);
 	sl_free(binds);
 	if (rc != SL_OK) return rc;
 	uint32_t n = broker_workers(s->broker);
@@ -239,6 +249,8 @@ static int start_services(struct service *s, struct sl_err *err) {
 		broker_set_rules(s->broker, i, s->rules_workers[i]);
 	}
 	s->loops[n] = connectors_loop(s->connectors);
+	rc = broker_restore(s->broker, err);
+	if (rc != SL_OK) return rc;
 	rc = broker_start(s->broker, err);
 	s->broker_started = rc == SL_OK;
 	if (rc != SL_OK || !s->api) return rc;

@@ -9,6 +9,7 @@
 #include "listener.h"
 #include "log.h"
 #include "mem.h"
+#include "persist.h"
 #include "retained.h"
 #include "route.h"
 #include "topic.h"
@@ -74,6 +75,7 @@ int broker_new(const struct broker_settings *settings, struct broker **out, stru
 		b->binds[i].max_connections = settings->binds[i].max_connections;
 	}
 	b->set.binds = NULL;
+	if (b->set.persistence.dir) b->set.persistence.dir = sl_strdup(b->set.persistence.dir);
 	b->listeners = SL_NEW_ARRAY(struct listener *, settings->binds_len * b->workers_len);
 	b->accepts = SL_NEW_ARRAY(struct worker_accept, settings->binds_len * b->workers_len);
 	b->retained = retained_new(settings->max_retained);
@@ -122,6 +124,8 @@ void broker_free(struct broker *b) {
 	sl_free(b->binds);
 	sl_free(b->listeners);
 	sl_free(b->accepts);
+	persist_close(b);
+	sl_free((char *)b->set.persistence.dir);
 	retained_free(b->retained);
 	sl_free(b->loops);
 	sl_free(b->workers);
@@ -214,6 +218,12 @@ static int listen_all(struct broker *b, struct sl_err *err) {
 		if (listener_listen(b->listeners[at], err) != SL_OK)
 			return sl_err_prefix(err, "listener %s", b->binds[at / b->workers_len].name);
 	return SL_OK;
+}
+
+int broker_restore(struct broker *b, struct sl_err *err) {
+	int rc = persist_open(b, err);
+	persist_restored(b);
+	return rc;
 }
 
 int broker_start(struct broker *b, struct sl_err *err) {

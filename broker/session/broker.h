@@ -5,6 +5,7 @@
  *     broker_set_auth(b, auth)         may be called again at any time (reload)
  *     broker_bind(b, ...)              takes the listeners' addresses; nobody can connect yet. The first thing to do at a start: where another
  *                                      process has one of them, nothing else may have been touched
+ *     broker_restore(b, ...)           what was kept of the run before is there again; takes the folder: one broker to it
  *     broker_start(b, ...)             listens, starts the threads
  *     ...
  *     broker_drain(b, timeout_ms)      no new connections; clients are told and closed; loops still run
@@ -39,6 +40,16 @@ struct broker_bind {
 	uint32_t max_connections; /* UINT32_MAX: no limit */
 };
 
+/* See persist.h. Zeroed: all is in memory only. */
+struct broker_persistence {
+	bool enabled;
+	bool sync;              /* what is acknowledged survives a power cut, too */
+	const char *dir;        /* copied; made with its parents when it is not there */
+	uint64_t segment_bytes; /* of the queue log, */
+	uint64_t disk_max;      /* and its bound; UINT64_MAX: none */
+	uint64_t store_max;     /* sessions, subscriptions, wills, retained messages */
+};
+
 struct broker_settings {
 	uint32_t workers; /* 0: one per core */
 	const struct broker_bind *binds;
@@ -60,6 +71,7 @@ struct broker_settings {
 	bool retain;
 	uint64_t max_retained;
 	enum broker_share share;
+	struct broker_persistence persistence;
 };
 
 void broker_settings_default(struct broker_settings *s); /* all but the listeners */
@@ -84,6 +96,7 @@ void broker_set_auth(struct broker *b,
 
 /* Two binds on one address are not refused here: who made the settings knows where they stand (broker_at). */
 int broker_bind(struct broker *b, struct sl_err *err);
+int broker_restore(struct broker *b, struct sl_err *err);
 int broker_start(struct broker *b, struct sl_err *err);
 uint16_t broker_port(const struct broker *b, size_t bind); /* after bind */
 struct sl_listen_at broker_at(const struct broker *b, size_t bind);

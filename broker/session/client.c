@@ -6,6 +6,7 @@
 #include "events.h"
 #include "log.h"
 #include "mem.h"
+#include "persist.h"
 #include "rules.h"
 #include "will.h"
 
@@ -193,6 +194,7 @@ static void handle_disconnect(struct client *c, const struct mqtt_bye *bye) {
 	}
 	uint32_t max = c->w->b->set.session_expiry_max_s;
 	c->s->expiry_s = expiry > max ? max : expiry;
+	persist_session_set(c->s);
 	c->will_due = bye->reason == MQTT_RC_DISCONNECT_WITH_WILL; /* [MQTT-3.14.4-3] */
 	if (event_wanted(c->w, EVENTS_PRESENCE_END))
 		event_disconnected(c, bye->reason, bye->reason == MQTT_RC_SUCCESS ? "normal" : NULL, bye->props.raw,

@@ -3,6 +3,7 @@
 #include "events.h"
 #include "log.h"
 #include "mem.h"
+#include "persist.h"
 #include "rng.h"
 #include "rules.h"
 #include "shared_sub.h"
@@ -250,6 +251,7 @@ static void welcome(struct client *c, const struct mqtt_connect *p) {
 	struct session *s = open_session(c, p, made ? slice_from_str(made) : p->client_id, &present);
 	sl_free(made);
 	set_limits(c, s, p);
+	persist_session_set(s);
 	c->state = CLIENT_CONNECTED;
 	c->will_due = true;
 	c->serial = ++w->serials;

@@ -3,6 +3,7 @@
 #include "client.h"
 #include "events.h"
 #include "mem.h"
+#include "persist.h"
 #include "shared_sub.h"
 #include "subs.h"
 #include "will.h"
@@ -317,6 +318,7 @@ void session_free(struct session *s) {
 	struct worker *w = s->w;
 	sl_assert(s->c == NULL);
 	sl_timer_cancel(&s->timer);
+	persist_session_end(s);
 	subs_remove_all(s);
 	share_sub_leave_all(s);
 	if (sl_list_linked(&s->congested)) release_sources(s);

@@ -37,6 +37,7 @@ struct session {
 	struct client *c; /* NULL: offline */
 	struct sl_slice client_id;
 	session_ref ref;
+	uint64_t store_id; /* its name on disk, for ever (persist.h); 0: it is not persistent */
 	struct sub **subs; /* by trie handle, rising */
 	uint32_t subs_len, subs_cap;
 	struct share_notes shares; /* its shared subscriptions */

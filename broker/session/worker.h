@@ -32,6 +32,7 @@
 #include "topic_trie.h"
 
 struct client;
+struct persist;
 struct session;
 struct share_group;
 struct share_map;
@@ -119,6 +120,7 @@ struct broker {
 	struct listener **listeners; /* binds_len for each worker */
 	struct worker_accept *accepts;
 	struct retained *retained;
+	struct persist *persist; /* NULL: nothing outlives the process */
 	_Atomic uint64_t group_numbers;
 	struct auth *auth;
 	bool started, stopped;

@@ -105,7 +105,7 @@ void broker_conf_reloaded(json_t *shown, const json_t *fresh) {
 }
 
 bool broker_conf_needs_restart(const struct broker_conf *old, const struct broker_conf *new, struct sl_buf *sections) {
-	static const char *const fixed[] = {"node", "log", "listeners", "mqtt", "state", "admin"};
+	static const char *const fixed[] = {"node", "log", "listeners", "mqtt", "persistence", "state", "admin"};
 	json_t *a = broker_conf_show(old), *b = broker_conf_show(new);
 	json_object_del(json_object_get(a, "node"), "outbound"); /* a reload takes it */
 	json_object_del(json_object_get(b, "node"), "outbound");

@@ -31,6 +31,7 @@
 enum broker_listener_type { LISTENER_TCP, LISTENER_TLS, LISTENER_WS, LISTENER_WSS, LISTENER_UNIX };
 enum broker_verify_peer { VERIFY_PEER_NONE, VERIFY_PEER_OPTIONAL, VERIFY_PEER_REQUIRED };
 enum broker_shared_strategy { SHARED_ROUND_ROBIN, SHARED_RANDOM, SHARED_STICKY };
+enum broker_sync { SYNC_NONE, SYNC_TICK };
 enum broker_log_format { LOG_FORMAT_TEXT, LOG_FORMAT_JSON };
 
 struct broker_listener {
@@ -77,6 +78,13 @@ struct broker_conf {
 		int64_t max_retained;
 		int shared_strategy; /* enum broker_shared_strategy */
 	} mqtt;
+	struct {
+		bool enabled;
+		int sync; /* enum broker_sync */
+		int64_t segment_size;
+		int64_t max_disk; /* CONF_UNLIMITED for none */
+		int64_t max_store;
+	} persistence;
 	struct {
 		bool anonymous;
 		char *password_file, *acl_file;

@@ -6,6 +6,7 @@
 
 extern const struct conf_field broker_conf_fields[];     /* the whole file */
 extern const struct conf_field broker_listener_fields[]; /* an entry of `listeners` */
+extern const struct conf_field broker_persistence_fields[];
 
 /* After the tables were applied: what they cannot say about listeners. SL_OK, or the status of the first mistake. */
 int broker_conf_check_listeners(struct broker_conf *conf, const json_t *root, struct conf_report *report);

@@ -42,8 +42,9 @@ static const struct conf_field node_fields[] = {
      .at = AT(node.data_dir),
      .def = "./data",
      .max = 4000,
-     .doc = "The folder for everything that survives a restart: the logs of actions and the dead letters. "
-	    "Created when it is not there."},
+     .doc = "The folder for everything that survives a restart: the logs of actions, the dead letters, and the "
+	    "broker's own "
+	    "state (persistence). Created when it is not there."},
     {.name = "workers",
      .type = CONF_INT_AUTO,
      .at = AT(node.workers),
@@ -272,6 +273,10 @@ const struct conf_field broker_conf_fields[] = {
      .max = 64,
      .doc = "Where clients connect. Without it: tcp on 127.0.0.1:1883."},
     {.name = "mqtt", .type = CONF_OBJECT, .fields = mqtt_fields, .doc = "Limits and features of the protocol."},
+    {.name = "persistence",
+     .type = CONF_OBJECT,
+     .fields = broker_persistence_fields,
+     .doc = "What of the broker's own state outlives the process."},
     {.name = "auth", .type = CONF_OBJECT, .fields = auth_fields, .doc = "Who may connect."},
     {.name = "state",
      .type = CONF_OBJECT,
