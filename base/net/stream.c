@@ -135,6 +135,31 @@ void stream_sent(struct sl_stream *s) {
 	}
 }
 
+/* ---- moving ---- */
+
+int sl_stream_detach(struct sl_stream *s) {
+	for (struct sl_stream *layer = s; layer; layer = layer->ops->below(layer))
+		if (layer->closed) return SL_ECLOSED;
+	s->ops->detach(s);
+	return SL_OK;
+}
+
+int sl_stream_attach(struct sl_stream *s, struct sl_loop *l, uint64_t *bytes_in, uint64_t *bytes_out) {
+	return s->ops->attach(s, l, bytes_in, bytes_out);
+}
+
+void stream_leave(struct sl_stream *s) {
+	sl_list_remove(&s->dirty);
+	s->loop = NULL;
+}
+
+void stream_arrive(struct sl_stream *s, struct sl_loop *l) {
+	s->loop = l;
+	if (sl_stream_pending(s) > 0) sl_stream_mark_dirty(s);
+}
+
+/* ---- for the owner ---- */
+
 void sl_stream_pause(struct sl_stream *s) { s->paused = true; }
 
 void sl_stream_resume(struct sl_stream *s) {

@@ -38,6 +38,9 @@ char *stream_room(struct sl_stream *s, char *scratch, size_t size, size_t *room)
 void stream_present(struct sl_stream *s, struct sl_slice bytes);
 /* After `out_sent` moved: when all is sent the buffer goes back and on_drain() is told. */
 void stream_sent(struct sl_stream *s);
+/* A layer's own part of a move: what is collected goes along. */
+void stream_leave(struct sl_stream *s);
+void stream_arrive(struct sl_stream *s, struct sl_loop *l);
 /* Gives the connection and all memory back, now and without a word: from a deferred call. */
 void stream_end(struct sl_stream *s);
 

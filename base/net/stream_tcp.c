@@ -114,7 +114,36 @@ static void tcp_finish(struct sl_stream *s) {
 	close(fd);
 }
 
-static const struct sl_stream_ops tcp_ops = {.flush = tcp_flush, .resume = tcp_resume, .finish = tcp_finish};
+static struct sl_stream *tcp_below(struct sl_stream *s) {
+	(void)s;
+	return NULL;
+}
+
+static void tcp_detach(struct sl_stream *s) {
+	struct sl_stream_tcp *t = tcp_of(s);
+	int fd = t->watch.fd;
+	sl_watch_remove(s->loop, &t->watch);
+	t->watch.fd = fd;
+	stream_leave(s);
+}
+
+static int tcp_attach(struct sl_stream *s, struct sl_loop *l, uint64_t *bytes_in, uint64_t *bytes_out) {
+	struct sl_stream_tcp *t = tcp_of(s);
+	t->bytes_in = bytes_in;
+	t->bytes_out = bytes_out;
+	stream_arrive(s, l);
+	/* Whatever is readable, or writable again, makes an event when the set gets its new member. */
+	int rc = sl_watch_add(l, &t->watch, t->watch.fd);
+	if (rc == SL_OK) sl_watch_again(l, &t->watch);
+	return rc;
+}
+
+static const struct sl_stream_ops tcp_ops = {.flush = tcp_flush,
+					     .resume = tcp_resume,
+					     .finish = tcp_finish,
+					     .below = tcp_below,
+					     .detach = tcp_detach,
+					     .attach = tcp_attach};
 
 int sl_stream_tcp_open(struct sl_stream_tcp *t, struct sl_loop *l, int fd, const struct sl_stream_events *events,
 		       uint64_t *bytes_in, uint64_t *bytes_out) {
@@ -129,21 +158,7 @@ int sl_stream_tcp_open(struct sl_stream_tcp *t, struct sl_loop *l, int fd, const
 	return sl_watch_add(l, &t->watch, fd);
 }
 
-void sl_stream_tcp_detach(struct sl_stream_tcp *t) {
-	sl_assert(!t->s.closed && sl_stream_pending(&t->s) == 0);
-	int fd = t->watch.fd;
-	sl_list_remove(&t->s.dirty);
-	sl_watch_remove(t->s.loop, &t->watch);
-	t->watch.fd = fd;
-	t->s.loop = NULL;
-}
-
-int sl_stream_tcp_attach(struct sl_stream_tcp *t, struct sl_loop *l, uint64_t *bytes_in, uint64_t *bytes_out) {
-	t->s.loop = l;
-	t->bytes_in = bytes_in;
-	t->bytes_out = bytes_out;
-	/* Whatever is readable makes an event when the set gets its new member. */
-	int rc = sl_watch_add(l, &t->watch, t->watch.fd);
-	if (rc == SL_OK) sl_watch_again(l, &t->watch);
-	return rc;
+int sl_stream_fd(struct sl_stream *s) {
+	for (struct sl_stream *below; (below = s->ops->below(s)) != NULL;) s = below;
+	return tcp_of(s)->watch.fd;
 }

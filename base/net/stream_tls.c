@@ -19,6 +19,8 @@ static struct sl_stream_tls *tls_of(struct sl_stream *s) { return sl_container_o
 static struct sl_stream_tls *tls_above(struct sl_stream *below) {
 	return sl_container_of(below, struct sl_stream_tls, tcp.s);
 }
+_Static_assert(sizeof(struct sl_stream_tls) == offsetof(struct sl_stream_tls, tcp) + sizeof(struct sl_stream_tcp),
+	       "the stream below stands last");
 
 /* ---- the BIO --------------------------------------------------------------------------------------------- */
 
@@ -215,10 +217,45 @@ static void go_on(struct sl_deferred *d) {
 	if (s->closed || s->paused) return;
 	if (s->in.n > 0) stream_present(s, sl_buf_slice(&s->in));
 	if (t->ready) read_plain(t);
-	if (!s->closed && !s->paused) sl_stream_resume(&t->tcp.s);
+	if (s->closed || s->paused) return;
+	sl_stream_pause(&t->tcp.s); /* it may be waiting for may_read() */
+	sl_stream_resume(&t->tcp.s);
 }
 
 static void tls_resume(struct sl_stream *s) { sl_loop_defer(s->loop, &tls_of(s)->go_on); }
+
+/* What it had sent is read on: TLS's own end, close_notify, may be among it, and what stands before that. */
+static void below_hup(struct sl_stream *below) {
+	struct sl_stream_tls *t = tls_above(below);
+	struct sl_stream *s = &t->s;
+	if (s->closed || s->hup) return;
+	s->hup = true;
+	if (t->events->on_hup) t->events->on_hup(s);
+	if (s->in.n > 0 && !s->paused && !s->closed) stream_present(s, sl_buf_slice(&s->in));
+}
+
+static bool below_may_read(struct sl_stream *below) {
+	struct sl_stream_tls *t = tls_above(below);
+	return !t->ready || t->s.closed || !t->events->may_read || t->events->may_read(&t->s);
+}
+
+/* ---- moving ---------------------------------------------------------------------------------------------- */
+
+static struct sl_stream *tls_below(struct sl_stream *s) { return &tls_of(s)->tcp.s; }
+
+static void tls_detach(struct sl_stream *s) {
+	struct sl_stream_tls *t = tls_of(s);
+	sl_deferred_cancel(&t->go_on);
+	stream_leave(s);
+	t->tcp.s.ops->detach(&t->tcp.s);
+}
+
+static int tls_attach(struct sl_stream *s, struct sl_loop *l, uint64_t *bytes_in, uint64_t *bytes_out) {
+	struct sl_stream_tls *t = tls_of(s);
+	stream_arrive(s, l);
+	if (!s->paused) sl_loop_defer(l, &t->go_on);
+	return t->tcp.s.ops->attach(&t->tcp.s, l, bytes_in, bytes_out);
+}
 
 /* ---- the end --------------------------------------------------------------------------------------------- */
 
@@ -267,11 +304,19 @@ static void above_closed(struct sl_stream *s, int status) {
 
 /* ---- opening --------------------------------------------------------------------------------------------- */
 
-static const struct sl_stream_ops tls_ops = {.flush = tls_flush, .resume = tls_resume, .finish = tls_finish};
+static const struct sl_stream_ops tls_ops = {.flush = tls_flush,
+					     .resume = tls_resume,
+					     .finish = tls_finish,
+					     .below = tls_below,
+					     .detach = tls_detach,
+					     .attach = tls_attach};
 static const struct sl_stream_events above_events = {
     .on_read = above_read, .on_drain = above_drained, .on_closed = above_closed};
-static const struct sl_stream_events below_events = {
-    .on_read = below_read, .on_drain = below_drained, .on_closed = below_closed};
+static const struct sl_stream_events below_events = {.on_read = below_read,
+						     .on_drain = below_drained,
+						     .on_hup = below_hup,
+						     .may_read = below_may_read,
+						     .on_closed = below_closed};
 
 /* What both sides need. On failure the fd is still the caller's and nothing is left. */
 static int open_below(struct sl_stream_tls *t, struct sl_loop *l, const struct sl_stream_tls_setup *setup, SSL *ssl,

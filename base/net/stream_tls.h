@@ -37,7 +37,6 @@ struct sl_stream_tls_setup {
 struct sl_stream_tls {
 	struct sl_stream s; /* what the owner reads and writes */
 	/* The rest belongs to stream_tls.c. */
-	struct sl_stream_tcp tcp;
 	const struct sl_stream_events *events;
 	void (*on_ready)(struct sl_stream *s);
 	struct ssl_st *ssl;
@@ -46,9 +45,10 @@ struct sl_stream_tls {
 	struct sl_slice cipher;    /* what the peer sent and OpenSSL has not taken yet; only inside of a read */
 	char *host;                /* as dialled, for error texts; NULL on the server's side */
 	char *error;
-	bool ready; /* the handshake is done */
-	bool ended; /* the stream below is finished */
-	bool flood; /* the peer makes us answer and does not read */
+	bool ready;               /* the handshake is done */
+	bool ended;               /* the stream below is finished */
+	bool flood;               /* the peer makes us answer and does not read */
+	struct sl_stream_tcp tcp; /* below, and last */
 };
 
 /* `host` is the name or address that was dialled, for SNI and for the check of the certificate, unless the settings have a

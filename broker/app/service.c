@@ -55,6 +55,7 @@ static struct broker_bind *binds_from(const struct broker_conf *conf) {
 		binds[i] = (struct broker_bind){.name = l->name,
 						.host = l->host,
 						.port = l->port,
+						.transport = (enum transport_kind)l->type, /* the words are the same */
 						.max_connections = clamp_u32(l->max_connections)};
 	}
 	return binds;

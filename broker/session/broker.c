@@ -57,6 +57,22 @@ static int make_workers(struct broker *b, struct sl_err *err) {
 	return SL_OK;
 }
 
+static void bind_init(struct bind_state *bind, const struct broker_bind *from) {
+	bind->name = sl_strdup(from->name);
+	bind->host = sl_strdup(from->host);
+	bind->port = from->port;
+	bind->max_connections = from->max_connections;
+	bind->transport = transport_of(from->transport);
+	bind->opts = from->opts;
+	if (from->opts.path) bind->opts.path = bind->path = sl_strdup(from->opts.path);
+}
+
+static void bind_fini(struct bind_state *bind) {
+	sl_free(bind->name);
+	sl_free(bind->host);
+	sl_free(bind->path);
+}
+
 int broker_new(const struct broker_settings *settings, struct broker **out, struct sl_err *err) {
 	struct broker *b = SL_NEW(struct broker);
 	b->set = *settings;
@@ -68,12 +84,7 @@ int broker_new(const struct broker_settings *settings, struct broker **out, stru
 	memset(b->workers, 0, b->workers_len * sizeof *b->workers);
 	b->loops = SL_NEW_ARRAY(struct sl_loop *, b->workers_len);
 	b->binds = SL_NEW_ARRAY(struct bind_state, settings->binds_len);
-	for (size_t i = 0; i < settings->binds_len; i++) {
-		b->binds[i].name = sl_strdup(settings->binds[i].name);
-		b->binds[i].host = sl_strdup(settings->binds[i].host);
-		b->binds[i].port = settings->binds[i].port;
-		b->binds[i].max_connections = settings->binds[i].max_connections;
-	}
+	for (size_t i = 0; i < settings->binds_len; i++) bind_init(&b->binds[i], &settings->binds[i]);
 	b->set.binds = NULL;
 	if (b->set.persistence.dir) b->set.persistence.dir = sl_strdup(b->set.persistence.dir);
 	b->listeners = SL_NEW_ARRAY(struct listener *, settings->binds_len * b->workers_len);
@@ -117,10 +128,7 @@ void broker_free(struct broker *b) {
 		auth_unref(b->workers[i].auth);
 		sl_loop_free(b->loops[i]);
 	}
-	for (size_t i = 0; i < b->set.binds_len; i++) {
-		sl_free(b->binds[i].name);
-		sl_free(b->binds[i].host);
-	}
+	for (size_t i = 0; i < b->set.binds_len; i++) bind_fini(&b->binds[i]);
 	sl_free(b->binds);
 	sl_free(b->listeners);
 	sl_free(b->accepts);
@@ -149,9 +157,9 @@ struct sl_metrics *broker_metrics(struct broker *b, uint32_t worker) {
 uint64_t broker_publishers_stuck(const struct broker *b, uint32_t worker) {
 	uint64_t n = 0, now_ms = sl_clock_mono_ms(); /* a loop's own time stands still while it sleeps */
 	SL_LIST_FOREACH(it, &b->workers[worker].unacked) {
-		const struct client *c = SL_LIST_ENTRY(it, struct client, unacked_link);
+		struct client *c = SL_LIST_ENTRY(it, struct client, unacked_link);
 		if (now_ms < c->unacked_ms + STUCK_MS) break;
-		n += !sl_list_linked(&c->room_link) && !c->tcp.s.hup;
+		n += !sl_list_linked(&c->room_link) && !client_stream(c)->hup;
 	}
 	return n;
 }

@@ -26,6 +26,7 @@
 #include "loop.h"
 #include "metrics.h"
 #include "rules_host.h"
+#include "transport.h"
 
 struct broker;
 struct rules_worker;
@@ -38,6 +39,8 @@ struct broker_bind {
 	const char *name, *host;  /* host "" or "*": all addresses */
 	uint16_t port;            /* 0: the kernel chooses, see broker_port() */
 	uint32_t max_connections; /* UINT32_MAX: no limit */
+	enum transport_kind transport;
+	struct transport_opts opts; /* the path is copied, the rest borrowed until broker_free() */
 };
 
 /* See persist.h. Zeroed: all is in memory only. */

@@ -15,7 +15,7 @@ static void on_drain(struct sl_stream *st);
 static void on_hup(struct sl_stream *st);
 static void on_closed(struct sl_stream *st, int status);
 
-static struct client *client_of(struct sl_stream *st) { return sl_container_of(st, struct client, tcp.s); }
+static struct client *client_of(struct sl_stream *st) { return sl_container_of(st, struct client, stack); }
 static bool may_read(struct sl_stream *st) { return client_may_read(client_of(st)); }
 
 static const struct sl_stream_events client_events = {
@@ -47,7 +47,7 @@ static void client_timer(struct sl_timer *t) {
 /* ---- begin and end ---- */
 
 void client_accept(struct worker *w, struct bind_state *bind, int fd, char *peer) {
-	struct client *c = SL_NEW(struct client);
+	struct client *c = sl_zalloc(sizeof *c + bind->transport->stack_bytes);
 	c->w = w;
 	c->bind = bind;
 	c->peer = peer;
@@ -60,13 +60,15 @@ void client_accept(struct worker *w, struct bind_state *bind, int fd, char *peer
 	client_connect_init(c);
 	metric_inc(w, METRIC_CONNECTIONS_ACCEPTED);
 	metric_inc(w, METRIC_CONNECTIONS);
-	int rc = sl_stream_tcp_open(&c->tcp, w->loop, fd, &client_events, &w->metrics.v[METRIC_BYTES_IN],
-				    &w->metrics.v[METRIC_BYTES_OUT]);
+	struct sl_err err = SL_ERR_INIT;
+	int rc = bind->transport->open(client_stream(c), w->loop, fd, &client_events, &bind->opts,
+				       &w->metrics.v[METRIC_BYTES_IN], &w->metrics.v[METRIC_BYTES_OUT], &err);
 	sl_list_push_back(&w->clients, &c->link);
 	if (rc != SL_OK) {
-		log_warn(LOG_NET, "cannot watch a connection", "peer=%s", peer);
+		log_warn(LOG_NET, "a connection was not taken", "peer=%s err=%s", peer, sl_err_text(&err));
+		sl_err_fini(&err);
 		close(fd);
-		client_close(c, SL_EIO);
+		on_closed(client_stream(c), SL_EIO);
 		return;
 	}
 	sl_timer_set(w->loop, &c->timer, w->b->set.connect_timeout_ms);
@@ -75,7 +77,7 @@ void client_accept(struct worker *w, struct bind_state *bind, int fd, char *peer
 void client_close(struct client *c, int status) {
 	if (c->state == CLIENT_CLOSED) return;
 	c->state = CLIENT_CLOSED;
-	sl_stream_close(&c->tcp.s, status);
+	sl_stream_close(client_stream(c), status);
 }
 
 void client_disconnect(struct client *c, enum mqtt_reason reason) { client_disconnect_as(c, reason, NULL); }
@@ -86,7 +88,7 @@ void client_disconnect_as(struct client *c, enum mqtt_reason reason, const char 
 	if (c->state == CLIENT_CONNECTED && client_is_v5(c)) {
 		struct mqtt_bye bye = {.reason = reason};
 		mqtt_props_init(&bye.props);
-		mqtt_encode_bye(MQTT_DISCONNECT, &bye, MQTT_V5, sl_stream_out(&c->tcp.s));
+		mqtt_encode_bye(MQTT_DISCONNECT, &bye, MQTT_V5, sl_stream_out(client_stream(c)));
 		metric_inc(c->w, METRIC_PACKETS_OUT);
 	}
 	client_close(c, SL_EPROTOCOL);
@@ -133,7 +135,7 @@ static void on_closed(struct sl_stream *st, int status) {
 
 void client_pause(struct client *c, enum client_pause why) {
 	c->pauses |= (uint8_t)why;
-	if (why != CLIENT_PAUSE_ROOM) sl_stream_pause(&c->tcp.s);
+	if (why != CLIENT_PAUSE_ROOM) sl_stream_pause(client_stream(c));
 }
 
 void client_resume(struct client *c, enum client_pause why) {
@@ -142,12 +144,12 @@ void client_resume(struct client *c, enum client_pause why) {
 	if (why == CLIENT_PAUSE_ROOM)
 		client_read_again(c);
 	else if ((c->pauses & ~CLIENT_PAUSE_ROOM) == 0)
-		sl_stream_resume(&c->tcp.s);
+		sl_stream_resume(client_stream(c));
 }
 
 void client_read_again(struct client *c) {
-	sl_stream_pause(&c->tcp.s);
-	if ((c->pauses & ~CLIENT_PAUSE_ROOM) == 0) sl_stream_resume(&c->tcp.s);
+	sl_stream_pause(client_stream(c));
+	if ((c->pauses & ~CLIENT_PAUSE_ROOM) == 0) sl_stream_resume(client_stream(c));
 }
 
 static void on_drain(struct sl_stream *st) {
@@ -203,7 +205,7 @@ static void handle_disconnect(struct client *c, const struct mqtt_bye *bye) {
 }
 
 static void answer_ping(struct client *c) {
-	mqtt_encode_ping(MQTT_PINGRESP, sl_stream_out(&c->tcp.s)); /* [MQTT-3.12.4-1] */
+	mqtt_encode_ping(MQTT_PINGRESP, sl_stream_out(client_stream(c))); /* [MQTT-3.12.4-1] */
 	if (event_wanted(c->w, EVENT(CLIENT_PING))) event_ping(c);
 	metric_inc(c->w, METRIC_PACKETS_OUT);
 }

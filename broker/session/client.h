@@ -49,7 +49,6 @@ struct client_entry {
 };
 
 struct client {
-	struct sl_stream_tcp tcp;
 	struct worker *w;
 	struct session *s; /* NULL until connected */
 	struct bind_state *bind;
@@ -88,7 +87,12 @@ struct client {
 	bool clean_start;
 	struct worker_letter move;
 	struct sl_deferred moving;
+	/* The connection's streams, as the listener's transport has them (transport.h): the struct is allocated with room for them. */
+	_Alignas(struct sl_stream) char stack[];
 };
+
+/* What the client reads and writes, whatever is below. */
+static inline struct sl_stream *client_stream(struct client *c) { return (struct sl_stream *)(void *)c->stack; }
 
 static inline bool client_is_v5(const struct client *c) { return c->version == MQTT_V5; }
 

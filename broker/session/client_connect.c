@@ -18,7 +18,7 @@ static void send_connack(struct client *c, bool present, enum mqtt_reason reason
 	struct mqtt_connack a = {.session_present = present, .reason = reason};
 	mqtt_props_init(&a.props);
 	if (props) a.props.raw = sl_buf_slice(props);
-	mqtt_encode_connack(&a, (enum mqtt_version)c->version, sl_stream_out(&c->tcp.s));
+	mqtt_encode_connack(&a, (enum mqtt_version)c->version, sl_stream_out(client_stream(c)));
 	metric_inc(c->w, METRIC_PACKETS_OUT);
 }
 
@@ -82,7 +82,7 @@ static void arrived(struct sl_post *post, struct sl_loop *l) {
 	c->w = w;
 	c->state = CLIENT_CONNECTING;
 	sl_list_push_back(&w->clients, &c->link);
-	int rc = sl_stream_tcp_attach(&c->tcp, l, &w->metrics.v[METRIC_BYTES_IN], &w->metrics.v[METRIC_BYTES_OUT]);
+	int rc = sl_stream_attach(client_stream(c), l, &w->metrics.v[METRIC_BYTES_IN], &w->metrics.v[METRIC_BYTES_OUT]);
 	if (rc != SL_OK || w->draining) {
 		client_close(c, SL_EIO);
 		return;
@@ -94,10 +94,9 @@ static void arrived(struct sl_post *post, struct sl_loop *l) {
 /* Deferred: the stream must not leave its loop from inside its own read. */
 static void leave(struct sl_deferred *d) {
 	struct client *c = sl_container_of(d, struct client, moving);
-	if (c->state != CLIENT_MOVING) return;
+	if (c->state != CLIENT_MOVING || sl_stream_detach(client_stream(c)) != SL_OK) return;
 	sl_timer_cancel(&c->timer);
 	sl_list_remove(&c->link);
-	sl_stream_tcp_detach(&c->tcp);
 	worker_post(c->move.to, &c->move);
 }
 

@@ -23,7 +23,7 @@ bool client_may_send(struct client *c, const struct msg *m, uint8_t qos, const u
 	struct worker *w = c->w;
 	if (sl_unlikely(m->expiry_s != MSG_NO_EXPIRY) && msg_expiry_left(m, sl_loop_wall_ms(w->loop)) == 0)
 		return dropped(c, m, qos, METRIC_DROPPED_EXPIRED, "expired"); /* [MQTT-3.3.2-5] */
-	if (qos == 0 && sl_unlikely(sl_stream_pending(&c->tcp.s) > w->b->set.max_queued_bytes))
+	if (qos == 0 && sl_unlikely(sl_stream_pending(client_stream(c)) > w->b->set.max_queued_bytes))
 		return dropped(c, m, qos, METRIC_DROPPED_SLOW_CLIENT, "queue_full");
 	if (sl_likely(c->packet_max == UINT32_MAX)) return true;
 	struct msg_delivery d = delivery(c, m, qos, ids, n);
@@ -37,7 +37,7 @@ void client_send(struct client *c, const struct msg *m, uint8_t qos, bool retain
 	d.retain = retain;
 	d.dup = dup;
 	d.packet_id = packet_id;
-	msg_encode(m, &d, sl_stream_out(&c->tcp.s));
+	msg_encode(m, &d, sl_stream_out(client_stream(c)));
 	metric_inc(c->w, METRIC_PACKETS_OUT);
 	metric_inc(c->w, qos == 0   ? METRIC_PUBLISH_OUT_QOS0
 			 : qos == 1 ? METRIC_PUBLISH_OUT_QOS1
@@ -46,7 +46,7 @@ void client_send(struct client *c, const struct msg *m, uint8_t qos, bool retain
 }
 
 void client_send_ack(struct client *c, enum mqtt_type type, uint16_t packet_id, enum mqtt_reason reason) {
-	struct sl_buf *out = sl_stream_out(&c->tcp.s);
+	struct sl_buf *out = sl_stream_out(client_stream(c));
 	metric_inc(c->w, METRIC_PACKETS_OUT);
 	if (reason == MQTT_RC_SUCCESS || !client_is_v5(c)) {
 		mqtt_encode_ack_plain(type, packet_id, out);

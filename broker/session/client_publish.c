@@ -237,7 +237,7 @@ void client_room(struct client *c) {
 /* The message at hand has made rows, and the memory for rows is full: no other is taken from its publisher until there is room.
  * Or (waiting: worker.refused) not even this one. Who has gone already is not waited for. */
 static void wait_for_room(struct client *c, struct sl_stage *no_room, uint8_t qos, struct sl_list *waiting) {
-	if (sl_list_linked(&c->room_link) || c->tcp.s.hup) return;
+	if (sl_list_linked(&c->room_link) || client_stream(c)->hup) return;
 	c->no_room = no_room;
 	c->no_room_qos = qos;
 	c->room_ms = sl_loop_now_ms(c->w->loop);
@@ -259,7 +259,7 @@ bool client_moment_over(struct client *c, uint64_t now_ms) {
 /* Who publishes rows is not read from while those of others fill the way: what it sends is better kept by itself. Like one whose
  * message was not taken it comes before those others when there is room. */
 bool client_may_read(struct client *c) {
-	if (sl_likely(!c->feeds) || c->tcp.s.hup) return true;
+	if (sl_likely(!c->feeds) || client_stream(c)->hup) return true;
 	if (!sl_list_linked(&c->room_link) && !rules_room_for_any(c->w->rules))
 		wait_for_room(c, NULL, 0, &c->w->refused);
 	return !c->moment;
@@ -269,8 +269,8 @@ bool client_may_read(struct client *c) {
 static bool shut(struct client *c, const struct msg *m) {
 	struct sl_stage *st = route_shut(c->w, m, c);
 	if (!st) return false;
-	c->passed_over = c->passed_over || (c->tcp.s.hup && m->qos > 0);
-	if (c->tcp.s.hup) metric_inc(c->w, METRIC_PUBLISH_REFUSED);
+	c->passed_over = c->passed_over || (client_stream(c)->hup && m->qos > 0);
+	if (client_stream(c)->hup) metric_inc(c->w, METRIC_PUBLISH_REFUSED);
 	wait_for_room(c, st, m->qos, &c->w->refused);
 	return true;
 }
@@ -311,7 +311,7 @@ static bool publish(struct client *c, const struct mqtt_publish *p) {
 	});
 	if (w->rules && sl_unlikely(rules_gate(w->rules)) && shut(c, m)) {
 		msg_unref(m);
-		return c->tcp.s.hup;
+		return client_stream(c)->hup;
 	}
 	if (p->qos == 0) {
 		route_publish(w, m, c->s, c, NULL);

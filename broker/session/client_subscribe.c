@@ -25,7 +25,7 @@ static void pending_step(struct pending *p) {
 	if (c && c->serial == p->serial && c->state == CLIENT_CONNECTED) {
 		struct mqtt_suback a = {.packet_id = p->packet_id, .codes = sl_buf_slice(&p->codes)};
 		mqtt_props_init(&a.props);
-		mqtt_encode_suback(MQTT_SUBACK, &a, (enum mqtt_version)c->version, sl_stream_out(&c->tcp.s));
+		mqtt_encode_suback(MQTT_SUBACK, &a, (enum mqtt_version)c->version, sl_stream_out(client_stream(c)));
 		metric_inc(p->w, METRIC_PACKETS_OUT);
 		session_replay(s, sl_buf_slice(&p->wants));
 	}
@@ -116,7 +116,7 @@ void client_unsubscribe(struct client *c, const struct mqtt_subscribe *packet) {
 	event_filters_finish(&told);
 	struct mqtt_suback a = {.packet_id = packet->packet_id, .codes = sl_buf_slice(&codes)};
 	mqtt_props_init(&a.props);
-	mqtt_encode_suback(MQTT_UNSUBACK, &a, (enum mqtt_version)c->version, sl_stream_out(&c->tcp.s));
+	mqtt_encode_suback(MQTT_UNSUBACK, &a, (enum mqtt_version)c->version, sl_stream_out(client_stream(c)));
 	metric_inc(c->w, METRIC_PACKETS_OUT);
 	sl_buf_fini(&codes);
 }

@@ -25,8 +25,8 @@ static struct sl_slice text_of(const char *text) { return text ? slice_from_str(
 static struct sl_slice sock_of(struct client *c) {
 	struct sockaddr_storage name;
 	socklen_t len = sizeof name;
-	if (!c->sock && c->tcp.watch.fd >= 0 &&
-	    getsockname(c->tcp.watch.fd, (struct sockaddr *)(void *)&name, &len) == 0)
+	int fd = sl_stream_fd(client_stream(c));
+	if (!c->sock && fd >= 0 && getsockname(fd, (struct sockaddr *)(void *)&name, &len) == 0)
 		c->sock = listener_peer_text((const struct sockaddr *)(const void *)&name, len);
 	return text_of(c->sock);
 }

@@ -162,7 +162,8 @@ static void enqueue(struct session *s, struct msg *m, const struct session_deliv
 }
 
 static bool window_open(const struct session *s) {
-	return s->out.unsent == 0 && s->out.len < s->window && sl_stream_pending(&s->c->tcp.s) < CLIENT_OUT_QUEUE;
+	return s->out.unsent == 0 && s->out.len < s->window &&
+	       sl_stream_pending(client_stream(s->c)) < CLIENT_OUT_QUEUE;
 }
 
 /* Takes the references. */
@@ -218,7 +219,7 @@ void session_pump(struct session *s) {
 		send_now(s, e.m, e.qos, e.retain, e.ids);
 	}
 	/* With the window open it is the output that is full: go on when it is empty. */
-	if (s->c && s->queue.len > 0 && s->out.len < s->window) sl_stream_tell_drained(&s->c->tcp.s);
+	if (s->c && s->queue.len > 0 && s->out.len < s->window) sl_stream_tell_drained(client_stream(s->c));
 }
 
 void session_resume(struct session *s) {

@@ -46,7 +46,7 @@ void session_replay_free(struct session *s) {
 
 /* Retained messages wait here rather than in the session's queue: they may be many more than it holds. */
 static bool has_room(const struct session *s) {
-	return s->queue.len == 0 && sl_stream_pending(&s->c->tcp.s) < CLIENT_OUT_QUEUE;
+	return s->queue.len == 0 && sl_stream_pending(client_stream(s->c)) < CLIENT_OUT_QUEUE;
 }
 
 /* True when there is more to send later. *moved: something was done. */

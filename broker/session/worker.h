@@ -30,6 +30,7 @@
 #include "ticket.h"
 #include "topic_cache.h"
 #include "topic_trie.h"
+#include "transport.h"
 
 struct client;
 struct persist;
@@ -105,9 +106,11 @@ struct worker {
 
 /* What a listener of the broker knows about its connections, all workers together. */
 struct bind_state {
-	char *name, *host;
+	char *name, *host, *path; /* path may be NULL */
 	uint16_t port;
 	uint32_t max_connections;
+	const struct transport *transport;
+	struct transport_opts opts;
 	_Atomic uint32_t connections;
 };
 
