@@ -161,3 +161,27 @@ void auth_cancel(struct auth_job *job) {
 	/* Still queued: job_done comes at once with UV_ECANCELED. Running already: it comes when the hash is done. */
 	uv_cancel((uv_req_t *)&job->work);
 }
+
+/* ---- SCRAM ------------------------------------------------------------------------------------------------ */
+
+bool auth_scram_offered(const struct auth *a) {
+	for (size_t i = 0; i < a->len; i++)
+		if (a->chain[i]->ops->scram) return true;
+	return false;
+}
+
+/* All are asked, and the made-up keys are those of the first: the time does not tell who knew the name. */
+bool auth_scram_find(void *auth, struct sl_slice user, enum scram_hash hash, struct scram_keys *out) {
+	const struct auth *a = auth;
+	bool known = false, filled = false;
+	for (size_t i = 0; i < a->len; i++) {
+		struct auth_backend *b = a->chain[i];
+		struct scram_keys keys;
+		if (!b->ops->scram) continue;
+		bool knows = b->ops->scram(b, user, hash, &keys);
+		if (!filled || (knows && !known)) *out = keys;
+		filled = true;
+		known = known || knows;
+	}
+	return known;
+}

@@ -20,6 +20,7 @@
 
 #include "common.h"
 #include "err.h"
+#include "scram_keys.h"
 #include "slice.h"
 
 #define AUTH_PENDING_MAX 1024
@@ -62,5 +63,10 @@ enum auth_verdict auth_check(struct auth *a, struct uv_loop_s *loop, const struc
 /* The client is gone: cb will not run, and job is not to be used any more. The hash itself may still finish, so a
  * loop runs until it has no requests left before it is closed (uv_run does). */
 void auth_cancel(struct auth_job *job);
+
+/* Enhanced authentication (auth_scram.h): whether a way of the chain keeps keys for it, and the keys of a user: made up, and
+ * false, when nobody knows the name. `auth` is a struct auth: this is an auth_scram_find_fn. At once, never blocks. */
+bool auth_scram_offered(const struct auth *a);
+bool auth_scram_find(void *auth, struct sl_slice user, enum scram_hash hash, struct scram_keys *out);
 
 #endif

@@ -8,6 +8,7 @@
 #define AUTH_BACKEND_H
 
 #include "auth.h"
+#include "scram_keys.h"
 
 enum auth_step {
 	AUTH_STEP_ALLOW,
@@ -22,6 +23,9 @@ struct auth_backend_ops {
 	enum auth_step (*check)(struct auth_backend *b, const struct auth_request *request);
 	enum auth_step (*work)(struct auth_backend *b, const struct auth_request *request);
 	void (*free)(struct auth_backend *b);
+	/* For SCRAM (auth_scram.h); NULL: it keeps no keys. Fills *out for any name, made up when it does not know it: then
+	 * false. Must not block. */
+	bool (*scram)(struct auth_backend *b, struct sl_slice user, enum scram_hash hash, struct scram_keys *out);
 };
 struct auth_backend {
 	const struct auth_backend_ops *ops; /* first member of every kind of backend */

@@ -21,7 +21,8 @@ struct auth_file {
 	struct auth_backend base;
 	struct passwd_file *file;
 	uint8_t key[DIGEST];
-	pthread_mutex_t lock; /* over slots; held for a copy of 32 bytes */
+	uint8_t made_up[SCRAM_KEY_MAX]; /* key for what unknown names are answered with */
+	pthread_mutex_t lock;           /* over slots; held for a copy of 32 bytes */
 	uint8_t (*slots)[DIGEST];
 };
 
@@ -77,17 +78,41 @@ static enum auth_step file_work(struct auth_backend *b, const struct auth_reques
 	return AUTH_STEP_ALLOW;
 }
 
+/* Keys for a name that is not there: always the same ones, shaped like those of some line of the file. What they are made with
+ * is a secret of the file itself, so that they stay when the broker is started again or users are added: an answer that changes
+ * would tell that the name is none. */
+static void make_up(const struct auth_file *f, struct sl_slice user, enum scram_hash hash, struct scram_keys *out) {
+	uint8_t salt[SCRAM_KEY_MAX];
+	uint64_t at;
+	scram_hmac(SCRAM_SHA_512, f->made_up, sizeof f->made_up, user, salt);
+	memcpy(&at, salt + sizeof salt - sizeof at, sizeof at);
+	const struct passwd_entry *like = passwd_file_any(f->file, at);
+	out->iterations = like ? like->iterations : PASSWD_ITERATIONS_DEFAULT;
+	out->salt_len = like ? like->salt_len : 16;
+	memcpy(out->salt, salt, out->salt_len);
+	scram_hmac(hash, salt, sizeof salt, SL_SLICE_LIT("stored"), out->stored);
+	scram_hmac(hash, salt, sizeof salt, SL_SLICE_LIT("server"), out->server);
+}
+
+static bool file_scram(struct auth_backend *b, struct sl_slice user, enum scram_hash hash, struct scram_keys *out) {
+	struct auth_file *f = sl_container_of(b, struct auth_file, base);
+	make_up(f, user, hash, out); /* for known names too: the same work */
+	const struct passwd_entry *entry = passwd_file_find(f->file, user);
+	return entry && passwd_scram_keys(entry, hash, out);
+}
+
 static void file_free(struct auth_backend *b) {
 	struct auth_file *f = sl_container_of(b, struct auth_file, base);
 	passwd_file_free(f->file);
 	pthread_mutex_destroy(&f->lock);
 	sl_free(f->slots);
 	explicit_bzero(f->key, sizeof f->key);
+	explicit_bzero(f->made_up, sizeof f->made_up);
 	sl_free(f);
 }
 
 static const struct auth_backend_ops file_ops = {
-    .name = "password_file", .check = file_check, .work = file_work, .free = file_free};
+    .name = "password_file", .check = file_check, .work = file_work, .free = file_free, .scram = file_scram};
 
 int auth_file_new(const char *path, struct auth_backend **out, struct sl_err *err) {
 	struct passwd_file *file;
@@ -98,6 +123,9 @@ int auth_file_new(const char *path, struct auth_backend **out, struct sl_err *er
 	f->base.ops = &file_ops;
 	f->file = file;
 	sl_random_bytes(f->key, sizeof f->key);
+	sl_random_bytes(f->made_up, sizeof f->made_up);
+	const struct passwd_entry *first = passwd_file_any(file, 0);
+	if (first) scram_hmac(SCRAM_SHA_512, first->hash, first->hash_len, SL_SLICE_LIT("made up"), f->made_up);
 	pthread_mutex_init(&f->lock, NULL);
 	f->slots = sl_calloc(CACHE_SLOTS, DIGEST);
 	*out = &f->base;

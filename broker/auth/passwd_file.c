@@ -130,6 +130,10 @@ const struct passwd_entry *passwd_file_find(const struct passwd_file *f, struct 
 	return slot ? slot->entry : NULL;
 }
 
+const struct passwd_entry *passwd_file_any(const struct passwd_file *f, uint64_t at) {
+	return f->len ? &f->entries[at % f->len] : NULL;
+}
+
 /* ---- updating -------------------------------------------------------------------------------------------- */
 
 static int check_changes(const struct passwd_change *changes, size_t count, struct sl_err *err) {

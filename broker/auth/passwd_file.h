@@ -1,12 +1,16 @@
-/* passwd_file.h: the password file: users and salted PBKDF2-SHA512 hashes.
+/* passwd_file.h: the password file: users, and what is kept of their passwords.
  *
  *     # comment, kept
- *     alice:$pbkdf2-sha512$i=100000$c2FsdHNhbHRzYWx0$aGFzaC4uLg==
- *     bob:$7$101$c2FsdA==$aGFzaA==
+ *     alice:$scram$i=100000$SALT$STORED512$SERVER512$STORED256$SERVER256
+ *     carol:$pbkdf2-sha512$i=100000$SALT$HASH
+ *     bob:$7$101$SALT$HASH
  *
- * One user a line; salt and hash in base64. The second form is what mosquitto_passwd writes: it is read and checked as
- * it is, and becomes the first when the password is set anew. A user name has no ':' and no control character, and
- * does not begin with '#'.
+ * One user a line; salt, keys and hashes in base64. The first form is written: the keys of SCRAM-SHA-512 and
+ * SCRAM-SHA-256 (scram_keys.h), of which nobody can make an answer who has stolen the file. A password that comes in CONNECT is
+ * checked against STORED512. The others are read and checked as they are, and become the first when the password is set
+ * anew: PBKDF2-SHA512 hashes, as this program wrote them once and as mosquitto_passwd does. A hash of 64 bytes is SCRAM's
+ * SaltedPassword, so SCRAM-SHA-512 works with it (but whoever has stolen it can log in with it), SCRAM-SHA-256 does not.
+ * A user name has no ':' and no control character, and does not begin with '#'.
  * Bounded: PASSWD_FILE_SIZE_MAX bytes, PASSWD_ITERATIONS_MAX iterations in a line.
  * Thread: a loaded file is immutable, any thread reads it. Loading and updating block on the disk. */
 #ifndef PASSWD_FILE_H
@@ -14,6 +18,7 @@
 
 #include "common.h"
 #include "err.h"
+#include "scram_keys.h"
 #include "slice.h"
 
 #define PASSWD_FILE_SIZE_MAX (256 * SL_MB)
@@ -27,7 +32,9 @@ struct passwd_entry {
 	struct sl_slice user; /* lives as long as the file's struct */
 	int iterations;
 	uint8_t salt_len, hash_len;
+	bool scram; /* hash is STORED512, and the keys below are there */
 	uint8_t salt[PASSWD_SALT_MAX], hash[PASSWD_HASH_MAX];
+	uint8_t server512[64], stored256[32], server256[32];
 };
 
 struct passwd_file;
@@ -40,6 +47,11 @@ size_t passwd_file_count(const struct passwd_file *f);
 const struct passwd_entry *passwd_file_find(const struct passwd_file *f, struct sl_slice user);
 /* The most iterations of any line: what a check for an unknown user should cost, so that its time tells nothing. */
 int passwd_file_iterations(const struct passwd_file *f);
+
+/* Of the entry at this place, whichever it is: what a made-up entry should look like. NULL when the file has no user. */
+const struct passwd_entry *passwd_file_any(const struct passwd_file *f, uint64_t at);
+/* False when the line has no keys for this hash function. */
+bool passwd_scram_keys(const struct passwd_entry *entry, enum scram_hash hash, struct scram_keys *out);
 
 /* Slow on purpose; constant time over the hash. */
 bool passwd_verify(const struct passwd_entry *entry, struct sl_slice password);

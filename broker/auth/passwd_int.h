@@ -10,7 +10,7 @@
 int passwd_line_parse(struct sl_slice line, struct passwd_entry *entry, struct sl_err *err);
 bool passwd_line_is_user(struct sl_slice line);
 
-/* Appends "user:$pbkdf2-sha512$...\n" with a fresh salt. Slow on purpose. */
+/* Appends "user:$scram$...\n" with a fresh salt. Slow on purpose. */
 void passwd_line_make(struct sl_slice user, struct sl_slice password, int iterations, struct sl_buf *out);
 
 /* Reads the whole file, bounded. A file that is not there gives SL_ENOTFOUND. */

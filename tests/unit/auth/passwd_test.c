@@ -114,7 +114,7 @@ static void test_passwd__other_lines_stay(void **state) {
 	write_file("# head\n" ALICE_MOSQUITTO "\n" CAROL_PYTHON "# foot");
 	set("alice", "new");
 	char *text = read_file();
-	assert_int_equal(strncmp(text, "# head\nalice:$pbkdf2-sha512$i=1000$", 35), 0);
+	assert_int_equal(strncmp(text, "# head\nalice:$scram$i=1000$", 27), 0);
 	assert_non_null(strstr(text, "\n\n" CAROL_PYTHON "# foot\n"));
 	sl_free(text);
 	assert_true(verifies("alice", "new"));
@@ -181,7 +181,7 @@ static void test_passwd__bad_lines_name_their_line(void **state) {
 	expect_load_error("# ok\nalice\n",
 			  FILE_NAME ":2: the line is not user:hash; set passwords with `sluice passwd`");
 	expect_load_error("alice:secret\n",
-			  FILE_NAME ":1: the hash is not of a known kind ($pbkdf2-sha512$ or $7$); set "
+			  FILE_NAME ":1: the hash is not of a known kind ($scram$, $pbkdf2-sha512$ or $7$); set "
 				    "the password anew with `sluice passwd`");
 	expect_load_error("alice:$7$101$kabA$AAAA\n",
 			  FILE_NAME ":1: the hash is damaged; set the password anew with `sluice passwd`");
