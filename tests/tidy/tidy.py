@@ -31,6 +31,7 @@ LAYERS = [
     ["rules/tools"],
     ["rules/import"],
     ["broker/app/conf"],
+    ["broker/store"],
     ["broker/auth"],
     ["broker/http"],
     ["broker/transport"],

@@ -14,7 +14,8 @@ struct id_set {
 
 void id_set_fini(struct id_set *s);
 bool id_set_has(const struct id_set *s, uint16_t id);
-void id_set_add(struct id_set *s, uint16_t id);    /* not one that is in */
-bool id_set_remove(struct id_set *s, uint16_t id); /* false: was not in */
+void id_set_add(struct id_set *s, uint16_t id);                       /* not one that is in */
+bool id_set_next(const struct id_set *s, uint32_t *at, uint16_t *id); /* *at: 0 at first; false: there is no other */
+bool id_set_remove(struct id_set *s, uint16_t id);                    /* false: was not in */
 
 #endif

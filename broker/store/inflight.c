@@ -46,6 +46,27 @@ struct inflight_entry *inflight_add(struct inflight *f, uint8_t qos, struct msg 
 	return e;
 }
 
+struct inflight_entry *inflight_put(struct inflight *f, uint16_t packet_id, uint8_t qos, struct msg *m,
+				    struct sub_ids *ids, bool retain) {
+	sl_assert(packet_id != 0);
+	if (inflight_find(f, packet_id)) return NULL;
+	/* Its place is another's until there are so many that each id has its own. */
+	while (f->len + 1 >= f->cap || place(f, packet_id)->state != INFLIGHT_FREE) {
+		sl_assert(f->cap < CAP_MAX);
+		grow(f);
+	}
+	struct inflight_entry *e = place(f, packet_id);
+	*e = (struct inflight_entry){.m = m,
+				     .ids = ids,
+				     .order = f->order++,
+				     .packet_id = packet_id,
+				     .state = qos == 2 ? INFLIGHT_PUBREC : INFLIGHT_PUBACK,
+				     .retain = retain};
+	f->len++;
+	f->last_id = packet_id;
+	return e;
+}
+
 struct inflight_entry *inflight_find(const struct inflight *f, uint16_t packet_id) {
 	if (f->len == 0) return NULL;
 	struct inflight_entry *e = place(f, packet_id);

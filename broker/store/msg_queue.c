@@ -36,6 +36,14 @@ struct msg_queue_entry msg_queue_pop(struct msg_queue *q) {
 	return e;
 }
 
+struct msg_queue_entry msg_queue_remove(struct msg_queue *q, uint32_t i) {
+	sl_assert(i < q->len);
+	struct msg_queue_entry e = *msg_queue_at(q, i);
+	for (; i > 0; i--) *msg_queue_at(q, i) = *msg_queue_at(q, i - 1);
+	*msg_queue_at(q, 0) = e;
+	return msg_queue_pop(q);
+}
+
 void msg_queue_entry_drop(struct msg_queue_entry *e) {
 	msg_unref(e->m);
 	sl_free(e->ids);

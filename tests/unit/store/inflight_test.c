@@ -22,6 +22,29 @@ static void test_inflight__ids_rise_from_one(void **state) {
 	inflight_fini(&f);
 }
 
+static void test_inflight__ids_of_a_former_run_keep_their_places(void **state) {
+	(void)state;
+	struct inflight f = {0};
+	/* 3 and 3 + 64 want one place while there are few. */
+	inflight_put(&f, 65000, 1, message(), NULL, false);
+	inflight_put(&f, 3, 2, message(), NULL, false);
+	inflight_put(&f, 67, 1, message(), NULL, false);
+	struct msg *again = message();
+	assert_null(inflight_put(&f, 67, 1, again, NULL, false));
+	msg_unref(again);
+	assert_int_equal(inflight_find(&f, 65000)->state, INFLIGHT_PUBACK);
+	assert_int_equal(inflight_find(&f, 3)->state, INFLIGHT_PUBREC);
+	assert_int_equal(inflight_add(&f, 1, message(), NULL, false)->packet_id, 68);
+	size_t n;
+	struct inflight_entry **sorted = inflight_sorted(&f, &n);
+	assert_int_equal(n, 4);
+	assert_int_equal(sorted[0]->packet_id, 65000);
+	assert_int_equal(sorted[1]->packet_id, 3);
+	assert_int_equal(sorted[2]->packet_id, 67);
+	sl_free(sorted);
+	inflight_fini(&f);
+}
+
 static void test_inflight__unknown_id_is_not_found(void **state) {
 	(void)state;
 	struct inflight f = {0};
@@ -73,6 +96,7 @@ static void test_inflight__sorted_in_the_order_of_sending(void **state) {
 int main(void) {
 	const struct CMUnitTest tests[] = {
 	    cmocka_unit_test(test_inflight__ids_rise_from_one),
+	    cmocka_unit_test(test_inflight__ids_of_a_former_run_keep_their_places),
 	    cmocka_unit_test(test_inflight__unknown_id_is_not_found),
 	    cmocka_unit_test(test_inflight__released_entry_keeps_its_id_without_the_message),
 	    cmocka_unit_test(test_inflight__an_old_entry_is_not_overtaken),

@@ -30,6 +30,7 @@ struct inflight_entry {
 	struct msg *m;
 	struct sub_ids *ids;
 	uint32_t order;
+	uint32_t log_id; /* of the message in the log (queue_log.h); 0: it is not there */
 	uint16_t packet_id;
 	uint8_t state;
 	bool retain;
@@ -48,6 +49,9 @@ void inflight_fini(struct inflight *f);
 
 /* A new entry with a packet id of its own; takes the references. At most 65535 can be in. */
 struct inflight_entry *inflight_add(struct inflight *f, uint8_t qos, struct msg *m, struct sub_ids *ids, bool retain);
+/* One whose packet id is known, as it was before a restart; NULL: that id is in. Those that are added later get ids above it. */
+struct inflight_entry *inflight_put(struct inflight *f, uint16_t packet_id, uint8_t qos, struct msg *m,
+				    struct sub_ids *ids, bool retain);
 struct inflight_entry *inflight_find(const struct inflight *f, uint16_t packet_id); /* NULL: not there */
 void inflight_release(struct inflight *f,
 		      struct inflight_entry *e); /* the message is received: keeps the entry (PUBCOMP) */

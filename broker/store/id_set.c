@@ -49,6 +49,20 @@ bool id_set_remove(struct id_set *s, uint16_t id) {
 	return false;
 }
 
+bool id_set_next(const struct id_set *s, uint32_t *at, uint16_t *id) {
+	if (!s->bits) {
+		if (*at >= s->len) return false;
+		*id = s->list[(*at)++];
+		return true;
+	}
+	for (; *at < 65536; (*at)++) {
+		if (!bit_get(s, (uint16_t)*at)) continue;
+		*id = (uint16_t)(*at)++;
+		return true;
+	}
+	return false;
+}
+
 void id_set_fini(struct id_set *s) {
 	sl_free(s->list);
 	sl_free(s->bits);
