@@ -40,6 +40,8 @@ struct sl_stream;
 
 /* What the owner hears. */
 struct sl_stream_events {
+	/* The layers have agreed on how they speak: before the first on_read(). May be NULL. Not for plain TCP. */
+	void (*on_ready)(struct sl_stream *s);
 	size_t (*on_read)(struct sl_stream *s, struct sl_slice bytes);
 	void (*on_drain)(struct sl_stream *s); /* asked for by sl_stream_tell_drained(): all that was pending is sent */
 	/* The other side will send no more (`hup`); what it had sent is read on to its end. Also while reading rests, which the owner

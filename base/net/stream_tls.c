@@ -166,7 +166,7 @@ static bool shake_hands(struct sl_stream_tls *t) {
 	t->ready = true;
 	s->blocked = false;
 	if (sl_stream_pending(s) > 0 && !sl_list_linked(&s->dirty)) sl_stream_mark_dirty(s);
-	if (t->on_ready) t->on_ready(s);
+	if (s->events->on_ready) s->events->on_ready(s);
 	return !s->closed;
 }
 
@@ -230,13 +230,14 @@ static void below_hup(struct sl_stream *below) {
 	struct sl_stream *s = &t->s;
 	if (s->closed || s->hup) return;
 	s->hup = true;
-	if (t->events->on_hup) t->events->on_hup(s);
+	if (s->events->on_hup) s->events->on_hup(s);
 	if (s->in.n > 0 && !s->paused && !s->closed) stream_present(s, sl_buf_slice(&s->in));
 }
 
 static bool below_may_read(struct sl_stream *below) {
 	struct sl_stream_tls *t = tls_above(below);
-	return !t->ready || t->s.closed || !t->events->may_read || t->events->may_read(&t->s);
+	const struct sl_stream_events *events = t->s.events;
+	return !t->ready || t->s.closed || !events->may_read || events->may_read(&t->s);
 }
 
 /* ---- moving ---------------------------------------------------------------------------------------------- */
@@ -271,6 +272,30 @@ static void below_closed(struct sl_stream *below, int status) {
 	fail(t, status, error);
 }
 
+/* What on_closed() may still be asked for, wherever in the stack that is heard: it goes when that has returned. */
+struct remains {
+	struct sl_deferred end;
+	char *error;
+	struct tls_peer *peer;
+};
+
+static void remains_free(struct sl_deferred *d) {
+	struct remains *r = sl_container_of(d, struct remains, end);
+	sl_free(r->error);
+	tls_peer_free(r->peer);
+	sl_free(r);
+}
+
+/* Streams end in deferred calls, which are worked off one after the other. */
+static void leave_remains(struct sl_stream_tls *t) {
+	if (!t->error && !t->peer) return;
+	struct remains *r = SL_NEW(struct remains);
+	r->error = t->error;
+	r->peer = t->peer;
+	sl_deferred_init(&r->end, remains_free);
+	sl_loop_defer(t->s.loop, &r->end);
+}
+
 /* The stream below ends with us, at once: its memory is in ours. */
 static void tls_finish(struct sl_stream *s) {
 	struct sl_stream_tls *t = tls_of(s);
@@ -291,15 +316,7 @@ static void tls_finish(struct sl_stream *s) {
 	t->client = NULL;
 	sl_free(t->host);
 	t->host = NULL;
-}
-
-static size_t above_read(struct sl_stream *s, struct sl_slice bytes) { return tls_of(s)->events->on_read(s, bytes); }
-static void above_drained(struct sl_stream *s) { tls_of(s)->events->on_drain(s); }
-static void above_closed(struct sl_stream *s, int status) {
-	struct sl_stream_tls *t = tls_of(s);
-	char *error = t->error;
-	t->events->on_closed(s, status); /* may free the stream */
-	sl_free(error);
+	leave_remains(t);
 }
 
 /* ---- opening --------------------------------------------------------------------------------------------- */
@@ -310,8 +327,6 @@ static const struct sl_stream_ops tls_ops = {.flush = tls_flush,
 					     .below = tls_below,
 					     .detach = tls_detach,
 					     .attach = tls_attach};
-static const struct sl_stream_events above_events = {
-    .on_read = above_read, .on_drain = above_drained, .on_closed = above_closed};
 static const struct sl_stream_events below_events = {.on_read = below_read,
 						     .on_drain = below_drained,
 						     .on_hup = below_hup,
@@ -323,8 +338,8 @@ static int open_below(struct sl_stream_tls *t, struct sl_loop *l, const struct s
 		      struct sl_err *err) {
 	BIO *bio;
 	pthread_once(&wire_once, wire_make);
-	*t = (struct sl_stream_tls){.events = setup->events, .on_ready = setup->on_ready, .ssl = ssl};
-	stream_init(&t->s, &tls_ops, &above_events, l);
+	*t = (struct sl_stream_tls){.ssl = ssl};
+	stream_init(&t->s, &tls_ops, setup->events, l);
 	t->s.blocked = true; /* until the handshake is done */
 	sl_deferred_init(&t->go_on, go_on);
 	if (sl_stream_tcp_open(&t->tcp, l, setup->fd, &below_events, setup->bytes_in, setup->bytes_out) != SL_OK)
@@ -369,6 +384,21 @@ int sl_stream_tls_accept(struct sl_stream_tls *t, struct sl_loop *l, const struc
 	else
 		SSL_free(ssl);
 	return rc;
+}
+
+struct sl_stream_tls *sl_stream_tls_in(struct sl_stream *top) {
+	for (; top; top = top->ops->below(top))
+		if (top->ops == &tls_ops) return tls_of(top);
+	return NULL;
+}
+
+const struct tls_peer *sl_stream_tls_peer(struct sl_stream_tls *t) {
+	if (t->peer || !t->ready || !t->ssl) return t->peer;
+	X509 *cert = SSL_get_verify_result(t->ssl) == X509_V_OK && SSL_get_verify_mode(t->ssl) != SSL_VERIFY_NONE
+			 ? SSL_get0_peer_certificate(t->ssl)
+			 : NULL;
+	t->peer = tls_peer_new(cert, NULL);
+	return t->peer;
 }
 
 const char *sl_stream_tls_error(const struct sl_stream_tls *t) { return t->error; }

@@ -21,6 +21,7 @@
 
 #include "stream.h"
 #include "tls_client.h"
+#include "tls_peer.h"
 
 struct ssl_st;
 struct ssl_ctx_st;
@@ -30,21 +31,19 @@ enum { STREAM_TLS_AHEAD = 128 * 1024 };
 struct sl_stream_tls_setup {
 	int fd; /* connected; the stream's when the call succeeds */
 	const struct sl_stream_events *events;
-	void (*on_ready)(struct sl_stream *s); /* optional */
-	uint64_t *bytes_in, *bytes_out;        /* counters of what is on the wire, never NULL */
+	uint64_t *bytes_in, *bytes_out; /* counters of what is on the wire, never NULL */
 };
 
 struct sl_stream_tls {
 	struct sl_stream s; /* what the owner reads and writes */
 	/* The rest belongs to stream_tls.c. */
-	const struct sl_stream_events *events;
-	void (*on_ready)(struct sl_stream *s);
 	struct ssl_st *ssl;
 	struct tls_client *client; /* NULL on the server's side */
 	struct sl_deferred go_on;  /* after resume: what is kept is presented from the loop's own thread */
 	struct sl_slice cipher;    /* what the peer sent and OpenSSL has not taken yet; only inside of a read */
 	char *host;                /* as dialled, for error texts; NULL on the server's side */
 	char *error;
+	struct tls_peer *peer;    /* once somebody has asked */
 	bool ready;               /* the handshake is done */
 	bool ended;               /* the stream below is finished */
 	bool flood;               /* the peer makes us answer and does not read */
@@ -59,7 +58,14 @@ int sl_stream_tls_connect(struct sl_stream_tls *t, struct sl_loop *l, const stru
 int sl_stream_tls_accept(struct sl_stream_tls *t, struct sl_loop *l, const struct sl_stream_tls_setup *setup,
 			 struct ssl_ctx_st *ctx, struct sl_err *err);
 
-/* Why the connection failed, in words; NULL when TLS has nothing to say. Valid until on_closed() returns. */
+/* The TLS layer in a stack; NULL when it has none. */
+struct sl_stream_tls *sl_stream_tls_in(struct sl_stream *top);
+
+/* Who is at the other end; NULL when it has shown nothing that was checked, or the handshake is not done. Valid until the top's
+ * on_closed() returns; there only what was asked for before is told. */
+const struct tls_peer *sl_stream_tls_peer(struct sl_stream_tls *t);
+
+/* Why the connection failed, in words; NULL when TLS has nothing to say. Valid until the top's on_closed() returns. */
 const char *sl_stream_tls_error(const struct sl_stream_tls *t);
 
 /* "TLSv1.3, TLS_AES_256_GCM_SHA384", for who describes a connection; "" before the handshake is done. */

@@ -8,6 +8,7 @@
 #include "mem.h"
 #include "persist.h"
 #include "rules.h"
+#include "stream_tls.h"
 #include "will.h"
 
 static size_t on_read(struct sl_stream *st, struct sl_slice bytes);
@@ -72,6 +73,11 @@ void client_accept(struct worker *w, struct bind_state *bind, int fd, char *peer
 		return;
 	}
 	sl_timer_set(w->loop, &c->timer, w->b->set.connect_timeout_ms);
+}
+
+const struct tls_peer *client_tls_peer(struct client *c) {
+	struct sl_stream_tls *tls = sl_stream_tls_in(client_stream(c));
+	return tls ? sl_stream_tls_peer(tls) : NULL;
 }
 
 void client_close(struct client *c, int status) {

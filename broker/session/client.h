@@ -16,6 +16,7 @@
 #include "mqtt.h"
 #include "session.h"
 #include "stream.h"
+#include "tls_peer.h"
 
 enum client_state { CLIENT_CONNECTING, CLIENT_MOVING, CLIENT_AUTH, CLIENT_JUDGED, CLIENT_CONNECTED, CLIENT_CLOSED };
 
@@ -93,6 +94,10 @@ struct client {
 
 /* What the client reads and writes, whatever is below. */
 static inline struct sl_stream *client_stream(struct client *c) { return (struct sl_stream *)(void *)c->stack; }
+
+/* Who the client is by its TLS certificate, checked, or pre-shared key; NULL: it has shown none. Made when it is first asked for,
+ * and valid as long as the client (tls_peer.h). */
+const struct tls_peer *client_tls_peer(struct client *c);
 
 static inline bool client_is_v5(const struct client *c) { return c->version == MQTT_V5; }
 

@@ -12,7 +12,7 @@
 #include "loop_run.h"
 #include "mem.h"
 #include "stream_tls.h"
-#include "tls_peer.h"
+#include "tls_other.h"
 #include "tls_pki.h"
 
 static struct pki pki;
@@ -64,12 +64,13 @@ static void on_ready(struct sl_stream *s) {
 	o->ready++;
 	if (o->close_when_ready) sl_stream_close(s, SL_EDENIED);
 }
-static const struct sl_stream_events events = {.on_read = on_read, .on_drain = on_drain, .on_closed = on_closed};
+static const struct sl_stream_events events = {
+    .on_ready = on_ready, .on_read = on_read, .on_drain = on_drain, .on_closed = on_closed};
 
 static void open_client(void *arg) {
 	struct owner *o = arg;
 	const struct sl_stream_tls_setup setup = {
-	    .fd = o->fd, .events = &events, .on_ready = on_ready, .bytes_in = &o->in, .bytes_out = &o->out};
+	    .fd = o->fd, .events = &events, .bytes_in = &o->in, .bytes_out = &o->out};
 	o->opened = sl_stream_tls_connect(&o->tls, loop, &setup, o->client, o->host, NULL);
 	if (o->opened == SL_OK && o->first_words) sl_buf_append_str(sl_stream_out(&o->tls.s), o->first_words);
 }
@@ -508,7 +509,7 @@ static void open_server(void *arg) {
 	struct pair *p = arg;
 	struct owner *o = &p->server;
 	const struct sl_stream_tls_setup setup = {
-	    .fd = o->fd, .events = &events, .on_ready = on_ready, .bytes_in = &o->in, .bytes_out = &o->out};
+	    .fd = o->fd, .events = &events, .bytes_in = &o->in, .bytes_out = &o->out};
 	o->opened = sl_stream_tls_accept(&o->tls, loop, &setup, p->ctx, NULL);
 	sl_buf_append_str(sl_stream_out(&o->tls.s), "\5hello");
 }

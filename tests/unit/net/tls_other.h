@@ -1,6 +1,6 @@
-/* tls_peer.h: the other side of a TLS connection, in the test's own thread: it blocks, and may break off at any byte. */
-#ifndef SL_TLS_PEER_H
-#define SL_TLS_PEER_H
+/* tls_other.h: the other side of a TLS connection, in the test's own thread: it blocks, and may break off at any byte. */
+#ifndef SL_TLS_OTHER_H
+#define SL_TLS_OTHER_H
 
 #include <openssl/ssl.h>
 #include <stddef.h>

@@ -1,4 +1,4 @@
-#include "tls_peer.h"
+#include "tls_other.h"
 
 #include <openssl/err.h>
 #include <stdint.h>
