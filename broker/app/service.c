@@ -16,6 +16,7 @@
 #include "broker.h"
 #include "clock.h"
 #include "app_commands.h"
+#include "flow_settings.h"
 #include "hash.h"
 #include "load.h"
 #include "log.h"
@@ -85,7 +86,6 @@ static void settings_from(const struct broker_conf *conf, const struct broker_bi
 	out->max_qos = (uint8_t)conf->mqtt.max_qos;
 	out->retain = conf->mqtt.retain;
 	out->max_retained = (uint64_t)conf->mqtt.max_retained;
-	out->share = (enum broker_share)conf->mqtt.shared_strategy;
 	out->persistence = (struct broker_persistence){.enabled = conf->persistence.enabled,
 						       .sync = conf->persistence.sync == SYNC_TICK,
 						       .segment_bytes = (uint64_t)conf->persistence.segment_size,
@@ -194,7 +194,10 @@ static int make_services(struct service *s, struct sl_err *err) {
 	settings_from(conf, binds, &settings);
 	char *store = sl_asprintf("%s/store", conf->node.data_dir);
 	settings.persistence.dir = store;
+	struct flow_settings flow;
+	flow_settings_from(conf, &flow, &settings);
 	int rc = broker_new(&settings, &s->broker, err);
+	flow_settings_fini(&flow);
 	sl_free(store);
 	sl_free(binds);
 	if (rc != SL_OK) return rc;

@@ -73,6 +73,30 @@ static void bind_fini(struct bind_state *bind) {
 	sl_free(bind->path);
 }
 
+static void copy_share_groups(struct broker *b, const struct broker_settings *set) {
+	struct broker_share_group *v = SL_NEW_ARRAY(struct broker_share_group, set->share_groups_len);
+	for (size_t i = 0; i < set->share_groups_len; i++) {
+		v[i] = set->share_groups[i];
+		v[i].pattern = sl_strdup(v[i].pattern);
+	}
+	b->set.share_groups = v;
+}
+
+static void free_share_groups(struct broker *b) {
+	for (size_t i = 0; i < b->set.share_groups_len; i++) sl_free((char *)b->set.share_groups[i].pattern);
+	sl_free((void *)b->set.share_groups);
+}
+
+enum broker_share broker_share_of(const struct broker *b, struct sl_slice group) {
+	for (size_t i = 0; i < b->set.share_groups_len; i++) {
+		struct sl_slice pattern = slice_from_str(b->set.share_groups[i].pattern);
+		bool all = pattern.n > 0 && pattern.p[pattern.n - 1] == '*';
+		if (all ? slice_starts_with(group, slice_make(pattern.p, pattern.n - 1)) : slice_equal(group, pattern))
+			return b->set.share_groups[i].how;
+	}
+	return b->set.share;
+}
+
 int broker_new(const struct broker_settings *settings, struct broker **out, struct sl_err *err) {
 	struct broker *b = SL_NEW(struct broker);
 	b->set = *settings;
@@ -86,6 +110,7 @@ int broker_new(const struct broker_settings *settings, struct broker **out, stru
 	b->binds = SL_NEW_ARRAY(struct bind_state, settings->binds_len);
 	for (size_t i = 0; i < settings->binds_len; i++) bind_init(&b->binds[i], &settings->binds[i]);
 	b->set.binds = NULL;
+	copy_share_groups(b, settings);
 	if (b->set.persistence.dir) b->set.persistence.dir = sl_strdup(b->set.persistence.dir);
 	b->listeners = SL_NEW_ARRAY(struct listener *, settings->binds_len * b->workers_len);
 	b->accepts = SL_NEW_ARRAY(struct worker_accept, settings->binds_len * b->workers_len);
@@ -135,6 +160,7 @@ void broker_free(struct broker *b) {
 	persist_close(b);
 	sl_free((char *)b->set.persistence.dir);
 	retained_free(b->retained);
+	free_share_groups(b);
 	sl_free(b->loops);
 	sl_free(b->workers);
 	pthread_mutex_destroy(&b->drain.lock);

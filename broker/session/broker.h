@@ -26,6 +26,7 @@
 #include "loop.h"
 #include "metrics.h"
 #include "rules_host.h"
+#include "share_choose.h"
 #include "transport.h"
 
 struct broker;
@@ -33,7 +34,11 @@ struct rules_worker;
 
 enum { BROKER_WORKERS_MAX = 64 };
 
-enum broker_share { BROKER_SHARE_ROUND_ROBIN, BROKER_SHARE_RANDOM, BROKER_SHARE_STICKY };
+/* Groups with a strategy of their own: by name, or by how the name begins when the pattern ends in "*". The first that fits. */
+struct broker_share_group {
+	const char *pattern;
+	enum broker_share how;
+};
 
 struct broker_bind {
 	const char *name, *host;  /* host "" or "*": all addresses */
@@ -74,6 +79,8 @@ struct broker_settings {
 	bool retain;
 	uint64_t max_retained;
 	enum broker_share share;
+	const struct broker_share_group *share_groups;
+	size_t share_groups_len;
 	struct broker_persistence persistence;
 };
 

@@ -167,7 +167,7 @@ static void deliver_here(struct worker *w, const struct route *r, struct msg *m,
 	for (uint32_t i = 0; i < r->targets_len; i++) {
 		const struct route_target *t = &r->targets[i];
 		if (sl_unlikely(!t->s)) {
-			share_dispatch(w, t->group, m, source, 0);
+			share_dispatch(w, t->group, m, source, 0, 0);
 			continue;
 		}
 		uint8_t qos = t->s == own ? t->qos_own : t->qos;
@@ -259,10 +259,5 @@ void route_forwarded(struct worker *w, const struct forward *f) {
 		if (r) deliver_here(w, r, f->m, NULL, f->source);
 		return;
 	}
-	struct session *s = f->member ? worker_session(w, f->member) : NULL;
-	if (!s) {
-		share_again(w, f);
-		return;
-	}
-	share_deliver(s, f->m, f);
+	share_forwarded(w, f);
 }

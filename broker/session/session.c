@@ -161,6 +161,12 @@ static void enqueue(struct session *s, struct msg *m, const struct session_deliv
 		hold_source(s, d->source);
 }
 
+/* For the owners of its shared groups. */
+static void note_load(struct session *s) {
+	if (sl_unlikely(s->load != NULL))
+		atomic_store_explicit(&s->load->held, s->out.len + s->queue.len, memory_order_relaxed);
+}
+
 static bool window_open(const struct session *s) {
 	return s->out.unsent == 0 && s->out.len < s->window &&
 	       sl_stream_pending(client_stream(s->c)) < CLIENT_OUT_QUEUE;
@@ -194,6 +200,7 @@ void session_deliver(struct session *s, struct msg *m, const struct session_deli
 		send_now(s, msg_ref(m), d->qos, d->retain, sub_ids_copy(d->ids, d->ids_len, d->group));
 	else
 		enqueue(s, m, d);
+	note_load(s);
 }
 
 static void send_again(struct session *s, struct inflight_entry *e) {
@@ -249,6 +256,7 @@ static void finish(struct session *s, struct inflight_entry *e) {
 	sl_metric_dec(&s->w->metrics, METRIC_INFLIGHT_OUT);
 	session_pump(s);
 	progress(s);
+	note_load(s);
 }
 
 bool session_puback(struct session *s, uint16_t packet_id) {
@@ -292,28 +300,39 @@ void session_discard(struct session *s) {
 	sl_free(s);
 }
 
-/* What a shared group gave to this session goes to another member (4.8.2). */
-static bool hand_on(struct session *s, struct msg *m, const struct sub_ids *ids) {
-	if (!ids || ids->group == 0) return false;
-	share_again(s->w, &(struct forward){.m = m, .group = ids->group});
+/* ---- what a shared group gave to this session goes to another member (4.8.2) ---- */
+
+enum { ANY_GROUP = 0 };
+
+static bool hand_on(struct session *s, struct msg *m, const struct sub_ids *ids, uint64_t group) {
+	if (!ids || ids->group == 0 || (group != ANY_GROUP && ids->group != group)) return false;
+	share_again(s, m, ids->group);
 	return true;
 }
 
-/* Of what was sent only QoS 1: of QoS 2 the client may have it [MQTT-4.8.2-5]. Leaves in the queue what is lost. */
-static void hand_on_all(struct session *s) {
+/* Of what was sent only QoS 1: of QoS 2 the client may have it [MQTT-4.8.2-5]. */
+static void hand_on_all(struct session *s, uint64_t group) {
 	size_t n;
 	struct inflight_entry **sorted = inflight_sorted(&s->out, &n);
-	for (size_t i = 0; i < n; i++)
-		if (sorted[i]->state == INFLIGHT_PUBACK) hand_on(s, sorted[i]->m, sorted[i]->ids);
+	for (size_t i = 0; i < n; i++) {
+		if (sorted[i]->state != INFLIGHT_PUBACK || !hand_on(s, sorted[i]->m, sorted[i]->ids, group)) continue;
+		inflight_remove(&s->out, sorted[i]);
+		sl_metric_dec(&s->w->metrics, METRIC_INFLIGHT_OUT);
+	}
 	sl_free(sorted);
 	for (uint32_t left = s->queue.len; left > 0; left--) {
 		struct msg_queue_entry e = msg_queue_pop(&s->queue);
-		if (hand_on(s, e.m, e.ids))
+		if (hand_on(s, e.m, e.ids, group)) {
 			msg_queue_entry_drop(&e);
-		else
+			sl_metric_dec(&s->w->metrics, METRIC_QUEUED);
+		} else {
 			msg_queue_push(&s->queue, &e);
+		}
 	}
+	note_load(s);
 }
+
+void session_hand_on(struct session *s, uint64_t group) { hand_on_all(s, group); }
 
 void session_free(struct session *s) {
 	struct worker *w = s->w;
@@ -323,8 +342,8 @@ void session_free(struct session *s) {
 	subs_remove_all(s);
 	share_sub_leave_all(s);
 	if (sl_list_linked(&s->congested)) release_sources(s);
+	hand_on_all(s, ANY_GROUP);
 	sl_metric_sub(&w->metrics, METRIC_QUEUED, s->queue.len);
-	hand_on_all(s);
 	sl_metric_add(&w->metrics, METRIC_DROPPED_SESSION_ENDED, s->queue.len);
 	while (event_wanted(w, EVENT(DELIVERY_DROPPED)) && s->queue.len > 0) {
 		struct msg_queue_entry e = msg_queue_pop(&s->queue);

@@ -25,6 +25,7 @@
 struct sub;
 struct will;
 struct replay;
+struct share_load;
 
 /* Who is held back because a session's queue is full. */
 struct session_hold {
@@ -41,6 +42,7 @@ struct session {
 	struct sub **subs; /* by trie handle, rising */
 	uint32_t subs_len, subs_cap;
 	struct share_notes shares; /* its shared subscriptions */
+	struct share_load *load;   /* for their owners; NULL while it never had one */
 	struct inflight out;
 	struct msg_queue queue;
 	struct id_set in;         /* QoS 2 packet ids that came in and are not released */
@@ -80,6 +82,9 @@ struct session_delivery {
 	bool retain;
 };
 void session_deliver(struct session *s, struct msg *m, const struct session_delivery *d);
+
+/* Its client is away and others of this shared group are there: they get what it has of the group, but for QoS 2 that was sent. */
+void session_hand_on(struct session *s, uint64_t group);
 
 /* After a connection: send what is under way once more [MQTT-4.4.0-1], then the queue. */
 void session_resume(struct session *s);

@@ -1,45 +1,41 @@
 /* shared_sub.h: $share groups: each message goes to one member.
  *
- * A group is decided for by one worker, which the hash of its text ("group/filter") names: there it stands in the trie as
- * one subscriber, and its members are known by session_ref. Members are chosen among the connected ones; when none
- * is, among all (a session that waits for its client queues). A member whose session has ended meanwhile sends the
- * message back to choose again; so do messages of QoS 1 that a session still had when it ended.
+ * A group is decided for by one worker, its *owner*, which the hash of its text ("group/filter") names: there it stands in the
+ * trie as one subscriber, and its members are known by session_ref. A member is chosen (share_choose.h) among the connected
+ * ones; when none is, among all (a session that waits for its client queues).
  *
  *     SUBSCRIBE on W --join--> owner O --announce to all--> O --done--> W --> SUBACK
+ *
+ * Nothing that was meant for the group stays with a member that cannot take it while another can:
+ *     the session has ended          what is queued, and QoS 1 without its PUBACK, goes back to the owner and to another member;
+ *                                    QoS 2 that was sent is lost with the session, for the client may have it [MQTT-4.8.2-5]
+ *     the client is away             the same, as soon as another member is connected; QoS 2 that was sent waits for this one
+ *     the client refuses it          dropped: PUBACK or PUBREC of 0x80 and more [MQTT-4.8.2-6]
+ * So a client may get a QoS 1 message that another has had and not acknowledged, and never a QoS 2 message.
+ * What a member gets of one publisher and topic comes in order; what is handed on comes behind what the other has already.
+ *
+ * "Hand on" goes through the boxes of messages, behind those that the owner had sent to this member before.
  *
  * Thread: share_* of a group on its owner; share_sub_* on the session's worker. */
 #ifndef SHARED_SUB_H
 #define SHARED_SUB_H
 
 #include "session.h"
-
-struct share_member {
-	session_ref ref;
-	uint32_t sub_id;
-	uint8_t qos;
-	bool online, retain_as_published;
-};
+#include "share_choose.h"
 
 struct share_group {
-	uint64_t number;      /* unique in the broker */
+	uint64_t number;      /* unique in the broker; the owner is its top byte */
 	struct sl_slice text; /* "group/filter" */
 	struct sl_slice filter;
 	uint32_t handle;
-	uint32_t turn; /* round robin; the sticky one's place */
-	struct share_member *members;
-	size_t members_len, members_cap;
+	enum broker_share how;
+	struct share_choice choice;
+	struct share_member *members; /* the connected ones first */
+	size_t online, members_len, members_cap;
 };
 
-struct share_slot {
-	uint64_t hash;
-	struct share_group *g;
-	bool used;
-};
-#define HMAP_NAME share_map
-#define HMAP_SLOT struct share_slot
-#define HMAP_KEY struct sl_slice
-#define HMAP_EQUAL(slot, key) slice_equal((slot)->g->text, key)
-#include "hmap.h"
+struct shares *shares_new(void) sl_warn_unused; /* the groups that a worker owns */
+void shares_free(struct shares *s);
 
 /* Joins (or changes the options); done(arg) is called on the session's worker once every worker knows, maybe before this
  * returns. */
@@ -51,12 +47,13 @@ void share_sub_leave_all(struct session *s);
 void share_sub_forget(struct session *s); /* memory only */
 void share_sub_online(struct session *s, bool online);
 
-/* On the owner: one member gets the message. */
-void share_dispatch(struct worker *w, struct share_group *g, struct msg *m, session_ref source, uint8_t tries);
-/* The chosen member is here. */
-void share_deliver(struct session *s, struct msg *m, const struct forward *f);
-/* The member had gone: again, with another. */
-void share_again(struct worker *w, const struct forward *f);
-void share_map_free(struct share_map *m);
+/* On the owner: one member gets the message. had: when nobody is connected, this member (0: any). */
+void share_dispatch(struct worker *w, struct share_group *g, struct msg *m, session_ref source, session_ref had,
+		    uint8_t tries);
+/* What came in a box with a group's number: a message for the member here, one that another worker's member does not take, or word
+ * that a member here shall hand on. */
+void share_forwarded(struct worker *w, const struct forward *f);
+/* What was given to `s` by the group: again, with another if there is one. */
+void share_again(struct session *s, struct msg *m, uint64_t group);
 
 #endif

@@ -78,6 +78,7 @@ static void fetch_ahead(const struct forward_box *box, size_t i) {
 	if (i + HEAD_AHEAD < box->len) __builtin_prefetch(box->v[i + HEAD_AHEAD].m);
 	if (i + REST_AHEAD >= box->len) return;
 	const struct msg *m = box->v[i + REST_AHEAD].m;
+	if (!m) return;
 	size_t bytes = sl_min_size(msg_bytes(m), REST_MAX);
 	for (size_t at = LINE; at < bytes; at += LINE) __builtin_prefetch((const char *)m + at);
 }
@@ -176,7 +177,7 @@ int worker_init(struct worker *w, struct broker *b, uint32_t index, struct sl_lo
 	w->routes = topic_cache_new(ROUTES_MAX, route_free, w);
 	topic_cache_limit(w->routes, ROUTES_MAX_BYTES);
 	w->router = router_new();
-	w->shares = SL_NEW(struct share_map);
+	w->shares = shares_new();
 	w->boxes = SL_NEW_ARRAY(struct forward_box, b->workers_len);
 	sl_deferred_init(&w->nudge, nudge_run);
 	sl_list_init(&w->clients);
@@ -205,7 +206,7 @@ void worker_fini(struct worker *w) {
 		sl_free(w->boxes[i].v);
 	}
 	sl_free(w->boxes);
-	share_map_free(w->shares);
+	shares_free(w->shares);
 	topic_cache_free(w->routes);
 	topic_trie_free(w->subs);
 	router_free(w->router);

@@ -36,14 +36,14 @@ struct client;
 struct persist;
 struct session;
 struct share_group;
-struct share_map;
+struct shares;
 struct worker;
 
 typedef uint64_t session_ref; /* 0 is nobody */
 
 /* A message on its way to another worker. */
 struct forward {
-	struct msg *m;      /* a strong reference */
+	struct msg *m;      /* a strong reference; NULL: word from a shared group to a member (shared_sub.h) */
 	session_ref source; /* who published, to be held back when a queue is full; 0: nobody */
 	/* With a shared subscription the member is chosen already: */
 	session_ref member; /* 0: whoever subscribed there */
@@ -52,6 +52,7 @@ struct forward {
 	uint8_t qos;        /* granted to the member */
 	uint8_t tries;      /* members tried before */
 	bool retain_as_published;
+	bool counted; /* in the member's load */
 };
 
 struct forward_box {
@@ -76,7 +77,7 @@ struct worker {
 	struct topic_trie *subs;    /* values: see subs.h */
 	struct topic_cache *routes; /* topic -> struct route */
 	struct router *router;      /* route.c's own */
-	struct share_map *shares;   /* groups that this worker decides for */
+	struct shares *shares;      /* groups that this worker decides for */
 
 	struct session_map sessions; /* by client id */
 	struct worker_slot *slots;   /* by session_ref */
@@ -144,6 +145,8 @@ struct worker_accept {
 int worker_init(struct worker *w, struct broker *b, uint32_t index, struct sl_loop *loop);
 void worker_fini(struct worker *w);
 
+enum broker_share broker_share_of(const struct broker *b, struct sl_slice group);
+
 static inline struct worker *worker_home(const struct broker *b, struct sl_slice client_id) {
 	return &b->workers[b->workers_len == 1 ? 0 : sl_hash(client_id) % b->workers_len];
 }
@@ -163,6 +166,8 @@ void worker_forward(struct worker *w, uint32_t target, const struct forward *f);
 static inline uint64_t worker_message_number(struct worker *w) {
 	return (uint64_t)(w->index + 1) << 56 | ++w->messages;
 }
+
+static inline uint32_t worker_of_message(uint64_t number) { return (uint32_t)(number >> 56) - 1; } /* number: not 0 */
 
 static inline void metric_inc(struct worker *w, enum sl_metric id) { sl_metric_inc(&w->metrics, id); }
 

@@ -30,7 +30,15 @@
 
 enum broker_listener_type { LISTENER_TCP, LISTENER_TLS, LISTENER_WS, LISTENER_WSS, LISTENER_UNIX };
 enum broker_verify_peer { VERIFY_PEER_NONE, VERIFY_PEER_OPTIONAL, VERIFY_PEER_REQUIRED };
-enum broker_shared_strategy { SHARED_ROUND_ROBIN, SHARED_RANDOM, SHARED_STICKY };
+enum broker_shared_strategy {
+	SHARED_ROUND_ROBIN,
+	SHARED_RANDOM,
+	SHARED_STICKY,
+	SHARED_HASH_CLIENTID,
+	SHARED_HASH_TOPIC,
+	SHARED_LOCAL_FIRST,
+	SHARED_LEAST_INFLIGHT,
+};
 enum broker_sync { SYNC_NONE, SYNC_TICK };
 enum broker_log_format { LOG_FORMAT_TEXT, LOG_FORMAT_JSON };
 
@@ -76,7 +84,8 @@ struct broker_conf {
 		int64_t max_qos;
 		bool retain;
 		int64_t max_retained;
-		int shared_strategy; /* enum broker_shared_strategy */
+		int shared_strategy;           /* enum broker_shared_strategy */
+		struct conf_map shared_groups; /* pattern: one of their words (broker_conf_shared_strategy) */
 	} mqtt;
 	struct {
 		bool enabled;
@@ -109,6 +118,9 @@ static inline struct broker_listener *broker_conf_listener(const struct broker_c
 /* SL_OK, or the status of the first mistake; all are in the report. *out is NULL when the file is no YAML. */
 int broker_conf_load(const char *path, struct broker_conf **out, struct conf_report *report);
 void broker_conf_free(struct broker_conf *conf); /* NULL is fine */
+
+/* enum broker_shared_strategy, or -1. */
+int broker_conf_shared_strategy(struct sl_slice word);
 
 /* What the broker listens on: its listeners, and behind them the status pages' address, if they are on. */
 size_t broker_conf_bind_count(const struct broker_conf *conf);

@@ -13,4 +13,8 @@ int broker_conf_check_listeners(struct broker_conf *conf, const json_t *root, st
 /* "host:port" in its parts; what is wrong goes to err, and *host stays as it is. */
 void broker_conf_split_bind(const char *bind, char **host, uint16_t *port, struct sl_err *err);
 
+/* broker_conf_mqtt_flow.c: of `mqtt` */
+extern const char *const broker_conf_shared_words[]; /* in the order of enum broker_shared_strategy */
+int broker_conf_check_shared(const struct conf_field *field, struct sl_slice text, struct sl_err *err);
+
 #endif

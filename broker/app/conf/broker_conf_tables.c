@@ -24,7 +24,6 @@ static int check_admin_bind(const struct conf_field *field, struct sl_slice text
 /* The order of the words is the order of the enums. */
 static const char *const log_levels[] = {"debug", "info", "warn", "error", "off", NULL};
 static const char *const log_formats[] = {"text", "json", NULL};
-static const char *const shared_strategies[] = {"round_robin", "random", "sticky", NULL};
 
 #define AT(member) offsetof(struct broker_conf, member)
 
@@ -207,9 +206,20 @@ static const struct conf_field mqtt_fields[] = {
     {.name = "shared_strategy",
      .type = CONF_ENUM,
      .at = AT(mqtt.shared_strategy),
-     .names = shared_strategies,
+     .names = broker_conf_shared_words,
      .def = "round_robin",
-     .doc = "Who of a shared subscription's members gets a message."},
+     .doc =
+	 "Who of a shared subscription's connected members gets a message. `sticky`: a publisher keeps its member; "
+	 "`hash_clientid` and `hash_topic`: by the publisher or the topic; `local_first`: on the publisher's worker; "
+	 "`least_inflight`: who has least to do."},
+    {.name = "shared_groups",
+     .type = CONF_STRING_MAP,
+     .flags = CONF_ADVANCED,
+     .at = AT(mqtt.shared_groups),
+     .max = 1000,
+     .validate = broker_conf_check_shared,
+     .doc = "Groups with another strategy, by name; `name*` is all groups that begin so. The first that fits counts.",
+     .example = "{billing: sticky}"},
     CONF_END};
 
 static const struct conf_field auth_fields[] = {

@@ -167,8 +167,9 @@ static void test_broker_conf__all_mistakes_at_once(void **state) {
 	    "broker_conf_test.yaml:3:20: mqtt.connect_timeout: '5 parsecs' is not a duration: write a number with "
 	    "ms, s, m, h or d, for example 5ms or 1h30m\n"
 	    "broker_conf_test.yaml:4:12: mqtt.max_qos: 3 is out of range: it must be between 0 and 2\n"
-	    "broker_conf_test.yaml:5:20: mqtt.shared_strategy: 'stiky' is not one of `round_robin`, `random` or "
-	    "`sticky`; did you mean `sticky`?\n"
+	    "broker_conf_test.yaml:5:20: mqtt.shared_strategy: 'stiky' is not one of `round_robin`, `random`, "
+	    "`sticky`, `hash_clientid`, `hash_topic`, `local_first` "
+	    "or `least_inflight`; did you mean `sticky`?\n"
 	    "broker_conf_test.yaml:6:8: rules: must be a map, {name: {...}}\n"
 	    "broker_conf_test.yaml:7:1: logg: unknown option; did you mean `log`?\n");
 }
