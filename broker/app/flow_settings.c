@@ -11,6 +11,8 @@ void flow_settings_from(const struct broker_conf *conf, struct flow_settings *f,
 		    (struct broker_share_group){.pattern = groups->items[i].key, .how = (enum broker_share)how};
 	}
 	out->share = (enum broker_share)conf->mqtt.shared_strategy;
+	out->queue_full = (enum broker_queue_full)conf->mqtt.queue_full;
+	out->queue_qos0 = conf->mqtt.queue_qos0;
 	out->share_groups = f->share_groups;
 	out->share_groups_len = groups->len;
 }

@@ -34,6 +34,9 @@ struct rules_worker;
 
 enum { BROKER_WORKERS_MAX = 64 };
 
+/* What is dropped when nobody can be held back. */
+enum broker_queue_full { BROKER_QUEUE_DROP_NEW, BROKER_QUEUE_DROP_OLDEST };
+
 /* Groups with a strategy of their own: by name, or by how the name begins when the pattern ends in "*". The first that fits. */
 struct broker_share_group {
 	const char *pattern;
@@ -79,6 +82,8 @@ struct broker_settings {
 	bool retain;
 	uint64_t max_retained;
 	enum broker_share share;
+	enum broker_queue_full queue_full;
+	bool queue_qos0; /* for clients that are away */
 	const struct broker_share_group *share_groups;
 	size_t share_groups_len;
 	struct broker_persistence persistence;

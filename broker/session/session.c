@@ -143,20 +143,59 @@ static void progress(struct session *s) {
 
 /* ---- messages for it ---- */
 
-static void enqueue(struct session *s, struct msg *m, const struct session_delivery *d) {
+static void drop_full(struct session *s, const struct msg *m, uint8_t qos) {
+	metric_inc(s->w, METRIC_DROPPED_QUEUE_FULL);
+	if (event_wanted(s->w, EVENT(DELIVERY_DROPPED))) event_delivery_dropped(s, m, qos, "queue_full");
+}
+
+static void drop_queued(struct session *s, uint32_t i) {
+	struct msg_queue_entry e = msg_queue_remove(&s->queue, i);
+	sl_metric_dec(&s->w->metrics, METRIC_QUEUED);
+	drop_full(s, e.m, e.qos);
+	msg_queue_entry_drop(&e);
+}
+
+/* Where nobody can be held back (offline; a circle of full queues) a limit drops. */
+static bool queue_full(const struct session *s, const struct session_delivery *d) {
 	const struct broker_settings *set = &s->w->b->set;
 	bool taking = s->c != NULL && !s->stalled;
-	/* Where nobody can be held back (offline; a circle of full queues) a limit drops. */
 	uint64_t factor = taking ? (d->source && d->source != s->ref ? UINT32_MAX : 8) : 1;
-	if (s->queue.len >= set->max_queued * factor || s->queue.bytes / factor >= set->max_queued_bytes) {
-		metric_inc(s->w, METRIC_DROPPED_QUEUE_FULL);
-		if (event_wanted(s->w, EVENT(DELIVERY_DROPPED))) event_delivery_dropped(s, m, d->qos, "queue_full");
+	return s->queue.len >= set->max_queued * factor || s->queue.bytes / factor >= set->max_queued_bytes;
+}
+
+/* The place of the QoS 0 message that waits longest, among those that wait longest: the search has an end. */
+static bool find_qos0(const struct session *s, uint32_t *at) {
+	enum { SEARCH_MAX = 1024 };
+	if (s->queue.qos0 == 0) return false;
+	for (*at = 0; *at < s->queue.len && *at < SEARCH_MAX; ++*at)
+		if (msg_queue_at(&s->queue, *at)->qos == 0) return true;
+	return false;
+}
+
+/* QoS 0 goes first, whatever the policy; else the oldest, or (false) the one at hand. */
+static bool make_room(struct session *s, const struct session_delivery *d) {
+	bool oldest = s->w->b->set.queue_full == BROKER_QUEUE_DROP_OLDEST;
+	while (queue_full(s, d)) {
+		uint32_t at = 0;
+		bool lesser = find_qos0(s, &at);
+		bool gives_way = d->qos == 0 ? lesser && oldest : lesser || oldest;
+		if (s->queue.len == 0 || !gives_way) return false;
+		drop_queued(s, lesser ? at : 0);
+	}
+	return true;
+}
+
+static void enqueue(struct session *s, struct msg *m, const struct session_delivery *d) {
+	const struct broker_settings *set = &s->w->b->set;
+	if (!make_room(s, d)) {
+		drop_full(s, m, d->qos);
 		return;
 	}
 	struct msg_queue_entry e = {
 	    .m = msg_ref(m), .ids = sub_ids_copy(d->ids, d->ids_len, d->group), .qos = d->qos, .retain = d->retain};
 	msg_queue_push(&s->queue, &e);
 	metric_inc(s->w, METRIC_QUEUED);
+	bool taking = s->c != NULL && !s->stalled;
 	if (taking && (s->queue.len >= set->max_queued / 2 || s->queue.bytes >= set->max_queued_bytes / 2))
 		hold_source(s, d->source);
 }
@@ -180,23 +219,34 @@ static void send_now(struct session *s, struct msg *m, uint8_t qos, bool retain,
 		sl_free(ids);
 		return;
 	}
+	if (qos == 0) {
+		client_send(c, m, 0, retain, false, 0, ids ? ids->id : NULL, ids ? ids->n : 0);
+		msg_unref(m);
+		sl_free(ids);
+		return;
+	}
 	struct inflight_entry *e = inflight_add(&s->out, qos, m, ids, retain);
 	metric_inc(s->w, METRIC_INFLIGHT_OUT);
 	client_send(c, m, qos, retain, false, e->packet_id, ids ? ids->id : NULL, ids ? ids->n : 0);
 }
 
-void session_deliver(struct session *s, struct msg *m, const struct session_delivery *d) {
+static void deliver_qos0(struct session *s, struct msg *m, const struct session_delivery *d) {
 	struct client *c = s->c;
-	if (d->qos == 0) {
-		if (sl_unlikely(!c)) {
-			metric_inc(s->w, METRIC_DROPPED_OFFLINE_QOS0);
-			if (event_wanted(s->w, EVENT(DELIVERY_DROPPED))) event_delivery_dropped(s, m, 0, "qos0_msg");
-		} else if (client_may_send(c, m, 0, d->ids, d->ids_len)) {
-			client_send(c, m, 0, d->retain, false, 0, d->ids, d->ids_len);
-		}
-		return;
+	/* Behind others that had to wait, so that their order holds. */
+	if (sl_unlikely(c ? s->queue.qos0 > 0 : s->w->b->set.queue_qos0)) {
+		enqueue(s, m, d);
+	} else if (sl_unlikely(!c)) {
+		metric_inc(s->w, METRIC_DROPPED_OFFLINE_QOS0);
+		if (event_wanted(s->w, EVENT(DELIVERY_DROPPED))) event_delivery_dropped(s, m, 0, "qos0_msg");
+	} else if (client_may_send(c, m, 0, d->ids, d->ids_len)) {
+		client_send(c, m, 0, d->retain, false, 0, d->ids, d->ids_len);
 	}
-	if (c && s->queue.len == 0 && window_open(s))
+}
+
+void session_deliver(struct session *s, struct msg *m, const struct session_delivery *d) {
+	if (d->qos == 0)
+		deliver_qos0(s, m, d);
+	else if (s->c && s->queue.len == 0 && window_open(s))
 		send_now(s, msg_ref(m), d->qos, d->retain, sub_ids_copy(d->ids, d->ids_len, d->group));
 	else
 		enqueue(s, m, d);

@@ -2,14 +2,16 @@
  *
  * A message for a session takes one of these ways:
  *
- *     QoS 0                     straight into the connection's output; offline or a full output: dropped, counted
+ *     QoS 0                     straight into the connection's output; offline or a full output: dropped, counted;
+ *                               offline with queue_qos0: the queue, and behind it until that is empty
  *     QoS 1, 2, window open     sent with a packet id, remembered in `out` until acknowledged
  *     QoS 1, 2, window full     the queue; each acknowledgement lets the next one go
  *     QoS 1, 2, offline         the queue
  *
  * A full queue: while the client is connected and takes messages, nothing that was acknowledged to a publisher is dropped;
  * its publishers are held back instead (they are not read) until the queue is down to a half. A client that is offline,
- * or makes no progress for stall_timeout_ms, holds nobody: what does not fit is dropped and counted.
+ * or makes no progress for stall_timeout_ms, holds nobody: what does not fit is dropped and counted. That is QoS 0 first, if any
+ * waits (of the first 1024), then the new one or the oldest, as the setting queue_full says.
  *
  * Lifetime: from CONNECT until its expiry (0: the end of the connection). Thread: its home worker's baton. */
 #ifndef SESSION_H

@@ -16,6 +16,7 @@ void msg_queue_push(struct msg_queue *q, const struct msg_queue_entry *e) {
 	if (q->len == q->cap) grow(q);
 	q->v[(q->head + q->len) & (q->cap - 1)] = *e;
 	q->len++;
+	q->qos0 += e->qos == 0;
 	q->bytes += msg_bytes(e->m);
 }
 
@@ -28,6 +29,7 @@ struct msg_queue_entry msg_queue_pop(struct msg_queue *q) {
 	struct msg_queue_entry e = q->v[q->head];
 	q->head = (q->head + 1) & (q->cap - 1);
 	q->len--;
+	q->qos0 -= e.qos == 0;
 	q->bytes -= msg_bytes(e.m);
 	if (q->len == 0 && q->cap > 64) {
 		sl_free(q->v);

@@ -17,6 +17,7 @@ struct msg_queue_entry {
 struct msg_queue {
 	struct msg_queue_entry *v;
 	uint32_t cap, head, len;
+	uint32_t qos0; /* of len */
 	uint64_t bytes;
 };
 

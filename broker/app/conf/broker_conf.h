@@ -40,6 +40,7 @@ enum broker_shared_strategy {
 	SHARED_LEAST_INFLIGHT,
 };
 enum broker_sync { SYNC_NONE, SYNC_TICK };
+enum broker_queue_policy { QUEUE_DROP_NEW, QUEUE_DROP_OLDEST };
 enum broker_log_format { LOG_FORMAT_TEXT, LOG_FORMAT_JSON };
 
 struct broker_listener {
@@ -66,7 +67,8 @@ struct broker_conf {
 	} node;
 	struct {
 		int level;  /* enum log_level */
-		int format; /* enum broker_log_format */
+		int format; /* enum broker_queue_policy { QUEUE_DROP_NEW, QUEUE_DROP_OLDEST };
+enum broker_log_format */
 	} log;
 	struct conf_objects listener_list; /* of struct broker_listener */
 	struct {
@@ -84,6 +86,8 @@ struct broker_conf {
 		int64_t max_qos;
 		bool retain;
 		int64_t max_retained;
+		int queue_full; /* enum broker_queue_policy */
+		bool queue_qos0;
 		int shared_strategy;           /* enum broker_shared_strategy */
 		struct conf_map shared_groups; /* pattern: one of their words (broker_conf_shared_strategy) */
 	} mqtt;

@@ -1,6 +1,7 @@
-/* broker_conf_mqtt_flow.c: options of `mqtt` about where messages go: shared subscriptions. */
+/* broker_conf_mqtt_flow.c: options of `mqtt` about where messages go: queues and shared subscriptions. */
 #include "broker_conf_int.h"
 
+const char *const broker_conf_queue_words[] = {"drop_new", "drop_oldest", NULL};
 const char *const broker_conf_shared_words[] = {"round_robin", "random",      "sticky",         "hash_clientid",
 						"hash_topic",  "local_first", "least_inflight", NULL};
 

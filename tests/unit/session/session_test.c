@@ -98,6 +98,74 @@ static void test_session__offline_queue_is_bounded_and_counts_what_it_drops(void
 	assert_int_equal(metric(f, METRIC_QUEUED), 3);
 }
 
+static void publish_text(struct fixture *f, const char *text, uint8_t qos) {
+	struct msg *m =
+	    msg_new(&(struct msg_spec){.topic = SL_SLICE_LIT("t"), .payload = slice_from_str(text), .qos = qos});
+	route_publish(f->w, m, NULL, NULL, NULL);
+	msg_unref(m);
+}
+
+/* What waits, as one text. */
+static void assert_waits(struct session *s, const char *expected) {
+	struct sl_buf got = SL_BUF_INIT;
+	for (uint32_t i = 0; i < s->queue.len; i++)
+		sl_buf_append_slice(&got, msg_payload(msg_queue_at(&s->queue, i)->m));
+	assert_string_equal(sl_buf_cstr(&got), expected);
+	sl_buf_fini(&got);
+}
+
+static void fill(struct fixture *f, const char *payloads, const char *qos) {
+	for (; *payloads; payloads++, qos++) publish_text(f, (char[]){*payloads, '\0'}, (uint8_t)(*qos - '0'));
+}
+
+static void test_queue__drop_new_keeps_the_oldest_and_qos0_goes_first(void **state) {
+	struct fixture *f = *state;
+	f->b->set.queue_qos0 = true;
+	struct session *s = session(f, "a");
+	subscribe(s, "t", 2);
+	fill(f, "abc", "101");
+	assert_waits(s, "abc");
+	fill(f, "d", "0");
+	assert_waits(s, "abc");
+	fill(f, "e", "2");
+	assert_waits(s, "ace");
+	fill(f, "fg", "20");
+	assert_waits(s, "ace");
+	assert_int_equal(metric(f, METRIC_DROPPED_QUEUE_FULL), 4);
+	assert_int_equal(metric(f, METRIC_DROPPED_OFFLINE_QOS0), 0);
+	assert_int_equal(metric(f, METRIC_QUEUED), 3);
+}
+
+static void test_queue__drop_oldest_keeps_the_newest_and_qos0_goes_first(void **state) {
+	struct fixture *f = *state;
+	f->b->set.queue_qos0 = true;
+	f->b->set.queue_full = BROKER_QUEUE_DROP_OLDEST;
+	struct session *s = session(f, "a");
+	subscribe(s, "t", 2);
+	fill(f, "abc", "101");
+	fill(f, "d", "0");
+	assert_waits(s, "acd");
+	fill(f, "e", "1");
+	assert_waits(s, "ace");
+	fill(f, "f", "0"); /* QoS 0 takes nobody's place but that of its like */
+	assert_waits(s, "ace");
+	fill(f, "gh", "12");
+	assert_waits(s, "egh");
+	assert_int_equal(metric(f, METRIC_DROPPED_QUEUE_FULL), 5);
+	assert_int_equal(metric(f, METRIC_QUEUED), 3);
+}
+
+static void test_queue__bytes_are_a_bound_as_well(void **state) {
+	struct fixture *f = *state;
+	f->b->set.queue_full = BROKER_QUEUE_DROP_OLDEST;
+	f->b->set.max_queued_bytes = 1;
+	struct session *s = session(f, "a");
+	subscribe(s, "t", 2);
+	fill(f, "abc", "111");
+	assert_waits(s, "c");
+	assert_int_equal(metric(f, METRIC_DROPPED_QUEUE_FULL), 2);
+}
+
 static void test_route__nobody_wants_it(void **state) {
 	struct fixture *f = *state;
 	assert_false(publish(f, "t", 1, NULL));
@@ -254,6 +322,9 @@ int main(void) {
 	    TEST(test_session__found_by_id_and_by_reference_until_freed),
 	    TEST(test_session__offline_queues_qos1_and_drops_qos0),
 	    TEST(test_session__offline_queue_is_bounded_and_counts_what_it_drops),
+	    TEST(test_queue__drop_new_keeps_the_oldest_and_qos0_goes_first),
+	    TEST(test_queue__drop_oldest_keeps_the_newest_and_qos0_goes_first),
+	    TEST(test_queue__bytes_are_a_bound_as_well),
 	    TEST(test_route__nobody_wants_it),
 	    TEST(test_route__overlapping_filters_deliver_once_with_the_highest_qos),
 	    TEST(test_route__no_local_spares_the_publisher_only),
