@@ -80,6 +80,7 @@ static void settings_from(const struct broker_conf *conf, const struct broker_bi
 	out->connect_timeout_ms = clamp_u32(conf->mqtt.connect_timeout_ms);
 	out->stall_timeout_ms = clamp_u32(conf->mqtt.stall_timeout_ms);
 	out->topic_alias_max = clamp_u16(conf->mqtt.topic_alias_max);
+	out->response_info = conf->mqtt.response_topic_prefix;
 	out->topic_levels_max = clamp_u16(conf->mqtt.max_topic_levels);
 	out->client_id_max = clamp_u16(conf->mqtt.max_clientid_length);
 	out->max_subscriptions = clamp_u32(conf->mqtt.max_subscriptions);

@@ -111,6 +111,7 @@ int broker_new(const struct broker_settings *settings, struct broker **out, stru
 	for (size_t i = 0; i < settings->binds_len; i++) bind_init(&b->binds[i], &settings->binds[i]);
 	b->set.binds = NULL;
 	copy_share_groups(b, settings);
+	if (settings->response_info) b->set.response_info = sl_strdup(settings->response_info);
 	if (b->set.persistence.dir) b->set.persistence.dir = sl_strdup(b->set.persistence.dir);
 	b->listeners = SL_NEW_ARRAY(struct listener *, settings->binds_len * b->workers_len);
 	b->accepts = SL_NEW_ARRAY(struct worker_accept, settings->binds_len * b->workers_len);
@@ -155,6 +156,7 @@ void broker_free(struct broker *b) {
 	}
 	for (size_t i = 0; i < b->set.binds_len; i++) bind_fini(&b->binds[i]);
 	sl_free(b->binds);
+	sl_free((char *)(uintptr_t)b->set.response_info);
 	sl_free(b->listeners);
 	sl_free(b->accepts);
 	persist_close(b);

@@ -74,7 +74,8 @@ struct broker_settings {
 	uint16_t keepalive_max_s;      /* 0: as the client asks */
 	uint32_t connect_timeout_ms;   /* from accept to a good CONNECT */
 	uint32_t stall_timeout_ms;     /* how long a full subscriber that makes no progress may hold publishers back */
-	uint16_t topic_alias_max;      /* aliases that a client may set */
+	uint16_t topic_alias_max;      /* aliases that a client may set, and the most that we set */
+	const char *response_info;     /* Response Information, with ${clientid}; NULL: none */
 	uint16_t topic_levels_max;
 	uint16_t client_id_max;
 	uint32_t max_subscriptions; /* of one session */

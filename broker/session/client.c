@@ -2,7 +2,9 @@
 
 #include <unistd.h>
 
+#include "alias_out.h"
 #include "auth.h"
+#include "client_auth.h"
 #include "events.h"
 #include "log.h"
 #include "mem.h"
@@ -88,22 +90,33 @@ void client_close(struct client *c, int status) {
 
 void client_disconnect(struct client *c, enum mqtt_reason reason) { client_disconnect_as(c, reason, NULL); }
 
-void client_disconnect_as(struct client *c, enum mqtt_reason reason, const char *event_reason) {
+static void send_disconnect(struct client *c, enum mqtt_reason reason, const char *why) {
+	enum { SIZE = 4 }; /* of a DISCONNECT with a code and no properties */
+	struct sl_buf props = SL_BUF_INIT;
+	struct mqtt_bye bye = {.reason = reason};
+	if (why) client_put_reason(c, MQTT_DISCONNECT, slice_from_str(why), SIZE, &props);
+	mqtt_props_init(&bye.props);
+	bye.props.raw = sl_buf_slice(&props);
+	mqtt_encode_bye(MQTT_DISCONNECT, &bye, MQTT_V5, sl_stream_out(client_stream(c)));
+	sl_buf_fini(&props);
+	metric_inc(c->w, METRIC_PACKETS_OUT);
+}
+
+static void end(struct client *c, enum mqtt_reason reason, const char *event_reason, const char *why) {
 	if (c->state == CLIENT_CONNECTED && event_wanted(c->w, EVENTS_PRESENCE_END))
 		event_disconnected(c, reason, event_reason, SL_SLICE_EMPTY, false);
-	if (c->state == CLIENT_CONNECTED && client_is_v5(c)) {
-		struct mqtt_bye bye = {.reason = reason};
-		mqtt_props_init(&bye.props);
-		mqtt_encode_bye(MQTT_DISCONNECT, &bye, MQTT_V5, sl_stream_out(client_stream(c)));
-		metric_inc(c->w, METRIC_PACKETS_OUT);
-	}
+	if (c->state == CLIENT_CONNECTED && client_is_v5(c)) send_disconnect(c, reason, why);
 	client_close(c, SL_EPROTOCOL);
+}
+
+void client_disconnect_as(struct client *c, enum mqtt_reason reason, const char *event_reason) {
+	end(c, reason, event_reason, NULL);
 }
 
 void client_protocol_error(struct client *c, enum mqtt_reason reason, const char *what) {
 	metric_inc(c->w, METRIC_PROTOCOL_ERRORS);
 	log_debug(LOG_MQTT, "protocol error", "peer=%s reason=0x%02x what=\"%s\"", c->peer, (unsigned)reason, what);
-	client_disconnect(c, reason);
+	end(c, reason, NULL, what);
 }
 
 static void on_closed(struct sl_stream *st, int status) {
@@ -130,6 +143,8 @@ static void on_closed(struct sl_stream *st, int status) {
 	}
 	for (uint32_t i = 0; c->aliases && i < c->aliases_len; i++) sl_free(c->aliases[i]);
 	sl_free(c->aliases);
+	alias_out_free(c->alias_out);
+	client_auth_free(c);
 	sl_free(c->peer);
 	sl_free(c->username);
 	sl_free(c->sock);
@@ -203,7 +218,7 @@ static void handle_disconnect(struct client *c, const struct mqtt_bye *bye) {
 	uint32_t max = c->w->b->set.session_expiry_max_s;
 	c->s->expiry_s = expiry > max ? max : expiry;
 	persist_session_set(c->s);
-	c->will_due = bye->reason == MQTT_RC_DISCONNECT_WITH_WILL; /* [MQTT-3.14.4-3] */
+	c->will_due = bye->reason != MQTT_RC_SUCCESS; /* [MQTT-3.14.4-3]: only the normal end takes it back */
 	if (event_wanted(c->w, EVENTS_PRESENCE_END))
 		event_disconnected(c, bye->reason, bye->reason == MQTT_RC_SUCCESS ? "normal" : NULL, bye->props.raw,
 				   true);
@@ -232,8 +247,8 @@ static void handle_packet(struct client *c, const struct mqtt_frame *f) {
 	case MQTT_UNSUBSCRIBE: client_unsubscribe(c, &p.subscribe); break;
 	case MQTT_PINGREQ: answer_ping(c); break;
 	case MQTT_DISCONNECT: handle_disconnect(c, &p.bye); break;
+	case MQTT_AUTH: client_auth_again(c, &p.bye); break;
 	case MQTT_CONNECT: /* a second one [MQTT-3.1.0-2] */
-	case MQTT_AUTH:    /* no method was agreed on in CONNECT [MQTT-4.12.0-6] */
 	case MQTT_PUBLISH:
 	case MQTT_CONNACK:
 	case MQTT_SUBACK:
@@ -245,6 +260,10 @@ static void handle_packet(struct client *c, const struct mqtt_frame *f) {
 /* False: the packet stays unread. */
 static bool handle_frame(struct client *c, const struct mqtt_frame *f) {
 	if (sl_unlikely(c->state != CLIENT_CONNECTED)) {
+		if (c->state == CLIENT_EXCHANGE) {
+			client_auth_packet(c, f);
+			return true;
+		}
 		if (f->type == MQTT_CONNECT) return client_connect(c, f);
 		client_protocol_error(c, MQTT_RC_PROTOCOL_ERROR, "not a CONNECT first"); /* [MQTT-3.1.0-1] */
 		return false;

@@ -18,7 +18,15 @@
 #include "stream.h"
 #include "tls_peer.h"
 
-enum client_state { CLIENT_CONNECTING, CLIENT_MOVING, CLIENT_AUTH, CLIENT_JUDGED, CLIENT_CONNECTED, CLIENT_CLOSED };
+enum client_state {
+	CLIENT_CONNECTING,
+	CLIENT_MOVING,
+	CLIENT_AUTH,
+	CLIENT_JUDGED,
+	CLIENT_EXCHANGE,
+	CLIENT_CONNECTED,
+	CLIENT_CLOSED
+};
 
 enum client_pause {
 	CLIENT_PAUSE_CONNECT = 1, /* moving, or waiting for the password check */
@@ -49,6 +57,9 @@ struct client_entry {
 	uint8_t reason;
 };
 
+struct alias_out;
+struct client_exchange;
+
 struct client {
 	struct worker *w;
 	struct session *s; /* NULL until connected */
@@ -78,7 +89,10 @@ struct client {
 	bool passed_over;    /* it has gone, and a publish of its was not taken: those behind it are not, either */
 	uint32_t answers;    /* bytes of what it caused itself, since the output was last empty */
 	uint32_t packet_max; /* the largest the client takes */
+	struct alias_out *alias_out;      /* those that we give; made when first needed */
+	struct client_exchange *exchange; /* enhanced authentication; NULL: none (client_auth.h) */
 	uint16_t aliases_len;
+	uint16_t alias_max; /* of alias_out; 0: none */
 	uint16_t keep_alive_s;
 	uint8_t state;
 	uint8_t version; /* enum mqtt_version */
@@ -86,6 +100,7 @@ struct client {
 	uint8_t verdict; /* CLIENT_JUDGED: enum mqtt_reason of the password check */
 	bool will_due;   /* the connection ended in a way that publishes the will */
 	bool clean_start;
+	bool problem_info; /* reason strings may be sent with all packets */
 	struct worker_letter move;
 	struct sl_deferred moving;
 	/* The connection's streams, as the listener's transport has them (transport.h): the struct is allocated with room for them. */
@@ -122,6 +137,9 @@ bool client_topic_reserved(struct sl_slice topic);
 void client_connect_init(struct client *c);
 /* client_connect.c. True: go on with the next packet; false: it stays unread for now, or the client is closed. */
 bool client_connect(struct client *c, const struct mqtt_frame *f);
+/* Ends with a CONNACK that says so; always false. p: what it sent, NULL when that cannot be read. why: for the log. */
+bool client_refuse(struct client *c, const struct mqtt_connect *p, enum mqtt_reason reason, const char *why);
+void client_welcome(struct client *c, const struct mqtt_connect *p); /* it is who it says: the session opens */
 /* client_publish.c */
 void client_room(struct client *c);                         /* it need not wait for room any more */
 bool client_moment_over(struct client *c, uint64_t now_ms); /* it waits: false: not so long yet */
@@ -140,6 +158,14 @@ bool client_may_send(struct client *c, const struct msg *m, uint8_t qos, const u
 /* A PUBLISH into the output. */
 void client_send(struct client *c, const struct msg *m, uint8_t qos, bool retain, bool dup, uint16_t packet_id,
 		 const uint32_t *ids, size_t n);
+/* client_reason.c. Adds a reason string to a packet of that type, which has `size` bytes or less without it; or not, when the client may
+ * not have it. */
+void client_put_reason(const struct client *c, enum mqtt_type type, struct sl_slice text, size_t size,
+		       struct sl_buf *props);
+struct sl_slice client_reason_text(enum mqtt_type type, enum mqtt_reason reason); /* may be empty */
+/* The packet in the output from `before` on is not larger than the client takes. If it is: false, and the connection has ended. */
+bool client_may_take(struct client *c, size_t before);
+
 void client_send_ack(struct client *c, enum mqtt_type type, uint16_t packet_id, enum mqtt_reason reason);
 
 #endif

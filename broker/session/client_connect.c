@@ -1,5 +1,6 @@
 #include "auth.h"
 #include "client.h"
+#include "client_auth.h"
 #include "events.h"
 #include "log.h"
 #include "mem.h"
@@ -14,12 +15,21 @@
 
 enum { NAME_LOGGED = 128 };
 
-static void send_connack(struct client *c, bool present, enum mqtt_reason reason, const struct sl_buf *props) {
+/* False: the client takes no packet as large as that, and is gone. */
+static bool send_connack(struct client *c, bool present, enum mqtt_reason reason, const struct sl_buf *props) {
 	struct mqtt_connack a = {.session_present = present, .reason = reason};
 	mqtt_props_init(&a.props);
 	if (props) a.props.raw = sl_buf_slice(props);
+	size_t before = sl_stream_out(client_stream(c))->n;
 	mqtt_encode_connack(&a, (enum mqtt_version)c->version, sl_stream_out(client_stream(c)));
 	metric_inc(c->w, METRIC_PACKETS_OUT);
+	if (sl_stream_out(client_stream(c))->n - before <= c->packet_max) return true;
+	sl_stream_out(client_stream(c))->n = before; /* [MQTT-3.1.2-24] */
+	log_info(LOG_MQTT, "connection refused", "peer=%s why=\"CONNACK is larger than the client takes\" max=%u",
+		 c->peer, c->packet_max);
+	c->will_due = false; /* it never was connected, and gets no DISCONNECT either [MQTT-3.14.0-1] */
+	client_close(c, SL_ELIMIT);
+	return false;
 }
 
 /* Who it was is for whoever keeps the logins: the names, as much of them as a line takes; never the password. */
@@ -39,11 +49,27 @@ static void refusal_log(const struct client *c, const struct mqtt_connect *p, en
 			 why);
 }
 
-/* p: what it sent, if that can be read. */
-static bool refuse(struct client *c, const struct mqtt_connect *p, enum mqtt_reason reason, const char *why) {
+/* What a refusal says to the client, in words that tell nothing about who may come in. */
+static struct sl_slice refusal_text(enum mqtt_reason reason) {
+	switch (reason) {
+	case MQTT_RC_CLIENT_ID_NOT_VALID:
+		return SL_SLICE_LIT("the client id is empty, or longer than this server takes");
+	case MQTT_RC_BAD_AUTHENTICATION_METHOD:
+		return SL_SLICE_LIT("this server does not offer this authentication method");
+	case MQTT_RC_TOPIC_NAME_INVALID: return SL_SLICE_LIT("the will topic is not valid, or has too many levels");
+	case MQTT_RC_QOS_NOT_SUPPORTED: return SL_SLICE_LIT("the will has a higher QoS than this server takes");
+	case MQTT_RC_RETAIN_NOT_SUPPORTED: return SL_SLICE_LIT("the will is retained, which this server does not do");
+	default: return SL_SLICE_EMPTY; /* the code says all there is to say */
+	}
+}
+
+bool client_refuse(struct client *c, const struct mqtt_connect *p, enum mqtt_reason reason, const char *why) {
 	metric_inc(c->w, METRIC_CONNECTS_REFUSED);
 	refusal_log(c, p, reason, why);
-	send_connack(c, false, reason, NULL);
+	struct sl_buf props = SL_BUF_INIT;
+	client_put_reason(c, MQTT_CONNACK, refusal_text(reason), 5, &props);
+	send_connack(c, false, reason, &props); /* [MQTT-3.2.2-6] no session */
+	sl_buf_fini(&props);
 	if (p && event_wanted(c->w, EVENTS_REFUSED)) event_refused(c, p, reason);
 	client_close(c, SL_EDENIED); /* [MQTT-3.1.4-1] */
 	return false;
@@ -53,7 +79,7 @@ static bool bad_connect(struct client *c, int status, enum mqtt_reason reason, u
 	metric_inc(c->w, METRIC_PROTOCOL_ERRORS);
 	/* Who speaks a version that we do not, is told in the one form that every version understands. */
 	c->version = status != SL_EUNSUPPORTED && version == MQTT_V5 ? MQTT_V5 : MQTT_V311;
-	if (status == SL_EUNSUPPORTED || version == MQTT_V5) return refuse(c, NULL, reason, "malformed CONNECT");
+	if (status == SL_EUNSUPPORTED || version == MQTT_V5) return client_refuse(c, NULL, reason, "malformed CONNECT");
 	client_close(c, SL_EPROTOCOL);
 	return false;
 }
@@ -65,7 +91,6 @@ static enum mqtt_reason judge(const struct client *c, const struct mqtt_connect 
 	/* [MQTT-3.1.3-8] of 3.1.1; 3.1 has no empty ids at all. */
 	if (p->client_id.n == 0 && ((p->version == MQTT_V311 && !p->clean_start) || p->version == MQTT_V31))
 		return MQTT_RC_CLIENT_ID_NOT_VALID;
-	if (mqtt_props_has(&p->props, MQTT_PROP_AUTH_METHOD)) return MQTT_RC_BAD_AUTHENTICATION_METHOD;
 	if (!p->has_will) return MQTT_RC_SUCCESS;
 	if (p->will.qos > set->max_qos) return MQTT_RC_QOS_NOT_SUPPORTED;        /* [MQTT-3.2.2-12] */
 	if (p->will.retain && !set->retain) return MQTT_RC_RETAIN_NOT_SUPPORTED; /* [MQTT-3.2.2-13] */
@@ -157,7 +182,7 @@ static bool authenticate(struct client *c, const struct mqtt_connect *p) {
 		reason = verdict_reason(verdict);
 	}
 	if (event_wanted(c->w, EVENT(CLIENT_AUTHN))) event_authn(c, p, reason);
-	return reason == MQTT_RC_SUCCESS || refuse(c, p, reason, "auth");
+	return reason == MQTT_RC_SUCCESS || client_refuse(c, p, reason, "auth");
 }
 
 /* ---- the session ---- */
@@ -221,13 +246,30 @@ static void set_limits(struct client *c, struct session *s, const struct mqtt_co
 	if (client_is_v5(c)) {
 		expiry = mqtt_props_num(&p->props, MQTT_PROP_SESSION_EXPIRY, 0);
 		window = mqtt_props_num(&p->props, MQTT_PROP_RECEIVE_MAXIMUM, UINT16_MAX);
-		c->packet_max = mqtt_props_num(&p->props, MQTT_PROP_MAXIMUM_PACKET_SIZE, UINT32_MAX);
 		c->aliases_len = set->topic_alias_max;
+		uint32_t aliases = mqtt_props_num(&p->props, MQTT_PROP_TOPIC_ALIAS_MAXIMUM, 0);
+		c->alias_max = (uint16_t)(aliases < set->topic_alias_max ? aliases : set->topic_alias_max);
 		if (set->keepalive_max_s && (c->keep_alive_s == 0 || c->keep_alive_s > set->keepalive_max_s))
 			c->keep_alive_s = set->keepalive_max_s; /* [MQTT-3.1.2-21] */
 	}
 	s->expiry_s = expiry > set->session_expiry_max_s ? set->session_expiry_max_s : expiry;
 	s->window = (uint16_t)(window < set->max_inflight ? window : set->max_inflight);
+}
+
+/* Where this client may expect answers: the option's text, each ${clientid} in it replaced (4.10). */
+static void put_response_info(const struct client *c, struct sl_buf *out) {
+	struct sl_slice rest = slice_from_str(c->w->b->set.response_info), name = SL_SLICE_LIT("${clientid}");
+	struct sl_buf text = SL_BUF_INIT;
+	while (rest.n > 0) {
+		bool here = slice_starts_with(rest, name);
+		if (here)
+			sl_buf_append_slice(&text, c->s->client_id);
+		else
+			sl_buf_put(&text, rest.p[0]);
+		rest = slice_from(rest, here ? name.n : 1);
+	}
+	if (text.n <= UINT16_MAX) mqtt_put_bytes(out, MQTT_PROP_RESPONSE_INFO, sl_buf_slice(&text));
+	sl_buf_fini(&text);
 }
 
 static void connack_props(const struct client *c, const struct mqtt_connect *p, struct sl_buf *out) {
@@ -241,9 +283,12 @@ static void connack_props(const struct client *c, const struct mqtt_connect *p, 
 	if (p->client_id.n == 0) mqtt_put_bytes(out, MQTT_PROP_ASSIGNED_CLIENT_ID, c->s->client_id);
 	if (set->topic_alias_max) mqtt_put_num(out, MQTT_PROP_TOPIC_ALIAS_MAXIMUM, set->topic_alias_max);
 	if (c->keep_alive_s != p->keep_alive_s) mqtt_put_num(out, MQTT_PROP_SERVER_KEEP_ALIVE, c->keep_alive_s);
+	if (set->response_info && mqtt_props_num(&p->props, MQTT_PROP_REQUEST_RESPONSE_INFO, 0)) /* [MQTT-3.1.2-28] */
+		put_response_info(c, out);
+	client_auth_connack(c, out);
 }
 
-static void welcome(struct client *c, const struct mqtt_connect *p) {
+void client_welcome(struct client *c, const struct mqtt_connect *p) {
 	struct worker *w = c->w;
 	char *made = p->client_id.n ? NULL : assign_id(w);
 	bool present;
@@ -259,9 +304,10 @@ static void welcome(struct client *c, const struct mqtt_connect *p) {
 	if (p->has_username) c->username = slice_dup(p->username);
 	struct sl_buf props = SL_BUF_INIT;
 	if (client_is_v5(c)) connack_props(c, p, &props);
-	/* [MQTT-3.2.2-2]; 3.1 has no such flag, the encoder leaves it out. */
-	send_connack(c, present, MQTT_RC_SUCCESS, &props);
+	/* [MQTT-3.2.2-2]; 3.1 has no such flag. */
+	bool taken = send_connack(c, present && c->version != MQTT_V31, MQTT_RC_SUCCESS, &props);
 	sl_buf_fini(&props);
+	if (!taken) return;
 	metric_inc(w, METRIC_CONNECTS_ACCEPTED);
 	if (w->rules) rules_connection_closed(w->rules, s->client_id); /* one that was taken over */
 	if (event_wanted(w, EVENTS_PRESENCE_BEGIN)) event_connected(c, p);
@@ -279,15 +325,18 @@ bool client_connect(struct client *c, const struct mqtt_frame *f) {
 	int rc = mqtt_decode_connect(f, &p, &reason);
 	if (rc != SL_OK) return bad_connect(c, rc, reason, (uint8_t)p.version);
 	c->version = (uint8_t)p.version;
+	c->packet_max = mqtt_props_num(&p.props, MQTT_PROP_MAXIMUM_PACKET_SIZE, UINT32_MAX);
+	c->problem_info = mqtt_props_num(&p.props, MQTT_PROP_REQUEST_PROBLEM_INFO, 1) != 0;
 	reason = judge(c, &p);
-	if (reason != MQTT_RC_SUCCESS) return refuse(c, &p, reason, mqtt_reason_name(reason));
+	if (reason != MQTT_RC_SUCCESS) return client_refuse(c, &p, reason, mqtt_reason_name(reason));
 	struct worker *home = p.client_id.n ? worker_home(c->w->b, p.client_id) : c->w;
 	if (home != c->w) {
 		move_to(c, home);
 		return false;
 	}
+	if (mqtt_props_has(&p.props, MQTT_PROP_AUTH_METHOD)) return client_auth_begin(c, &p, f);
 	if (!authenticate(c, &p)) return false;
 	metric_inc(c->w, METRIC_PACKETS_IN);
-	welcome(c, &p);
+	client_welcome(c, &p);
 	return true;
 }

@@ -1,3 +1,4 @@
+#include "alias_out.h"
 #include "client.h"
 #include "events.h"
 
@@ -31,12 +32,23 @@ bool client_may_send(struct client *c, const struct msg *m, uint8_t qos, const u
 	return dropped(c, m, qos, METRIC_DROPPED_TOO_LARGE, "too_large"); /* [MQTT-3.1.2-25] */
 }
 
+enum { ALIAS_BYTES = 3, LENGTHS_GROW = 2 };
+
+/* [MQTT-3.3.2-10] nothing above the client's maximum; and no packet that would be too large for the sake of an alias. */
+static void set_alias(struct client *c, const struct msg *m, struct msg_delivery *d) {
+	if (m->topic_len <= ALIAS_BYTES) return;
+	if (c->packet_max != UINT32_MAX && msg_encoded_size(m, d) + ALIAS_BYTES + LENGTHS_GROW > c->packet_max) return;
+	if (!c->alias_out) c->alias_out = alias_out_new(c->alias_max);
+	d->topic_alias = alias_out_get(c->alias_out, m->topic_hash, msg_topic(m), &d->alias_known);
+}
+
 void client_send(struct client *c, const struct msg *m, uint8_t qos, bool retain, bool dup, uint16_t packet_id,
 		 const uint32_t *ids, size_t n) {
 	struct msg_delivery d = delivery(c, m, qos, ids, n);
 	d.retain = retain;
 	d.dup = dup;
 	d.packet_id = packet_id;
+	if (sl_unlikely(c->alias_max > 0)) set_alias(c, m, &d);
 	msg_encode(m, &d, sl_stream_out(client_stream(c)));
 	metric_inc(c->w, METRIC_PACKETS_OUT);
 	metric_inc(c->w, qos == 0   ? METRIC_PUBLISH_OUT_QOS0
@@ -52,7 +64,12 @@ void client_send_ack(struct client *c, enum mqtt_type type, uint16_t packet_id, 
 		mqtt_encode_ack_plain(type, packet_id, out);
 		return;
 	}
+	enum { SIZE = 6 }; /* with a code and no properties */
 	struct mqtt_ack a = {.packet_id = packet_id, .reason = reason};
+	struct sl_buf props = SL_BUF_INIT;
+	client_put_reason(c, type, client_reason_text(type, reason), SIZE, &props);
 	mqtt_props_init(&a.props);
+	a.props.raw = sl_buf_slice(&props);
 	mqtt_encode_ack(type, &a, MQTT_V5, out);
+	sl_buf_fini(&props);
 }

@@ -18,16 +18,31 @@ struct pending {
 	uint16_t packet_id;
 };
 
+/* SUBACK or UNSUBACK; a reason string for the first code that says no. False: the connection is over. */
+static bool answer(struct client *c, enum mqtt_type type, uint16_t packet_id, struct sl_slice codes) {
+	enum { SIZE = 9 }; /* with neither codes nor properties */
+	struct sl_buf props = SL_BUF_INIT, *out = sl_stream_out(client_stream(c));
+	struct mqtt_suback a = {.packet_id = packet_id, .codes = codes};
+	size_t i = 0, before = out->n;
+	while (i < codes.n && (uint8_t)codes.p[i] < MQTT_RC_UNSPECIFIED) i++;
+	if (i < codes.n)
+		client_put_reason(c, type, client_reason_text(type, (enum mqtt_reason)(uint8_t)codes.p[i]),
+				  SIZE + codes.n, &props);
+	mqtt_props_init(&a.props);
+	a.props.raw = sl_buf_slice(&props);
+	mqtt_encode_suback(type, &a, (enum mqtt_version)c->version, out);
+	sl_buf_fini(&props);
+	metric_inc(c->w, METRIC_PACKETS_OUT);
+	return client_may_take(c, before);
+}
+
 static void pending_step(struct pending *p) {
 	if (--p->waiting > 0) return;
 	struct session *s = worker_session(p->w, p->ref);
 	struct client *c = s ? s->c : NULL;
 	if (c && c->serial == p->serial && c->state == CLIENT_CONNECTED) {
-		struct mqtt_suback a = {.packet_id = p->packet_id, .codes = sl_buf_slice(&p->codes)};
-		mqtt_props_init(&a.props);
-		mqtt_encode_suback(MQTT_SUBACK, &a, (enum mqtt_version)c->version, sl_stream_out(client_stream(c)));
-		metric_inc(p->w, METRIC_PACKETS_OUT);
-		session_replay(s, sl_buf_slice(&p->wants));
+		if (answer(c, MQTT_SUBACK, p->packet_id, sl_buf_slice(&p->codes)))
+			session_replay(s, sl_buf_slice(&p->wants));
 	}
 	sl_buf_fini(&p->wants);
 	sl_buf_fini(&p->codes);
@@ -110,13 +125,12 @@ void client_unsubscribe(struct client *c, const struct mqtt_subscribe *packet) {
 		else
 			had = subs_remove(c->s, one);
 		if (had) event_filters_add(&told, one, 0);
-		if (client_is_v5(c)) /* 3.x: UNSUBACK has no codes */
-			sl_buf_put(&codes, (char)(had ? MQTT_RC_SUCCESS : MQTT_RC_NO_SUBSCRIPTION_EXISTED));
+		enum mqtt_reason code = had                       ? MQTT_RC_SUCCESS
+					: topic_filter_valid(one) ? MQTT_RC_NO_SUBSCRIPTION_EXISTED
+								  : MQTT_RC_TOPIC_FILTER_INVALID;
+		if (client_is_v5(c)) sl_buf_put(&codes, (char)code); /* 3.x: UNSUBACK has no codes */
 	}
 	event_filters_finish(&told);
-	struct mqtt_suback a = {.packet_id = packet->packet_id, .codes = sl_buf_slice(&codes)};
-	mqtt_props_init(&a.props);
-	mqtt_encode_suback(MQTT_UNSUBACK, &a, (enum mqtt_version)c->version, sl_stream_out(client_stream(c)));
-	metric_inc(c->w, METRIC_PACKETS_OUT);
+	answer(c, MQTT_UNSUBACK, packet->packet_id, sl_buf_slice(&codes));
 	sl_buf_fini(&codes);
 }

@@ -134,6 +134,11 @@ def disconnect(version=V311, code=0, properties=None):
     return frame(DISCONNECT, 0, bytes([code]) + props(**(properties or {})))
 
 
+def auth(code=0, **properties):
+    """AUTH with a reason code and properties; nothing at all for a bare success."""
+    return frame(AUTH, 0, bytes([code]) + props(**properties) if code or properties else b"")
+
+
 PING = frame(PINGREQ, 0, b"")
 PONG = frame(PINGRESP, 0, b"")
 

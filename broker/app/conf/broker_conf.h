@@ -82,6 +82,7 @@ enum broker_log_format */
 		int64_t connect_timeout_ms;
 		int64_t stall_timeout_ms; /* how long a client that takes nothing may hold publishers back */
 		int64_t topic_alias_max;
+		char *response_topic_prefix;
 		int64_t max_topic_levels, max_clientid_length, max_subscriptions;
 		int64_t max_qos;
 		bool retain;

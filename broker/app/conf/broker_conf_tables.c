@@ -178,7 +178,16 @@ static const struct conf_field mqtt_fields[] = {
      .at = AT(mqtt.topic_alias_max),
      .def = "64",
      .max = 65535,
-     .doc = "Topic aliases that a client may set; 0 turns them off."},
+     .doc =
+	 "Topic aliases that a client may set, and the most that the broker sets for a client that allows it; 0 turns "
+	 "both off."},
+    {.name = "response_topic_prefix",
+     .type = CONF_STRING,
+     .flags = CONF_NONEMPTY,
+     .at = AT(mqtt.response_topic_prefix),
+     .doc = "What a client of MQTT 5 that asks for Response Information is told: where it may expect answers to its "
+	    "requests. `${clientid}` in it stands for its client id. Nothing is told when this is not set.",
+     .example = "answers/${clientid}/"},
     {.name = "max_topic_levels",
      .type = CONF_INT,
      .at = AT(mqtt.max_topic_levels),
