@@ -115,6 +115,9 @@ bool acl_may_subscribe(const struct acl_client *c, struct sl_slice filter, uint8
 /* Whether deliveries to this client have to be judged at all; if so, each of them by this. */
 bool acl_judges_receive(const struct acl_client *c);
 bool acl_may_receive(struct acl_client *c, struct sl_slice topic);
+/* From now on each delivery is also judged as if its topic were subscribed to: for a client that takes over a session
+ * whose subscriptions were not all its own, and with it what waited for those. */
+void acl_client_strict(struct acl_client *c);
 
 /* ---- why ---- */
 
