@@ -1,6 +1,7 @@
 /* cmd_check.c: `sluice check`: every layer looks at the file as it would at a start, and nothing is started. */
 #include <inttypes.h>
 #include <stdio.h>
+#include <string.h>
 
 #include "app_commands.h"
 #include "auth.h"
@@ -10,13 +11,17 @@
 
 /* A start or a reload would fail on a password file that is missing or damaged. */
 static int check_auth(const struct broker_conf *conf) {
-	struct auth_options opts = {.anonymous = conf->auth.anonymous, .password_file = conf->auth.password_file};
+	struct auth_options opts = {
+	    .anonymous = conf->auth.anonymous, .password_file = conf->auth.password_file, .conf = conf->auth.links};
 	struct auth *auth = NULL;
 	struct sl_err err = SL_ERR_INIT;
 	int rc = auth_new(&opts, &auth, &err);
 	if (rc != SL_OK) {
 		char *text = sl_err_format(&err);
-		fprintf(stderr, "auth.password_file: %s; `sluice passwd FILE USER` makes one\n", text);
+		if (strstr(sl_err_text(&err), "auth.chain["))
+			fprintf(stderr, "%s\n", text);
+		else
+			fprintf(stderr, "auth.password_file: %s; `sluice passwd FILE USER` makes one\n", text);
 		sl_free(text);
 	}
 	auth_unref(auth);

@@ -97,7 +97,8 @@ static void settings_from(const struct broker_conf *conf, const struct broker_bi
 }
 
 static int make_auth(const struct broker_conf *conf, struct auth **out, struct sl_err *err) {
-	struct auth_options opts = {.anonymous = conf->auth.anonymous, .password_file = conf->auth.password_file};
+	struct auth_options opts = {
+	    .anonymous = conf->auth.anonymous, .password_file = conf->auth.password_file, .conf = conf->auth.links};
 	return auth_new(&opts, out, err);
 }
 

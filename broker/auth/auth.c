@@ -1,62 +1,40 @@
 #include "auth.h"
 
-#include <stdatomic.h>
 #include <string.h>
 #include <uv.h>
 
 #include "auth_backend.h"
+#include "auth_chain_int.h"
+#include "clock.h"
 #include "mem.h"
 
-struct auth {
-	_Atomic uint32_t refs;
-	_Atomic uint32_t pending; /* jobs queued or running */
-	bool anonymous;
-	struct auth_backend **chain;
-	size_t len;
-};
-
 /* A check under way: owns a copy of the request, and a reference on the chain. The loop's thread owns the struct; the
- * pool's thread has `request` and `step` between queueing and the callback. */
+ * pool's thread has `ask` and `step` between queueing and the callback. */
 struct auth_job {
 	uv_work_t work;
 	struct auth *auth;
-	size_t at; /* the link whose turn it is */
+	struct sl_loop *loop;
+	struct auth_wait *wait; /* NULL: it does not wait, it works */
+	size_t at;              /* the link whose turn it is */
 	enum auth_step step;
+	uint64_t began_us;
 	struct auth_request request; /* slices point into text */
+	struct auth_ask ask;
 	char *text;
 	size_t text_len;
 	auth_check_cb cb; /* NULL: cancelled */
 	void *arg;
 };
 
-int auth_new(const struct auth_options *options, struct auth **out, struct sl_err *err) {
-	struct auth *a = SL_NEW(struct auth);
-	int rc = SL_OK;
-	*out = NULL;
-	atomic_init(&a->refs, 1);
-	a->anonymous = options->anonymous;
-	a->chain = SL_NEW_ARRAY(struct auth_backend *, 1);
-	if (options->password_file) rc = auth_file_new(options->password_file, &a->chain[0], err);
-	if (a->chain[0]) a->len = 1;
-	if (rc == SL_OK)
-		*out = a;
-	else
-		auth_unref(a);
-	return rc;
-}
-
-struct auth *auth_ref(struct auth *a) {
-	/* Relaxed is enough: whoever calls has a reference, so the count can't be falling to 0. */
-	atomic_fetch_add_explicit(&a->refs, 1, memory_order_relaxed);
-	return a;
-}
-
-void auth_unref(struct auth *a) {
-	if (!a || atomic_fetch_sub_explicit(&a->refs, 1, memory_order_acq_rel) != 1) return;
-	for (size_t i = 0; i < a->len; i++) a->chain[i]->ops->free(a->chain[i]);
-	sl_free(a->chain);
-	sl_free(a);
-}
+/* Outlives its job when that is cancelled: whoever was asked answers all the same. */
+struct auth_wait {
+	struct sl_post post;
+	struct sl_list link;
+	struct sl_loop *loop;
+	struct auth *auth;        /* a strong reference: the link that was asked is there until it has answered */
+	struct auth_job *job;     /* the loop's; NULL: it was cancelled */
+	struct auth_found *found; /* a strong reference */
+};
 
 /* ---- jobs ------------------------------------------------------------------------------------------------ */
 
@@ -66,15 +44,22 @@ static char *copy_into(char *to, struct sl_slice *s) {
 	return to + s->n;
 }
 
-static struct auth_job *job_new(struct auth *a, const struct auth_request *request, auth_check_cb cb, void *arg) {
+static struct auth_job *job_new(struct auth *a, struct sl_loop *loop, const struct auth_ask *ask, auth_check_cb cb,
+				void *arg) {
 	struct auth_job *job = SL_NEW(struct auth_job);
+	struct auth_request *r = &job->request;
 	job->auth = auth_ref(a);
-	job->request = *request;
-	job->text_len = request->clientid.n + request->username.n + request->password.n;
+	job->loop = loop;
+	*r = *ask->request;
+	job->ask = *ask;
+	job->ask.request = r;
+	job->text_len = r->clientid.n + r->username.n + r->password.n + r->peer.n + r->listener.n;
 	job->text = sl_alloc(job->text_len);
-	char *at = copy_into(job->text, &job->request.clientid);
-	at = copy_into(at, &job->request.username);
-	copy_into(at, &job->request.password);
+	char *at = copy_into(job->text, &r->clientid);
+	at = copy_into(at, &r->username);
+	at = copy_into(at, &r->password);
+	at = copy_into(at, &r->peer);
+	copy_into(at, &r->listener);
 	job->cb = cb;
 	job->arg = arg;
 	job->work.data = job;
@@ -82,106 +67,140 @@ static struct auth_job *job_new(struct auth *a, const struct auth_request *reque
 }
 
 static void job_free(struct auth_job *job) {
+	auth_ask_clear(&job->ask);
 	explicit_bzero(job->text, job->text_len); /* the password */
 	sl_free(job->text);
 	auth_unref(job->auth);
 	sl_free(job);
 }
 
+static void job_end(struct auth_job *job, enum auth_step step) {
+	auth_check_cb cb = job->cb;
+	void *arg = job->arg;
+	struct auth_identity *id = NULL;
+	enum auth_verdict verdict = auth_verdict_of(step, &job->ask, &id);
+	job_free(job);
+	if (cb)
+		cb(verdict, id, arg);
+	else
+		auth_identity_unref(id);
+}
+
+static bool job_go(struct auth_job *job, enum auth_step step);
+
+/* The link has decided, or its turn has come again: on with the chain. */
+static void job_on(struct auth_job *job, enum auth_step step) {
+	step = auth_chain_on(job->auth, &job->ask, &job->at, step, sl_clock_mono_us() - job->began_us);
+	if (step != AUTH_STEP_WORK && step != AUTH_STEP_WAIT)
+		job_end(job, step);
+	else if (!job_go(job, step))
+		job_on(job, AUTH_STEP_ERROR);
+}
+
 static void job_work(uv_work_t *work) {
 	struct auth_job *job = work->data;
 	struct auth_backend *b = job->auth->chain[job->at];
-	job->step = b->ops->work(b, &job->request);
+	job->step = b->ops->work(b, &job->ask);
 }
 
-/* Asks the links from *at on. AUTH_STEP_WORK leaves *at on the link that wants to work; a chain that passes to its end
- * denies: a name was given and nobody vouched for it. */
-static enum auth_step ask_chain(const struct auth *a, const struct auth_request *request, size_t *at) {
-	for (; *at < a->len; (*at)++) {
-		enum auth_step step = a->chain[*at]->ops->check(a->chain[*at], request);
-		if (step != AUTH_STEP_PASS) return step;
-	}
-	return AUTH_STEP_DENY;
-}
-
-static void job_finish(struct auth_job *job, enum auth_verdict verdict) {
-	atomic_fetch_sub_explicit(&job->auth->pending, 1, memory_order_relaxed);
-	auth_check_cb cb = job->cb;
-	void *arg = job->arg;
-	job_free(job);
-	if (cb) cb(verdict, arg);
-}
-
-static void job_done(uv_work_t *work, int status) {
+static void job_worked(uv_work_t *work, int status) {
 	struct auth_job *job = work->data;
-	enum auth_step step = job->step;
-	if (status == 0 && step == AUTH_STEP_PASS && job->cb) {
-		job->at++;
-		step = ask_chain(job->auth, &job->request, &job->at);
-		if (step == AUTH_STEP_WORK && uv_queue_work(work->loop, work, job_work, job_done) == 0) return;
-	}
-	bool decided = status == 0 && (step == AUTH_STEP_ALLOW || step == AUTH_STEP_DENY);
-	job_finish(job, !decided ? AUTH_UNAVAILABLE : step == AUTH_STEP_ALLOW ? AUTH_ALLOWED : AUTH_DENIED);
+	atomic_fetch_sub_explicit(&job->auth->pending, 1, memory_order_relaxed);
+	if (job->cb)
+		job_on(job, status == 0 ? job->step : AUTH_STEP_ERROR);
+	else
+		job_free(job);
 }
 
-static enum auth_verdict start_job(struct auth *a, struct uv_loop_s *loop, const struct auth_request *request,
-				   size_t at, struct auth_job **out, auth_check_cb cb, void *arg) {
-	/* Hashing is dear, and anybody may send wrong passwords: what waits is bounded. */
-	if (atomic_fetch_add_explicit(&a->pending, 1, memory_order_relaxed) >= AUTH_PENDING_MAX) {
-		atomic_fetch_sub_explicit(&a->pending, 1, memory_order_relaxed);
-		return AUTH_UNAVAILABLE;
-	}
-	struct auth_job *job = job_new(a, request, cb, arg);
-	job->at = at;
-	if (uv_queue_work(loop, &job->work, job_work, job_done) != 0) {
-		job->cb = NULL;
-		job_finish(job, AUTH_UNAVAILABLE);
-		return AUTH_UNAVAILABLE;
-	}
-	*out = job;
-	return AUTH_PENDING;
+/* Hashing is dear, and anybody may send wrong passwords: what waits is bounded. */
+static bool job_queue(struct auth_job *job) {
+	struct auth *a = job->auth;
+	if (atomic_fetch_add_explicit(&a->pending, 1, memory_order_relaxed) < AUTH_PENDING_MAX &&
+	    uv_queue_work(sl_loop_uv(job->loop), &job->work, job_work, job_worked) == 0)
+		return true;
+	atomic_fetch_sub_explicit(&a->pending, 1, memory_order_relaxed);
+	return false;
 }
 
-enum auth_verdict auth_check(struct auth *a, struct uv_loop_s *loop, const struct auth_request *request,
-			     struct auth_job **job, auth_check_cb cb, void *arg) {
-	*job = NULL;
-	if (!request->has_username || a->len == 0) return a->anonymous ? AUTH_ALLOWED : AUTH_DENIED;
+/* ---- waiting --------------------------------------------------------------------------------------------- */
+
+static void wait_told(struct sl_post *post, struct sl_loop *l) {
+	struct auth_wait *w = sl_container_of(post, struct auth_wait, post);
+	struct auth_job *job = w->job;
+	(void)l;
+	if (job) {
+		job->wait = NULL;
+		job->ask.found = w->found;
+		struct auth_backend *b = job->auth->chain[job->at];
+		job_on(job, w->found ? b->ops->check(b, &job->ask) : AUTH_STEP_ERROR);
+	} else
+		auth_found_unref(w->found);
+	auth_unref(w->auth);
+	sl_free(w);
+}
+
+void auth_wait_done(struct auth_wait *w, struct auth_found *found) {
+	w->found = found;
+	sl_loop_post(w->loop, &w->post);
+}
+
+struct sl_list *auth_wait_link(struct auth_wait *w) {
+	return &w->link;
+}
+struct auth_wait *auth_wait_of(struct sl_list *link) {
+	return SL_LIST_ENTRY(link, struct auth_wait, link);
+}
+
+static void job_ask(struct auth_job *job) {
+	struct auth_backend *b = job->auth->chain[job->at];
+	struct auth_wait *w = SL_NEW(struct auth_wait);
+	w->post.run = wait_told;
+	sl_list_init(&w->link);
+	w->loop = job->loop;
+	w->auth = auth_ref(job->auth);
+	w->job = job;
+	job->wait = w;
+	b->ops->start(b, &job->ask, w);
+}
+
+static bool job_go(struct auth_job *job, enum auth_step step) {
+	if (!job->began_us || !job->ask.found) job->began_us = sl_clock_mono_us();
+	if (step == AUTH_STEP_WORK) return job_queue(job);
+	job_ask(job);
+	return true;
+}
+
+/* ---- the face -------------------------------------------------------------------------------------------- */
+
+enum auth_verdict auth_check(struct auth *a, struct sl_loop *loop, const struct auth_request *request,
+			     struct auth_job **job, struct auth_identity **id, auth_check_cb cb, void *arg) {
+	struct auth_ask ask = {.request = request};
 	size_t at = 0;
-	switch (ask_chain(a, request, &at)) {
-	case AUTH_STEP_ALLOW: return AUTH_ALLOWED;
-	case AUTH_STEP_DENY:
-	case AUTH_STEP_PASS: return AUTH_DENIED;
-	case AUTH_STEP_WORK: return start_job(a, loop, request, at, job, cb, arg);
+	*job = NULL;
+	*id = NULL;
+	enum auth_step step = auth_chain_ask(a, &ask, &at);
+	while (step == AUTH_STEP_WORK || step == AUTH_STEP_WAIT) {
+		struct auth_job *j = job_new(a, loop, &ask, cb, arg);
+		j->at = at;
+		if (job_go(j, step)) {
+			*job = j;
+			return AUTH_PENDING;
+		}
+		ask.found = auth_take_found(&j->ask);
+		job_free(j);
+		step = auth_chain_on(a, &ask, &at, AUTH_STEP_ERROR, 0);
 	}
-	return AUTH_DENIED;
+	enum auth_verdict verdict = auth_verdict_of(step, &ask, id);
+	auth_ask_clear(&ask);
+	return verdict;
 }
 
 void auth_cancel(struct auth_job *job) {
 	job->cb = NULL;
-	/* Still queued: job_done comes at once with UV_ECANCELED. Running already: it comes when the hash is done. */
-	uv_cancel((uv_req_t *)&job->work);
-}
-
-/* ---- SCRAM ------------------------------------------------------------------------------------------------ */
-
-bool auth_scram_offered(const struct auth *a) {
-	for (size_t i = 0; i < a->len; i++)
-		if (a->chain[i]->ops->scram) return true;
-	return false;
-}
-
-/* All are asked, and the made-up keys are those of the first: the time does not tell who knew the name. */
-bool auth_scram_find(void *auth, struct sl_slice user, enum scram_hash hash, struct scram_keys *out) {
-	const struct auth *a = auth;
-	bool known = false, filled = false;
-	for (size_t i = 0; i < a->len; i++) {
-		struct auth_backend *b = a->chain[i];
-		struct scram_keys keys;
-		if (!b->ops->scram) continue;
-		bool knows = b->ops->scram(b, user, hash, &keys);
-		if (!filled || (knows && !known)) *out = keys;
-		filled = true;
-		known = known || knows;
-	}
-	return known;
+	if (job->wait) { /* its letter finds nobody */
+		job->wait->job = NULL;
+		job_free(job);
+	} else
+		/* Still queued: job_worked comes at once with UV_ECANCELED. Running already: it comes when the hash is done. */
+		uv_cancel((uv_req_t *)&job->work);
 }

@@ -10,7 +10,7 @@
 #include <pthread.h>
 #include <string.h>
 
-#include "auth_backend.h"
+#include "auth_link_kind.h"
 #include "mem.h"
 #include "passwd_file.h"
 #include "rng.h"
@@ -59,14 +59,19 @@ static void remember(struct auth_file *f, const struct auth_request *r) {
 	pthread_mutex_unlock(&f->lock);
 }
 
-static enum auth_step file_check(struct auth_backend *b, const struct auth_request *r) {
+static enum auth_step file_check(struct auth_backend *b, struct auth_ask *ask) {
 	struct auth_file *f = sl_container_of(b, struct auth_file, base);
-	if (!r->has_password) return AUTH_STEP_DENY;
-	return is_known(f, r) ? AUTH_STEP_ALLOW : AUTH_STEP_WORK;
+	const struct auth_request *r = ask->request;
+	if (!r->has_username) return AUTH_STEP_PASS;
+	/* Without a password there is nothing slow to do, and the time to find a name tells no more than that. */
+	if (!r->has_password) return passwd_file_find(f->file, r->username) ? AUTH_STEP_DENY : AUTH_STEP_PASS;
+	ask->cached = is_known(f, r);
+	return ask->cached ? AUTH_STEP_ALLOW : AUTH_STEP_WORK;
 }
 
-static enum auth_step file_work(struct auth_backend *b, const struct auth_request *r) {
+static enum auth_step file_work(struct auth_backend *b, struct auth_ask *ask) {
 	struct auth_file *f = sl_container_of(b, struct auth_file, base);
+	const struct auth_request *r = ask->request;
 	const struct passwd_entry *entry = passwd_file_find(f->file, r->username);
 	if (!entry) {
 		/* As slow as a wrong password, so that the time does not tell which names exist. */
@@ -112,7 +117,7 @@ static void file_free(struct auth_backend *b) {
 }
 
 static const struct auth_backend_ops file_ops = {
-    .name = "password_file", .check = file_check, .work = file_work, .free = file_free, .scram = file_scram};
+    .check = file_check, .work = file_work, .free = file_free, .scram = file_scram};
 
 int auth_file_new(const char *path, struct auth_backend **out, struct sl_err *err) {
 	struct passwd_file *file;
@@ -131,3 +136,34 @@ int auth_file_new(const char *path, struct auth_backend **out, struct sl_err *er
 	*out = &f->base;
 	return SL_OK;
 }
+
+/* ---- auth.chain ------------------------------------------------------------------------------------------ */
+
+struct file_settings {
+	char *path;
+};
+
+static const struct conf_field file_fields[] = {
+    {.name = "path",
+     .type = CONF_STRING,
+     .flags = CONF_REQUIRED | CONF_EXPAND | CONF_NONEMPTY,
+     .at = offsetof(struct file_settings, path),
+     .doc = "Users and their hashed passwords, made by `sluice passwd FILE USER`.",
+     .example = "users.pw"},
+    CONF_END};
+
+static int file_make(const void *settings, struct auth_env *env, struct auth_backend **out, struct sl_err *err) {
+	const struct file_settings *s = settings;
+	(void)env;
+	int rc = auth_file_new(s->path, out, err);
+	if (rc != SL_OK) (void)sl_err_prefix(err, "path");
+	return rc;
+}
+
+const struct auth_link_kind auth_kind_file = {
+    .name = "file",
+    .doc = "A password file, as `auth.password_file`. Passes on names that are not in it.",
+    .size = sizeof(struct file_settings),
+    .fields = file_fields,
+    .make = file_make,
+};

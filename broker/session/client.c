@@ -129,6 +129,7 @@ static void on_closed(struct sl_stream *st, int status) {
 	sl_timer_cancel(&c->timer);
 	sl_deferred_cancel(&c->moving);
 	if (c->auth_job) auth_cancel(c->auth_job);
+	client_identity_drop(c);
 	client_drop_acks(c);
 	client_room(c);
 	metric_inc(w, METRIC_CONNECTIONS_CLOSED);

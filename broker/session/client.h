@@ -74,15 +74,17 @@ struct client {
 	char *username; /* NULL: none */
 	char *sock;     /* the address it connected to; NULL: nobody has asked yet */
 	struct auth_job *auth_job;
-	char **aliases;               /* topic of each alias, lazily; aliases_len is what was announced */
-	struct sl_list acks;          /* of struct client_entry, in the order of the publishes */
-	uint32_t acks_len, acks_qos1; /* publishes */
-	struct sl_list unacked_link;  /* in worker.unacked while there are any */
-	uint64_t unacked_ms;          /* of these, since when: the last acknowledgement, or the first publish */
-	struct sl_list room_link;     /* in one of the worker's lists while it waits for room, */
-	struct sl_stage *no_room;     /* there; gone when rules change */
-	size_t peeked;                /* bytes of what lies unread whose pings are answered */
-	uint64_t room_ms;             /* since then it waits */
+	struct auth_identity *identity; /* who it is, from the verdict on; NULL: what CONNECT says (auth_identity.h) */
+	struct client_lease *lease;     /* its identity ends at a time; NULL: it does not */
+	char **aliases;                 /* topic of each alias, lazily; aliases_len is what was announced */
+	struct sl_list acks;            /* of struct client_entry, in the order of the publishes */
+	uint32_t acks_len, acks_qos1;   /* publishes */
+	struct sl_list unacked_link;    /* in worker.unacked while there are any */
+	uint64_t unacked_ms;            /* of these, since when: the last acknowledgement, or the first publish */
+	struct sl_list room_link;       /* in one of the worker's lists while it waits for room, */
+	struct sl_stage *no_room;       /* there; gone when rules change */
+	size_t peeked;                  /* bytes of what lies unread whose pings are answered */
+	uint64_t room_ms;               /* since then it waits */
 	uint8_t no_room_qos;
 	bool moment;         /* the first moment of that */
 	bool feeds;          /* what it sent last has made rows */
@@ -133,6 +135,10 @@ void client_read_again(struct client *c); /* what lies unread first; unless it i
 
 /* Where the broker reports about itself, clients may not write. */
 bool client_topic_reserved(struct sl_slice topic);
+
+/* client_identity.c */
+void client_lease_begin(struct client *c); /* it is connected: ends it in time, where its identity does */
+void client_identity_drop(struct client *c);
 
 void client_connect_init(struct client *c);
 /* client_connect.c. True: go on with the next packet; false: it stays unread for now, or the client is closed. */

@@ -146,9 +146,10 @@ static enum mqtt_reason verdict_reason(enum auth_verdict verdict) {
 	return MQTT_RC_SERVER_UNAVAILABLE;
 }
 
-static void auth_told(enum auth_verdict verdict, void *arg) {
+static void auth_told(enum auth_verdict verdict, struct auth_identity *id, void *arg) {
 	struct client *c = arg;
 	c->auth_job = NULL;
+	c->identity = id;
 	if (c->state != CLIENT_AUTH) return;
 	/* CONNECT is still unread: it is acted upon, or refused, when it is read again. */
 	c->state = CLIENT_JUDGED;
@@ -163,9 +164,13 @@ static enum auth_verdict ask(struct client *c, const struct mqtt_connect *p) {
 	struct auth_request r = {.clientid = p->client_id,
 				 .has_username = p->has_username,
 				 .has_password = p->has_password,
+				 .clean_start = p->clean_start,
+				 .version = (uint8_t)p->version,
+				 .peer = slice_from_str(c->peer),
+				 .listener = slice_from_str(c->bind->name),
 				 .username = p->has_username ? p->username : SL_SLICE_EMPTY,
 				 .password = p->has_password ? p->password : SL_SLICE_EMPTY};
-	enum auth_verdict verdict = auth_check(w->auth, sl_loop_uv(w->loop), &r, &c->auth_job, auth_told, c);
+	enum auth_verdict verdict = auth_check(w->auth, w->loop, &r, &c->auth_job, &c->identity, auth_told, c);
 	if (verdict == AUTH_PENDING) {
 		c->state = CLIENT_AUTH;
 		client_pause(c, CLIENT_PAUSE_CONNECT);
@@ -183,6 +188,12 @@ static bool authenticate(struct client *c, const struct mqtt_connect *p) {
 	}
 	if (event_wanted(c->w, EVENT(CLIENT_AUTHN))) event_authn(c, p, reason);
 	return reason == MQTT_RC_SUCCESS || client_refuse(c, p, reason, "auth");
+}
+
+/* By which it is known: its certificate or token may say another than CONNECT. */
+static struct sl_slice username_of(const struct client *c, const struct mqtt_connect *p) {
+	if (c->identity && c->identity->username) return slice_from_str(c->identity->username);
+	return p->has_username ? p->username : SL_SLICE_EMPTY;
 }
 
 /* ---- the session ---- */
@@ -232,7 +243,7 @@ static struct session *open_session(struct client *c, const struct mqtt_connect 
 	if (!s) s = session_new(w, id);
 	sl_timer_cancel(&s->timer);
 	sl_free(s->will);
-	s->will = p->has_will ? will_new(&p->will, p->has_username ? p->username : SL_SLICE_EMPTY) : NULL;
+	s->will = p->has_will ? will_new(&p->will, username_of(c, p)) : NULL;
 	s->c = c;
 	c->s = s;
 	return s;
@@ -290,6 +301,7 @@ static void connack_props(const struct client *c, const struct mqtt_connect *p, 
 
 void client_welcome(struct client *c, const struct mqtt_connect *p) {
 	struct worker *w = c->w;
+	struct sl_slice username = username_of(c, p);
 	char *made = p->client_id.n ? NULL : assign_id(w);
 	bool present;
 	struct session *s = open_session(c, p, made ? slice_from_str(made) : p->client_id, &present);
@@ -301,7 +313,7 @@ void client_welcome(struct client *c, const struct mqtt_connect *p) {
 	c->serial = ++w->serials;
 	c->connected_ms = sl_loop_wall_ms(w->loop);
 	c->clean_start = p->clean_start;
-	if (p->has_username) c->username = slice_dup(p->username);
+	if (username.n || p->has_username) c->username = slice_dup(username);
 	struct sl_buf props = SL_BUF_INIT;
 	if (client_is_v5(c)) connack_props(c, p, &props);
 	/* [MQTT-3.2.2-2]; 3.1 has no such flag. */
@@ -316,6 +328,8 @@ void client_welcome(struct client *c, const struct mqtt_connect *p) {
 	else
 		sl_timer_cancel(&c->timer);
 	if (s->shares.len) share_sub_online(s, true);
+	client_lease_begin(c);
+	if (c->state != CLIENT_CONNECTED) return;
 	session_resume(s);
 }
 

@@ -2,42 +2,12 @@
 
 #include <string.h>
 
+#include "auth_conf.h"
 #include "broker_conf_int.h"
 #include "conf_exec.h"
 #include "mem.h"
 #include "schema.h"
 #include "schema_doc.h"
-
-/* ---- who may connect ------------------------------------------------------------------------------------- */
-
-static bool is_loopback(const char *host) {
-	return strncmp(host, "127.", 4) == 0 || strcmp(host, "::1") == 0 || strcmp(host, "localhost") == 0;
-}
-
-static bool all_loopback(const struct broker_conf *conf) {
-	for (size_t i = 0; i < conf->listener_list.len; i++) {
-		const char *host = broker_conf_listener(conf, i)->host;
-		if (host && !is_loopback(host)) return false;
-	}
-	return true;
-}
-
-static int check_auth(struct broker_conf *conf, const json_t *root, struct conf_report *report) {
-	if (conf->auth.acl_file)
-		return conf_report_add(
-		    report, (struct conf_at){conf->doc, "auth.acl_file"}, CONF_AT_KEY, SL_EUNSUPPORTED,
-		    "access control lists are not available yet in this build; remove the line, and mind "
-		    "that every client may then use every topic");
-	if (conf->auth.anonymous || conf->auth.password_file) return SL_OK;
-	bool said = json_object_get(json_object_get(root, "auth"), "anonymous") != NULL;
-	if (!said && all_loopback(conf)) {
-		conf->auth.anonymous = true;
-		return SL_OK;
-	}
-	return conf_report_add(report, (struct conf_at){conf->doc, "auth"}, CONF_AT_KEY, SL_EINVAL,
-			       "nobody could connect: set password_file (made by `sluice passwd FILE USER`), or "
-			       "`anonymous: true` to let everybody in");
-}
 
 /* ---- the file -------------------------------------------------------------------------------------------- */
 
@@ -71,8 +41,8 @@ int broker_conf_load(const char *path, struct broker_conf **out, struct conf_rep
 	keep_first(&first, broker_conf_check_listeners(conf, root, report));
 	if (conf->admin.bind) broker_conf_split_bind(conf->admin.bind, &conf->admin.host, &conf->admin.port, NULL);
 	keep_first(&first, broker_conf_binds_apart(conf, NULL, report));
-	keep_first(&first, check_auth(conf, root, report));
 	keep_first(&first, check_named(conf, &conf->connectors, "connectors", report));
+	keep_first(&first, broker_conf_check_auth(conf, root, report));
 	keep_first(&first, check_named(conf, &conf->sources, "sources", report));
 	keep_first(&first, check_named(conf, &conf->rules, "rules", report));
 	*out = conf;
@@ -83,6 +53,7 @@ void broker_conf_free(struct broker_conf *conf) {
 	if (!conf) return;
 	for (size_t i = 0; i < conf->listener_list.len; i++) sl_free(broker_conf_listener(conf, i)->host);
 	sl_free(conf->admin.host);
+	auth_conf_free(conf->auth.links);
 	conf_fini(broker_conf_fields, conf);
 	yaml_doc_free(conf->doc);
 	sl_free(conf);
@@ -94,6 +65,8 @@ json_t *broker_conf_show(const struct broker_conf *conf) {
 	json_object_del(tree, "sources");
 	json_object_del(tree, "rules");
 	json_object_del(tree, "tests");
+	if (conf->auth.chain)
+		json_object_set_new(json_object_get(tree, "auth"), "chain", auth_conf_show(conf->auth.links));
 	return tree;
 }
 
@@ -122,6 +95,7 @@ bool broker_conf_needs_restart(const struct broker_conf *old, const struct broke
 
 void broker_conf_reference(struct sl_buf *out) {
 	schema_doc_markdown(broker_conf_fields, out);
+	auth_conf_reference(out);
 	sl_buf_append_str(
 	    out, "\n## Addresses that are not connected to\n\nBy no connector, whoever names them, unless an entry of "
 		 "`node.outbound.allow` holds them. The address counts that a name has when it is connected to. "

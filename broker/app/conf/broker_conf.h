@@ -102,6 +102,8 @@ enum broker_log_format */
 	struct {
 		bool anonymous;
 		char *password_file, *acl_file;
+		json_t *chain;           /* NULL: none */
+		struct auth_conf *links; /* of it, checked */
 	} auth;
 	struct {
 		int64_t max_bytes; /* what rules may remember */

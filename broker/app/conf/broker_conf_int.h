@@ -18,4 +18,8 @@ extern const char *const broker_conf_queue_words[];  /* enum broker_queue_policy
 extern const char *const broker_conf_shared_words[]; /* in the order of enum broker_shared_strategy */
 int broker_conf_check_shared(const struct conf_field *field, struct sl_slice text, struct sl_err *err);
 
+/* broker_conf_auth.c */
+extern const struct conf_field broker_auth_fields[];
+int broker_conf_check_auth(struct broker_conf *conf, const json_t *root, struct conf_report *report);
+
 #endif

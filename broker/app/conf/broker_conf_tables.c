@@ -245,27 +245,6 @@ static const struct conf_field mqtt_fields[] = {
      .example = "{billing: sticky}"},
     CONF_END};
 
-static const struct conf_field auth_fields[] = {
-    {.name = "anonymous",
-     .type = CONF_BOOL,
-     .at = AT(auth.anonymous),
-     .def = "false",
-     .doc = "Whether clients without a user name may connect; without a password file: whether anybody may. When it is "
-	    "not said, there is no password file and all listeners are on loopback addresses, it is true."},
-    {.name = "password_file",
-     .type = CONF_STRING,
-     .flags = CONF_EXPAND | CONF_NONEMPTY,
-     .at = AT(auth.password_file),
-     .doc = "Users and their hashed passwords, made by `sluice passwd FILE USER`.",
-     .example = "users.pw"},
-    {.name = "acl_file",
-     .type = CONF_STRING,
-     .flags = CONF_ADVANCED | CONF_NONEMPTY,
-     .at = AT(auth.acl_file),
-     .doc = "Who may publish and subscribe where. Not in this build: it is refused.",
-     .example = "acl.yaml"},
-    CONF_END};
-
 static const struct conf_field state_fields[] = {
     {.name = "max_bytes",
      .type = CONF_SIZE,
@@ -310,7 +289,7 @@ const struct conf_field broker_conf_fields[] = {
      .type = CONF_OBJECT,
      .fields = broker_persistence_fields,
      .doc = "What of the broker's own state outlives the process."},
-    {.name = "auth", .type = CONF_OBJECT, .fields = auth_fields, .doc = "Who may connect."},
+    {.name = "auth", .type = CONF_OBJECT, .fields = broker_auth_fields, .doc = "Who may connect."},
     {.name = "state",
      .type = CONF_OBJECT,
      .fields = state_fields,

@@ -14,20 +14,29 @@
 
 #define FILE_NAME "auth_test.pw"
 
-static uv_loop_t loop;
+static struct sl_loop *loop;
+
+/* The loop has no thread: its pool work and its letters are run here. */
+static void turn(void) {
+	uv_loop_t *uv = sl_loop_uv(loop);
+	do
+		while (uv->active_reqs.count > 0) uv_run(uv, UV_RUN_ONCE);
+	while (sl_loop_run_rest(loop));
+}
 
 static int setup(void **state) {
 	(void)state;
 	unlink(FILE_NAME);
 	struct passwd_change changes[] = {{"alice", "secret"}, {"bob", "hunter2"}};
 	if (passwd_file_update(FILE_NAME, changes, 2, 1000, NULL) != SL_OK) return -1;
-	return uv_loop_init(&loop);
+	return sl_loop_new("auth_test", 0, &loop, NULL);
 }
 
 static int teardown(void **state) {
 	(void)state;
-	uv_run(&loop, UV_RUN_DEFAULT);
-	return uv_loop_close(&loop);
+	turn();
+	sl_loop_free(loop);
+	return 0;
 }
 
 static struct auth *make(bool anonymous, const char *file) {
@@ -41,10 +50,11 @@ struct answer {
 	int calls;
 	enum auth_verdict verdict;
 };
-static void on_verdict(enum auth_verdict verdict, void *arg) {
+static void on_verdict(enum auth_verdict verdict, struct auth_identity *id, void *arg) {
 	struct answer *answer = arg;
 	answer->calls++;
 	answer->verdict = verdict;
+	assert_null(id);
 }
 
 static struct auth_request request(const char *user, const char *password) {
@@ -58,15 +68,16 @@ static struct auth_request request(const char *user, const char *password) {
 /* Asks and waits; *at_once says whether it took a thread. */
 static enum auth_verdict check(struct auth *a, const char *user, const char *password, bool *at_once) {
 	struct answer answer = {0};
+	struct auth_identity *id;
 	struct auth_job *job;
 	struct auth_request r = request(user, password);
-	enum auth_verdict verdict = auth_check(a, &loop, &r, &job, on_verdict, &answer);
+	enum auth_verdict verdict = auth_check(a, loop, &r, &job, &id, on_verdict, &answer);
 	*at_once = verdict != AUTH_PENDING;
 	if (*at_once) {
 		assert_null(job);
 		return verdict;
 	}
-	uv_run(&loop, UV_RUN_DEFAULT);
+	turn();
 	assert_int_equal(answer.calls, 1);
 	return answer.verdict;
 }
@@ -147,28 +158,30 @@ static void test_auth__cancelled_is_never_told(void **state) {
 	(void)state;
 	enum { JOBS = 20 }; /* more than the pool has threads: some run, some are queued */
 	struct answer answer = {0};
+	struct auth_identity *id;
 	struct auth *a = make(false, FILE_NAME);
 	struct auth_job *jobs[JOBS];
 	struct auth_request r = request("alice", "wrong"); /* never remembered, so always a job */
 	for (int i = 0; i < JOBS; i++)
-		assert_int_equal(auth_check(a, &loop, &r, &jobs[i], on_verdict, &answer), AUTH_PENDING);
+		assert_int_equal(auth_check(a, loop, &r, &jobs[i], &id, on_verdict, &answer), AUTH_PENDING);
 	for (int i = 0; i < JOBS; i++) auth_cancel(jobs[i]);
 	auth_unref(a); /* the jobs hold their own references */
-	uv_run(&loop, UV_RUN_DEFAULT);
+	turn();
 	assert_int_equal(answer.calls, 0);
 }
 
 static void test_auth__request_may_go_after_the_call(void **state) {
 	(void)state;
 	struct answer answer = {0};
+	struct auth_identity *id;
 	struct auth *a = make(false, FILE_NAME);
 	struct auth_job *job;
 	char *user = sl_strdup("alice"), *password = sl_strdup("secret");
 	struct auth_request r = request(user, password);
-	assert_int_equal(auth_check(a, &loop, &r, &job, on_verdict, &answer), AUTH_PENDING);
+	assert_int_equal(auth_check(a, loop, &r, &job, &id, on_verdict, &answer), AUTH_PENDING);
 	sl_free(user);
 	sl_free(password);
-	uv_run(&loop, UV_RUN_DEFAULT);
+	turn();
 	assert_int_equal(answer.verdict, AUTH_ALLOWED);
 	auth_unref(a);
 }
@@ -176,14 +189,15 @@ static void test_auth__request_may_go_after_the_call(void **state) {
 static void test_auth__waiting_checks_are_bounded(void **state) {
 	(void)state;
 	struct answer answer = {0};
+	struct auth_identity *id;
 	struct auth *a = make(false, FILE_NAME);
 	struct auth_job **jobs = SL_NEW_ARRAY(struct auth_job *, AUTH_PENDING_MAX + 1);
 	struct auth_request r = request("alice", "wrong");
 	for (int i = 0; i < AUTH_PENDING_MAX; i++)
-		assert_int_equal(auth_check(a, &loop, &r, &jobs[i], on_verdict, &answer), AUTH_PENDING);
-	assert_int_equal(auth_check(a, &loop, &r, &jobs[AUTH_PENDING_MAX], on_verdict, &answer), AUTH_UNAVAILABLE);
+		assert_int_equal(auth_check(a, loop, &r, &jobs[i], &id, on_verdict, &answer), AUTH_PENDING);
+	assert_int_equal(auth_check(a, loop, &r, &jobs[AUTH_PENDING_MAX], &id, on_verdict, &answer), AUTH_UNAVAILABLE);
 	for (int i = 0; i < AUTH_PENDING_MAX; i++) auth_cancel(jobs[i]);
-	uv_run(&loop, UV_RUN_DEFAULT);
+	turn();
 	bool at_once;
 	assert_int_equal(check(a, "alice", "secret", &at_once), AUTH_ALLOWED);
 	sl_free(jobs);

@@ -1,0 +1,73 @@
+/* broker_conf_auth.c: the section `auth`: its options, and whether anybody could connect with them. The authenticators of its chain
+ * are checked where they stand (broker/auth/auth_conf.h). */
+#include <string.h>
+
+#include "auth_conf.h"
+#include "broker_conf_int.h"
+#include "schema.h"
+
+#define AT(member) offsetof(struct broker_conf, member)
+
+const struct conf_field broker_auth_fields[] = {
+    {.name = "anonymous",
+     .type = CONF_BOOL,
+     .at = AT(auth.anonymous),
+     .def = "false",
+     .doc =
+	 "Whether clients without a user name may connect that no authenticator has denied; without a password file "
+	 "and `chain`: whether anybody may. When it is not said, there is neither, and all listeners are on loopback "
+	 "addresses, it is true."},
+    {.name = "password_file",
+     .type = CONF_STRING,
+     .flags = CONF_EXPAND | CONF_NONEMPTY,
+     .at = AT(auth.password_file),
+     .doc = "Users and their hashed passwords, made by `sluice passwd FILE USER`. Asked before `chain`.",
+     .example = "users.pw"},
+    {.name = "chain",
+     .type = CONF_TREE,
+     .flags = CONF_ADVANCED | CONF_NULL_OK,
+     .at = AT(auth.chain),
+     .doc = "Authenticators, asked in this order: each allows, denies, or passes to the next; behind the last one "
+	    "everybody is denied. See below."},
+    {.name = "acl_file",
+     .type = CONF_STRING,
+     .flags = CONF_ADVANCED | CONF_NONEMPTY,
+     .at = AT(auth.acl_file),
+     .doc = "Who may publish and subscribe where. Not in this build: it is refused.",
+     .example = "acl.yaml"},
+    CONF_END};
+
+/* ---- who may connect ------------------------------------------------------------------------------------- */
+
+static bool is_loopback(const char *host) {
+	return strncmp(host, "127.", 4) == 0 || strcmp(host, "::1") == 0 || strcmp(host, "localhost") == 0;
+}
+
+static bool all_loopback(const struct broker_conf *conf) {
+	for (size_t i = 0; i < conf->listener_list.len; i++) {
+		const char *host = broker_conf_listener(conf, i)->host;
+		if (host && !is_loopback(host)) return false;
+	}
+	return true;
+}
+
+int broker_conf_check_auth(struct broker_conf *conf, const json_t *root, struct conf_report *report) {
+	if (conf->auth.acl_file)
+		return conf_report_add(
+		    report, (struct conf_at){conf->doc, "auth.acl_file"}, CONF_AT_KEY, SL_EUNSUPPORTED,
+		    "access control lists are not available yet in this build; remove the line, and mind "
+		    "that every client may then use every topic");
+	struct conf_at at = {conf->doc, "auth.chain"};
+	int rc = auth_conf_load(conf->auth.chain, at, &conf->auth.links, report);
+	if (rc == SL_OK) rc = auth_conf_check_connectors(conf->auth.links, conf->connectors, at, report);
+	if (rc != SL_OK) return rc;
+	if (conf->auth.anonymous || conf->auth.password_file || auth_conf_len(conf->auth.links) > 0) return SL_OK;
+	bool said = json_object_get(json_object_get(root, "auth"), "anonymous") != NULL;
+	if (!said && all_loopback(conf)) {
+		conf->auth.anonymous = true;
+		return SL_OK;
+	}
+	return conf_report_add(report, (struct conf_at){conf->doc, "auth"}, CONF_AT_KEY, SL_EINVAL,
+			       "nobody could connect: set password_file (made by `sluice passwd FILE USER`), or "
+			       "`anonymous: true` to let everybody in");
+}
