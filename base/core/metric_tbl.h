@@ -14,6 +14,10 @@ METRIC(TAKEOVERS, "sluice_takeovers_total", "", COUNTER, "", "Connections ended 
 METRIC(KEEPALIVE_TIMEOUTS, "sluice_keepalive_timeouts_total", "", COUNTER, "", "Connections ended because the client stayed silent for one and a half keep-alive times.")
 METRIC(PROTOCOL_ERRORS, "sluice_protocol_errors_total", "", COUNTER, "", "Connections ended because the client broke the MQTT protocol.")
 
+METRIC(TLS_FULL, "sluice_tls_handshakes_total", "result=\"full\"", COUNTER, "", "TLS handshakes with clients, by result: `resumed` took up an earlier session.")
+METRIC(TLS_RESUMED, "sluice_tls_handshakes_total", "result=\"resumed\"", COUNTER, "", "TLS handshakes with clients, by result: `resumed` took up an earlier session.")
+METRIC(TLS_FAILED, "sluice_tls_handshakes_total", "result=\"failed\"", COUNTER, "", "TLS handshakes with clients, by result: `resumed` took up an earlier session.")
+
 /* Bytes and packets. */
 METRIC(BYTES_IN, "sluice_bytes_received_total", "", COUNTER, "bytes", "Bytes read from clients.")
 METRIC(BYTES_OUT, "sluice_bytes_sent_total", "", COUNTER, "bytes", "Bytes written to clients.")

@@ -14,7 +14,7 @@
  * output buffer, which the owner watches (sl_stream_pending). A peer that makes us answer and does not read is dropped.
  * A paused stream reads nothing.
  *
- * The same layer serves both sides: sl_stream_tls_accept() takes a listener's SSL_CTX.
+ * The same layer serves both sides: sl_stream_tls_accept() takes a listener's settings (tls_server.h).
  * Lifetime: the owner embeds the struct, and may free it from on_closed() on. Thread: the loop's baton. Never blocks. */
 #ifndef SL_STREAM_TLS_H
 #define SL_STREAM_TLS_H
@@ -22,9 +22,9 @@
 #include "stream.h"
 #include "tls_client.h"
 #include "tls_peer.h"
+#include "tls_server.h"
 
 struct ssl_st;
-struct ssl_ctx_st;
 
 enum { STREAM_TLS_AHEAD = 128 * 1024 };
 
@@ -38,10 +38,11 @@ struct sl_stream_tls {
 	struct sl_stream s; /* what the owner reads and writes */
 	/* The rest belongs to stream_tls.c. */
 	struct ssl_st *ssl;
-	struct tls_client *client; /* NULL on the server's side */
-	struct sl_deferred go_on;  /* after resume: what is kept is presented from the loop's own thread */
-	struct sl_slice cipher;    /* what the peer sent and OpenSSL has not taken yet; only inside of a read */
-	char *host;                /* as dialled, for error texts; NULL on the server's side */
+	struct tls_client *client;     /* NULL on the server's side, */
+	struct tls_server_conn server; /* which has this */
+	struct sl_deferred go_on;      /* after resume: what is kept is presented from the loop's own thread */
+	struct sl_slice cipher;        /* what the peer sent and OpenSSL has not taken yet; only inside of a read */
+	char *host;                    /* as dialled, for error texts; NULL on the server's side */
 	char *error;
 	struct tls_peer *peer;    /* once somebody has asked */
 	bool ready;               /* the handshake is done */
@@ -54,9 +55,9 @@ struct sl_stream_tls {
  * server_name. SL_OK, or SL_ESYSTEM / SL_EINVAL (the fd is still the caller's then). The handshake begins at once. */
 int sl_stream_tls_connect(struct sl_stream_tls *t, struct sl_loop *l, const struct sl_stream_tls_setup *setup,
 			  struct tls_client *client, const char *host, struct sl_err *err);
-/* The server's side of it; takes a reference of ctx. */
+/* The server's side of it. */
 int sl_stream_tls_accept(struct sl_stream_tls *t, struct sl_loop *l, const struct sl_stream_tls_setup *setup,
-			 struct ssl_ctx_st *ctx, struct sl_err *err);
+			 struct tls_server *server, struct sl_err *err);
 
 /* The TLS layer in a stack; NULL when it has none. */
 struct sl_stream_tls *sl_stream_tls_in(struct sl_stream *top);
@@ -67,6 +68,9 @@ const struct tls_peer *sl_stream_tls_peer(struct sl_stream_tls *t);
 
 /* Why the connection failed, in words; NULL when TLS has nothing to say. Valid until the top's on_closed() returns. */
 const char *sl_stream_tls_error(const struct sl_stream_tls *t);
+
+/* After the handshake: an earlier session was taken up. */
+bool sl_stream_tls_resumed(const struct sl_stream_tls *t);
 
 /* "TLSv1.3, TLS_AES_256_GCM_SHA384", for who describes a connection; "" before the handshake is done. */
 void sl_stream_tls_describe(const struct sl_stream_tls *t, struct sl_buf *out);

@@ -197,6 +197,61 @@ static const struct {
     {SSL_R_CERTIFICATE_VERIFY_FAILED, SL_EDENIED, "the server's certificate is not accepted"},
 };
 
+/* And to a server, for its log. */
+static const struct {
+	int reason, status;
+	const char *text;
+} server_words[] = {
+#define NO_TLS SL_EPROTOCOL, "the client does not speak TLS; it belongs on a port without, or its settings lack TLS"
+    {SSL_R_WRONG_VERSION_NUMBER, NO_TLS},
+    {SSL_R_PACKET_LENGTH_TOO_LONG, NO_TLS},
+    {SSL_R_UNEXPECTED_MESSAGE, NO_TLS},
+    {SSL_R_BAD_RECORD_TYPE, NO_TLS},
+    {SSL_R_RECORD_LENGTH_MISMATCH, NO_TLS},
+    {SSL_R_BAD_PACKET, NO_TLS},
+#undef NO_TLS
+    {SSL_R_HTTP_REQUEST, SL_EPROTOCOL, "the client speaks HTTP without TLS"},
+    {SSL_R_HTTPS_PROXY_REQUEST, SL_EPROTOCOL, "the client takes this for an HTTP proxy"},
+    {SSL_R_UNSUPPORTED_PROTOCOL, SL_EPROTOCOL, "the client speaks no version of TLS that `min_version` allows"},
+    {SSL_R_VERSION_TOO_LOW, SL_EPROTOCOL, "the client speaks no version of TLS that `min_version` allows"},
+    {SSL_R_NO_SHARED_CIPHER, SL_EPROTOCOL, "the client shares no cipher with us, or knows none of our pre-shared keys"},
+    {SSL_R_NO_SUITABLE_SIGNATURE_ALGORITHM, SL_EPROTOCOL, "the client can make nothing of our kind of certificate"},
+    {SSL_R_NO_APPLICATION_PROTOCOL, SL_EPROTOCOL, "the client names none of the protocols in `alpn`"},
+    {SSL_R_PEER_DID_NOT_RETURN_A_CERTIFICATE, SL_EDENIED,
+     "the client has shown no certificate, which `verify_peer: required` asks for"},
+    {SSL_R_BINDER_DOES_NOT_VERIFY, SL_EDENIED,
+     "the client has another pre-shared key for its identity than `psk_file`"},
+    {SSL_R_PSK_IDENTITY_NOT_FOUND, SL_EDENIED, "the client's identity is not in `psk_file`"},
+    {SSL_R_DECRYPTION_FAILED_OR_BAD_RECORD_MAC, SL_EPROTOCOL,
+     "a record was damaged, or the client has another pre-shared key for its identity"},
+    {SSL_R_NO_RENEGOTIATION, SL_EPROTOCOL, "the client wants to renegotiate, which is off"},
+    {SSL_R_TLSV1_ALERT_UNKNOWN_CA, SL_EDENIED, "the client does not know the authority that signed our certificate"},
+    {SSL_R_SSLV3_ALERT_BAD_CERTIFICATE, SL_EDENIED, "the client refuses our certificate"},
+    {SSL_R_SSLV3_ALERT_CERTIFICATE_UNKNOWN, SL_EDENIED, "the client refuses our certificate"},
+    {SSL_R_SSLV3_ALERT_CERTIFICATE_EXPIRED, SL_EDENIED, "the client says that our certificate has expired"},
+    {SSL_R_SSLV3_ALERT_CERTIFICATE_REVOKED, SL_EDENIED, "the client says that our certificate is revoked"},
+    {SSL_R_SSLV3_ALERT_HANDSHAKE_FAILURE, SL_EPROTOCOL, "the client broke the handshake off"},
+    {SSL_R_TLSV1_ALERT_PROTOCOL_VERSION, SL_EPROTOCOL, "the client wants another version of TLS"},
+    {SSL_R_TLSV1_ALERT_DECRYPT_ERROR, SL_EDENIED, "the client could not verify the handshake"},
+};
+
+char *tls_error_of_client(X509_STORE_CTX *store) {
+	struct sl_buf out = SL_BUF_INIT;
+	const X509 *x = X509_STORE_CTX_get_current_cert(store), *leaf = X509_STORE_CTX_get0_cert(store);
+	int fault = X509_STORE_CTX_get_error(store);
+	sl_buf_append_str(&out, "the client's certificate '");
+	if (leaf) put_dn(&out, X509_get_subject_name(leaf));
+	sl_buf_printf(&out, "' is not accepted: %s", X509_verify_cert_error_string(fault));
+	if (x && x != leaf) {
+		sl_buf_append_str(&out, ", of '");
+		put_dn(&out, X509_get_subject_name(x));
+		sl_buf_append_str(&out, "' above it");
+	}
+	if (fault == X509_V_ERR_UNABLE_TO_GET_CRL) sl_buf_append_str(&out, "; `crl` has no list of its authority");
+	if (fault == X509_V_ERR_CRL_HAS_EXPIRED) sl_buf_append_str(&out, "; put a new one into `crl` and reload");
+	return sl_buf_steal(&out);
+}
+
 char *tls_error_of_code(unsigned long code, bool is_client, int *status) {
 	*status = SL_EPROTOCOL;
 	if (code == 0) return sl_strdup("the TLS connection broke");
@@ -205,6 +260,11 @@ char *tls_error_of_code(unsigned long code, bool is_client, int *status) {
 		if (words[i].reason != reason) continue;
 		*status = words[i].status;
 		return sl_strdup(words[i].text);
+	}
+	for (size_t i = 0; !is_client && ERR_GET_LIB(code) == ERR_LIB_SSL && i < SL_ARRAY_LEN(server_words); i++) {
+		if (server_words[i].reason != reason) continue;
+		*status = server_words[i].status;
+		return sl_strdup(server_words[i].text);
 	}
 	const char *text = ERR_reason_error_string(code);
 	return text ? sl_asprintf("TLS failed: %s", text) : sl_asprintf("TLS failed with the error %lx", code);

@@ -12,6 +12,9 @@
 /* The check of the peer's certificate found a fault (inside of the verify callback). host: the name that was wanted. Heap. */
 char *tls_error_of_certificate(X509_STORE_CTX *store, const char *host, const struct tls_client *client);
 
+/* The same on the server's side: a client's certificate. */
+char *tls_error_of_client(X509_STORE_CTX *store);
+
 /* An error of OpenSSL's queue after a failed call; `code` 0: it said nothing. *status becomes SL_EPROTOCOL, or SL_EDENIED
  * where one side does not trust the other. is_client: whose words. Heap. */
 char *tls_error_of_code(unsigned long code, bool is_client, int *status);

@@ -76,6 +76,8 @@ static int check(const char *file, bool verbose) {
 	struct rules_opts opts = {.node = "check"};
 	struct rules *rules = rules_new(&opts);
 	load_settings(file, &loaded, &report);
+	if (loaded.conf && load_tls(&loaded, &report) == SL_OK)
+		broker_conf_tls_current(loaded.conf, loaded.tls, &report);
 	if (loaded.conf) load_rules(&loaded, NULL, rules, &report);
 	int code = report.len > 0 ? EXIT_INPUT : EXIT_FINE;
 	load_print(&report);

@@ -3,6 +3,7 @@
 
 #include <pthread.h>
 #include <stdio.h>
+#include <string.h>
 
 #include "mem.h"
 #include "sources.h"
@@ -34,6 +35,24 @@ static void rules_commit_wait(struct rules *rules, struct rules_prepared *prepar
 
 int load_settings(const char *file, struct loaded *loaded, struct conf_report *report) {
 	return broker_conf_load(file, &loaded->conf, report);
+}
+
+int load_tls(struct loaded *loaded, struct conf_report *report) {
+	loaded->tls = SL_NEW_ARRAY(struct tls_server *, broker_conf_listener_count(loaded->conf));
+	return broker_conf_tls(loaded->conf, loaded->tls, report);
+}
+
+void load_tls_adopt(struct loaded *fresh, struct loaded *in_force) {
+	for (size_t i = 0; i < broker_conf_listener_count(in_force->conf); i++)
+		for (size_t j = 0; j < broker_conf_listener_count(fresh->conf) && in_force->tls[i]; j++) {
+			const char *name = broker_conf_listener(fresh->conf, j)->name;
+			if (!fresh->tls[j] || strcmp(name, broker_conf_listener(in_force->conf, i)->name) != 0)
+				continue;
+			tls_server_adopt(in_force->tls[i], fresh->tls[j]);
+			fresh->tls[j] = in_force->tls[i];
+			in_force->tls[i] = NULL;
+			tls_server_warn(fresh->tls[j]);
+		}
 }
 
 struct target_check {
@@ -95,6 +114,9 @@ int load_commit(struct loaded *loaded, struct connectors *cs, struct rules *rule
 void load_fini(struct loaded *loaded) {
 	rules_discard(loaded->rules);
 	connectors_set_free(loaded->set);
+	for (size_t i = 0; loaded->tls && i < broker_conf_listener_count(loaded->conf); i++)
+		tls_server_unref(loaded->tls[i]);
+	sl_free(loaded->tls);
 	broker_conf_free(loaded->conf);
 	*loaded = (struct loaded){0};
 }

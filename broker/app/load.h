@@ -17,11 +17,16 @@ struct loaded {
 	struct broker_conf *conf;
 	struct connectors_set *set;
 	struct rules_prepared *rules;
+	struct tls_server **tls; /* of each listener of conf; NULL where it speaks no TLS */
 };
 
 /* Reads the settings alone, which the services below are made from. Prints mistakes to standard error. SL_OK or the first
  * mistake's status; loaded->conf is then only for checking further. */
 int load_settings(const char *file, struct loaded *loaded, struct conf_report *report);
+/* Reads the certificates of its listeners. SL_OK or the first mistake's status. */
+int load_tls(struct loaded *loaded, struct conf_report *report);
+/* At a reload: listeners that are in force, by name, speak from now on as `fresh` says; the servers move there. */
+void load_tls_adopt(struct loaded *fresh, struct loaded *in_force);
 /* Checks connectors and rules of loaded->conf with these services (both may be made for a mere check). */
 int load_rules(struct loaded *loaded, struct connectors *cs, struct rules *rules, struct conf_report *report);
 /* Puts connectors and rules in force. On failure nothing has changed. */

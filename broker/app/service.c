@@ -48,7 +48,7 @@ struct service {
 static uint32_t clamp_u32(int64_t v) { return v > UINT32_MAX ? UINT32_MAX : (uint32_t)v; }
 static uint16_t clamp_u16(int64_t v) { return v > UINT16_MAX ? UINT16_MAX : (uint16_t)v; }
 
-static struct broker_bind *binds_from(const struct broker_conf *conf) {
+static struct broker_bind *binds_from(const struct broker_conf *conf, struct tls_server *const *tls) {
 	size_t n = broker_conf_listener_count(conf);
 	struct broker_bind *binds = SL_NEW_ARRAY(struct broker_bind, n);
 	for (size_t i = 0; i < n; i++) {
@@ -57,7 +57,8 @@ static struct broker_bind *binds_from(const struct broker_conf *conf) {
 						.host = l->host,
 						.port = l->port,
 						.transport = (enum transport_kind)l->type, /* the words are the same */
-						.max_connections = clamp_u32(l->max_connections)};
+						.max_connections = clamp_u32(l->max_connections),
+						.opts = {.tls = tls[i], .path = l->path}};
 	}
 	return binds;
 }
@@ -191,7 +192,7 @@ static void about(void *arg, json_t *out) {
 
 static int make_services(struct service *s, struct sl_err *err) {
 	const struct broker_conf *conf = s->loaded.conf;
-	struct broker_bind *binds = binds_from(conf);
+	struct broker_bind *binds = binds_from(conf, s->loaded.tls);
 	struct broker_settings settings;
 	settings_from(conf, binds, &settings);
 	char *store = sl_asprintf("%s/store", conf->node.data_dir);
@@ -325,6 +326,8 @@ static void log_started(const struct service *s) {
 		log_always(LOG_INFO, LOG_MAIN, "listening", "listener=%s bind=%s port=%u",
 			   broker_conf_listener(conf, i)->name, broker_conf_listener(conf, i)->bind,
 			   broker_port(s->broker, i));
+	for (size_t i = 0; i < broker_conf_listener_count(conf); i++)
+		if (s->loaded.tls[i]) tls_server_warn(s->loaded.tls[i]);
 	if (s->api)
 		log_always(LOG_INFO, LOG_MAIN, "status pages", "url=http://%s/ port=%d", conf->admin.bind,
 			   api_port(s->api));
@@ -345,7 +348,7 @@ int service_start(const char *file, struct service **out) {
 	struct conf_report report = CONF_REPORT_INIT;
 	struct sl_err err = SL_ERR_INIT;
 	int code = EXIT_FINE;
-	if (load_settings(file, &s->loaded, &report) != SL_OK) {
+	if (load_settings(file, &s->loaded, &report) != SL_OK || load_tls(&s->loaded, &report) != SL_OK) {
 		code = EXIT_INPUT;
 	} else {
 		settings_note(s, s->loaded.conf);
@@ -411,9 +414,11 @@ void service_reload(struct service *s) {
 	struct loaded fresh = {0};
 	int rc = load_settings(s->file, &fresh, &report);
 	if (rc == SL_OK) rc = refuse_empty(&fresh, &err);
+	if (fresh.conf && rc == SL_OK) rc = load_tls(&fresh, &report);
 	if (fresh.conf && rc == SL_OK) rc = load_rules(&fresh, s->connectors, s->rules, &report);
 	if (rc == SL_OK) rc = commit(s, &fresh, &err);
 	if (rc == SL_OK) {
+		load_tls_adopt(&fresh, &s->loaded);
 		log_reloaded(&s->loaded, &fresh);
 		load_fini(&s->loaded);
 		s->loaded = fresh;

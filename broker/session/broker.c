@@ -11,6 +11,7 @@
 #include "mem.h"
 #include "persist.h"
 #include "retained.h"
+#include "tls_server.h"
 #include "route.h"
 #include "topic.h"
 #include "utf8.h"
@@ -64,6 +65,7 @@ static void bind_init(struct bind_state *bind, const struct broker_bind *from) {
 	bind->max_connections = from->max_connections;
 	bind->transport = transport_of(from->transport);
 	bind->opts = from->opts;
+	if (from->opts.tls) tls_server_ref(from->opts.tls);
 	if (from->opts.path) bind->opts.path = bind->path = sl_strdup(from->opts.path);
 }
 
@@ -71,6 +73,7 @@ static void bind_fini(struct bind_state *bind) {
 	sl_free(bind->name);
 	sl_free(bind->host);
 	sl_free(bind->path);
+	tls_server_unref(bind->opts.tls);
 }
 
 static void copy_share_groups(struct broker *b, const struct broker_settings *set) {

@@ -48,7 +48,7 @@ struct broker_bind {
 	uint16_t port;            /* 0: the kernel chooses, see broker_port() */
 	uint32_t max_connections; /* UINT32_MAX: no limit */
 	enum transport_kind transport;
-	struct transport_opts opts; /* the path is copied, the rest borrowed until broker_free() */
+	struct transport_opts opts; /* the path is copied, of tls a reference taken */
 };
 
 /* See persist.h. Zeroed: all is in memory only. */

@@ -13,6 +13,7 @@
 #include "stream_tls.h"
 #include "will.h"
 
+static void on_ready(struct sl_stream *st);
 static size_t on_read(struct sl_stream *st, struct sl_slice bytes);
 static void on_drain(struct sl_stream *st);
 static void on_hup(struct sl_stream *st);
@@ -21,8 +22,12 @@ static void on_closed(struct sl_stream *st, int status);
 static struct client *client_of(struct sl_stream *st) { return sl_container_of(st, struct client, stack); }
 static bool may_read(struct sl_stream *st) { return client_may_read(client_of(st)); }
 
-static const struct sl_stream_events client_events = {
-    .on_read = on_read, .on_drain = on_drain, .on_hup = on_hup, .may_read = may_read, .on_closed = on_closed};
+static const struct sl_stream_events client_events = {.on_ready = on_ready,
+						      .on_read = on_read,
+						      .on_drain = on_drain,
+						      .on_hup = on_hup,
+						      .may_read = may_read,
+						      .on_closed = on_closed};
 
 /* ---- time ---- */
 
@@ -119,8 +124,26 @@ void client_protocol_error(struct client *c, enum mqtt_reason reason, const char
 	end(c, reason, NULL, what);
 }
 
+static void on_ready(struct sl_stream *st) {
+	struct client *c = client_of(st);
+	const struct sl_stream_tls *tls = sl_stream_tls_in(st);
+	if (!tls) return;
+	metric_inc(c->w, sl_stream_tls_resumed(tls) ? METRIC_TLS_RESUMED : METRIC_TLS_FULL);
+}
+
+/* What TLS says of it, at a handshake above all: nobody else will tell the client's keeper. */
+static void tell_tls_error(struct client *c) {
+	const struct sl_stream_tls *tls = sl_stream_tls_in(client_stream(c));
+	const char *error = tls ? sl_stream_tls_error(tls) : NULL;
+	if (!error) return;
+	if (!tls->ready) metric_inc(c->w, METRIC_TLS_FAILED);
+	log_info(LOG_NET, tls->ready ? "TLS connection failed" : "TLS handshake failed", "listener=%s peer=%s why=%s",
+		 c->bind->name, c->peer, error);
+}
+
 static void on_closed(struct sl_stream *st, int status) {
 	struct client *c = client_of(st);
+	tell_tls_error(c);
 	struct worker *w = c->w;
 	if (c->state == CLIENT_CONNECTED && event_wanted(w, EVENTS_PRESENCE_END))
 		event_disconnected(c, MQTT_RC_UNSPECIFIED, status == SL_ECLOSED ? "tcp_closed" : "tcp_error",

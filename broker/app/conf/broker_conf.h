@@ -26,10 +26,10 @@
 #include "field.h"
 #include "listen_at.h"
 #include "outbound.h"
+#include "tls_server.h"
 #include "yaml.h"
 
 enum broker_listener_type { LISTENER_TCP, LISTENER_TLS, LISTENER_WS, LISTENER_WSS, LISTENER_UNIX };
-enum broker_verify_peer { VERIFY_PEER_NONE, VERIFY_PEER_OPTIONAL, VERIFY_PEER_REQUIRED };
 enum broker_shared_strategy {
 	SHARED_ROUND_ROBIN,
 	SHARED_RANDOM,
@@ -45,13 +45,10 @@ enum broker_log_format { LOG_FORMAT_TEXT, LOG_FORMAT_JSON };
 
 struct broker_listener {
 	char *name;
-	int type; /* enum broker_listener_type; LISTENER_TCP in this build */
+	int type; /* enum broker_listener_type */
 	char *bind;
 	char *path; /* ws, wss */
-	struct {
-		char *cert, *key, *ca;
-		int verify_peer; /* enum broker_verify_peer */
-	} tls;
+	struct tls_server_conf tls;
 	int64_t max_connections; /* CONF_UNLIMITED for none */
 	char *host;              /* from bind, without brackets */
 	uint16_t port;
@@ -67,8 +64,7 @@ struct broker_conf {
 	} node;
 	struct {
 		int level;  /* enum log_level */
-		int format; /* enum broker_queue_policy { QUEUE_DROP_NEW, QUEUE_DROP_OLDEST };
-enum broker_log_format */
+		int format; /* enum broker_log_format */
 	} log;
 	struct conf_objects listener_list; /* of struct broker_listener */
 	struct {
@@ -128,6 +124,13 @@ void broker_conf_free(struct broker_conf *conf); /* NULL is fine */
 
 /* enum broker_shared_strategy, or -1. */
 int broker_conf_shared_strategy(struct sl_slice word);
+
+/* Reads the files of all listeners that speak TLS into servers[i], for listener i; the caller frees what is there, also after a
+ * failure. SL_OK, or the status of the first mistake. */
+int broker_conf_tls(const struct broker_conf *conf, struct tls_server **servers, struct conf_report *report);
+/* Tells each whose certificate has expired: a broker starts with it, and a check should not be content. */
+int broker_conf_tls_current(const struct broker_conf *conf, struct tls_server *const *servers,
+			    struct conf_report *report);
 
 /* What the broker listens on: its listeners, and behind them the status pages' address, if they are on. */
 size_t broker_conf_bind_count(const struct broker_conf *conf);

@@ -82,7 +82,7 @@ static struct tls_client *client_of(const struct tls_client_conf *conf) {
 	return client;
 }
 
-static char *ca_path, *own_cert, *own_key, *other_ca;
+static char *ca_path, *own_cert, *own_key, *other_ca, *server_cert, *server_key;
 
 static void setup_as(struct owner *o, const struct tls_client_conf *conf, const char *host) {
 	int fds[2];
@@ -502,21 +502,36 @@ static void test_tls__path_of_a_socket_needs_a_name(void **state) {
 
 struct pair {
 	struct owner client, server;
-	SSL_CTX *ctx;
+	struct tls_server *tls;
 };
+
+/* What is not said is the good case: "server" of the pki, tickets. */
+static struct tls_server *server_of(const struct tls_server_conf *conf) {
+	struct tls_server_conf full = *conf;
+	struct tls_server *server;
+	struct sl_err err = SL_ERR_INIT;
+	if (!full.cert && !full.psk_file) {
+		full.cert = server_cert;
+		full.key = server_key;
+	}
+	full.session_tickets = true;
+	full.ticket_lifetime_ms = 3600 * 1000;
+	if (tls_server_new(&full, "test", false, &server, &err) != SL_OK) fail_msg("%s", sl_err_text(&err));
+	return server;
+}
 
 static void open_server(void *arg) {
 	struct pair *p = arg;
 	struct owner *o = &p->server;
 	const struct sl_stream_tls_setup setup = {
 	    .fd = o->fd, .events = &events, .bytes_in = &o->in, .bytes_out = &o->out};
-	o->opened = sl_stream_tls_accept(&o->tls, loop, &setup, p->ctx, NULL);
+	o->opened = sl_stream_tls_accept(&o->tls, loop, &setup, p->tls, NULL);
 	sl_buf_append_str(sl_stream_out(&o->tls.s), "\5hello");
 }
 
 static void test_tls__both_sides_are_ours(void **state) {
 	(void)state;
-	struct pair p = {.ctx = peer_ctx(&pki, &(struct peer_spec){0})};
+	struct pair p = {.tls = server_of(&(struct tls_server_conf){0})};
 	setup(&p.client);
 	p.client.first_words = "\2hi";
 	p.server.fd = p.client.peer.fd;
@@ -529,7 +544,7 @@ static void test_tls__both_sides_are_ours(void **state) {
 	assert_int_equal(p.server.status, SL_ECLOSED);
 	assert_true(becomes(&p.client.closed, 1));
 	tls_client_free(p.client.client);
-	SSL_CTX_free(p.ctx);
+	tls_server_unref(p.tls);
 	sl_free(p.client.error);
 	sl_free(p.server.error);
 }
@@ -552,6 +567,8 @@ static int start(void **state) {
 	own_cert = pki_path(&pki, "own.pem");
 	own_key = pki_path(&pki, "own.key");
 	other_ca = pki_path(&pki, "other_ca.pem");
+	server_cert = pki_path(&pki, "server.pem");
+	server_key = pki_path(&pki, "server.key");
 	return sl_loop_new("tls", 0, &loop, NULL) == SL_OK && sl_loop_start(loop, NULL) == SL_OK ? 0 : -1;
 }
 
@@ -564,6 +581,8 @@ static int stop(void **state) {
 	sl_free(own_cert);
 	sl_free(own_key);
 	sl_free(other_ca);
+	sl_free(server_cert);
+	sl_free(server_key);
 	pki_free(&pki);
 	return 0;
 }
