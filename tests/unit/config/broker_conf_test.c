@@ -109,12 +109,33 @@ static void test_broker_conf__listeners_not_built_are_refused(void **state) {
 	(void)state;
 	expect_report(
 	    "listeners:\n"
-	    "  - {name: a, type: tls, bind: \"127.0.0.1:8883\", tls: {cert: c, key: k}}\n"
 	    "  - {name: b, type: unix, bind: \"./data/s.sock\"}\n",
-	    "broker_conf_test.yaml:2:15: listeners[0].type: this build listens on tcp only; tls, ws, wss and unix "
-	    "are not available yet, so remove this listener\n"
-	    "broker_conf_test.yaml:3:15: listeners[1].type: this build listens on tcp only; tls, ws, wss and unix "
+	    "broker_conf_test.yaml:2:15: listeners[0].type: this build listens on tcp and tls only; ws, wss and unix "
 	    "are not available yet, so remove this listener\n");
+}
+
+static void test_broker_conf__tls_options_fit_together(void **state) {
+	(void)state;
+	expect_report(
+	    "listeners:\n"
+	    "  - {name: a, type: tls, bind: \"127.0.0.1:1\"}\n"
+	    "  - {name: b, type: tls, bind: \"127.0.0.1:2\", tls: {cert: c}}\n"
+	    "  - {name: c, type: tls, bind: \"127.0.0.1:3\", tls: {cert: c, key: k, verify_peer: required}}\n"
+	    "  - {name: d, type: tls, bind: \"127.0.0.1:4\", tls: {cert: c, key: k, crl: l}}\n"
+	    "  - {name: e, bind: \"127.0.0.1:5\", tls: {cert: c, key: k}}\n",
+	    "broker_conf_test.yaml:2:5: listeners[0].tls.cert: a listener that speaks TLS needs `cert` and `key`, its "
+	    "certificate and private key, or `psk_file`\n"
+	    "broker_conf_test.yaml:3:53: listeners[1].tls.cert: `cert` needs `key`, the private key of the "
+	    "certificate; when "
+	    "one file holds both, name it twice\n"
+	    "broker_conf_test.yaml:4:70: listeners[2].tls.verify_peer: to check client certificates takes `ca`, the "
+	    "file "
+	    "with the authorities that sign them\n"
+	    "broker_conf_test.yaml:5:70: listeners[3].tls.crl: nobody's certificate is checked, so nobody's is refused "
+	    "by "
+	    "`crl`; set `verify_peer`\n"
+	    "broker_conf_test.yaml:6:36: listeners[4].tls: a listener of type tcp has no tls options; remove them, or "
+	    "give it the type tls\n");
 }
 
 static void test_broker_conf__listener_mistakes(void **state) {
@@ -129,7 +150,7 @@ static void test_broker_conf__listener_mistakes(void **state) {
 	    "broker_conf_test.yaml:2:21: listeners[0].bind: '1883' is not an address with a port: write for example "
 	    "127.0.0.1:1883, [::1]:1883 or :1883 for all addresses\n"
 	    "broker_conf_test.yaml:3:6: listeners[1].name: another listener has this name; names must differ\n"
-	    "broker_conf_test.yaml:4:36: listeners[2].path: a listener of type tcp has no path; remove it\n"
+	    "broker_conf_test.yaml:4:36: listeners[2].path: only ws and wss listeners have a path; remove it\n"
 	    "broker_conf_test.yaml:5:5: listeners[3]: the option `name` is required, for example `name: mqtt`\n");
 }
 
@@ -243,6 +264,7 @@ int main(void) {
 	    cmocka_unit_test(test_broker_conf__empty_file_is_a_local_broker),
 	    cmocka_unit_test(test_broker_conf__everything_is_read),
 	    cmocka_unit_test(test_broker_conf__listeners_not_built_are_refused),
+	    cmocka_unit_test(test_broker_conf__tls_options_fit_together),
 	    cmocka_unit_test(test_broker_conf__listener_mistakes),
 	    cmocka_unit_test(test_broker_conf__open_to_the_world_must_be_said),
 	    cmocka_unit_test(test_broker_conf__acl_file_is_refused),
