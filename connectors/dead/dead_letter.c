@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "dead_row.h"
+#include "disk.h"
 #include "log.h"
 #include "mem.h"
 #include "spill.h"
@@ -38,7 +39,7 @@ void dead_letter_free(struct dead_letter *d) {
 const char *dead_letter_path(const struct dead_letter *d) { return d->path; }
 
 static int file_open(struct dead_letter *d) {
-	int r = spill_mkdirs(d->dir);
+	int r = sl_disk_mkdirs(d->dir);
 	if (r != SL_OK) return r;
 	d->fd = open(d->path, O_RDWR | O_CREAT | O_CLOEXEC, 0666);
 	struct stat st;

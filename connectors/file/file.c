@@ -16,6 +16,7 @@
 #include "connector.h"
 #include "clock.h"
 #include "conv.h"
+#include "disk.h"
 #include "folder.h"
 #include "log.h"
 #include "mem.h"
@@ -259,7 +260,7 @@ static int file_open(struct sl_conn_action *a, struct file_action *f) {
 	if (!f->path) f->path = sl_asprintf("%s/%s", c->dir, f->name);
 	const char *slash = strrchr(f->path, '/');
 	char *dir = sl_memdup0(f->path, (size_t)(slash - f->path));
-	(void)spill_mkdirs(dir); /* if it fails, so does opening, which says why */
+	(void)sl_disk_mkdirs(dir); /* if it fails, so does opening, which says why */
 	sl_free(dir);
 	f->fd = open(f->path, O_RDWR | O_CREAT | O_CLOEXEC, 0666);
 	if (f->fd < 0) return sl_status_from_errno(errno);

@@ -141,6 +141,4 @@ int spill_count(const char *dir, uint64_t *rows);
 int spill_remove(
     const char *dir); /* a folder whose rows are all done, with all of the log's files; SL_OK when not there */
 
-int spill_mkdirs(const char *dir); /* with parents; SL_OK when there */
-
 #endif

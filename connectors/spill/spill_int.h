@@ -86,7 +86,6 @@ bool spill_names_equal(const struct spill_names *a, const struct spill_names *b)
 void spill_segment_free(struct spill_segment *g); /* closes, unlinks nothing */
 void spill_segment_delete(struct spill *s, struct spill_segment *g);
 void spill_segment_size(struct spill *s, struct spill_segment *g, uint64_t size); /* counts it */
-int spill_write(int fd, const char *p, size_t n, uint64_t at);
 uint64_t spill_mark(const struct spill *s);
 
 /* Bytes [at, at + n) of the file, of which the first `limit` count; NULL when it has not that many (or cannot be read). */

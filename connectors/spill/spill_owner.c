@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <unistd.h>
 
+#include "disk.h"
 #include "log.h"
 #include "mem.h"
 #include "spill_int.h"
@@ -38,7 +39,7 @@ void spill_owner(const char *dir, size_t max, struct sl_buf *out) {
 static int file_write(const char *path, struct sl_slice bytes, bool sync) {
 	int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
 	if (fd < 0) return sl_status_from_errno(errno);
-	int r = spill_write(fd, bytes.p, bytes.n, 0);
+	int r = sl_disk_write(fd, bytes.p, bytes.n, 0);
 	if (r == SL_OK && sync && fdatasync(fd) != 0) r = sl_status_from_errno(errno);
 	close(fd);
 	return r;

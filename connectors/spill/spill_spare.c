@@ -15,6 +15,7 @@
 #include <unistd.h>
 
 #include "crc32c.h"
+#include "disk.h"
 #include "log.h"
 #include "mem.h"
 #include "spill_int.h"
@@ -87,8 +88,8 @@ static int spare_rename(const char *from, const char *to, struct sl_slice header
 	struct spill_head end = spill_end_mark(first_seq);
 	int fd = open(from, O_RDWR | O_CLOEXEC);
 	if (fd < 0) return -1;
-	if (spill_write(fd, header.p, header.n, 0) == SL_OK &&
-	    spill_write(fd, (const char *)&end, sizeof end, header.n) == SL_OK &&
+	if (sl_disk_write(fd, header.p, header.n, 0) == SL_OK &&
+	    sl_disk_write(fd, (const char *)&end, sizeof end, header.n) == SL_OK &&
 	    renameat2(AT_FDCWD, from, AT_FDCWD, to, RENAME_NOREPLACE) == 0)
 		return fd;
 	close(fd);

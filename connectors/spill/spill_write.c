@@ -8,25 +8,12 @@
 #include <unistd.h>
 
 #include "crc32c.h"
+#include "disk.h"
 #include "log.h"
 #include "mem.h"
 #include "spill_int.h"
 
 #define APPEND_MAX 64 /* records to one writev */
-
-int spill_mkdirs(const char *dir) {
-	char *path = sl_strdup(dir);
-	int r = SL_OK;
-	for (char *p = path + 1; r == SL_OK && *p; p++) {
-		if (*p != '/') continue;
-		*p = '\0';
-		if (mkdir(path, 0777) != 0 && errno != EEXIST) r = sl_status_from_errno(errno);
-		*p = '/';
-	}
-	if (r == SL_OK && mkdir(path, 0777) != 0 && errno != EEXIST) r = sl_status_from_errno(errno);
-	sl_free(path);
-	return r;
-}
 
 char *spill_path(const char *dir, uint64_t first_seq) { return sl_asprintf("%s/%020" PRIu64 ".log", dir, first_seq); }
 
@@ -133,25 +120,6 @@ void spill_close(struct spill *s) {
 	spill_free(s);
 }
 
-static void dir_sync(const char *dir) {
-	int fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	if (fd < 0) return;
-	if (fsync(fd) != 0) log_warn(LOG_ACTION, "folder cannot be synced", "path=%s err=%s", dir, strerror(errno));
-	close(fd);
-}
-
-int spill_write(int fd, const char *p, size_t n, uint64_t at) {
-	while (n) {
-		ssize_t w = pwrite(fd, p, n, (off_t)at);
-		if (w < 0 && errno == EINTR) continue;
-		if (w <= 0) return w < 0 ? sl_status_from_errno(errno) : SL_EIO;
-		p += w;
-		n -= (size_t)w;
-		at += (uint64_t)w;
-	}
-	return SL_OK;
-}
-
 static void header_write(const struct spill *s, uint64_t first_seq, struct sl_buf *out) {
 	struct spill_file_head head = {.first_seq = first_seq, .columns = (uint32_t)s->names.count};
 	memcpy(head.magic, SPILL_MAGIC, sizeof head.magic);
@@ -171,7 +139,7 @@ static void header_write(const struct spill *s, uint64_t first_seq, struct sl_bu
 /* A file of its own. -SL_E, or its descriptor. */
 static int file_new(const char *path, struct sl_slice header) {
 	int fd = open(path, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
-	int r = fd < 0 ? sl_status_from_errno(errno) : spill_write(fd, header.p, header.n, 0);
+	int r = fd < 0 ? sl_status_from_errno(errno) : sl_disk_write(fd, header.p, header.n, 0);
 	if (r == SL_OK) return fd;
 	if (fd >= 0) {
 		unlink(path);
@@ -194,7 +162,7 @@ static void segment_add(struct spill *s, int fd, uint64_t start, uint64_t size) 
 }
 
 static int segment_new(struct spill *s) {
-	int made = s->mark_fd >= 0 ? SL_OK : spill_mkdirs(s->dir);
+	int made = s->mark_fd >= 0 ? SL_OK : sl_disk_mkdirs(s->dir);
 	if (made == SL_OK && s->mark_fd < 0) {
 		made = spill_mark_open(s, NULL);
 		if (made == SL_OK && s->owner.n) spill_owner_write(s);
@@ -211,7 +179,8 @@ static int segment_new(struct spill *s) {
 	}
 	if (fd >= 0) {
 		segment_add(s, fd, header.n, size);
-		if (s->sync) dir_sync(s->dir);
+		if (s->sync && sl_disk_sync_dir(s->dir) != SL_OK)
+			log_warn(LOG_ACTION, "folder cannot be synced", "path=%s err=%s", s->dir, strerror(errno));
 	}
 	sl_buf_fini(&header);
 	sl_free(path);

@@ -15,6 +15,7 @@
 #include <unistd.h>
 
 #include "connector.h"
+#include "disk.h"
 #include "exact.h"
 #include "folder.h"
 #include "log.h"
@@ -219,7 +220,7 @@ static bool db_open(struct sl_conn *conn) {
 	db_close(c);
 	c->generation++;
 	char *dir = folder_of(c->path);
-	(void)spill_mkdirs(dir); /* if it fails, so does opening, which says why */
+	(void)sl_disk_mkdirs(dir); /* if it fails, so does opening, which says why */
 	sl_free(dir);
 	int r =
 	    sqlite3_open_v2(c->path, &c->db, SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_NOMUTEX, NULL);

@@ -4,6 +4,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "disk.h"
 #include "likeness.h"
 #include "rig.h"
 #include "spill_rig.h"
@@ -287,7 +288,7 @@ static void test_match__a_refused_reload_leaves_logs_of_nobody_as_they_are(void 
 	home_again(&h);
 	rig_load(h.r, GOOD "actions: [" INTO("pb", "") "]\n", h.dir);
 	record_leave(h.data, "r.0~3", names, 10);
-	assert_int_equal(spill_mkdirs(strange), SL_OK);
+	assert_int_equal(sl_disk_mkdirs(strange), SL_OK);
 	FILE *f = fopen(path, "w");
 	assert_non_null(f);
 	assert_int_equal(fprintf(f, "SLSEG999%60s", ""), 68);

@@ -1,5 +1,6 @@
 /* What a pipeline promises: durability, overflow, restart, reload; against SQLite, which can be made to wait by leaving
  * out its table. */
+#include "disk.h"
 #include "rig.h"
 
 #include <signal.h>
@@ -238,7 +239,7 @@ static void test_pipeline__dead_letters_that_cannot_be_written_hold(void **state
 	(void)state;
 	struct rig *r = rig_new(1);
 	char *path = sl_asprintf("%s/dead/r.0.jsonl", r->dir);
-	assert_int_equal(spill_mkdirs(path), SL_OK);
+	assert_int_equal(sl_disk_mkdirs(path), SL_OK);
 	rig_load(r, WAITING "    buffer: {rows: 500, overflow: dead_letter}\n", r->dir);
 	rig_stage(r, 0, 1000, 100, rig_row);
 	rig_stage_on(r, 0, 0, 100, 100, false, rig_row);
