@@ -194,7 +194,7 @@ int pipeline_log_open(struct sl_pipeline *p, struct sl_err *err) {
 	char *parent = sl_asprintf("%s/actions", p->cs->data_dir), *dir = log_dir(p, parent);
 	struct sl_slice *names = SL_NEW_ARRAY(struct sl_slice, p->action->param_count + 1);
 	struct spill_opts opts = pipeline_log_opts(p->action, dir, names);
-	opts.owner = SL_SLICE_EMPTY;  /* until the action is in force */
+	opts.owner = SL_SLICE_EMPTY;    /* until the action is in force */
 	int r = sl_disk_mkdirs(parent); /* the log's own folder is made with its first row */
 	if (r != SL_OK)
 		sl_err_set(err, r, "cannot make the folder %s: %s; check node.data_dir and its rights", parent,

@@ -80,7 +80,7 @@ static void mark_slot_write(struct spill *s, uint64_t seq, bool whole) {
 	size_t used = offsetof(struct mark_slot2, undone) + slot.count * sizeof slot.undone[0];
 	slot.crc = crc32c(0, &slot.count, used - offsetof(struct mark_slot2, count));
 	int r = sl_disk_write(s->mark_fd, (const char *)&slot, whole ? sizeof slot : used,
-			    (slot.generation & 1) * MARK_SLOT_BYTES);
+			      (slot.generation & 1) * MARK_SLOT_BYTES);
 	if (r != SL_OK && !s->mark_failed)
 		log_warn(LOG_ACTION, "mark cannot be written; rows will repeat after a crash", "path=%s err=%s", s->dir,
 			 strerror(errno));
