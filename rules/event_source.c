@@ -159,9 +159,9 @@ static const struct event_column_row {
 	COLUMN("peername", SQL_STRING, PEERNAME, ABOUT_CLIENTS, "The client's address and port.")
 	COLUMN("sockname", SQL_STRING, SOCKNAME, ABOUT_CONNECTIONS, "The address and port that it connected to.")
 	COLUMN("topic", SQL_STRING, TOPIC, WITH_PAYLOAD | ABOUT_SUBSCRIPTIONS, "The message's topic; the topic filter, with $share/ where there is one; of a source the topic or stream there.")
-	COLUMN("qos", SQL_INT, QOS, ABOUT_MESSAGES | ABOUT_SUBSCRIPTIONS, "0, 1 or 2: of the message as the receiver gets it; what the subscription was granted. NULL when unsubscribed.")
-	COLUMN("flags", SQL_MAP, FLAGS, ABOUT_MESSAGES, "flags.dup and flags.retain, booleans.")
-	COLUMN("pub_props", SQL_MAP, PUB_PROPS, ABOUT_MESSAGES, "The message's MQTT 5 properties, as in a message.")
+	COLUMN("qos", SQL_INT, QOS, ABOUT_MESSAGES | ABOUT_SUBSCRIPTIONS | EVENT(SOURCE_MESSAGE), "0, 1 or 2: of the message as the receiver gets it; what the subscription was granted. NULL when unsubscribed, and of sources other than MQTT.")
+	COLUMN("flags", SQL_MAP, FLAGS, ABOUT_MESSAGES | EVENT(SOURCE_MESSAGE), "flags.dup and flags.retain, booleans. NULL of sources other than MQTT.")
+	COLUMN("pub_props", SQL_MAP, PUB_PROPS, ABOUT_MESSAGES | EVENT(SOURCE_MESSAGE), "The message's MQTT 5 properties, as in a message. NULL of sources other than MQTT.")
 	COLUMN("puback_props", SQL_MAP, PUBACK_PROPS, EVENT(MESSAGE_ACKED), "MQTT 5 properties of PUBACK or PUBREC ('Reason-String', 'User-Property', ...); empty without.")
 	COLUMN("proto_name", SQL_STRING, PROTO_NAME, ABOUT_CONNECTIONS, "MQTT; MQIsdp in MQTT 3.1.")
 	COLUMN("proto_ver", SQL_INT, PROTO_VER, ABOUT_CONNECTIONS, "3 (MQTT 3.1), 4 (3.1.1) or 5.")
@@ -294,6 +294,10 @@ static struct sql_value source_get(const struct rules_about *about, enum event_c
 	return source_headers_list(item, arena);
 }
 
+static bool no_mqtt(const struct rules_event *ev) {
+	return ev->kind == EVENT_SOURCE_MESSAGE && ev->about->item && !ev->about->item->publish;
+}
+
 /* ---- the getter ---- */
 
 /* For functions of the aws dialect. */
@@ -325,10 +329,10 @@ static struct sql_value column_get(struct event_view *view, enum event_column_id
 	case COLUMN_PEERNAME: return text_or_null(is_message ? ev->peer : about->peer);
 	case COLUMN_TOPIC: return sql_string(is_message || !about->filter.n ? ev->topic : about->filter);
 	case COLUMN_QOS:
-		if (ev->kind == EVENT_SESSION_UNSUBSCRIBED) return sql_null();
+		if (ev->kind == EVENT_SESSION_UNSUBSCRIBED || no_mqtt(ev)) return sql_null();
 		return sql_int(ev->kind == EVENT_SESSION_SUBSCRIBED ? about->qos : ev->qos);
-	case COLUMN_FLAGS: return flags_map(ev, arena);
-	case COLUMN_PUB_PROPS: return pub_props(ev, arena);
+	case COLUMN_FLAGS: return no_mqtt(ev) ? sql_null() : flags_map(ev, arena);
+	case COLUMN_PUB_PROPS: return no_mqtt(ev) ? sql_null() : pub_props(ev, arena);
 	case COLUMN_CLIENT_ATTRS: return event_map_value(event_map_new(arena, 0));
 	case COLUMN_PUBLISH_RECEIVED_AT: return sql_int(is_message ? ev->at_ms : ev->published_ms);
 	case COLUMN_TIMESTAMP: return sql_int(view->now_ms);

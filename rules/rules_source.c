@@ -12,6 +12,21 @@ static struct sl_slice document(const struct sl_source_item *item) {
 	return item->value.p ? item->value : SL_SLICE_LIT("null");
 }
 
+/* What a message of MQTT says beside its payload; of another server there is none. */
+static void publish_tell(struct rules_event *ev, const struct sl_source_publish *p) {
+	static const struct sl_source_publish none = {.qos = 1, .message_expiry_s = -1, .payload_format = -1};
+	if (!p) p = &none;
+	ev->qos = p->qos;
+	ev->retain = p->retain;
+	ev->dup = p->dup;
+	ev->user_properties = p->user_properties;
+	ev->content_type = p->content_type;
+	ev->response_topic = p->response_topic;
+	ev->correlation_data = p->correlation_data;
+	ev->message_expiry_s = p->message_expiry_s;
+	ev->payload_format = p->payload_format;
+}
+
 bool rules_source_batch(void *arg, size_t worker, const struct sl_source_batch *b) {
 	struct rules *r = arg;
 	struct rules_worker *rw = worker < r->worker_count ? r->workers[worker] : NULL;
@@ -26,14 +41,12 @@ bool rules_source_batch(void *arg, size_t worker, const struct sl_source_batch *
 	    .about = &about,
 	    .topic = sl_arena_printf(arena, "$sources/%s:%s", b->type, b->name),
 	    .at_ms = sl_loop_wall_ms(rw->loop),
-	    .qos = 1,
 	    .version = 5,
-	    .message_expiry_s = -1,
-	    .payload_format = -1,
 	};
 	for (uint32_t i = 0; i < b->count; i++) {
 		about.item = &b->at[i].item;
 		ev.payload = document(about.item);
+		publish_tell(&ev, about.item->publish);
 		/* Anew each time: what the message before it caused may have changed the cache. */
 		struct rule_plan *plan = rules_plan_find(rw, topic, hash);
 		if (!plan) return true;

@@ -16,7 +16,7 @@ packages() {
 	test) echo python3:python3 sqlite3:sqlite3 mosquitto:mosquitto mosquitto-clients:mosquitto_pub nodejs:node npm:npm curl:curl jq:jq prometheus:promtool \
 		clang:clang clang-format:clang-format libclang-rt-14-dev ;;
 	servers) echo default-jre-headless:java maven:mvn golang-go:go kcat:kcat postgresql-15 pgbouncer:pgbouncer \
-		redis-server:redis-server redis-tools:redis-cli openssl:openssl nftables:nft iproute2:ip util-linux:unshare \
+		redis-server:redis-server redis-tools:redis-cli mosquitto:mosquitto rabbitmq-server openssl:openssl nftables:nft iproute2:ip util-linux:unshare \
 		ca-certificates ;;
 	bench) echo python3:python3 mosquitto:mosquitto ;;
 	*) echo "deps.sh: unknown purpose \"$1\" (known: build quickstart test servers bench)" >&2; exit 2 ;;

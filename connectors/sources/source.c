@@ -7,6 +7,7 @@
 void *sl_source_impl(const struct sl_source *s) { return s->impl; }
 const char *sl_source_name(const struct sl_source *s) { return s->name; }
 void *sl_source_conn_impl(const struct sl_source *s) { return s->conn->impl; }
+const char *sl_source_conn_name(const struct sl_source *s) { return s->conn->name; }
 struct sl_loop *sl_source_loop(const struct sl_source *s) {
 	return s->cs->loop;
 }
@@ -150,6 +151,16 @@ static struct sl_slice keep(struct sl_arena *arena, struct sl_slice bytes) {
 	return bytes.p ? sl_arena_dup(arena, bytes) : bytes;
 }
 
+static const struct sl_source_publish *publish_copy(struct sl_arena *arena, const struct sl_source_publish *from) {
+	struct sl_source_publish *to = SL_ARENA_ARRAY(arena, struct sl_source_publish, 1);
+	*to = *from;
+	to->user_properties = sl_arena_dup(arena, from->user_properties);
+	to->content_type = sl_arena_dup(arena, from->content_type);
+	to->response_topic = sl_arena_dup(arena, from->response_topic);
+	to->correlation_data = sl_arena_dup(arena, from->correlation_data);
+	return to;
+}
+
 static size_t item_copy(struct sl_arena *arena, const struct sl_source_item *from, struct sl_source_item *to) {
 	size_t bytes = from->key.n + from->value.n + from->topic.n + from->id.n;
 	*to = *from;
@@ -157,6 +168,10 @@ static size_t item_copy(struct sl_arena *arena, const struct sl_source_item *fro
 	to->value = keep(arena, from->value);
 	to->topic = keep(arena, from->topic);
 	to->id = keep(arena, from->id);
+	if (from->publish) {
+		to->publish = publish_copy(arena, from->publish);
+		bytes += sizeof *to->publish + from->publish->user_properties.n;
+	}
 	if (from->header_count == 0) return bytes;
 	struct sl_source_header *headers = SL_ARENA_ARRAY(arena, struct sl_source_header, from->header_count);
 	for (uint32_t i = 0; i < from->header_count; i++) {

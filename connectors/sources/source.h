@@ -47,17 +47,28 @@ struct sl_source_header {
 	struct sl_slice name, value; /* value.p NULL: the header has none */
 };
 
+/* What only MQTT says of a message. Slices as in the item. */
+struct sl_source_publish {
+	uint8_t qos;
+	bool retain, dup;
+	struct sl_slice user_properties; /* the property block as in the packet; others in it are skipped */
+	struct sl_slice content_type, response_topic, correlation_data;
+	int64_t message_expiry_s; /* -1: none */
+	int32_t payload_format;   /* -1: none */
+};
+
 /* One message as rules read it (rules/event_source.c). Borrowed for the call that it is given to. */
 struct sl_source_item {
 	struct sl_slice key, value; /* p NULL: there is none, which is not an empty one */
 	const struct sl_source_header *headers;
 	uint32_t header_count;
-	int32_t partition;     /* -1: there is none */
-	int64_t offset;        /* -1: there is none */
-	int64_t ts_ms;         /* -1: there is none */
-	const char *ts_type;   /* static text, or NULL */
-	struct sl_slice topic; /* topic, stream, list or channel */
-	struct sl_slice id;    /* the same whenever the server sends it again; empty: it has none */
+	int32_t partition;                       /* -1: there is none */
+	int64_t offset;                          /* -1: there is none */
+	int64_t ts_ms;                           /* -1: there is none */
+	const char *ts_type;                     /* static text, or NULL */
+	struct sl_slice topic;                   /* topic, stream, list or channel */
+	struct sl_slice id;                      /* the same whenever the server sends it again; empty: it has none */
+	const struct sl_source_publish *publish; /* NULL: it is no message of MQTT */
 };
 
 struct sl_source_kind {
@@ -85,6 +96,7 @@ struct sl_source_kind {
 void *sl_source_impl(const struct sl_source *s);
 const char *sl_source_name(const struct sl_source *s);
 void *sl_source_conn_impl(const struct sl_source *s); /* of the connector: its kind's own part */
+const char *sl_source_conn_name(const struct sl_source *s);
 struct sl_loop *sl_source_loop(const struct sl_source *s);
 const char *sl_source_data_dir(const struct sl_source *s); /* node.data_dir; from start() on */
 bool sl_source_paused(const struct sl_source *s);

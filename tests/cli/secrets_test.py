@@ -25,6 +25,7 @@ RIGHT = {
     "redis_option": {"type": "redis", "servers": ["127.0.0.1:1"], "username": "u", "password": SECRET},
     "redis_sentinel": {"type": "redis", "mode": "sentinel", "master": "m", "servers": ["127.0.0.1:1"], "password": SECRET,
                        "sentinel_password": SECRET},
+    "mqtt_option": {"type": "mqtt", "url": "mqtt://127.0.0.1:1", "username": "u", "password": SECRET},
     "mongo_url": {"type": "mongodb", "url": f"mongodb://u:{SECRET}@127.0.0.1:1/iot", "server_selection_timeout": "100ms"},
 }
 # And each of these is refused, by us or by the client library.
@@ -72,6 +73,14 @@ WRONG = {
         {"servers": ["127.0.0.1:1"], "sentinel_password": SECRET},
         {"servers": ["127.0.0.1:1"], "sentinel_password": {"x": SECRET}},
     ],
+    "mqtt": [
+        {"url": f"mqtt://u:{SECRET}@127.0.0.1:1"},
+        {"url": f"mqtts://u:{SECRET}@127.0.0.1:port"},
+        {"url": f"http://u:{SECRET}@127.0.0.1"},
+        {"url": "mqtt://127.0.0.1:1", "password": SECRET},
+        {"url": "mqtt://127.0.0.1:1", "username": "u", "password": [SECRET]},
+        {"url": "mqtts://127.0.0.1:1", "tls": TLS},
+    ],
     "mongodb": [
         {"url": f"mongodb://u:{SECRET}@127.0.0.1:x/iot"},
         {"url": f"mongodb://u:{SECRET}:more@127.0.0.1/iot"},
@@ -93,6 +102,7 @@ ACTIONS = {
     "kafka": {"topic": "t", "value": "${a}"},
     "postgres": {"table": "t", "columns": {"a": "${a}"}},
     "redis": {"command": ["SET", "a", "${a}"]},
+    "mqtt": {"topic": "t"},
     "mongodb": {"collection": "c"},
 }
 

@@ -17,7 +17,8 @@ ports, logins and costs; tests/servers/fetch.sh downloads what is not a Debian p
 from .base import Net, Server, TestCa, shared, start_all, stop_shared
 from .kafka import Kafka
 from .mongodb import FerretDB, MongoJava
+from .mqtt import Mosquitto, RabbitMq
 from .postgres import PgBouncer, Postgres
 from .redis import Redis, RedisCluster, RedisSentinel
 
-__all__ = ["FerretDB", "Kafka", "MongoJava", "Net", "PgBouncer", "Postgres", "Redis", "RedisCluster", "RedisSentinel", "Server", "TestCa", "shared", "start_all", "stop_shared"]
+__all__ = ["FerretDB", "Kafka", "MongoJava", "Mosquitto", "Net", "PgBouncer", "Postgres", "RabbitMq", "Redis", "RedisCluster", "RedisSentinel", "Server", "TestCa", "shared", "start_all", "stop_shared"]

@@ -94,7 +94,7 @@ static void test_event_source_find__knows_topics_and_events(void **state) {
 	assert_int_equal(err.status, SL_EUNSUPPORTED);
 	assert_null(event_source_find(s, SL_SLICE_LIT("$events/client/nothing"), &err));
 	assert_int_equal(err.status, SL_ENOTFOUND);
-	assert_null(event_source_find(s, SL_SLICE_LIT("$sources/mqtt:x"), &err));
+	assert_null(event_source_find(s, SL_SLICE_LIT("$sources/amqp:x"), &err));
 	assert_int_equal(err.status, SL_EUNSUPPORTED);
 	assert_null(event_source_find(s, SL_SLICE_LIT("a/#/b"), &err));
 	assert_int_equal(err.status, SL_EINVAL);
