@@ -101,7 +101,9 @@ const struct conf_field tls_server_fields[] = {
      .type = CONF_STRING,
      .flags = CONF_NONEMPTY | CONF_ADVANCED,
      .at = AT(ciphersuites),
-     .doc = "The cipher suites of TLS 1.3, as OpenSSL writes them. Without it: OpenSSL's own choice.",
+     .doc =
+	 "The cipher suites of TLS 1.3, best first, as OpenSSL writes them. Without it: the three that everybody has, "
+	 "AES-128 first. Pre-shared keys need one with SHA256 before the others.",
      .example = "TLS_AES_128_GCM_SHA256:TLS_CHACHA20_POLY1305_SHA256"},
     {.name = "certificates",
      .type = CONF_OBJECT_LIST,

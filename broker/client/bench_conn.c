@@ -2,7 +2,6 @@
 #include <errno.h>
 #include <string.h>
 #include <sys/epoll.h>
-#include <sys/socket.h>
 
 #include "bench_int.h"
 
@@ -13,13 +12,13 @@ uint32_t bench_targets(const struct bench *b) { return b->o.scenario == BENCH_WI
 static void watch(struct bench *b, struct bench_conn *c, bool write) {
 	if (c->want_write == write) return;
 	struct epoll_event ev = {.events = EPOLLIN | (write ? EPOLLOUT : 0u), .data.ptr = c};
-	epoll_ctl(b->epfd, EPOLL_CTL_MOD, c->fd, &ev);
+	epoll_ctl(b->epfd, EPOLL_CTL_MOD, c->wire.fd, &ev);
 	c->want_write = write;
 }
 
 void bench_flush(struct bench *b, struct bench_conn *c) {
 	while (c->out_done < c->out.n) {
-		ssize_t n = send(c->fd, c->out.p + c->out_done, c->out.n - c->out_done, MSG_NOSIGNAL);
+		ssize_t n = client_wire_send(&c->wire, c->out.p + c->out_done, c->out.n - c->out_done);
 		if (n < 0 && errno == EINTR) continue;
 		if (n < 0 && errno != EAGAIN) b->broken = true;
 		if (n < 0) break;
@@ -102,9 +101,9 @@ static void on_frame(struct bench *b, struct bench_conn *c, const struct mqtt_fr
 	}
 }
 
-void bench_readable(struct bench *b, struct bench_conn *c) {
+static void read_once(struct bench *b, struct bench_conn *c) {
 	sl_buf_grow(&c->in, READ_SIZE);
-	ssize_t n = recv(c->fd, c->in.p + c->in.n, c->in.cap - c->in.n, 0);
+	ssize_t n = client_wire_recv(&c->wire, c->in.p + c->in.n, c->in.cap - c->in.n);
 	if (n == 0 || (n < 0 && errno != EAGAIN && errno != EINTR)) b->broken = true;
 	if (n <= 0) return;
 	c->in.n += (size_t)n;
@@ -119,4 +118,10 @@ void bench_readable(struct bench *b, struct bench_conn *c) {
 	if (done) b->arrived_ns = b->waits_from_ns = now_ns;
 	sl_buf_consume(&c->in, done);
 	if (bench_out_waiting(c)) bench_flush(b, c);
+}
+
+void bench_readable(struct bench *b, struct bench_conn *c) {
+	do {
+		read_once(b, c);
+	} while (!b->broken && client_wire_holds(&c->wire)); /* the buffer was full: it has more room now */
 }

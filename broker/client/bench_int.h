@@ -15,6 +15,7 @@
 #define SL_BENCH_INT_H
 
 #include "bench_stat.h"
+#include "client_wire.h"
 #include "cmd_common.h"
 #include "mqtt.h"
 
@@ -32,7 +33,7 @@ struct bench_options {
 };
 
 struct bench_conn {
-	int fd;
+	struct client_wire wire;
 	uint32_t number; /* among the publishers, or among the subscribers */
 	bool publisher;
 	bool want_write; /* EPOLLOUT is on */
@@ -54,6 +55,7 @@ struct bench_conn {
 struct bench {
 	struct bench_options o;
 	enum mqtt_version version;
+	struct client_tls *tls;
 	int epfd;
 	struct bench_conn *pubs, *subs;
 	size_t pubs_len, subs_len;

@@ -9,7 +9,6 @@
 #include <unistd.h>
 
 #include "bench_int.h"
-#include "dial.h"
 #include "mem.h"
 
 enum { ANSWER_MS = 30000, FILTERS_A_PACKET = 100 };
@@ -18,8 +17,8 @@ enum { ANSWER_MS = 30000, FILTERS_A_PACKET = 100 };
 
 static int write_all(struct bench_conn *c, struct sl_err *err) {
 	for (size_t done = 0; done < c->out.n;) {
-		ssize_t n = send(c->fd, c->out.p + done, c->out.n - done, MSG_NOSIGNAL);
-		if (n < 0 && errno == EAGAIN && dial_wait(c->fd, POLLOUT, ANSWER_MS)) continue;
+		ssize_t n = client_wire_send(&c->wire, c->out.p + done, c->out.n - done);
+		if (n < 0 && errno == EAGAIN && client_wire_wait(&c->wire, POLLOUT, ANSWER_MS)) continue;
 		if (n < 0 && errno == EINTR) continue;
 		if (n < 0) return sl_err_set(err, SL_ECLOSED, "connection %u: %s", c->number, strerror(errno));
 		done += (size_t)n;
@@ -43,10 +42,10 @@ static int await_packet(struct bench *b, struct bench_conn *c, enum mqtt_type ty
 			if (denied) return sl_err_set(err, SL_EDENIED, "the broker refused a subscription");
 			if (hit) return SL_OK;
 		}
-		if (!dial_wait(c->fd, POLLIN, ANSWER_MS))
+		if (!client_wire_wait(&c->wire, POLLIN, ANSWER_MS))
 			return sl_err_set(err, SL_ESYSTEM, "no %s within %d s", mqtt_type_name(type), ANSWER_MS / 1000);
 		sl_buf_grow(&c->in, 4096);
-		ssize_t n = recv(c->fd, c->in.p + c->in.n, c->in.cap - c->in.n, 0);
+		ssize_t n = client_wire_recv(&c->wire, c->in.p + c->in.n, c->in.cap - c->in.n);
 		if (n < 0 && (errno == EAGAIN || errno == EINTR)) continue;
 		if (n <= 0) return sl_err_set(err, SL_ECLOSED, "the broker closed connection %u", c->number);
 		c->in.n += (size_t)n;
@@ -56,7 +55,7 @@ static int await_packet(struct bench *b, struct bench_conn *c, enum mqtt_type ty
 static int connect_one(struct bench *b, struct bench_conn *c, struct sl_err *err) {
 	char id[48];
 	const struct cmd_common *o = &b->o.common;
-	int rc = dial_tcp(o->host, (uint16_t)o->port, ANSWER_MS, &c->fd, err);
+	int rc = client_wire_open(&c->wire, o->host, (uint16_t)o->port, b->tls, ANSWER_MS, err);
 	if (rc) return rc;
 	snprintf(id, sizeof id, "%s-%c%u", o->client_id ? o->client_id : "bench", c->publisher ? 'p' : 's', c->number);
 	struct mqtt_connect p = {.version = b->version, .clean_start = true, .keep_alive_s = 600};
@@ -92,10 +91,13 @@ static int room_for_descriptors(size_t connections, struct sl_err *err) {
 
 int bench_connect(struct bench *b, struct sl_err *err) {
 	int rc = room_for_descriptors(b->pubs_len + b->subs_len, err);
+	if (rc == SL_OK) rc = client_tls_new(&b->o.common.tls, &b->tls, err);
 	b->pubs = SL_NEW_ARRAY(struct bench_conn, b->pubs_len);
 	b->subs = SL_NEW_ARRAY(struct bench_conn, b->subs_len);
-	for (size_t i = 0; i < b->pubs_len; i++) b->pubs[i] = (struct bench_conn){.fd = -1, .number = (uint32_t)i};
-	for (size_t i = 0; i < b->subs_len; i++) b->subs[i] = (struct bench_conn){.fd = -1, .number = (uint32_t)i};
+	for (size_t i = 0; i < b->pubs_len; i++)
+		b->pubs[i] = (struct bench_conn){.wire = CLIENT_WIRE_INIT, .number = (uint32_t)i};
+	for (size_t i = 0; i < b->subs_len; i++)
+		b->subs[i] = (struct bench_conn){.wire = CLIENT_WIRE_INIT, .number = (uint32_t)i};
 	for (size_t i = 0; rc == 0 && i < b->pubs_len; i++) {
 		b->pubs[i].publisher = true;
 		rc = connect_one(b, &b->pubs[i], err);
@@ -227,7 +229,7 @@ int bench_prepare(struct bench *b, struct sl_err *err) {
 	for (size_t i = 0; i < b->pubs_len + b->subs_len; i++) {
 		struct bench_conn *c = i < b->pubs_len ? &b->pubs[i] : &b->subs[i - b->pubs_len];
 		struct epoll_event ev = {.events = EPOLLIN, .data.ptr = c};
-		if (epoll_ctl(b->epfd, EPOLL_CTL_ADD, c->fd, &ev) != 0)
+		if (epoll_ctl(b->epfd, EPOLL_CTL_ADD, c->wire.fd, &ev) != 0)
 			return sl_err_set(err, SL_ESYSTEM, "epoll: %s", strerror(errno));
 		if (c->publisher) {
 			make_packet(b, c);
@@ -239,7 +241,7 @@ int bench_prepare(struct bench *b, struct sl_err *err) {
 }
 
 static void conn_fini(const struct bench *b, struct bench_conn *c) {
-	if (c->fd >= 0) close(c->fd);
+	client_wire_close(&c->wire);
 	sl_buf_fini(&c->in);
 	sl_buf_fini(&c->out);
 	sl_buf_fini(&c->packet);
@@ -251,6 +253,7 @@ static void conn_fini(const struct bench *b, struct bench_conn *c) {
 void bench_fini(struct bench *b) {
 	for (size_t i = 0; b->pubs && i < b->pubs_len; i++) conn_fini(b, &b->pubs[i]);
 	for (size_t i = 0; b->subs && i < b->subs_len; i++) conn_fini(b, &b->subs[i]);
+	client_tls_free(b->tls);
 	sl_free(b->pubs);
 	sl_free(b->subs);
 	sl_free(b->topics_at);

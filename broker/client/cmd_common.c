@@ -17,6 +17,7 @@ struct mqtt_client_conf cmd_client_conf(const struct cmd_common *c) {
 					 .client_id = c->client_id,
 					 .username = c->username,
 					 .password = cmd_password(c),
+					 .tls = c->tls,
 					 .keep_alive_s = 60,
 					 .clean_start = true,
 					 .timeout_ms = 10000,

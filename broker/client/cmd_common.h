@@ -7,6 +7,7 @@
 #include <signal.h>
 
 #include "cli.h"
+#include "client_wire.h"
 #include "err.h"
 #include "mqtt.h"
 #include "mqtt_client.h"
@@ -16,6 +17,7 @@ struct cmd_common {
 	int64_t port;
 	const char *client_id, *username, *password;
 	int version; /* index into cmd_versions */
+	struct client_tls_options tls;
 };
 
 #define CMD_COMMON_DEFAULTS                                                                                            \
@@ -34,6 +36,52 @@ void cmd_stop_on_signals(void);
 
 /* Prints the sentence on stderr; returns the exit code for the status. */
 int cmd_fail(const char *command, struct sl_err *err);
+
+/* Named as mosquitto's clients have them. */
+#define CMD_TLS_OPTIONS(holder)                                                                                        \
+	{.name = "tls",                                                                                                \
+	 .type = CLI_FLAG,                                                                                             \
+	 .at = offsetof(holder, common.tls.on),                                                                        \
+	 .doc = "speak TLS; the following options do so, too"},                                                        \
+	    {.name = "cafile",                                                                                         \
+	     .type = CLI_TEXT,                                                                                         \
+	     .at = offsetof(holder, common.tls.cafile),                                                                \
+	     .value = "FILE",                                                                                          \
+	     .doc = "authorities that the broker's certificate is checked against; without it the system's"},          \
+	    {.name = "cert",                                                                                           \
+	     .type = CLI_TEXT,                                                                                         \
+	     .at = offsetof(holder, common.tls.cert),                                                                  \
+	     .value = "FILE",                                                                                          \
+	     .doc = "our own certificate"},                                                                            \
+	    {.name = "key",                                                                                            \
+	     .type = CLI_TEXT,                                                                                         \
+	     .at = offsetof(holder, common.tls.key),                                                                   \
+	     .value = "FILE",                                                                                          \
+	     .doc = "and its private key"},                                                                            \
+	    {.name = "insecure",                                                                                       \
+	     .type = CLI_FLAG,                                                                                         \
+	     .at = offsetof(holder, common.tls.insecure),                                                              \
+	     .doc = "do not check the broker's certificate: for experiments"},                                         \
+	    {.name = "tls-version",                                                                                    \
+	     .type = CLI_CHOICE,                                                                                       \
+	     .at = offsetof(holder, common.tls.version),                                                               \
+	     .value = "VERSION",                                                                                       \
+	     .choices = client_tls_versions,                                                                           \
+	     .doc = "this one alone"},                                                                                 \
+	    {.name = "alpn",                                                                                           \
+	     .type = CLI_TEXT,                                                                                         \
+	     .at = offsetof(holder, common.tls.alpn),                                                                  \
+	     .value = "NAME",                                                                                          \
+	     .doc = "the protocol to ask for"},                                                                        \
+	    {.name = "psk",                                                                                            \
+	     .type = CLI_TEXT,                                                                                         \
+	     .at = offsetof(holder, common.tls.psk),                                                                   \
+	     .value = "HEX",                                                                                           \
+	     .doc = "pre-shared key, instead of certificates"},                                                        \
+	{                                                                                                              \
+		.name = "psk-identity", .type = CLI_TEXT, .at = offsetof(holder, common.tls.psk_identity),             \
+		.value = "NAME", .doc = "and its name"                                                                 \
+	}
 
 /* The rows for a struct that has `struct cmd_common common`. */
 #define CMD_COMMON_OPTIONS(holder)                                                                                     \
@@ -69,7 +117,7 @@ int cmd_fail(const char *command, struct sl_err *err);
 	     .at = offsetof(holder, common.password),                                                                  \
 	     .value = "TEXT",                                                                                          \
 	     .doc = "password; better in the environment as SLUICE_PASSWORD"},                                         \
-	{                                                                                                              \
+	    CMD_TLS_OPTIONS(holder), {                                                                                 \
 		.letter = 'V', .name = "mqtt-version", .type = CLI_CHOICE, .at = offsetof(holder, common.version),     \
 		.value = "VERSION", .choices = cmd_versions, .doc = "3.1.1 or 5"                                       \
 	}

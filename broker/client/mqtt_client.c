@@ -5,11 +5,8 @@
 #include <poll.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/socket.h>
-#include <unistd.h>
 
 #include "clock.h"
-#include "dial.h"
 #include "list.h"
 #include "mem.h"
 #include "rng.h"
@@ -29,7 +26,8 @@ struct flight {
 
 struct mqtt_client {
 	struct mqtt_client_conf conf;
-	int fd; /* -1: not connected */
+	struct client_wire wire;
+	struct client_tls *tls; /* made at the first connect */
 	struct sl_buf in, out;
 	struct sl_list flights; /* in the order of sending */
 	size_t flights_len;
@@ -52,7 +50,7 @@ struct mqtt_client *mqtt_client_new(const struct mqtt_client_conf *conf) {
 	struct mqtt_client *c = SL_NEW(struct mqtt_client);
 	c->conf = *conf;
 	if (c->conf.window == 0) c->conf.window = 1;
-	c->fd = -1;
+	c->wire = (struct client_wire)CLIENT_WIRE_INIT;
 	sl_list_init(&c->flights);
 	c->rec_ids = SL_NEW_ARRAY(uint8_t, 65536 / 8);
 	c->out_ids = SL_NEW_ARRAY(uint8_t, 65536 / 8);
@@ -62,8 +60,7 @@ struct mqtt_client *mqtt_client_new(const struct mqtt_client_conf *conf) {
 }
 
 static void hang_up(struct mqtt_client *c) {
-	if (c->fd >= 0) close(c->fd);
-	c->fd = -1;
+	client_wire_close(&c->wire);
 	sl_buf_clear(&c->in);
 	sl_buf_clear(&c->out);
 }
@@ -81,12 +78,13 @@ void mqtt_client_free(struct mqtt_client *c) {
 	SL_LIST_FOREACH_SAFE(it, &c->flights) flight_free(c, SL_LIST_ENTRY(it, struct flight, link));
 	sl_buf_fini(&c->in);
 	sl_buf_fini(&c->out);
+	client_tls_free(c->tls);
 	sl_free(c->rec_ids);
 	sl_free(c->out_ids);
 	sl_free(c);
 }
 
-bool mqtt_client_connected(const struct mqtt_client *c) { return c->fd >= 0; }
+bool mqtt_client_connected(const struct mqtt_client *c) { return c->wire.fd >= 0; }
 size_t mqtt_client_in_flight(const struct mqtt_client *c) { return c->flights_len; }
 void mqtt_client_stats(const struct mqtt_client *c, struct mqtt_client_stats *out) { *out = c->stats; }
 
@@ -101,7 +99,7 @@ static int lost(struct mqtt_client *c, struct sl_err *err, const char *why) {
 static int write_some(struct mqtt_client *c, struct sl_err *err) {
 	size_t done = 0;
 	while (done < c->out.n) {
-		ssize_t n = send(c->fd, c->out.p + done, c->out.n - done, MSG_NOSIGNAL);
+		ssize_t n = client_wire_send(&c->wire, c->out.p + done, c->out.n - done);
 		if (n < 0 && errno == EINTR) continue;
 		if (n < 0 && errno == EAGAIN) break;
 		if (n < 0) return lost(c, err, strerror(errno));
@@ -118,7 +116,7 @@ static int write_some(struct mqtt_client *c, struct sl_err *err) {
 static int read_some(struct mqtt_client *c, struct sl_err *err) {
 	sl_buf_grow(&c->in, READ_SIZE);
 	for (;;) {
-		ssize_t n = recv(c->fd, c->in.p + c->in.n, c->in.cap - c->in.n, 0);
+		ssize_t n = client_wire_recv(&c->wire, c->in.p + c->in.n, c->in.cap - c->in.n);
 		if (n < 0 && errno == EINTR) continue;
 		if (n < 0 && errno == EAGAIN) return 0;
 		if (n < 0) return lost(c, err, strerror(errno));
@@ -243,11 +241,11 @@ static int keep_alive(struct mqtt_client *c, struct sl_err *err) {
 }
 
 int mqtt_client_poll(struct mqtt_client *c, int timeout_ms, struct sl_err *err) {
-	if (c->fd < 0) return sl_err_set(err, SL_ECLOSED, "not connected");
+	if (c->wire.fd < 0) return sl_err_set(err, SL_ECLOSED, "not connected");
 	int rc = keep_alive(c, err);
 	if (rc == 0 && c->out.n) rc = write_some(c, err);
 	if (rc) return rc;
-	if (timeout_ms != 0) dial_wait(c->fd, (short)(POLLIN | (c->out.n ? POLLOUT : 0)), timeout_ms);
+	if (timeout_ms != 0) client_wire_wait(&c->wire, (short)(POLLIN | (c->out.n ? POLLOUT : 0)), timeout_ms);
 	int got = read_some(c, err);
 	if (got < 0) return got;
 	rc = handle_packets(c, err);
@@ -319,7 +317,8 @@ static void send_again(struct mqtt_client *c) {
 
 int mqtt_client_connect(struct mqtt_client *c, struct sl_err *err) {
 	hang_up(c);
-	int rc = dial_tcp(c->conf.host, c->conf.port, c->conf.timeout_ms, &c->fd, err);
+	int rc = c->tls ? SL_OK : client_tls_new(&c->conf.tls, &c->tls, err);
+	if (rc == SL_OK) rc = client_wire_open(&c->wire, c->conf.host, c->conf.port, c->tls, c->conf.timeout_ms, err);
 	if (rc) return rc;
 	c->connack_seen = c->ping_out = false;
 	c->heard_ms = c->wrote_ms = sl_clock_mono_ms();
@@ -341,12 +340,12 @@ int mqtt_client_connect(struct mqtt_client *c, struct sl_err *err) {
 }
 
 void mqtt_client_close(struct mqtt_client *c) {
-	if (c->fd < 0) return;
+	if (c->wire.fd < 0) return;
 	struct mqtt_bye bye = {.reason = MQTT_RC_SUCCESS};
 	mqtt_encode_bye(MQTT_DISCONNECT, &bye, c->conf.version, &c->out);
 	uint64_t start_ms = sl_clock_mono_ms();
-	while (c->fd >= 0 && c->out.n && sl_clock_mono_ms() - start_ms < (uint64_t)c->conf.timeout_ms) {
-		if (write_some(c, NULL) == 0 && c->out.n) dial_wait(c->fd, POLLOUT, 50);
+	while (c->wire.fd >= 0 && c->out.n && sl_clock_mono_ms() - start_ms < (uint64_t)c->conf.timeout_ms) {
+		if (write_some(c, NULL) == 0 && c->out.n) client_wire_wait(&c->wire, POLLOUT, 50);
 	}
 	hang_up(c);
 }
@@ -386,7 +385,7 @@ static int publish_0(struct mqtt_client *c, const struct mqtt_publish *p, struct
 }
 
 int mqtt_client_publish(struct mqtt_client *c, const struct mqtt_publish *p, struct sl_err *err) {
-	if (c->fd < 0) return sl_err_set(err, SL_ECLOSED, "not connected");
+	if (c->wire.fd < 0) return sl_err_set(err, SL_ECLOSED, "not connected");
 	if (p->qos == 0) return publish_0(c, p, err);
 	int rc = wait_for_window(c, err);
 	if (rc) return rc;
@@ -411,7 +410,7 @@ int mqtt_client_publish(struct mqtt_client *c, const struct mqtt_publish *p, str
 int mqtt_client_subscribe(struct mqtt_client *c, const char *filter, uint8_t qos, struct sl_err *err) {
 	struct sl_buf entries = SL_BUF_INIT;
 	struct mqtt_sub_entry e = {.filter = slice_from_str(filter), .qos = qos};
-	if (c->fd < 0) return sl_err_set(err, SL_ECLOSED, "not connected");
+	if (c->wire.fd < 0) return sl_err_set(err, SL_ECLOSED, "not connected");
 	mqtt_put_sub_entry(&entries, &e);
 	struct mqtt_subscribe s = {.packet_id = next_id(c), .count = 1, .entries = sl_buf_slice(&entries)};
 	mqtt_encode_subscribe(&s, c->conf.version, &c->out);

@@ -13,6 +13,7 @@
 #ifndef SL_MQTT_CLIENT_H
 #define SL_MQTT_CLIENT_H
 
+#include "client_wire.h"
 #include "mqtt.h"
 
 struct mqtt_client;
@@ -29,6 +30,7 @@ struct mqtt_client_conf {
 	uint16_t keep_alive_s;
 	bool clean_start;
 	uint32_t session_expiry_s;         /* 5.0; 0: the session ends with the connection */
+	struct client_tls_options tls;     /* all zero: none; its texts are borrowed, too */
 	int timeout_ms;                    /* for each answer that is waited for */
 	size_t window;                     /* QoS 1 and 2 messages in flight */
 	mqtt_client_message_cb on_message; /* may be NULL */
