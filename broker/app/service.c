@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include "api.h"
+#include "auth_env.h"
 #include "broker.h"
 #include "clock.h"
 #include "app_commands.h"
@@ -31,6 +32,7 @@ struct service {
 	int lock_fd;          /* data_dir/lock: one process to a data directory */
 	struct broker *broker;
 	struct connectors *connectors;
+	struct auth_env *auth_env;
 	struct rules *rules;
 	struct rules_worker **rules_workers;
 	struct sl_loop **loops; /* the workers' and the connectors', for status pages */
@@ -97,16 +99,18 @@ static void settings_from(const struct broker_conf *conf, const struct broker_bi
 						       .store_max = (uint64_t)conf->persistence.max_store};
 }
 
-static int make_auth(const struct broker_conf *conf, struct auth **out, struct sl_err *err) {
-	struct auth_options opts = {
-	    .anonymous = conf->auth.anonymous, .password_file = conf->auth.password_file, .conf = conf->auth.links};
+static int make_auth(const struct service *s, const struct broker_conf *conf, struct auth **out, struct sl_err *err) {
+	struct auth_options opts = {.anonymous = conf->auth.anonymous,
+				    .password_file = conf->auth.password_file,
+				    .conf = conf->auth.links,
+				    .env = s->auth_env};
 	return auth_new(&opts, out, err);
 }
 
 /* Puts connectors, rules and auth in force: all or nothing. */
 static int commit(struct service *s, struct loaded *loaded, struct sl_err *err) {
 	struct auth *auth = NULL;
-	int rc = make_auth(loaded->conf, &auth, err);
+	int rc = make_auth(s, loaded->conf, &auth, err);
 	if (rc == SL_OK) rc = load_commit(loaded, s->connectors, s->rules, err);
 	if (rc == SL_OK) broker_set_auth(s->broker, auth);
 	auth_unref(auth);
@@ -211,6 +215,7 @@ static int make_services(struct service *s, struct sl_err *err) {
 					.memory = (uint64_t)conf->node.buffer_memory};
 	rc = connectors_new(&copts, &s->connectors, err);
 	if (rc != SL_OK) return rc;
+	s->auth_env = auth_env_new(s->connectors);
 	struct rules_opts ropts = {.host = broker_rules_host(s->broker),
 				   .connectors = s->connectors,
 				   .node = conf->node.name,
@@ -295,6 +300,7 @@ static void service_free(struct service *s, int code) {
 	if (s->broker_started) rules_let_out(s->rules);
 	uint64_t rows_ms = s->broker_started ? DRAIN_ROWS_MS : DRAIN_NEVER_STARTED_MS;
 	if (s->connectors_started) all_back = connectors_stop(s->connectors, rows_ms);
+	auth_env_stop(s->auth_env); /* nobody answers workers any more */
 	if (s->broker_started) broker_stop(s->broker);
 	if (!all_back) {
 		connectors_abandon(s->connectors);
@@ -311,6 +317,7 @@ static void service_free(struct service *s, int code) {
 	rules_free(s->rules);
 	connectors_free(s->connectors);
 	broker_free(s->broker);
+	auth_env_free(s->auth_env);
 	if (s->lock_fd >= 0) close(s->lock_fd);
 	sl_free(s->loops);
 	sl_free(s->file);

@@ -15,11 +15,12 @@ struct auth_env;
 struct connectors;
 struct http_client;
 
-int auth_env_new(struct connectors *cs, struct auth_env **out, struct sl_err *err) sl_warn_unused; /* cs borrowed */
-void auth_env_stop(struct auth_env *env);                                                          /* NULL is fine */
-void auth_env_free(struct auth_env *env);                                                          /* NULL is fine */
+struct auth_env *auth_env_new(struct connectors *cs) sl_warn_unused; /* cs borrowed */
+void auth_env_stop(struct auth_env *env);                            /* NULL is fine */
+void auth_env_free(struct auth_env *env);                            /* NULL is fine */
 
 struct connectors *auth_env_connectors(const struct auth_env *env);
-struct http_client *auth_env_http(const struct auth_env *env);
+/* Begins its thread with the first who wants it; NULL: the system has none left. @thread main */
+struct http_client *auth_env_http(struct auth_env *env);
 
 #endif
