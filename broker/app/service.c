@@ -17,6 +17,7 @@
 #include "broker.h"
 #include "clock.h"
 #include "app_commands.h"
+#include "binds.h"
 #include "flow_settings.h"
 #include "hash.h"
 #include "load.h"
@@ -50,21 +51,6 @@ struct service {
 static uint32_t clamp_u32(int64_t v) { return v > UINT32_MAX ? UINT32_MAX : (uint32_t)v; }
 static uint16_t clamp_u16(int64_t v) { return v > UINT16_MAX ? UINT16_MAX : (uint16_t)v; }
 
-static struct broker_bind *binds_from(const struct broker_conf *conf, struct tls_server *const *tls) {
-	size_t n = broker_conf_listener_count(conf);
-	struct broker_bind *binds = SL_NEW_ARRAY(struct broker_bind, n);
-	for (size_t i = 0; i < n; i++) {
-		const struct broker_listener *l = broker_conf_listener(conf, i);
-		binds[i] = (struct broker_bind){.name = l->name,
-						.host = l->host,
-						.port = l->port,
-						.transport = (enum transport_kind)l->type, /* the words are the same */
-						.max_connections = clamp_u32(l->max_connections),
-						.opts = {.tls = tls[i], .path = l->path}};
-	}
-	return binds;
-}
-
 static void settings_from(const struct broker_conf *conf, const struct broker_bind *binds,
 			  struct broker_settings *out) {
 	broker_settings_default(out);
@@ -81,6 +67,7 @@ static void settings_from(const struct broker_conf *conf, const struct broker_bi
 	int64_t keepalive = conf->mqtt.keepalive_max_ms;
 	out->keepalive_max_s = keepalive == CONF_UNLIMITED ? 0 : clamp_u16(keepalive / 1000);
 	out->connect_timeout_ms = clamp_u32(conf->mqtt.connect_timeout_ms);
+	out->connect_packet_max = clamp_u32(conf->mqtt.max_connect_size);
 	out->stall_timeout_ms = clamp_u32(conf->mqtt.stall_timeout_ms);
 	out->topic_alias_max = clamp_u16(conf->mqtt.topic_alias_max);
 	out->response_info = conf->mqtt.response_topic_prefix;
@@ -196,7 +183,7 @@ static void about(void *arg, json_t *out) {
 
 static int make_services(struct service *s, struct sl_err *err) {
 	const struct broker_conf *conf = s->loaded.conf;
-	struct broker_bind *binds = binds_from(conf, s->loaded.tls);
+	struct broker_bind *binds = binds_new(conf, s->loaded.tls);
 	struct broker_settings settings;
 	settings_from(conf, binds, &settings);
 	char *store = sl_asprintf("%s/store", conf->node.data_dir);
@@ -206,7 +193,7 @@ static int make_services(struct service *s, struct sl_err *err) {
 	int rc = broker_new(&settings, &s->broker, err);
 	flow_settings_fini(&flow);
 	sl_free(store);
-	sl_free(binds);
+	binds_free(binds, broker_conf_listener_count(conf));
 	if (rc != SL_OK) return rc;
 	uint32_t n = broker_workers(s->broker);
 	struct connectors_opts copts = {.data_dir = conf->node.data_dir,
@@ -330,9 +317,10 @@ static void service_free(struct service *s, int code) {
 static void log_started(const struct service *s) {
 	const struct broker_conf *conf = s->loaded.conf;
 	for (size_t i = 0; i < broker_conf_listener_count(conf); i++)
-		log_always(LOG_INFO, LOG_MAIN, "listening", "listener=%s bind=%s port=%u",
-			   broker_conf_listener(conf, i)->name, broker_conf_listener(conf, i)->bind,
-			   broker_port(s->broker, i));
+		log_always(LOG_INFO, LOG_MAIN, "listening", "listener=%s type=%s bind=%s port=%u",
+			   broker_conf_listener(conf, i)->name,
+			   broker_listener_types[broker_conf_listener(conf, i)->type],
+			   broker_conf_listener(conf, i)->bind, broker_port(s->broker, i));
 	for (size_t i = 0; i < broker_conf_listener_count(conf); i++)
 		if (s->loaded.tls[i]) tls_server_warn(s->loaded.tls[i]);
 	if (s->api)

@@ -11,7 +11,6 @@
 #include "mem.h"
 #include "persist.h"
 #include "retained.h"
-#include "tls_server.h"
 #include "route.h"
 #include "topic.h"
 #include "utf8.h"
@@ -27,6 +26,7 @@ void broker_settings_default(struct broker_settings *s) {
 	    .session_expiry_max_s = 7 * 24 * 3600,
 	    .keepalive_max_s = 0,
 	    .connect_timeout_ms = 10000,
+	    .connect_packet_max = 128 * 1024,
 	    .stall_timeout_ms = 10000,
 	    .topic_alias_max = 64,
 	    .topic_levels_max = TOPIC_LEVELS_MAX,
@@ -56,24 +56,6 @@ static int make_workers(struct broker *b, struct sl_err *err) {
 		worker_init(&b->workers[i], b, i, b->loops[i]);
 	}
 	return SL_OK;
-}
-
-static void bind_init(struct bind_state *bind, const struct broker_bind *from) {
-	bind->name = sl_strdup(from->name);
-	bind->host = sl_strdup(from->host);
-	bind->port = from->port;
-	bind->max_connections = from->max_connections;
-	bind->transport = transport_of(from->transport);
-	bind->opts = from->opts;
-	if (from->opts.tls) tls_server_ref(from->opts.tls);
-	if (from->opts.path) bind->opts.path = bind->path = sl_strdup(from->opts.path);
-}
-
-static void bind_fini(struct bind_state *bind) {
-	sl_free(bind->name);
-	sl_free(bind->host);
-	sl_free(bind->path);
-	tls_server_unref(bind->opts.tls);
 }
 
 static void copy_share_groups(struct broker *b, const struct broker_settings *set) {
@@ -111,7 +93,7 @@ int broker_new(const struct broker_settings *settings, struct broker **out, stru
 	memset(b->workers, 0, b->workers_len * sizeof *b->workers);
 	b->loops = SL_NEW_ARRAY(struct sl_loop *, b->workers_len);
 	b->binds = SL_NEW_ARRAY(struct bind_state, settings->binds_len);
-	for (size_t i = 0; i < settings->binds_len; i++) bind_init(&b->binds[i], &settings->binds[i]);
+	for (size_t i = 0; i < settings->binds_len; i++) bind_init(&b->binds[i], &settings->binds[i], &b->set);
 	b->set.binds = NULL;
 	copy_share_groups(b, settings);
 	if (settings->response_info) b->set.response_info = sl_strdup(settings->response_info);
@@ -222,43 +204,6 @@ void broker_set_auth(struct broker *b, struct auth *auth) {
 
 /* ---- start ---- */
 
-static void accepted(void *arg, int fd, const struct sockaddr *peer, socklen_t peer_len) {
-	struct worker_accept *a = arg;
-	uint32_t before = atomic_fetch_add_explicit(&a->bind->connections, 1, memory_order_relaxed);
-	if (before >= a->bind->max_connections) {
-		atomic_fetch_sub_explicit(&a->bind->connections, 1, memory_order_relaxed);
-		log_warn(LOG_NET, "connection refused: the listener is full", "listener=%s max_connections=%u",
-			 a->bind->name, a->bind->max_connections);
-		close(fd);
-		return;
-	}
-	client_accept(a->w, a->bind, fd, listener_peer_text(peer, peer_len));
-}
-
-int broker_bind(struct broker *b, struct sl_err *err) {
-	listener_raise_fd_limit();
-	for (size_t k = 0; k < b->set.binds_len; k++) {
-		for (uint32_t i = 0; i < b->workers_len; i++) {
-			size_t at = k * b->workers_len + i;
-			b->accepts[at] = (struct worker_accept){.w = &b->workers[i], .bind = &b->binds[k]};
-			struct listener_opts opts = {
-			    .host = b->binds[k].host, .port = b->binds[k].port, .joins = i > 0};
-			int rc = listener_open(b->loops[i], &opts, accepted, &b->accepts[at], &b->listeners[at], err);
-			if (rc != SL_OK) return sl_err_prefix(err, "listener %s", b->binds[k].name);
-			/* Port 0: the first socket's choice is everybody's. */
-			b->binds[k].port = listener_port(b->listeners[at]);
-		}
-	}
-	return SL_OK;
-}
-
-static int listen_all(struct broker *b, struct sl_err *err) {
-	for (size_t at = 0; at < b->set.binds_len * b->workers_len; at++)
-		if (listener_listen(b->listeners[at], err) != SL_OK)
-			return sl_err_prefix(err, "listener %s", b->binds[at / b->workers_len].name);
-	return SL_OK;
-}
-
 int broker_restore(struct broker *b, struct sl_err *err) {
 	int rc = persist_open(b, err);
 	persist_restored(b);
@@ -266,7 +211,7 @@ int broker_restore(struct broker *b, struct sl_err *err) {
 }
 
 int broker_start(struct broker *b, struct sl_err *err) {
-	int rc = listen_all(b, err);
+	int rc = bind_listen_all(b, err);
 	if (rc != SL_OK) return rc;
 	for (uint32_t i = 0; i < b->workers_len; i++) {
 		rc = sl_loop_start(b->loops[i], err);
@@ -274,12 +219,6 @@ int broker_start(struct broker *b, struct sl_err *err) {
 		b->started = true;
 	}
 	return SL_OK;
-}
-
-uint16_t broker_port(const struct broker *b, size_t bind) { return b->binds[bind].port; }
-
-struct sl_listen_at broker_at(const struct broker *b, size_t bind) {
-	return listener_at(b->listeners[bind * b->workers_len]);
 }
 
 /* ---- drain and stop ---- */

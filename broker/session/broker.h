@@ -25,6 +25,8 @@
 #include "listen_at.h"
 #include "loop.h"
 #include "metrics.h"
+#include "outbound.h"
+#include "rate.h"
 #include "rules_host.h"
 #include "share_choose.h"
 #include "transport.h"
@@ -43,12 +45,30 @@ struct broker_share_group {
 	enum broker_share how;
 };
 
-struct broker_bind {
-	const char *name, *host;  /* host "" or "*": all addresses */
-	uint16_t port;            /* 0: the kernel chooses, see broker_port() */
+/* Versions of MQTT, as bits. */
+enum { BROKER_SPEAKS_31 = 1, BROKER_SPEAKS_311 = 2, BROKER_SPEAKS_5 = 4, BROKER_SPEAKS_ALL = 7 };
+
+/* What a listener bears. A rate of 0 is no limit. */
+struct broker_bind_limits {
 	uint32_t max_connections; /* UINT32_MAX: no limit */
+	struct sl_rate connects;  /* of all clients; above it, who comes waits */
+	struct sl_rate messages;  /* that one client publishes; above it, it is not read from for a while */
+	struct sl_rate bytes;     /* that one client sends; the same */
+	uint32_t max_packet_size; /* 0: as everywhere */
+	uint16_t client_id_max;   /* 0: as everywhere */
+	uint8_t versions;         /* BROKER_SPEAKS_...; 0: all */
+};
+
+struct broker_bind {
+	const char *name, *host; /* host "" or "*": all addresses; of a unix socket its path */
+	uint16_t port;           /* 0: the kernel chooses, see broker_port() */
+	unsigned mode;           /* permissions of a unix socket */
+	bool proxy_protocol;     /* required from everybody who comes from these networks; others are turned away, */
+	const struct sl_cidr *proxy_from;
+	size_t proxy_from_len; /* unless there are none */
+	struct broker_bind_limits limits;
 	enum transport_kind transport;
-	struct transport_opts opts; /* the path is copied, of tls a reference taken */
+	struct transport_opts opts; /* path and origins are copied, of tls a reference taken */
 };
 
 /* See persist.h. Zeroed: all is in memory only. */
@@ -73,6 +93,7 @@ struct broker_settings {
 	uint32_t session_expiry_max_s; /* UINT32_MAX: none */
 	uint16_t keepalive_max_s;      /* 0: as the client asks */
 	uint32_t connect_timeout_ms;   /* from accept to a good CONNECT */
+	uint32_t connect_packet_max;   /* bytes of a CONNECT beside its client id */
 	uint32_t stall_timeout_ms;     /* how long a full subscriber that makes no progress may hold publishers back */
 	uint16_t topic_alias_max;      /* aliases that a client may set, and the most that we set */
 	const char *response_info;     /* Response Information, with ${clientid}; NULL: none */

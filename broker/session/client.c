@@ -157,7 +157,7 @@ static void on_closed(struct sl_stream *st, int status) {
 	client_room(c);
 	metric_inc(w, METRIC_CONNECTIONS_CLOSED);
 	sl_metric_dec(&w->metrics, METRIC_CONNECTIONS);
-	atomic_fetch_sub_explicit(&c->bind->connections, 1, memory_order_relaxed);
+	bind_left(c->bind);
 	sl_list_remove(&c->link);
 	struct session *s = c->s;
 	if (s) {
@@ -304,7 +304,7 @@ static bool handle_frame(struct client *c, const struct mqtt_frame *f) {
 /* The client waits for room with its next PUBLISH, which stands first in `rest`, perhaps not whole yet: pings behind it are answered
  * as they come. */
 static void peek(struct client *c, struct sl_slice rest) {
-	size_t at = c->peeked, limit = c->w->b->set.max_packet_size, first = 0;
+	size_t at = c->peeked, limit = client_packet_max(c), first = 0;
 	struct mqtt_frame f;
 	enum mqtt_reason reason;
 	if (mqtt_frame_next(rest, limit, &f, &reason) == SL_OK || f.size > 0) first = f.size;
@@ -318,7 +318,7 @@ static void peek(struct client *c, struct sl_slice rest) {
 
 static size_t on_read(struct sl_stream *st, struct sl_slice bytes) {
 	struct client *c = client_of(st);
-	size_t used = 0, limit = c->w->b->set.max_packet_size, before = sl_stream_pending(st);
+	size_t used = 0, limit = client_packet_max(c), before = sl_stream_pending(st);
 	if (sl_likely(!c->pauses)) c->feeds = false;
 	c->last_in_ms = sl_loop_now_ms(c->w->loop);
 	/* Who speaks something else is not waited for until a whole packet might be there. */

@@ -116,6 +116,14 @@ static inline struct sl_stream *client_stream(struct client *c) { return (struct
  * and valid as long as the client (tls_peer.h). */
 const struct tls_peer *client_tls_peer(struct client *c);
 
+/* The largest packet it may send now. Of who has said no good CONNECT yet, less may lie here. */
+static inline size_t client_packet_max(const struct client *c) {
+	const struct broker_bind_limits *l = &c->bind->limits;
+	if (sl_likely(c->state == CLIENT_CONNECTED)) return l->max_packet_size;
+	size_t connect_max = (size_t)c->bind->connect_max + l->client_id_max;
+	return sl_min_size(l->max_packet_size, connect_max);
+}
+
 static inline bool client_is_v5(const struct client *c) { return c->version == MQTT_V5; }
 
 void client_accept(struct worker *w, struct bind_state *bind, int fd, char *peer); /* owns fd and peer */

@@ -87,7 +87,12 @@ static bool bad_connect(struct client *c, int status, enum mqtt_reason reason, u
 /* What can be said about a CONNECT without knowing who it is. SUCCESS: go on. */
 static enum mqtt_reason judge(const struct client *c, const struct mqtt_connect *p) {
 	const struct broker_settings *set = &c->w->b->set;
-	if (p->client_id.n > set->client_id_max) return MQTT_RC_CLIENT_ID_NOT_VALID;
+	const struct broker_bind_limits *limits = &c->bind->limits;
+	if (!(limits->versions & 1u << (p->version - MQTT_V31))) {
+		metric_inc(c->w, METRIC_CONNECTS_VERSION);
+		return MQTT_RC_UNSUPPORTED_VERSION;
+	}
+	if (p->client_id.n > limits->client_id_max) return MQTT_RC_CLIENT_ID_NOT_VALID;
 	/* [MQTT-3.1.3-8] of 3.1.1; 3.1 has no empty ids at all. */
 	if (p->client_id.n == 0 && ((p->version == MQTT_V311 && !p->clean_start) || p->version == MQTT_V31))
 		return MQTT_RC_CLIENT_ID_NOT_VALID;
@@ -291,7 +296,7 @@ static void connack_props(const struct client *c, const struct mqtt_connect *p, 
 	mqtt_put_num(out, MQTT_PROP_RECEIVE_MAXIMUM, set->receive_maximum);
 	if (set->max_qos < 2) mqtt_put_num(out, MQTT_PROP_MAXIMUM_QOS, set->max_qos);
 	if (!set->retain) mqtt_put_num(out, MQTT_PROP_RETAIN_AVAILABLE, 0);
-	mqtt_put_num(out, MQTT_PROP_MAXIMUM_PACKET_SIZE, set->max_packet_size);
+	mqtt_put_num(out, MQTT_PROP_MAXIMUM_PACKET_SIZE, c->bind->limits.max_packet_size);
 	if (p->client_id.n == 0) mqtt_put_bytes(out, MQTT_PROP_ASSIGNED_CLIENT_ID, c->s->client_id);
 	if (set->topic_alias_max) mqtt_put_num(out, MQTT_PROP_TOPIC_ALIAS_MAXIMUM, set->topic_alias_max);
 	if (c->keep_alive_s != p->keep_alive_s) mqtt_put_num(out, MQTT_PROP_SERVER_KEEP_ALIVE, c->keep_alive_s);

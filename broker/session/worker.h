@@ -21,6 +21,7 @@
 
 #include <pthread.h>
 
+#include "bind_state.h"
 #include "broker.h"
 #include "list.h"
 #include "msg.h"
@@ -105,16 +106,6 @@ struct worker {
 	struct sl_metrics metrics;
 };
 
-/* What a listener of the broker knows about its connections, all workers together. */
-struct bind_state {
-	char *name, *host, *path; /* path may be NULL */
-	uint16_t port;
-	uint32_t max_connections;
-	const struct transport *transport;
-	struct transport_opts opts;
-	_Atomic uint32_t connections;
-};
-
 struct broker {
 	struct broker_settings set; /* binds: see below */
 	uint32_t workers_len;
@@ -134,12 +125,6 @@ struct broker {
 		uint32_t left;
 		bool hurried;
 	} drain;
-};
-
-/* Which of a listener's sockets this is: what the accept callback gets. */
-struct worker_accept {
-	struct worker *w;
-	struct bind_state *bind;
 };
 
 int worker_init(struct worker *w, struct broker *b, uint32_t index, struct sl_loop *loop);

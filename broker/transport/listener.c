@@ -1,12 +1,14 @@
 #include "listener.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <netdb.h>
 #include <netinet/in.h>
 #include <string.h>
 #include <sys/resource.h>
 #include <unistd.h>
 
+#include "listener_unix.h"
 #include "log.h"
 #include "mem.h"
 
@@ -23,14 +25,29 @@ struct listener {
 	int backlog;
 	bool joins;
 	int bound; /* the socket until it listens, then -1 */
+	struct listener_gate *gate;
+	uint64_t *rests;
+	struct listener_file file; /* of a unix socket; the first's alone */
+	bool is_unix;
 };
+
+/* Too many came; they wait. */
+static bool gate_shut(struct listener *ls) {
+	uint64_t wait_ms = ls->gate ? listener_gate_wait_ms(ls->gate, sl_loop_now_ms(ls->loop)) : 0;
+	if (wait_ms == 0) return false;
+	if (ls->rests) ++*ls->rests;
+	sl_timer_set(ls->loop, &ls->rest, wait_ms);
+	return true;
+}
 
 static void accept_some(struct listener *ls) {
 	for (int i = 0; i < ACCEPTS_PER_TURN; i++) {
 		struct sockaddr_storage peer;
 		socklen_t len = sizeof peer;
+		if (gate_shut(ls)) return;
 		int fd = accept4(ls->watch.fd, (struct sockaddr *)&peer, &len, SOCK_NONBLOCK | SOCK_CLOEXEC);
 		if (fd >= 0) {
+			if (ls->gate) listener_gate_passed(ls->gate, sl_loop_now_ms(ls->loop));
 			ls->cb(ls->arg, fd, (struct sockaddr *)&peer, len);
 			if (ls->watch.fd < 0) return; /* stopped by the callback */
 			continue;
@@ -84,7 +101,7 @@ static int probe(const struct addrinfo *ai, bool both_families) {
 
 /* A socket on the address, or -1 with errno. */
 static int open_socket(const struct addrinfo *ai, bool both_families, const struct listener_opts *opts) {
-	if (!opts->joins && opts->port != 0 && probe(ai, both_families) != 0) return -1;
+	if (!opts->joined && opts->port != 0 && probe(ai, both_families) != 0) return -1;
 	return bind_socket(ai, both_families, true);
 }
 
@@ -137,18 +154,30 @@ static int bind_first(const struct listener_opts *opts, int *fd_out, struct sl_e
 	return SL_OK;
 }
 
+/* The workers' listeners on a unix socket are one socket, which each of them watches. */
+static int bind_unix(const struct listener_opts *opts, struct listener_file *file, int *fd, struct sl_err *err) {
+	if (!opts->joined) return listener_file_bind(opts->path, opts->mode, file, fd, err);
+	*fd = fcntl(opts->joined->bound, F_DUPFD_CLOEXEC, 0);
+	return *fd >= 0 ? SL_OK : sl_err_set(err, SL_ESYSTEM, "cannot listen on %s: %s", opts->path, strerror(errno));
+}
+
 int listener_open(struct sl_loop *l, const struct listener_opts *opts, listener_accept_cb cb, void *arg,
 		  struct listener **out, struct sl_err *err) {
-	int fd = -1, rc = bind_first(opts, &fd, err);
+	struct listener_file file = {0};
+	int fd = -1, rc = opts->path ? bind_unix(opts, &file, &fd, err) : bind_first(opts, &fd, err);
 	if (rc != SL_OK) return rc;
 	struct listener *ls = SL_NEW(struct listener);
 	*ls = (struct listener){.loop = l,
 				.cb = cb,
 				.arg = arg,
-				.host = sl_strdup(opts->host),
-				.port = port_of(fd),
+				.host = sl_strdup(opts->path ? opts->path : opts->host),
+				.port = opts->path ? 0 : port_of(fd),
+				.gate = opts->gate,
+				.rests = opts->rests,
+				.file = file,
+				.is_unix = opts->path != NULL,
 				.backlog = opts->backlog > 0 ? opts->backlog : SOMAXCONN,
-				.joins = opts->joins,
+				.joins = opts->joined != NULL,
 				.bound = fd};
 	sl_watch_init(&ls->watch, listener_ready);
 	sl_timer_init(&ls->rest, rest_over);
@@ -166,7 +195,7 @@ static int nobody_listens(const struct listener *ls) {
 }
 
 int listener_listen(struct listener *ls, struct sl_err *err) {
-	if ((!ls->joins && nobody_listens(ls) != 0) || listen(ls->bound, ls->backlog) != 0)
+	if ((!ls->joins && !ls->is_unix && nobody_listens(ls) != 0) || listen(ls->bound, ls->backlog) != 0)
 		return cannot_listen(ls->host, ls->port, err);
 	if (sl_watch_add(ls->loop, &ls->watch, ls->bound) != SL_OK)
 		return sl_err_set(err, SL_ESYSTEM, "cannot watch port %u: %s", (unsigned)ls->port, strerror(errno));
@@ -187,6 +216,7 @@ void listener_stop(struct listener *ls) {
 	if (fd >= 0) close(fd);
 	if (ls->bound >= 0) close(ls->bound);
 	ls->bound = -1;
+	listener_file_remove(&ls->file);
 }
 
 void listener_free(struct listener *ls) {
@@ -205,6 +235,10 @@ char *listener_peer_text(const struct sockaddr *peer, socklen_t len) {
 	if (strncmp(host, mapped, 7) == 0 && strchr(host, '.')) return sl_asprintf("%s:%s", host + 7, port);
 	if (peer->sa_family == AF_INET6) return sl_asprintf("[%s]:%s", host, port);
 	return sl_asprintf("%s:%s", host, port);
+}
+
+char *listener_peer_of(int fd, const struct sockaddr *peer, socklen_t len) {
+	return peer->sa_family == AF_UNIX ? listener_unix_peer(fd) : listener_peer_text(peer, len);
 }
 
 uint64_t listener_raise_fd_limit(void) {

@@ -10,6 +10,7 @@
  *
  * When the process has no descriptors left, accepting rests for a moment instead of spinning; the clients wait in the
  * kernel's queue.
+ * A unix socket is one for all workers: whichever wakes first accepts.
  * Lifetime: from listener_open() to listener_free(); the callback may come until listener_stop().
  * Thread: open, listen and free while the loop stands still (before start, after join) or on it; stop on the loop. Never blocks
  * but for a name given as host, which open resolves. */
@@ -20,6 +21,7 @@
 
 #include "err.h"
 #include "listen_at.h"
+#include "listener_gate.h"
 #include "loop.h"
 
 struct listener;
@@ -27,8 +29,14 @@ struct listener;
 struct listener_opts {
 	const char *host; /* address or name; "" or "*": all addresses, IPv4 and IPv6 */
 	uint16_t port;    /* 0: the kernel chooses; listener_port() tells */
-	int backlog;      /* 0: the system's most */
-	bool joins;       /* another listener of this process is on the port already */
+	const char
+	    *path;     /* of a unix socket, instead of the two; its file goes when the first of its listeners stops */
+	unsigned mode; /* its permissions */
+	int backlog;   /* 0: the system's most */
+	const struct listener
+	    *joined; /* another listener of this process that is on the address already, and does not listen yet */
+	struct listener_gate *gate; /* shared by those on one address, outlives them; NULL: no limit */
+	uint64_t *rests;            /* how often the gate was shut; NULL: not counted */
 };
 
 /* The descriptor is the callee's: non-blocking, close-on-exec. */
@@ -45,6 +53,9 @@ void listener_free(struct listener *ls);                    /* NULL is fine */
 
 /* "192.0.2.1:1883", "[2001:db8::1]:1883", "unix"; free with sl_free(). */
 char *listener_peer_text(const struct sockaddr *peer, socklen_t len) sl_warn_unused;
+
+/* The same for who has just been accepted; of a unix socket who it is: "unix:uid=1000,pid=4242". */
+char *listener_peer_of(int fd, const struct sockaddr *peer, socklen_t len) sl_warn_unused;
 
 /* Raises the limit of open files to what the system allows; returns the limit in force. */
 uint64_t listener_raise_fd_limit(void);

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "stream_tls.h"
+#include "stream_ws.h"
 
 /* TCP, and a unix socket, which differs in its address alone. */
 static int open_plain(struct sl_stream *top, struct sl_loop *l, int fd, const struct sl_stream_events *events,
@@ -24,9 +25,28 @@ static int open_tls(struct sl_stream *top, struct sl_loop *l, int fd, const stru
 	    opts->tls, err);
 }
 
+/* WebSocket on top of TCP or TLS. */
+static int open_ws(struct sl_stream *top, struct sl_loop *l, int fd, const struct sl_stream_events *events,
+		   const struct transport_opts *opts, uint64_t *bytes_in, uint64_t *bytes_out, struct sl_err *err) {
+	struct sl_stream_ws *ws = sl_container_of(top, struct sl_stream_ws, s);
+	const struct ws_upgrade_rules rules = {.path = opts->path, .origins = opts->origins};
+	sl_stream_ws_serve(ws, l, events, &rules);
+	int (*open_below)(struct sl_stream *, struct sl_loop *, int, const struct sl_stream_events *,
+			  const struct transport_opts *, uint64_t *, uint64_t *, struct sl_err *) =
+	    opts->tls ? open_tls : open_plain;
+	return open_below(SL_STREAM_BELOW(ws), l, fd, &sl_stream_ws_events, opts, bytes_in, bytes_out, err);
+}
+
 static const struct transport transports[] = {
     [TRANSPORT_TCP] = {.name = "tcp", .stack_bytes = sizeof(struct sl_stream_tcp), .open = open_plain},
     [TRANSPORT_TLS] = {.name = "tls", .stack_bytes = sizeof(struct sl_stream_tls), .open = open_tls},
+    [TRANSPORT_WS] = {.name = "ws",
+		      .stack_bytes = sizeof(struct sl_stream_ws) + sizeof(struct sl_stream_tcp),
+		      .open = open_ws},
+    [TRANSPORT_WSS] = {.name = "wss",
+		       .stack_bytes = sizeof(struct sl_stream_ws) + sizeof(struct sl_stream_tls),
+		       .open = open_ws},
+    [TRANSPORT_UNIX] = {.name = "unix", .stack_bytes = sizeof(struct sl_stream_tcp), .open = open_plain},
 };
 
 const struct transport *transport_of(enum transport_kind kind) { return &transports[kind]; }

@@ -20,8 +20,9 @@ struct tls_server;
 
 /* Of a listener; each transport reads what it needs. */
 struct transport_opts {
-	struct tls_server *tls; /* tls, wss */
-	const char *path;       /* ws, wss */
+	struct tls_server *tls;     /* tls, wss */
+	const char *path;           /* ws, wss */
+	const char *const *origins; /* ws, wss; NULL-terminated, NULL: all */
 };
 
 struct transport {

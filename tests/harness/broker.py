@@ -112,7 +112,7 @@ class Broker:
     def default_config(self):
         return {
             "node": {"name": "test", "data_dir": str(self.folder / "data")},
-            "listeners": [{"name": "mqtt", "type": "tcp", "bind": f"127.0.0.1:{self.port}"}],
+            "listeners": [{"name": "mqtt", "type": os.environ.get("TEST_TRANSPORT", "tcp"), "bind": f"127.0.0.1:{self.port}"}],
             "auth": {"anonymous": True},
             "admin": {"bind": f"127.0.0.1:{self.admin_port}"},
         }

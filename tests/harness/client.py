@@ -1,9 +1,11 @@
 """A socket that speaks raw MQTT: every test says exactly what it sends and what must come back."""
 import json
+import os
 import socket
 import time
 
 from . import packet as m
+from .ws import WsSocket
 
 TIMEOUT_S = 60.0  # what must come is waited for at least so long: how fast the machine is, no test asks
 
@@ -12,11 +14,28 @@ class Closed(Exception):
     """The broker closed the connection."""
 
 
+# With TEST_TRANSPORT=ws (by hand) every test of a broker of its own goes through that; transport_test.py has the basic ones always.
+TRANSPORT = os.environ.get("TEST_TRANSPORT", "tcp")
+
+
+def dial(address, transport=TRANSPORT, context=None, **ws_options):
+    """A connected socket, or what looks like one. address: a port of this machine, or the path of a unix socket."""
+    if transport == "unix":
+        sock = socket.socket(socket.AF_UNIX)
+        sock.settimeout(TIMEOUT_S)
+        sock.connect(str(address))
+        return sock
+    sock = socket.create_connection(("127.0.0.1", address), timeout=TIMEOUT_S)
+    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    if transport in ("tls", "wss"):
+        sock = context.wrap_socket(sock, server_hostname="localhost")
+    return WsSocket(sock, **ws_options) if transport in ("ws", "wss") else sock
+
+
 class Client:
-    def __init__(self, port, version=m.V311):
+    def __init__(self, port, version=m.V311, sock=None):
         self.version = version
-        self.sock = socket.create_connection(("127.0.0.1", port), timeout=TIMEOUT_S)
-        self.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        self.sock = sock or dial(port)
         self.buffer = b""
         self.last_pid = 0
 

@@ -45,12 +45,21 @@ enum broker_log_format { LOG_FORMAT_TEXT, LOG_FORMAT_JSON };
 
 struct broker_listener {
 	char *name;
-	int type; /* enum broker_listener_type */
-	char *bind;
+	int type;   /* enum broker_listener_type */
+	char *bind; /* unix: the path */
 	char *path; /* ws, wss */
+	char *mode; /* unix; octal */
+	struct conf_list origins;
+	bool proxy_protocol;
+	struct conf_list proxy_from;
 	struct tls_server_conf tls;
-	int64_t max_connections; /* CONF_UNLIMITED for none */
-	char *host;              /* from bind, without brackets */
+	int64_t max_connections;                      /* CONF_UNLIMITED for none, as all rates */
+	int64_t max_connect_rate, connect_burst;      /* of all clients; a burst of 0: as the rate */
+	int64_t max_message_rate, message_burst;      /* of one */
+	int64_t max_byte_rate, byte_burst;            /* of one */
+	struct conf_list versions;                    /* of broker_listener_versions; empty: all */
+	int64_t max_packet_size, max_clientid_length; /* 0: as mqtt has it */
+	char *host;                                   /* from bind, without brackets; NULL: unix */
 	uint16_t port;
 };
 
@@ -76,6 +85,7 @@ struct broker_conf {
 		int64_t session_expiry_max_ms; /* CONF_UNLIMITED for none */
 		int64_t keepalive_max_ms;      /* CONF_UNLIMITED: as the client asks, 0 included */
 		int64_t connect_timeout_ms;
+		int64_t max_connect_size; /* beside the client id */
 		int64_t stall_timeout_ms; /* how long a client that takes nothing may hold publishers back */
 		int64_t topic_alias_max;
 		char *response_topic_prefix;
@@ -112,6 +122,9 @@ struct broker_conf {
 	json_t *connectors, *sources, *rules; /* objects by name; NULL when absent */
 	json_t *tests;                        /* not the broker's: `sluice test` */
 };
+
+extern const char *const broker_listener_types[];    /* by enum broker_listener_type */
+extern const char *const broker_listener_versions[]; /* in the order of the versions, NULL at the end */
 
 static inline size_t broker_conf_listener_count(const struct broker_conf *conf) { return conf->listener_list.len; }
 static inline struct broker_listener *broker_conf_listener(const struct broker_conf *conf, size_t i) {

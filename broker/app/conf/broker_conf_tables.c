@@ -165,6 +165,15 @@ static const struct conf_field mqtt_fields[] = {
      .min = 100,
      .max = 600000,
      .doc = "How long a new connection may take to say CONNECT."},
+    {.name = "max_connect_size",
+     .type = CONF_SIZE,
+     .at = AT(mqtt.max_connect_size),
+     .def = "128KB",
+     .min = 1024,
+     .max = (int64_t)1 << 20,
+     .doc = "Bytes of a CONNECT beside its client id: names, password, will and properties. So much a connection may "
+	    "make the "
+	    "broker keep before anybody knows who it is; a larger one is closed."},
     {.name = "stall_timeout",
      .type = CONF_DURATION,
      .at = AT(mqtt.stall_timeout_ms),

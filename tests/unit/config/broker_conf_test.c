@@ -105,13 +105,46 @@ static void test_broker_conf__everything_is_read(void **state) {
 	broker_conf_free(c);
 }
 
-static void test_broker_conf__listeners_not_built_are_refused(void **state) {
+static void test_broker_conf__listeners_of_other_types(void **state) {
 	(void)state;
+	struct broker_conf *c = load_good(
+	    "listeners:\n"
+	    "  - {name: w, type: ws, bind: \"127.0.0.1:8083\", origins: https://a.example, versions: [\"3.1.1\", "
+	    "\"5\"]}\n"
+	    "  - {name: u, type: unix, bind: ./data/s.sock, mode: \"0600\", max_connect_rate: 5, max_byte_rate: 1MB}\n"
+	    "  - {name: p, bind: \"127.0.0.1:1\", proxy_protocol: true, proxy_from: [127.0.0.1, \"::1\"]}\n");
+	assert_string_equal(broker_conf_listener(c, 0)->path, "/mqtt");
+	assert_int_equal(broker_conf_listener(c, 0)->versions.len, 2);
+	assert_null(broker_conf_listener(c, 1)->host);
+	assert_int_equal(broker_conf_listener(c, 1)->max_connect_rate, 5);
+	assert_int_equal(broker_conf_listener(c, 1)->max_byte_rate, 1 << 20);
+	assert_int_equal(broker_conf_listener(c, 1)->max_message_rate, CONF_UNLIMITED);
+	assert_true(broker_conf_listener(c, 2)->proxy_protocol);
+	broker_conf_free(c);
 	expect_report(
 	    "listeners:\n"
-	    "  - {name: b, type: unix, bind: \"./data/s.sock\"}\n",
-	    "broker_conf_test.yaml:2:15: listeners[0].type: this build listens on tcp and tls only; ws, wss and unix "
-	    "are not available yet, so remove this listener\n");
+	    "  - {name: a, type: unix, bind: a.sock}\n"
+	    "  - {name: b, type: unix, bind: a.sock}\n"
+	    "  - {name: c, bind: \"127.0.0.1:1\", mode: \"0600\"}\n"
+	    "  - {name: d, bind: \"127.0.0.1:2\", proxy_from: 10.0.0.0/8}\n"
+	    "  - {name: e, type: unix, bind: e.sock, origins: https://a.example}\n"
+	    "  - {name: f, type: ws, bind: \"127.0.0.1:3\", path: mqtt, versions: [\"4\"]}\n"
+	    "  - {name: g, type: unix, bind: g.sock, mode: rw}\n",
+	    "broker_conf_test.yaml:3:27: listeners[1].bind: another listener has this path; paths must differ\n"
+	    "broker_conf_test.yaml:4:36: listeners[2].mode: only listeners of type unix have a mode; remove it\n"
+	    "broker_conf_test.yaml:5:36: listeners[3].proxy_from: this does nothing without `proxy_protocol: true`; "
+	    "add "
+	    "that, or remove this\n"
+	    "broker_conf_test.yaml:6:41: listeners[4].origins: only listeners of type ws and wss have origins; remove "
+	    "them\n"
+	    "broker_conf_test.yaml:7:52: listeners[5].path: a path begins with / and has no spaces, ? or #, for "
+	    "example "
+	    "/mqtt\n"
+	    "broker_conf_test.yaml:7:69: listeners[5].versions[0]: '4' is no version of MQTT; there are \"3.1\", "
+	    "\"3.1.1\" "
+	    "and \"5\"\n"
+	    "broker_conf_test.yaml:8:47: listeners[6].mode: permissions are three octal digits in quotes, for example "
+	    "\"0660\"\n");
 }
 
 static void test_broker_conf__tls_options_fit_together(void **state) {
@@ -150,7 +183,7 @@ static void test_broker_conf__listener_mistakes(void **state) {
 	    "broker_conf_test.yaml:2:21: listeners[0].bind: '1883' is not an address with a port: write for example "
 	    "127.0.0.1:1883, [::1]:1883 or :1883 for all addresses\n"
 	    "broker_conf_test.yaml:3:6: listeners[1].name: another listener has this name; names must differ\n"
-	    "broker_conf_test.yaml:4:36: listeners[2].path: only ws and wss listeners have a path; remove it\n"
+	    "broker_conf_test.yaml:4:36: listeners[2].path: only listeners of type ws and wss have a path; remove it\n"
 	    "broker_conf_test.yaml:5:5: listeners[3]: the option `name` is required, for example `name: mqtt`\n");
 }
 
@@ -263,8 +296,8 @@ int main(void) {
 	const struct CMUnitTest tests[] = {
 	    cmocka_unit_test(test_broker_conf__empty_file_is_a_local_broker),
 	    cmocka_unit_test(test_broker_conf__everything_is_read),
-	    cmocka_unit_test(test_broker_conf__listeners_not_built_are_refused),
 	    cmocka_unit_test(test_broker_conf__tls_options_fit_together),
+	    cmocka_unit_test(test_broker_conf__listeners_of_other_types),
 	    cmocka_unit_test(test_broker_conf__listener_mistakes),
 	    cmocka_unit_test(test_broker_conf__open_to_the_world_must_be_said),
 	    cmocka_unit_test(test_broker_conf__acl_file_is_refused),

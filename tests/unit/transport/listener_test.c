@@ -37,8 +37,8 @@ static struct sockaddr_in at_port(uint16_t port) {
 	    .sin_family = AF_INET, .sin_port = htons(port), .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
 }
 
-static int open_on(uint16_t port, bool joins, struct listener **out, struct sl_err *err) {
-	struct listener_opts opts = {.host = "127.0.0.1", .port = port, .joins = joins};
+static int open_on(uint16_t port, struct listener *joined, struct listener **out, struct sl_err *err) {
+	struct listener_opts opts = {.host = "127.0.0.1", .port = port, .joined = joined};
 	return listener_open(loop, &opts, accepted, NULL, out, err);
 }
 
@@ -65,9 +65,9 @@ static int other_listens(uint16_t port, bool reuse_port) {
 static void test_listener__nobody_gets_in_before_it_listens(void **state) {
 	(void)state;
 	struct listener *first = NULL, *second = NULL;
-	assert_int_equal(open_on(0, false, &first, NULL), SL_OK);
+	assert_int_equal(open_on(0, NULL, &first, NULL), SL_OK);
 	uint16_t port = listener_port(first);
-	assert_int_equal(open_on(port, true, &second, NULL), SL_OK);
+	assert_int_equal(open_on(port, first, &second, NULL), SL_OK);
 	assert_int_equal(connect_to(port), ECONNREFUSED);
 	assert_int_equal(listener_listen(first, NULL), SL_OK);
 	assert_int_equal(connect_to(port), 0);
@@ -81,9 +81,9 @@ static void test_listener__an_address_where_somebody_listens_is_refused_at_once(
 	(void)state;
 	struct listener *first = NULL, *second = NULL;
 	struct sl_err err = SL_ERR_INIT;
-	assert_int_equal(open_on(0, false, &first, NULL), SL_OK);
+	assert_int_equal(open_on(0, NULL, &first, NULL), SL_OK);
 	assert_int_equal(listener_listen(first, NULL), SL_OK);
-	assert_int_equal(open_on(listener_port(first), false, &second, &err), SL_ESYSTEM);
+	assert_int_equal(open_on(listener_port(first), NULL, &second, &err), SL_ESYSTEM);
 	assert_non_null(strstr(sl_err_text(&err), "Address already in use; stop the program that has the port"));
 	assert_null(second);
 	sl_err_fini(&err);
@@ -95,7 +95,7 @@ static void test_listener__who_comes_between_binding_and_listening_is_not_shared
 	for (int reuse_port = 0; reuse_port < 2; reuse_port++) {
 		struct listener *l = NULL;
 		struct sl_err err = SL_ERR_INIT;
-		assert_int_equal(open_on(0, false, &l, NULL), SL_OK);
+		assert_int_equal(open_on(0, NULL, &l, NULL), SL_OK);
 		int other = other_listens(listener_port(l), reuse_port);
 		assert_int_equal(listener_listen(l, &err), SL_ESYSTEM);
 		assert_non_null(strstr(sl_err_text(&err), "cannot listen on 127.0.0.1 port "));

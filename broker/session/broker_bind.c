@@ -1,0 +1,116 @@
+/* broker_bind.c: the broker's listeners: taking addresses, listening, and who is let in. */
+#include <stdatomic.h>
+#include <unistd.h>
+
+#include "client.h"
+#include "listener.h"
+#include "log.h"
+#include "mem.h"
+#include "tls_server.h"
+#include "worker.h"
+
+/* NULL-terminated, as it was. */
+static const char *const *copy_texts(const char *const *texts) {
+	size_t n = 0;
+	if (!texts) return NULL;
+	while (texts[n]) n++;
+	const char **v = SL_NEW_ARRAY(const char *, n + 1);
+	for (size_t i = 0; i < n; i++) v[i] = sl_strdup(texts[i]);
+	return v;
+}
+
+void bind_init(struct bind_state *bind, const struct broker_bind *from, const struct broker_settings *set) {
+	struct broker_bind_limits *l = &bind->limits;
+	bind->name = sl_strdup(from->name);
+	bind->host = sl_strdup(from->host);
+	bind->port = from->port;
+	bind->transport = transport_of(from->transport);
+	bind->is_unix = from->transport == TRANSPORT_UNIX;
+	bind->mode = from->mode;
+	bind->opts = from->opts;
+	if (from->opts.tls) tls_server_ref(from->opts.tls);
+	bind->opts.path = from->opts.path ? sl_strdup(from->opts.path) : NULL;
+	bind->opts.origins = copy_texts(from->opts.origins);
+	bind->proxy_protocol = from->proxy_protocol;
+	bind->proxy_from_len = from->proxy_from_len;
+	bind->proxy_from = SL_NEW_ARRAY(struct sl_cidr, from->proxy_from_len);
+	if (from->proxy_from_len)
+		memcpy(bind->proxy_from, from->proxy_from, from->proxy_from_len * sizeof *from->proxy_from);
+	*l = from->limits;
+	if (l->versions == 0) l->versions = BROKER_SPEAKS_ALL;
+	if (l->max_packet_size == 0) l->max_packet_size = set->max_packet_size;
+	if (l->client_id_max == 0) l->client_id_max = set->client_id_max;
+	bind->connect_max = set->connect_packet_max;
+	listener_gate_init(&bind->gate, l->connects);
+}
+
+void bind_fini(struct bind_state *bind) {
+	listener_gate_fini(&bind->gate);
+	sl_free(bind->name);
+	sl_free(bind->host);
+	sl_free((char *)(uintptr_t)bind->opts.path);
+	for (size_t i = 0; bind->opts.origins && bind->opts.origins[i]; i++)
+		sl_free((char *)(uintptr_t)bind->opts.origins[i]);
+	sl_free((char **)(uintptr_t)bind->opts.origins);
+	sl_free(bind->proxy_from);
+	tls_server_unref(bind->opts.tls);
+}
+
+/* ---- who is let in --------------------------------------------------------------------------------------- */
+
+static bool full(struct worker_accept *a) {
+	uint32_t before = atomic_fetch_add_explicit(&a->bind->connections, 1, memory_order_relaxed);
+	if (before < a->bind->limits.max_connections) return false;
+	bind_left(a->bind);
+	metric_inc(a->w, METRIC_LISTENER_FULL);
+	log_warn(LOG_NET, "connection refused: the listener is full", "listener=%s max_connections=%u", a->bind->name,
+		 a->bind->limits.max_connections);
+	return true;
+}
+
+static void accepted(void *arg, int fd, const struct sockaddr *peer, socklen_t peer_len) {
+	struct worker_accept *a = arg;
+	if (full(a))
+		close(fd);
+	else
+		client_accept(a->w, a->bind, fd, listener_peer_of(fd, peer, peer_len));
+}
+
+/* ---- addresses ------------------------------------------------------------------------------------------- */
+
+int broker_bind(struct broker *b, struct sl_err *err) {
+	listener_raise_fd_limit();
+	for (size_t k = 0; k < b->set.binds_len; k++) {
+		struct bind_state *bind = &b->binds[k];
+		for (uint32_t i = 0; i < b->workers_len; i++) {
+			size_t at = k * b->workers_len + i;
+			struct worker *w = &b->workers[i];
+			b->accepts[at] = (struct worker_accept){.w = w, .bind = bind};
+			struct listener_opts opts = {.host = bind->host,
+						     .port = bind->port,
+						     .path = bind->is_unix ? bind->host : NULL,
+						     .mode = bind->mode,
+						     .joined = i > 0 ? b->listeners[at - i] : NULL,
+						     .gate = &bind->gate,
+						     .rests = &w->metrics.v[METRIC_CONNECT_RATE_PAUSES]};
+			int rc = listener_open(b->loops[i], &opts, accepted, &b->accepts[at], &b->listeners[at], err);
+			if (rc != SL_OK) return sl_err_prefix(err, "listener %s", bind->name);
+			/* Port 0: the first socket's choice is everybody's. */
+			bind->port = listener_port(b->listeners[at]);
+		}
+	}
+	return SL_OK;
+}
+
+int bind_listen_all(struct broker *b, struct sl_err *err) {
+	for (size_t at = 0; at < b->set.binds_len * b->workers_len; at++)
+		if (listener_listen(b->listeners[at], err) != SL_OK)
+			return sl_err_prefix(err, "listener %s", b->binds[at / b->workers_len].name);
+	return SL_OK;
+}
+
+uint16_t broker_port(const struct broker *b, size_t bind) { return b->binds[bind].port; }
+
+struct sl_listen_at broker_at(const struct broker *b, size_t bind) {
+	return listener_at(b->listeners[bind * b->workers_len]);
+}
