@@ -39,12 +39,19 @@ METRIC(PUBLISH_NO_SUBSCRIBER, "sluice_publishes_unclaimed_total", "", COUNTER, "
 METRIC(PUBLISH_REFUSED, "sluice_publishes_refused_total", "", COUNTER, "", "Messages refused with a reason code of 0x80 or above.")
 METRIC(PUBLISHERS_WAITING, "sluice_publishers_waiting", "", GAUGE, "", "Clients that are not read from until there is room for the rows of their messages, or have waited for an acknowledgement for a second.")
 
+/* Access rules. */
+METRIC(ACL_DENIED_CONNECT, "sluice_acl_denied_total", "action=\"connect\"", COUNTER, "", "What access rules did not allow, by action; a will counts as publish, or as connect when it is in CONNECT.")
+METRIC(ACL_DENIED_PUBLISH, "sluice_acl_denied_total", "action=\"publish\"", COUNTER, "", "What access rules did not allow, by action; a will counts as publish, or as connect when it is in CONNECT.")
+METRIC(ACL_DENIED_SUBSCRIBE, "sluice_acl_denied_total", "action=\"subscribe\"", COUNTER, "", "What access rules did not allow, by action; a will counts as publish, or as connect when it is in CONNECT.")
+METRIC(ACL_SUBSCRIPTIONS_ENDED, "sluice_acl_subscriptions_ended_total", "", COUNTER, "", "Subscriptions that ended because access rules changed, or another client took the session over.")
+
 /* Messages that were meant for a subscriber and did not reach it. */
 METRIC(DROPPED_QUEUE_FULL, "sluice_messages_dropped_total", "reason=\"queue_full\"", COUNTER, "", "Messages dropped on their way to a subscriber, by reason.")
 METRIC(DROPPED_EXPIRED, "sluice_messages_dropped_total", "reason=\"expired\"", COUNTER, "", "Messages dropped on their way to a subscriber, by reason.")
 METRIC(DROPPED_TOO_LARGE, "sluice_messages_dropped_total", "reason=\"too_large\"", COUNTER, "", "Messages dropped on their way to a subscriber, by reason.")
 METRIC(DROPPED_OFFLINE_QOS0, "sluice_messages_dropped_total", "reason=\"offline_qos0\"", COUNTER, "", "Messages dropped on their way to a subscriber, by reason.")
 METRIC(DROPPED_SLOW_CLIENT, "sluice_messages_dropped_total", "reason=\"slow_client\"", COUNTER, "", "Messages dropped on their way to a subscriber, by reason.")
+METRIC(DROPPED_NOT_ALLOWED, "sluice_messages_dropped_total", "reason=\"not_authorized\"", COUNTER, "", "Messages dropped on their way to a subscriber, by reason.")
 METRIC(DROPPED_SESSION_ENDED, "sluice_messages_dropped_total", "reason=\"session_ended\"", COUNTER, "", "Messages dropped on their way to a subscriber, by reason.")
 
 /* State. */

@@ -67,6 +67,7 @@ size_t acl_rules_count(const struct acl_rules *r);
 struct acl_options {
 	const char *file;             /* acl_file; NULL: none */
 	struct conf_list policies;    /* files with AWS-style policies, for every client */
+	bool disconnects;             /* who does what is not allowed is disconnected */
 	bool default_allow;           /* what no rule decides is allowed, where the file does not say otherwise */
 	const struct yaml_doc *about; /* where `file` is named, for errors about it; NULL: unknown */
 };
@@ -77,8 +78,9 @@ int acl_new(const struct acl_options *options, struct acl **out, struct conf_rep
 /* From text that is no file: for tests and fuzzers. name: what errors call it. */
 int acl_new_text(struct sl_slice yaml, const char *name, struct acl **out, struct conf_report *report) sl_warn_unused;
 struct acl *acl_ref(struct acl *a);
-void acl_unref(struct acl *a);         /* NULL is fine */
-size_t acl_count(const struct acl *a); /* rules, those of policies included */
+void acl_unref(struct acl *a);             /* NULL is fine */
+bool acl_disconnects(const struct acl *a); /* who does what is not allowed is disconnected */
+size_t acl_count(const struct acl *a);     /* rules, those of policies included */
 
 /* ---- one client ---- */
 

@@ -120,7 +120,7 @@ static void number(struct acl *a) {
 	}
 }
 
-static int finish(struct acl_build *b, bool default_allow, bool configured, struct acl **out) {
+static int finish(struct acl_build *b, bool default_allow, bool disconnects, struct acl **out) {
 	int rc = conf_report_status(b->report);
 	size_t own_at = acl_build_finish(b);
 	*out = NULL;
@@ -136,7 +136,7 @@ static int finish(struct acl_build *b, bool default_allow, bool configured, stru
 	a->attached = b->attached;
 	a->attached_len = b->attached_len;
 	a->default_allow = b->said_default ? b->default_allow : default_allow;
-	a->configured = configured;
+	a->disconnects = disconnects;
 	number(a);
 	*out = a;
 	return SL_OK;
@@ -168,7 +168,7 @@ int acl_new(const struct acl_options *options, struct acl **out, struct conf_rep
 		acl_parse_policy_file(&b, options->policies.items[i], (struct conf_at){options->about, path}, NULL);
 		sl_free(path);
 	}
-	int rc = finish(&b, options->default_allow, options->file || options->policies.len, out);
+	int rc = finish(&b, options->default_allow, options->disconnects, out);
 	for (size_t i = 0; i < mine.len; i++) conf_report_take(report, &mine.errs[i]);
 	report->dropped += mine.dropped;
 	conf_report_fini(&mine);
@@ -184,7 +184,7 @@ int acl_new_text(struct sl_slice yaml, const char *name, struct acl **out, struc
 	acl_build_init(&b, report, false);
 	acl_parse_file(&b, doc);
 	yaml_doc_free(doc);
-	return finish(&b, false, true, out);
+	return finish(&b, false, false, out);
 }
 
 struct acl *acl_ref(struct acl *a) {
@@ -201,4 +201,5 @@ void acl_unref(struct acl *a) {
 	sl_free(a);
 }
 
+bool acl_disconnects(const struct acl *a) { return a->disconnects; }
 size_t acl_count(const struct acl *a) { return a->rules->len; }

@@ -4,7 +4,7 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "client.h"
+#include "client_access.h"
 #include "clock.h"
 #include "listener.h"
 #include "log.h"
@@ -198,6 +198,27 @@ void broker_set_auth(struct broker *b, struct auth *auth) {
 		struct auth_letter *a = SL_NEW(struct auth_letter);
 		a->letter.post.run = auth_letter_run;
 		a->auth = auth ? auth_ref(auth) : NULL;
+		worker_post(&b->workers[i], &a->letter);
+	}
+}
+
+struct acl_letter {
+	struct worker_letter letter;
+	struct acl *acl;
+};
+
+static void acl_letter_run(struct sl_post *post, struct sl_loop *l) {
+	(void)l;
+	struct acl_letter *a = sl_container_of(post, struct acl_letter, letter.post);
+	client_access_set(a->letter.to, a->acl);
+	sl_free(a);
+}
+
+void broker_set_acl(struct broker *b, struct acl *acl) {
+	for (uint32_t i = 0; i < b->workers_len; i++) {
+		struct acl_letter *a = SL_NEW(struct acl_letter);
+		a->letter.post.run = acl_letter_run;
+		a->acl = acl ? acl_ref(acl) : NULL;
 		worker_post(&b->workers[i], &a->letter);
 	}
 }

@@ -31,6 +31,7 @@
 #include "share_choose.h"
 #include "transport.h"
 
+struct acl;
 struct broker;
 struct rules_worker;
 
@@ -130,6 +131,9 @@ uint64_t broker_publishers_stuck(const struct broker *b, uint32_t worker);
 void broker_set_rules(struct broker *b, uint32_t worker, struct rules_worker *rw); /* before start; borrowed */
 void broker_set_auth(struct broker *b,
 		     struct auth *auth); /* takes a reference of its own; NULL: everybody may connect */
+
+/* Other access rules, for those who are connected, too; takes a reference of its own. NULL: none, all is allowed. */
+void broker_set_acl(struct broker *b, struct acl *acl);
 
 /* Two binds on one address are not refused here: who made the settings knows where they stand (broker_at). */
 int broker_bind(struct broker *b, struct sl_err *err);

@@ -1,5 +1,5 @@
 #include "auth.h"
-#include "client.h"
+#include "client_access.h"
 #include "client_auth.h"
 #include "events.h"
 #include "log.h"
@@ -309,9 +309,16 @@ void client_welcome(struct client *c, const struct mqtt_connect *p) {
 	struct worker *w = c->w;
 	struct sl_slice username = username_of(c, p);
 	char *made = p->client_id.n ? NULL : assign_id(w);
+	struct sl_slice id = made ? slice_from_str(made) : p->client_id;
+	struct acl_client *acl;
 	bool present;
-	struct session *s = open_session(c, p, made ? slice_from_str(made) : p->client_id, &present);
+	if (!client_access_begin(c, p, id, username_of(c, p), &acl)) {
+		sl_free(made);
+		return;
+	}
+	struct session *s = open_session(c, p, id, &present);
 	sl_free(made);
+	client_access_open(s, acl, present);
 	set_limits(c, s, p);
 	persist_session_set(s);
 	c->state = CLIENT_CONNECTED;

@@ -1,5 +1,5 @@
 #include "alias_out.h"
-#include "client.h"
+#include "client_access.h"
 #include "events.h"
 
 static struct msg_delivery delivery(const struct client *c, const struct msg *m, uint8_t qos, const uint32_t *ids,
@@ -24,6 +24,8 @@ bool client_may_send(struct client *c, const struct msg *m, uint8_t qos, const u
 	struct worker *w = c->w;
 	if (sl_unlikely(m->expiry_s != MSG_NO_EXPIRY) && msg_expiry_left(m, sl_loop_wall_ms(w->loop)) == 0)
 		return dropped(c, m, qos, METRIC_DROPPED_EXPIRED, "expired"); /* [MQTT-3.3.2-5] */
+	if (sl_unlikely(!client_access_receive(c->s, m)))
+		return dropped(c, m, qos, METRIC_DROPPED_NOT_ALLOWED, "not_authorized");
 	if (qos == 0 && sl_unlikely(sl_stream_pending(client_stream(c)) > w->b->set.max_queued_bytes))
 		return dropped(c, m, qos, METRIC_DROPPED_SLOW_CLIENT, "queue_full");
 	if (sl_likely(c->packet_max == UINT32_MAX)) return true;

@@ -1,4 +1,4 @@
-#include "client.h"
+#include "client_access.h"
 #include "events.h"
 #include "mem.h"
 #include "route.h"
@@ -224,6 +224,10 @@ static void refuse(struct client *c, const struct mqtt_publish *p, enum mqtt_rea
 	if (p->qos > 0) acknowledge(c, entry_take(c->w), p->packet_id, p->qos, reason);
 }
 
+static void refuse_denied(struct client *c, const struct mqtt_publish *p) {
+	if (c->state == CLIENT_CONNECTED) refuse(c, p, MQTT_RC_NOT_AUTHORIZED);
+}
+
 void client_room(struct client *c) {
 	if (!sl_list_linked(&c->room_link)) return;
 	sl_list_remove(&c->room_link);
@@ -338,6 +342,8 @@ bool client_publish(struct client *c, const struct mqtt_frame *f) {
 			acknowledge_again(c, p.packet_id);
 		else if (sl_unlikely(reason != MQTT_RC_SUCCESS))
 			refuse(c, &p, reason);
+		else if (sl_unlikely(!client_access_publish(c, &p)))
+			refuse_denied(c, &p);
 		else if (sl_unlikely(!publish(c, &p)))
 			return false;
 	}

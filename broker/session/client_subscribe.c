@@ -1,4 +1,4 @@
-#include "client.h"
+#include "client_access.h"
 #include "events.h"
 #include "mem.h"
 #include "shared_sub.h"
@@ -74,6 +74,8 @@ static uint8_t subscribe_one(struct client *c, struct pending *p, struct mqtt_su
 	bool bad3 = !client_is_v5(c);
 	if (!topic_filter_valid(e->filter) || topic_levels(e->filter) > set->topic_levels_max)
 		return bad3 ? MQTT_RC_UNSPECIFIED : MQTT_RC_TOPIC_FILTER_INVALID;
+	if (!client_access_subscribe(c, e->filter, e->qos < set->max_qos ? e->qos : set->max_qos))
+		return bad3 ? MQTT_RC_UNSPECIFIED : MQTT_RC_NOT_AUTHORIZED;
 	if (s->subs_len + s->shares.len >= set->max_subscriptions && !known(s, e->filter))
 		return bad3 ? MQTT_RC_UNSPECIFIED : MQTT_RC_QUOTA_EXCEEDED;
 	if (e->qos > set->max_qos) e->qos = set->max_qos;

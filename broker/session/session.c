@@ -1,5 +1,6 @@
 #include "session.h"
 
+#include "acl.h"
 #include "client.h"
 #include "events.h"
 #include "mem.h"
@@ -346,6 +347,7 @@ void session_discard(struct session *s) {
 	share_sub_forget(s);
 	sl_free(s->held.v);
 	sl_free(s->will);
+	acl_client_free(s->acl);
 	sl_free((char *)s->client_id.p);
 	sl_free(s);
 }

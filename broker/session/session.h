@@ -24,6 +24,7 @@
 
 #define SESSION_EXPIRY_NEVER UINT32_MAX
 
+struct acl_client;
 struct sub;
 struct will;
 struct replay;
@@ -50,6 +51,8 @@ struct session {
 	struct id_set in;         /* QoS 2 packet ids that came in and are not released */
 	struct sl_list unsettled; /* QoS 2 messages whose rules are not done, and whose connection has gone */
 	struct will *will;
+	struct acl_client
+	    *acl; /* what it may do (client_access.h); NULL: no rules, or nobody has connected since the start */
 	struct replay *replay, *replay_last; /* retained messages still to be sent */
 	struct sl_timer timer;               /* offline: the will's delay, then the expiry */
 	uint64_t offline_since_ms;

@@ -1,5 +1,6 @@
 #include "will.h"
 
+#include "client_access.h"
 #include "mem.h"
 #include "route.h"
 
@@ -43,6 +44,11 @@ void will_publish(struct session *s) {
 	struct mqtt_props props;
 	read_props(will, &props);
 	const char *username = will->bytes + will->topic_len + will->payload_len + will->props_len;
+	if (!client_access_will(s, slice_make(will->bytes, will->topic_len), will->qos, will->retain,
+				slice_make(username, will->username_len))) {
+		sl_free(will);
+		return;
+	}
 	struct msg *m = msg_new(&(struct msg_spec){
 	    .topic = slice_make(will->bytes, will->topic_len),
 	    .payload = slice_make(will->bytes + will->topic_len, will->payload_len),

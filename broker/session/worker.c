@@ -1,6 +1,6 @@
 #include "worker.h"
 
-#include "client.h"
+#include "client_access.h"
 #include "mem.h"
 #include "route.h"
 #include "rules.h"
@@ -193,6 +193,7 @@ int worker_init(struct worker *w, struct broker *b, uint32_t index, struct sl_lo
 	sl_timer_init(&w->congested_timer, session_congested_check);
 	sl_timer_init(&w->replay_timer, session_replay_timer);
 	sl_timer_init(&w->moment_timer, moment_timer_fire);
+	sl_timer_init(&w->access_timer, client_access_timer);
 	sl_timer_init(&w->sweep_timer, sweep);
 	sl_timer_set(loop, &w->sweep_timer, SWEEP_MS);
 	return SL_OK;
@@ -201,6 +202,7 @@ int worker_init(struct worker *w, struct broker *b, uint32_t index, struct sl_lo
 void worker_fini(struct worker *w) {
 	HMAP_FOREACH(session_map, it, &w->sessions) session_discard(it->s);
 	session_map_fini(&w->sessions);
+	acl_unref(w->acl);
 	for (uint32_t i = 0; i < w->b->workers_len; i++) {
 		for (size_t k = 0; k < w->boxes[i].len; k++) msg_unref(w->boxes[i].v[k].m);
 		sl_free(w->boxes[i].v);

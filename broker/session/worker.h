@@ -71,6 +71,7 @@ struct worker {
 	struct sl_loop *loop;
 	uint32_t index;
 	struct rules_worker *rules; /* NULL: none */
+	struct acl *acl;            /* NULL: no access rules */
 	struct auth *auth;
 	struct sl_ticket
 	    *ticket; /* of the publish that the rules look at right now: what they republish waits with it */
@@ -97,6 +98,8 @@ struct worker {
 	struct sl_timer moment_timer; /* some of them are not read from, for a moment */
 	struct sl_hook flush_hook;
 	struct sl_timer congested_timer, replay_timer, sweep_timer;
+	struct sl_timer access_timer; /* after other access rules came: sessions are judged again, */
+	uint32_t access_at;           /* from this place of `slots` on */
 	struct sl_list spare_acks;  /* of struct client_entry, for publishes that may have to wait (client_publish.c) */
 	struct sl_list orphan_acks; /* that wait, though their clients have gone */
 	uint32_t spare_acks_n;
