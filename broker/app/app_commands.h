@@ -6,6 +6,7 @@
 enum { EXIT_FINE = 0, EXIT_INPUT = 1, EXIT_USAGE = 2, EXIT_SYSTEM = 3 };
 
 int cmd_run(int argc, char **argv);
+int cmd_acl(int argc, char **argv);
 int cmd_check(int argc, char **argv);
 int cmd_connector(int argc, char **argv);
 int cmd_plan(int argc, char **argv);

@@ -89,6 +89,9 @@ static int check(const char *file, bool verbose) {
 		printf("%s: fine: %zu connector%s, ", file, connectors, connectors == 1 ? "" : "s");
 		if (sources) printf("%zu source%s, ", sources, sources == 1 ? "" : "s");
 		printf("%zu rule%s\n", count, count == 1 ? "" : "s");
+		if (load_denies_all(&loaded))
+			printf("hint: no access rules, so no topic is allowed to anybody: set auth.acl_file, or "
+			       "auth.acl_default: allow\n");
 		if (verbose) print_budget(&loaded);
 	}
 	load_fini(&loaded);

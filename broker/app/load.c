@@ -5,7 +5,10 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "acl.h"
+#include "auth_conf.h"
 #include "mem.h"
+#include "schema.h"
 #include "sources.h"
 
 /* The main thread waits here until every worker has changed over. */
@@ -84,6 +87,29 @@ static int check_targets(const struct loaded *loaded, struct conf_report *report
 	return report->len + report->dropped > before ? SL_EDENIED : SL_OK;
 }
 
+/* Who authenticates wants to know who is who: then nothing is allowed that no rule allows. */
+static bool access_is_ruled(const struct broker_conf *conf) {
+	return conf->auth.acl_file || conf->auth.policy_files.len || conf->auth.password_file ||
+	       auth_conf_len(conf->auth.links) > 0;
+}
+
+int load_access(struct loaded *loaded, struct conf_report *report) {
+	const struct broker_conf *conf = loaded->conf;
+	if (!access_is_ruled(conf) || conf_expand_stands_in()) return SL_OK;
+	struct acl_options opts = {.file = conf->auth.acl_file,
+				   .policies = conf->auth.policy_files,
+				   .default_allow = conf->auth.acl_default == ACL_DEFAULT_ALLOW,
+				   .disconnects = conf->auth.acl_on_denied == ACL_DENIED_DISCONNECT,
+				   .about = conf->doc};
+	return acl_new(&opts, &loaded->acl, report);
+}
+
+/* Links of the chain may bring rules with them. */
+bool load_denies_all(const struct loaded *loaded) {
+	return loaded->acl && acl_count(loaded->acl) == 0 && !acl_allows_by_default(loaded->acl) &&
+	       auth_conf_len(loaded->conf->auth.links) == 0;
+}
+
 int load_rules(struct loaded *loaded, struct connectors *cs, struct rules *rules, struct conf_report *report) {
 	const struct broker_conf *conf = loaded->conf;
 	struct conf_at connectors_at = {.doc = conf->doc, .path = "connectors"};
@@ -94,7 +120,9 @@ int load_rules(struct loaded *loaded, struct connectors *cs, struct rules *rules
 						    (struct conf_at){.doc = conf->doc, .path = "sources"}, report);
 	if (rc == SL_OK) rc = sources_rc;
 	int rules_rc = rules_prepare(rules, conf->rules, rules_at, loaded->set, report, &loaded->rules);
-	return rc != SL_OK ? rc : rules_rc;
+	if (rc == SL_OK) rc = rules_rc;
+	int access_rc = load_access(loaded, report);
+	return rc != SL_OK ? rc : access_rc;
 }
 
 /* Rules hold actions of the connectors' set, so connectors go first; both were checked, so only files can fail here. */
@@ -117,6 +145,7 @@ void load_fini(struct loaded *loaded) {
 	for (size_t i = 0; loaded->tls && i < broker_conf_listener_count(loaded->conf); i++)
 		tls_server_unref(loaded->tls[i]);
 	sl_free(loaded->tls);
+	acl_unref(loaded->acl);
 	broker_conf_free(loaded->conf);
 	*loaded = (struct loaded){0};
 }

@@ -18,6 +18,7 @@ struct loaded {
 	struct connectors_set *set;
 	struct rules_prepared *rules;
 	struct tls_server **tls; /* of each listener of conf; NULL where it speaks no TLS */
+	struct acl *acl;         /* NULL: no access rules, everything is allowed */
 };
 
 /* Reads the settings alone, which the services below are made from. Prints mistakes to standard error. SL_OK or the first
@@ -29,6 +30,10 @@ int load_tls(struct loaded *loaded, struct conf_report *report);
 void load_tls_adopt(struct loaded *fresh, struct loaded *in_force);
 /* Checks connectors and rules of loaded->conf with these services (both may be made for a mere check). */
 int load_rules(struct loaded *loaded, struct connectors *cs, struct rules *rules, struct conf_report *report);
+/* Reads its access rules; load_rules() does so, too. SL_OK or the first mistake's status. */
+int load_access(struct loaded *loaded, struct conf_report *report);
+/* Clients may connect, and nothing else: there are authenticators, and no rule at all. */
+bool load_denies_all(const struct loaded *loaded);
 /* Puts connectors and rules in force. On failure nothing has changed. */
 int load_commit(struct loaded *loaded, struct connectors *cs, struct rules *rules, struct sl_err *err);
 void load_fini(struct loaded *loaded);

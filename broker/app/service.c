@@ -100,6 +100,7 @@ static int commit(struct service *s, struct loaded *loaded, struct sl_err *err) 
 	int rc = make_auth(s, loaded->conf, &auth, err);
 	if (rc == SL_OK) rc = load_commit(loaded, s->connectors, s->rules, err);
 	if (rc == SL_OK) broker_set_auth(s->broker, auth);
+	if (rc == SL_OK) broker_set_acl(s->broker, loaded->acl);
 	auth_unref(auth);
 	return rc;
 }
@@ -314,6 +315,13 @@ static void service_free(struct service *s, int code) {
 	sl_free(s);
 }
 
+/* All that clients can do then is to connect: said, for it is rarely what is meant. */
+static void log_access(const struct service *s) {
+	if (load_denies_all(&s->loaded))
+		log_always(LOG_WARN, LOG_CONF, "no access rules: no topic is allowed to anybody",
+			   "do=\"set auth.acl_file, or auth.acl_default: allow\"");
+}
+
 static void log_started(const struct service *s) {
 	const struct broker_conf *conf = s->loaded.conf;
 	for (size_t i = 0; i < broker_conf_listener_count(conf); i++)
@@ -370,6 +378,7 @@ int service_start(const char *file, struct service **out) {
 		return code;
 	}
 	log_started(s);
+	log_access(s);
 	*out = s;
 	return EXIT_FINE;
 }
@@ -417,6 +426,7 @@ void service_reload(struct service *s) {
 		log_reloaded(&s->loaded, &fresh);
 		load_fini(&s->loaded);
 		s->loaded = fresh;
+		log_access(s);
 		settings_note(s, fresh.conf);
 		reload_note(s, true, NULL);
 	} else {

@@ -80,7 +80,8 @@ int acl_new_text(struct sl_slice yaml, const char *name, struct acl **out, struc
 struct acl *acl_ref(struct acl *a);
 void acl_unref(struct acl *a);             /* NULL is fine */
 bool acl_disconnects(const struct acl *a); /* who does what is not allowed is disconnected */
-size_t acl_count(const struct acl *a);     /* rules, those of policies included */
+bool acl_allows_by_default(const struct acl *a);
+size_t acl_count(const struct acl *a); /* rules, those of policies included */
 
 /* ---- one client ---- */
 

@@ -202,4 +202,6 @@ void acl_unref(struct acl *a) {
 }
 
 bool acl_disconnects(const struct acl *a) { return a->disconnects; }
+bool acl_allows_by_default(const struct acl *a) { return a->default_allow; }
+
 size_t acl_count(const struct acl *a) { return a->rules->len; }

@@ -112,7 +112,7 @@ class Passwd(unittest.TestCase):
         self.assertEqual(done.returncode, 0, done.stderr)
         self.assertNotIn("wonderland", users.read_text())
         self.assertEqual(users.stat().st_mode & 0o077, 0, "others may read the password file")
-        with Broker({"auth": {"anonymous": False, "password_file": str(users)}}, folder=folder) as broker:
+        with Broker({"auth": {"anonymous": False, "password_file": str(users), "acl_default": "allow"}}, folder=folder) as broker:
             for user, password, code in (("alice", "wonderland", 0), ("alice", "wrong", 1), ("bob", "wonderland", 1)):
                 with self.subTest(user=user, password=password):
                     self.assertEqual(min(self.pub(broker, "-u", user, "-P", password), 1), code)

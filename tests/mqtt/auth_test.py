@@ -22,7 +22,7 @@ class AuthCases(Case):
         for user, password in (("alice", "secret"), ("böb,=x", "pässword")):
             done = run_program("passwd", str(cls.users), user, "--iterations", "1000", stdin=password + "\n")
             assert done.returncode == 0, done
-        cls.broker = Broker({"auth": {"password_file": str(cls.users), "anonymous": False}})
+        cls.broker = Broker({"auth": {"password_file": str(cls.users), "anonymous": False, "acl_default": "allow"}})
 
     def begin(self, scram, data=None, **options):
         """A connection that has sent CONNECT with the method."""

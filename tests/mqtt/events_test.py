@@ -142,7 +142,7 @@ class ClientEvents(unittest.TestCase):
         sql = 'SELECT clientid, username, payload, peerhost FROM "gone/#"'
         with Events({"will": sql, "dropped": 'SELECT clientid, username FROM "$events/message/dropped"',
                      "aws": {"sql": "SELECT principal() AS p FROM 'gone/#'", "dialect": "aws"}},
-                    auth={"anonymous": False, "password_file": password_file()}) as e:
+                    auth={"anonymous": False, "password_file": password_file(), "acl_default": "allow"}) as e:
             for name, delay in (("now", {}), ("late", {"will_delay": 1})):
                 c = e.client(name, username="u1", password=b"secret", properties={"session_expiry": 9},
                              will=m.Will("gone/" + name, b"bye", properties=delay))

@@ -41,6 +41,8 @@ enum broker_shared_strategy {
 };
 enum broker_sync { SYNC_NONE, SYNC_TICK };
 enum broker_queue_policy { QUEUE_DROP_NEW, QUEUE_DROP_OLDEST };
+enum broker_acl_default { ACL_DEFAULT_DENY, ACL_DEFAULT_ALLOW };
+enum broker_acl_on_denied { ACL_DENIED_IGNORE, ACL_DENIED_DISCONNECT };
 enum broker_log_format { LOG_FORMAT_TEXT, LOG_FORMAT_JSON };
 
 struct broker_listener {
@@ -108,6 +110,9 @@ struct broker_conf {
 	struct {
 		bool anonymous;
 		char *password_file, *acl_file;
+		struct conf_list policy_files;
+		int acl_default;         /* enum broker_acl_default */
+		int acl_on_denied;       /* enum broker_acl_on_denied */
 		json_t *chain;           /* NULL: none */
 		struct auth_conf *links; /* of it, checked */
 	} auth;

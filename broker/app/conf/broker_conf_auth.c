@@ -8,6 +8,9 @@
 
 #define AT(member) offsetof(struct broker_conf, member)
 
+static const char *const broker_acl_defaults[] = {"deny", "allow", NULL};
+static const char *const broker_acl_on_denied[] = {"ignore", "disconnect", NULL};
+
 const struct conf_field broker_auth_fields[] = {
     {.name = "anonymous",
      .type = CONF_BOOL,
@@ -31,10 +34,36 @@ const struct conf_field broker_auth_fields[] = {
 	    "everybody is denied. See below."},
     {.name = "acl_file",
      .type = CONF_STRING,
-     .flags = CONF_ADVANCED | CONF_NONEMPTY,
+     .flags = CONF_EXPAND | CONF_NONEMPTY,
      .at = AT(auth.acl_file),
-     .doc = "Who may publish and subscribe where. Not in this build: it is refused.",
+     .doc = "Who may connect, publish and subscribe where: rules, the first that fits decides; see "
+	    "broker/auth/acl.md.",
      .example = "acl.yaml"},
+    {.name = "policy_files",
+     .type = CONF_STRING_LIST,
+     .flags = CONF_EXPAND | CONF_ADVANCED,
+     .at = AT(auth.policy_files),
+     .doc = "Policies as AWS IoT Core has them (JSON), for every client; an ACL file may give policies to some only.",
+     .example = "[device-policy.json]"},
+    {.name = "acl_default",
+     .type = CONF_ENUM,
+     .at = AT(auth.acl_default),
+     .def = "deny",
+     .names = broker_acl_defaults,
+     .doc =
+	 "What no rule decides, where the ACL file has no `default` of its own. It is in force as soon as there is "
+	 "a password file, a `chain`, an ACL file or a policy; with none of these everything is allowed. $SYS topics "
+	 "are never allowed by it."},
+    {.name = "acl_on_denied",
+     .type = CONF_ENUM,
+     .flags = CONF_ADVANCED,
+     .at = AT(auth.acl_on_denied),
+     .def = "ignore",
+     .names = broker_acl_on_denied,
+     .doc =
+	 "What follows for a client that publishes or subscribes where it may not. `ignore`: MQTT 5 has a reason code, "
+	 "3.1.1 one for SUBSCRIBE; there a publish is acknowledged and dropped. `disconnect`: its connection "
+	 "ends as well."},
     CONF_END};
 
 /* ---- who may connect ------------------------------------------------------------------------------------- */
@@ -52,11 +81,6 @@ static bool all_loopback(const struct broker_conf *conf) {
 }
 
 int broker_conf_check_auth(struct broker_conf *conf, const json_t *root, struct conf_report *report) {
-	if (conf->auth.acl_file)
-		return conf_report_add(
-		    report, (struct conf_at){conf->doc, "auth.acl_file"}, CONF_AT_KEY, SL_EUNSUPPORTED,
-		    "access control lists are not available yet in this build; remove the line, and mind "
-		    "that every client may then use every topic");
 	struct conf_at at = {conf->doc, "auth.chain"};
 	int rc = auth_conf_load(conf->auth.chain, at, &conf->auth.links, report);
 	if (rc == SL_OK) rc = auth_conf_check_connectors(conf->auth.links, conf->connectors, at, report);

@@ -199,14 +199,6 @@ static void test_broker_conf__open_to_the_world_must_be_said(void **state) {
 	    "USER`), or `anonymous: true` to let everybody in\n");
 }
 
-static void test_broker_conf__acl_file_is_refused(void **state) {
-	(void)state;
-	expect_report(
-	    "auth: {anonymous: true, acl_file: acl.yaml}\n",
-	    "broker_conf_test.yaml:1:25: auth.acl_file: access control lists are not available yet in this build; "
-	    "remove the line, and mind that every client may then use every topic\n");
-}
-
 static void test_broker_conf__all_mistakes_at_once(void **state) {
 	(void)state;
 	expect_report(
@@ -300,7 +292,6 @@ int main(void) {
 	    cmocka_unit_test(test_broker_conf__listeners_of_other_types),
 	    cmocka_unit_test(test_broker_conf__listener_mistakes),
 	    cmocka_unit_test(test_broker_conf__open_to_the_world_must_be_said),
-	    cmocka_unit_test(test_broker_conf__acl_file_is_refused),
 	    cmocka_unit_test(test_broker_conf__all_mistakes_at_once),
 	    cmocka_unit_test(test_broker_conf__not_yaml_gives_no_conf),
 	    cmocka_unit_test(test_broker_conf__reload_names_what_needs_a_restart),
