@@ -149,7 +149,7 @@ static void load_file(struct acl_build *b, const char *file, struct conf_at name
 		if (err.line || !named.doc)
 			conf_report_take(b->report, &err);
 		else
-			conf_report_add(b->report, named, CONF_AT_VALUE, err.status, "%s", sl_err_text(&err));
+			conf_report_add(b->report, named, CONF_AT_VALUE, err.status, "%s: %s", file, sl_err_text(&err));
 		sl_err_fini(&err);
 		return;
 	}
