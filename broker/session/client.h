@@ -169,6 +169,8 @@ void client_unsubscribe(struct client *c, const struct mqtt_subscribe *p);
 /* client_deliver.c. May it be sent: not expired, not too large for the client, the output not full (QoS 0)? If not, it is
  * counted as dropped. */
 bool client_may_send(struct client *c, const struct msg *m, uint8_t qos, const uint32_t *ids, size_t n);
+/* The same for what has been sent before, and was not acknowledged. */
+bool client_may_send_again(struct client *c, const struct msg *m, uint8_t qos, const uint32_t *ids, size_t n);
 /* A PUBLISH into the output. */
 void client_send(struct client *c, const struct msg *m, uint8_t qos, bool retain, bool dup, uint16_t packet_id,
 		 const uint32_t *ids, size_t n);

@@ -20,6 +20,18 @@ static bool dropped(struct client *c, const struct msg *m, uint8_t qos, enum sl_
 	return false;
 }
 
+/* [MQTT-3.1.2-25] not larger than the client takes. */
+static bool fits(struct client *c, const struct msg *m, uint8_t qos, const uint32_t *ids, size_t n) {
+	if (sl_likely(c->packet_max == UINT32_MAX)) return true;
+	struct msg_delivery d = delivery(c, m, qos, ids, n);
+	if (msg_encoded_size(m, &d) <= c->packet_max) return true;
+	return dropped(c, m, qos, METRIC_DROPPED_TOO_LARGE, "too_large");
+}
+
+bool client_may_send_again(struct client *c, const struct msg *m, uint8_t qos, const uint32_t *ids, size_t n) {
+	return fits(c, m, qos, ids, n); /* its time does not count any more: it was sent [MQTT-4.3.3-7] */
+}
+
 bool client_may_send(struct client *c, const struct msg *m, uint8_t qos, const uint32_t *ids, size_t n) {
 	struct worker *w = c->w;
 	if (sl_unlikely(m->expiry_s != MSG_NO_EXPIRY) && msg_expiry_left(m, sl_loop_wall_ms(w->loop)) == 0)
@@ -28,10 +40,7 @@ bool client_may_send(struct client *c, const struct msg *m, uint8_t qos, const u
 		return dropped(c, m, qos, METRIC_DROPPED_NOT_ALLOWED, "not_authorized");
 	if (qos == 0 && sl_unlikely(sl_stream_pending(client_stream(c)) > w->b->set.max_queued_bytes))
 		return dropped(c, m, qos, METRIC_DROPPED_SLOW_CLIENT, "queue_full");
-	if (sl_likely(c->packet_max == UINT32_MAX)) return true;
-	struct msg_delivery d = delivery(c, m, qos, ids, n);
-	if (msg_encoded_size(m, &d) <= c->packet_max) return true;
-	return dropped(c, m, qos, METRIC_DROPPED_TOO_LARGE, "too_large"); /* [MQTT-3.1.2-25] */
+	return fits(c, m, qos, ids, n);
 }
 
 enum { ALIAS_BYTES = 3, LENGTHS_GROW = 2 };

@@ -259,7 +259,7 @@ static void send_again(struct session *s, struct inflight_entry *e) {
 	const uint32_t *ids = e->ids ? e->ids->id : NULL;
 	size_t ids_len = e->ids ? e->ids->n : 0;
 	inflight_mark(&s->out, e, false);
-	if (client_may_send(s->c, e->m, qos, ids, ids_len)) { /* [MQTT-3.3.1-1] */
+	if (client_may_send_again(s->c, e->m, qos, ids, ids_len)) { /* [MQTT-3.3.1-1] */
 		client_send(s->c, e->m, qos, e->retain, true, e->packet_id, ids, ids_len);
 	} else {
 		inflight_remove(&s->out, e);

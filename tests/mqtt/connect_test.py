@@ -16,6 +16,18 @@ class ConnectCases(Case):
         if self.version == m.V5:
             self.assertTrue(answer.props["assigned_client_id"])
 
+    def test_connect__client_ids_of_all_allowed_letters_and_lengths(self):
+        letters = "0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"  # [MQTT-3.1.3-5]
+        for client_id in [letters[at:at + 23] for at in range(0, len(letters), 13)] + list("09azAZ"):
+            self.raw().connect(client_id)
+
+    @ours_only("how long a client id may be")
+    def test_connect__client_id_that_is_too_long_is_refused(self):
+        c = self.raw()  # [MQTT-3.1.3-8], [MQTT-3.1.3-9] of 3.1.1
+        c.send(m.connect("x" * 257, self.version))
+        c.expect(m.CONNACK, code=0x85 if self.version == m.V5 else 2)
+        c.expect_closed()
+
     def test_connect__two_empty_client_ids_are_two_clients(self):
         a, b = self.raw(), self.raw()
         a.connect("")
@@ -246,6 +258,32 @@ class ConnectNewCases(Case):
         c = self.client()
         c.send(m.frame(m.AUTH, 0, b"\x18" + m.props()))
         c.expect_refusal(0x82)
+
+    def test_connect__assigned_id_is_unique_and_names_the_session(self):
+        first, second = self.raw(), self.raw()  # [MQTT-3.1.3-6], [MQTT-3.1.3-7], [MQTT-3.2.2-16]
+        mine = first.connect("").props["assigned_client_id"]
+        self.assertNotEqual(mine, second.connect("").props["assigned_client_id"])
+        self.raw().connect(mine)
+        first.expect_refusal(0x8E)
+        second.expect_silence(0.02)
+
+    def test_connect__empty_client_id_with_a_session_to_keep(self):
+        c = self.raw()
+        answer = c.connect("", clean=False, session_present=False, properties={"session_expiry": 60})
+        c.close()
+        self.raw().connect(answer.props["assigned_client_id"], clean=False, session_present=True)
+
+    def test_disconnect__of_the_server_has_no_session_expiry(self):
+        old = self.client(self.me, properties={"session_expiry": 60})  # [MQTT-3.14.2-2]
+        self.client(self.me)
+        self.assertNotIn("session_expiry", old.expect(m.DISCONNECT, code=0x8E).props)
+
+    def test_disconnect__can_change_the_session_expiry(self):
+        self.client(self.me, properties={"session_expiry": 60}).disconnect(properties={"session_expiry": 0})
+        self.raw().connect(self.me, clean=False, session_present=False, properties={"session_expiry": 1}).props
+        self.client(self.me, clean=False, properties={"session_expiry": 1}).disconnect(properties={"session_expiry": 60})
+        time.sleep(1.2)
+        self.raw().connect(self.me, clean=False, session_present=True)
 
     def test_connect__user_properties_are_accepted(self):
         self.raw().connect(self.me, properties={"user": [("a", "b"), ("a", "b")], "request_problem_info": 1})

@@ -130,6 +130,12 @@ class WillCases(Case):
         s.receive(self.t, b"gone")
         old.close()
 
+    def test_will__without_the_flag_is_not_kept(self):
+        s = self.subscriber()  # [MQTT-3.1.2-14]
+        self.client(will=m.Will(self.t)).close()
+        s.receive(self.t, b"gone")
+        self.subscriber().expect_silence(0.02)
+
     def test_will__retained_is_kept(self):
         watcher = self.subscriber()
         self.with_will(retain=True).close()
@@ -153,6 +159,31 @@ WillV311, WillV5 = both(WillCases)
 
 
 class WillNewCases(Case):
+    def test_will__is_sent_after_disconnect_with_any_other_code_than_0(self):
+        s = self.subscriber()  # [MQTT-3.14.4-3]
+        for code in (0x80, 0x81, 0x98):
+            self.client(will=m.Will(self.t, b"%d" % code)).disconnect(code=code)
+            s.receive(self.t, b"%d" % code)
+
+    def test_will__user_properties_keep_their_order(self):
+        s, pairs = self.subscriber(), [("b", "1"), ("a", "2"), ("b", "3"), ("b", "1")]  # [MQTT-3.1.3-10]
+        self.client(will=m.Will(self.t, properties={"user": pairs})).close()
+        s.receive(self.t, b"gone", props={"user": pairs})
+
+    def test_will_delay__end_of_the_session_by_clean_start_sends_it(self):
+        s = self.subscriber()
+        will = m.Will(self.t, properties={"will_delay": 60})
+        self.client(self.me, will=will, properties={"session_expiry": 60}).close()
+        self.client(self.me, clean=True)
+        s.receive(self.t, b"gone")
+
+    def test_will_delay__passes_before_the_session_ends(self):
+        s = self.subscriber()
+        will = m.Will(self.t, properties={"will_delay": 1})
+        self.client(self.me, will=will, properties={"session_expiry": 60}).close()
+        s.receive(self.t, b"gone")
+        self.raw().connect(self.me, clean=False, session_present=True)
+
     def test_will__is_sent_after_disconnect_with_will(self):
         s = self.subscriber()
         self.client(self.me, will=m.Will(self.t)).disconnect(code=0x04)
