@@ -62,6 +62,14 @@ METRIC(RETAINED_BYTES, "sluice_retained_bytes", "", GAUGE, "bytes", "Topic and p
 METRIC(INFLIGHT_OUT, "sluice_inflight_messages", "", GAUGE, "", "QoS 1 and 2 messages sent and not acknowledged yet.")
 METRIC(QUEUED, "sluice_queued_messages", "", GAUGE, "", "Messages waiting in session queues.")
 
+/* What outlives the process (persistence). */
+METRIC(SESSIONS_RESTORED, "sluice_sessions_restored", "", GAUGE, "", "Sessions that were there from the run before when the broker started.")
+METRIC(STORE_COMMITS, "sluice_store_commits_total", "", COUNTER, "", "Batches of changes to sessions, subscriptions, wills and retained messages that were written.")
+METRIC(STORE_ERRORS, "sluice_store_errors_total", "", COUNTER, "", "Writes of such batches that failed; each is tried again.")
+METRIC(STORE_BYTES, "sluice_store_bytes", "", GAUGE, "bytes", "Bytes on disk that hold sessions, subscriptions, wills and retained messages.")
+METRIC(STORE_COMMIT_US, "sluice_store_commit_microseconds", "", GAUGE, "", "How long the last batch took to write.")
+METRIC(STORE_FULL, "sluice_store_full", "", GAUGE, "", "1 while new sessions, subscriptions and retained messages are refused because the disk or persistence.max_store is full.")
+
 /* Rules, over all of them; each rule's own counters carry its name. */
 METRIC(RULE_MATCHED, "sluice_rules_matched_total", "", COUNTER, "", "Times a message reached a rule by its topic.")
 METRIC(RULE_FILTERED, "sluice_rules_filtered_total", "", COUNTER, "", "Of these, how often WHERE said no.")

@@ -72,7 +72,7 @@ void sl_stream_mark_dirty(struct sl_stream *s) {
 		}
 	}
 	/* While the socket is full there is nothing to try: its next event will. */
-	if (!s->blocked && !s->closed) sl_list_push_back(&p->dirty, &s->dirty);
+	if (!s->blocked && !s->closed && !s->held) sl_list_push_back(&p->dirty, &s->dirty);
 }
 
 void stream_out_release(struct sl_stream *s) {
@@ -170,7 +170,18 @@ void sl_stream_resume(struct sl_stream *s) {
 
 void sl_stream_flush(struct sl_stream *s) {
 	sl_list_remove(&s->dirty);
-	if (!s->closed && !s->blocked) s->ops->flush(s);
+	if (!s->closed && !s->blocked && !s->held) s->ops->flush(s);
+}
+
+void sl_stream_hold(struct sl_stream *s) {
+	s->held = true;
+	sl_list_remove(&s->dirty);
+}
+
+void sl_stream_let_go(struct sl_stream *s) {
+	if (!s->held) return;
+	s->held = false;
+	if (!s->closed) sl_stream_mark_dirty(s);
 }
 
 void sl_stream_close(struct sl_stream *s, int status) {

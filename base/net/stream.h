@@ -81,6 +81,7 @@ struct sl_stream {
 	bool readable; /* the kernel may have more */
 	bool blocked;  /* the kernel took less than it was given: wait until it is writable */
 	bool tell_drained;
+	bool held; /* sl_stream_hold() */
 	bool hup; /* the other side will send no more: read on until 0 */
 };
 
@@ -119,6 +120,11 @@ static inline void sl_stream_tell_drained(struct sl_stream *s) { s->tell_drained
 /* on_read() is not called until resume; kept bytes are presented again then. Both may be called inside on_read(). */
 void sl_stream_pause(struct sl_stream *s);
 void sl_stream_resume(struct sl_stream *s);
+
+/* What is put into the output stays there until sl_stream_let_go(); a close drops it. Of the top of a stack, while nothing is
+ * pending. */
+void sl_stream_hold(struct sl_stream *s);
+void sl_stream_let_go(struct sl_stream *s);
 
 void sl_stream_flush(struct sl_stream *s); /* now, instead of at the end of the tick */
 void sl_stream_close(struct sl_stream *s, int status);

@@ -137,6 +137,7 @@ static void raise_descriptor_limit(void) {
 
 static void add_metrics(void *arg, struct sl_metrics *total) {
 	struct service *s = arg;
+	broker_metrics_add(s->broker, total);
 	for (uint32_t i = 0; i < broker_workers(s->broker); i++) {
 		sl_metrics_sum(total, broker_metrics(s->broker, i));
 		sl_metric_add(total, METRIC_PUBLISHERS_WAITING, broker_publishers_stuck(s->broker, i));

@@ -133,6 +133,7 @@ void broker_free(struct broker *b) {
 	for (size_t i = 0; i < b->set.binds_len * b->workers_len; i++) listener_free(b->listeners[i]);
 	bool whole = b->loops[b->workers_len - 1] != NULL;
 	if (whole) end_connections(b);
+	if (whole) persist_settle(b);
 	for (uint32_t i = 0; i < b->workers_len; i++) {
 		if (!b->loops[i]) continue;
 		worker_fini(&b->workers[i]);
@@ -165,6 +166,7 @@ struct sl_loop *broker_loop(const struct broker *b, uint32_t worker) {
 struct sl_metrics *broker_metrics(struct broker *b, uint32_t worker) {
 	return &b->workers[worker].metrics;
 }
+void broker_metrics_add(const struct broker *b, struct sl_metrics *total) { persist_metrics(b, total); }
 #define STUCK_MS 1000 /* so long does nobody wait for an acknowledgement when all is well */
 
 uint64_t broker_publishers_stuck(const struct broker *b, uint32_t worker) {
@@ -227,7 +229,8 @@ void broker_set_acl(struct broker *b, struct acl *acl) {
 
 int broker_restore(struct broker *b, struct sl_err *err) {
 	int rc = persist_open(b, err);
-	persist_restored(b);
+	if (rc == SL_OK) rc = persist_restore(b, err);
+	if (rc == SL_OK) rc = persist_start(b, err);
 	return rc;
 }
 

@@ -123,6 +123,8 @@ struct sl_loop *broker_loop(const struct broker *b, uint32_t worker);
 
 /* The counters of a worker: its loop's alone to add to; add them up while the loops are parked (sl_metrics_sum). */
 struct sl_metrics *broker_metrics(struct broker *b, uint32_t worker);
+/* Adds those that no worker has. @thread any */
+void broker_metrics_add(const struct broker *b, struct sl_metrics *total);
 
 /* What rules_new() wants to be given: publishes go through broker_publish(). */
 struct rules_host broker_rules_host(struct broker *b);

@@ -241,8 +241,8 @@ static void handle_disconnect(struct client *c, const struct mqtt_bye *bye) {
 	}
 	uint32_t max = c->w->b->set.session_expiry_max_s;
 	c->s->expiry_s = expiry > max ? max : expiry;
-	persist_session_set(c->s);
 	c->will_due = bye->reason != MQTT_RC_SUCCESS; /* [MQTT-3.14.4-3]: only the normal end takes it back */
+	if (!c->will_due) will_drop(c->s);
 	if (event_wanted(c->w, EVENTS_PRESENCE_END))
 		event_disconnected(c, bye->reason, bye->reason == MQTT_RC_SUCCESS ? "normal" : NULL, bye->props.raw,
 				   true);

@@ -34,6 +34,7 @@ enum client_pause {
 	CLIENT_PAUSE_ACKS = 4,    /* too many publishes wait for their rules */
 	CLIENT_PAUSE_OUT = 8,     /* it does not read what we answer */
 	CLIENT_PAUSE_ROOM = 16,   /* its rows have filled the memory that there is for rows: no PUBLISH is taken */
+	CLIENT_PAUSE_STORE = 64,  /* its retained messages wait for the disk */
 	CLIENT_PAUSE_UNREAD = 32, /* and what it has sent meanwhile is all that may lie unread */
 };
 

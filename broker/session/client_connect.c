@@ -305,9 +305,19 @@ static void connack_props(const struct client *c, const struct mqtt_connect *p, 
 	client_auth_connack(c, out);
 }
 
+/* A session that would have to be kept, and is not yet. */
+static bool wants_keeping(const struct client *c, const struct mqtt_connect *p) {
+	bool keep = client_is_v5(c) ? mqtt_props_num(&p->props, MQTT_PROP_SESSION_EXPIRY, 0) > 0 : !p->clean_start;
+	return keep && (p->clean_start || !session_find(c->w, p->client_id));
+}
+
 void client_welcome(struct client *c, const struct mqtt_connect *p) {
 	struct worker *w = c->w;
 	struct sl_slice username = username_of(c, p);
+	if (persist_full(w->b) && wants_keeping(c, p)) {
+		client_refuse(c, p, MQTT_RC_QUOTA_EXCEEDED, "the store is full");
+		return;
+	}
 	char *made = p->client_id.n ? NULL : assign_id(w);
 	struct sl_slice id = made ? slice_from_str(made) : p->client_id;
 	struct acl_client *acl;
@@ -320,13 +330,13 @@ void client_welcome(struct client *c, const struct mqtt_connect *p) {
 	sl_free(made);
 	client_access_open(s, acl, present);
 	set_limits(c, s, p);
-	persist_session_set(s);
 	c->state = CLIENT_CONNECTED;
 	c->will_due = true;
 	c->serial = ++w->serials;
 	c->connected_ms = sl_loop_wall_ms(w->loop);
 	c->clean_start = p->clean_start;
 	if (username.n || p->has_username) c->username = slice_dup(username);
+	persist_hold(s, persist_connected(s)); /* CONNACK says what is on disk */
 	struct sl_buf props = SL_BUF_INIT;
 	if (client_is_v5(c)) connack_props(c, p, &props);
 	/* [MQTT-3.2.2-2]; 3.1 has no such flag. */

@@ -1,6 +1,7 @@
 #include "client_access.h"
 #include "events.h"
 #include "mem.h"
+#include "persist.h"
 #include "route.h"
 #include "rules.h"
 #include "topic.h"
@@ -329,6 +330,17 @@ static bool publish(struct client *c, const struct mqtt_publish *p) {
 	return true;
 }
 
+/* A retained message that the store has no room for is refused; one of 3.x that would have to be acknowledged waits (false). */
+static bool retained_fits(struct client *c, const struct mqtt_publish *p, enum mqtt_reason *reason) {
+	if (p->payload.n == 0 || *reason != MQTT_RC_SUCCESS || !persist_full(c->w->b)) return true;
+	if (p->qos == 0 || client_is_v5(c)) {
+		*reason = MQTT_RC_QUOTA_EXCEEDED;
+		return true;
+	}
+	persist_wait_for_room(c);
+	return false;
+}
+
 bool client_publish(struct client *c, const struct mqtt_frame *f) {
 	struct mqtt_publish p;
 	enum mqtt_reason reason = MQTT_RC_MALFORMED_PACKET;
@@ -338,6 +350,7 @@ bool client_publish(struct client *c, const struct mqtt_frame *f) {
 	}
 	if (check(c, &p) && (!client_is_v5(c) || resolve_alias(c, &p))) {
 		reason = judge_topic(c, p.topic);
+		if (sl_unlikely(p.retain) && !retained_fits(c, &p, &reason)) return false;
 		if (p.qos == 2 && id_set_has(&c->s->in, p.packet_id))
 			acknowledge_again(c, p.packet_id);
 		else if (sl_unlikely(reason != MQTT_RC_SUCCESS))
@@ -346,6 +359,7 @@ bool client_publish(struct client *c, const struct mqtt_frame *f) {
 			refuse_denied(c, &p);
 		else if (sl_unlikely(!publish(c, &p)))
 			return false;
+		if (sl_unlikely(p.retain)) persist_slow_down(c);
 	}
 	metric_inc(c->w, p.qos == 0   ? METRIC_PUBLISH_IN_QOS0
 			 : p.qos == 1 ? METRIC_PUBLISH_IN_QOS1

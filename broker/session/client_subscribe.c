@@ -1,19 +1,24 @@
 #include "client_access.h"
 #include "events.h"
 #include "mem.h"
+#include "persist.h"
+#include "persist_record.h"
 #include "shared_sub.h"
 #include "subs.h"
 #include "topic.h"
 
 /* A SUBSCRIBE on its way to its SUBACK: every other worker has to hear of new filters first, so that who has the SUBACK
- * misses nothing; then the answer goes out, then the retained messages. */
+ * misses nothing, and what is kept of it has to be on disk; then the answer goes out, then the retained messages. An UNSUBSCRIBE
+ * waits for the disk only. */
 struct pending {
+	enum mqtt_type answer;
 	struct worker *w;
 	session_ref ref;
 	uint64_t serial; /* the connection that asked */
 	struct announce announce;
 	struct sl_buf codes;
 	struct sl_buf wants; /* filters whose retained messages are wanted: 16-bit length and text each */
+	uint64_t batch;      /* the last change that the store has to write; 0: none */
 	uint32_t waiting;
 	uint16_t packet_id;
 };
@@ -41,7 +46,7 @@ static void pending_step(struct pending *p) {
 	struct session *s = worker_session(p->w, p->ref);
 	struct client *c = s ? s->c : NULL;
 	if (c && c->serial == p->serial && c->state == CLIENT_CONNECTED) {
-		if (answer(c, MQTT_SUBACK, p->packet_id, sl_buf_slice(&p->codes)))
+		if (answer(c, p->answer, p->packet_id, sl_buf_slice(&p->codes)) && p->wants.n > 0)
 			session_replay(s, sl_buf_slice(&p->wants));
 	}
 	sl_buf_fini(&p->wants);
@@ -51,6 +56,39 @@ static void pending_step(struct pending *p) {
 
 static void announced(struct announce *a) { pending_step(sl_container_of(a, struct pending, announce)); }
 static void joined(void *arg) { pending_step(arg); }
+static void stored(void *arg) { pending_step(arg); }
+
+static struct pending *pending_new(struct client *c, enum mqtt_type answer, uint16_t packet_id) {
+	struct pending *p = SL_NEW(struct pending);
+	*p = (struct pending){
+	    .answer = answer, .w = c->w, .ref = c->s->ref, .serial = c->serial, .packet_id = packet_id, .waiting = 1};
+	announce_init(&p->announce, c->w, announced);
+	return p;
+}
+
+/* All is collected: what has to be told and written goes out. May free p. */
+static void pending_go(struct pending *p) {
+	if (p->batch) {
+		p->waiting++;
+		persist_wait(p->w, p->batch, stored, p);
+	}
+	announce_send(&p->announce);
+}
+
+static void keep(struct pending *p, struct session *s, const struct mqtt_sub_entry *e, uint32_t sub_id) {
+	struct sub_record r = {.filter = e->filter,
+			       .sub_id = sub_id,
+			       .qos = e->qos,
+			       .retain_handling = e->retain_handling,
+			       .no_local = e->no_local,
+			       .retain_as_published = e->retain_as_published};
+	p->batch = persist_subscribed(s, &r);
+}
+
+static bool same(const struct sub *sub, const struct mqtt_sub_entry *e, uint32_t sub_id) {
+	return sub && sub->sub_id == sub_id && sub->qos == e->qos && sub->no_local == e->no_local &&
+	       sub->retain_as_published == e->retain_as_published;
+}
 
 /* Once for a subscription, however often it is asked for before they are sent. */
 static void want_retained(struct pending *p, struct sub *sub, struct sl_slice filter) {
@@ -78,13 +116,16 @@ static uint8_t subscribe_one(struct client *c, struct pending *p, struct mqtt_su
 		return bad3 ? MQTT_RC_UNSPECIFIED : MQTT_RC_NOT_AUTHORIZED;
 	if (s->subs_len + s->shares.len >= set->max_subscriptions && !known(s, e->filter))
 		return bad3 ? MQTT_RC_UNSPECIFIED : MQTT_RC_QUOTA_EXCEEDED;
+	if (s->store_id && persist_full(c->w->b) && !known(s, e->filter))
+		return bad3 ? MQTT_RC_UNSPECIFIED : MQTT_RC_QUOTA_EXCEEDED;
 	if (e->qos > set->max_qos) e->qos = set->max_qos;
 	if (topic_share_split(e->filter, &group, &filter)) {
 		p->waiting++;
-		share_sub_join(s, group, filter, e, sub_id, joined, p);
+		if (share_sub_join(s, group, filter, e, sub_id, joined, p) && s->store_id) keep(p, s, e, sub_id);
 		return e->qos; /* no retained messages for shared subscriptions [MQTT-4.8.2] */
 	}
-	bool is_new;
+	bool is_new, kept = s->store_id == 0 || same(subs_find(s, filter), e, sub_id);
+	if (!kept) keep(p, s, e, sub_id);
 	struct sub *sub = subs_add(s, filter, e, sub_id, &p->announce, &is_new);
 	if (e->retain_handling == 0 || (e->retain_handling == 1 && is_new)) /* [MQTT-3.3.1-9..11] */
 		want_retained(p, sub, filter);
@@ -92,10 +133,7 @@ static uint8_t subscribe_one(struct client *c, struct pending *p, struct mqtt_su
 }
 
 void client_subscribe(struct client *c, const struct mqtt_subscribe *packet) {
-	struct pending *p = SL_NEW(struct pending);
-	*p = (struct pending){
-	    .w = c->w, .ref = c->s->ref, .serial = c->serial, .packet_id = packet->packet_id, .waiting = 1};
-	announce_init(&p->announce, c->w, announced);
+	struct pending *p = pending_new(c, MQTT_SUBACK, packet->packet_id);
 	uint32_t sub_id = mqtt_props_num(&packet->props, MQTT_PROP_SUBSCRIPTION_ID, 0);
 	struct mqtt_sub_entry e;
 	struct event_filters told;
@@ -111,11 +149,11 @@ void client_subscribe(struct client *c, const struct mqtt_subscribe *packet) {
 	}
 	event_filters_finish(&told);
 	if (broken) client_protocol_error(c, MQTT_RC_PROTOCOL_ERROR, "no_local with a shared subscription");
-	announce_send(&p->announce);
+	pending_go(p);
 }
 
 void client_unsubscribe(struct client *c, const struct mqtt_subscribe *packet) {
-	struct sl_buf codes = SL_BUF_INIT;
+	struct pending *p = pending_new(c, MQTT_UNSUBACK, packet->packet_id);
 	struct sl_slice one;
 	struct event_filters told;
 	event_filters_init(&told, c, packet, false);
@@ -127,12 +165,12 @@ void client_unsubscribe(struct client *c, const struct mqtt_subscribe *packet) {
 		else
 			had = subs_remove(c->s, one);
 		if (had) event_filters_add(&told, one, 0);
+		if (had && c->s->store_id) p->batch = persist_unsubscribed(c->s, one);
 		enum mqtt_reason code = had                       ? MQTT_RC_SUCCESS
 					: topic_filter_valid(one) ? MQTT_RC_NO_SUBSCRIPTION_EXISTED
 								  : MQTT_RC_TOPIC_FILTER_INVALID;
-		if (client_is_v5(c)) sl_buf_put(&codes, (char)code); /* 3.x: UNSUBACK has no codes */
+		if (client_is_v5(c)) sl_buf_put(&p->codes, (char)code); /* 3.x: UNSUBACK has no codes */
 	}
 	event_filters_finish(&told);
-	answer(c, MQTT_UNSUBACK, packet->packet_id, sl_buf_slice(&codes));
-	sl_buf_fini(&codes);
+	pending_go(p);
 }

@@ -25,6 +25,8 @@ struct retained {
 	struct node **table;
 	size_t nodes, mask;
 	struct sl_list expiring;
+	retained_keep_cb keep; /* NULL: nobody does */
+	void *keep_arg;
 };
 
 static struct node *node_new(struct node *parent, struct sl_slice level, uint64_t hash) {
@@ -131,7 +133,13 @@ static struct node *walk(struct retained *r, struct sl_slice topic, bool make) {
 
 /* ---- set ---- */
 
+void retained_keep(struct retained *r, retained_keep_cb keep, void *arg) {
+	r->keep = keep;
+	r->keep_arg = arg;
+}
+
 static void node_put(struct retained *r, struct node *n, struct msg *m, struct retained_change *change) {
+	if (r->keep && (m || n->m)) change->batch = r->keep(r->keep_arg, m ? m : n->m, m == NULL);
 	if (n->m) {
 		change->count--;
 		change->bytes -= (int64_t)n->m->topic_len + n->m->payload_len;

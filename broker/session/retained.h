@@ -18,7 +18,13 @@ void retained_free(struct retained *r); /* NULL is fine */
 
 struct retained_change {
 	int64_t count, bytes; /* what the call added, for the caller's gauges */
+	uint64_t batch;       /* what the change was kept in (retained_keep); 0: in nothing */
 };
+
+/* Told of each change, in its order, under the mutex: the message that is there now, or (gone) that was. What it returns
+ * is given to who made the change. Set before threads run. */
+typedef uint64_t (*retained_keep_cb)(void *arg, const struct msg *m, bool gone);
+void retained_keep(struct retained *r, retained_keep_cb keep, void *arg);
 
 /* Keeps a reference to m in place of the topic's former one; an empty payload removes it [MQTT-3.3.1-6]. SL_ELIMIT when
  * the store is full (the message is not kept). */

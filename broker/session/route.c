@@ -6,6 +6,7 @@
 #include "events.h"
 #include "log.h"
 #include "mem.h"
+#include "persist.h"
 #include "rules.h"
 #include "shared_sub.h"
 #include "subs.h"
@@ -214,7 +215,13 @@ static void to_rules(struct worker *w, const struct msg *m, const struct client 
 	w->ticket = outer;
 }
 
-static void retain(struct worker *w, struct msg *m) {
+static void retained_stored(void *arg) {
+	struct sl_ticket *t = arg;
+	if (--t->pending == 0) t->done(t);
+}
+
+/* Who waits for an acknowledgement waits until it is on disk. */
+static void retain(struct worker *w, struct msg *m, struct sl_ticket *ticket) {
 	struct retained_change change = {0};
 	if (retained_set(w->b->retained, m, &change) == SL_ELIMIT)
 		log_warn(LOG_MQTT, "retained message not kept: the store is full", "limit=%llu",
@@ -222,6 +229,11 @@ static void retain(struct worker *w, struct msg *m) {
 	/* Gauges of loops add up; one of them may go below zero. */
 	sl_metric_add(&w->metrics, METRIC_RETAINED, (uint64_t)change.count);
 	sl_metric_add(&w->metrics, METRIC_RETAINED_BYTES, (uint64_t)change.bytes);
+	if (change.batch == 0) return;
+	persist_touched(w, change.batch);
+	if (!ticket) return;
+	ticket->pending++;
+	persist_wait(w, change.batch, retained_stored, ticket);
 }
 
 bool route_publish(struct worker *w, struct msg *m, struct session *source, struct client *c,
@@ -236,7 +248,7 @@ bool route_publish(struct worker *w, struct msg *m, struct session *source, stru
 		struct rule_plan *plan = rules_find(w->rules, msg_topic(m), m->topic_hash);
 		if (plan) to_rules(w, m, c, ticket, plan);
 	}
-	if (m->retain) retain(w, m);
+	if (m->retain) retain(w, m, ticket);
 	uint64_t remote;
 	const struct route *r = route_get(w, m, &remote);
 	if (!r && !remote) {

@@ -348,6 +348,7 @@ void session_discard(struct session *s) {
 	sl_free(s->held.v);
 	sl_free(s->will);
 	acl_client_free(s->acl);
+	persist_discard(s);
 	sl_free((char *)s->client_id.p);
 	sl_free(s);
 }
@@ -436,5 +437,6 @@ void session_offline(struct session *s, bool publish_will) {
 	session_replay_free(s);
 	s->offline_since_ms = sl_loop_now_ms(s->w->loop);
 	if (s->shares.len && s->expiry_s > 0) share_sub_online(s, false);
+	persist_offline(s);
 	session_timer(&s->timer);
 }

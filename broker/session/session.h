@@ -25,6 +25,7 @@
 #define SESSION_EXPIRY_NEVER UINT32_MAX
 
 struct acl_client;
+struct persist_note;
 struct sub;
 struct will;
 struct replay;
@@ -41,8 +42,9 @@ struct session {
 	struct client *c; /* NULL: offline */
 	struct sl_slice client_id;
 	session_ref ref;
-	uint64_t store_id; /* its name on disk, for ever (persist.h); 0: it is not persistent */
-	struct sub **subs; /* by trie handle, rising */
+	uint64_t store_id;         /* its name on disk, for ever (persist.h); 0: it is not persistent */
+	struct persist_note *note; /* what is there; NULL: nothing */
+	struct sub **subs;         /* by trie handle, rising */
 	uint32_t subs_len, subs_cap;
 	struct share_notes shares; /* its shared subscriptions */
 	struct share_load *load;   /* for their owners; NULL while it never had one */

@@ -7,6 +7,9 @@
 struct share_note {
 	uint64_t hash;
 	struct sl_slice text; /* owned */
+	uint32_t sub_id;
+	uint8_t qos;
+	bool retain_as_published;
 	bool used;
 };
 

@@ -123,7 +123,7 @@ static void join_heard(struct sl_post *post, struct sl_loop *l) {
 /* Every worker knows the filter: back to who asked. */
 static void join_announced(struct announce *a) {
 	struct share_letter *sl = sl_container_of(a, struct share_letter, announce);
-	if (sl->letter.from == a->w) {
+	if (sl->letter.from == a->w || a->w->b->restoring) {
 		join_heard(&sl->letter.post, a->w->loop);
 		return;
 	}
@@ -217,7 +217,7 @@ static struct share_letter *letter_new(struct session *s, enum share_verb verb, 
 static void send_letter(struct session *s, struct share_letter *sl) {
 	struct worker *to = owner_of(s->w, slice_make(sl->text, sl->text_len));
 	sl->letter.to = to;
-	if (to == s->w)
+	if (to == s->w || s->w->b->restoring)
 		share_letter_run(&sl->letter.post, to->loop);
 	else
 		worker_post(to, &sl->letter);
@@ -235,7 +235,7 @@ static char *text_of(struct sl_slice group, struct sl_slice filter, struct sl_sl
 	return p;
 }
 
-void share_sub_join(struct session *s, struct sl_slice group, struct sl_slice filter, const struct mqtt_sub_entry *opts,
+bool share_sub_join(struct session *s, struct sl_slice group, struct sl_slice filter, const struct mqtt_sub_entry *opts,
 		    uint32_t sub_id, void (*done)(void *arg), void *arg) {
 	struct sl_slice text;
 	char *owned = text_of(group, filter, &text);
@@ -245,6 +245,11 @@ void share_sub_join(struct session *s, struct sl_slice group, struct sl_slice fi
 		note->text = slice_make(slice_dup(text), text.n);
 		metric_inc(s->w, METRIC_SUBSCRIPTIONS);
 	}
+	bool changed = !was_there || note->sub_id != sub_id || note->qos != opts->qos ||
+		       note->retain_as_published != opts->retain_as_published;
+	note->sub_id = sub_id;
+	note->qos = opts->qos;
+	note->retain_as_published = opts->retain_as_published;
 	struct share_letter *sl = letter_new(s, SHARE_JOIN, text);
 	if (!s->load) s->load = share_load_new();
 	sl->group_len = group.n;
@@ -257,6 +262,7 @@ void share_sub_join(struct session *s, struct sl_slice group, struct sl_slice fi
 	sl->arg = arg;
 	sl_free(owned);
 	send_letter(s, sl);
+	return changed;
 }
 
 bool share_sub_has(const struct session *s, struct sl_slice group, struct sl_slice filter) {

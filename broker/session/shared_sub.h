@@ -38,8 +38,8 @@ struct shares *shares_new(void) sl_warn_unused; /* the groups that a worker owns
 void shares_free(struct shares *s);
 
 /* Joins (or changes the options); done(arg) is called on the session's worker once every worker knows, maybe before this
- * returns. */
-void share_sub_join(struct session *s, struct sl_slice group, struct sl_slice filter, const struct mqtt_sub_entry *opts,
+ * returns. True: there was none, or it had other options. */
+bool share_sub_join(struct session *s, struct sl_slice group, struct sl_slice filter, const struct mqtt_sub_entry *opts,
 		    uint32_t sub_id, void (*done)(void *arg), void *arg);
 bool share_sub_has(const struct session *s, struct sl_slice group, struct sl_slice filter);
 bool share_sub_leave(struct session *s, struct sl_slice group, struct sl_slice filter);

@@ -53,6 +53,10 @@ static void interest_letter_run(struct sl_post *post, struct sl_loop *l) {
 
 /* True when the other has heard already. */
 static bool tell(struct worker *w, struct worker *to, struct sl_slice filters, bool add, struct announce *a) {
+	if (w->b->restoring) {
+		interest_apply(to, w->index, filters, add);
+		return true;
+	}
 	if (sl_loop_try_enter(to->loop, w->loop)) {
 		interest_apply(to, w->index, filters, add);
 		sl_loop_leave(to->loop, w->loop);

@@ -2,6 +2,7 @@
 
 #include "client_access.h"
 #include "mem.h"
+#include "persist.h"
 #include "route.h"
 
 struct will *will_new(const struct mqtt_will *will, struct sl_slice username) {
@@ -63,4 +64,11 @@ void will_publish(struct session *s) {
 	route_publish(s->w, m, NULL, NULL, NULL);
 	msg_unref(m);
 	sl_free(will);
+	persist_will_gone(s);
+}
+
+void will_drop(struct session *s) {
+	sl_free(s->will);
+	s->will = NULL;
+	persist_will_gone(s);
 }

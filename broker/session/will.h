@@ -20,5 +20,12 @@ struct will {
 struct will *will_new(const struct mqtt_will *will, struct sl_slice username) sl_warn_unused;
 /* Publishes it in the session's name and frees it; nothing when there is none. */
 void will_publish(struct session *s);
+/* It is not to be published any more. */
+void will_drop(struct session *s);
+
+/* How many bytes it holds. */
+static inline size_t will_bytes(const struct will *will) {
+	return (size_t)will->topic_len + will->payload_len + will->props_len + will->username_len;
+}
 
 #endif

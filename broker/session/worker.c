@@ -2,6 +2,7 @@
 
 #include "client_access.h"
 #include "mem.h"
+#include "persist.h"
 #include "route.h"
 #include "rules.h"
 #include "shared_sub.h"
@@ -164,6 +165,7 @@ static void sweep(struct sl_timer *t) {
 		retained_sweep(w->b->retained, sl_loop_wall_ms(w->loop), SWEEP_BUDGET, &change);
 		sl_metric_add(&w->metrics, METRIC_RETAINED, (uint64_t)change.count);
 		sl_metric_add(&w->metrics, METRIC_RETAINED_BYTES, (uint64_t)change.bytes);
+		if (change.batch) persist_touched(w, change.batch);
 	}
 	sl_timer_set(w->loop, &w->sweep_timer, SWEEP_MS);
 }

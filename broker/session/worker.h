@@ -119,6 +119,7 @@ struct broker {
 	struct worker_accept *accepts;
 	struct retained *retained;
 	struct persist *persist; /* NULL: nothing outlives the process */
+	bool restoring;          /* no thread runs yet: all workers are the caller's, nothing needs a letter */
 	_Atomic uint64_t group_numbers;
 	struct auth *auth;
 	bool started, stopped;
