@@ -82,7 +82,7 @@ struct sl_stream {
 	bool blocked;  /* the kernel took less than it was given: wait until it is writable */
 	bool tell_drained;
 	bool held; /* sl_stream_hold() */
-	bool hup; /* the other side will send no more: read on until 0 */
+	bool hup;  /* the other side will send no more: read on until 0 */
 };
 
 /* A stream on a connected socket. The socket becomes non-blocking, and the stream's. */
