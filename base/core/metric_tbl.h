@@ -37,6 +37,9 @@ METRIC(PUBLISH_OUT_QOS2, "sluice_publishes_sent_total", "qos=\"2\"", COUNTER, ""
 METRIC(PUBLISH_REPUBLISHED, "sluice_publishes_republished_total", "", COUNTER, "", "Messages that rules published.")
 METRIC(PUBLISH_NO_SUBSCRIBER, "sluice_publishes_unclaimed_total", "", COUNTER, "", "Messages that no subscription asked for.")
 METRIC(PUBLISH_REFUSED, "sluice_publishes_refused_total", "", COUNTER, "", "Messages refused with a reason code of 0x80 or above.")
+METRIC(DELAYED_PUBLISHED, "sluice_delayed_published_total", "", COUNTER, "", "Messages published when their delay was over.")
+METRIC(DELAYED_REFUSED, "sluice_delayed_refused_total", "", COUNTER, "", "Delayed messages refused because as many wait as may.")
+METRIC(DELAYED, "sluice_delayed_messages", "", GAUGE, "", "Messages that wait for their delay to pass.")
 METRIC(PUBLISHERS_WAITING, "sluice_publishers_waiting", "", GAUGE, "", "Clients that are not read from until there is room for the rows of their messages, or have waited for an acknowledgement for a second.")
 
 /* Access rules. */

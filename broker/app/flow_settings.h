@@ -8,6 +8,8 @@
 
 struct flow_settings {
 	struct broker_share_group *share_groups;
+	struct broker_rewrite *rewrite;
+	struct broker_auto_subscribe *auto_subscribe;
 };
 void flow_settings_from(const struct broker_conf *conf, struct flow_settings *f, struct broker_settings *out);
 void flow_settings_fini(struct flow_settings *f);

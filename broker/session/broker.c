@@ -35,6 +35,8 @@ void broker_settings_default(struct broker_settings *s) {
 	    .max_qos = 2,
 	    .retain = true,
 	    .max_retained = UINT64_MAX,
+	    .max_delayed = 100000,
+	    .max_delayed_bytes = 64 * 1024 * 1024,
 	    .share = BROKER_SHARE_ROUND_ROBIN,
 	};
 }
@@ -72,6 +74,20 @@ static void free_share_groups(struct broker *b) {
 	sl_free((void *)b->set.share_groups);
 }
 
+static void copy_auto_subscribe(struct broker *b, const struct broker_settings *set) {
+	struct broker_auto_subscribe *v = SL_NEW_ARRAY(struct broker_auto_subscribe, set->auto_subscribe_len);
+	for (size_t i = 0; i < set->auto_subscribe_len; i++) {
+		v[i] = set->auto_subscribe[i];
+		v[i].topic = sl_strdup(v[i].topic);
+	}
+	b->set.auto_subscribe = v;
+}
+
+static void free_auto_subscribe(struct broker *b) {
+	for (size_t i = 0; i < b->set.auto_subscribe_len; i++) sl_free((char *)b->set.auto_subscribe[i].topic);
+	sl_free((void *)b->set.auto_subscribe);
+}
+
 enum broker_share broker_share_of(const struct broker *b, struct sl_slice group) {
 	for (size_t i = 0; i < b->set.share_groups_len; i++) {
 		struct sl_slice pattern = slice_from_str(b->set.share_groups[i].pattern);
@@ -96,6 +112,8 @@ int broker_new(const struct broker_settings *settings, struct broker **out, stru
 	for (size_t i = 0; i < settings->binds_len; i++) bind_init(&b->binds[i], &settings->binds[i], &b->set);
 	b->set.binds = NULL;
 	copy_share_groups(b, settings);
+	copy_auto_subscribe(b, settings);
+	b->set.rewrite = NULL;
 	if (settings->response_info) b->set.response_info = sl_strdup(settings->response_info);
 	if (b->set.persistence.dir) b->set.persistence.dir = sl_strdup(b->set.persistence.dir);
 	b->listeners = SL_NEW_ARRAY(struct listener *, settings->binds_len * b->workers_len);
@@ -103,7 +121,8 @@ int broker_new(const struct broker_settings *settings, struct broker **out, stru
 	b->retained = retained_new(settings->max_retained);
 	pthread_mutex_init(&b->drain.lock, NULL);
 	pthread_cond_init(&b->drain.done, NULL);
-	int rc = make_workers(b, err);
+	int rc = rewrite_new(settings->rewrite, settings->rewrite_len, &b->rewrite, err);
+	if (rc == SL_OK) rc = make_workers(b, err);
 	if (rc != SL_OK) {
 		broker_free(b);
 		return rc;
@@ -149,6 +168,8 @@ void broker_free(struct broker *b) {
 	sl_free((char *)b->set.persistence.dir);
 	retained_free(b->retained);
 	free_share_groups(b);
+	free_auto_subscribe(b);
+	rewrite_free(b->rewrite);
 	sl_free(b->loops);
 	sl_free(b->workers);
 	pthread_mutex_destroy(&b->drain.lock);
@@ -314,8 +335,11 @@ void broker_stop(struct broker *b) {
 
 int broker_publish(struct broker *b, uint32_t worker, const struct rules_publish *p) {
 	struct worker *w = &b->workers[worker];
-	if (!topic_name_valid(p->topic) || !utf8_valid_mqtt(p->topic) ||
-	    topic_levels(p->topic) > b->set.topic_levels_max)
+	struct sl_slice topic = p->topic;
+	uint32_t delay_s = 0;
+	enum delayed_form delayed = delayed_split(topic, &delay_s, &topic);
+	if (delayed == DELAYED_BAD || !topic_name_valid(topic) || !utf8_valid_mqtt(topic) ||
+	    topic_levels(topic) > b->set.topic_levels_max)
 		return SL_EINVAL;
 	if (p->payload.n > MQTT_REMAINING_MAX / 2) return SL_ELIMIT;
 	struct mqtt_props props;
@@ -327,20 +351,24 @@ int broker_publish(struct broker *b, uint32_t worker, const struct rules_publish
 		if (it.prop == MQTT_PROP_MESSAGE_EXPIRY) props.v[it.prop].num = it.num;
 	}
 	struct msg *m = msg_new(&(struct msg_spec){
-	    .topic = p->topic,
+	    .topic = topic,
 	    .payload = p->payload,
 	    .client_id = p->rule_id, /* rules read it as the `clientid` column */
 	    .props = &props,
-	    .arrived_ms = sl_loop_wall_ms(w->loop),
+	    .arrived_ms = delayed_arrives_ms(sl_loop_wall_ms(w->loop), delay_s),
 	    .number = worker_message_number(w),
 	    .qos = p->qos > b->set.max_qos ? b->set.max_qos : p->qos,
 	    .retain = p->retain && b->set.retain,
 	    .hops = p->hops,
 	});
 	metric_inc(w, METRIC_PUBLISH_REPUBLISHED);
-	route_publish(w, m, NULL, NULL, w->ticket);
+	int rc = SL_OK;
+	if (delayed == DELAYED_GOOD)
+		rc = delayed_add(w->delayed, m, delay_s);
+	else
+		route_publish(w, m, NULL, NULL, w->ticket);
 	msg_unref(m);
-	return SL_OK;
+	return rc;
 }
 
 static int publish_for_rules(void *broker, int worker, const struct rules_publish *m) {

@@ -28,6 +28,7 @@
 #include "outbound.h"
 #include "rate.h"
 #include "rules_host.h"
+#include "rewrite.h"
 #include "share_choose.h"
 #include "transport.h"
 
@@ -36,6 +37,13 @@ struct broker;
 struct rules_worker;
 
 enum { BROKER_WORKERS_MAX = 64 };
+
+/* What every client is subscribed to when it connects; a topic_template. */
+struct broker_auto_subscribe {
+	const char *topic;
+	uint8_t qos, retain_handling;
+	bool no_local, retain_as_published;
+};
 
 /* What is dropped when nobody can be held back. */
 enum broker_queue_full { BROKER_QUEUE_DROP_NEW, BROKER_QUEUE_DROP_OLDEST };
@@ -106,7 +114,12 @@ struct broker_settings {
 	uint64_t max_retained;
 	enum broker_share share;
 	enum broker_queue_full queue_full;
-	bool queue_qos0; /* for clients that are away */
+	bool queue_qos0;                         /* for clients that are away */
+	uint64_t max_delayed, max_delayed_bytes; /* messages to be published later */
+	const struct broker_rewrite *rewrite;    /* compiled by broker_new() */
+	size_t rewrite_len;
+	const struct broker_auto_subscribe *auto_subscribe;
+	size_t auto_subscribe_len;
 	const struct broker_share_group *share_groups;
 	size_t share_groups_len;
 	struct broker_persistence persistence;

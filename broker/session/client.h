@@ -154,7 +154,7 @@ void client_connect_init(struct client *c);
 bool client_connect(struct client *c, const struct mqtt_frame *f);
 /* Ends with a CONNACK that says so; always false. p: what it sent, NULL when that cannot be read. why: for the log. */
 bool client_refuse(struct client *c, const struct mqtt_connect *p, enum mqtt_reason reason, const char *why);
-void client_welcome(struct client *c, const struct mqtt_connect *p); /* it is who it says: the session opens */
+void client_welcome(struct client *c, struct mqtt_connect *p); /* it is who it says: the session opens */
 /* client_publish.c */
 void client_room(struct client *c);                         /* it need not wait for room any more */
 bool client_moment_over(struct client *c, uint64_t now_ms); /* it waits: false: not so long yet */
@@ -165,6 +165,8 @@ void client_drop_acks(struct client *c);
 void client_entries_free(struct worker *w);
 /* client_subscribe.c */
 void client_subscribe(struct client *c, const struct mqtt_subscribe *p);
+/* As mqtt.auto_subscribe says, without a SUBACK; not what the session has already. */
+void client_auto_subscribe(struct client *c);
 void client_unsubscribe(struct client *c, const struct mqtt_subscribe *p);
 
 /* client_deliver.c. May it be sent: not expired, not too large for the client, the output not full (QoS 0)? If not, it is

@@ -39,9 +39,12 @@ bool client_access_begin(struct client *c, const struct mqtt_connect *p, struct 
 	if (!w->acl) return true;
 	struct acl_client *a = acl_for(w->acl, id, username, c->peer, client_tls_peer(c), c->identity);
 	const char *why = NULL;
+	struct sl_slice topic = p->will.topic;
+	uint32_t delay_s;
+	if (p->has_will) (void)delayed_split(topic, &delay_s, &topic); /* the topic that is meant */
 	if (!acl_may_connect(a))
 		why = "access rules: connect";
-	else if (p->has_will && !acl_may_publish(a, p->will.topic, p->will.qos, p->will.retain))
+	else if (p->has_will && !acl_may_publish(a, topic, p->will.qos, p->will.retain))
 		why = "access rules: will";
 	if (!why) {
 		*out = a;

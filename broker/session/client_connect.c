@@ -1,5 +1,6 @@
 #include "auth.h"
 #include "client_access.h"
+#include "client_topic.h"
 #include "client_auth.h"
 #include "events.h"
 #include "log.h"
@@ -99,9 +100,7 @@ static enum mqtt_reason judge(const struct client *c, const struct mqtt_connect 
 	if (!p->has_will) return MQTT_RC_SUCCESS;
 	if (p->will.qos > set->max_qos) return MQTT_RC_QOS_NOT_SUPPORTED;        /* [MQTT-3.2.2-12] */
 	if (p->will.retain && !set->retain) return MQTT_RC_RETAIN_NOT_SUPPORTED; /* [MQTT-3.2.2-13] */
-	if (topic_levels(p->will.topic) > set->topic_levels_max) return MQTT_RC_TOPIC_NAME_INVALID;
-	if (client_topic_reserved(p->will.topic)) return MQTT_RC_NOT_AUTHORIZED;
-	return MQTT_RC_SUCCESS;
+	return MQTT_RC_SUCCESS;                                                  /* its topic: client_will_topic() */
 }
 
 /* ---- to the home worker ---- */
@@ -311,7 +310,15 @@ static bool wants_keeping(const struct client *c, const struct mqtt_connect *p) 
 	return keep && (p->clean_start || !session_find(c->w, p->client_id));
 }
 
-void client_welcome(struct client *c, const struct mqtt_connect *p) {
+/* Its will may have another topic then, in the tick's memory. */
+static bool admitted(struct client *c, struct mqtt_connect *p, struct sl_slice id, struct acl_client **acl) {
+	struct sl_slice username = username_of(c, p);
+	enum mqtt_reason reason = p->has_will ? client_will_topic(c, p, id, username) : MQTT_RC_SUCCESS;
+	if (reason != MQTT_RC_SUCCESS) return client_refuse(c, p, reason, "the will's topic");
+	return client_access_begin(c, p, id, username, acl);
+}
+
+void client_welcome(struct client *c, struct mqtt_connect *p) {
 	struct worker *w = c->w;
 	struct sl_slice username = username_of(c, p);
 	if (persist_full(w->b) && wants_keeping(c, p)) {
@@ -322,7 +329,7 @@ void client_welcome(struct client *c, const struct mqtt_connect *p) {
 	struct sl_slice id = made ? slice_from_str(made) : p->client_id;
 	struct acl_client *acl;
 	bool present;
-	if (!client_access_begin(c, p, id, username_of(c, p), &acl)) {
+	if (!admitted(c, p, id, &acl)) {
 		sl_free(made);
 		return;
 	}
@@ -353,6 +360,7 @@ void client_welcome(struct client *c, const struct mqtt_connect *p) {
 	if (s->shares.len) share_sub_online(s, true);
 	client_lease_begin(c);
 	if (c->state != CLIENT_CONNECTED) return;
+	if (w->b->set.auto_subscribe_len) client_auto_subscribe(c);
 	session_resume(s);
 }
 

@@ -1,4 +1,5 @@
 #include "client_access.h"
+#include "client_topic.h"
 #include "events.h"
 #include "mem.h"
 #include "persist.h"
@@ -341,6 +342,29 @@ static bool retained_fits(struct client *c, const struct mqtt_publish *p, enum m
 	return false;
 }
 
+/* To be published later, so many seconds from now. */
+static void publish_delayed(struct client *c, const struct mqtt_publish *p, uint32_t delay_s) {
+	struct worker *w = c->w;
+	struct msg *m = msg_new(&(struct msg_spec){
+	    .topic = p->topic,
+	    .payload = p->payload,
+	    .client_id = c->s->client_id,
+	    .props = client_is_v5(c) ? &p->props : NULL,
+	    .username = c->username ? slice_from_str(c->username) : SL_SLICE_EMPTY,
+	    .arrived_ms = delayed_arrives_ms(sl_loop_wall_ms(w->loop), delay_s),
+	    .number = worker_message_number(w),
+	    .qos = p->qos,
+	    .retain = p->retain,
+	});
+	if (delayed_add(w->delayed, m, delay_s) != SL_OK) {
+		refuse(c, p, MQTT_RC_QUOTA_EXCEEDED);
+	} else if (p->qos > 0) {
+		if (p->qos == 2) id_set_add(&c->s->in, p->packet_id);
+		acknowledge(c, entry_take(w), p->packet_id, p->qos, MQTT_RC_SUCCESS);
+	}
+	msg_unref(m);
+}
+
 bool client_publish(struct client *c, const struct mqtt_frame *f) {
 	struct mqtt_publish p;
 	enum mqtt_reason reason = MQTT_RC_MALFORMED_PACKET;
@@ -349,7 +373,9 @@ bool client_publish(struct client *c, const struct mqtt_frame *f) {
 		return true;
 	}
 	if (check(c, &p) && (!client_is_v5(c) || resolve_alias(c, &p))) {
-		reason = judge_topic(c, p.topic);
+		uint32_t delay_s;
+		reason = client_publish_topic(c, &p.topic, &delay_s);
+		if (sl_likely(reason == MQTT_RC_SUCCESS)) reason = judge_topic(c, p.topic);
 		if (sl_unlikely(p.retain) && !retained_fits(c, &p, &reason)) return false;
 		if (p.qos == 2 && id_set_has(&c->s->in, p.packet_id))
 			acknowledge_again(c, p.packet_id);
@@ -357,6 +383,8 @@ bool client_publish(struct client *c, const struct mqtt_frame *f) {
 			refuse(c, &p, reason);
 		else if (sl_unlikely(!client_access_publish(c, &p)))
 			refuse_denied(c, &p);
+		else if (sl_unlikely(delay_s != CLIENT_NO_DELAY))
+			publish_delayed(c, &p, delay_s);
 		else if (sl_unlikely(!publish(c, &p)))
 			return false;
 		if (sl_unlikely(p.retain)) persist_slow_down(c);

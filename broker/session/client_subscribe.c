@@ -1,4 +1,5 @@
 #include "client_access.h"
+#include "client_topic.h"
 #include "events.h"
 #include "mem.h"
 #include "persist.h"
@@ -6,6 +7,9 @@
 #include "shared_sub.h"
 #include "subs.h"
 #include "topic.h"
+#include "topic_template.h"
+#include "utf8.h"
+#include "log.h"
 
 /* A SUBSCRIBE on its way to its SUBACK: every other worker has to hear of new filters first, so that who has the SUBACK
  * misses nothing, and what is kept of it has to be on disk; then the answer goes out, then the retained messages. An UNSUBSCRIBE
@@ -20,7 +24,7 @@ struct pending {
 	struct sl_buf wants; /* filters whose retained messages are wanted: 16-bit length and text each */
 	uint64_t batch;      /* the last change that the store has to write; 0: none */
 	uint32_t waiting;
-	uint16_t packet_id;
+	uint16_t packet_id; /* 0: nobody waits for an answer */
 };
 
 /* SUBACK or UNSUBACK; a reason string for the first code that says no. False: the connection is over. */
@@ -46,8 +50,8 @@ static void pending_step(struct pending *p) {
 	struct session *s = worker_session(p->w, p->ref);
 	struct client *c = s ? s->c : NULL;
 	if (c && c->serial == p->serial && c->state == CLIENT_CONNECTED) {
-		if (answer(c, p->answer, p->packet_id, sl_buf_slice(&p->codes)) && p->wants.n > 0)
-			session_replay(s, sl_buf_slice(&p->wants));
+		bool told = p->packet_id == 0 || answer(c, p->answer, p->packet_id, sl_buf_slice(&p->codes));
+		if (told && p->wants.n > 0) session_replay(s, sl_buf_slice(&p->wants));
 	}
 	sl_buf_fini(&p->wants);
 	sl_buf_fini(&p->codes);
@@ -141,6 +145,7 @@ void client_subscribe(struct client *c, const struct mqtt_subscribe *packet) {
 	bool broken = false;
 	for (struct sl_slice rest = packet->entries; mqtt_subscribe_next(&rest, (enum mqtt_version)c->version, &e);) {
 		struct sl_slice group, filter;
+		if (!client_filter(c, &e.filter)) e.filter = SL_SLICE_EMPTY; /* no valid one */
 		/* [MQTT-3.8.3-4] */
 		if (e.no_local && topic_share_split(e.filter, &group, &filter)) broken = true;
 		uint8_t code = subscribe_one(c, p, &e, client_is_v5(c) ? sub_id : 0);
@@ -152,6 +157,43 @@ void client_subscribe(struct client *c, const struct mqtt_subscribe *packet) {
 	pending_go(p);
 }
 
+/* A name that does not fit, or a topic that is not allowed, leaves the client without that subscription. */
+static void auto_subscribe_one(struct client *c, struct pending *p, const struct broker_auto_subscribe *a,
+			       struct event_filters *told) {
+	struct sl_buf made = SL_BUF_INIT;
+	struct topic_values values = {.clientid = c->s->client_id,
+				      .username = c->username ? slice_from_str(c->username) : SL_SLICE_EMPTY};
+	struct mqtt_sub_entry e = {.qos = a->qos,
+				   .no_local = a->no_local,
+				   .retain_as_published = a->retain_as_published,
+				   .retain_handling = a->retain_handling};
+	uint8_t code = MQTT_RC_TOPIC_FILTER_INVALID;
+	bool filled =
+	    topic_template_fill(slice_from_str(a->topic), &values, &made) && utf8_valid_mqtt(sl_buf_slice(&made));
+	e.filter = slice_make(sl_arena_alloc(sl_loop_arena(c->w->loop), made.n), made.n);
+	if (made.n) memcpy((char *)e.filter.p, made.p, made.n);
+	sl_buf_fini(&made);
+	bool has = filled && known(c->s, e.filter);
+	if (filled && !has) code = subscribe_one(c, p, &e, 0);
+	if (!has && code <= 2)
+		event_filters_add(told, e.filter, code);
+	else if (!has)
+		log_debug(LOG_MQTT, "not subscribed to a topic of mqtt.auto_subscribe",
+			  "peer=%s topic=%s reason=0x%02x", c->peer, a->topic, (unsigned)code);
+}
+
+void client_auto_subscribe(struct client *c) {
+	const struct broker_settings *set = &c->w->b->set;
+	struct pending *p = pending_new(c, MQTT_SUBACK, 0);
+	struct mqtt_subscribe packet = {.count = (uint32_t)set->auto_subscribe_len};
+	struct event_filters told;
+	event_filters_init(&told, c, &packet, true);
+	for (size_t i = 0; i < set->auto_subscribe_len && c->state == CLIENT_CONNECTED; i++)
+		auto_subscribe_one(c, p, &set->auto_subscribe[i], &told);
+	event_filters_finish(&told);
+	pending_go(p);
+}
+
 void client_unsubscribe(struct client *c, const struct mqtt_subscribe *packet) {
 	struct pending *p = pending_new(c, MQTT_UNSUBACK, packet->packet_id);
 	struct sl_slice one;
@@ -159,8 +201,10 @@ void client_unsubscribe(struct client *c, const struct mqtt_subscribe *packet) {
 	event_filters_init(&told, c, packet, false);
 	for (struct sl_slice rest = packet->entries; mqtt_unsubscribe_next(&rest, &one);) {
 		struct sl_slice group, filter;
-		bool had;
-		if (topic_share_split(one, &group, &filter))
+		bool had = false;
+		if (!client_filter(c, &one))
+			one = SL_SLICE_EMPTY; /* no valid one */
+		else if (topic_share_split(one, &group, &filter))
 			had = share_sub_leave(c->s, group, filter);
 		else
 			had = subs_remove(c->s, one);

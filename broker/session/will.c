@@ -2,6 +2,7 @@
 
 #include "client_access.h"
 #include "mem.h"
+#include "delayed.h"
 #include "persist.h"
 #include "route.h"
 
@@ -45,23 +46,26 @@ void will_publish(struct session *s) {
 	struct mqtt_props props;
 	read_props(will, &props);
 	const char *username = will->bytes + will->topic_len + will->payload_len + will->props_len;
-	if (!client_access_will(s, slice_make(will->bytes, will->topic_len), will->qos, will->retain,
-				slice_make(username, will->username_len))) {
+	struct sl_slice topic = slice_make(will->bytes, will->topic_len);
+	uint32_t delay_s = 0;
+	bool delayed = delayed_split(topic, &delay_s, &topic) == DELAYED_GOOD;
+	if (!client_access_will(s, topic, will->qos, will->retain, slice_make(username, will->username_len))) {
 		sl_free(will);
 		return;
 	}
 	struct msg *m = msg_new(&(struct msg_spec){
-	    .topic = slice_make(will->bytes, will->topic_len),
+	    .topic = topic,
 	    .payload = slice_make(will->bytes + will->topic_len, will->payload_len),
 	    .client_id = s->client_id,
 	    .props = &props,
 	    .username = slice_make(username, will->username_len),
-	    .arrived_ms = sl_loop_wall_ms(s->w->loop),
+	    .arrived_ms = delayed_arrives_ms(sl_loop_wall_ms(s->w->loop), delay_s),
 	    .number = worker_message_number(s->w),
 	    .qos = will->qos,
 	    .retain = will->retain,
 	});
-	route_publish(s->w, m, NULL, NULL, NULL);
+	if (!delayed || delayed_add(s->w->delayed, m, delay_s) != SL_OK) /* who left it cannot be told: at once, then */
+		route_publish(s->w, m, NULL, NULL, NULL);
 	msg_unref(m);
 	sl_free(will);
 	persist_will_gone(s);

@@ -3,6 +3,7 @@
 #include "client_access.h"
 #include "mem.h"
 #include "persist.h"
+#include "rewrite.h"
 #include "route.h"
 #include "rules.h"
 #include "shared_sub.h"
@@ -180,6 +181,8 @@ int worker_init(struct worker *w, struct broker *b, uint32_t index, struct sl_lo
 	topic_cache_limit(w->routes, ROUTES_MAX_BYTES);
 	w->router = router_new();
 	w->shares = shares_new();
+	w->delayed = delayed_new(w);
+	if (b->rewrite) w->rewriter = rewriter_new(b->rewrite);
 	w->boxes = SL_NEW_ARRAY(struct forward_box, b->workers_len);
 	sl_deferred_init(&w->nudge, nudge_run);
 	sl_list_init(&w->clients);
@@ -211,6 +214,8 @@ void worker_fini(struct worker *w) {
 	}
 	sl_free(w->boxes);
 	shares_free(w->shares);
+	delayed_free(w->delayed);
+	rewriter_free(w->rewriter);
 	topic_cache_free(w->routes);
 	topic_trie_free(w->subs);
 	router_free(w->router);

@@ -23,6 +23,7 @@
 
 #include "bind_state.h"
 #include "broker.h"
+#include "delayed.h"
 #include "list.h"
 #include "msg.h"
 #include "retained.h"
@@ -36,6 +37,7 @@
 struct client;
 struct persist;
 struct session;
+struct rewriter;
 struct share_group;
 struct shares;
 struct worker;
@@ -79,7 +81,9 @@ struct worker {
 	struct topic_trie *subs;    /* values: see subs.h */
 	struct topic_cache *routes; /* topic -> struct route */
 	struct router *router;      /* route.c's own */
-	struct shares *shares;      /* groups that this worker decides for */
+	struct delayed *delayed;
+	struct rewriter *rewriter; /* NULL: no topic is written anew */
+	struct shares *shares;     /* groups that this worker decides for */
 
 	struct session_map sessions; /* by client id */
 	struct worker_slot *slots;   /* by session_ref */
@@ -118,6 +122,8 @@ struct broker {
 	struct listener **listeners; /* binds_len for each worker */
 	struct worker_accept *accepts;
 	struct retained *retained;
+	struct delayed_total delayed;
+	struct rewrite *rewrite; /* NULL: none */
 	struct persist *persist; /* NULL: nothing outlives the process */
 	bool restoring;          /* no thread runs yet: all workers are the caller's, nothing needs a letter */
 	_Atomic uint64_t group_numbers;

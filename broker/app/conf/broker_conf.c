@@ -41,6 +41,7 @@ int broker_conf_load(const char *path, struct broker_conf **out, struct conf_rep
 	keep_first(&first, broker_conf_check_listeners(conf, root, report));
 	if (conf->admin.bind) broker_conf_split_bind(conf->admin.bind, &conf->admin.host, &conf->admin.port, NULL);
 	keep_first(&first, broker_conf_binds_apart(conf, NULL, report));
+	keep_first(&first, broker_conf_check_flow(conf, report));
 	keep_first(&first, check_named(conf, &conf->connectors, "connectors", report));
 	keep_first(&first, broker_conf_check_auth(conf, root, report));
 	keep_first(&first, check_named(conf, &conf->sources, "sources", report));

@@ -65,6 +65,18 @@ struct broker_listener {
 	uint16_t port;
 };
 
+enum broker_rewrite_for { REWRITE_FOR_ALL, REWRITE_FOR_PUBLISH, REWRITE_FOR_SUBSCRIBE };
+struct broker_rewrite_conf {
+	int action; /* enum broker_rewrite_for */
+	char *filter, *regex, *to;
+};
+
+struct broker_auto_subscribe_conf {
+	char *topic;
+	int64_t qos, retain_handling;
+	bool no_local, retain_as_published;
+};
+
 struct broker_conf {
 	struct yaml_doc *doc;
 	struct {
@@ -95,7 +107,10 @@ struct broker_conf {
 		int64_t max_qos;
 		bool retain;
 		int64_t max_retained;
-		int queue_full; /* enum broker_queue_policy */
+		int64_t max_delayed, max_delayed_bytes;
+		struct conf_objects rewrite;        /* of struct broker_rewrite_conf */
+		struct conf_objects auto_subscribe; /* of struct broker_auto_subscribe_conf */
+		int queue_full;                     /* enum broker_queue_policy */
 		bool queue_qos0;
 		int shared_strategy;           /* enum broker_shared_strategy */
 		struct conf_map shared_groups; /* pattern: one of their words (broker_conf_shared_strategy) */

@@ -14,7 +14,9 @@ int broker_conf_check_listeners(struct broker_conf *conf, const json_t *root, st
 void broker_conf_split_bind(const char *bind, char **host, uint16_t *port, struct sl_err *err);
 
 /* broker_conf_mqtt_flow.c: of `mqtt` */
-extern const char *const broker_conf_queue_words[];  /* enum broker_queue_policy */
+extern const struct conf_field broker_conf_rewrite_fields[], broker_conf_auto_subscribe_fields[];
+int broker_conf_check_flow(const struct broker_conf *conf, struct conf_report *report); /* what one row cannot know */
+extern const char *const broker_conf_queue_words[];                                     /* enum broker_queue_policy */
 extern const char *const broker_conf_shared_words[]; /* in the order of enum broker_shared_strategy */
 int broker_conf_check_shared(const struct conf_field *field, struct sl_slice text, struct sl_err *err);
 
