@@ -118,7 +118,7 @@ int http_url_check(const struct conf_field *field, struct sl_slice url, struct s
 /* ---- requests -------------------------------------------------------------------------------------------- */
 
 static void job_end(struct job *j, int status, int code, const char *text) {
-	struct http_response r = {.status = status, .code = code, .body = sl_buf_slice(&j->answer), .text = text};
+	struct http_answer r = {.status = status, .code = code, .body = sl_buf_slice(&j->answer), .text = text};
 	if (status != SL_OK) r.body = SL_SLICE_EMPTY;
 	j->done(&r, j->arg);
 	if (j->easy) curl_easy_cleanup(j->easy);
@@ -196,7 +196,7 @@ static bool job_begin(struct http_client *c, struct job *j) {
 	return curl_multi_add_handle(c->multi, e) == CURLM_OK;
 }
 
-void http_client_send(struct http_client *c, const struct http_request *r, http_done_fn done, void *arg) {
+void http_client_send(struct http_client *c, const struct http_call *r, http_done_fn done, void *arg) {
 	struct job *j = SL_NEW(struct job);
 	j->done = done;
 	j->arg = arg;

@@ -2,7 +2,7 @@
  *
  *     struct http_client *c;
  *     http_client_new("auth", &c, &err);
- *     http_client_send(c, &(struct http_request){.method = "POST", .url = url, .body = body, .timeout_ms = 2000}, done, arg);
+ *     http_client_send(c, &(struct http_call){.method = "POST", .url = url, .body = body, .timeout_ms = 2000}, done, arg);
  *     ... done(&response, arg), on the client's thread ...
  *     http_client_stop(c);      what is under way is told SL_ECLOSED; from now on everything is, at once
  *     http_client_free(c);
@@ -30,7 +30,7 @@ int http_tls_new(const struct tls_client_conf *conf, struct http_tls **out, stru
 struct http_tls *http_tls_ref(struct http_tls *t);
 void http_tls_unref(struct http_tls *t); /* NULL is fine */
 
-struct http_request {
+struct http_call {
 	const char *method;             /* "GET", "POST", ... */
 	const char *url;                /* http:// or https:// */
 	const struct sl_slice *headers; /* "Name: value"; headers_len of them */
@@ -41,17 +41,17 @@ struct http_request {
 	size_t body_max;      /* of the answer; a longer one is SL_ELIMIT */
 };
 
-struct http_response {
+struct http_answer {
 	int status; /* SL_OK: there is an answer; SL_EAGAIN: not in time; SL_ELIMIT: too long; SL_EDENIED: not a place to go to;
 		       SL_ECLOSED: the client has stopped; SL_EIO: anything else */
 	int code; /* 200, ... */
 	struct sl_slice body;
 	const char *text; /* with a failure: what went wrong, for logs */
 };
-typedef void (*http_done_fn)(const struct http_response *r, void *arg);
+typedef void (*http_done_fn)(const struct http_answer *r, void *arg);
 
 int http_client_new(const char *name, struct http_client **out, struct sl_err *err) sl_warn_unused;
-void http_client_send(struct http_client *c, const struct http_request *r, http_done_fn done, void *arg);
+void http_client_send(struct http_client *c, const struct http_call *r, http_done_fn done, void *arg);
 void http_client_stop(struct http_client *c); /* waits for the thread; NULL is fine */
 void http_client_free(struct http_client *c); /* stops it, if that was not done; NULL is fine */
 

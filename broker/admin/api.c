@@ -59,6 +59,7 @@ static void get_metrics(struct api *a, struct http_response *r) {
 	snapshot_init(&s, a);
 	r->content_type = "text/plain; version=0.0.4; charset=utf-8";
 	sl_metrics_write(&r->body, &s.metrics);
+	if (a->sources.series) a->sources.series(a->sources.arg, &r->body);
 	rules_prometheus(s.rules, &r->body);
 	connectors_prometheus(s.connectors, &r->body);
 	snapshot_drop(&s);

@@ -23,7 +23,9 @@ struct api_sources {
 	void (*metrics)(void *arg, struct sl_metrics *total);
 	/* Adds what the program knows of itself to the status page: process, configuration, reloads. */
 	void (*about)(void *arg, json_t *out);
-	void *arg; /* of both */
+	/* Appends series of Prometheus that stand nowhere else; NULL: none. */
+	void (*series)(void *arg, struct sl_buf *out);
+	void *arg; /* of all of these */
 	const char *node, *version;
 };
 

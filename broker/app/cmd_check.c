@@ -10,9 +10,10 @@
 #include "options.h"
 
 /* A start or a reload would fail on a password file that is missing or damaged. */
-static int check_auth(const struct broker_conf *conf) {
+/* links: that of the file, checked; NULL: there are mistakes in it. */
+static int check_auth(const struct broker_conf *conf, const struct auth_conf *links) {
 	struct auth_options opts = {
-	    .anonymous = conf->auth.anonymous, .password_file = conf->auth.password_file, .conf = conf->auth.links};
+	    .anonymous = conf->auth.anonymous, .password_file = conf->auth.password_file, .conf = links};
 	struct auth *auth = NULL;
 	struct sl_err err = SL_ERR_INIT;
 	int rc = auth_new(&opts, &auth, &err);
@@ -81,7 +82,8 @@ static int check(const char *file, bool verbose) {
 	if (loaded.conf) load_rules(&loaded, NULL, rules, &report);
 	int code = report.len > 0 ? EXIT_INPUT : EXIT_FINE;
 	load_print(&report);
-	if (loaded.conf && check_auth(loaded.conf) != EXIT_FINE) code = EXIT_INPUT;
+	if (loaded.conf && check_auth(loaded.conf, code == EXIT_FINE ? loaded.conf->auth.links : NULL) != EXIT_FINE)
+		code = EXIT_INPUT;
 	if (code == EXIT_FINE) {
 		size_t connectors = json_object_size(loaded.conf->connectors);
 		size_t count = json_object_size(loaded.conf->rules);

@@ -42,9 +42,10 @@ struct service {
 	struct {
 		pthread_mutex_t lock; /* the status page reads it */
 		uint64_t taken, refused;
-		int64_t at_ms;    /* when the configuration in force was read */
-		char *reason;     /* of the last that was refused */
-		json_t *settings; /* in force: those of the start, but for what a reload takes */
+		int64_t at_ms;     /* when the configuration in force was read */
+		char *reason;      /* of the last that was refused */
+		json_t *settings;  /* in force: those of the start, but for what a reload takes */
+		struct auth *auth; /* in force: for its counters */
 	} reloads;
 };
 
@@ -94,13 +95,32 @@ static int make_auth(const struct service *s, const struct broker_conf *conf, st
 	return auth_new(&opts, out, err);
 }
 
+/* Gives the one before. */
+static struct auth *auth_note(struct service *s, struct auth *auth) {
+	pthread_mutex_lock(&s->reloads.lock);
+	struct auth *old = s->reloads.auth;
+	s->reloads.auth = auth;
+	pthread_mutex_unlock(&s->reloads.lock);
+	return old;
+}
+
+static void add_series(void *arg, struct sl_buf *out) {
+	struct service *s = arg;
+	pthread_mutex_lock(&s->reloads.lock);
+	auth_prometheus(s->reloads.auth, out);
+	pthread_mutex_unlock(&s->reloads.lock);
+}
+
 /* Puts connectors, rules and auth in force: all or nothing. */
 static int commit(struct service *s, struct loaded *loaded, struct sl_err *err) {
 	struct auth *auth = NULL;
 	int rc = make_auth(s, loaded->conf, &auth, err);
 	if (rc == SL_OK) rc = load_commit(loaded, s->connectors, s->rules, err);
-	if (rc == SL_OK) broker_set_auth(s->broker, auth);
-	if (rc == SL_OK) broker_set_acl(s->broker, loaded->acl);
+	if (rc == SL_OK) {
+		broker_set_auth(s->broker, auth);
+		broker_set_acl(s->broker, loaded->acl);
+		auth = auth_note(s, auth);
+	}
 	auth_unref(auth);
 	return rc;
 }
@@ -178,6 +198,7 @@ static void about(void *arg, json_t *out) {
 	json_object_set_new(config, "refused", json_integer((json_int_t)s->reloads.refused));
 	if (s->reloads.reason) json_object_set_new(config, "reason", json_string(s->reloads.reason));
 	json_object_set_new(config, "settings", json_deep_copy(s->reloads.settings));
+	json_object_set_new(out, "auth", auth_status(s->reloads.auth));
 	pthread_mutex_unlock(&s->reloads.lock);
 	json_object_set_new(out, "config", config);
 	free(file);
@@ -261,6 +282,7 @@ static int start_services(struct service *s, struct sl_err *err) {
 				      .connectors = s->connectors,
 				      .metrics = add_metrics,
 				      .about = about,
+				      .series = add_series,
 				      .arg = s,
 				      .node = s->loaded.conf->node.name,
 				      .version = SLUICE_VERSION};
@@ -306,6 +328,7 @@ static void service_free(struct service *s, int code) {
 	rules_free(s->rules);
 	connectors_free(s->connectors);
 	broker_free(s->broker);
+	auth_unref(s->reloads.auth);
 	auth_env_free(s->auth_env);
 	if (s->lock_fd >= 0) close(s->lock_fd);
 	sl_free(s->loops);

@@ -7,7 +7,7 @@
 #include "schema.h"
 #include "schema_doc.h"
 
-static const struct auth_link_kind *const kinds[] = {&auth_kind_file, &auth_kind_cert, &auth_kind_jwt};
+static const struct auth_link_kind *const kinds[] = {&auth_kind_file, &auth_kind_cert, &auth_kind_jwt, &auth_kind_http};
 
 struct link {
 	const struct auth_link_kind *kind;

@@ -1,63 +1,19 @@
-/* auth_file.c: the link of the chain that knows the password file.
- *
- * A reconnecting fleet must not pay a slow hash for each connection: what was verified once is remembered as
- * HMAC-SHA256(key of this process, user and password), in a table of fixed size where a newcomer takes the place of
- * whoever stood there. Only success is remembered, and the table dies with this object, so a changed file (a reload
- * makes a new object) starts from nothing. */
-#include <openssl/crypto.h>
-#include <openssl/evp.h>
-#include <openssl/hmac.h>
-#include <pthread.h>
+/* auth_file.c: the link of the chain that knows the password file. What was verified once is known (auth_known.h): a fleet that
+ * reconnects does not pay a slow hash for each connection. */
 #include <string.h>
 
+#include "auth_known.h"
 #include "auth_link_kind.h"
 #include "mem.h"
 #include "passwd_file.h"
 #include "rng.h"
 
-enum { CACHE_SLOTS = 8192, DIGEST = 32 };
-
 struct auth_file {
 	struct auth_backend base;
 	struct passwd_file *file;
-	uint8_t key[DIGEST];
+	struct auth_known known;
 	uint8_t made_up[SCRAM_KEY_MAX]; /* key for what unknown names are answered with */
-	pthread_mutex_t lock;           /* over slots; held for a copy of 32 bytes */
-	uint8_t (*slots)[DIGEST];
 };
-
-static void digest_of(const struct auth_file *f, const struct auth_request *r, uint8_t out[DIGEST]) {
-	unsigned int len = 0;
-	uint8_t inner[DIGEST];
-	/* Two keyed hashes, the second over (hash of user, password): no pair can be split in another way. */
-	HMAC(EVP_sha256(), f->key, DIGEST, (const unsigned char *)(r->username.p ? r->username.p : ""), r->username.n,
-	     inner, &len);
-	HMAC(EVP_sha256(), inner, DIGEST, (const unsigned char *)(r->password.p ? r->password.p : ""), r->password.n,
-	     out, &len);
-}
-
-static uint8_t *slot_of(const struct auth_file *f, const uint8_t digest[DIGEST]) {
-	uint32_t at;
-	memcpy(&at, digest, sizeof at);
-	return f->slots[at % CACHE_SLOTS];
-}
-
-static bool is_known(struct auth_file *f, const struct auth_request *r) {
-	uint8_t digest[DIGEST];
-	digest_of(f, r, digest);
-	pthread_mutex_lock(&f->lock);
-	bool known = CRYPTO_memcmp(slot_of(f, digest), digest, DIGEST) == 0;
-	pthread_mutex_unlock(&f->lock);
-	return known;
-}
-
-static void remember(struct auth_file *f, const struct auth_request *r) {
-	uint8_t digest[DIGEST];
-	digest_of(f, r, digest);
-	pthread_mutex_lock(&f->lock);
-	memcpy(slot_of(f, digest), digest, DIGEST);
-	pthread_mutex_unlock(&f->lock);
-}
 
 static enum auth_step file_check(struct auth_backend *b, struct auth_ask *ask) {
 	struct auth_file *f = sl_container_of(b, struct auth_file, base);
@@ -65,7 +21,8 @@ static enum auth_step file_check(struct auth_backend *b, struct auth_ask *ask) {
 	if (!r->has_username) return AUTH_STEP_PASS;
 	/* Without a password there is nothing slow to do, and the time to find a name tells no more than that. */
 	if (!r->has_password) return passwd_file_find(f->file, r->username) ? AUTH_STEP_DENY : AUTH_STEP_PASS;
-	ask->cached = is_known(f, r);
+	const struct sl_slice login[] = {r->username, r->password};
+	ask->cached = auth_known_has(&f->known, login, 2);
 	return ask->cached ? AUTH_STEP_ALLOW : AUTH_STEP_WORK;
 }
 
@@ -79,7 +36,8 @@ static enum auth_step file_work(struct auth_backend *b, struct auth_ask *ask) {
 		return AUTH_STEP_PASS;
 	}
 	if (!passwd_verify(entry, r->password)) return AUTH_STEP_DENY;
-	remember(f, r);
+	const struct sl_slice login[] = {r->username, r->password};
+	auth_known_add(&f->known, login, 2);
 	return AUTH_STEP_ALLOW;
 }
 
@@ -109,9 +67,7 @@ static bool file_scram(struct auth_backend *b, struct sl_slice user, enum scram_
 static void file_free(struct auth_backend *b) {
 	struct auth_file *f = sl_container_of(b, struct auth_file, base);
 	passwd_file_free(f->file);
-	pthread_mutex_destroy(&f->lock);
-	sl_free(f->slots);
-	explicit_bzero(f->key, sizeof f->key);
+	auth_known_fini(&f->known);
 	explicit_bzero(f->made_up, sizeof f->made_up);
 	sl_free(f);
 }
@@ -127,12 +83,10 @@ int auth_file_new(const char *path, struct auth_backend **out, struct sl_err *er
 	struct auth_file *f = SL_NEW(struct auth_file);
 	f->base.ops = &file_ops;
 	f->file = file;
-	sl_random_bytes(f->key, sizeof f->key);
+	auth_known_init(&f->known);
 	sl_random_bytes(f->made_up, sizeof f->made_up);
 	const struct passwd_entry *first = passwd_file_any(file, 0);
 	if (first) scram_hmac(SCRAM_SHA_512, first->hash, first->hash_len, SL_SLICE_LIT("made up"), f->made_up);
-	pthread_mutex_init(&f->lock, NULL);
-	f->slots = sl_calloc(CACHE_SLOTS, DIGEST);
 	*out = &f->base;
 	return SL_OK;
 }

@@ -73,7 +73,7 @@ static void tell(struct sl_list *waiting) {
 	}
 }
 
-static struct jwt_keys *read_keys(const struct http_response *r, struct sl_err *err) {
+static struct jwt_keys *read_keys(const struct http_answer *r, struct sl_err *err) {
 	struct jwt_keys *keys = NULL;
 	if (r->status != SL_OK)
 		(void)sl_err_set(err, r->status, "%s", r->text);
@@ -84,7 +84,7 @@ static struct jwt_keys *read_keys(const struct http_response *r, struct sl_err *
 	return keys;
 }
 
-static void on_set(const struct http_response *r, void *arg) {
+static void on_set(const struct http_answer *r, void *arg) {
 	struct auth_jwks *j = arg;
 	struct sl_err err = SL_ERR_INIT;
 	struct jwt_keys *keys = read_keys(r, &err), *old = NULL;
@@ -121,13 +121,13 @@ static bool fetch_begins(struct auth_jwks *j, uint64_t now_ms, uint64_t pause_ms
 
 static void fetch(struct auth_jwks *j) {
 	static const struct sl_slice accept = {"Accept: application/json", 24};
-	struct http_request r = {.method = "GET",
-				 .url = j->url,
-				 .headers = &accept,
-				 .headers_len = 1,
-				 .tls = j->tls,
-				 .timeout_ms = j->timeout_ms,
-				 .body_max = JWKS_BODY_MAX};
+	struct http_call r = {.method = "GET",
+			      .url = j->url,
+			      .headers = &accept,
+			      .headers_len = 1,
+			      .tls = j->tls,
+			      .timeout_ms = j->timeout_ms,
+			      .body_max = JWKS_BODY_MAX};
 	http_client_send(j->http, &r, on_set, j);
 }
 
