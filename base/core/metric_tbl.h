@@ -10,6 +10,7 @@ METRIC(CONNECTIONS_ACCEPTED, "sluice_connections_accepted_total", "", COUNTER, "
 METRIC(CONNECTIONS_CLOSED, "sluice_connections_closed_total", "", COUNTER, "", "Network connections that ended, for whatever reason.")
 METRIC(CONNECT_RATE_PAUSES, "sluice_accept_pauses_total", "", COUNTER, "", "Times a listener let nobody in for a moment because of its max_connect_rate.")
 METRIC(LISTENER_FULL, "sluice_connections_turned_away_total", "reason=\"max_connections\"", COUNTER, "", "Network connections closed at once, by reason.")
+METRIC(PROXY_REFUSED, "sluice_connections_turned_away_total", "reason=\"proxy_protocol\"", COUNTER, "", "Network connections closed at once, by reason.")
 METRIC(CONNECTS_ACCEPTED, "sluice_connects_total", "result=\"accepted\"", COUNTER, "", "CONNECT packets answered, by result.")
 METRIC(CONNECTS_REFUSED, "sluice_connects_total", "result=\"refused\"", COUNTER, "", "CONNECT packets answered, by result.")
 METRIC(CONNECTS_VERSION, "sluice_connects_version_refused_total", "", COUNTER, "", "Of the CONNECT packets refused, those with a version of MQTT that their listener does not take.")
@@ -40,6 +41,7 @@ METRIC(PUBLISH_REFUSED, "sluice_publishes_refused_total", "", COUNTER, "", "Mess
 METRIC(DELAYED_PUBLISHED, "sluice_delayed_published_total", "", COUNTER, "", "Messages published when their delay was over.")
 METRIC(DELAYED_REFUSED, "sluice_delayed_refused_total", "", COUNTER, "", "Delayed messages refused because as many wait as may.")
 METRIC(DELAYED, "sluice_delayed_messages", "", GAUGE, "", "Messages that wait for their delay to pass.")
+METRIC(RATE_PAUSES, "sluice_client_rate_pauses_total", "", COUNTER, "", "Times a client was not read from for a while because of its listener's max_message_rate or max_byte_rate.")
 METRIC(PUBLISHERS_WAITING, "sluice_publishers_waiting", "", GAUGE, "", "Clients that are not read from until there is room for the rows of their messages, or have waited for an acknowledgement for a second.")
 
 /* Access rules. */

@@ -86,7 +86,7 @@ static void below_drained(struct sl_stream *below) {
 /* ---- the handshake --------------------------------------------------------------------------------------- */
 
 static void refuse(struct sl_stream_ws *ws, const char *why) {
-	log_debug(LOG_NET, "a WebSocket was refused", "why=\"%s\"", why);
+	log_debug(LOG_NET, "a WebSocket was refused", "why=%s", why);
 	fail(ws, WS_CODE_PROTOCOL, sl_strdup(why));
 }
 

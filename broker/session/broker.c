@@ -9,6 +9,7 @@
 #include "listener.h"
 #include "log.h"
 #include "mem.h"
+#include "proxy_wait.h"
 #include "persist.h"
 #include "retained.h"
 #include "route.h"
@@ -133,6 +134,7 @@ int broker_new(const struct broker_settings *settings, struct broker **out, stru
 
 /* With all threads gone: ends the connections that are left, and lets the letters run out. */
 static void end_connections(struct broker *b) {
+	for (uint32_t i = 0; i < b->workers_len; i++) proxy_wait_stop(&b->workers[i].proxied);
 	for (uint32_t i = 0; i < b->workers_len; i++) SL_LIST_FOREACH_SAFE(it, &b->workers[i].clients) {
 			struct client *c = SL_LIST_ENTRY(it, struct client, link);
 			c->will_due = false;
@@ -283,6 +285,7 @@ static void drain_letter_run(struct sl_post *post, struct sl_loop *l) {
 	sl_free(d);
 	for (size_t k = 0; k < w->b->set.binds_len; k++)
 		listener_stop(w->b->listeners[k * w->b->workers_len + w->index]);
+	proxy_wait_stop(&w->proxied);
 	w->draining = true;
 	SL_LIST_FOREACH_SAFE(it, &w->clients) {
 		struct client *c = SL_LIST_ENTRY(it, struct client, link);

@@ -1,11 +1,14 @@
 /* broker_bind.c: the broker's listeners: taking addresses, listening, and who is let in. */
+#include <netinet/in.h>
 #include <stdatomic.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 #include "client.h"
 #include "listener.h"
 #include "log.h"
 #include "mem.h"
+#include "proxy_wait.h"
 #include "tls_server.h"
 #include "worker.h"
 
@@ -68,12 +71,65 @@ static bool full(struct worker_accept *a) {
 	return true;
 }
 
+static void let_in(struct worker_accept *a, int fd, char *peer) {
+	client_accept(a->w, a->bind, fd, &(struct client_origin){.peer = peer});
+}
+
+/* The proxy has said who it is, or has not. */
+static void proxy_told(void *arg, int fd, int status, const struct proxy_proto *who, const char *why) {
+	struct worker_accept *a = arg;
+	struct sockaddr_storage at;
+	socklen_t len = sizeof at;
+	if (getpeername(fd, (struct sockaddr *)&at, &len) != 0) {
+		len = 0;
+		if (status == SL_OK) status = SL_ECLOSED;
+	}
+	if (status != SL_OK) {
+		char *peer = len ? listener_peer_text((struct sockaddr *)&at, len) : NULL;
+		if (why)
+			log_warn(LOG_NET, "connection refused", "listener=%s peer=%s why=%s", a->bind->name,
+				 peer ? peer : "gone", why);
+		sl_free(peer);
+		metric_inc(a->w, METRIC_PROXY_REFUSED);
+		close(fd);
+		bind_left(a->bind);
+	} else if (who->local) {
+		let_in(a, fd, listener_peer_of(fd, (struct sockaddr *)&at, len));
+	} else {
+		struct client_origin o = {.peer =
+					      listener_peer_text((const struct sockaddr *)&who->from, who->from_len),
+					  .sock = listener_peer_text((const struct sockaddr *)&who->to, who->to_len),
+					  .common_name = who->common_name.n ? slice_dup(who->common_name) : NULL};
+		client_accept(a->w, a->bind, fd, &o);
+	}
+}
+
+static bool is_proxy(const struct bind_state *bind, const struct sockaddr *peer) {
+	const uint8_t *bytes = NULL;
+	bool v6 = peer->sa_family == AF_INET6;
+	if (bind->proxy_from_len == 0 || peer->sa_family == AF_UNIX) return true;
+	if (peer->sa_family == AF_INET) bytes = (const uint8_t *)&((const struct sockaddr_in *)peer)->sin_addr;
+	if (v6) bytes = ((const struct sockaddr_in6 *)peer)->sin6_addr.s6_addr;
+	if (v6 && IN6_IS_ADDR_V4MAPPED((const struct in6_addr *)bytes)) {
+		bytes += 12;
+		v6 = false;
+	}
+	for (size_t i = 0; bytes && i < bind->proxy_from_len; i++)
+		if (sl_cidr_holds(&bind->proxy_from[i], bytes, v6)) return true;
+	return false;
+}
+
 static void accepted(void *arg, int fd, const struct sockaddr *peer, socklen_t peer_len) {
 	struct worker_accept *a = arg;
-	if (full(a))
+	if (full(a)) {
 		close(fd);
-	else
-		client_accept(a->w, a->bind, fd, listener_peer_of(fd, peer, peer_len));
+	} else if (!a->bind->proxy_protocol) {
+		let_in(a, fd, listener_peer_of(fd, peer, peer_len));
+	} else if (is_proxy(a->bind, peer)) {
+		proxy_wait_start(&a->w->proxied, a->w->loop, fd, a->w->b->set.connect_timeout_ms, proxy_told, a);
+	} else {
+		proxy_told(a, fd, SL_EDENIED, NULL, "it does not come from an address in proxy_from");
+	}
 }
 
 /* ---- addresses ------------------------------------------------------------------------------------------- */

@@ -54,11 +54,21 @@ static void client_timer(struct sl_timer *t) {
 
 /* ---- begin and end ---- */
 
-void client_accept(struct worker *w, struct bind_state *bind, int fd, char *peer) {
+/* Of a certificate that somebody else has seen, its name is known alone. */
+static struct tls_peer *peer_of_proxy(char *common_name) {
+	if (!common_name) return NULL;
+	struct tls_peer *p = SL_NEW(struct tls_peer);
+	p->common_name = common_name;
+	return p;
+}
+
+void client_accept(struct worker *w, struct bind_state *bind, int fd, const struct client_origin *o) {
 	struct client *c = sl_zalloc(sizeof *c + bind->transport->stack_bytes);
 	c->w = w;
 	c->bind = bind;
-	c->peer = peer;
+	c->peer = o->peer;
+	c->sock = o->sock;
+	c->proxied = peer_of_proxy(o->common_name);
 	c->packet_max = UINT32_MAX;
 	sl_list_init(&c->link);
 	sl_list_init(&c->acks);
@@ -66,6 +76,7 @@ void client_accept(struct worker *w, struct bind_state *bind, int fd, char *peer
 	sl_list_init(&c->unacked_link);
 	sl_timer_init(&c->timer, client_timer);
 	client_connect_init(c);
+	client_rate_init(c);
 	metric_inc(w, METRIC_CONNECTIONS_ACCEPTED);
 	metric_inc(w, METRIC_CONNECTIONS);
 	struct sl_err err = SL_ERR_INIT;
@@ -73,7 +84,7 @@ void client_accept(struct worker *w, struct bind_state *bind, int fd, char *peer
 				       &w->metrics.v[METRIC_BYTES_IN], &w->metrics.v[METRIC_BYTES_OUT], &err);
 	sl_list_push_back(&w->clients, &c->link);
 	if (rc != SL_OK) {
-		log_warn(LOG_NET, "a connection was not taken", "peer=%s err=%s", peer, sl_err_text(&err));
+		log_warn(LOG_NET, "a connection was not taken", "peer=%s err=%s", c->peer, sl_err_text(&err));
 		sl_err_fini(&err);
 		close(fd);
 		on_closed(client_stream(c), SL_EIO);
@@ -84,7 +95,8 @@ void client_accept(struct worker *w, struct bind_state *bind, int fd, char *peer
 
 const struct tls_peer *client_tls_peer(struct client *c) {
 	struct sl_stream_tls *tls = sl_stream_tls_in(client_stream(c));
-	return tls ? sl_stream_tls_peer(tls) : NULL;
+	const struct tls_peer *peer = tls ? sl_stream_tls_peer(tls) : NULL;
+	return peer ? peer : c->proxied;
 }
 
 void client_close(struct client *c, int status) {
@@ -172,6 +184,8 @@ static void on_closed(struct sl_stream *st, int status) {
 	sl_free(c->peer);
 	sl_free(c->username);
 	sl_free(c->sock);
+	tls_peer_free(c->proxied);
+	client_rate_fini(c);
 	sl_free(c);
 	worker_client_gone(w);
 }
@@ -318,7 +332,7 @@ static void peek(struct client *c, struct sl_slice rest) {
 
 static size_t on_read(struct sl_stream *st, struct sl_slice bytes) {
 	struct client *c = client_of(st);
-	size_t used = 0, limit = client_packet_max(c), before = sl_stream_pending(st);
+	size_t used = 0, before = sl_stream_pending(st);
 	if (sl_likely(!c->pauses)) c->feeds = false;
 	c->last_in_ms = sl_loop_now_ms(c->w->loop);
 	/* Who speaks something else is not waited for until a whole packet might be there. */
@@ -330,7 +344,7 @@ static size_t on_read(struct sl_stream *st, struct sl_slice bytes) {
 		if (sl_unlikely(c->pauses) && (uint8_t)bytes.p[used] >> 4 == MQTT_PUBLISH) break;
 		struct mqtt_frame f;
 		enum mqtt_reason reason = MQTT_RC_MALFORMED_PACKET;
-		int rc = mqtt_frame_next(slice_from(bytes, used), limit, &f, &reason);
+		int rc = mqtt_frame_next(slice_from(bytes, used), client_packet_max(c), &f, &reason);
 		if (rc == SL_EAGAIN) break;
 		if (rc != SL_OK) {
 			client_protocol_error(c, reason, "bad packet header");
@@ -341,7 +355,9 @@ static size_t on_read(struct sl_stream *st, struct sl_slice bytes) {
 		else if (!handle_frame(c, &f))
 			break;
 		used += f.size;
+		if (sl_unlikely(c->rate != NULL) && f.type == MQTT_PUBLISH) client_rate_message(c);
 	}
+	if (sl_unlikely(c->rate != NULL)) client_rate_bytes(c, used);
 	if (sl_unlikely(c->peeked)) c->peeked = c->peeked > used ? c->peeked - used : 0;
 	if (sl_unlikely(c->pauses & CLIENT_PAUSE_ROOM) && c->state != CLIENT_CLOSED) peek(c, slice_from(bytes, used));
 	/* A client that sends and never reads: its answers may not pile up without end. What others published to it does not

@@ -36,6 +36,7 @@ enum client_pause {
 	CLIENT_PAUSE_ROOM = 16,   /* its rows have filled the memory that there is for rows: no PUBLISH is taken */
 	CLIENT_PAUSE_STORE = 64,  /* its retained messages wait for the disk */
 	CLIENT_PAUSE_UNREAD = 32, /* and what it has sent meanwhile is all that may lie unread */
+	CLIENT_PAUSE_RATE = 64,   /* it was faster than its listener allows */
 };
 
 /* How many bytes of answers a client may let lie before reading rests, and what it may have in deferred acknowledgements. */
@@ -72,8 +73,10 @@ struct client {
 	uint64_t serial;      /* tells this connection from a later one of the same session */
 	int64_t connected_ms; /* wall clock; 0: not yet */
 	char *peer;
-	char *username; /* NULL: none */
-	char *sock;     /* the address it connected to; NULL: nobody has asked yet */
+	char *username;           /* NULL: none */
+	char *sock;               /* the address it connected to; NULL: nobody has asked yet */
+	struct tls_peer *proxied; /* what a proxy in front says of its certificate; NULL: nothing */
+	struct client_rate *rate; /* what the listener's rates leave it; NULL: it has none (client_rate.c) */
 	struct auth_job *auth_job;
 	struct auth_identity *identity; /* who it is, from the verdict on; NULL: what CONNECT says (auth_identity.h) */
 	struct client_lease *lease;     /* its identity ends at a time; NULL: it does not */
@@ -127,7 +130,14 @@ static inline size_t client_packet_max(const struct client *c) {
 
 static inline bool client_is_v5(const struct client *c) { return c->version == MQTT_V5; }
 
-void client_accept(struct worker *w, struct bind_state *bind, int fd, char *peer); /* owns fd and peer */
+/* Who is at the other end, as far as accepting tells. */
+struct client_origin {
+	char *peer;        /* its address, for people */
+	char *sock;        /* what it connected to; NULL: what the socket says */
+	char *common_name; /* of the certificate that a proxy has verified; NULL: none */
+};
+void client_accept(struct worker *w, struct bind_state *bind, int fd,
+		   const struct client_origin *o); /* takes fd and texts */
 
 /* Ends the connection: DISCONNECT with the reason first, where the protocol has that. */
 void client_disconnect(struct client *c, enum mqtt_reason reason);
@@ -163,6 +173,11 @@ bool client_publish(struct client *c, const struct mqtt_frame *f); /* false: it 
 void client_pubrel(struct client *c, const struct mqtt_ack *a);
 void client_drop_acks(struct client *c);
 void client_entries_free(struct worker *w);
+/* client_rate.c. The last two only where there is a `rate`. */
+void client_rate_init(struct client *c);
+void client_rate_fini(struct client *c);
+void client_rate_message(struct client *c);             /* it has published */
+void client_rate_bytes(struct client *c, size_t bytes); /* of packets that were taken */
 /* client_subscribe.c */
 void client_subscribe(struct client *c, const struct mqtt_subscribe *p);
 /* As mqtt.auto_subscribe says, without a SUBACK; not what the session has already. */

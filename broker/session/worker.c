@@ -186,6 +186,7 @@ int worker_init(struct worker *w, struct broker *b, uint32_t index, struct sl_lo
 	w->boxes = SL_NEW_ARRAY(struct forward_box, b->workers_len);
 	sl_deferred_init(&w->nudge, nudge_run);
 	sl_list_init(&w->clients);
+	sl_list_init(&w->proxied);
 	sl_list_init(&w->spare_acks);
 	sl_list_init(&w->orphan_acks);
 	sl_list_init(&w->congested);

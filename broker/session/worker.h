@@ -93,7 +93,8 @@ struct worker {
 	uint32_t boxes_full;       /* how many hold something */
 	struct sl_deferred nudge;  /* a visitor left something in the boxes */
 
-	struct sl_list clients;       /* all connections */
+	struct sl_list clients;       /* all connections, */
+	struct sl_list proxied;       /* but for those whose proxy has not said yet who they are */
 	struct sl_list congested;     /* sessions with a full queue */
 	struct sl_list replays;       /* sessions with retained messages still to be sent */
 	struct sl_list unacked;       /* clients that wait for acknowledgements, who does so longest first */

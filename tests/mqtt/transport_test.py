@@ -1,20 +1,24 @@
 """The same exchanges over each transport, and what each transport has of its own: frames, handshakes, files, limits."""
 import os
+import re
 import socket
 import stat
 import struct
-import subprocess
-import threading
 import unittest
 
 from cases import Case, both
 from harness import packet as m
 from harness import ws
-from harness.broker import BIN, TARGET, Broker, free_port, run_program, temp_folder, wait_until
-from harness.client import TIMEOUT_S, Client, Closed, dial
+from harness.broker import TARGET, Broker, free_port, run_program, temp_folder
+from harness.client import Client, dial
+from harness.ws import WsSocket
 
 if TARGET != "sluice":
     raise unittest.SkipTest("these are listeners of ours")
+
+
+def metric(broker, name):
+    return int(re.search(rf"^{re.escape(name)} (\d+)$", broker.get("/metrics")[1], re.M)[1])
 
 
 class Over(Case):
@@ -345,6 +349,124 @@ class LimitTest(unittest.TestCase):
         c.send(m.connect("x", will=m.Will("t", b"y" * 4000))[:100])
         c.expect_closed()
         self.client(broker).connect("x", will=m.Will("t", b"y" * 1000))
+
+    def test_a_client_that_is_too_fast_is_slowed_down_and_loses_nothing(self):
+        for options in ({"max_message_rate": 2000, "message_burst": 10}, {"max_byte_rate": "100KB", "byte_burst": "1KB"}):
+            with self.subTest(**options):
+                broker = self.start(**options)
+                a, b = self.client(broker), self.client(broker)
+                a.connect("a")
+                a.subscribe("t")
+                b.connect("b")
+                b.send(*[m.publish("t", b"%d" % i) for i in range(300)], m.PING)
+                for i in range(300):
+                    a.expect(m.PUBLISH, payload=b"%d" % i)
+                b.expect(m.PINGRESP)
+                self.assertGreater(metric(broker, "sluice_client_rate_pauses_total"), 0)
+
+    def test_a_packet_larger_than_the_burst_passes(self):
+        broker = self.start(max_byte_rate="100KB", byte_burst="1KB")
+        c = self.client(broker)
+        c.connect("a")
+        c.publish("t", b"x" * 20000, qos=1)
+        c.send(m.PING)
+        c.expect(m.PINGRESP)
+
+    def test_more_connections_than_the_rate_wait_and_get_in(self):
+        broker = self.start(max_connect_rate=100, connect_burst=5)
+        clients = [self.client(broker) for _ in range(30)]
+        for i, c in enumerate(clients):
+            c.connect(f"c{i}")
+        self.assertGreater(metric(broker, "sluice_accept_pauses_total"), 0)
+
+
+V2 = b"\r\n\r\n\0\r\nQUIT\n"
+
+
+def v2(source, port, tlvs=b"", command=1):
+    body = socket.inet_aton(source) + socket.inet_aton("198.51.100.1") + struct.pack(">HH", port, 1883) + tlvs
+    return V2 + bytes([0x20 | command, 0x11]) + struct.pack(">H", len(body)) + body
+
+
+class ProxyTest(unittest.TestCase):
+    @classmethod
+    def setUpClass(cls):
+        cls.port, cls.strict, cls.ws = free_port(), free_port(), free_port()
+        cls.broker = Broker({"mqtt": {"connect_timeout": "700ms"}, "node": {"workers": 2},
+                             "log": {"level": "debug"}}, start=False)
+        plain = cls.broker.config["listeners"]
+        proxied = [{"name": name, "type": kind, "bind": f"127.0.0.1:{port}", "proxy_protocol": True, "proxy_from": networks}
+                   for name, kind, port, networks in (("near", "tcp", cls.port, ["127.0.0.0/8", "::1"]),
+                                                      ("far", "tcp", cls.strict, ["203.0.113.0/24"]),
+                                                      ("ws", "ws", cls.ws, ["127.0.0.1"]))]
+        cls.broker.write_config({"listeners": plain + proxied, "rules": {
+            "who": {"sql": 'SELECT clientid, peername, sockname FROM "$events/client_connected"',
+                    "actions": [{"republish": {"topic": "who/${clientid}", "payload": "${peername} ${sockname}"}}]}}})
+        cls.broker.start()
+        cls.watch = Client(cls.broker.port)
+        cls.watch.connect("watch")
+        cls.watch.subscribe("who/#")
+
+    @classmethod
+    def tearDownClass(cls):
+        cls.watch.close()
+        cls.broker.stop()
+
+    def client(self, header, port=None, name="tcp"):
+        sock = dial(port or self.port, "tcp")
+        self.addCleanup(sock.close)
+        if header:
+            sock.sendall(header)
+        c = Client(None, sock=WsSocket(sock) if name == "ws" else sock)
+        return c
+
+    def known_as(self, c, name):
+        c.connect(name)
+        while (told := self.watch.expect(m.PUBLISH)).topic != f"who/{name}":
+            pass  # another test's
+        return told.payload.decode()
+
+    def test_the_client_s_own_address_is_the_one_that_is_told(self):
+        self.assertEqual(self.known_as(self.client(b"PROXY TCP4 192.0.2.7 198.51.100.1 4711 1883\r\n"), "v1"),
+                         "192.0.2.7:4711 198.51.100.1:1883")
+        self.assertEqual(self.known_as(self.client(v2("192.0.2.8", 4712)), "v2"), "192.0.2.8:4712 198.51.100.1:1883")
+        self.assertEqual(self.known_as(self.client(b"PROXY TCP6 2001:db8::7 2001:db8::1 4713 1883\r\n"), "six"),
+                         "[2001:db8::7]:4713 [2001:db8::1]:1883")
+
+    def test_below_websocket(self):
+        c = self.client(v2("192.0.2.9", 4714), self.ws, "ws")
+        self.assertEqual(self.known_as(c, "over-ws"), "192.0.2.9:4714 198.51.100.1:1883")
+
+    def test_a_proxy_that_speaks_for_itself_keeps_its_address(self):
+        for n, header in enumerate((b"PROXY UNKNOWN\r\n", v2("192.0.2.8", 1, command=0))):
+            self.assertRegex(self.known_as(self.client(header), f"local{n}"), f"^127.0.0.1:[0-9]+ 127.0.0.1:{self.port}$")
+
+    def test_header_and_packets_in_one_piece_and_in_many(self):
+        whole = v2("192.0.2.8", 4712, b"\x04\x00\x02ab") + m.connect("whole") + m.PING
+        self.client(whole).expect_bytes(b"\x20\x02\x00\x00\xd0\x00")
+        c = self.client(None)
+        for byte in whole:
+            c.send(bytes([byte]))
+        c.expect_bytes(b"\x20\x02\x00\x00\xd0\x00")
+
+    def test_without_a_header_nobody_gets_in(self):
+        for garbage in (m.connect("direct"), b"GET / HTTP/1.1\r\n\r\n", b"PROXY TCP4 nonsense\r\n", V2 + b"\x21\x11\x00\x04abcd",
+                        v2("192.0.2.8", 1, b"\x03\x00\x04abcd"), b"\x16\x03\x01"):
+            with self.subTest(garbage=garbage[:20]):
+                self.client(garbage).expect_closed()
+        self.broker.wait_log("connection refused.*listener=[a-z]+ peer=127.0.0.1.*PROXY")
+
+    def test_half_a_header_is_waited_for_and_then_not_any_more(self):
+        self.client(v2("192.0.2.8", 1)[:20]).expect_closed()
+        c = self.client(V2)
+        c.sock.shutdown(socket.SHUT_WR)
+        c.expect_closed()
+
+    def test_only_the_proxies_named_may_say_who_they_bring(self):
+        name = 'sluice_connections_turned_away_total{reason="proxy_protocol"}'
+        before = metric(self.broker, name)
+        self.client(v2("192.0.2.8", 1), self.strict).expect_closed()
+        self.assertEqual(metric(self.broker, name), before + 1)
 
 
 if __name__ == "__main__":
