@@ -72,7 +72,7 @@ METRIC(SESSIONS_RESTORED, "sluice_sessions_restored", "", GAUGE, "", "Sessions t
 METRIC(STORE_COMMITS, "sluice_store_commits_total", "", COUNTER, "", "Batches of changes to sessions, subscriptions, wills and retained messages that were written.")
 METRIC(STORE_ERRORS, "sluice_store_errors_total", "", COUNTER, "", "Writes of such batches that failed; each is tried again.")
 METRIC(STORE_BYTES, "sluice_store_bytes", "", GAUGE, "bytes", "Bytes on disk that hold sessions, subscriptions, wills and retained messages.")
-METRIC(STORE_COMMIT_US, "sluice_store_commit_microseconds", "", GAUGE, "", "How long the last batch took to write.")
+METRIC(STORE_COMMIT_US, "sluice_store_commit_seconds", "", GAUGE, "seconds", "How long the last batch took to write.")
 METRIC(STORE_FULL, "sluice_store_full", "", GAUGE, "", "1 while new sessions, subscriptions and retained messages are refused because the disk or persistence.max_store is full.")
 
 /* Rules, over all of them; each rule's own counters carry its name. */

@@ -107,6 +107,11 @@ void sl_metrics_write(struct sl_buf *b, const struct sl_metrics *total) {
 			sl_buf_put(b, '}');
 		}
 		sl_buf_put(b, ' ');
+		if (strcmp(info->unit, "seconds") == 0) {
+			char seconds[SL_FORMAT_DOUBLE_MAX];
+			append_line_number(b, seconds, sl_format_double((double)total->v[i] / 1e6, seconds));
+			continue;
+		}
 		append_line_number(b, text, n);
 	}
 }

@@ -37,7 +37,7 @@ struct sl_metric_info {
 	const char *family; /* Prometheus name */
 	const char *labels; /* name="value" text that tells rows of a family apart; "" when alone */
 	enum sl_metric_kind kind;
-	const char *unit; /* "", "bytes", "seconds" */
+	const char *unit; /* "", "bytes", "seconds" (counted in microseconds) */
 	const char *help;
 };
 const struct sl_metric_info *sl_metric_info(enum sl_metric id);
