@@ -177,8 +177,13 @@ static void note_stop(struct persist *p) {
 }
 
 void persist_settle(struct broker *b) {
-	for (uint32_t i = 0; b->persist && i < b->workers_len; i++) {
-		struct persist_worker *pw = &b->persist->workers[i];
+	struct persist *p = b->persist;
+	if (!p) return;
+	if (p->started) note_stop(p);
+	p->started = false;
+	if (p->store) store_stop(p->store);
+	for (uint32_t i = 0; i < b->workers_len; i++) {
+		struct persist_worker *pw = &p->workers[i];
 		while (pw->head < pw->len) {
 			struct persist_waiter wait = pw->waits[pw->head++];
 			wait.done(wait.arg);
@@ -191,7 +196,6 @@ void persist_settle(struct broker *b) {
 void persist_close(struct broker *b) {
 	struct persist *p = b->persist;
 	if (!p) return;
-	if (p->started) note_stop(p);
 	store_close(p->store);
 	id_map_fini(&p->restored);
 	for (uint32_t i = 0; i < b->workers_len; i++) sl_free(p->workers[i].waits);

@@ -35,7 +35,7 @@ int persist_open(struct broker *b, struct sl_err *err); /* files; before threads
 int persist_restore(struct broker *b, struct sl_err *err);
 int persist_start(struct broker *b,
 		  struct sl_err *err); /* sessions' names are not asked for any more; the store's thread runs */
-void persist_close(struct broker *b);  /* after the workers' threads have ended. NULL persist is fine */
+void persist_close(struct broker *b);  /* after persist_settle() */
 
 /* The session that is kept under this number; NULL: it has ended. Between persist_restore() and persist_start(). @thread main */
 struct session *persist_session(const struct broker *b, uint64_t store_id);
@@ -58,7 +58,8 @@ bool persist_full(const struct broker *b);
 void persist_slow_down(struct client *c);
 /* It is not read from until the store takes new things again: for a packet that cannot be refused. */
 void persist_wait_for_room(struct client *c);
-/* What still waits when the broker ends: clients have gone, nobody is told. */
+/* The workers' threads have ended and clients have gone: writes all that there is, ends the store's thread; what still waits is
+ * freed, nobody is told. */
 void persist_settle(struct broker *b);
 
 /* ---- sessions ---- */

@@ -383,16 +383,20 @@ int store_start(struct store *st, struct sl_err *err) {
 	return SL_OK;
 }
 
+void store_stop(struct store *st) {
+	if (!st->started) return;
+	pthread_mutex_lock(&st->shared.lock);
+	st->shared.stop = true;
+	pthread_mutex_unlock(&st->shared.lock);
+	pthread_cond_signal(&st->shared.wake);
+	pthread_join(st->thread, NULL);
+	st->started = false;
+	if (st->written_len > 0) checkpoint(st);
+}
+
 void store_close(struct store *st) {
 	if (!st) return;
-	if (st->started) {
-		pthread_mutex_lock(&st->shared.lock);
-		st->shared.stop = true;
-		pthread_mutex_unlock(&st->shared.lock);
-		pthread_cond_signal(&st->shared.wake);
-		pthread_join(st->thread, NULL);
-	}
-	if (st->started && st->written_len > 0) checkpoint(st);
+	store_stop(st);
 	for (size_t i = 0; i < st->written_len; i++) sl_buf_fini(&st->written[i]);
 	sl_free(st->written);
 	store_journal_close(&st->journal);

@@ -45,8 +45,9 @@ struct store_opts {
 };
 
 int store_open(const struct store_opts *opts, struct store **out, struct sl_err *err) sl_warn_unused;
-/* Writes what is there, ends the thread. NULL is fine. Blocks. */
-void store_close(struct store *st);
+/* Writes what is there, ends the thread: nobody is told of anything any more. Blocks. */
+void store_stop(struct store *st);
+void store_close(struct store *st); /* stops it, if that is still to be done. NULL is fine */
 
 /* All records of a space, in the order of their keys. Before store_start() only. A callback's status that is not SL_OK ends
  * the walk and is returned. Slices are valid during the call. */
