@@ -68,7 +68,7 @@ class AliasOutCases(Case):
         c.publish("al/kept", b"", retain=True)
 
 
-AliasOut = v5(AliasOutCases)
+AliasOutV5 = v5(AliasOutCases)
 
 
 class ReasonCases(Case):
@@ -146,7 +146,7 @@ class ReasonCases(Case):
         c.receive(self.t, b"." * 20, 1)
 
 
-Reasons = v5(ReasonCases)
+ReasonV5 = v5(ReasonCases)
 
 
 class ResponseInfoCases(Case):
@@ -161,7 +161,7 @@ class ResponseInfoCases(Case):
             self.assertNotIn("response_info", self.raw().connect(self.me, properties=given).props)
 
 
-ResponseInfo = v5(ResponseInfoCases)
+ResponseInfoV5 = v5(ResponseInfoCases)
 
 
 class NoResponseInfo(Case, unittest.TestCase):
