@@ -10,7 +10,7 @@ enum {
 	STREAM_PLAIN = 64 * 1024,    /* and so much of it is decrypted before it is presented */
 	STREAM_READS_MAX = 4,        /* and a stream so many of them a turn, then the others are served */
 	STREAM_OUT_FIRST = 4096,
-	STREAM_SPARE_BYTES_MAX = 128 * 1024, /* a larger buffer is given back to the heap */
+	STREAM_SPARE_BYTES_MAX = 512 * 1024, /* a larger buffer is given back to the heap */
 	STREAM_SPARES_BYTES_MAX = 4 * 1024 * 1024,
 	STREAM_SPARES_MAX = 512,
 };

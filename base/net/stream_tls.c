@@ -276,7 +276,8 @@ static void below_closed(struct sl_stream *below, int status) {
 	t->ended = true;
 	if (t->s.closed) return;
 	char *error = NULL;
-	if (!t->ready)
+	/* Who only looks whether there is somebody, as health checks do, is not worth a word. */
+	if (!t->ready && (t->client || !SSL_in_before(t->ssl)))
 		error =
 		    sl_asprintf("the other side %s in the middle of the TLS handshake; does it speak TLS on this port?",
 				status == SL_ECLOSED ? "closed the connection" : "broke the connection off");

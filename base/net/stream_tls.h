@@ -26,7 +26,7 @@
 
 struct ssl_st;
 
-enum { STREAM_TLS_AHEAD = 128 * 1024 };
+enum { STREAM_TLS_AHEAD = 64 * 1024 };
 
 struct sl_stream_tls_setup {
 	int fd; /* connected; the stream's when the call succeeds */

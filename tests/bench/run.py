@@ -241,8 +241,8 @@ def machine():
     return f"{os.cpu_count()} x {model}, load {os.getloadavg()[0]:.1f}"
 
 
-def main():
-    args = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+def options_of(doc):
+    args = argparse.ArgumentParser(description=doc, formatter_class=argparse.RawDescriptionHelpFormatter)
     args.add_argument("groups", nargs="*",
                       help="beginnings of names: fanin pairs fanout wild paced idle cost rules sqlite")
     args.add_argument("--rounds", type=int, default=3)
@@ -250,15 +250,24 @@ def main():
     args.add_argument("--json", metavar="FILE", help="results for comparing")
     options = args.parse_args()
     options.wants = lambda name: not options.groups or any(name.startswith(g) for g in options.groups)
-    report = Report()
-    print(machine())
-    for group in (ratios, paced, idle, cost, rules, sqlite):
-        group(report, options)
+    return options
+
+
+def finish(report, options):
     if options.json:
         result = {"machine": machine(), "rounds": options.rounds, "scale": options.scale, "rows": report.rows}
         Path(options.json).write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
     print(f"\n{sum(r['pass'] is True for r in report.rows)} within their limits, {report.failed} not")
     sys.exit(1 if report.failed else 0)
+
+
+def main():
+    options = options_of(__doc__)
+    report = Report()
+    print(machine())
+    for group in (ratios, paced, idle, cost, rules, sqlite):
+        group(report, options)
+    finish(report, options)
 
 
 if __name__ == "__main__":
