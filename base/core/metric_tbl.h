@@ -44,6 +44,13 @@ METRIC(DELAYED, "sluice_delayed_messages", "", GAUGE, "", "Messages that wait fo
 METRIC(RATE_PAUSES, "sluice_client_rate_pauses_total", "", COUNTER, "", "Times a client was not read from for a while because of its listener's max_message_rate or max_byte_rate.")
 METRIC(PUBLISHERS_WAITING, "sluice_publishers_waiting", "", GAUGE, "", "Clients that are not read from until there is room for the rows of their messages, or have waited for an acknowledgement for a second.")
 
+/* Ban list and limits around CONNECT. */
+METRIC(GUARD_BANNED, "sluice_connects_held_off_total", "reason=\"banned\"", COUNTER, "", "CONNECT packets refused before a password was looked at, by reason; a reload that bans who is connected counts, too.")
+METRIC(GUARD_FLAPS, "sluice_connects_held_off_total", "reason=\"flapping\"", COUNTER, "", "CONNECT packets refused before a password was looked at, by reason; a reload that bans who is connected counts, too.")
+METRIC(GUARD_TOO_FAST, "sluice_connects_held_off_total", "reason=\"rate\"", COUNTER, "", "CONNECT packets refused before a password was looked at, by reason; a reload that bans who is connected counts, too.")
+METRIC(GUARD_GUESSES, "sluice_connects_held_off_total", "reason=\"wrong_logins\"", COUNTER, "", "CONNECT packets refused before a password was looked at, by reason; a reload that bans who is connected counts, too.")
+METRIC(GUARD_FLAPPING_BANS, "sluice_flapping_bans_total", "", COUNTER, "", "Times a client id was banned for a while because its connections ended again and again.")
+
 /* Access rules. */
 METRIC(ACL_DENIED_CONNECT, "sluice_acl_denied_total", "action=\"connect\"", COUNTER, "", "What access rules did not allow, by action; a will counts as publish, or as connect when it is in CONNECT.")
 METRIC(ACL_DENIED_PUBLISH, "sluice_acl_denied_total", "action=\"publish\"", COUNTER, "", "What access rules did not allow, by action; a will counts as publish, or as connect when it is in CONNECT.")

@@ -7,6 +7,7 @@
 
 #include "acl.h"
 #include "auth_conf.h"
+#include "guard.h"
 #include "mem.h"
 #include "schema.h"
 #include "sources.h"
@@ -93,15 +94,36 @@ static bool access_is_ruled(const struct broker_conf *conf) {
 	       auth_conf_len(conf->auth.links) > 0;
 }
 
+static struct guard_count count_of(const struct broker_count_conf *c, int64_t max) {
+	return (struct guard_count){c->given ? max : CONF_UNLIMITED, c->window_ms, c->ban_ms};
+}
+
+static int load_guard(struct loaded *loaded, struct conf_report *report) {
+	const struct broker_guard_conf *conf = &loaded->conf->auth.guard;
+	struct guard_options opts = {.ban = conf->ban,
+				     .ban_file = conf_expand_stands_in() ? NULL : conf->ban_file,
+				     .exempt = &conf->exempt,
+				     .flapping = count_of(&conf->flapping, conf->flapping.max),
+				     .failures_address = count_of(&conf->auth_failures, conf->auth_failures.max),
+				     .failures_user = count_of(&conf->auth_failures, conf->auth_failures.max_user),
+				     .connects_per_s =
+					 conf->connect_rate.given ? conf->connect_rate.per_second : CONF_UNLIMITED,
+				     .connects_burst = conf->connect_rate.burst,
+				     .about = loaded->conf->doc};
+	return guard_rules_new(&opts, &loaded->guard, report);
+}
+
 int load_access(struct loaded *loaded, struct conf_report *report) {
+	int rc = load_guard(loaded, report);
 	const struct broker_conf *conf = loaded->conf;
-	if (!access_is_ruled(conf) || conf_expand_stands_in()) return SL_OK;
+	if (!access_is_ruled(conf) || conf_expand_stands_in()) return rc;
 	struct acl_options opts = {.file = conf->auth.acl_file,
 				   .policies = conf->auth.policy_files,
 				   .default_allow = conf->auth.acl_default == ACL_DEFAULT_ALLOW,
 				   .disconnects = conf->auth.acl_on_denied == ACL_DENIED_DISCONNECT,
 				   .about = conf->doc};
-	return acl_new(&opts, &loaded->acl, report);
+	int acl_rc = acl_new(&opts, &loaded->acl, report);
+	return rc != SL_OK ? rc : acl_rc;
 }
 
 /* Links of the chain may bring rules with them. */
@@ -145,6 +167,7 @@ void load_fini(struct loaded *loaded) {
 	for (size_t i = 0; loaded->tls && i < broker_conf_listener_count(loaded->conf); i++)
 		tls_server_unref(loaded->tls[i]);
 	sl_free(loaded->tls);
+	guard_rules_unref(loaded->guard);
 	acl_unref(loaded->acl);
 	broker_conf_free(loaded->conf);
 	*loaded = (struct loaded){0};

@@ -17,8 +17,9 @@ struct loaded {
 	struct broker_conf *conf;
 	struct connectors_set *set;
 	struct rules_prepared *rules;
-	struct tls_server **tls; /* of each listener of conf; NULL where it speaks no TLS */
-	struct acl *acl;         /* NULL: no access rules, everything is allowed */
+	struct tls_server **tls;   /* of each listener of conf; NULL where it speaks no TLS */
+	struct guard_rules *guard; /* NULL: nobody is held off */
+	struct acl *acl;           /* NULL: no access rules, everything is allowed */
 };
 
 /* Reads the settings alone, which the services below are made from. Prints mistakes to standard error. SL_OK or the first

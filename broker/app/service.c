@@ -118,6 +118,7 @@ static int commit(struct service *s, struct loaded *loaded, struct sl_err *err) 
 	if (rc == SL_OK) rc = load_commit(loaded, s->connectors, s->rules, err);
 	if (rc == SL_OK) {
 		broker_set_auth(s->broker, auth);
+		broker_set_guard(s->broker, loaded->guard);
 		broker_set_acl(s->broker, loaded->acl);
 		auth = auth_note(s, auth);
 	}

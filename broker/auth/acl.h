@@ -95,8 +95,9 @@ struct acl_subject {
 	struct sl_slice username; /* the effective one; empty: none */
 	struct sl_slice cert_cn;  /* of the verified client certificate; empty: none */
 	bool superuser;
-	uint8_t ip[16]; /* acl_subject_ip() sets both; all zero: unknown, and in no network */
+	uint8_t ip[16]; /* acl_subject_ip() sets both; all zero: it has none (a unix socket), and is in no network */
 	bool ip_v6;
+	bool vague; /* not all of it is known any more: what cannot be told counts against the client */
 	const struct acl_attr *attrs;
 	size_t attrs_len;
 	struct acl_rules *rules; /* that came with the identity; NULL: none */

@@ -53,7 +53,7 @@ bool acl_patterns_match(const struct acl_pattern *v, size_t len, struct sl_slice
 static enum acl_truth value_holds(const struct acl_who *who, const struct acl_subject *s) {
 	struct sl_buf scratch = SL_BUF_INIT;
 	struct sl_slice value = acl_value(s, who->var, who->attr, &scratch);
-	bool unknown = false, yes = false;
+	bool unknown = s->vague && value.n == 0, yes = false;
 	/* Who has no user name (certificate, attribute) is nobody's namesake, "*" included. */
 	if (value.n || who->var == ACL_VAR_CLIENTID)
 		yes = acl_patterns_match(who->patterns, who->len, value, s, &unknown);
@@ -63,7 +63,7 @@ static enum acl_truth value_holds(const struct acl_who *who, const struct acl_su
 
 static enum acl_truth ip_holds(const struct acl_who *who, const struct acl_subject *s) {
 	static const uint8_t none[16];
-	if (memcmp(s->ip, none, sizeof none) == 0) return ACL_UNKNOWN;
+	if (memcmp(s->ip, none, sizeof none) == 0) return s->vague ? ACL_UNKNOWN : ACL_NO;
 	for (size_t i = 0; i < who->len; i++)
 		if (sl_cidr_holds(&who->nets[i], s->ip, s->ip_v6)) return ACL_YES;
 	return ACL_NO;

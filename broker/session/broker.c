@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include "client_access.h"
+#include "guard.h"
 #include "clock.h"
 #include "listener.h"
 #include "log.h"
@@ -119,6 +120,7 @@ int broker_new(const struct broker_settings *settings, struct broker **out, stru
 	if (b->set.persistence.dir) b->set.persistence.dir = sl_strdup(b->set.persistence.dir);
 	b->listeners = SL_NEW_ARRAY(struct listener *, settings->binds_len * b->workers_len);
 	b->accepts = SL_NEW_ARRAY(struct worker_accept, settings->binds_len * b->workers_len);
+	b->guard = guard_new();
 	b->retained = retained_new(settings->max_retained);
 	pthread_mutex_init(&b->drain.lock, NULL);
 	pthread_cond_init(&b->drain.done, NULL);
@@ -169,6 +171,7 @@ void broker_free(struct broker *b) {
 	persist_close(b);
 	sl_free((char *)b->set.persistence.dir);
 	retained_free(b->retained);
+	guard_free(b->guard);
 	free_share_groups(b);
 	free_auto_subscribe(b);
 	rewrite_free(b->rewrite);
@@ -238,6 +241,8 @@ static void acl_letter_run(struct sl_post *post, struct sl_loop *l) {
 	client_access_set(a->letter.to, a->acl);
 	sl_free(a);
 }
+
+void broker_set_guard(struct broker *b, struct guard_rules *rules) { guard_set(b->guard, rules); }
 
 void broker_set_acl(struct broker *b, struct acl *acl) {
 	for (uint32_t i = 0; i < b->workers_len; i++) {

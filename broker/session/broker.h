@@ -33,6 +33,7 @@
 #include "transport.h"
 
 struct acl;
+struct guard_rules;
 struct broker;
 struct rules_worker;
 
@@ -147,6 +148,9 @@ void broker_set_rules(struct broker *b, uint32_t worker, struct rules_worker *rw
 void broker_set_auth(struct broker *b,
 		     struct auth *auth); /* takes a reference of its own; NULL: everybody may connect */
 
+/* The ban list and the limits around CONNECT, for those who come from now on; who is connected is judged by it with the
+ * next broker_set_acl(). Takes a reference of its own. */
+void broker_set_guard(struct broker *b, struct guard_rules *rules);
 /* Other access rules, for those who are connected, too; takes a reference of its own. NULL: none, all is allowed. */
 void broker_set_acl(struct broker *b, struct acl *acl);
 

@@ -5,6 +5,7 @@
 #include "alias_out.h"
 #include "auth.h"
 #include "client_auth.h"
+#include "client_guard.h"
 #include "events.h"
 #include "log.h"
 #include "mem.h"
@@ -175,6 +176,7 @@ static void on_closed(struct sl_stream *st, int status) {
 	if (s) {
 		s->c = NULL;
 		if (w->rules) rules_connection_closed(w->rules, s->client_id);
+		if (c->will_due && !w->draining) client_guard_ended(c, s);
 		session_offline(s, c->will_due);
 	}
 	for (uint32_t i = 0; c->aliases && i < c->aliases_len; i++) sl_free(c->aliases[i]);

@@ -106,6 +106,7 @@ struct client {
 	uint8_t verdict; /* CLIENT_JUDGED: enum mqtt_reason of the password check */
 	bool will_due;   /* the connection ended in a way that publishes the will */
 	bool clean_start;
+	bool guarded;      /* the ban list and the limits have let its CONNECT pass (client_guard.h) */
 	bool problem_info; /* reason strings may be sent with all packets */
 	struct worker_letter move;
 	struct sl_deferred moving;

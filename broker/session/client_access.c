@@ -1,6 +1,7 @@
 #include "client_access.h"
 
 #include "auth_identity.h"
+#include "client_guard.h"
 #include "log.h"
 #include "mem.h"
 #include "shared_sub.h"
@@ -12,7 +13,7 @@
 /* tls and identity may be NULL. */
 static struct acl_client *acl_for(struct acl *acl, struct sl_slice id, struct sl_slice username, const char *peer,
 				  const struct tls_peer *tls, const struct auth_identity *identity) {
-	struct acl_subject who = {.clientid = id, .username = username};
+	struct acl_subject who = {.clientid = id, .username = username, .vague = !peer};
 	struct acl_attr *attrs = identity ? SL_NEW_ARRAY(struct acl_attr, identity->attrs_len + 1) : NULL;
 	if (tls && tls->common_name) who.cert_cn = slice_from_str(tls->common_name);
 	if (peer) acl_subject_ip_text(&who, slice_from_str(peer));
@@ -151,6 +152,10 @@ enum { SLICE = 64, TURN_MS = 1 };
 
 static void renew(struct session *s) {
 	struct acl *acl = s->w->acl;
+	if (s->c && s->c->state == CLIENT_CONNECTED && client_guard_holds(s->c)) {
+		metric_inc(s->w, METRIC_GUARD_BANNED);
+		client_disconnect(s->c, MQTT_RC_ADMINISTRATIVE_ACTION);
+	}
 	if (!acl) {
 		acl_client_free(s->acl);
 		s->acl = NULL;

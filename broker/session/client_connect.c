@@ -1,5 +1,6 @@
 #include "auth.h"
 #include "client_access.h"
+#include "client_guard.h"
 #include "client_topic.h"
 #include "client_auth.h"
 #include "events.h"
@@ -64,8 +65,15 @@ static struct sl_slice refusal_text(enum mqtt_reason reason) {
 	}
 }
 
+/* A failed exchange is told by the one code that the standard has for it. */
+static bool wrong_login(const struct client *c, enum mqtt_reason reason) {
+	return reason == MQTT_RC_BAD_USER_NAME_OR_PASSWORD ||
+	       (reason == MQTT_RC_NOT_AUTHORIZED && c->state == CLIENT_EXCHANGE);
+}
+
 bool client_refuse(struct client *c, const struct mqtt_connect *p, enum mqtt_reason reason, const char *why) {
 	metric_inc(c->w, METRIC_CONNECTS_REFUSED);
+	if (p && wrong_login(c, reason)) client_guard_failed(c, p);
 	refusal_log(c, p, reason, why);
 	struct sl_buf props = SL_BUF_INIT;
 	client_put_reason(c, MQTT_CONNACK, refusal_text(reason), 5, &props);
@@ -221,6 +229,7 @@ static struct session *take_over(struct session *s, bool clean_start) {
 	bool will_due = old->will_due; /* not when its DISCONNECT has just been read */
 	metric_inc(s->w, METRIC_TAKEOVERS);
 	client_drop_acks(old);
+	client_guard_ended(old, s);
 	client_disconnect_as(old, MQTT_RC_SESSION_TAKEN_OVER, clean_start ? "discarded" : "takenover");
 	old->s = NULL;
 	s->c = NULL;
@@ -315,7 +324,7 @@ static bool admitted(struct client *c, struct mqtt_connect *p, struct sl_slice i
 	struct sl_slice username = username_of(c, p);
 	enum mqtt_reason reason = p->has_will ? client_will_topic(c, p, id, username) : MQTT_RC_SUCCESS;
 	if (reason != MQTT_RC_SUCCESS) return client_refuse(c, p, reason, "the will's topic");
-	return client_access_begin(c, p, id, username, acl);
+	return client_guard_known(c, p, username) && client_access_begin(c, p, id, username, acl);
 }
 
 void client_welcome(struct client *c, struct mqtt_connect *p) {
@@ -374,6 +383,7 @@ bool client_connect(struct client *c, const struct mqtt_frame *f) {
 	c->problem_info = mqtt_props_num(&p.props, MQTT_PROP_REQUEST_PROBLEM_INFO, 1) != 0;
 	reason = judge(c, &p);
 	if (reason != MQTT_RC_SUCCESS) return client_refuse(c, &p, reason, mqtt_reason_name(reason));
+	if (!client_guard_connect(c, &p)) return false;
 	struct worker *home = p.client_id.n ? worker_home(c->w->b, p.client_id) : c->w;
 	if (home != c->w) {
 		move_to(c, home);

@@ -125,6 +125,7 @@ struct broker {
 	struct retained *retained;
 	struct delayed_total delayed;
 	struct rewrite *rewrite; /* NULL: none */
+	struct guard *guard;
 	struct persist *persist; /* NULL: nothing outlives the process */
 	bool restoring;          /* no thread runs yet: all workers are the caller's, nothing needs a letter */
 	_Atomic uint64_t group_numbers;

@@ -77,6 +77,23 @@ struct broker_auto_subscribe_conf {
 	bool no_local, retain_as_published;
 };
 
+/* auth.flapping, and its like: so many within a window, and so long a ban. */
+struct broker_count_conf {
+	bool given;
+	int64_t max, max_user, window_ms, ban_ms;
+};
+
+struct broker_guard_conf {
+	json_t *ban; /* NULL: none */
+	char *ban_file;
+	struct conf_list exempt;
+	struct broker_count_conf flapping, auth_failures;
+	struct {
+		bool given;
+		int64_t per_second, burst;
+	} connect_rate;
+};
+
 struct broker_conf {
 	struct yaml_doc *doc;
 	struct {
@@ -126,7 +143,8 @@ struct broker_conf {
 		bool anonymous;
 		char *password_file, *acl_file;
 		struct conf_list policy_files;
-		int acl_default;         /* enum broker_acl_default */
+		int acl_default; /* enum broker_acl_default */
+		struct broker_guard_conf guard;
 		int acl_on_denied;       /* enum broker_acl_on_denied */
 		json_t *chain;           /* NULL: none */
 		struct auth_conf *links; /* of it, checked */

@@ -20,6 +20,9 @@ extern const char *const broker_conf_queue_words[];                             
 extern const char *const broker_conf_shared_words[]; /* in the order of enum broker_shared_strategy */
 int broker_conf_check_shared(const struct conf_field *field, struct sl_slice text, struct sl_err *err);
 
+/* broker_conf_guard.c */
+extern const struct conf_field broker_flapping_fields[], broker_failures_fields[], broker_connect_rate_fields[];
+
 /* broker_conf_auth.c */
 extern const struct conf_field broker_auth_fields[];
 int broker_conf_check_auth(struct broker_conf *conf, const json_t *root, struct conf_report *report);

@@ -157,7 +157,10 @@ static void test_who__every_condition(void **state) {
 	assert_true(may("not: {user: bob}", &who));
 	assert_false(may("not: {any: [{user: bob}, {user: alice}]}", &who));
 	assert_false(may("clientid: \"${username}\"", &who));
+	assert_true(may("not: {ip: 10.0.0.0/8}", &nobody)); /* a unix socket is in no network */
+	nobody.vague = true;
 	assert_false(may("not: {ip: 10.0.0.0/8}", &nobody)); /* nobody knows where it is */
+	assert_false(may("not: {attr.x: y}", &nobody));
 }
 
 static void test_ip__as_text_has_it(void **state) {
