@@ -55,7 +55,8 @@ static int await_packet(struct bench *b, struct bench_conn *c, enum mqtt_type ty
 static int connect_one(struct bench *b, struct bench_conn *c, struct sl_err *err) {
 	char id[48];
 	const struct cmd_common *o = &b->o.common;
-	int rc = client_wire_open(&c->wire, o->host, (uint16_t)o->port, b->tls, ANSWER_MS, err);
+	struct client_target target = cmd_target(o);
+	int rc = client_wire_open(&c->wire, &target, b->tls, ANSWER_MS, err);
 	if (rc) return rc;
 	snprintf(id, sizeof id, "%s-%c%u", o->client_id ? o->client_id : "bench", c->publisher ? 'p' : 's', c->number);
 	struct mqtt_connect p = {.version = b->version, .clean_start = true, .keep_alive_s = 600};

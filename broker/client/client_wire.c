@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "buf.h"
+#include "client_ws.h"
 #include "clock.h"
 #include "dial.h"
 #include "mem.h"
@@ -209,38 +210,6 @@ static int shake_hands(struct client_wire *w, struct client_tls *tls, const char
 	}
 }
 
-int client_wire_open(struct client_wire *w, const char *host, uint16_t port, struct client_tls *tls, int timeout_ms,
-		     struct sl_err *err) {
-	client_wire_close(w);
-	int rc = dial_tcp(host, port, timeout_ms, &w->fd, err);
-	if (rc != SL_OK || !tls) return rc;
-	signal(SIGPIPE, SIG_IGN); /* OpenSSL writes without MSG_NOSIGNAL */
-	w->ssl = SSL_new(tls->client->ctx);
-	if (!w->ssl || SSL_set_fd(w->ssl, w->fd) != 1)
-		rc = sl_err_set(err, SL_ESYSTEM, "OpenSSL has no memory for a connection");
-	if (rc == SL_OK) rc = tls_client_peer(tls->client, w->ssl, host, err);
-	if (rc == SL_OK) {
-		SSL_set_app_data(w->ssl, tls);
-		SSL_set_mode(w->ssl, SSL_MODE_ENABLE_PARTIAL_WRITE | SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER |
-					 SSL_MODE_RELEASE_BUFFERS);
-		if (tls->client->verify || tls->psk_identity) SSL_set_verify(w->ssl, SSL_VERIFY_PEER, on_verify);
-		rc = shake_hands(w, tls, host, port, timeout_ms, err);
-	}
-	if (rc != SL_OK) client_wire_close(w);
-	return rc;
-}
-
-void client_wire_close(struct client_wire *w) {
-	if (w->ssl) {
-		ERR_clear_error();
-		if (SSL_is_init_finished(w->ssl)) (void)SSL_shutdown(w->ssl);
-		SSL_free(w->ssl);
-		ERR_clear_error();
-	}
-	if (w->fd >= 0) close(w->fd);
-	*w = (struct client_wire)CLIENT_WIRE_INIT;
-}
-
 /* ---- bytes ---- */
 
 /* After a call that gave <= 0. */
@@ -254,7 +223,7 @@ static ssize_t failed(struct client_wire *w, int rc) {
 	return -1;
 }
 
-ssize_t client_wire_recv(struct client_wire *w, void *to, size_t n) {
+static ssize_t wire_recv(struct client_wire *w, void *to, size_t n) {
 	if (!w->ssl) return recv(w->fd, to, n, 0);
 	size_t got = 0;
 	int rc = 1;
@@ -266,7 +235,7 @@ ssize_t client_wire_recv(struct client_wire *w, void *to, size_t n) {
 	return got > 0 ? (ssize_t)got : failed(w, rc);
 }
 
-ssize_t client_wire_send(struct client_wire *w, const void *bytes, size_t n) {
+static ssize_t wire_send(struct client_wire *w, const void *bytes, size_t n) {
 	if (!w->ssl) return send(w->fd, bytes, n, MSG_NOSIGNAL);
 	ERR_clear_error();
 	errno = 0;
@@ -277,9 +246,84 @@ ssize_t client_wire_send(struct client_wire *w, const void *bytes, size_t n) {
 	return -1;
 }
 
-bool client_wire_holds(const struct client_wire *w) { return w->ssl && SSL_pending(w->ssl) > 0; }
+static bool wire_wait(struct client_wire *w, short events, int timeout_ms) {
+	if ((events & POLLIN) && w->ssl && SSL_pending(w->ssl) > 0) return true;
+	return dial_wait(w->fd, events, timeout_ms);
+}
+
+/* ---- opening ---- */
+
+static int open_tls(struct client_wire *w, const struct client_target *t, struct client_tls *tls, int timeout_ms,
+		    struct sl_err *err) {
+	int rc = SL_OK;
+	const char *host = t->unix_path ? "localhost" : t->host;
+	signal(SIGPIPE, SIG_IGN); /* OpenSSL writes without MSG_NOSIGNAL */
+	w->ssl = SSL_new(tls->client->ctx);
+	if (!w->ssl || SSL_set_fd(w->ssl, w->fd) != 1)
+		rc = sl_err_set(err, SL_ESYSTEM, "OpenSSL has no memory for a connection");
+	if (rc == SL_OK) rc = tls_client_peer(tls->client, w->ssl, host, err);
+	if (rc != SL_OK) return rc;
+	SSL_set_app_data(w->ssl, tls);
+	SSL_set_mode(w->ssl,
+		     SSL_MODE_ENABLE_PARTIAL_WRITE | SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER | SSL_MODE_RELEASE_BUFFERS);
+	if (tls->client->verify || tls->psk_identity) SSL_set_verify(w->ssl, SSL_VERIFY_PEER, on_verify);
+	return shake_hands(w, tls, host, t->port, timeout_ms, err);
+}
+
+static int open_ws(struct client_wire *w, const struct client_target *t, int timeout_ms, struct sl_err *err) {
+	static const struct client_ws_below below = {.recv = wire_recv, .send = wire_send, .wait = wire_wait};
+	char *where = client_target_text(t);
+	bool v6 = !t->unix_path && strchr(t->host, ':');
+	char *host_port = v6 ? sl_asprintf("[%s]:%u", t->host, t->port) : sl_strdup(t->unix_path ? "localhost" : where);
+	int rc = client_ws_open(w, &below, host_port, t->ws_path, timeout_ms, &w->ws, err);
+	if (rc != SL_OK) sl_err_prefix(err, "%s%s", where, t->ws_path);
+	sl_free(host_port);
+	sl_free(where);
+	return rc;
+}
+
+int client_wire_open(struct client_wire *w, const struct client_target *t, struct client_tls *tls, int timeout_ms,
+		     struct sl_err *err) {
+	client_wire_close(w);
+	int rc =
+	    t->unix_path ? dial_unix(t->unix_path, &w->fd, err) : dial_tcp(t->host, t->port, timeout_ms, &w->fd, err);
+	if (rc == SL_OK && tls) rc = open_tls(w, t, tls, timeout_ms, err);
+	if (rc == SL_OK && t->ws_path) rc = open_ws(w, t, timeout_ms, err);
+	if (rc != SL_OK) client_wire_close(w);
+	return rc;
+}
+
+char *client_target_text(const struct client_target *t) {
+	return t->unix_path ? sl_strdup(t->unix_path) : sl_asprintf("%s:%u", t->host, t->port);
+}
+
+void client_wire_close(struct client_wire *w) {
+	client_ws_close(w->ws);
+	if (w->ssl) {
+		ERR_clear_error();
+		if (SSL_is_init_finished(w->ssl)) (void)SSL_shutdown(w->ssl);
+		SSL_free(w->ssl);
+		ERR_clear_error();
+	}
+	if (w->fd >= 0) close(w->fd);
+	*w = (struct client_wire)CLIENT_WIRE_INIT;
+}
+
+/* ---- what is on top ---- */
+
+ssize_t client_wire_recv(struct client_wire *w, void *to, size_t n) {
+	return w->ws ? client_ws_recv(w->ws, to, n) : wire_recv(w, to, n);
+}
+
+ssize_t client_wire_send(struct client_wire *w, const void *bytes, size_t n) {
+	return w->ws ? client_ws_send(w->ws, bytes, n) : wire_send(w, bytes, n);
+}
+
+bool client_wire_holds(const struct client_wire *w) {
+	return (w->ws && client_ws_holds(w->ws)) || (w->ssl && SSL_pending(w->ssl) > 0);
+}
 
 bool client_wire_wait(struct client_wire *w, short events, int timeout_ms) {
 	if ((events & POLLIN) && client_wire_holds(w)) return true;
-	return dial_wait(w->fd, events, timeout_ms);
+	return wire_wait(w, events, timeout_ms);
 }

@@ -269,5 +269,7 @@ int cmd_bench(int argc, char **argv) {
 	int exit_code;
 	signal(SIGPIPE, SIG_IGN);
 	if (!cli_parse(&command, argc, argv, &b.o, &exit_code)) return exit_code;
-	return fill_in(&b) ? run(&b) : CLI_USAGE;
+	exit_code = fill_in(&b) && cmd_common_ready(&b.o.common, "bench") ? run(&b) : CLI_USAGE;
+	cmd_common_fini(&b.o.common);
+	return exit_code;
 }

@@ -10,9 +10,31 @@ enum mqtt_version cmd_version(const struct cmd_common *c) { return c->version ==
 
 const char *cmd_password(const struct cmd_common *c) { return c->password ? c->password : getenv("SLUICE_PASSWORD"); }
 
+bool cmd_common_ready(struct cmd_common *c, const char *command) {
+	struct sl_err err = SL_ERR_INIT;
+	if (!c->url_text) return true;
+	if (client_url_parse(c->url_text, &c->url, &err) != SL_OK) {
+		fprintf(stderr, "%s: %s\n", command, sl_err_text(&err));
+		sl_err_fini(&err);
+		return false;
+	}
+	if (c->url.host) c->host = c->url.host;
+	if (c->url.port) c->port = c->url.port;
+	if (c->url.username) c->username = c->url.username;
+	if (c->url.password) c->password = c->url.password;
+	if (c->url.tls) c->tls.on = true;
+	return true;
+}
+
+void cmd_common_fini(struct cmd_common *c) { client_url_fini(&c->url); }
+
+struct client_target cmd_target(const struct cmd_common *c) {
+	return (struct client_target){
+	    .host = c->host, .port = (uint16_t)c->port, .ws_path = c->url.ws_path, .unix_path = c->url.unix_path};
+}
+
 struct mqtt_client_conf cmd_client_conf(const struct cmd_common *c) {
-	return (struct mqtt_client_conf){.host = c->host,
-					 .port = (uint16_t)c->port,
+	return (struct mqtt_client_conf){.target = cmd_target(c),
 					 .version = cmd_version(c),
 					 .client_id = c->client_id,
 					 .username = c->username,

@@ -7,6 +7,7 @@
 #include <signal.h>
 
 #include "cli.h"
+#include "client_url.h"
 #include "client_wire.h"
 #include "err.h"
 #include "mqtt.h"
@@ -18,6 +19,8 @@ struct cmd_common {
 	const char *client_id, *username, *password;
 	int version; /* index into cmd_versions */
 	struct client_tls_options tls;
+	const char *url_text;
+	struct client_url url; /* of that; cmd_common_ready() */
 };
 
 #define CMD_COMMON_DEFAULTS                                                                                            \
@@ -27,6 +30,10 @@ extern const char *const cmd_versions[];
 enum mqtt_version cmd_version(const struct cmd_common *c);
 /* The password given, or that of the environment's SLUICE_PASSWORD, or NULL. */
 const char *cmd_password(const struct cmd_common *c);
+/* What --url says takes the place of the options that say the same. False: told on stderr what is wrong with it. */
+bool cmd_common_ready(struct cmd_common *c, const char *command);
+void cmd_common_fini(struct cmd_common *c);
+struct client_target cmd_target(const struct cmd_common *c); /* borrows from c */
 /* Where to connect and as whom, with a clean start; the rest is the caller's. Borrows from c. */
 struct mqtt_client_conf cmd_client_conf(const struct cmd_common *c);
 
@@ -85,12 +92,18 @@ int cmd_fail(const char *command, struct sl_err *err);
 
 /* The rows for a struct that has `struct cmd_common common`. */
 #define CMD_COMMON_OPTIONS(holder)                                                                                     \
-	{.letter = 'h',                                                                                                \
-	 .name = "host",                                                                                               \
+	{.letter = 'L',                                                                                                \
+	 .name = "url",                                                                                                \
 	 .type = CLI_TEXT,                                                                                             \
-	 .at = offsetof(holder, common.host),                                                                          \
-	 .value = "HOST",                                                                                              \
-	 .doc = "the broker's name or address"},                                                                       \
+	 .at = offsetof(holder, common.url_text),                                                                      \
+	 .value = "URL",                                                                                               \
+	 .doc = "mqtt://user:password@host:port, mqtts://, ws://host:port/path, wss:// or unix:PATH"},                 \
+	    {.letter = 'h',                                                                                            \
+	     .name = "host",                                                                                           \
+	     .type = CLI_TEXT,                                                                                         \
+	     .at = offsetof(holder, common.host),                                                                      \
+	     .value = "HOST",                                                                                          \
+	     .doc = "the broker's name or address"},                                                                   \
 	    {.letter = 'p',                                                                                            \
 	     .name = "port",                                                                                           \
 	     .type = CLI_NUMBER,                                                                                       \

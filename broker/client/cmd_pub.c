@@ -304,7 +304,9 @@ int cmd_pub(int argc, char **argv) {
 		cli_list_fini(&p.o.user_properties);
 		return exit_code;
 	}
-	exit_code = options_fit(&p.o) && put_user_properties(&p) ? run(&p) : CLI_USAGE;
+	bool fit = options_fit(&p.o) && cmd_common_ready(&p.o.common, "pub") && put_user_properties(&p);
+	exit_code = fit ? run(&p) : CLI_USAGE;
+	cmd_common_fini(&p.o.common);
 	cli_list_fini(&p.o.user_properties);
 	sl_buf_fini(&p.props);
 	return exit_code;

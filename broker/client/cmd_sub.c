@@ -203,7 +203,9 @@ int cmd_sub(int argc, char **argv) {
 	struct sub s = {.o = {.common = CMD_COMMON_DEFAULTS, .timeout_s = 10, .keep_alive_s = 60}};
 	int exit_code;
 	cmd_stop_on_signals();
-	if (cli_parse(&command, argc, argv, &s.o, &exit_code)) exit_code = options_fit(&s.o) ? run(&s) : CLI_USAGE;
+	if (cli_parse(&command, argc, argv, &s.o, &exit_code))
+		exit_code = options_fit(&s.o) && cmd_common_ready(&s.o.common, "sub") ? run(&s) : CLI_USAGE;
+	cmd_common_fini(&s.o.common);
 	cli_list_fini(&s.o.topics);
 	sl_buf_fini(&s.line);
 	return exit_code;

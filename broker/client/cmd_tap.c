@@ -239,15 +239,18 @@ int cmd_tap(int argc, char **argv) {
 	if (wrong) {
 		fprintf(stderr, "tap: %s\nusage: %s\n", wrong, command.usage);
 		code = CLI_USAGE;
+	} else if (!cmd_common_ready(&o.common, "tap")) {
+		code = CLI_USAGE;
 	} else {
 		code = rules_load(&t);
 		if (code == CLI_OK) {
-			find_broker(&o);
+			if (!o.common.url_text) find_broker(&o);
 			code = tap_run(&t);
 		}
 		sl_free(o.host);
 	}
 	rule_book_fini(&t.book);
 	cli_list_fini(&o.topics);
+	cmd_common_fini(&o.common);
 	return code;
 }

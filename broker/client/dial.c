@@ -10,6 +10,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/un.h>
 #include <unistd.h>
 
 #include "clock.h"
@@ -63,4 +64,18 @@ int dial_tcp(const char *host, uint16_t port, int timeout_ms, int *fd, struct sl
 	freeaddrinfo(list);
 	if (*fd >= 0) return SL_OK;
 	return sl_err_set(err, SL_ESYSTEM, "%s:%u: %s; is a broker listening there?", host, port, strerror(error));
+}
+
+int dial_unix(const char *path, int *fd, struct sl_err *err) {
+	struct sockaddr_un at = {.sun_family = AF_UNIX};
+	if (strlen(path) >= sizeof at.sun_path)
+		return sl_err_set(err, SL_EINVAL, "%s: the path of a unix socket has at most %zu bytes", path,
+				  sizeof at.sun_path - 1);
+	memcpy(at.sun_path, path, strlen(path));
+	*fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+	if (*fd >= 0 && connect(*fd, (struct sockaddr *)&at, sizeof at) == 0) return SL_OK;
+	sl_err_set(err, SL_ESYSTEM, "%s: %s; is a broker listening there?", path, strerror(errno));
+	if (*fd >= 0) close(*fd);
+	*fd = -1;
+	return SL_ESYSTEM;
 }

@@ -26,6 +26,7 @@ struct flight {
 
 struct mqtt_client {
 	struct mqtt_client_conf conf;
+	char *where; /* the broker, in messages */
 	struct client_wire wire;
 	struct client_tls *tls; /* made at the first connect */
 	struct sl_buf in, out;
@@ -49,6 +50,7 @@ struct mqtt_client {
 struct mqtt_client *mqtt_client_new(const struct mqtt_client_conf *conf) {
 	struct mqtt_client *c = SL_NEW(struct mqtt_client);
 	c->conf = *conf;
+	c->where = client_target_text(&conf->target);
 	if (c->conf.window == 0) c->conf.window = 1;
 	c->wire = (struct client_wire)CLIENT_WIRE_INIT;
 	sl_list_init(&c->flights);
@@ -79,6 +81,7 @@ void mqtt_client_free(struct mqtt_client *c) {
 	sl_buf_fini(&c->in);
 	sl_buf_fini(&c->out);
 	client_tls_free(c->tls);
+	sl_free(c->where);
 	sl_free(c->rec_ids);
 	sl_free(c->out_ids);
 	sl_free(c);
@@ -92,7 +95,7 @@ void mqtt_client_stats(const struct mqtt_client *c, struct mqtt_client_stats *ou
 
 static int lost(struct mqtt_client *c, struct sl_err *err, const char *why) {
 	hang_up(c);
-	return sl_err_set(err, SL_ECLOSED, "%s:%u: the connection was lost: %s", c->conf.host, c->conf.port, why);
+	return sl_err_set(err, SL_ECLOSED, "%s: the connection was lost: %s", c->where, why);
 }
 
 /* Writes as much as the socket takes. */
@@ -261,8 +264,8 @@ int mqtt_client_drain(struct mqtt_client *c, struct sl_err *err) {
 		if (rc) return rc;
 		if (c->out.n + c->flights_len != before) moved_ms = sl_clock_mono_ms();
 		if (sl_clock_mono_ms() - moved_ms > (uint64_t)c->conf.timeout_ms)
-			return sl_err_set(err, SL_EAGAIN, "%s:%u: %zu messages were not acknowledged within %d ms",
-					  c->conf.host, c->conf.port, c->flights_len, c->conf.timeout_ms);
+			return sl_err_set(err, SL_EAGAIN, "%s: %zu messages were not acknowledged within %d ms",
+					  c->where, c->flights_len, c->conf.timeout_ms);
 	}
 	return SL_OK;
 }
@@ -296,7 +299,7 @@ static int wait_connack(struct mqtt_client *c, struct sl_err *err) {
 	if (c->connack.reason == MQTT_RC_SUCCESS) return SL_OK;
 	enum mqtt_reason reason = c->connack.reason;
 	hang_up(c);
-	return sl_err_set(err, SL_EDENIED, "%s:%u: the broker refused the connection: %s", c->conf.host, c->conf.port,
+	return sl_err_set(err, SL_EDENIED, "%s: the broker refused the connection: %s", c->where,
 			  mqtt_reason_name(reason));
 }
 
@@ -318,7 +321,7 @@ static void send_again(struct mqtt_client *c) {
 int mqtt_client_connect(struct mqtt_client *c, struct sl_err *err) {
 	hang_up(c);
 	int rc = c->tls ? SL_OK : client_tls_new(&c->conf.tls, &c->tls, err);
-	if (rc == SL_OK) rc = client_wire_open(&c->wire, c->conf.host, c->conf.port, c->tls, c->conf.timeout_ms, err);
+	if (rc == SL_OK) rc = client_wire_open(&c->wire, &c->conf.target, c->tls, c->conf.timeout_ms, err);
 	if (rc) return rc;
 	c->connack_seen = c->ping_out = false;
 	c->heard_ms = c->wrote_ms = sl_clock_mono_ms();

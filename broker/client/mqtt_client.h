@@ -22,8 +22,7 @@ struct mqtt_client;
 typedef void (*mqtt_client_message_cb)(void *arg, const struct mqtt_publish *p);
 
 struct mqtt_client_conf {
-	const char *host; /* texts are borrowed and outlive the client */
-	uint16_t port;
+	struct client_target target; /* texts are borrowed and outlive the client */
 	enum mqtt_version version;
 	const char *client_id; /* NULL: the broker chooses (5.0) or a random one */
 	const char *username, *password;

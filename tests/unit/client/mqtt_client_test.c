@@ -114,8 +114,7 @@ static void fake_stop(struct fake *b) {
 }
 
 static struct mqtt_client_conf conf_for(const struct fake *b) {
-	return (struct mqtt_client_conf){.host = "127.0.0.1",
-					 .port = b->port,
+	return (struct mqtt_client_conf){.target = {.host = "127.0.0.1", .port = b->port},
 					 .version = b->version,
 					 .clean_start = true,
 					 .keep_alive_s = 60,
@@ -209,7 +208,7 @@ static void test_mqtt_client__nobody_listening_is_an_error(void **state) {
 	(void)state;
 	struct sl_err err = SL_ERR_INIT;
 	struct mqtt_client_conf conf = {
-	    .host = "127.0.0.1", .port = 1, .version = MQTT_V5, .timeout_ms = 1000, .window = 1};
+	    .target = {.host = "127.0.0.1", .port = 1}, .version = MQTT_V5, .timeout_ms = 1000, .window = 1};
 	struct mqtt_client *c = mqtt_client_new(&conf);
 	assert_int_equal(mqtt_client_connect(c, &err), SL_ESYSTEM);
 	assert_non_null(strstr(sl_err_text(&err), "127.0.0.1:1"));
