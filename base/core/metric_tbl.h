@@ -6,6 +6,7 @@
 
 /* Connections. */
 METRIC(CONNECTIONS, "sluice_connections", "", GAUGE, "", "Clients connected now.")
+METRIC(CLIENTS, "sluice_clients", "", GAUGE, "", "Clients whose CONNECT was accepted and that are connected.")
 METRIC(CONNECTIONS_ACCEPTED, "sluice_connections_accepted_total", "", COUNTER, "", "Network connections taken from listeners.")
 METRIC(CONNECTIONS_CLOSED, "sluice_connections_closed_total", "", COUNTER, "", "Network connections that ended, for whatever reason.")
 METRIC(CONNECT_RATE_PAUSES, "sluice_accept_pauses_total", "", COUNTER, "", "Times a listener let nobody in for a moment because of its max_connect_rate.")
@@ -38,6 +39,8 @@ METRIC(PUBLISH_OUT_QOS2, "sluice_publishes_sent_total", "qos=\"2\"", COUNTER, ""
 METRIC(PUBLISH_REPUBLISHED, "sluice_publishes_republished_total", "", COUNTER, "", "Messages that rules published.")
 METRIC(PUBLISH_NO_SUBSCRIBER, "sluice_publishes_unclaimed_total", "", COUNTER, "", "Messages that no subscription asked for.")
 METRIC(PUBLISH_REFUSED, "sluice_publishes_refused_total", "", COUNTER, "", "Messages refused with a reason code of 0x80 or above.")
+METRIC(PUBLISH_BYTES_IN, "sluice_publish_payload_bytes_received_total", "", COUNTER, "bytes", "Payload bytes of the messages taken from clients.")
+METRIC(PUBLISH_BYTES_OUT, "sluice_publish_payload_bytes_sent_total", "", COUNTER, "bytes", "Payload bytes of the messages sent to clients.")
 METRIC(DELAYED_PUBLISHED, "sluice_delayed_published_total", "", COUNTER, "", "Messages published when their delay was over.")
 METRIC(DELAYED_REFUSED, "sluice_delayed_refused_total", "", COUNTER, "", "Delayed messages refused because as many wait as may.")
 METRIC(DELAYED, "sluice_delayed_messages", "", GAUGE, "", "Messages that wait for their delay to pass.")
@@ -68,6 +71,8 @@ METRIC(DROPPED_SESSION_ENDED, "sluice_messages_dropped_total", "reason=\"session
 
 /* State. */
 METRIC(SESSIONS, "sluice_sessions", "", GAUGE, "", "Sessions held, connected or not.")
+METRIC(SESSIONS_EXPIRED, "sluice_sessions_expired_total", "", COUNTER, "", "Sessions that ended because their client stayed away for longer than their expiry interval.")
+METRIC(SHARED_SUBSCRIPTIONS, "sluice_shared_subscriptions", "", GAUGE, "", "Of the subscriptions those that are shared.")
 METRIC(SUBSCRIPTIONS, "sluice_subscriptions", "", GAUGE, "", "Subscriptions held by all sessions.")
 METRIC(RETAINED, "sluice_retained_messages", "", GAUGE, "", "Retained messages held.")
 METRIC(RETAINED_BYTES, "sluice_retained_bytes", "", GAUGE, "bytes", "Topic and payload bytes of the retained messages held.")

@@ -41,6 +41,8 @@ static void topics_from(const struct broker_conf *conf, struct flow_settings *f,
 void flow_settings_from(const struct broker_conf *conf, struct flow_settings *f, struct broker_settings *out) {
 	shared_from(conf, f, out);
 	topics_from(conf, f, out);
+	out->sys_interval_ms = (uint32_t)conf->mqtt.sys_interval_ms;
+	out->version = SLUICE_VERSION;
 	out->queue_full = (enum broker_queue_full)conf->mqtt.queue_full;
 	out->queue_qos0 = conf->mqtt.queue_qos0;
 	out->max_delayed = (uint64_t)conf->mqtt.max_delayed;

@@ -37,6 +37,7 @@ void broker_settings_default(struct broker_settings *s) {
 	    .max_qos = 2,
 	    .retain = true,
 	    .max_retained = UINT64_MAX,
+	    .version = "",
 	    .max_delayed = 100000,
 	    .max_delayed_bytes = 64 * 1024 * 1024,
 	    .share = BROKER_SHARE_ROUND_ROBIN,

@@ -116,6 +116,8 @@ struct broker_settings {
 	enum broker_share share;
 	enum broker_queue_full queue_full;
 	bool queue_qos0;                         /* for clients that are away */
+	uint32_t sys_interval_ms;                /* of $SYS topics; 0: none */
+	const char *version;                     /* a literal */
 	uint64_t max_delayed, max_delayed_bytes; /* messages to be published later */
 	const struct broker_rewrite *rewrite;    /* compiled by broker_new() */
 	size_t rewrite_len;

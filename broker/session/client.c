@@ -170,6 +170,7 @@ static void on_closed(struct sl_stream *st, int status) {
 	client_room(c);
 	metric_inc(w, METRIC_CONNECTIONS_CLOSED);
 	sl_metric_dec(&w->metrics, METRIC_CONNECTIONS);
+	if (c->connected_ms) worker_client_out(w);
 	bind_left(c->bind);
 	sl_list_remove(&c->link);
 	struct session *s = c->s;

@@ -350,6 +350,7 @@ void client_welcome(struct client *c, struct mqtt_connect *p) {
 	c->will_due = true;
 	c->serial = ++w->serials;
 	c->connected_ms = sl_loop_wall_ms(w->loop);
+	worker_client_in(w);
 	c->clean_start = p->clean_start;
 	if (username.n || p->has_username) c->username = slice_dup(username);
 	persist_hold(s, persist_connected(s)); /* CONNACK says what is on disk */

@@ -62,6 +62,7 @@ void client_send(struct client *c, const struct msg *m, uint8_t qos, bool retain
 	if (sl_unlikely(c->alias_max > 0)) set_alias(c, m, &d);
 	msg_encode(m, &d, sl_stream_out(client_stream(c)));
 	metric_inc(c->w, METRIC_PACKETS_OUT);
+	sl_metric_add(&c->w->metrics, METRIC_PUBLISH_BYTES_OUT, m->payload_len);
 	metric_inc(c->w, qos == 0   ? METRIC_PUBLISH_OUT_QOS0
 			 : qos == 1 ? METRIC_PUBLISH_OUT_QOS1
 				    : METRIC_PUBLISH_OUT_QOS2);

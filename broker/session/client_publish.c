@@ -389,6 +389,7 @@ bool client_publish(struct client *c, const struct mqtt_frame *f) {
 			return false;
 		if (sl_unlikely(p.retain)) persist_slow_down(c);
 	}
+	sl_metric_add(&c->w->metrics, METRIC_PUBLISH_BYTES_IN, p.payload.n);
 	metric_inc(c->w, p.qos == 0   ? METRIC_PUBLISH_IN_QOS0
 			 : p.qos == 1 ? METRIC_PUBLISH_IN_QOS1
 				      : METRIC_PUBLISH_IN_QOS2);

@@ -6,6 +6,7 @@
 #include "persist_record.h"
 #include "shared_sub.h"
 #include "subs.h"
+#include "sys_topics.h"
 #include "topic.h"
 #include "topic_template.h"
 #include "utf8.h"
@@ -96,7 +97,8 @@ static bool same(const struct sub *sub, const struct mqtt_sub_entry *e, uint32_t
 
 /* Once for a subscription, however often it is asked for before they are sent. */
 static void want_retained(struct pending *p, struct sub *sub, struct sl_slice filter) {
-	if (retained_count(p->w->b->retained) == 0 && p->w->b->workers_len == 1) return;
+	bool none = retained_count(p->w->b->retained) == 0 && p->w->b->workers_len == 1;
+	if (none && !sys_topics_filter(filter)) return;
 	if (sub->replay_serial == (uint32_t)p->serial) return;
 	sub->replay_serial = (uint32_t)p->serial;
 	sl_buf_put_u16be(&p->wants, (uint16_t)filter.n);

@@ -418,6 +418,7 @@ static void session_timer(struct sl_timer *t) {
 	if (s->will && gone_ms >= (uint64_t)s->will->delay_s * 1000) will_publish(s);
 	uint64_t expiry_ms = (uint64_t)s->expiry_s * 1000;
 	if (s->expiry_s != SESSION_EXPIRY_NEVER && gone_ms >= expiry_ms) {
+		if (s->expiry_s > 0) metric_inc(s->w, METRIC_SESSIONS_EXPIRED);
 		will_publish(s);
 		session_free(s);
 		return;

@@ -3,6 +3,7 @@
 #include "client.h"
 #include "mem.h"
 #include "subs.h"
+#include "sys_topics.h"
 
 enum { REPLAY_SLICE = 256, REPLAY_LOOKUP_COST = 16, REPLAY_AGAIN_MS = 1, REPLAY_STUCK_MS = 10 };
 
@@ -26,6 +27,7 @@ static void look_up(struct session *s, struct replay *r) {
 	sub->replay_serial = 0;
 	r->qos = sub->qos;
 	r->sub_id = sub->sub_id;
+	if (sys_topics_filter(filter)) sys_topics_ask(s, filter, sub->sub_id);
 	r->n = retained_match(s->w->b->retained, filter, sl_loop_wall_ms(s->w->loop), &r->v);
 }
 

@@ -244,6 +244,7 @@ bool share_sub_join(struct session *s, struct sl_slice group, struct sl_slice fi
 	if (!was_there) {
 		note->text = slice_make(slice_dup(text), text.n);
 		metric_inc(s->w, METRIC_SUBSCRIPTIONS);
+		metric_inc(s->w, METRIC_SHARED_SUBSCRIPTIONS);
 	}
 	bool changed = !was_there || note->sub_id != sub_id || note->qos != opts->qos ||
 		       note->retain_as_published != opts->retain_as_published;
@@ -281,6 +282,7 @@ bool share_sub_leave(struct session *s, struct sl_slice group, struct sl_slice f
 		sl_free((char *)note->text.p);
 		share_notes_remove(&s->shares, note);
 		sl_metric_dec(&s->w->metrics, METRIC_SUBSCRIPTIONS);
+		sl_metric_dec(&s->w->metrics, METRIC_SHARED_SUBSCRIPTIONS);
 		send_letter(s, letter_new(s, SHARE_LEAVE, text));
 	}
 	sl_free(owned);
@@ -297,6 +299,7 @@ void share_sub_forget(struct session *s) {
 void share_sub_leave_all(struct session *s) {
 	HMAP_FOREACH(share_notes, note, &s->shares) {
 		sl_metric_dec(&s->w->metrics, METRIC_SUBSCRIPTIONS);
+		sl_metric_dec(&s->w->metrics, METRIC_SHARED_SUBSCRIPTIONS);
 		send_letter(s, letter_new(s, SHARE_LEAVE, note->text));
 	}
 	share_sub_forget(s);

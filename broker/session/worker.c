@@ -7,6 +7,7 @@
 #include "route.h"
 #include "rules.h"
 #include "shared_sub.h"
+#include "sys_topics.h"
 
 enum {
 	ROUTES_MAX = 131072,
@@ -182,6 +183,7 @@ int worker_init(struct worker *w, struct broker *b, uint32_t index, struct sl_lo
 	w->router = router_new();
 	w->shares = shares_new();
 	w->delayed = delayed_new(w);
+	if (index == 0) w->sys = sys_topics_new(w);
 	if (b->rewrite) w->rewriter = rewriter_new(b->rewrite);
 	w->boxes = SL_NEW_ARRAY(struct forward_box, b->workers_len);
 	sl_deferred_init(&w->nudge, nudge_run);
@@ -216,6 +218,7 @@ void worker_fini(struct worker *w) {
 	sl_free(w->boxes);
 	shares_free(w->shares);
 	delayed_free(w->delayed);
+	sys_topics_free(w->sys);
 	rewriter_free(w->rewriter);
 	topic_cache_free(w->routes);
 	topic_trie_free(w->subs);

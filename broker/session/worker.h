@@ -40,6 +40,7 @@ struct session;
 struct rewriter;
 struct share_group;
 struct shares;
+struct sys_topics;
 struct worker;
 
 typedef uint64_t session_ref; /* 0 is nobody */
@@ -82,6 +83,7 @@ struct worker {
 	struct topic_cache *routes; /* topic -> struct route */
 	struct router *router;      /* route.c's own */
 	struct delayed *delayed;
+	struct sys_topics *sys;    /* worker 0 only */
 	struct rewriter *rewriter; /* NULL: no topic is written anew */
 	struct shares *shares;     /* groups that this worker decides for */
 
@@ -124,6 +126,9 @@ struct broker {
 	struct worker_accept *accepts;
 	struct retained *retained;
 	struct delayed_total delayed;
+	struct {
+		_Atomic uint32_t now, most;
+	} clients;               /* connected, and the most there have been at a time */
 	struct rewrite *rewrite; /* NULL: none */
 	struct guard *guard;
 	struct persist *persist; /* NULL: nothing outlives the process */
@@ -167,6 +172,19 @@ static inline uint64_t worker_message_number(struct worker *w) {
 static inline uint32_t worker_of_message(uint64_t number) { return (uint32_t)(number >> 56) - 1; } /* number: not 0 */
 
 static inline void metric_inc(struct worker *w, enum sl_metric id) { sl_metric_inc(&w->metrics, id); }
+
+static inline void worker_client_in(struct worker *w) {
+	metric_inc(w, METRIC_CLIENTS);
+	uint32_t now = atomic_fetch_add_explicit(&w->b->clients.now, 1, memory_order_relaxed) + 1;
+	uint32_t most = atomic_load_explicit(&w->b->clients.most, memory_order_relaxed);
+	while (now > most && !atomic_compare_exchange_weak_explicit(&w->b->clients.most, &most, now,
+								    memory_order_relaxed, memory_order_relaxed)) {
+	}
+}
+static inline void worker_client_out(struct worker *w) {
+	sl_metric_dec(&w->metrics, METRIC_CLIENTS);
+	atomic_fetch_sub_explicit(&w->b->clients.now, 1, memory_order_relaxed);
+}
 
 /* A letter to another worker: `run` gets the worker; the memory is the receiver's to free. */
 struct worker_letter {

@@ -124,6 +124,7 @@ struct broker_conf {
 		int64_t max_qos;
 		bool retain;
 		int64_t max_retained;
+		int64_t sys_interval_ms;
 		int64_t max_delayed, max_delayed_bytes;
 		struct conf_objects rewrite;        /* of struct broker_rewrite_conf */
 		struct conf_objects auto_subscribe; /* of struct broker_auto_subscribe_conf */
