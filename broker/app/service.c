@@ -106,6 +106,7 @@ static struct auth *auth_note(struct service *s, struct auth *auth) {
 
 static void add_series(void *arg, struct sl_buf *out) {
 	struct service *s = arg;
+	broker_prometheus(s->broker, out);
 	pthread_mutex_lock(&s->reloads.lock);
 	auth_prometheus(s->reloads.auth, out);
 	pthread_mutex_unlock(&s->reloads.lock);

@@ -161,6 +161,8 @@ int broker_bind(struct broker *b, struct sl_err *err);
 int broker_restore(struct broker *b, struct sl_err *err);
 int broker_start(struct broker *b, struct sl_err *err);
 uint16_t broker_port(const struct broker *b, size_t bind); /* after bind */
+/* Appends what there is to say of each listener. @thread any */
+void broker_prometheus(const struct broker *b, struct sl_buf *out);
 struct sl_listen_at broker_at(const struct broker *b, size_t bind);
 void broker_drain(struct broker *b, uint32_t timeout_ms);
 void broker_drain_hurry(struct broker *b); /* broker_drain(), running or to come, does not wait. @thread any */

@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include "client.h"
+#include "clock.h"
 #include "listener.h"
 #include "log.h"
 #include "mem.h"
@@ -169,4 +170,25 @@ uint16_t broker_port(const struct broker *b, size_t bind) { return b->binds[bind
 
 struct sl_listen_at broker_at(const struct broker *b, size_t bind) {
 	return listener_at(b->listeners[bind * b->workers_len]);
+}
+
+void broker_prometheus(const struct broker *b, struct sl_buf *out) {
+	const char *seconds = "sluice_listener_certificate_seconds", *clients = "sluice_listener_connections";
+	sl_prom_family(out, clients, SL_METRIC_GAUGE, "Clients connected now, by listener.");
+	for (size_t k = 0; k < b->set.binds_len; k++) {
+		const struct bind_state *bind = &b->binds[k];
+		struct sl_prom_label label = {"listener", slice_from_str(bind->name)};
+		sl_prom_value(out, clients, &label, 1, atomic_load_explicit(&bind->connections, memory_order_relaxed));
+	}
+	int64_t now_s = sl_clock_wall_ms() / 1000;
+	sl_prom_family(
+	    out, seconds, SL_METRIC_GAUGE,
+	    "How long the certificate of a listener is still good, the first to end of several; negative: it has "
+	    "expired.");
+	for (size_t k = 0; k < b->set.binds_len; k++) {
+		struct tls_server *tls = b->binds[k].opts.tls;
+		int64_t end_s = tls ? tls_server_not_after_s(tls) : INT64_MAX;
+		struct sl_prom_label label = {"listener", slice_from_str(b->binds[k].name)};
+		if (end_s != INT64_MAX) sl_prom_value_double(out, seconds, &label, 1, (double)(end_s - now_s));
+	}
 }

@@ -9,8 +9,9 @@ import subprocess
 import unittest
 
 from harness import packet as m
-from harness.broker import ROOT, Broker, temp_folder, wait_until
+from harness.broker import ROOT, Broker, free_port, temp_folder, wait_until
 from harness.client import Client
+from harness.pki import Pki
 
 CONTRACT = ROOT / "conf/metrics.md"
 HEAD = """\
@@ -86,7 +87,11 @@ class Metrics(unittest.TestCase):
         connectors = json.loads(json.dumps(CONNECTORS).replace("./", f"{folder}/"))
         config = {"connectors": connectors, "rules": RULES, "sources": {
             "in": {"connector": "lake", "topics": ["x"]}, "made": {"connector": "gone", "messages": 0}}}
-        with Broker(config, folder=folder) as broker:
+        pki, broker = Pki(folder), Broker(config, folder=folder, start=False)
+        broker.write_config({"listeners": broker.config["listeners"] + [
+            {"name": "mqtts", "type": "tls", "bind": f"127.0.0.1:{free_port()}",
+             "tls": {"cert": pki.path("server.pem"), "key": pki.path("server.key")}}]})
+        with broker.start():
             with Client(broker.port) as c:
                 c.connect("m")
                 for i in range(20):
@@ -98,6 +103,8 @@ class Metrics(unittest.TestCase):
             done = subprocess.run(["promtool", "check", "metrics"], input=page, text=True, capture_output=True, timeout=60)
             self.assertEqual((done.returncode, done.stdout + done.stderr), (0, ""))
         self.assertNotIn("s3cret", page)
+        left = int(re.search(r'sluice_listener_certificate_seconds\{listener="mqtts"\} (\d+)', page)[1])
+        self.assertTrue(59 * 86400 < left <= 60 * 86400, left)
         found = families(page)
         if os.environ.get("SLUICE_RENEW"):
             CONTRACT.write_text(printed(found))
