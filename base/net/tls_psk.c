@@ -20,7 +20,8 @@ struct tls_psk_table {
 
 static int by_identity(const void *a, const void *b) {
 	struct sl_slice x = ((const struct entry *)a)->identity, y = ((const struct entry *)b)->identity;
-	int order = memcmp(x.p, y.p, sl_min_size(x.n, y.n));
+	size_t n = sl_min_size(x.n, y.n);
+	int order = n ? memcmp(x.p, y.p, n) : 0;
 	return order ? order : (x.n > y.n) - (x.n < y.n);
 }
 
