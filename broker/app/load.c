@@ -121,6 +121,7 @@ int load_access(struct loaded *loaded, struct conf_report *report) {
 				   .policies = conf->auth.policy_files,
 				   .default_allow = conf->auth.acl_default == ACL_DEFAULT_ALLOW,
 				   .disconnects = conf->auth.acl_on_denied == ACL_DENIED_DISCONNECT,
+				   .hides = conf->auth.acl_on_denied == ACL_DENIED_HIDE,
 				   .about = conf->doc};
 	int acl_rc = acl_new(&opts, &loaded->acl, report);
 	return rc != SL_OK ? rc : acl_rc;

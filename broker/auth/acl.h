@@ -68,6 +68,7 @@ struct acl_options {
 	const char *file;             /* acl_file; NULL: none */
 	struct conf_list policies;    /* files with AWS-style policies, for every client */
 	bool disconnects;             /* who does what is not allowed is disconnected */
+	bool hides;                   /* and is not told why */
 	bool default_allow;           /* what no rule decides is allowed, where the file does not say otherwise */
 	const struct yaml_doc *about; /* where `file` is named, for errors about it; NULL: unknown */
 };
@@ -80,6 +81,7 @@ int acl_new_text(struct sl_slice yaml, const char *name, struct acl **out, struc
 struct acl *acl_ref(struct acl *a);
 void acl_unref(struct acl *a);             /* NULL is fine */
 bool acl_disconnects(const struct acl *a); /* who does what is not allowed is disconnected */
+bool acl_hides(const struct acl *a);       /* and is not told why */
 bool acl_allows_by_default(const struct acl *a);
 size_t acl_count(const struct acl *a); /* rules, those of policies included */
 

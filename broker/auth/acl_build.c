@@ -120,7 +120,7 @@ static void number(struct acl *a) {
 	}
 }
 
-static int finish(struct acl_build *b, bool default_allow, bool disconnects, struct acl **out) {
+static int finish(struct acl_build *b, const struct acl_options *options, struct acl **out) {
 	int rc = conf_report_status(b->report);
 	size_t own_at = acl_build_finish(b);
 	*out = NULL;
@@ -135,8 +135,9 @@ static int finish(struct acl_build *b, bool default_allow, bool disconnects, str
 	a->own_at = own_at;
 	a->attached = b->attached;
 	a->attached_len = b->attached_len;
-	a->default_allow = b->said_default ? b->default_allow : default_allow;
-	a->disconnects = disconnects;
+	a->default_allow = b->said_default ? b->default_allow : options->default_allow;
+	a->disconnects = options->disconnects;
+	a->hides = options->hides;
 	number(a);
 	*out = a;
 	return SL_OK;
@@ -168,7 +169,7 @@ int acl_new(const struct acl_options *options, struct acl **out, struct conf_rep
 		acl_parse_policy_file(&b, options->policies.items[i], (struct conf_at){options->about, path}, NULL);
 		sl_free(path);
 	}
-	int rc = finish(&b, options->default_allow, options->disconnects, out);
+	int rc = finish(&b, options, out);
 	for (size_t i = 0; i < mine.len; i++) conf_report_take(report, &mine.errs[i]);
 	report->dropped += mine.dropped;
 	conf_report_fini(&mine);
@@ -184,7 +185,7 @@ int acl_new_text(struct sl_slice yaml, const char *name, struct acl **out, struc
 	acl_build_init(&b, report, false);
 	acl_parse_file(&b, doc);
 	yaml_doc_free(doc);
-	return finish(&b, false, false, out);
+	return finish(&b, &(struct acl_options){0}, out);
 }
 
 struct acl *acl_ref(struct acl *a) {
@@ -202,6 +203,7 @@ void acl_unref(struct acl *a) {
 }
 
 bool acl_disconnects(const struct acl *a) { return a->disconnects; }
+bool acl_hides(const struct acl *a) { return a->hides; }
 bool acl_allows_by_default(const struct acl *a) { return a->default_allow; }
 
 size_t acl_count(const struct acl *a) { return a->rules->len; }

@@ -118,7 +118,7 @@ struct acl {
 	struct acl_who **attached; /* for whom there are policies; NULL in it: for everybody */
 	size_t attached_len;
 	bool default_allow;
-	bool disconnects;
+	bool disconnects, hides;
 };
 
 /* ---- acl_text.c ---- */

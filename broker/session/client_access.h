@@ -24,6 +24,11 @@ void client_access_open(struct session *s, struct acl_client *acl, bool present)
 
 /* False: not allowed; counted, told to the log, and where the rules say so the connection has ended. */
 bool client_access_denied(struct client *c, const char *what, struct sl_slice topic, enum sl_metric metric);
+/* What it is told then: why, unless that is to be hidden. */
+static inline uint8_t client_access_code(const struct client *c) {
+	bool hides = c->s->acl && acl_hides(acl_client_acl(c->s->acl));
+	return hides ? MQTT_RC_UNSPECIFIED : MQTT_RC_NOT_AUTHORIZED;
+}
 static inline bool client_access_publish(struct client *c, const struct mqtt_publish *p) {
 	struct acl_client *a = c->s->acl;
 	return sl_likely(!a) || sl_likely(acl_may_publish(a, p->topic, p->qos, p->retain)) ||

@@ -227,7 +227,7 @@ static void refuse(struct client *c, const struct mqtt_publish *p, enum mqtt_rea
 }
 
 static void refuse_denied(struct client *c, const struct mqtt_publish *p) {
-	if (c->state == CLIENT_CONNECTED) refuse(c, p, MQTT_RC_NOT_AUTHORIZED);
+	if (c->state == CLIENT_CONNECTED) refuse(c, p, (enum mqtt_reason)client_access_code(c));
 }
 
 void client_room(struct client *c) {

@@ -119,7 +119,7 @@ static uint8_t subscribe_one(struct client *c, struct pending *p, struct mqtt_su
 	if (!topic_filter_valid(e->filter) || topic_levels(e->filter) > set->topic_levels_max)
 		return bad3 ? MQTT_RC_UNSPECIFIED : MQTT_RC_TOPIC_FILTER_INVALID;
 	if (!client_access_subscribe(c, e->filter, e->qos < set->max_qos ? e->qos : set->max_qos))
-		return bad3 ? MQTT_RC_UNSPECIFIED : MQTT_RC_NOT_AUTHORIZED;
+		return bad3 ? MQTT_RC_UNSPECIFIED : client_access_code(c);
 	if (s->subs_len + s->shares.len >= set->max_subscriptions && !known(s, e->filter))
 		return bad3 ? MQTT_RC_UNSPECIFIED : MQTT_RC_QUOTA_EXCEEDED;
 	if (s->store_id && persist_full(c->w->b) && !known(s, e->filter))

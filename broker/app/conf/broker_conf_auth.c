@@ -9,7 +9,7 @@
 #define AT(member) offsetof(struct broker_conf, member)
 
 static const char *const broker_acl_defaults[] = {"deny", "allow", NULL};
-static const char *const broker_acl_on_denied[] = {"ignore", "disconnect", NULL};
+static const char *const broker_acl_on_denied[] = {"ignore", "disconnect", "hide", NULL};
 
 const struct conf_field broker_auth_fields[] = {
     {.name = "anonymous",
@@ -63,7 +63,7 @@ const struct conf_field broker_auth_fields[] = {
      .doc =
 	 "What follows for a client that publishes or subscribes where it may not. `ignore`: MQTT 5 has a reason code, "
 	 "3.1.1 one for SUBSCRIBE; there a publish is acknowledged and dropped. `disconnect`: its connection "
-	 "ends as well."},
+	 "ends as well. `hide`: as `ignore`, but MQTT 5 gets 0x80 (unspecified error), which does not say why."},
     {.name = "ban",
      .type = CONF_TREE,
      .flags = CONF_ADVANCED | CONF_NULL_OK,
