@@ -78,7 +78,8 @@ struct queue_log_stat {
 };
 
 struct queue_log *queue_log_new(const struct queue_log_opts *opts);
-void queue_log_free(struct queue_log *q); /* writes what is left in the buffer, if it can; files stay. Lanes are in no list then */
+void queue_log_free(
+    struct queue_log *q); /* writes what is left in the buffer, if it can; files stay. Lanes are in no list then */
 
 /* How many records are in, and how many of these are as safe as they shall be. */
 uint64_t queue_log_appended(const struct queue_log *q);

@@ -55,7 +55,7 @@ struct queue_log {
 	bool full_told;
 
 	struct sl_list lanes; /* in order of `oldest` */
-	int64_t credit; /* bytes that may be written anew; below 0: they were */
+	int64_t credit;       /* bytes that may be written anew; below 0: they were */
 	uint64_t reset_at;    /* `appended` behind the last RESET */
 	struct body_map bodies;
 	uint64_t map_serial;
