@@ -141,6 +141,7 @@ void rules_republish_drain(struct rules_worker *rw) {
 		/* A copy: publishing may run rules that queue more, and the array moves. */
 		struct republish_entry e = q->at[q->next++];
 		int rc = SL_EUNSUPPORTED;
+		e.m.ticket = rw->ticket;
 		if (rw->rules->host.publish) rc = rw->rules->host.publish(rw->rules->host.broker, (int)rw->index, &e.m);
 		if (rc == SL_OK)
 			e.action->stats->cells[rw->index].taken++;

@@ -6,6 +6,8 @@
 
 #include "slice.h"
 
+struct sl_ticket;
+
 /* A message that a rule's republish action makes. Slices are borrowed for the call. */
 struct rules_publish {
 	struct sl_slice topic, payload;
@@ -14,6 +16,7 @@ struct rules_publish {
 	bool retain;
 	uint8_t hops; /* of the message that caused it, plus one; the broker carries it along */
 	struct sl_slice rule_id;
+	struct sl_ticket *ticket; /* raised until the message is as safe as its receivers want; NULL: nobody waits */
 };
 
 struct rules_host {

@@ -12,5 +12,6 @@
 void sl_hash_init(void);
 uint64_t sl_hash(struct sl_slice s);
 uint64_t sl_hash_stable(struct sl_slice s);
+uint64_t sl_hash_seeded(struct sl_slice s, uint64_t with); /* for who keeps a seed of its own */
 
 #endif

@@ -78,6 +78,12 @@ METRIC(RETAINED, "sluice_retained_messages", "", GAUGE, "", "Retained messages h
 METRIC(RETAINED_BYTES, "sluice_retained_bytes", "", GAUGE, "bytes", "Topic and payload bytes of the retained messages held.")
 METRIC(INFLIGHT_OUT, "sluice_inflight_messages", "", GAUGE, "", "QoS 1 and 2 messages sent and not acknowledged yet.")
 METRIC(QUEUED, "sluice_queued_messages", "", GAUGE, "", "Messages waiting in session queues.")
+METRIC(QUEUE_LOG_BYTES, "sluice_queue_log_bytes", "", GAUGE, "", "Bytes of the logs that keep queues and messages under way, on disk.")
+METRIC(QUEUE_LOG_RECORDS, "sluice_queue_log_records_total", "", COUNTER, "", "Records that the queue logs were given.")
+METRIC(QUEUE_LOG_COMPACTED, "sluice_queue_log_compacted_bytes_total", "", COUNTER, "", "Bytes that were written anew so that old files of the queue logs could go.")
+METRIC(QUEUE_LOG_ERRORS, "sluice_queue_log_write_errors_total", "", COUNTER, "", "Attempts to write a queue log that failed: nothing that depends on it was acknowledged meanwhile.")
+METRIC(QUEUE_LOG_RECOVERED, "sluice_queue_log_recovered_messages_total", "", COUNTER, "", "Messages in queues and under way that were there again after the start, once for each receiver.")
+METRIC(QUEUE_LOG_CUT, "sluice_queue_log_cut_bytes_total", "", COUNTER, "", "Bytes of queue logs of former runs that were damaged, or never written whole, and left out.")
 
 /* What outlives the process (persistence). */
 METRIC(SESSIONS_RESTORED, "sluice_sessions_restored", "", GAUGE, "", "Sessions that were there from the run before when the broker started.")

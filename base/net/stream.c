@@ -21,6 +21,7 @@ struct sl_stream_pool *stream_pool(struct sl_loop *l) {
 	struct sl_stream_pool *p = sl_alloc(sizeof *p);
 	p->loop = l;
 	p->spares = p->spare_bytes = 0;
+	p->barrier = NULL;
 	sl_list_init(&p->dirty);
 	p->write_hook.run = write_hook_run;
 	sl_loop_hook_add(l, SL_PHASE_WRITE, &p->write_hook);
@@ -168,9 +169,38 @@ void sl_stream_resume(struct sl_stream *s) {
 	if (!s->closed) s->ops->resume(s);
 }
 
+/* ---- what must be safe first ---- */
+
+void sl_barrier_init(struct sl_barrier *b, void (*reach)(struct sl_barrier *b)) {
+	b->passed = 0;
+	b->reach = reach;
+	sl_list_init(&b->held);
+}
+
+void sl_barrier_set(struct sl_loop *l, struct sl_barrier *b) { stream_pool(l)->barrier = b; }
+
+void sl_barrier_moved(struct sl_loop *l) {
+	struct sl_stream_pool *p = stream_pool(l);
+	if (!p->barrier || sl_list_empty(&p->barrier->held)) return;
+	sl_list_splice_back(&p->dirty, &p->barrier->held);
+	sl_loop_more(l);
+}
+
+/* False: it is held. */
+static bool may_leave(struct sl_stream *s) {
+	struct sl_barrier *b = stream_pool(s->loop)->barrier;
+	if (!b || s->after <= b->passed) return true;
+	b->reach(b);
+	if (s->after <= b->passed) return true;
+	sl_list_push_back(&b->held, &s->dirty);
+	return false;
+}
+
 void sl_stream_flush(struct sl_stream *s) {
 	sl_list_remove(&s->dirty);
-	if (!s->closed && !s->blocked && !s->held) s->ops->flush(s);
+	if (s->closed || s->blocked || s->held) return;
+	if (sl_unlikely(s->after > 0) && !may_leave(s)) return;
+	s->ops->flush(s);
 }
 
 void sl_stream_hold(struct sl_stream *s) {

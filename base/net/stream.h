@@ -76,6 +76,7 @@ struct sl_stream {
 	struct sl_buf in;  /* the incomplete rest of what was read; no memory while empty */
 	struct sl_buf out; /* bytes from `out_sent` on are pending; no memory while empty */
 	size_t out_sent;
+	uint64_t after; /* `out` may not leave before the loop's barrier has passed this */
 	int16_t status; /* why it closes */
 	bool paused, closed;
 	bool readable; /* the kernel may have more */
@@ -128,6 +129,18 @@ void sl_stream_let_go(struct sl_stream *s);
 
 void sl_stream_flush(struct sl_stream *s); /* now, instead of at the end of the tick */
 void sl_stream_close(struct sl_stream *s, int status);
+
+/* What some streams of a loop have to wait for before they send: numbers that rise, of which `passed` is the last that is reached.
+ * A stream with a higher `after` asks reach() to get there, which may raise `passed`; if it is still too low the stream is held,
+ * until sl_barrier_moved(). What is held when the stream closes is dropped. Only `after` of a stack's top counts. */
+struct sl_barrier {
+	uint64_t passed;
+	struct sl_list held; /* streams */
+	void (*reach)(struct sl_barrier *b);
+};
+void sl_barrier_init(struct sl_barrier *b, void (*reach)(struct sl_barrier *b));
+void sl_barrier_set(struct sl_loop *l, struct sl_barrier *b); /* the loop's one; NULL: it has none, nothing waits */
+void sl_barrier_moved(struct sl_loop *l);                     /* `passed` is higher: who was held has another turn */
 
 /* Sends what all streams of the loop collected: the WRITE hook, and what a visitor does before it leaves. */
 void sl_streams_flush(struct sl_loop *l);

@@ -18,6 +18,7 @@ enum {
 struct sl_stream_pool {
 	struct sl_loop *loop;
 	struct sl_hook write_hook;
+	struct sl_barrier *barrier; /* NULL: none */
 	struct sl_list dirty;
 	size_t spares, spare_bytes;
 	struct sl_buf spare[STREAM_SPARES_MAX];

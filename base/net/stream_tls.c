@@ -154,7 +154,7 @@ static void below_drained(struct sl_stream *below) {
 	struct sl_stream_tls *t = tls_above(below);
 	if (t->s.closed || !t->ready || t->error) return;
 	t->s.blocked = false;
-	tls_flush(&t->s);
+	sl_stream_flush(&t->s);
 }
 
 /* ---- reading --------------------------------------------------------------------------------------------- */

@@ -80,7 +80,7 @@ static void below_drained(struct sl_stream *below) {
 	struct sl_stream_ws *ws = ws_above(below);
 	if (ws->s.closed || !ws->ready || ws->failed) return;
 	ws->s.blocked = false;
-	ws_flush(&ws->s);
+	sl_stream_flush(&ws->s);
 }
 
 /* ---- the handshake --------------------------------------------------------------------------------------- */

@@ -13,10 +13,12 @@
 #include "proxy_wait.h"
 #include "persist.h"
 #include "retained.h"
+#include "rng.h"
 #include "route.h"
 #include "topic.h"
 #include "utf8.h"
 #include "worker.h"
+#include "worker_log.h"
 
 void broker_settings_default(struct broker_settings *s) {
 	*s = (struct broker_settings){
@@ -123,6 +125,7 @@ int broker_new(const struct broker_settings *settings, struct broker **out, stru
 	b->accepts = SL_NEW_ARRAY(struct worker_accept, settings->binds_len * b->workers_len);
 	b->guard = guard_new();
 	b->retained = retained_new(settings->max_retained);
+	sl_random_bytes(&b->home_seed, sizeof b->home_seed);
 	pthread_mutex_init(&b->drain.lock, NULL);
 	pthread_cond_init(&b->drain.done, NULL);
 	int rc = rewrite_new(settings->rewrite, settings->rewrite_len, &b->rewrite, err);
@@ -158,6 +161,7 @@ void broker_free(struct broker *b) {
 	bool whole = b->loops[b->workers_len - 1] != NULL;
 	if (whole) end_connections(b);
 	if (whole) persist_settle(b);
+	if (whole) worker_log_close(b);
 	for (uint32_t i = 0; i < b->workers_len; i++) {
 		if (!b->loops[i]) continue;
 		worker_fini(&b->workers[i]);
@@ -259,6 +263,7 @@ void broker_set_acl(struct broker *b, struct acl *acl) {
 int broker_restore(struct broker *b, struct sl_err *err) {
 	int rc = persist_open(b, err);
 	if (rc == SL_OK) rc = persist_restore(b, err);
+	if (rc == SL_OK) rc = worker_log_restore(b, err);
 	if (rc == SL_OK) rc = persist_start(b, err);
 	return rc;
 }
@@ -372,10 +377,13 @@ int broker_publish(struct broker *b, uint32_t worker, const struct rules_publish
 	});
 	metric_inc(w, METRIC_PUBLISH_REPUBLISHED);
 	int rc = SL_OK;
+	struct sl_ticket *ticket = p->ticket ? p->ticket : w->ticket;
+	uint64_t before = worker_log_begin(w);
 	if (delayed == DELAYED_GOOD)
 		rc = delayed_add(w->delayed, m, delay_s);
 	else
-		route_publish(w, m, NULL, NULL, w->ticket);
+		route_publish(w, m, NULL, NULL, ticket);
+	worker_log_end(w, before, NULL, ticket);
 	msg_unref(m);
 	return rc;
 }

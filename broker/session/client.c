@@ -13,6 +13,7 @@
 #include "rules.h"
 #include "stream_tls.h"
 #include "will.h"
+#include "worker_log.h"
 
 static void on_ready(struct sl_stream *st);
 static size_t on_read(struct sl_stream *st, struct sl_slice bytes);
@@ -74,6 +75,7 @@ void client_accept(struct worker *w, struct bind_state *bind, int fd, const stru
 	sl_list_init(&c->link);
 	sl_list_init(&c->acks);
 	sl_list_init(&c->room_link);
+	sl_list_init(&c->log_link);
 	sl_list_init(&c->unacked_link);
 	sl_timer_init(&c->timer, client_timer);
 	client_connect_init(c);
@@ -167,6 +169,7 @@ static void on_closed(struct sl_stream *st, int status) {
 	if (c->auth_job) auth_cancel(c->auth_job);
 	client_identity_drop(c);
 	client_drop_acks(c);
+	worker_log_client_gone(c);
 	client_room(c);
 	metric_inc(w, METRIC_CONNECTIONS_CLOSED);
 	sl_metric_dec(&w->metrics, METRIC_CONNECTIONS);

@@ -35,6 +35,7 @@ enum client_pause {
 	CLIENT_PAUSE_OUT = 8,     /* it does not read what we answer */
 	CLIENT_PAUSE_ROOM = 16,   /* its rows have filled the memory that there is for rows: no PUBLISH is taken */
 	CLIENT_PAUSE_STORE = 64,  /* its retained messages wait for the disk */
+	CLIENT_PAUSE_LOG = 128,   /* what it published is not safe yet */
 	CLIENT_PAUSE_UNREAD = 32, /* and what it has sent meanwhile is all that may lie unread */
 	CLIENT_PAUSE_RATE = 64,   /* it was faster than its listener allows */
 };
@@ -85,6 +86,7 @@ struct client {
 	uint32_t acks_len, acks_qos1;   /* publishes */
 	struct sl_list unacked_link;    /* in worker.unacked while there are any */
 	uint64_t unacked_ms;            /* of these, since when: the last acknowledgement, or the first publish */
+	struct sl_list log_link;        /* in the log's list while it is paused for that */
 	struct sl_list room_link;       /* in one of the worker's lists while it waits for room, */
 	struct sl_stage *no_room;       /* there; gone when rules change */
 	size_t peeked;                  /* bytes of what lies unread whose pings are answered */

@@ -5,11 +5,13 @@
 #include "persist.h"
 #include "route.h"
 #include "rules.h"
+#include "session_log.h"
 #include "topic.h"
 
 /* ---- acknowledgements, in the order of the publishes [MQTT-4.6.0-2] ---- */
 
 static void entry_send(struct client *c, const struct client_entry *e) {
+	if (e->qos == 2 && c->s) session_log_settled(c->s, e->packet_id);
 	for (uint16_t i = 0; i < e->run; i++)
 		client_send_ack(c, e->qos == 2 ? MQTT_PUBREC : MQTT_PUBACK, (uint16_t)(e->packet_id + i), e->reason);
 }
@@ -294,17 +296,17 @@ static void route_acknowledged(struct client *c, struct msg *m, const struct mqt
 	e->ticket.patience_ms = patience_ms(now - c->publish_ms);
 	if (p->qos == 1) e->ticket.line = c->serial; /* that of QoS 2 outlives the connection, and its order */
 	c->publish_ms = now;
+	uint64_t before = worker_log_begin(c->w);
 	bool wanted = route_publish(c->w, m, c->s, c, &e->ticket);
+	if (p->qos == 2) session_log_in(c->s, p->packet_id, e->ticket.pending > 0);
+	worker_log_end(c->w, before, c, NULL);
 	c->feeds = c->feeds || e->ticket.pending > 0 || e->ticket.behind;
 	acknowledge(c, e, p->packet_id, p->qos, wanted ? MQTT_RC_SUCCESS : MQTT_RC_NO_MATCHING_SUBSCRIBERS);
 }
 
-/* False: it was not taken. */
-static bool publish(struct client *c, const struct mqtt_publish *p) {
+static struct msg *message_of(const struct client *c, const struct mqtt_publish *p) {
 	struct worker *w = c->w;
-	if (pass_over(c, p->qos)) return true;
-	if (w->rules) (void)rules_no_room(w->rules); /* of what others have caused */
-	struct msg *m = msg_new(&(struct msg_spec){
+	return msg_new(&(struct msg_spec){
 	    .topic = p->topic,
 	    .payload = p->payload,
 	    .client_id = c->s->client_id,
@@ -315,6 +317,23 @@ static bool publish(struct client *c, const struct mqtt_publish *p) {
 	    .qos = p->qos,
 	    .retain = p->retain,
 	});
+}
+
+/* It was routed in a former run, and that one ended before the rules were done with it. */
+static void rules_again(struct client *c, const struct mqtt_publish *p) {
+	struct msg *m = message_of(c, p);
+	struct client_entry *e = entry_take(c->w);
+	route_to_rules_again(c->w, m, c, &e->ticket);
+	acknowledge(c, e, p->packet_id, 2, MQTT_RC_SUCCESS);
+	msg_unref(m);
+}
+
+/* False: it was not taken. */
+static bool publish(struct client *c, const struct mqtt_publish *p) {
+	struct worker *w = c->w;
+	if (pass_over(c, p->qos)) return true;
+	if (w->rules) (void)rules_no_room(w->rules); /* of what others have caused */
+	struct msg *m = message_of(c, p);
 	if (w->rules && sl_unlikely(rules_gate(w->rules)) && shut(c, m)) {
 		msg_unref(m);
 		return client_stream(c)->hup;
@@ -377,7 +396,9 @@ bool client_publish(struct client *c, const struct mqtt_frame *f) {
 		reason = client_publish_topic(c, &p.topic, &delay_s);
 		if (sl_likely(reason == MQTT_RC_SUCCESS)) reason = judge_topic(c, p.topic);
 		if (sl_unlikely(p.retain) && !retained_fits(c, &p, &reason)) return false;
-		if (p.qos == 2 && id_set_has(&c->s->in, p.packet_id))
+		if (sl_unlikely(c->s->reroute.len > 0) && p.qos == 2 && id_set_remove(&c->s->reroute, p.packet_id))
+			rules_again(c, &p);
+		else if (p.qos == 2 && id_set_has(&c->s->in, p.packet_id))
 			acknowledge_again(c, p.packet_id);
 		else if (sl_unlikely(reason != MQTT_RC_SUCCESS))
 			refuse(c, &p, reason);
@@ -398,6 +419,7 @@ bool client_publish(struct client *c, const struct mqtt_frame *f) {
 
 void client_pubrel(struct client *c, const struct mqtt_ack *a) {
 	bool known = id_set_remove(&c->s->in, a->packet_id);
+	if (known) session_log_released(c->s, a->packet_id);
 	/* [MQTT-4.3.3-11]; an unknown id is answered all the same, the client may have lost our PUBCOMP. */
 	client_send_ack(c, MQTT_PUBCOMP, a->packet_id, known ? MQTT_RC_SUCCESS : MQTT_RC_PACKET_ID_NOT_FOUND);
 }

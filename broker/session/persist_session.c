@@ -97,6 +97,7 @@ uint64_t persist_connected(struct session *s) {
 	if (is_new) {
 		s->store_id = atomic_fetch_add_explicit(&p->last_id, 1, memory_order_relaxed) + 1;
 		persist_note_new(s)->created_ms = sl_loop_wall_ms(s->w->loop);
+		atomic_store_explicit(&s->w->lasting, true, memory_order_relaxed);
 	}
 	sl_list_remove(&s->note->away);
 	bool changed = user_changed(s) || is_new || s->note->offline_ms != 0 || s->note->expiry_s != s->expiry_s;

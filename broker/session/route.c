@@ -236,6 +236,18 @@ static void retain(struct worker *w, struct msg *m, struct sl_ticket *ticket) {
 	persist_wait(w, change.batch, retained_stored, ticket);
 }
 
+void route_to_rules_again(struct worker *w, struct msg *m, struct client *c, struct sl_ticket *ticket) {
+	if (!w->rules || !rules_any(w->rules)) return;
+	struct rule_plan *plan = rules_find(w->rules, msg_topic(m), m->topic_hash);
+	if (plan) to_rules(w, m, c, ticket, plan);
+}
+
+void route_each_here(struct worker *w, const struct msg *m, route_each_cb each, void *arg) {
+	uint64_t remote;
+	const struct route *r = route_get(w, m, &remote);
+	for (uint32_t i = 0; r && i < r->targets_len; i++) each(arg, w, r, &r->targets[i]);
+}
+
 bool route_publish(struct worker *w, struct msg *m, struct session *source, struct client *c,
 		   struct sl_ticket *ticket) {
 	/* To a rule by its name: that is all. A rule that is not there is the log's business, not the publisher's. */

@@ -35,11 +35,18 @@ struct route {
  * NULL. The caller keeps its reference. True when anybody wanted it: a subscriber, or the retained store; not a rule. */
 bool route_publish(struct worker *w, struct msg *m, struct session *source, struct client *c, struct sl_ticket *ticket);
 
+/* A QoS 2 message that was routed in a former run and not acknowledged: the rules may not have had it. */
+void route_to_rules_again(struct worker *w, struct msg *m, struct client *c, struct sl_ticket *ticket);
+
 /* Before that: the stage that would get a row of it and takes none, or NULL (rules_shut()). */
 struct sl_stage *route_shut(struct worker *w, const struct msg *m, const struct client *c);
 
 /* A message that another worker sent. */
 void route_forwarded(struct worker *w, const struct forward *f);
+
+/* Who would get it here. */
+typedef void (*route_each_cb)(void *arg, struct worker *w, const struct route *r, const struct route_target *t);
+void route_each_here(struct worker *w, const struct msg *m, route_each_cb each, void *arg);
 
 void route_free(void *arg, void *route); /* topic_cache's */
 

@@ -5,6 +5,7 @@
 #include "events.h"
 #include "mem.h"
 #include "persist.h"
+#include "session_log.h"
 #include "shared_sub.h"
 #include "subs.h"
 #include "will.h"
@@ -30,6 +31,7 @@ struct session *session_new(struct worker *w, struct sl_slice client_id) {
 	sl_list_init(&s->congested);
 	sl_list_init(&s->replaying);
 	sl_list_init(&s->unsettled);
+	queue_lane_init(&s->lane);
 	bool was_there;
 	session_map_put(&w->sessions, sl_hash(client_id), client_id, &was_there)->s = s;
 	metric_inc(w, METRIC_SESSIONS);
@@ -150,7 +152,9 @@ static void drop_full(struct session *s, const struct msg *m, uint8_t qos) {
 }
 
 static void drop_queued(struct session *s, uint32_t i) {
+	session_log_prepare(s);
 	struct msg_queue_entry e = msg_queue_remove(&s->queue, i);
+	session_log_dropped(s, e.log_id);
 	sl_metric_dec(&s->w->metrics, METRIC_QUEUED);
 	drop_full(s, e.m, e.qos);
 	msg_queue_entry_drop(&e);
@@ -194,6 +198,7 @@ static void enqueue(struct session *s, struct msg *m, const struct session_deliv
 	}
 	struct msg_queue_entry e = {
 	    .m = msg_ref(m), .ids = sub_ids_copy(d->ids, d->ids_len, d->group), .qos = d->qos, .retain = d->retain};
+	session_log_queued(s, &e);
 	msg_queue_push(&s->queue, &e);
 	metric_inc(s->w, METRIC_QUEUED);
 	bool taking = s->c != NULL && !s->stalled;
@@ -212,10 +217,11 @@ static bool window_open(const struct session *s) {
 	       sl_stream_pending(client_stream(s->c)) < CLIENT_OUT_QUEUE;
 }
 
-/* Takes the references. */
-static void send_now(struct session *s, struct msg *m, uint8_t qos, bool retain, struct sub_ids *ids) {
+/* Takes the references. log_id: of one that waited. */
+static void send_now(struct session *s, struct msg *m, uint8_t qos, bool retain, struct sub_ids *ids, uint32_t log_id) {
 	struct client *c = s->c;
 	if (!client_may_send(c, m, qos, ids ? ids->id : NULL, ids ? ids->n : 0)) {
+		session_log_dropped(s, log_id);
 		msg_unref(m);
 		sl_free(ids);
 		return;
@@ -227,6 +233,7 @@ static void send_now(struct session *s, struct msg *m, uint8_t qos, bool retain,
 		return;
 	}
 	struct inflight_entry *e = inflight_add(&s->out, qos, m, ids, retain);
+	session_log_sent(s, e, qos, log_id);
 	metric_inc(s->w, METRIC_INFLIGHT_OUT);
 	client_send(c, m, qos, retain, false, e->packet_id, ids ? ids->id : NULL, ids ? ids->n : 0);
 }
@@ -248,7 +255,7 @@ void session_deliver(struct session *s, struct msg *m, const struct session_deli
 	if (d->qos == 0)
 		deliver_qos0(s, m, d);
 	else if (s->c && s->queue.len == 0 && window_open(s))
-		send_now(s, msg_ref(m), d->qos, d->retain, sub_ids_copy(d->ids, d->ids_len, d->group));
+		send_now(s, msg_ref(m), d->qos, d->retain, sub_ids_copy(d->ids, d->ids_len, d->group), 0);
 	else
 		enqueue(s, m, d);
 	note_load(s);
@@ -262,6 +269,7 @@ static void send_again(struct session *s, struct inflight_entry *e) {
 	if (client_may_send_again(s->c, e->m, qos, ids, ids_len)) { /* [MQTT-3.3.1-1] */
 		client_send(s->c, e->m, qos, e->retain, true, e->packet_id, ids, ids_len);
 	} else {
+		session_log_done(s, e->packet_id);
 		inflight_remove(&s->out, e);
 		sl_metric_dec(&s->w->metrics, METRIC_INFLIGHT_OUT);
 	}
@@ -271,10 +279,11 @@ void session_pump(struct session *s) {
 	/* The window may be smaller than on the connection before [MQTT-3.3.4-9]. */
 	while (s->c && s->out.unsent > 0 && s->out.len - s->out.unsent < s->window)
 		send_again(s, inflight_next_unsent(&s->out));
+	if (s->queue.len > 0) session_log_prepare(s);
 	while (s->c && s->queue.len > 0 && window_open(s)) {
 		struct msg_queue_entry e = msg_queue_pop(&s->queue);
 		sl_metric_dec(&s->w->metrics, METRIC_QUEUED);
-		send_now(s, e.m, e.qos, e.retain, e.ids);
+		send_now(s, e.m, e.qos, e.retain, e.ids, e.log_id);
 	}
 	/* With the window open it is the output that is full: go on when it is empty. */
 	if (s->c && s->queue.len > 0 && s->out.len < s->window) sl_stream_tell_drained(client_stream(s->c));
@@ -303,9 +312,11 @@ void session_resume(struct session *s) {
 /* ---- acknowledgements ---- */
 
 static void finish(struct session *s, struct inflight_entry *e) {
+	session_log_done(s, e->packet_id);
 	inflight_remove(&s->out, e);
 	sl_metric_dec(&s->w->metrics, METRIC_INFLIGHT_OUT);
 	session_pump(s);
+	session_log_less(s);
 	progress(s);
 	note_load(s);
 }
@@ -322,8 +333,10 @@ bool session_pubrec(struct session *s, uint16_t packet_id, bool refused) {
 	if (!e || e->state == INFLIGHT_PUBACK) return false;
 	if (refused)
 		finish(s, e); /* [MQTT-4.3.3-5]: no PUBREL for an error */
-	else if (e->state == INFLIGHT_PUBREC)
+	else if (e->state == INFLIGHT_PUBREC) {
+		session_log_received(s, packet_id);
 		inflight_release(&s->out, e);
+	}
 	return true;
 }
 
@@ -340,6 +353,9 @@ void session_discard(struct session *s) {
 	inflight_fini(&s->out);
 	msg_queue_fini(&s->queue);
 	id_set_fini(&s->in);
+	id_set_fini(&s->open);
+	id_set_fini(&s->reroute);
+	queue_log_forget(&s->lane);
 	session_replay_free(s);
 	sl_list_splice_back(&s->w->orphan_acks, &s->unsettled); /* each is freed when its ticket is done */
 	for (uint32_t i = 0; i < s->subs_len; i++) sl_free(s->subs[i]);
@@ -365,10 +381,12 @@ static bool hand_on(struct session *s, struct msg *m, const struct sub_ids *ids,
 
 /* Of what was sent only QoS 1: of QoS 2 the client may have it [MQTT-4.8.2-5]. */
 static void hand_on_all(struct session *s, uint64_t group) {
+	session_log_prepare(s);
 	size_t n;
 	struct inflight_entry **sorted = inflight_sorted(&s->out, &n);
 	for (size_t i = 0; i < n; i++) {
 		if (sorted[i]->state != INFLIGHT_PUBACK || !hand_on(s, sorted[i]->m, sorted[i]->ids, group)) continue;
+		session_log_done(s, sorted[i]->packet_id);
 		inflight_remove(&s->out, sorted[i]);
 		sl_metric_dec(&s->w->metrics, METRIC_INFLIGHT_OUT);
 	}
@@ -376,6 +394,7 @@ static void hand_on_all(struct session *s, uint64_t group) {
 	for (uint32_t left = s->queue.len; left > 0; left--) {
 		struct msg_queue_entry e = msg_queue_pop(&s->queue);
 		if (hand_on(s, e.m, e.ids, group)) {
+			session_log_dropped(s, e.log_id);
 			msg_queue_entry_drop(&e);
 			sl_metric_dec(&s->w->metrics, METRIC_QUEUED);
 		} else {

@@ -20,6 +20,7 @@
 #include "share_notes.h"
 #include "id_set.h"
 #include "msg_queue.h"
+#include "queue_log.h"
 #include "worker.h"
 
 #define SESSION_EXPIRY_NEVER UINT32_MAX
@@ -51,6 +52,9 @@ struct session {
 	struct inflight out;
 	struct msg_queue queue;
 	struct id_set in;         /* QoS 2 packet ids that came in and are not released */
+	struct id_set open;       /* of these, those that the log knows as not acknowledged; */
+	struct id_set reroute;    /* and those of a former run: the rules have not seen them for sure */
+	struct queue_lane lane;   /* what the log knows of it */
 	struct sl_list unsettled; /* QoS 2 messages whose rules are not done, and whose connection has gone */
 	struct will *will;
 	struct acl_client

@@ -34,13 +34,15 @@ struct shares *shares_new(void) {
 	return SL_NEW(struct shares);
 }
 
-static struct worker *owner_of(const struct worker *w, struct sl_slice text) {
-	return &w->b->workers[sl_hash(text) % w->b->workers_len];
-}
+static struct worker *owner_of(const struct worker *w, struct sl_slice text) { return worker_home(w->b, text); }
 
 static struct share_group *group_find(const struct worker *w, struct sl_slice text) {
 	struct share_slot *slot = share_map_find(&w->shares->by_text, sl_hash(text), text);
 	return slot ? slot->g : NULL;
+}
+
+const struct share_group *share_group_find(const struct worker *owner, struct sl_slice text) {
+	return group_find(owner, text);
 }
 
 static struct share_group *group_numbered(const struct worker *w, uint64_t number) {
@@ -354,7 +356,7 @@ void share_dispatch(struct worker *w, struct share_group *g, struct msg *m, sess
 			deliver(s, m, &f);
 		} else {
 			msg_ref(m);
-			worker_forward(w, to->worker, &f);
+			worker_forward_shared(w, to->worker, &f, g->text);
 		}
 		return;
 	}

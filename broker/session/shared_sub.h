@@ -47,6 +47,8 @@ void share_sub_leave_all(struct session *s);
 void share_sub_forget(struct session *s); /* memory only */
 void share_sub_online(struct session *s, bool online);
 
+const struct share_group *share_group_find(const struct worker *owner, struct sl_slice text); /* NULL: there is none */
+
 /* On the owner: one member gets the message. had: when nobody is connected, this member (0: any). */
 void share_dispatch(struct worker *w, struct share_group *g, struct msg *m, session_ref source, session_ref had,
 		    uint8_t tries);

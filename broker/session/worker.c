@@ -8,6 +8,7 @@
 #include "rules.h"
 #include "shared_sub.h"
 #include "sys_topics.h"
+#include "worker_log.h"
 
 enum {
 	ROUTES_MAX = 131072,
@@ -58,6 +59,10 @@ void worker_post(struct worker *to, struct worker_letter *letter) {
 }
 
 void worker_forward(struct worker *w, uint32_t target, const struct forward *f) {
+	worker_forward_shared(w, target, f, SL_SLICE_EMPTY);
+}
+
+void worker_forward_shared(struct worker *w, uint32_t target, const struct forward *f, struct sl_slice text) {
 	struct forward_box *box = &w->boxes[target];
 	if (box->len == 0) {
 		w->boxes_full++;
@@ -65,7 +70,9 @@ void worker_forward(struct worker *w, uint32_t target, const struct forward *f) 
 		sl_loop_defer(w->loop, &w->nudge);
 	}
 	SL_GROW(box->v, box->len, box->cap);
-	box->v[box->len++] = *f;
+	box->v[box->len] = *f;
+	if (f->m) box->v[box->len].seq = worker_log_out(w, target, f->m, text);
+	box->len++;
 }
 
 static void nudge_run(struct sl_deferred *d) { (void)d; }
@@ -86,19 +93,23 @@ static void fetch_ahead(const struct forward_box *box, size_t i) {
 	for (size_t at = LINE; at < bytes; at += LINE) __builtin_prefetch((const char *)m + at);
 }
 
-static void deliver_box(struct worker *to, struct forward_box *box) {
+/* Each message and that it was seen stand in one frame of the log. */
+static void deliver_box(struct worker *to, uint32_t from, struct forward_box *box) {
+	uint64_t before = worker_log_begin(to);
 	for (size_t i = 0; i < box->len; i++) {
 		fetch_ahead(box, i);
 		route_forwarded(to, &box->v[i]);
+		if (box->v[i].seq) worker_log_seen(to, from, box->v[i].seq);
 		msg_unref(box->v[i].m);
 	}
 	box->len = 0;
+	worker_log_end(to, before, NULL, NULL);
 }
 
 static void forward_letter_run(struct sl_post *post, struct sl_loop *l) {
 	(void)l;
 	struct forward_letter *f = sl_container_of(post, struct forward_letter, letter.post);
-	deliver_box(f->letter.to, &f->box);
+	deliver_box(f->letter.to, f->letter.from->index, &f->box);
 	sl_free(f->box.v);
 	sl_free(f);
 }
@@ -113,13 +124,15 @@ static void flush_hook_run(struct sl_hook *hook) {
 		if (box->len == 0) continue;
 		struct worker *to = &w->b->workers[i];
 		if (sl_loop_try_enter(to->loop, w->loop)) {
-			deliver_box(to, box);
+			deliver_box(to, w->index, box);
+			worker_log_write(to);
 			sl_streams_flush(to->loop);
 			sl_loop_leave(to->loop, w->loop);
 			continue;
 		}
 		struct forward_letter *f = SL_NEW(struct forward_letter);
 		f->letter.post.run = forward_letter_run;
+		f->letter.from = w;
 		f->box = *box;
 		*box = (struct forward_box){0};
 		worker_post(to, &f->letter);

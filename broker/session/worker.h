@@ -42,6 +42,8 @@ struct share_group;
 struct shares;
 struct sys_topics;
 struct worker;
+struct worker_log;
+struct queue_former;
 
 typedef uint64_t session_ref; /* 0 is nobody */
 
@@ -52,6 +54,7 @@ struct forward {
 	/* With a shared subscription the member is chosen already: */
 	session_ref member; /* 0: whoever subscribed there */
 	uint64_t group;     /* number of the group, to choose again when the member has gone */
+	uint64_t seq;       /* its number in the log of the sender; 0: it is not there */
 	uint32_t sub_id;    /* 0: none */
 	uint8_t qos;        /* granted to the member */
 	uint8_t tries;      /* members tried before */
@@ -110,8 +113,10 @@ struct worker {
 	struct sl_list spare_acks;  /* of struct client_entry, for publishes that may have to wait (client_publish.c) */
 	struct sl_list orphan_acks; /* that wait, though their clients have gone */
 	uint32_t spare_acks_n;
-	uint64_t serials;  /* of connections */
-	uint64_t messages; /* that came in here */
+	struct worker_log *log; /* NULL: nothing outlives the process */
+	_Atomic bool lasting;   /* it has, or had, a session that does. @thread any reads */
+	uint64_t serials;       /* of connections */
+	uint64_t messages;      /* that came in here */
 	bool draining;
 	struct sl_metrics metrics;
 };
@@ -131,8 +136,10 @@ struct broker {
 	} clients;               /* connected, and the most there have been at a time */
 	struct rewrite *rewrite; /* NULL: none */
 	struct guard *guard;
-	struct persist *persist; /* NULL: nothing outlives the process */
-	bool restoring;          /* no thread runs yet: all workers are the caller's, nothing needs a letter */
+	struct persist *persist;     /* NULL: nothing outlives the process */
+	bool restoring;              /* no thread runs yet: all workers are the caller's, nothing needs a letter */
+	uint64_t home_seed;          /* of worker_home(), this run's */
+	struct queue_former *former; /* queue logs of former runs */
 	_Atomic uint64_t group_numbers;
 	struct auth *auth;
 	bool started, stopped;
@@ -149,8 +156,12 @@ void worker_fini(struct worker *w);
 
 enum broker_share broker_share_of(const struct broker *b, struct sl_slice group);
 
+/* The same of any run: its seed, its number of workers. */
+static inline uint32_t worker_home_of(struct sl_slice client_id, uint64_t seed, uint32_t workers) {
+	return workers == 1 ? 0 : (uint32_t)(sl_hash_seeded(client_id, seed) % workers);
+}
 static inline struct worker *worker_home(const struct broker *b, struct sl_slice client_id) {
-	return &b->workers[b->workers_len == 1 ? 0 : sl_hash(client_id) % b->workers_len];
+	return &b->workers[worker_home_of(client_id, b->home_seed, b->workers_len)];
 }
 
 void worker_room(struct worker *w, bool all); /* there may be room for rows: connections are read from again */
@@ -163,6 +174,8 @@ static inline uint32_t session_ref_worker(session_ref ref) { return (uint32_t)(r
 
 /* Puts a message in the box for another worker; the reference is the box's. It leaves at the end of the tick. */
 void worker_forward(struct worker *w, uint32_t target, const struct forward *f);
+/* The same for a member of a shared group; text: "group/filter". */
+void worker_forward_shared(struct worker *w, uint32_t target, const struct forward *f, struct sl_slice text);
 
 /* A number that no other message of this process gets. */
 static inline uint64_t worker_message_number(struct worker *w) {

@@ -95,7 +95,7 @@ static void lane_anew(struct queue_log *q, struct queue_lane *lane, const struct
 	uint16_t id;
 	for (uint32_t at = 0; id_set_next(v->in, &at, &id);)
 		queue_op_packet(q, id_set_has(v->open, id) ? QUEUE_IN_OPEN : QUEUE_IN, v->id, id);
-	q->reset_at = q->appended;
+	q->reset_at = q->n.appended;
 	if (v->out->len == 0 && v->queue->len == 0 && v->in->len == 0)
 		queue_log_forget(lane);
 	else
@@ -124,7 +124,7 @@ static bool due(const struct queue_log *q, const struct queue_lane *lane) {
 /* Nobody here needs the files of former runs, and that is safe. */
 static void former_check(struct queue_log *q) {
 	bool needed = !sl_list_empty(&q->lanes) && SL_LIST_ENTRY(q->lanes.next, struct queue_lane, link)->oldest == 0;
-	if (!q->former_left || needed || q->reset_at > q->passed) return;
+	if (!q->former_left || needed || q->reset_at > q->n.passed) return;
 	q->former_left = false;
 	queue_former_done(q->opts.former);
 }
@@ -145,7 +145,7 @@ void queue_log_compact(struct queue_log *q) {
 	former_check(q);
 	if (sl_list_empty(&q->lanes)) q->slicing = false;
 	/* What was written anew must be safe before its former place is given up: one slice at a time is enough. */
-	if (q->status != SL_OK || q->reset_at > q->passed) return;
+	if (q->status != SL_OK || q->reset_at > q->n.passed) return;
 	queue_credit(q);
 	size_t start = q->buf.n;
 	slice(q, start + SLICE_BYTES);

@@ -91,7 +91,7 @@ static bool out_all_seen(const struct queue_log *q, const struct queue_segment *
 
 /* Records in the buffer that replace older ones are not safe yet: then the older ones stay. */
 void queue_segments_release(struct queue_log *q) {
-	if (q->reset_at > q->passed) return;
+	if (q->reset_at > q->n.passed) return;
 	uint64_t needed = UINT64_MAX;
 	if (!sl_list_empty(&q->lanes)) needed = SL_LIST_ENTRY(q->lanes.next, struct queue_lane, link)->oldest;
 	/* A lane in files of a former run needs none of ours, but the ones behind it do. */
@@ -184,7 +184,7 @@ static int segment_new(struct queue_log *q) {
 		sl_list_push_back(&q->segments, &g->link);
 		q->active = g;
 		q->at = start.n - QUEUE_END_BYTES;
-		if (q->sync) queue_sync_ask(q->sync, fd, false, true, q->passed, q->seen_written, q->opts.workers);
+		if (q->sync) queue_sync_ask(q->sync, fd, false, true, q->n.passed, q->seen_written, q->opts.workers);
 	}
 	sl_free(path);
 	sl_buf_fini(&start);

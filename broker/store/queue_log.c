@@ -53,22 +53,20 @@ void queue_log_free(struct queue_log *q) {
 	sl_free(q);
 }
 
-uint64_t queue_log_appended(const struct queue_log *q) { return q->appended; }
-uint64_t queue_log_passed(const struct queue_log *q) { return q->passed; }
 int queue_log_status(const struct queue_log *q) { return q->status; }
 bool queue_log_unfinished(const struct queue_log *q) { return q->unfinished; }
 
 void queue_log_stat(const struct queue_log *q, struct queue_log_stat *out) {
 	*out = q->stat;
 	out->disk_bytes = q->disk_bytes;
-	out->records = q->appended;
+	out->records = q->n.appended;
 }
 
 void queue_log_begin(struct queue_log *q) { q->depth++; }
 void queue_log_end(struct queue_log *q) { q->depth--; }
 
 void queue_passed(struct queue_log *q, uint64_t appended, const uint64_t *seen) {
-	q->passed = appended;
+	q->n.passed = appended;
 	for (uint32_t i = 0; i < q->opts.workers; i++)
 		atomic_store_explicit(&q->seen_passed[i], seen[i], memory_order_release);
 	queue_segments_release(q);
@@ -76,14 +74,14 @@ void queue_passed(struct queue_log *q, uint64_t appended, const uint64_t *seen) 
 
 int queue_log_write(struct queue_log *q) {
 	if (q->depth > 0) return SL_EAGAIN;
-	if (q->written == q->appended) return q->status;
+	if (q->written == q->n.appended) return q->status;
 	queue_credit(q);
 	q->status = queue_frame_write(q);
 	if (q->status != SL_OK) {
 		q->stat.write_errors++;
 		return q->status;
 	}
-	q->written = q->appended;
+	q->written = q->n.appended;
 	q->stat.frames++;
 	memcpy(q->seen_written, q->seen, q->opts.workers * sizeof *q->seen);
 	queue_frame_begin(q);
@@ -104,7 +102,7 @@ void queue_log_synced(struct queue_log *q) {
 
 static void op_begin(struct queue_log *q, enum queue_op op) {
 	sl_buf_put(&q->buf, (char)op);
-	q->appended++;
+	q->n.appended++;
 }
 
 static void put_uint(struct queue_log *q, uint64_t v) {
@@ -131,7 +129,7 @@ void queue_op_packet(struct queue_log *q, enum queue_op op, uint64_t id, uint16_
 	*p++ = (char)(packet_id >> 8);
 	q->buf.n = (size_t)(p - q->buf.p);
 	q->last_id = id;
-	q->appended++;
+	q->n.appended++;
 }
 
 /* 0 is no number. */
@@ -216,23 +214,24 @@ uint32_t queue_log_sent_now(struct queue_log *q, struct queue_lane *lane, const 
 	return log_id;
 }
 
-void queue_log_sent(struct queue_log *q, struct queue_lane *lane, uint32_t place, uint16_t packet_id) {
+void queue_log_prepare(struct queue_log *q, struct queue_lane *lane) {
 	struct queue_view view;
 	queue_lane_touch(q, lane, &view);
-	const struct msg_queue_entry *e = msg_queue_at(view.queue, place);
-	if (e->log_id == 0) return;
+}
+
+void queue_log_sent(struct queue_log *q, struct queue_lane *lane, uint32_t log_id, uint16_t packet_id) {
+	struct queue_view view;
+	queue_lane_touch(q, lane, &view);
 	queue_op_id(q, QUEUE_SENT, view.id);
-	put_uint(q, (uint32_t)(q->next - e->log_id));
+	put_uint(q, (uint32_t)(q->next - log_id));
 	put_packet(q, packet_id);
 }
 
-void queue_log_dropped(struct queue_log *q, struct queue_lane *lane, uint32_t place) {
+void queue_log_dropped(struct queue_log *q, struct queue_lane *lane, uint32_t log_id) {
 	struct queue_view view;
 	queue_lane_touch(q, lane, &view);
-	const struct msg_queue_entry *e = msg_queue_at(view.queue, place);
-	if (e->log_id == 0) return;
 	queue_op_id(q, QUEUE_DROPPED, view.id);
-	put_uint(q, (uint32_t)(q->next - e->log_id));
+	put_uint(q, (uint32_t)(q->next - log_id));
 }
 
 static void packet_record(struct queue_log *q, struct queue_lane *lane, enum queue_op op, uint16_t packet_id) {

@@ -82,8 +82,14 @@ void queue_log_free(
     struct queue_log *q); /* writes what is left in the buffer, if it can; files stay. Lanes are in no list then */
 
 /* How many records are in, and how many of these are as safe as they shall be. */
-uint64_t queue_log_appended(const struct queue_log *q);
-uint64_t queue_log_passed(const struct queue_log *q);
+struct queue_log_count {
+	uint64_t appended, passed;
+};
+static inline const struct queue_log_count *queue_log_count(const struct queue_log *q) {
+	return (const struct queue_log_count *)(const void *)q; /* its first member */
+}
+static inline uint64_t queue_log_appended(const struct queue_log *q) { return queue_log_count(q)->appended; }
+static inline uint64_t queue_log_passed(const struct queue_log *q) { return queue_log_count(q)->passed; }
 int queue_log_status(const struct queue_log *q); /* of the last write */
 void queue_log_stat(const struct queue_log *q, struct queue_log_stat *out);
 
@@ -115,10 +121,11 @@ struct queue_delivery {
 uint32_t queue_log_queued(struct queue_log *q, struct queue_lane *lane, const struct queue_delivery *d);
 uint32_t queue_log_sent_now(struct queue_log *q, struct queue_lane *lane, const struct queue_delivery *d,
 			    uint16_t packet_id);
-/* One that waited is to be sent, or dropped: told *before* it leaves the queue, by its place there. After sent() the log_id of the
- * entry goes over to the in-flight one. An entry that is not in the log (QoS 0) is passed over. */
-void queue_log_sent(struct queue_log *q, struct queue_lane *lane, uint32_t place, uint16_t packet_id);
-void queue_log_dropped(struct queue_log *q, struct queue_lane *lane, uint32_t place);
+/* Before an entry with a log_id leaves the queue for what the next two say. */
+void queue_log_prepare(struct queue_log *q, struct queue_lane *lane);
+/* One that waited is sent, or dropped. log_id: the entry's, as it was after queue_log_prepare(); the in-flight entry takes it over. */
+void queue_log_sent(struct queue_log *q, struct queue_lane *lane, uint32_t log_id, uint16_t packet_id);
+void queue_log_dropped(struct queue_log *q, struct queue_lane *lane, uint32_t log_id);
 /* PUBACK, PUBCOMP, or given up: the packet id is free. */
 void queue_log_done(struct queue_log *q, struct queue_lane *lane, uint16_t packet_id);
 void queue_log_received(struct queue_log *q, struct queue_lane *lane, uint16_t packet_id); /* PUBREC */

@@ -31,10 +31,11 @@ struct body_slot {
 #include "hmap.h"
 
 struct queue_log {
+	struct queue_log_count n; /* first: queue_log_count() */
 	struct queue_log_opts opts;
 	struct sl_buf buf; /* room for the head, then records */
 	uint32_t depth;    /* of begin and end */
-	uint64_t appended, written, passed;
+	uint64_t written;  /* of n.appended */
 	int status;
 
 	/* What the records of this frame refer to. */

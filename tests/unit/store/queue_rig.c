@@ -196,18 +196,19 @@ static void publish(struct rig *r) {
 static void pump(struct rig *r, uint32_t i) {
 	struct rig_session *s = &r->s[i];
 	if (s->queue.len == 0 || s->out.len >= 5) return;
-	const struct msg_queue_entry *front = msg_queue_front(&s->queue);
-	struct inflight_entry *e = inflight_add(&s->out, front->qos, front->m, front->ids, front->retain);
-	queue_log_sent(rig_log(r, i), &s->lane, 0, e->packet_id);
-	e->log_id = msg_queue_pop(&s->queue).log_id;
+	queue_log_prepare(rig_log(r, i), &s->lane);
+	struct msg_queue_entry front = msg_queue_pop(&s->queue);
+	struct inflight_entry *e = inflight_add(&s->out, front.qos, front.m, front.ids, front.retain);
+	queue_log_sent(rig_log(r, i), &s->lane, e->log_id = front.log_id, e->packet_id);
 }
 
 static void drop(struct rig *r, uint32_t i) {
 	struct rig_session *s = &r->s[i];
 	if (s->queue.len == 0) return;
 	uint32_t place = rig_below(r, s->queue.len);
-	queue_log_dropped(rig_log(r, i), &s->lane, place);
+	queue_log_prepare(rig_log(r, i), &s->lane);
 	struct msg_queue_entry e = msg_queue_remove(&s->queue, place);
+	queue_log_dropped(rig_log(r, i), &s->lane, e.log_id);
 	msg_queue_entry_drop(&e);
 }
 
