@@ -20,8 +20,8 @@ static const struct {
 	const char *from, *instead;
 } elsewhere[] = {
     {"$events/sys/", "alarms are not in this build; a connector's trouble is $events/connector/status"},
-    {"$events/auth/check_authz", "access rules are not in this build"},
-    {"$events/client_check_authz", "access rules are not in this build"},
+    {"$events/auth/check_authz", "what access rules deny is in the log and in the metric sluice_acl_denied_total"},
+    {"$events/client_check_authz", "what access rules deny is in the log and in the metric sluice_acl_denied_total"},
     {"$events/schema_validation", "schemas are not in this build; say what must hold in WHERE"},
     {"$events/message_transformation", "transformations are not in this build; SELECT and republish instead"},
 };

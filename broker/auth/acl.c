@@ -109,9 +109,12 @@ struct acl_client *acl_client_new(struct acl *a, const struct acl_subject *who) 
 }
 
 static void forget(struct acl_client *c) {
-	for (size_t i = 0; c->memory && i < ACL_REMEMBERED; i++) sl_free(c->memory[i].topic);
+	for (uint32_t i = 0; i < c->memory_len; i++) sl_free(c->memory[i].topic);
 	sl_free(c->memory);
+	sl_free(c->hashes);
 	c->memory = NULL;
+	c->hashes = NULL;
+	c->memory_len = c->memory_cap = 0;
 }
 
 void acl_client_free(struct acl_client *c) {
@@ -178,6 +181,7 @@ static bool rule_fits(const struct acl_rule *r, const struct acl_subject *s, uin
 	for (size_t i = 0; i < r->topics_len; i++) {
 		struct sl_slice want;
 		enum acl_topic_kind kind;
+		if (!slice_starts_with(topic, r->topics[i].begins)) continue;
 		if (acl_topic_fill(&r->topics[i], s, !r->allow, scratch, &want, &kind) &&
 		    topic_fits(kind, want, topic, action))
 			return true;
@@ -366,16 +370,26 @@ static bool judge(const struct acl_client *c, struct sl_slice topic, unsigned qu
 	return judge_publish(c, topic, (uint8_t)(question >> 1), question & 1);
 }
 
-/* One of two places takes the newcomer: the one that is empty, or the one that its hash says. */
+static void grow(struct acl_client *c) {
+	c->memory_cap = c->memory_cap ? c->memory_cap * 2 : ACL_REMEMBERED_FIRST;
+	c->hashes = sl_realloc_array(c->hashes, c->memory_cap, sizeof *c->hashes);
+	c->memory = sl_realloc_array(c->memory, c->memory_cap, sizeof *c->memory);
+}
+
+/* Full, a newcomer takes any place: who goes round in a few topics more still finds some of them. */
 static struct acl_memory *remember(struct acl_client *c, uint64_t hash, struct sl_slice topic) {
 	if (topic.n > ACL_REMEMBERED_TOPIC_MAX) return NULL;
-	if (!c->memory) c->memory = SL_NEW_ARRAY(struct acl_memory, ACL_REMEMBERED);
-	struct acl_memory *m = &c->memory[hash % ACL_REMEMBERED];
-	struct acl_memory *other = &c->memory[(hash % ACL_REMEMBERED) ^ 1];
-	if (m->topic && (!other->topic || (hash >> 32 & 1))) m = other;
-	sl_free(m->topic);
-	*m = (struct acl_memory){.hash = hash, .topic = sl_memdup0(topic.p, topic.n), .len = (uint16_t)topic.n};
-	return m;
+	uint32_t at = c->memory_len;
+	if (at == ACL_REMEMBERED_MAX) {
+		at = (uint32_t)(hash >> 32) % ACL_REMEMBERED_MAX;
+		sl_free(c->memory[at].topic);
+	} else {
+		if (at == c->memory_cap) grow(c);
+		c->memory_len++;
+	}
+	c->hashes[at] = hash;
+	c->memory[at] = (struct acl_memory){.topic = sl_memdup0(topic.p, topic.n), .len = (uint16_t)topic.n};
+	return &c->memory[at];
 }
 
 static sl_noinline bool ask_rules(struct acl_client *c, uint64_t hash, struct sl_slice topic, unsigned question,
@@ -391,10 +405,11 @@ static sl_noinline bool ask_rules(struct acl_client *c, uint64_t hash, struct sl
 static bool asked_lately(struct acl_client *c, struct sl_slice topic, unsigned question) {
 	uint64_t hash = sl_hash(topic);
 	struct acl_memory *m = NULL;
-	for (size_t i = 0; c->memory && i < 2; i++) {
-		struct acl_memory *at = &c->memory[(hash % ACL_REMEMBERED) ^ i];
-		if (at->hash == hash && at->topic && at->len == topic.n && memcmp(at->topic, topic.p, topic.n) == 0)
-			m = at;
+	for (uint32_t i = 0; i < c->memory_len; i++) {
+		if (c->hashes[i] != hash) continue;
+		struct acl_memory *at = &c->memory[i];
+		if (at->len == topic.n && memcmp(at->topic, topic.p, topic.n) == 0) m = at;
+		break;
 	}
 	if (sl_likely(m && (m->known >> question & 1))) return m->allowed >> question & 1;
 	return ask_rules(c, hash, topic, question, m);

@@ -57,6 +57,7 @@ enum acl_topic_kind {
 struct acl_topic {
 	enum acl_topic_kind kind;
 	struct acl_text text;
+	struct sl_slice begins; /* what fits begins so, whatever the client: most rules are passed by with this */
 };
 
 enum acl_pattern_kind { ACL_PATTERN_EXACT, ACL_PATTERN_GLOB, ACL_PATTERN_REGEX, ACL_PATTERN_NOCASE };
@@ -133,6 +134,9 @@ int acl_text_parse(struct sl_slice text, enum acl_names names, struct sl_arena *
 /* Appends the text with the client's values, whatever they are. */
 void acl_text_fill(const struct acl_text *t, const struct acl_subject *s, struct sl_buf *out);
 
+/* To be called when the topic is complete. */
+void acl_topic_begins(struct acl_topic *t);
+
 /* A rule's topic with the client's values: false when the rule is not for this client, for a value is missing or could
  * change the topic's shape. With `widen` (deny rules) it is then made wider instead, and *kind may change. */
 bool acl_topic_fill(const struct acl_topic *t, const struct acl_subject *s, bool widen, struct sl_buf *scratch,
@@ -202,12 +206,11 @@ int acl_each(struct acl_build *b, const json_t *value, struct conf_at at, acl_ea
 /* ---- acl.c ---- */
 
 struct acl_memory {
-	uint64_t hash;
 	char *topic;
 	uint16_t len;
 	uint8_t known, allowed; /* a bit for each question */
 };
-enum { ACL_REMEMBERED = 8, ACL_REMEMBERED_TOPIC_MAX = 1024 };
+enum { ACL_REMEMBERED_FIRST = 4, ACL_REMEMBERED_MAX = 32, ACL_REMEMBERED_TOPIC_MAX = 1024 };
 
 struct acl_client {
 	struct acl *acl;
@@ -217,7 +220,10 @@ struct acl_client {
 	size_t mine_len;
 	bool policies; /* some are for this client */
 	bool judges_receive, strict;
+	/* Topics judged lately: their hashes side by side, to be looked through at once, and what was judged. */
+	uint64_t *hashes;
 	struct acl_memory *memory;
+	uint32_t memory_len, memory_cap;
 	struct sl_buf scratch;
 };
 

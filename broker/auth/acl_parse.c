@@ -93,6 +93,7 @@ static int topic_text(struct acl_build *b, struct sl_slice text, struct conf_at 
 	}
 	struct sl_err err = SL_ERR_INIT;
 	int rc = acl_text_parse(text, ACL_NAMES_OURS, &b->rules->arena, &t->text, &err);
+	acl_topic_begins(t);
 	if (rc == SL_OK && slice_starts_with(text, SL_SLICE_LIT("$share/")))
 		rc = sl_err_set(&err, SL_EINVAL,
 				"a shared subscription is judged by the filter behind its group: write that, and "

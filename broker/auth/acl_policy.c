@@ -126,6 +126,7 @@ static int resource_item(struct acl_build *b, const json_t *item, struct conf_at
 	struct acl_topic *t = &list->v[list->len];
 	t->kind = ACL_TOPIC_GLOB;
 	int rc = acl_text_parse(name, ACL_NAMES_POLICY_GLOB, &b->rules->arena, &t->text, &err);
+	acl_topic_begins(t);
 	if (rc == SL_OK && (kinds & (unsigned)list->kind)) list->len++;
 	if (rc != SL_OK) conf_report_add(b->report, at, CONF_AT_VALUE, rc, "%s", sl_err_text(&err));
 	sl_err_fini(&err);

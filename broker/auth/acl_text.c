@@ -228,6 +228,23 @@ bool acl_topic_fill(const struct acl_topic *t, const struct acl_subject *s, bool
 	return good || widen;
 }
 
+/* Up to the first wildcard or placeholder. Where a filter goes on with one, not even the level before it is sure to have a
+ * "/" behind it ("a/#" fits "a"), and a placeholder may make a deny rule wider from its level on. */
+void acl_topic_begins(struct acl_topic *t) {
+	bool glob = t->kind == ACL_TOPIC_GLOB;
+	const struct acl_part *first = t->text.parts_len ? &t->text.parts[0] : NULL;
+	struct sl_slice text = first ? (first->var == ACL_VAR_NONE ? first->text : SL_SLICE_EMPTY) : t->text.literal;
+	size_t n = 0;
+	while (n < text.n && !(glob ? text.p[n] == '*' || text.p[n] == '?' || text.p[n] == ACL_GLOB_ESCAPE
+				    : text.p[n] == '+' || text.p[n] == '#'))
+		n++;
+	if (!glob && (n < text.n || first)) {
+		while (n > 0 && text.p[n - 1] != '/') n--;
+		if (n > 0) n--;
+	}
+	t->begins = slice_sub(text, 0, n);
+}
+
 /* ---- globs ---- */
 
 static size_t char_bytes(struct sl_slice text, size_t at) {
