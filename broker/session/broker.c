@@ -380,7 +380,7 @@ int broker_publish(struct broker *b, uint32_t worker, const struct rules_publish
 	struct sl_ticket *ticket = p->ticket ? p->ticket : w->ticket;
 	uint64_t before = worker_log_begin(w);
 	if (delayed == DELAYED_GOOD)
-		rc = delayed_add(w->delayed, m, delay_s);
+		rc = delayed_add(w->delayed, m, delay_s, w->ticket);
 	else
 		route_publish(w, m, NULL, NULL, ticket);
 	worker_log_end(w, before, NULL, ticket);

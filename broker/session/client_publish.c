@@ -375,12 +375,11 @@ static void publish_delayed(struct client *c, const struct mqtt_publish *p, uint
 	    .qos = p->qos,
 	    .retain = p->retain,
 	});
-	if (delayed_add(w->delayed, m, delay_s) != SL_OK) {
-		refuse(c, p, MQTT_RC_QUOTA_EXCEEDED);
-	} else if (p->qos > 0) {
-		if (p->qos == 2) id_set_add(&c->s->in, p->packet_id);
-		acknowledge(c, entry_take(w), p->packet_id, p->qos, MQTT_RC_SUCCESS);
-	}
+	struct client_entry *e = p->qos > 0 ? entry_take(w) : NULL;
+	int rc = delayed_add(w->delayed, m, delay_s, e ? &e->ticket : NULL);
+	if (p->qos == 2 && rc == SL_OK) id_set_add(&c->s->in, p->packet_id);
+	if (rc != SL_OK) metric_inc(w, METRIC_PUBLISH_REFUSED);
+	if (e) acknowledge(c, e, p->packet_id, p->qos, rc == SL_OK ? MQTT_RC_SUCCESS : MQTT_RC_QUOTA_EXCEEDED);
 	msg_unref(m);
 }
 

@@ -78,6 +78,12 @@ void persist_discard(struct session *s);   /* memory only */
 uint64_t persist_subscribed(struct session *s, const struct sub_record *sub);
 uint64_t persist_unsubscribed(struct session *s, struct sl_slice filter); /* with $share, if it has that */
 
+/* ---- delayed messages (delayed.h), of QoS 1 and 2 ---- */
+
+/* Keeps it until it has been published; *id is what it is kept under. Gives 0 when it is not to be kept. */
+uint64_t persist_delayed(struct worker *w, const struct msg *m, uint64_t *id);
+void persist_delayed_gone(struct worker *w, const struct msg *m, uint64_t id);
+
 /* ---- numbers ---- */
 
 void persist_metrics(const struct broker *b, struct sl_metrics *total); /* @thread any */

@@ -64,6 +64,7 @@ struct persist_note *persist_note_new(struct session *s); /* with the session's 
 void persist_away_timer(struct sl_timer *t);
 uint64_t will_hash(const struct will *will); /* never 0 */
 
+int persist_delayed_restore(struct broker *b); /* persist_delayed.c */
 /* persist_retained.c */
 void persist_retained_begin(struct broker *b); /* from now on changes are appended */
 int persist_retained_restore(struct broker *b);

@@ -182,9 +182,9 @@ struct sl_slice retained_record_rest(const struct msg *m) {
 			  (size_t)m->topic_len + m->payload_len + m->props_len + m->client_id_len + m->username_len);
 }
 
-int retained_record_read(struct sl_slice bytes, struct msg **out) {
+static int message_read(struct sl_slice bytes, bool retain, uint32_t payload_min, struct msg **out) {
 	struct retained_head h;
-	struct msg_spec spec = {.retain = true};
+	struct msg_spec spec = {.retain = retain};
 	struct mqtt_props props;
 	struct sl_slice raw;
 	if (!head_read(&bytes, &h, sizeof h) || !take(&bytes, h.topic_len, &spec.topic) ||
@@ -192,7 +192,8 @@ int retained_record_read(struct sl_slice bytes, struct msg **out) {
 	    !take(&bytes, h.client_id_len, &spec.client_id) || !take(&bytes, h.username_len, &spec.username) ||
 	    bytes.n > 0)
 		return SL_ECORRUPT;
-	if (h.qos > 2 || h.payload_len == 0 || !topic_good(spec.topic) || !props_read(raw, &props)) return SL_ECORRUPT;
+	if (h.qos > 2 || h.payload_len < payload_min || !topic_good(spec.topic) || !props_read(raw, &props))
+		return SL_ECORRUPT;
 	if (mqtt_props_has(&props, MQTT_PROP_MESSAGE_EXPIRY) || mqtt_props_has(&props, MQTT_PROP_TOPIC_ALIAS))
 		return SL_ECORRUPT;
 	if (h.expiry_s != MSG_NO_EXPIRY) {
@@ -206,4 +207,10 @@ int retained_record_read(struct sl_slice bytes, struct msg **out) {
 	spec.hops = h.hops;
 	*out = msg_new(&spec);
 	return SL_OK;
+}
+
+int retained_record_read(struct sl_slice bytes, struct msg **out) { return message_read(bytes, true, 1, out); }
+
+int delayed_record_read(struct sl_slice bytes, bool retain, struct msg **out) {
+	return message_read(bytes, retain, 0, out);
 }

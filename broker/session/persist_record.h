@@ -44,5 +44,7 @@ enum { RETAINED_HEAD_MAX = 40 };
 struct sl_slice retained_record_head(char head[RETAINED_HEAD_MAX], const struct msg *m);
 struct sl_slice retained_record_rest(const struct msg *m);
 int retained_record_read(struct sl_slice bytes, struct msg **out); /* a strong reference */
+/* A delayed message has the same record; the payload may be empty. */
+int delayed_record_read(struct sl_slice bytes, bool retain, struct msg **out);
 
 #endif

@@ -179,6 +179,7 @@ static int restore_all(struct restore *r) {
 	if (rc == SL_OK) rc = store_scan(r->p->store, STORE_WILL, will_one, r);
 	if (rc == SL_OK) rc = restore_subs(r);
 	if (rc == SL_OK) rc = persist_retained_restore(r->b);
+	if (rc == SL_OK) rc = persist_delayed_restore(r->b);
 	if (rc != SL_OK) return rc;
 	begin_numbers(r);
 	set_timers(r);

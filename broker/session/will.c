@@ -64,7 +64,8 @@ void will_publish(struct session *s) {
 	    .qos = will->qos,
 	    .retain = will->retain,
 	});
-	if (!delayed || delayed_add(s->w->delayed, m, delay_s) != SL_OK) /* who left it cannot be told: at once, then */
+	if (!delayed ||
+	    delayed_add(s->w->delayed, m, delay_s, NULL) != SL_OK) /* who left it cannot be told: at once, then */
 		route_publish(s->w, m, NULL, NULL, NULL);
 	msg_unref(m);
 	sl_free(will);

@@ -1,4 +1,4 @@
-/* store.h: what changes rarely, on disk: sessions, subscriptions, wills, retained messages.
+/* store.h: what changes rarely, on disk: sessions, subscriptions, wills, retained and delayed messages.
  *
  * Records by space and key. All workers append their changes to one open batch; the store's thread takes it whole, and
  *
@@ -30,7 +30,7 @@
 
 struct store;
 
-enum store_space { STORE_META, STORE_SESSION, STORE_SUB, STORE_WILL, STORE_RETAINED, STORE_SPACES };
+enum store_space { STORE_META, STORE_SESSION, STORE_SUB, STORE_WILL, STORE_RETAINED, STORE_DELAYED, STORE_SPACES };
 
 enum { STORE_KEY_MAX = 511, STORE_PARTS_MAX = 4 };
 

@@ -27,11 +27,9 @@ struct store_table {
 	char *path;
 };
 
-static const char *const space_names[STORE_SPACES] = {[STORE_META] = "meta",
-						      [STORE_SESSION] = "session",
-						      [STORE_SUB] = "sub",
-						      [STORE_WILL] = "will",
-						      [STORE_RETAINED] = "retained"};
+static const char *const space_names[STORE_SPACES] = {
+    [STORE_META] = "meta", [STORE_SESSION] = "session",   [STORE_SUB] = "sub",
+    [STORE_WILL] = "will", [STORE_RETAINED] = "retained", [STORE_DELAYED] = "delayed"};
 
 static int status_of(int rc) {
 	if (rc == 0) return SL_OK;

@@ -5,7 +5,7 @@ import unittest
 
 from cases import Case, both, v5
 from harness import packet as m
-from harness.broker import Broker, run_program, temp_folder
+from harness.broker import Broker, run_program, temp_folder, wait_until
 from harness.client import Client
 
 
@@ -121,6 +121,59 @@ class DelayedV5OnlyCases(Case):
 
 DelayedOnlyV5 = v5(DelayedV5OnlyCases)
 del DelayedV5OnlyCases
+
+
+class DelayedKept(unittest.TestCase):
+    """A kill, and the start after it."""
+
+    def client(self, name, **options):
+        c = Client(self.broker.port, m.V5)
+        self.addCleanup(c.close)
+        c.connect(name, **options)
+        return c
+
+    def metric(self, name):
+        return int(re.search(rf"^{re.escape(name)} (\d+)$", self.broker.get("/metrics")[1], re.M)[1])
+
+    def test_killed__what_was_acknowledged_is_published_and_then_forgotten(self):
+        self.broker = Broker({"node": {"workers": 3}})
+        self.addCleanup(self.broker.stop)
+        p = self.client("p")
+        for n in range(30):
+            p.publish("$delayed/0/now", b"%d" % n, qos=1)
+            p.publish("$delayed/1/t", b"%d" % n, qos=1, properties={"content_type": "x"})
+        p.publish("$delayed/1/t", b"not kept", qos=0)
+        p.publish("$delayed/1/r", b"", qos=1)
+        p.publish("$delayed/1/r", b"kept", qos=2, retain=True)
+        wait_until(lambda: self.metric("sluice_delayed_messages") == 33)
+        self.broker.kill()
+        self.broker.start()
+        self.assertLessEqual(self.metric("sluice_delayed_messages"), 32)
+        s = self.client("s", properties={"session_expiry": 100}, clean=False)
+        s.subscribe("r", qos=2)
+        s.receive("r", b"", qos=1)
+        s.receive("r", b"kept", qos=2)
+        wait_until(lambda: self.metric("sluice_delayed_messages") == 0)
+        s.disconnect()
+        self.broker.stop()
+        self.broker.start()
+        self.assertEqual(self.metric("sluice_delayed_published_total"), 0, "published messages have stayed in the store")
+
+    def test_killed__who_comes_back_has_them(self):
+        self.broker = Broker({"node": {"workers": 3}})
+        self.addCleanup(self.broker.stop)
+        s = self.client("s", clean=False, properties={"session_expiry": 300})
+        s.subscribe("t", qos=2)
+        s.disconnect()
+        p = self.client("p")
+        for n in range(30):
+            p.publish("$delayed/1/t", b"%d" % n, qos=1, properties={"content_type": "x"})
+        self.broker.kill()
+        self.broker.start()
+        s = self.client("s", clean=False, properties={"session_expiry": 300})
+        for n in range(30):
+            self.assertEqual(s.receive("t", b"%d" % n, qos=1).props["content_type"], "x")
+        s.expect_silence()
 
 
 class RewriteCases(Case):
