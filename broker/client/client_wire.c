@@ -41,7 +41,9 @@ static void in_our_words(struct sl_err *err) {
 	    {"`tls.key`", "--key"},
 	    {"`tls.ca`", "--cafile"},
 	    {"`ca:` under `tls:`", "--cafile"},
-	    {"`tls.key_password`", "the command line"},
+	    {"write the name that it should bear as `server_name:` under `tls:`", "give the name that it bears as -h"},
+	    {"write `server_name: ", "give -h "},
+	    {"` under `tls:`", ""},
 	};
 	struct sl_buf out = SL_BUF_INIT;
 	struct sl_slice rest = slice_from_str(sl_err_text(err));
