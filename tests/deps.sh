@@ -13,7 +13,7 @@ packages() {
 	build) echo gcc:gcc libc6-dev cmake:cmake ninja-build:ninja pkg-config:pkg-config re2c:re2c lemon:lemon \
 		libuv1-dev libssl-dev libxxhash-dev libyaml-dev libjansson-dev libcurl4-openssl-dev libsqlite3-dev libpq-dev libhttp-parser-dev libpcre2-dev libjq-dev librdkafka-dev libhiredis-dev libmongoc-dev liblmdb-dev zlib1g-dev libsnappy-dev libzstd-dev libcmocka-dev tzdata ;;
 	quickstart) echo python3:python3 sqlite3:sqlite3 ;;
-	test) echo python3:python3 openssl:openssl sqlite3:sqlite3 mosquitto:mosquitto mosquitto-clients:mosquitto_pub nodejs:node npm:npm curl:curl jq:jq prometheus:promtool \
+	test) echo python3:python3 openssl:openssl sqlite3:sqlite3 mosquitto:mosquitto mosquitto-clients:mosquitto_pub python3-paho-mqtt nodejs:node npm:npm curl:curl jq:jq prometheus:promtool \
 		clang:clang clang-format:clang-format libclang-rt-14-dev ;;
 	servers) echo default-jre-headless:java maven:mvn golang-go:go kcat:kcat postgresql-15 pgbouncer:pgbouncer \
 		redis-server:redis-server redis-tools:redis-cli mosquitto:mosquitto rabbitmq-server openssl:openssl nftables:nft iproute2:ip util-linux:unshare \

@@ -1,15 +1,17 @@
-// The npm package "mqtt" against the broker: node mqttjs.js PORT VERSION CASE. Exits 0 when the case holds.
+// The npm package "mqtt" against the broker: node mqttjs.js URL VERSION CASE,... [CA-FILE]. Exits 0 when the cases hold.
 'use strict'
 const assert = require('node:assert')
+const fs = require('node:fs')
 const path = require('node:path')
 const mqtt = require(path.join(process.cwd(), 'build/npm/node_modules/mqtt'))
 
-const [port, version, name] = [process.argv[2], Number(process.argv[3]), process.argv[4]]
-const topic = `js/${version}/${name}`
+const [url, version, names] = [process.argv[2], Number(process.argv[3]), process.argv[4].split(',')]
+const ca = process.argv[5] && fs.readFileSync(process.argv[5])
+let topic
 const open = []
 
 async function client(options = {}) {
-	const c = await mqtt.connectAsync(`mqtt://127.0.0.1:${port}`, { protocolVersion: version, reconnectPeriod: 0, ...options })
+	const c = await mqtt.connectAsync(url, { protocolVersion: version, reconnectPeriod: 0, ca, ...options })
 	c.seen = []
 	c.on('message', (t, payload, packet) => c.seen.push({ topic: t, payload: payload.toString(), packet }))
 	open.push(c)
@@ -39,6 +41,15 @@ const cases = {
 	qos0: () => roundTrip(0),
 	qos1: () => roundTrip(1),
 	qos2: () => roundTrip(2),
+	async large() {
+		const s = await client()
+		await s.subscribeAsync(topic, { qos: 1 })
+		const p = await client()
+		const payload = 'x'.repeat(300000)
+		await p.publishAsync(topic, payload, { qos: 1 })
+		await until(() => s.seen.length === 1, 'the large message')
+		assert.equal(s.seen[0].payload, payload)
+	},
 	async retained() {
 		const p = await client()
 		await p.publishAsync(topic, 'kept', { qos: 1, retain: true })
@@ -87,7 +98,7 @@ const cases = {
 		await first.endAsync()
 		const p = await client()
 		await p.publishAsync(topic, 'while you were away', { qos: 1 })
-		const c = mqtt.connect(`mqtt://127.0.0.1:${port}`, { protocolVersion: version, reconnectPeriod: 0, ...keep })
+		const c = mqtt.connect(url, { protocolVersion: version, reconnectPeriod: 0, ca, ...keep })
 		open.push(c)
 		const seen = []
 		c.on('message', (t, payload) => seen.push(payload.toString()))
@@ -128,10 +139,15 @@ const cases = {
 	},
 }
 
-cases[name]().then(async () => {
-	for (const c of open) c.end(true)
-	process.exit(0)
-}, (error) => {
+async function all() {
+	for (const name of names) {
+		topic = `js/${version}/${name}`
+		await cases[name]()
+		for (const c of open.splice(0)) c.end(true)
+	}
+}
+
+all().then(() => process.exit(0), (error) => {
 	console.error(error)
 	process.exit(1)
 })
