@@ -25,6 +25,8 @@
  *   on_drain   tries its own flush again. A layer sets `blocked` in its stream while the stream below takes no more
  *   on_hup     sets its own `hup`, tells its owner, then presents again what it keeps (`in`)
  *   may_read   asks its owner, if that has one; resume() pauses and resumes the stream below, for that may wait because of it
+ *   on_turn    lets the layer above have its turn, then presents what it keeps. So streams have their turns in the order in which they
+ *              were resumed, whatever their layers, and what one keeps does not come before what another has not read yet
  *   on_closed  closes its own stream with the same status; its memory goes with the whole stack
  * Its finish() ends the stream below too (stream_end()), at once: one on_closed(), that of the top, is heard outside.
  * Its detach() and attach() do its own part (deferred calls must not stay on the old loop), then the stream below's.
@@ -49,6 +51,8 @@ struct sl_stream_events {
 	void (*on_hup)(struct sl_stream *s);
 	/* Before each read(2): false leaves the bytes with the kernel, until sl_stream_pause() and sl_stream_resume(). May be NULL. */
 	bool (*may_read)(struct sl_stream *s);
+	/* For layers: the turn that resume() or a move has asked for; what is kept is presented before more is read. May be NULL. */
+	void (*on_turn)(struct sl_stream *s);
 	/* status: what sl_stream_close() was given; SL_ECLOSED the other side closed; SL_EIO the connection broke. */
 	void (*on_closed)(struct sl_stream *s, int status);
 };

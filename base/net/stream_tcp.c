@@ -94,6 +94,7 @@ static void tcp_ready(struct sl_watch *w, uint32_t events) {
 		sl_stream_flush(s);
 	}
 	if (ends && !s->closed && s->events->on_hup) s->events->on_hup(s);
+	if (events == 0 && !s->closed && s->events->on_turn) s->events->on_turn(s);
 	if ((events == 0 || ends) && s->in.n > 0 && !s->paused && !s->closed) stream_present(s, sl_buf_slice(&s->in));
 	tcp_read(t);
 }

@@ -222,18 +222,20 @@ static size_t below_read(struct sl_stream *below, struct sl_slice bytes) {
 }
 
 /* After resume: first what was presented and left, then what OpenSSL holds, then what lies below. */
-static void go_on(struct sl_deferred *d) {
-	struct sl_stream_tls *t = sl_container_of(d, struct sl_stream_tls, go_on);
+static void below_turn(struct sl_stream *below) {
+	struct sl_stream_tls *t = tls_above(below);
 	struct sl_stream *s = &t->s;
-	if (s->closed || s->paused) return;
-	if (s->in.n > 0) stream_present(s, sl_buf_slice(&s->in));
-	if (t->ready) read_plain(t);
-	if (s->closed || s->paused) return;
-	sl_stream_pause(&t->tcp.s); /* it may be waiting for may_read() */
-	sl_stream_resume(&t->tcp.s);
+	if (!s->closed && s->events->on_turn) s->events->on_turn(s);
+	if (!s->closed && !s->paused && s->in.n > 0) stream_present(s, sl_buf_slice(&s->in));
+	if (!s->closed && t->ready) read_plain(t);
+	if (!s->closed && s->paused && t->ready) sl_stream_pause(below);
 }
 
-static void tls_resume(struct sl_stream *s) { sl_loop_defer(s->loop, &tls_of(s)->go_on); }
+static void tls_resume(struct sl_stream *s) {
+	struct sl_stream *below = &tls_of(s)->tcp.s;
+	sl_stream_pause(below); /* it may be waiting for may_read() */
+	sl_stream_resume(below);
+}
 
 /* What it had sent is read on: TLS's own end, close_notify, may be among it, and what stands before that. */
 static void below_hup(struct sl_stream *below) {
@@ -257,7 +259,6 @@ static struct sl_stream *tls_below(struct sl_stream *s) { return &tls_of(s)->tcp
 
 static void tls_detach(struct sl_stream *s) {
 	struct sl_stream_tls *t = tls_of(s);
-	sl_deferred_cancel(&t->go_on);
 	stream_leave(s);
 	t->tcp.s.ops->detach(&t->tcp.s);
 }
@@ -265,7 +266,6 @@ static void tls_detach(struct sl_stream *s) {
 static int tls_attach(struct sl_stream *s, struct sl_loop *l, uint64_t *bytes_in, uint64_t *bytes_out) {
 	struct sl_stream_tls *t = tls_of(s);
 	stream_arrive(s, l);
-	if (!s->paused) sl_loop_defer(l, &t->go_on);
 	return t->tcp.s.ops->attach(&t->tcp.s, l, bytes_in, bytes_out);
 }
 
@@ -324,7 +324,6 @@ static void tls_finish(struct sl_stream *s) {
 	t->ssl = NULL;
 	if (t->server.setting) tls_server_end(&t->server);
 	ERR_clear_error();
-	sl_deferred_cancel(&t->go_on);
 	tls_client_free(t->client);
 	t->client = NULL;
 	sl_free(t->host);
@@ -344,6 +343,7 @@ static const struct sl_stream_events below_events = {.on_read = below_read,
 						     .on_drain = below_drained,
 						     .on_hup = below_hup,
 						     .may_read = below_may_read,
+						     .on_turn = below_turn,
 						     .on_closed = below_closed};
 
 /* What both sides need. On failure the fd is still the caller's and nothing is left. */
@@ -354,7 +354,6 @@ static int open_below(struct sl_stream_tls *t, struct sl_loop *l, const struct s
 	*t = (struct sl_stream_tls){.ssl = ssl, .server = t->server};
 	stream_init(&t->s, &tls_ops, setup->events, l);
 	t->s.blocked = true; /* until the handshake is done */
-	sl_deferred_init(&t->go_on, go_on);
 	if (sl_stream_tcp_open(&t->tcp, l, setup->fd, &below_events, setup->bytes_in, setup->bytes_out) != SL_OK)
 		return sl_err_set(err, SL_ESYSTEM, "the connection cannot be watched: %m");
 	bio = BIO_new(wire);

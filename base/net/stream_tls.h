@@ -40,7 +40,6 @@ struct sl_stream_tls {
 	struct ssl_st *ssl;
 	struct tls_client *client;     /* NULL on the server's side, */
 	struct tls_server_conn server; /* which has this */
-	struct sl_deferred go_on;      /* after resume: what is kept is presented from the loop's own thread */
 	struct sl_slice cipher;        /* what the peer sent and OpenSSL has not taken yet; only inside of a read */
 	char *host;                    /* as dialled, for error texts; NULL on the server's side */
 	char *error;

@@ -207,21 +207,20 @@ static size_t below_read(struct sl_stream *below, struct sl_slice bytes) {
 }
 
 /* After resume: first what was presented and left, then what lies below. */
-static void go_on(struct sl_deferred *d) {
-	struct sl_stream_ws *ws = sl_container_of(d, struct sl_stream_ws, go_on);
-	struct sl_stream *s = &ws->s, *below = SL_STREAM_BELOW(ws);
-	if (s->closed || s->paused) return;
-	if (s->in.n > 0) stream_present(s, sl_buf_slice(&s->in));
-	if (s->closed || s->paused) return;
-	if (ws->over) {
-		sl_stream_close(s, SL_ECLOSED);
-		return;
-	}
+static void below_turn(struct sl_stream *below) {
+	struct sl_stream_ws *ws = ws_above(below);
+	struct sl_stream *s = &ws->s;
+	if (!s->closed && ws->events->on_turn) ws->events->on_turn(s);
+	if (!s->closed && !s->paused && s->in.n > 0) stream_present(s, sl_buf_slice(&s->in));
+	if (!s->closed && !s->paused && ws->over) sl_stream_close(s, SL_ECLOSED);
+	if (!s->closed && s->paused && ws->ready) sl_stream_pause(below);
+}
+
+static void ws_resume(struct sl_stream *s) {
+	struct sl_stream *below = SL_STREAM_BELOW(ws_of(s));
 	sl_stream_pause(below); /* it may be waiting for may_read() */
 	sl_stream_resume(below);
 }
-
-static void ws_resume(struct sl_stream *s) { sl_loop_defer(s->loop, &ws_of(s)->go_on); }
 
 static void below_hup(struct sl_stream *below) {
 	struct sl_stream_ws *ws = ws_above(below);
@@ -243,7 +242,6 @@ static struct sl_stream *ws_below(struct sl_stream *s) { return SL_STREAM_BELOW(
 
 static void ws_detach(struct sl_stream *s) {
 	struct sl_stream *below = ws_below(s);
-	sl_deferred_cancel(&ws_of(s)->go_on);
 	stream_leave(s);
 	below->ops->detach(below);
 }
@@ -251,7 +249,6 @@ static void ws_detach(struct sl_stream *s) {
 static int ws_attach(struct sl_stream *s, struct sl_loop *l, uint64_t *bytes_in, uint64_t *bytes_out) {
 	struct sl_stream *below = ws_below(s);
 	stream_arrive(s, l);
-	if (!s->paused) sl_loop_defer(l, &ws_of(s)->go_on);
 	return below->ops->attach(below, l, bytes_in, bytes_out);
 }
 
@@ -283,7 +280,6 @@ static void ws_finish(struct sl_stream *s) {
 		stream_end(below);
 		ws->ended = true;
 	}
-	sl_deferred_cancel(&ws->go_on);
 	sl_free(ws->key);
 	ws->key = NULL;
 }
@@ -311,13 +307,13 @@ const struct sl_stream_events sl_stream_ws_events = {.on_read = below_read,
 						     .on_drain = below_drained,
 						     .on_hup = below_hup,
 						     .may_read = below_may_read,
+						     .on_turn = below_turn,
 						     .on_closed = below_closed};
 
 static void ws_init(struct sl_stream_ws *ws, struct sl_loop *l, const struct sl_stream_events *events, bool is_client) {
 	*ws = (struct sl_stream_ws){.events = events, .is_client = is_client};
 	stream_init(&ws->s, &ws_ops, &above_events, l);
 	ws->s.blocked = true; /* until the handshake is done */
-	sl_deferred_init(&ws->go_on, go_on);
 	ws_parser_init(&ws->parser, !is_client);
 }
 

@@ -30,8 +30,7 @@ struct sl_stream_ws {
 	const struct sl_stream_events *events;
 	struct ws_upgrade_rules rules; /* the server's side */
 	struct ws_parser parser;
-	struct sl_deferred go_on; /* after resume: what is kept is presented from the loop's own thread */
-	char *key;                /* the client's side, until it is answered */
+	char *key; /* the client's side, until it is answered */
 	char *error;
 	uint16_t code;  /* of the close frame that will be sent; 0: normal */
 	bool is_client; /* which masks what it sends */

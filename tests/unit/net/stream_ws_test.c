@@ -15,6 +15,7 @@
 #include "stream_ws.h"
 
 static struct sl_loop *loop, *other_loop;
+static uint32_t turns;
 
 /* The owner of a stack under test: packets are a length byte and so many bytes. */
 struct owner {
@@ -30,6 +31,7 @@ struct owner {
 	_Atomic int status;
 	bool pause_each;
 	char *error; /* as it stood in on_closed() */
+	uint32_t *order, turn;
 };
 
 static struct owner *owner_of(struct sl_stream *s) { return sl_container_of(s, struct owner, st.ws.s); }
@@ -43,6 +45,7 @@ static size_t on_read(struct sl_stream *s, struct sl_slice bytes) {
 		for (size_t i = 0; i < size; i++) o->sum = o->sum * 31 + (uint8_t)bytes.p[used + i];
 		used += size;
 		o->bytes += (uint32_t)size;
+		if (o->order) o->turn = ++*o->order;
 		o->packets++;
 		if (o->pause_each) sl_stream_pause(s);
 	}
@@ -251,6 +254,46 @@ static void test_stream_ws__paused_it_keeps_what_came_and_the_end(void **state) 
 	teardown(&o);
 }
 
+static struct owner *two[2];
+
+static void resume_in_order(void *arg) {
+	(void)arg;
+	for (size_t i = 0; i < 2; i++) {
+		two[i]->order = &turns;
+		sl_stream_resume(&two[i]->st.ws.s);
+	}
+}
+
+/* One that keeps something does not come before one that has not read yet and was resumed earlier. */
+static void test_stream_ws__turns_come_in_the_order_of_resuming(void **state) {
+	(void)state;
+	struct owner unread, keeps;
+	two[0] = &unread;
+	two[1] = &keeps;
+	struct sl_buf wire = SL_BUF_INIT;
+	frame(&wire, 0x82, "\1a\1b", 4);
+	for (size_t i = 0; i < 2; i++) {
+		setup(two[i], false);
+		two[i]->pause_each = true;
+		shake_hands(two[i]);
+	}
+	say(&keeps, wire.p, wire.n);
+	say_frame(&unread, 0x82, "\1x", 2);
+	assert_true(becomes(&keeps.packets, 1));
+	assert_true(becomes(&unread.packets, 1));
+	say_frame(&unread, 0x82, "\1y", 2); /* stays with the kernel */
+	loop_run(loop, resume_in_order, NULL);
+	assert_true(becomes(&keeps.packets, 2));
+	assert_true(becomes(&unread.packets, 2));
+	assert_int_equal(unread.turn, 1);
+	assert_int_equal(keeps.turn, 2);
+	for (size_t i = 0; i < 2; i++) {
+		loop_run(loop, resume, two[i]);
+		teardown(two[i]);
+	}
+	sl_buf_fini(&wire);
+}
+
 static void test_stream_ws__the_end_of_the_connection_without_a_close_frame(void **state) {
 	(void)state;
 	struct owner o;
@@ -445,6 +488,7 @@ int main(void) {
 	    cmocka_unit_test(test_stream_ws__what_is_forbidden_is_told_with_its_code),
 	    cmocka_unit_test(test_stream_ws__a_bad_request_is_answered_and_ends_it),
 	    cmocka_unit_test(test_stream_ws__paused_it_keeps_what_came_and_the_end),
+	    cmocka_unit_test(test_stream_ws__turns_come_in_the_order_of_resuming),
 	    cmocka_unit_test(test_stream_ws__the_end_of_the_connection_without_a_close_frame),
 	    cmocka_unit_test(test_stream_ws__moves_with_half_a_packet_in_half_a_frame),
 	    cmocka_unit_test(test_stream_ws__writes_of_a_tick_are_one_frame),
