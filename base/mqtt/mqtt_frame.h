@@ -17,6 +17,7 @@ enum mqtt_type {
 };
 
 #define MQTT_REMAINING_MAX 268435455u /* 0xff 0xff 0xff 0x7f */
+#define MQTT_PACKET_MAX (5 + MQTT_REMAINING_MAX)
 
 struct mqtt_frame {
 	enum mqtt_type type;

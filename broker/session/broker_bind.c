@@ -43,6 +43,8 @@ void bind_init(struct bind_state *bind, const struct broker_bind *from, const st
 	*l = from->limits;
 	if (l->versions == 0) l->versions = BROKER_SPEAKS_ALL;
 	if (l->max_packet_size == 0) l->max_packet_size = set->max_packet_size;
+	/* 256 MB are meant to be all that a packet can have: that is a little more, with its header. */
+	if (l->max_packet_size > MQTT_REMAINING_MAX) l->max_packet_size = MQTT_PACKET_MAX;
 	if (l->client_id_max == 0) l->client_id_max = set->client_id_max;
 	bind->connect_max = set->connect_packet_max;
 	listener_gate_init(&bind->gate, l->connects);

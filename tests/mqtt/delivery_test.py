@@ -372,7 +372,7 @@ LimitV311, LimitV5 = both(LimitCases)
 
 class LengthCases(Case):
     """The longest there can be."""
-    config = {"mqtt": {"max_clientid_length": 65535, "max_packet_size": "16MB", "max_connect_size": "1MB"}}
+    config = {"mqtt": {"max_clientid_length": 65535, "max_packet_size": "256MB", "max_connect_size": "1MB"}}
     longest = "é" + "x" * 65533
 
     def test_client_id__of_65535_bytes_has_its_session(self):
@@ -387,6 +387,15 @@ class LengthCases(Case):
         c = self.client(self.longest, username=self.longest, password=b"p" * 65535, will=m.Will(self.longest, b"w" * 65535))
         c.close()
         s.receive(self.longest, b"w" * 65535)
+
+    def test_packet__as_long_as_can_be_is_waited_for(self):
+        c = self.raw()
+        answer = c.connect(self.me)
+        if self.version == m.V5:
+            self.assertEqual(answer.props["maximum_packet_size"], 268435460)  # with its header
+        c.send(b"\x30\xff\xff\xff\x7f" + m.text(self.t))
+        with self.assertRaises(TimeoutError):
+            c.recv(0.05)
 
     def test_payload__of_many_megabytes(self):
         s, payload = self.subscriber(qos=1), b"0123456789abcdef" * (900 * 1024)

@@ -24,7 +24,8 @@ const struct conf_field broker_auth_fields[] = {
      .type = CONF_STRING,
      .flags = CONF_EXPAND | CONF_NONEMPTY,
      .at = AT(auth.password_file),
-     .doc = "Users and their hashed passwords, made by `sluice passwd FILE USER`. Asked before `chain`.",
+     .doc = "Users and their hashed passwords, made by `sluice passwd FILE USER`. Asked before `chain`. "
+	    "Clients of MQTT 5 can log in with SCRAM-SHA-256 and SCRAM-SHA-512, too: then no password is sent.",
      .example = "users.pw"},
     {.name = "chain",
      .type = CONF_TREE,

@@ -101,7 +101,8 @@ static const struct conf_field mqtt_fields[] = {
      .def = "1MB",
      .min = 1024,
      .max = (int64_t)256 << 20, /* [MQTT-1.5.5]: a remaining length is below 256 MB */
-     .doc = "The largest packet a client may send; a larger one ends the connection."},
+     .doc =
+	 "The largest packet a client may send; a larger one ends the connection. `256MB` is all that MQTT can say."},
     {.name = "max_inflight",
      .type = CONF_INT,
      .at = AT(mqtt.max_inflight),
