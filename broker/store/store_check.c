@@ -17,6 +17,8 @@ enum {
 	PAGE_META = 0x08,
 	NODE_BIG = 0x01,
 	NODE_TABLE = 0x02,
+	FREE_FLAGS = 0x3f, /* of tables; the head of the list of free pages has the environment's, too */
+	FREE_NUMBERS = 0x08,
 	DEPTH_MAX = 31,
 	KEY_MAX = 511,
 	TABLE_NAME_MAX = 31
@@ -47,6 +49,13 @@ struct meta {
 	uint64_t last, txn;
 };
 
+/* Keys rise through a table. A branch's key stands between what is left and right of it, and may be the one to its right. */
+struct order {
+	char key[KEY_MAX]; /* that came last */
+	size_t n;
+	bool any, of_branch;
+};
+
 struct walk {
 	struct sl_slice file;
 	size_t page_size;
@@ -54,8 +63,7 @@ struct walk {
 	uint8_t *seen; /* a bit a page */
 	const char *table;
 	bool free_list, named;
-	char before[KEY_MAX]; /* the key that came last, of a named table */
-	size_t before_len;
+	struct order *order; /* of the table at hand */
 	store_check_cb each;
 	void *arg;
 	struct store_check *out;
@@ -117,12 +125,23 @@ static size_t node_room(const struct walk *w, const char *at, const char *data) 
 
 static void walk_table(struct walk *w, const struct table *t, const char *name);
 
-static bool key_fits(struct walk *w, struct sl_slice key) {
-	if (!w->named) return true;
-	bool rising = w->before_len == 0 || slice_compare(slice_make(w->before, w->before_len), key) < 0;
-	if (key.n == 0 || key.n > KEY_MAX || !rising) return false;
-	memcpy(w->before, key.p, key.n);
-	w->before_len = key.n;
+static int compare(const struct walk *w, struct sl_slice a, struct sl_slice b) {
+	uint64_t x, y;
+	if (!w->free_list) return slice_compare(a, b);
+	memcpy(&x, a.p, sizeof x);
+	memcpy(&y, b.p, sizeof y);
+	return x < y ? -1 : x > y;
+}
+
+static bool key_fits(struct walk *w, struct sl_slice key, bool of_branch) {
+	struct order *o = w->order;
+	if (key.n == 0 || key.n > KEY_MAX || (w->free_list && key.n != sizeof(uint64_t))) return false;
+	int rises = o->any ? compare(w, slice_make(o->key, o->n), key) : -1;
+	if (rises > 0 || (rises == 0 && (of_branch || !o->of_branch))) return false;
+	memcpy(o->key, key.p, key.n);
+	o->n = key.n;
+	o->any = true;
+	o->of_branch = of_branch;
 	return true;
 }
 
@@ -157,11 +176,11 @@ static void leaf_node(struct walk *w, const char *at, const struct node *n, cons
 	struct sl_slice key = slice_make(data, n->key_len), value;
 	size_t size = (size_t)n->lo | (size_t)n->hi << 16, room = node_room(w, at, data) - key.n;
 	data += key.n;
-	bool good = key_fits(w, key);
+	bool good = key_fits(w, key, false);
 	if (n->flags & NODE_BIG) {
 		good = good && n->flags == NODE_BIG && room >= sizeof(uint64_t) && big_value(w, data, size, &value);
 	} else {
-		good = good && size <= room;
+		good = good && size <= room && (n->flags == 0 || n->flags == NODE_TABLE);
 		value = slice_make(data, size);
 	}
 	if (good && n->flags == NODE_TABLE && !w->named && !w->free_list && size == sizeof(struct table) &&
@@ -180,6 +199,10 @@ static void leaf_node(struct walk *w, const char *at, const struct node *n, cons
 		return;
 	}
 	if (w->free_list) return;
+	if (n->flags == NODE_TABLE) { /* a table in a table */
+		wrong(w, "a record does not fit its page");
+		return;
+	}
 	w->out->records++;
 	if (w->each) w->each(w->arg, w->table, key, value);
 }
@@ -200,6 +223,8 @@ static void walk_page(struct walk *w, uint64_t number, unsigned depth) {
 			wrong(w, "a page's places do not fit");
 		else if (leaf)
 			leaf_node(w, at, &n, data);
+		else if (i > 0 && !key_fits(w, slice_make(data, n.key_len), true))
+			wrong(w, "a page's keys are out of order");
 		else
 			walk_page(w, (uint64_t)n.lo | (uint64_t)n.hi << 16 | (uint64_t)n.flags << 32, depth - 1);
 	}
@@ -211,10 +236,12 @@ static void walk_table(struct walk *w, const struct table *t, const char *name) 
 		wrong(w, "a table's head is not sound");
 		return;
 	}
+	struct order order = {.any = false}, *outer = w->order;
 	w->table = name;
 	w->named = name != NULL;
-	w->before_len = 0;
+	w->order = &order;
 	walk_page(w, t->root, t->depth);
+	w->order = outer;
 	w->named = false;
 	w->table = NULL;
 }
@@ -251,6 +278,8 @@ int store_check_bytes(struct sl_slice file, store_check_cb each, void *arg, stru
 		return SL_ECORRUPT;
 	}
 	w.seen = sl_calloc(w.last / 8 + 1, 1);
+	if (m->main.flags != 0 || (m->free.flags & FREE_FLAGS) != FREE_NUMBERS)
+		wrong(&w, "a table's head is not sound");
 	walk_table(&w, &m->main, NULL);
 	w.free_list = true;
 	walk_table(&w, &m->free, NULL);
