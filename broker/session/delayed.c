@@ -5,6 +5,7 @@
 #include "route.h"
 #include "topic.h"
 #include "worker.h"
+#include "worker_log.h"
 
 enum { SLICE = 256, AGAIN_MS = 1 };
 
@@ -108,12 +109,12 @@ static void publish(struct delayed *d, const struct waiting *e) {
 	}
 	struct going *g = SL_NEW(struct going);
 	*g = (struct going){.ticket.done = gone, .d = d, .m = msg_ref(e->m), .id = e->id};
-	sl_list_init(&g->link);
+	sl_list_push_back(&d->going, &g->link);
+	g->ticket.pending = 1; /* until all have been asked */
+	uint64_t before = worker_log_begin(w);
 	if (!expired) route_publish(w, e->m, NULL, NULL, &g->ticket);
-	if (g->ticket.pending == 0)
-		gone(&g->ticket);
-	else
-		sl_list_push_back(&d->going, &g->link);
+	worker_log_end(w, before, NULL, &g->ticket);
+	if (--g->ticket.pending == 0) gone(&g->ticket);
 }
 
 /* In slices: a thousand that are due at once keep nobody waiting. */
