@@ -5,7 +5,10 @@
 #include "subs.h"
 #include "sys_topics.h"
 
-enum { REPLAY_SLICE = 256, REPLAY_LOOKUP_COST = 16, REPLAY_AGAIN_MS = 1, REPLAY_STUCK_MS = 10 };
+/* A message costs 1, a lookup a few, and more when it finds very many: such a one ends the turn. So however many sessions want
+ * everything at once, a turn is about one lookup long. */
+enum { REPLAY_SLICE = 256, REPLAY_TURN = 2048, REPLAY_LOOKUP_COST = 16, REPLAY_FOUND_SHARE = 16 };
+enum { REPLAY_AGAIN_MS = 1, REPLAY_STUCK_MS = 10 };
 
 struct replay {
 	struct replay *next;
@@ -51,15 +54,18 @@ static bool has_room(const struct session *s) {
 	return s->queue.len == 0 && sl_stream_pending(client_stream(s->c)) < CLIENT_OUT_QUEUE;
 }
 
-/* True when there is more to send later. *moved: something was done. */
-static bool replay_slice(struct session *s, bool *moved) {
+static void spend(size_t *budget, size_t cost) { *budget -= sl_min_size(*budget, cost); }
+
+/* True when there is more to send later. *moved: something was done. *turn: what all sessions together may cost. */
+static bool replay_slice(struct session *s, bool *moved, size_t *turn) {
 	size_t budget = REPLAY_SLICE;
-	while (s->replay && budget > 0 && has_room(s)) {
+	while (s->replay && budget > 0 && *turn > 0 && has_room(s)) {
 		struct replay *r = s->replay;
 		*moved = true;
 		if (!r->found) {
 			look_up(s, r);
-			budget -= sl_min_size(budget, REPLAY_LOOKUP_COST);
+			spend(&budget, REPLAY_LOOKUP_COST);
+			spend(turn, REPLAY_LOOKUP_COST + r->n / REPLAY_FOUND_SHARE);
 			continue;
 		}
 		if (r->at == r->n) {
@@ -74,6 +80,7 @@ static bool replay_slice(struct session *s, bool *moved) {
 				    .ids = &r->sub_id, .ids_len = r->sub_id ? 1 : 0, .qos = qos, .retain = true});
 		msg_unref(m);
 		budget--;
+		(*turn)--;
 	}
 	return s->replay != NULL;
 }
@@ -81,10 +88,16 @@ static bool replay_slice(struct session *s, bool *moved) {
 void session_replay_timer(struct sl_timer *t) {
 	struct worker *w = sl_container_of(t, struct worker, replay_timer);
 	bool moved = false;
-	SL_LIST_FOREACH_SAFE(it, &w->replays) {
-		struct session *s = SL_LIST_ENTRY(it, struct session, replaying);
-		if (!s->c || !replay_slice(s, &moved)) session_replay_free(s);
+	size_t turn = REPLAY_TURN;
+	struct sl_list served; /* who is, stands behind the others next time */
+	sl_list_init(&served);
+	while (turn > 0 && !sl_list_empty(&w->replays)) {
+		struct session *s = SL_LIST_ENTRY(w->replays.next, struct session, replaying);
+		sl_list_remove(&s->replaying);
+		sl_list_push_back(&served, &s->replaying);
+		if (!s->c || !replay_slice(s, &moved, &turn)) session_replay_free(s);
 	}
+	sl_list_splice_back(&w->replays, &served);
 	if (!sl_list_empty(&w->replays)) sl_timer_set(w->loop, t, moved ? REPLAY_AGAIN_MS : REPLAY_STUCK_MS);
 }
 
@@ -100,13 +113,16 @@ static void replay_add(struct session *s, struct sl_slice filter) {
 }
 
 void session_replay(struct session *s, struct sl_slice filters) {
-	bool moved;
+	bool moved = false;
 	while (filters.n >= 2) {
 		size_t n = (size_t)(uint8_t)filters.p[0] << 8 | (uint8_t)filters.p[1];
 		replay_add(s, slice_sub(filters, 2, n));
 		filters = slice_from(filters, 2 + n);
 	}
-	if (sl_list_linked(&s->replaying) || !replay_slice(s, &moved)) return;
+	if (sl_list_linked(&s->replaying)) return;
+	/* At once, unless others are waiting for their turn. */
+	size_t turn = sl_list_empty(&s->w->replays) ? REPLAY_TURN : 0;
+	if (!replay_slice(s, &moved, &turn)) return;
 	sl_list_push_back(&s->w->replays, &s->replaying);
 	if (!sl_timer_armed(&s->w->replay_timer)) sl_timer_set(s->w->loop, &s->w->replay_timer, REPLAY_AGAIN_MS);
 }
