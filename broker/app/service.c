@@ -8,7 +8,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
-#include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -147,14 +146,6 @@ static int take_data_dir(struct service *s, const char *dir, struct sl_err *err)
 				dir);
 	sl_free(path);
 	return rc;
-}
-
-/* Every connection is a descriptor: take what the system lets us have. */
-static void raise_descriptor_limit(void) {
-	struct rlimit limit;
-	if (getrlimit(RLIMIT_NOFILE, &limit) != 0) return;
-	limit.rlim_cur = limit.rlim_max;
-	setrlimit(RLIMIT_NOFILE, &limit);
 }
 
 static void add_metrics(void *arg, struct sl_metrics *total) {
@@ -368,7 +359,6 @@ int service_start(const char *file, struct service **out) {
 	*out = NULL;
 	sl_mem_give_back();
 	sl_hash_init();
-	raise_descriptor_limit();
 	struct service *s = SL_NEW(struct service);
 	s->lock_fd = -1;
 	s->file = sl_strdup(file);

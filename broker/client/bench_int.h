@@ -4,6 +4,7 @@
  *     bench_setup.c   connects and subscribes, one after the other, blocking
  *     bench_conn.c    one connection in the run: bytes in and out, acknowledgements, counting
  *     bench_load.c    who may send when: bursts, pace, the limits on what is outstanding
+ *     bench_storm.c   connections that come all at once
  *     bench_stat.c    histogram, streams, the broker's CPU time and memory
  *
  * One thread and one epoll set. It must be cheap itself: packets are made once per publisher; sequence number, time and
@@ -19,7 +20,7 @@
 #include "cmd_common.h"
 #include "mqtt.h"
 
-enum bench_scenario { BENCH_FANIN, BENCH_PAIRS, BENCH_FANOUT, BENCH_WILD, BENCH_IDLE, BENCH_SINK };
+enum bench_scenario { BENCH_FANIN, BENCH_PAIRS, BENCH_FANOUT, BENCH_WILD, BENCH_IDLE, BENCH_SINK, BENCH_STORM };
 enum { BENCH_STAMP = 16 }; /* bytes of the payload that are ours */
 #define BENCH_NO_STAMP SIZE_MAX
 
@@ -27,9 +28,9 @@ struct bench_options {
 	struct cmd_common common;
 	int scenario;
 	int64_t pubs, subs, qos, payload, messages, per_write, rate, outstanding, window, broker_pid, warmup, linger_s;
-	int64_t filters, hold_s;
+	int64_t filters, hold_s, parallel;
 	const char *topic, *payload_text;
-	bool json;
+	bool json, persistent;
 };
 
 struct bench_conn {
@@ -80,13 +81,18 @@ struct bench_result {
 	double seconds, broker_cpu_s, own_cpu_s;
 	uint64_t rss_before, rss_connected, rss_after;
 	double connect_cpu_s;
+	double first_s; /* storm: until all were there the first time */
 };
 
 /* bench_setup.c */
 int bench_connect(struct bench *b, struct sl_err *err);
 int bench_subscribe(struct bench *b, struct sl_err *err);
 int bench_prepare(struct bench *b, struct sl_err *err); /* templates, epoll */
+int bench_room_for_descriptors(size_t connections, struct sl_err *err);
 void bench_fini(struct bench *b);
+
+/* bench_storm.c: both comings. `refused` counts the attempts that failed. */
+int bench_storm(struct bench *b, struct bench_result *r, struct sl_err *err);
 
 /* bench_conn.c */
 void bench_readable(struct bench *b, struct bench_conn *c);

@@ -10,7 +10,7 @@
 #include "commands.h"
 #include "topic.h"
 
-static const char *const scenario_names[] = {"fanin", "pairs", "fanout", "wild", "idle", "sink", NULL};
+static const char *const scenario_names[] = {"fanin", "pairs", "fanout", "wild", "idle", "sink", "storm", NULL};
 
 /* What a scenario is when nothing else is said; numbers follow the method that the targets were set with. */
 struct scenario_row {
@@ -23,6 +23,7 @@ static const struct scenario_row scenarios[] = {
     [BENCH_WILD] = {.pubs = 10, .subs = 10, .filters = 10000, .outstanding = 2000, .outstanding_acked = 400},
     [BENCH_IDLE] = {.pubs = 0, .subs = 10000, .filters = 1},
     [BENCH_SINK] = {.pubs = 50, .subs = 0, .filters = 0},
+    [BENCH_STORM] = {.pubs = 0, .subs = 10000, .filters = 1},
 };
 
 #define AT(member) offsetof(struct bench_options, member)
@@ -39,7 +40,7 @@ static const struct cli_option options[] = {
      .at = AT(scenario),
      .value = "NAME",
      .choices = scenario_names,
-     .doc = "fanin, pairs, fanout, wild, idle or sink, see below"},
+     .doc = "fanin, pairs, fanout, wild, idle, sink or storm, see below"},
     NUMBER("pubs", pubs, "N", 0, 100000, "publishers (0: the scenario's)"),
     NUMBER("subs", subs, "N", 0, 100000, "subscribers (0: the scenario's)"),
     NUMBER("filters", filters, "N", 0, 1000000, "filters of each subscriber in wild and idle (0: the scenario's)"),
@@ -60,7 +61,12 @@ static const struct cli_option options[] = {
     NUMBER("window", window, "N", 1, 65535, "QoS 1 and 2: messages of one publisher that wait for acknowledgement"),
     NUMBER("warmup", warmup, "N", 0, 4000000000, "messages before the measurement; 0: a tenth"),
     NUMBER("linger", linger_s, "SECONDS", 1, 3600, "what does not arrive for so long is lost"),
-    NUMBER("hold", hold_s, "SECONDS", 0, 3600, "idle: how long to stay"),
+    NUMBER("hold", hold_s, "SECONDS", 0, 3600, "idle and storm: how long to stay"),
+    NUMBER("parallel", parallel, "N", 0, 1000000, "storm: connections that come at a time; 0: all"),
+    {.name = "persistent",
+     .type = CLI_FLAG,
+     .at = AT(persistent),
+     .doc = "storm: sessions that outlive their connections"},
     NUMBER("broker-pid", broker_pid, "PID", 0, INT32_MAX, "the broker's process: its CPU time and memory are reported"),
     {.name = "topic",
      .type = CLI_TEXT,
@@ -89,6 +95,7 @@ static const struct cli_command command = {
 		"  wild    10 subscribers with 10,000 wildcard filters each; every message meets one\n"
 		"  idle    10,000 connections with one subscription each, nothing published\n"
 		"  sink    50 publishers of JSON telemetry, no subscriber: for rules\n"
+		"  storm   10,000 connections with one subscription each come at once, are dropped, and come back\n"
 		"examples:\n"
 		"  sluice bench fanin -n 1000000 --broker-pid $(pidof mosquitto)\n"
 		"  sluice bench pairs -q 1 --rate 2000 -n 20000 --per-write 1\n",
@@ -121,6 +128,7 @@ static size_t figures(const struct bench *b, const struct bench_result *r, struc
 	    {"repeated", (double)r->repeated, 0, "repeated"},
 	    {"out_of_order", (double)r->out_of_order, 0, "out of order"},
 	    {"refused", (double)r->refused, 0, "refused"},
+	    {"first_s", r->first_s, 3, b->o.scenario == BENCH_STORM ? "first coming s" : ""},
 	    {"seconds", r->seconds, 3, "seconds"},
 	    {"messages_per_s", (double)r->sent / seconds, 0, "messages/s"},
 	    {"deliveries_per_s", (double)r->received / seconds, 0, "deliveries/s"},
@@ -166,6 +174,7 @@ static void report(const struct bench *b, const struct bench_result *r) {
 	printf("%s: QoS %lld, %zu publishers, %zu subscribers, %lld per write\n", name, (long long)b->o.qos,
 	       b->pubs_len, b->subs_len, (long long)b->o.per_write);
 	for (size_t i = 0; i < n; i++) {
+		if (!f[i].text[0]) continue;
 		printf("  %-22s", f[i].text);
 		figure_print(" ", &f[i], "- (needs --broker-pid, of a process of this machine)");
 		putchar('\n');
@@ -212,13 +221,16 @@ static int run(struct bench *b) {
 	struct sl_err err = SL_ERR_INIT;
 	struct bench_result r = {.rss_before = proc_rss_bytes(b->o.broker_pid)};
 	uint64_t cpu_ns = proc_cpu_ns(b->o.broker_pid);
-	int rc = bench_connect(b, &err);
-	if (rc == 0) rc = bench_subscribe(b, &err);
-	r.connect_cpu_s = (double)(proc_cpu_ns(b->o.broker_pid) - cpu_ns) / 1e9;
-	r.rss_connected = proc_rss_bytes(b->o.broker_pid);
+	bool storm = b->o.scenario == BENCH_STORM;
+	int rc = storm ? bench_storm(b, &r, &err) : bench_connect(b, &err);
+	if (rc == 0 && !storm) rc = bench_subscribe(b, &err);
+	if (!storm) {
+		r.connect_cpu_s = (double)(proc_cpu_ns(b->o.broker_pid) - cpu_ns) / 1e9;
+		r.rss_connected = proc_rss_bytes(b->o.broker_pid);
+	}
 	if (rc == 0 && b->o.scenario == BENCH_IDLE) {
 		stay_idle(b, &r);
-	} else if (rc == 0) {
+	} else if (rc == 0 && !storm) {
 		rc = bench_prepare(b, &err);
 		if (rc == 0) measure(b, &r);
 	}
@@ -244,6 +256,8 @@ static bool fill_in(struct bench *b) {
 	if (o->scenario == BENCH_PAIRS && o->pubs != o->subs) wrong = "pairs needs as many publishers as subscribers";
 	if (o->scenario == BENCH_SINK && o->subs) wrong = "sink has no subscribers";
 	if (o->scenario == BENCH_IDLE && o->pubs) wrong = "idle has no publishers";
+	if (o->scenario == BENCH_STORM && (o->pubs || o->common.tls.on))
+		wrong = "storm has no publishers, and speaks plain TCP";
 	if (o->scenario == BENCH_SINK && strlen(o->topic) > 60000) wrong = "--topic is too long";
 	if (o->scenario == BENCH_SINK && !topic_name_valid(slice_from_str(o->topic)))
 		wrong = "--topic must not be empty and must not hold + or #";

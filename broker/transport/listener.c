@@ -12,7 +12,7 @@
 #include "log.h"
 #include "mem.h"
 
-enum { ACCEPTS_PER_TURN = 64, REST_MS = 100 };
+enum { ACCEPTS_PER_TURN = 64, REST_MS = 100, FDS_WANTED = 1 << 20 };
 
 struct listener {
 	struct sl_loop *loop;
@@ -244,9 +244,10 @@ char *listener_peer_of(int fd, const struct sockaddr *peer, socklen_t len) {
 uint64_t listener_raise_fd_limit(void) {
 	struct rlimit r;
 	if (getrlimit(RLIMIT_NOFILE, &r) != 0) return 0;
-	if (r.rlim_cur < r.rlim_max) {
-		struct rlimit more = {.rlim_cur = r.rlim_max, .rlim_max = r.rlim_max};
-		if (setrlimit(RLIMIT_NOFILE, &more) == 0) r = more;
-	}
+	/* Root may have more than it was given. */
+	struct rlimit wanted = {.rlim_cur = FDS_WANTED, .rlim_max = FDS_WANTED},
+		      allowed = {.rlim_cur = r.rlim_max, .rlim_max = r.rlim_max};
+	if (r.rlim_max < FDS_WANTED && setrlimit(RLIMIT_NOFILE, &wanted) == 0) return FDS_WANTED;
+	if (r.rlim_cur < r.rlim_max && setrlimit(RLIMIT_NOFILE, &allowed) == 0) r = allowed;
 	return r.rlim_cur;
 }
