@@ -16,6 +16,7 @@
 #include "mem.h"
 
 enum { EVENTS_MAX = 256, ARENA_FIRST = 16384, STOP_TURNS_MAX = 1000 };
+enum { AGAIN_US = 100 };
 enum { TRICKLE_READS = 4, TRICKLE_BYTES = 512, BREATH_US = 50 }; /* see loop_breathe() */
 
 /* The loop whose baton this thread holds; its own most of the time. */
@@ -273,14 +274,22 @@ static bool deferred_run(struct sl_loop *l) {
 	return any;
 }
 
+/* Who asks for another turn has had one, and may have much to do: a flood. So these come behind everybody else's events, and as many
+ * of them as a short time takes; the others are first in the next tick. */
 static void again_run(struct sl_loop *l) {
 	struct sl_list turn;
+	uint64_t until_us = 0;
 	sl_list_init(&turn);
 	sl_list_splice_back(&turn, &l->again);
 	for (struct sl_list *it; (it = sl_list_pop_front(&turn)) != NULL;) {
 		struct sl_watch *w = SL_LIST_ENTRY(it, struct sl_watch, again);
 		w->ready(w, 0);
+		uint64_t now_us = sl_clock_mono_us();
+		if (until_us == 0) until_us = now_us + AGAIN_US;
+		if (now_us >= until_us) break;
 	}
+	sl_list_splice_back(&turn, &l->again);
+	sl_list_splice_back(&l->again, &turn);
 }
 
 static void tick(struct sl_loop *l, const struct epoll_event *events, int n) {
@@ -291,7 +300,6 @@ static void tick(struct sl_loop *l, const struct epoll_event *events, int n) {
 	clock_update(l);
 	uv_update_time(&l->uv);
 	inbox_run(l);
-	again_run(l);
 	for (int i = 0; i < n; i++) {
 		void *who = events[i].data.ptr;
 		if (who == NULL || who == &l->uv) continue;
@@ -299,6 +307,7 @@ static void tick(struct sl_loop *l, const struct epoll_event *events, int n) {
 		/* Removed by an earlier event of this very turn. */
 		if (w->fd >= 0) w->ready(w, events[i].events);
 	}
+	if (!sl_list_empty(&l->again)) again_run(l);
 	sl_wheel_advance(&l->wheel, l->now_ms);
 	if (l->uv_due || uv_backend_timeout(&l->uv) == 0) uv_run(&l->uv, UV_RUN_NOWAIT);
 	l->uv_due = false;

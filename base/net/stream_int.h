@@ -6,9 +6,10 @@
 #include "stream.h"
 
 enum {
-	STREAM_SCRATCH = 128 * 1024, /* one read(2) takes at most this much */
+	STREAM_SCRATCH = 128 * 1024, /* what is kept and what one read(2) brings */
+	STREAM_READ = 32 * 1024,     /* so much of small packets at a time, */
+	STREAM_LARGE = 32 * 1024,    /* and all there is of one that has so much already */
 	STREAM_PLAIN = 64 * 1024,    /* and so much of it is decrypted before it is presented */
-	STREAM_READS_MAX = 4,        /* and a stream so many of them a turn, then the others are served */
 	STREAM_OUT_FIRST = 4096,
 	STREAM_SPARE_BYTES_MAX = 512 * 1024, /* a larger buffer is given back to the heap */
 	STREAM_SPARES_BYTES_MAX = 4 * 1024 * 1024,

@@ -49,6 +49,8 @@ static void tcp_flush(struct sl_stream *s) {
 static ssize_t read_once(struct sl_stream_tcp *t, struct sl_slice *bytes, size_t *asked) {
 	struct sl_stream *s = &t->s;
 	char *base = stream_room(s, stream_pool(s->loop)->scratch, STREAM_SCRATCH, asked);
+	/* A large packet may come in large parts; many small ones are work for the others to wait for. */
+	if (s->in.n<STREAM_LARGE && * asked> STREAM_READ) *asked = STREAM_READ;
 	ssize_t n = recv(t->watch.fd, base + s->in.n, *asked, MSG_DONTWAIT);
 	if (n <= 0) return n;
 	s->loop->reads++;
@@ -57,28 +59,29 @@ static ssize_t read_once(struct sl_stream_tcp *t, struct sl_slice *bytes, size_t
 	return n;
 }
 
+/* Once a turn: what there is beyond that waits until others were served. */
 static void tcp_read(struct sl_stream_tcp *t) {
 	struct sl_stream *s = &t->s;
-	for (int turn = 0; turn < STREAM_READS_MAX; turn++) {
-		if (s->paused || s->closed || !s->readable) return;
-		if (s->events->may_read && !s->events->may_read(s)) return;
-		struct sl_slice bytes = SL_SLICE_EMPTY;
-		size_t asked;
-		ssize_t n = read_once(t, &bytes, &asked);
-		if (n < 0 && errno == EINTR) continue;
-		if (n < 0 && (errno == EAGAIN || errno == EWOULDBLOCK)) {
-			s->readable = false;
-			return;
-		}
-		if (n <= 0) {
-			sl_stream_close(s, n == 0 ? SL_ECLOSED : SL_EIO);
-			return;
-		}
-		*t->bytes_in += (uint64_t)n;
-		/* A short read emptied the socket: the next bytes make a new event. Not so the end that follows them. */
-		if ((size_t)n < asked && !s->hup) s->readable = false;
-		stream_present(s, bytes);
+	struct sl_slice bytes = SL_SLICE_EMPTY;
+	size_t asked;
+	ssize_t n;
+	if (s->paused || s->closed || !s->readable) return;
+	if (s->events->may_read && !s->events->may_read(s)) return;
+	do {
+		n = read_once(t, &bytes, &asked);
+	} while (n < 0 && errno == EINTR);
+	if (n < 0 && (errno == EAGAIN || errno == EWOULDBLOCK)) {
+		s->readable = false;
+		return;
 	}
+	if (n <= 0) {
+		sl_stream_close(s, n == 0 ? SL_ECLOSED : SL_EIO);
+		return;
+	}
+	*t->bytes_in += (uint64_t)n;
+	/* A short read emptied the socket: the next bytes make a new event. Not so the end that follows them. */
+	if ((size_t)n < asked && !s->hup) s->readable = false;
+	stream_present(s, bytes);
 	if (s->readable && !s->paused && !s->closed) sl_watch_again(s->loop, &t->watch);
 }
 
@@ -86,6 +89,11 @@ static void tcp_ready(struct sl_watch *w, uint32_t events) {
 	struct sl_stream_tcp *t = sl_container_of(w, struct sl_stream_tcp, watch);
 	struct sl_stream *s = &t->s;
 	if (s->closed) return;
+	/* It had a turn, and asked for another one: that comes. */
+	if (events == EPOLLIN && sl_list_linked(&w->again)) {
+		s->readable = true;
+		return;
+	}
 	bool ends = (events & (EPOLLRDHUP | EPOLLHUP | EPOLLERR)) && !s->hup;
 	if (events & (EPOLLRDHUP | EPOLLHUP | EPOLLERR)) s->hup = s->readable = true;
 	if (events & EPOLLIN) s->readable = true;
@@ -96,7 +104,7 @@ static void tcp_ready(struct sl_watch *w, uint32_t events) {
 	if (ends && !s->closed && s->events->on_hup) s->events->on_hup(s);
 	if (events == 0 && !s->closed && s->events->on_turn) s->events->on_turn(s);
 	if ((events == 0 || ends) && s->in.n > 0 && !s->paused && !s->closed) stream_present(s, sl_buf_slice(&s->in));
-	tcp_read(t);
+	if (!sl_list_linked(&w->again)) tcp_read(t);
 }
 
 static void tcp_resume(struct sl_stream *s) { sl_watch_again(s->loop, &tcp_of(s)->watch); }

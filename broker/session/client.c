@@ -337,7 +337,10 @@ static void peek(struct client *c, struct sl_slice rest) {
 }
 
 static size_t on_read(struct sl_stream *st, struct sl_slice bytes) {
+	/* Then others have their turn: small packets come by the ten thousand in one read. */
+	enum { TURN_PACKETS = 512 };
 	struct client *c = client_of(st);
+	uint32_t packets = 0;
 	size_t used = 0, before = sl_stream_pending(st);
 	if (sl_likely(!c->pauses)) c->feeds = false;
 	c->last_in_ms = sl_loop_now_ms(c->w->loop);
@@ -362,6 +365,10 @@ static size_t on_read(struct sl_stream *st, struct sl_slice bytes) {
 			break;
 		used += f.size;
 		if (sl_unlikely(c->rate != NULL) && f.type == MQTT_PUBLISH) client_rate_message(c);
+		if (sl_unlikely(++packets == TURN_PACKETS) && used < bytes.n) {
+			client_read_again(c);
+			break;
+		}
 	}
 	if (sl_unlikely(c->rate != NULL)) client_rate_bytes(c, used);
 	if (sl_unlikely(c->peeked)) c->peeked = c->peeked > used ? c->peeked - used : 0;

@@ -12,7 +12,7 @@
 #include "log.h"
 #include "mem.h"
 
-enum { ACCEPTS_PER_TURN = 64, REST_MS = 100, FDS_WANTED = 1 << 20 };
+enum { ACCEPTS_PER_TURN = 8, REST_MS = 100, FDS_WANTED = 1 << 20 };
 
 struct listener {
 	struct sl_loop *loop;
