@@ -67,6 +67,7 @@ struct sl_conn;
 struct sl_conn_action;
 struct sl_source;
 struct sl_source_kind;
+struct sl_asks_kind;
 typedef void (*sl_target_fn)(void *arg, const char *target);
 
 /* One value that an action wants of each row: a name, and the template that makes it. */
@@ -161,6 +162,8 @@ struct sl_connector_kind {
 	/* LOOKS, of a source of `sources:` that reads from this connection, which is up: can it work? Answers as a batch of no rows
 	 * does (batch->action is NULL), and takes nothing from the server. May be NULL. */
 	int (*source_look)(struct sl_conn *c, struct sl_source *s, struct sl_batch *b);
+
+	const struct sl_asks_kind *asks; /* questions, see lookup.h; NULL: this kind answers none */
 
 	const struct sl_source_kind *source; /* the way back, see source.h; NULL: this kind is only written to */
 

@@ -7,6 +7,7 @@
 #include <sys/stat.h>
 
 #include "connectors_int.h"
+#include "lookup_int.h"
 #include "hash.h"
 #include "log.h"
 #include "replay.h"
@@ -113,6 +114,7 @@ int connectors_new(const struct connectors_opts *opts, struct connectors **out, 
 	cs->patience_ms = PATIENCE_MAX_MS;
 	cs->replay = replay_new(cs);
 	cs->sources = sources_new(cs);
+	cs->lookups = lookups_new(cs);
 	pthread_mutex_init(&cs->lock, NULL);
 	pthread_cond_init(&cs->cond, NULL);
 	cs->hook_stage.run = stage_hook;
@@ -176,6 +178,7 @@ void connectors_free(struct connectors *cs) {
 	for (struct sl_list *it; (it = sl_list_pop_front(&cs->conns));)
 		conn_free(SL_LIST_ENTRY(it, struct sl_conn, link));
 	replay_free(cs->replay);
+	lookups_free(cs->lookups);
 	sl_loop_hook_remove(&cs->hook_stage);
 	sl_loop_hook_remove(&cs->hook_flush);
 	sl_loop_free(cs->loop);

@@ -662,6 +662,7 @@ struct connectors {
 	uint64_t disk_told; /* the sum of budgets that was compared with the disk */
 	struct replay *replay;
 	struct sources *sources; /* source_int.h */
+	struct lookups *lookups; /* lookup_int.h */
 	struct sl_post kick;
 	bool kicked, draining, stopped;
 	_Atomic bool keep_rejects; /* connectors_keep_rejects() */

@@ -3,6 +3,7 @@
 #include <inttypes.h>
 
 #include "connectors_int.h"
+#include "lookup_int.h"
 #include "log.h"
 #include "replay.h"
 #include "source_int.h"
@@ -97,6 +98,7 @@ void connectors_abandon(struct connectors *cs) {
 
 static void drain_begin(struct connectors *cs, void *arg) {
 	cs->draining = true;
+	lookups_stop(cs);
 	replay_stop(cs->replay);
 	sources_stop(cs);
 	sl_timer_init(&cs->stop_timer, stop_deadline);

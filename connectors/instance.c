@@ -9,6 +9,7 @@
 
 #include "conf_exec.h"
 #include "connectors_int.h"
+#include "lookup_int.h"
 #include "log.h"
 #include "retry.h"
 #include "schema.h"
@@ -290,6 +291,7 @@ void conn_close(struct sl_conn *c) {
 	if (c->closing) return;
 	c->closing = true;
 	sl_timer_cancel(&c->timer);
+	lookups_conn_closes(c);
 	if (c->blocking && !c->thread) {
 		c->closed = true;
 		return;

@@ -11,7 +11,7 @@ set -eu
 packages() {
 	case $1 in
 	build) echo gcc:gcc libc6-dev cmake:cmake ninja-build:ninja pkg-config:pkg-config re2c:re2c lemon:lemon \
-		libuv1-dev libssl-dev libxxhash-dev libyaml-dev libjansson-dev libcurl4-openssl-dev libsqlite3-dev libpq-dev libhttp-parser-dev libpcre2-dev libjq-dev librdkafka-dev libhiredis-dev libmongoc-dev liblmdb-dev zlib1g-dev libsnappy-dev libzstd-dev libcmocka-dev tzdata ;;
+		libuv1-dev libssl-dev libxxhash-dev libyaml-dev libjansson-dev libcurl4-openssl-dev libcrypt-dev libsqlite3-dev libpq-dev libhttp-parser-dev libpcre2-dev libjq-dev librdkafka-dev libhiredis-dev libmongoc-dev liblmdb-dev zlib1g-dev libsnappy-dev libzstd-dev libcmocka-dev tzdata ;;
 	quickstart) echo python3:python3 sqlite3:sqlite3 ;;
 	test) echo python3:python3 openssl:openssl sqlite3:sqlite3 mosquitto:mosquitto mosquitto-clients:mosquitto_pub python3-paho-mqtt nodejs:node npm:npm curl:curl jq:jq prometheus:promtool \
 		clang:clang clang-format:clang-format libclang-rt-14-dev ;;

@@ -77,7 +77,9 @@ static void cert_free(struct auth_backend *b) { sl_free(sl_container_of(b, struc
 
 static const struct auth_backend_ops cert_ops = {.check = cert_check, .free = cert_free};
 
-static int cert_make(const void *settings, struct auth_env *env, struct auth_backend **out, struct sl_err *err) {
+static int cert_make(const void *settings, struct sl_question *question, struct auth_env *env,
+		     struct auth_backend **out, struct sl_err *err) {
+	(void)question;
 	struct auth_cert *c = SL_NEW(struct auth_cert);
 	(void)env;
 	(void)err;

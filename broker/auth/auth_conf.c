@@ -3,16 +3,21 @@
 #include <string.h>
 
 #include "auth_link_kind.h"
+#include "auth_text.h"
+#include "lookup.h"
 #include "mem.h"
 #include "schema.h"
 #include "schema_doc.h"
 
-static const struct auth_link_kind *const kinds[] = {&auth_kind_file, &auth_kind_cert, &auth_kind_jwt, &auth_kind_http};
+static const struct auth_link_kind *const kinds[] = {&auth_kind_file,   &auth_kind_cert,     &auth_kind_jwt,
+						     &auth_kind_http,   &auth_kind_postgres, &auth_kind_redis,
+						     &auth_kind_mongodb};
 
 struct link {
 	const struct auth_link_kind *kind;
 	struct auth_link_conf common;
 	void *settings;
+	struct sl_question *question; /* NULL: it asks no connector */
 };
 
 struct auth_conf {
@@ -87,6 +92,19 @@ static int refuse_type(const json_t *type, struct conf_at at, struct conf_report
 	return rc;
 }
 
+/* What it wants to know of a client must be something that is known. */
+static int check_question(struct sl_question *q, struct sl_err *err) {
+	size_t n;
+	int rc = sl_question_check(q, err);
+	const struct sl_param *params = sl_question_params(q, &n);
+	for (size_t i = 0; rc == SL_OK && i < n; i++) {
+		rc = auth_text_check(NULL, params[i].text, err);
+		/* The place is one within the placeholder. */
+		if (rc != SL_OK && err) err->line = err->column = 0;
+	}
+	return rc;
+}
+
 static int load_link(const json_t *tree, struct conf_at at, struct link *l, struct conf_report *report) {
 	const json_t *type = json_object_get(tree, "type");
 	char *ignored = NULL;
@@ -95,12 +113,17 @@ static int load_link(const json_t *tree, struct conf_at at, struct link *l, stru
 	l->kind = json_is_string(type) ? kind_named(json_string_value(type)) : NULL;
 	if (!l->kind) return refuse_type(type, at, report);
 	l->settings = sl_zalloc(l->kind->size);
+	if (l->kind->asks) l->question = sl_question_new(l->kind->name);
 	struct conf_part parts[] = {
-	    {type_fields, &ignored}, {common_fields, &l->common}, {l->kind->fields, l->settings}};
-	int rc = conf_apply_parts(parts, SL_ARRAY_LEN(parts), tree, at, report);
+	    {type_fields, &ignored}, {common_fields, &l->common}, {l->kind->fields, l->settings}, {type_fields, NULL}};
+	size_t parts_len = SL_ARRAY_LEN(parts) - !l->question;
+	if (l->question)
+		parts[3] = (struct conf_part){sl_question_fields(l->kind->name), sl_question_settings(l->question)};
+	int rc = conf_apply_parts(parts, parts_len, tree, at, report);
 	conf_fini(type_fields, &ignored);
 	struct sl_err err = SL_ERR_INIT;
 	if (rc == SL_OK && l->kind->check) rc = l->kind->check(l->settings, &err);
+	if (rc == SL_OK && l->question) rc = check_question(l->question, &err);
 	if (err.status != SL_OK) rc = conf_report_text(report, at, &err);
 	sl_err_fini(&err);
 	return rc;
@@ -132,6 +155,7 @@ void auth_conf_free(struct auth_conf *conf) {
 		conf_fini(common_fields, &l->common);
 		if (l->kind) conf_fini(l->kind->fields, l->settings);
 		sl_free(l->settings);
+		sl_question_unref(l->question);
 	}
 	sl_free(conf->links);
 	sl_free(conf);
@@ -177,7 +201,7 @@ int auth_conf_make(const struct auth_conf *conf, size_t i, struct auth_env *env,
 		   struct sl_err *err) {
 	const struct link *l = &conf->links[i];
 	*out = NULL;
-	int rc = l->kind->make(l->settings, env, out, err);
+	int rc = l->kind->make(l->settings, l->question, env, out, err);
 	if (rc != SL_OK) {
 		(void)sl_err_prefix(err, "auth.chain[%zu]", i);
 		return rc;
@@ -197,6 +221,11 @@ json_t *auth_conf_show(const struct auth_conf *conf) {
 		json_object_update(shown, own);
 		json_decref(common);
 		json_decref(own);
+		if (l->question) {
+			json_t *asked = conf_show(sl_question_fields(l->kind->name), sl_question_settings(l->question));
+			json_object_update(shown, asked);
+			json_decref(asked);
+		}
 		json_array_append_new(list, shown);
 	}
 	return list;
@@ -209,5 +238,10 @@ void auth_conf_reference(struct sl_buf *out) {
 	for (size_t i = 0; i < SL_ARRAY_LEN(kinds); i++) {
 		sl_buf_printf(out, "\n### type: %s\n\n%s\n\n", kinds[i]->name, kinds[i]->doc);
 		schema_doc_markdown(kinds[i]->fields, out);
+		if (!kinds[i]->asks) continue;
+		sl_buf_append_str(out, "\nThe question:\n\n");
+		schema_doc_markdown(sl_question_fields(kinds[i]->name), out);
 	}
+	sl_buf_append_str(out, "\n### What is known of a client\n\nIn texts with `${...}`:\n\n");
+	auth_text_markdown(out);
 }

@@ -106,7 +106,9 @@ static const struct conf_field file_fields[] = {
      .example = "users.pw"},
     CONF_END};
 
-static int file_make(const void *settings, struct auth_env *env, struct auth_backend **out, struct sl_err *err) {
+static int file_make(const void *settings, struct sl_question *question, struct auth_env *env,
+		     struct auth_backend **out, struct sl_err *err) {
+	(void)question;
 	const struct file_settings *s = settings;
 	(void)env;
 	int rc = auth_file_new(s->path, out, err);

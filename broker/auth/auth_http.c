@@ -341,7 +341,9 @@ static int texts_make(const struct conf_map *from, struct named_texts *to, struc
 	return rc;
 }
 
-static int http_make(const void *settings, struct auth_env *env, struct auth_backend **out, struct sl_err *err) {
+static int http_make(const void *settings, struct sl_question *question, struct auth_env *env,
+		     struct auth_backend **out, struct sl_err *err) {
+	(void)question;
 	static struct conf_pair usual[] = {
 	    {"clientid", "${clientid}"}, {"username", "${username}"}, {"password", "${password}"}};
 	static const struct conf_map usual_body = {usual, SL_ARRAY_LEN(usual)};

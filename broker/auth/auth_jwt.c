@@ -298,7 +298,9 @@ static void map_copy(const struct conf_map *from, struct conf_map *to) {
 							.value = sl_strdup(from->items[to->len].value)};
 }
 
-static int jwt_make(const void *settings, struct auth_env *env, struct auth_backend **out, struct sl_err *err) {
+static int jwt_make(const void *settings, struct sl_question *question, struct auth_env *env, struct auth_backend **out,
+		    struct sl_err *err) {
+	(void)question;
 	const struct jwt_settings *s = settings;
 	struct auth_jwks *jwks = NULL;
 	int rc = keys_make(s, env, &jwks, err);

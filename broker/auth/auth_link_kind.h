@@ -4,6 +4,8 @@
 
 #include "auth_conf.h"
 
+struct sl_question;
+
 struct auth_link_kind {
 	const char *name, *doc;
 	size_t size;                     /* of its settings */
@@ -11,7 +13,10 @@ struct auth_link_kind {
 	/* Cross-field checks; err names the option. Pure. May be NULL. */
 	int (*check)(const void *settings, struct sl_err *err);
 	/* Files are read here. The strings of settings are not kept, they are copied. env: see auth_conf_make(). */
-	int (*make)(const void *settings, struct auth_env *env, struct auth_backend **out, struct sl_err *err);
+	int (*make)(const void *settings, struct sl_question *question, struct auth_env *env, struct auth_backend **out,
+		    struct sl_err *err);
+	bool
+	    asks; /* a connector of the kind's name: its links take the options of that one's questions, too, and get `question` */
 	/* The name of the connector (of this kind's name) that these settings ask; NULL: it asks none. */
 	const char *(*connector)(const void *settings);
 };

@@ -15,7 +15,8 @@
 enum { CALL_CONNECT = 1, CALL_PROBE = 2 };
 
 struct job {
-	struct sl_batch *b;
+	struct sl_batch *b;  /* or */
+	struct sl_lookup *a; /* a question, which goes before batches that wait */
 	struct job *next;
 };
 
@@ -25,6 +26,7 @@ struct member {
 	pthread_t thread;
 	bool started;
 	struct sl_batch *b; /* at work; under lock */
+	struct sl_lookup *a;
 };
 
 struct mongo_pool {
@@ -66,6 +68,13 @@ static void batch_work(struct member *m, struct sl_batch *b) {
 	sl_batch_done(b);
 }
 
+static void ask_work(struct member *m, struct sl_lookup *a) {
+	mongo_find_run(&m->link, a);
+	pthread_mutex_lock(&m->p->lock);
+	m->a = NULL;
+	pthread_mutex_unlock(&m->p->lock);
+}
+
 /* What woke the last job must not end the next one. Under lock. */
 static void calm(struct member *m) {
 	uint64_t count;
@@ -90,10 +99,12 @@ static void *member_main(void *arg) {
 			p->head = job->next;
 			if (!p->head) p->tail = &p->head;
 			m->b = job->b;
+			m->a = job->a;
 		}
 		pthread_mutex_unlock(&p->lock);
 		if (call) call_make(m, call);
-		if (job) batch_work(m, job->b);
+		if (job && job->a) ask_work(m, job->a);
+		if (job && job->b) batch_work(m, job->b);
 		sl_free(job);
 		pthread_mutex_lock(&p->lock);
 	}
@@ -163,11 +174,11 @@ static void wake(struct member *m) {
 	(void)!write(m->link.wake_fd, &one, sizeof one);
 }
 
-/* Under lock: the job of b, if nobody has begun it. */
-static struct job *take(struct mongo_pool *p, const struct sl_batch *b) {
+/* Under lock: the job of b or a, if nobody has begun it. */
+static struct job *take(struct mongo_pool *p, const struct sl_batch *b, const struct sl_lookup *a) {
 	for (struct job **at = &p->head; *at; at = &(*at)->next) {
 		struct job *job = *at;
-		if (job->b != b) continue;
+		if (job->b != b || job->a != a) continue;
 		*at = job->next;
 		if (p->tail == &job->next) p->tail = at;
 		return job;
@@ -177,7 +188,7 @@ static struct job *take(struct mongo_pool *p, const struct sl_batch *b) {
 
 void mongo_pool_cancel(struct mongo_pool *p, struct sl_batch *b) {
 	pthread_mutex_lock(&p->lock);
-	struct job *job = take(p, b);
+	struct job *job = take(p, b, NULL);
 	for (size_t i = 0; i < p->n; i++)
 		if (p->m[i].b == b) wake(&p->m[i]);
 	pthread_mutex_unlock(&p->lock);
@@ -185,6 +196,29 @@ void mongo_pool_cancel(struct mongo_pool *p, struct sl_batch *b) {
 	sl_free(job);
 	sl_batch_fill(b, SL_RESULT_LOST, NULL);
 	sl_batch_done(b);
+}
+
+void mongo_pool_ask(struct mongo_pool *p, struct sl_lookup *a) {
+	struct job *job = SL_NEW(struct job);
+	job->a = a;
+	pthread_mutex_lock(&p->lock);
+	struct job **at = &p->head; /* behind the questions that wait */
+	while (*at && (*at)->a) at = &(*at)->next;
+	job->next = *at;
+	*at = job;
+	if (p->tail == at) p->tail = &job->next;
+	pthread_cond_broadcast(&p->cond);
+	pthread_mutex_unlock(&p->lock);
+}
+
+void mongo_pool_ask_cancel(struct mongo_pool *p, struct sl_lookup *a) {
+	pthread_mutex_lock(&p->lock);
+	struct job *job = take(p, NULL, a);
+	for (size_t i = 0; i < p->n; i++)
+		if (p->m[i].a == a) wake(&p->m[i]);
+	pthread_mutex_unlock(&p->lock);
+	if (job) sl_lookup_done(a, SL_EAGAIN, "%s", "");
+	sl_free(job);
 }
 
 void mongo_pool_close(struct mongo_pool *p) {
@@ -199,8 +233,9 @@ void mongo_pool_close(struct mongo_pool *p) {
 	pthread_mutex_unlock(&p->lock);
 	for (struct job *job = left, *next; job; job = next) {
 		next = job->next;
-		sl_batch_fill(job->b, SL_RESULT_LOST, NULL);
-		sl_batch_done(job->b);
+		if (job->a) sl_lookup_done(job->a, SL_ECLOSED, "%s", "the connector ends");
+		if (job->b) sl_batch_fill(job->b, SL_RESULT_LOST, NULL);
+		if (job->b) sl_batch_done(job->b);
 		sl_free(job);
 	}
 	if (none) sl_conn_closed(p->c->conn);

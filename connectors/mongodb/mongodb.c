@@ -179,4 +179,5 @@ const struct sl_connector_kind sl_connector_mongodb = {
     .cancel = mongodb_cancel,
     .describe = mongodb_describe,
     .targets = mongo_targets,
+    .asks = &mongo_asks_kind,
 };

@@ -18,6 +18,7 @@
 #include <stdatomic.h>
 
 #include "connector.h"
+#include "lookup.h"
 #include "mongo_template.h"
 #include "tls_client.h"
 
@@ -201,11 +202,17 @@ bool mongo_series_ensure(struct mongo_link *l, struct sl_batch *b);
 /* mongo_look.c: of a batch of no rows. */
 void mongo_look(struct mongo_link *l, struct sl_batch *b);
 
+/* mongo_find.c: a question, on a thread of the pool; ends it. */
+void mongo_find_run(struct mongo_link *l, struct sl_lookup *a);
+extern const struct sl_asks_kind mongo_asks_kind;
+
 /* mongo_pool.c */
 struct mongo_pool *mongo_pool_new(struct mongo_conn *c, size_t threads);
 void mongo_pool_call(struct mongo_pool *p, bool connect); /* connect or probe; reports to the framework */
 void mongo_pool_submit(struct mongo_pool *p, struct sl_batch *b);
 void mongo_pool_cancel(struct mongo_pool *p, struct sl_batch *b);
+void mongo_pool_ask(struct mongo_pool *p, struct sl_lookup *a);
+void mongo_pool_ask_cancel(struct mongo_pool *p, struct sl_lookup *a);
 void mongo_pool_close(struct mongo_pool *p); /* ends in sl_conn_closed() */
 void mongo_pool_free(struct mongo_pool *p);  /* after that; joins */
 

@@ -251,6 +251,7 @@ struct pg_link {
 	size_t columns_cap;
 };
 
+struct pg_asks;
 struct pg_wait {
 	struct sl_list link;
 	struct pg_action *a;
@@ -274,6 +275,7 @@ struct pg_conn {
 	bool pooler;  /* was found between us and the server */
 	bool unnamed; /* nothing outlives a transaction: a pooler stands between */
 	char *server; /* "PostgreSQL 15.4 at db1:5432" */
+	struct pg_asks *asks; /* pg_ask.c; NULL: nothing was asked yet */
 };
 
 /* pg_conf.c */

@@ -6,6 +6,7 @@
 #include <ctype.h>
 
 #include "mem.h"
+#include "pg_ask.h"
 #include "pg_int.h"
 #include "pg_source.h"
 
@@ -134,6 +135,7 @@ static void pg_probe(struct sl_conn *conn) {
 static void pg_close(struct sl_conn *conn) {
 	struct pg_conn *c = sl_conn_impl(conn);
 	pg_conn_drop(c);
+	pg_asks_close(c);
 	sl_deferred_cancel(&c->work);
 	sl_conn_closed(conn);
 }
@@ -142,6 +144,7 @@ static void pg_fini(struct sl_conn *conn) {
 	struct pg_conn *c = sl_conn_impl(conn);
 	for (size_t i = 0; i < c->link_count; i++) pg_link_fini(&c->links[i]);
 	sl_free(c->links);
+	pg_asks_fini(c);
 	pg_places_close(c);
 	sl_free(c->server);
 }
@@ -259,4 +262,5 @@ const struct sl_connector_kind sl_connector_postgres = {
     .targets = pg_targets,
     .source_look = pg_source_look,
     .source = &pg_source_kind,
+    .asks = &pg_asks_kind,
 };

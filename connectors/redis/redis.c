@@ -126,5 +126,6 @@ const struct sl_connector_kind sl_connector_redis = {
     .cancel = cancel,
     .describe = describe,
     .source = &redis_source_kind,
+    .asks = &redis_asks_kind,
     .targets = targets,
 };

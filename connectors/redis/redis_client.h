@@ -13,6 +13,7 @@
 #define REDIS_CLIENT_H
 
 #include "connector.h"
+#include "lookup.h"
 #include "redis_link.h"
 #include "redis_plan.h"
 #include "redis_quorum.h"
@@ -162,6 +163,8 @@ struct redis_node *redis_cluster_target(struct redis_node *from, struct sl_slice
 
 /* redis_look.c: of a batch of no rows. */
 int redis_look(struct redis_client *c, const struct redis_plan *plan, struct sl_batch *b);
+
+extern const struct sl_asks_kind redis_asks_kind; /* redis_ask.c */
 
 int redis_batch_submit(struct redis_client *c, const struct redis_plan *plan, struct sl_batch *b);
 void redis_batch_cancel(struct sl_batch *b);

@@ -269,13 +269,23 @@ class Chains(ChainCase):
         file.write_text("auth:\n  chain:\n    - {type: jwtt}\n    - {type: jwt}\n"
                         "    - {type: http, url: \"http://${clientid}/\"}\n"
                         "    - {type: http, url: \"http://a/${usernam}\", body: {x: \"${cert.cm}\"}}\n"
-                        "    - {type: file, path: nowhere.pw, listners: [a]}\n")
+                        "    - {type: file, path: nowhere.pw, listners: [a]}\n"
+                        "    - {type: redis, connector: db, command: [DEL, \"user:${username}\"]}\n"
+                        "    - {type: postgres, connector: db, query: \"SELECT 1 FROM u WHERE n = '${username}'\"}\n"
+                        "    - {type: mongodb, connector: db, collection: u, filter: {n: \"${usernam}\"}}\n")
         said = run_program("check", "-c", str(file), cwd=folder).stderr
         for text in ("c.yaml:3:14: auth.chain[0].type: there is no such authenticator; did you mean jwt?",
                      "auth.chain[1]: needs the key that tokens are signed with",
                      "auth.chain[2].url: the server's name cannot be of the client's choice",
-                     "did you mean ${username}?", "did you mean ${cert.cn}?", "did you mean `listeners`"):
+                     "did you mean ${username}?", "did you mean ${cert.cn}?", "did you mean `listeners`",
+                     "auth.chain[5]: command: DEL is none for a question", "auth.chain[6]: query: ",
+                     "auth.chain[7]: there is no ${usernam}"):
             self.assertIn(text, said)
+        file.write_text("auth: {chain: [{type: redis, connector: db, command: [GET, \"${username}\"]}]}\n"
+                        "connectors: {db: {type: postgres, url: \"postgresql://127.0.0.1/x\"}}\n")
+        said = run_program("check", "-c", str(file), cwd=folder).stderr
+        self.assertIn('c.yaml:1:', said)
+        self.assertIn('auth.chain[0].connector: there is no connector "db" of type redis', said)
         file.write_text("auth: {chain: [{type: jwt, jwks_file: nowhere.json}]}\n")
         said = run_program("check", "-c", str(file), cwd=folder).stderr
         self.assertIn("auth.chain[0]: jwks_file: nowhere.json cannot be read", said)
