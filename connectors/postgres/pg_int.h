@@ -272,9 +272,9 @@ struct pg_conn {
 	uint64_t epoch, serial;
 	uint64_t no_more_until_ms; /* the server refused another session */
 	bool up, probing;
-	bool pooler;  /* was found between us and the server */
-	bool unnamed; /* nothing outlives a transaction: a pooler stands between */
-	char *server; /* "PostgreSQL 15.4 at db1:5432" */
+	bool pooler;          /* was found between us and the server */
+	bool unnamed;         /* nothing outlives a transaction: a pooler stands between */
+	char *server;         /* "PostgreSQL 15.4 at db1:5432" */
 	struct pg_asks *asks; /* pg_ask.c; NULL: nothing was asked yet */
 };
 
