@@ -11,6 +11,8 @@ from harness import packet as m
 from harness import ws
 from harness.broker import TARGET, Broker, free_port, run_program, temp_folder
 from harness.client import Client, dial
+from harness.pki import Pki
+from harness.tls_client import context_of
 from harness.ws import WsSocket
 
 if TARGET != "sluice":
@@ -24,7 +26,7 @@ def metric(broker, name):
 class Over(Case):
     """Basic exchanges; `socket()` makes the connection."""
     kind = None
-    where = {}
+    context = None
 
     @classmethod
     def setUpClass(cls):
@@ -33,11 +35,16 @@ class Over(Case):
         bind = cls.address if cls.kind == "unix" else f"127.0.0.1:{cls.address}"
         cls.broker = Broker({"node": {"workers": 2}, "mqtt": {"max_packet_size": "2MB"}}, start=False)
         plain = cls.broker.config["listeners"]
-        cls.broker.write_config({"listeners": plain + [{"name": cls.kind, "type": cls.kind, "bind": bind, **cls.where}]})
+        extra = {}
+        if cls.kind == "wss":
+            pki = Pki(cls.folder)
+            extra = {"tls": {"cert": pki.path("server.pem"), "key": pki.path("server.key")}}
+            cls.context = context_of(pki)
+        cls.broker.write_config({"listeners": plain + [{"name": cls.kind, "type": cls.kind, "bind": bind, **extra}]})
         cls.broker.start()
 
     def raw(self, version=None, **options):
-        c = Client(None, version or self.version, sock=dial(self.address, self.kind, **options))
+        c = Client(None, version or self.version, sock=dial(self.address, self.kind, self.context, **options))
         self.addCleanup(c.close)
         return c
 
@@ -114,11 +121,16 @@ class WsBaseCases(Over):
         self.assertEqual(c.sock.frames, before + 1)
 
 
+class WssBaseCases(WsBaseCases):
+    kind = "wss"
+
+
 class UnixBaseCases(Over):
     kind = "unix"
 
 
 WsBaseV311, WsBaseV5 = both(WsBaseCases)
+WssBaseV311, WssBaseV5 = both(WssBaseCases)
 UnixBaseV311, UnixBaseV5 = both(UnixBaseCases)
 
 
