@@ -191,6 +191,59 @@ static void test_tls__slow_reader_gets_all_and_only_so_much_is_encrypted_ahead(v
 	teardown(&o);
 }
 
+static struct sl_loop *other_loop;
+static void leave(void *arg) { assert_int_equal(sl_stream_detach(&((struct owner *)arg)->tls.s), SL_OK); }
+static void arrive(void *arg) {
+	struct owner *o = arg;
+	assert_int_equal(sl_stream_attach(&o->tls.s, other_loop, &o->in, &o->out), SL_OK);
+	assert_true(o->tls.s.loop == other_loop && o->tls.tcp.s.loop == other_loop);
+}
+
+static void test_tls__moves_to_another_loop_with_all_that_is_on_its_way(void **state) {
+	(void)state;
+	struct owner o;
+	setup(&o);
+	begin(&o, &(struct peer_spec){0});
+	assert_true(peer_handshake(&o.peer));
+	assert_true(peer_write(&o.peer, "\3abc\5xy", 7)); /* one packet, and half of the next */
+	assert_true(becomes(&o.packets, 1));
+	loop_run(loop, write_much, &o); /* of which the socket takes a part */
+	loop_run(loop, leave, &o);
+	assert_true(peer_write(&o.peer, "zzz\1x", 5)); /* nobody reads it now */
+	loop_run(other_loop, arrive, &o);
+	assert_true(becomes(&o.packets, 3));
+	size_t got = 0, wrong = 0;
+	static char block[16384];
+	while (got < MUCH) {
+		int n = peer_read(&o.peer, block, sizeof block);
+		assert_true(n > 0);
+		for (int i = 0; i < n; i++, got++) wrong += block[i] != pattern(got);
+	}
+	assert_int_equal(wrong, 0);
+	assert_true(becomes(&o.drained, 1));
+	assert_int_equal(o.bytes, 4 + 6 + 2);
+	teardown(&o);
+	assert_int_equal(o.status, SL_ECLOSED);
+}
+
+static void close_and_leave(void *arg) {
+	struct owner *o = arg;
+	sl_stream_close(&o->tls.s, SL_EDENIED);
+	assert_int_equal(sl_stream_detach(&o->tls.s), SL_ECLOSED);
+}
+
+static void test_tls__that_is_closing_stays_where_it_is(void **state) {
+	(void)state;
+	struct owner o;
+	setup(&o);
+	begin(&o, &(struct peer_spec){0});
+	assert_true(peer_handshake(&o.peer));
+	assert_true(becomes(&o.ready, 1));
+	loop_run(loop, close_and_leave, &o);
+	teardown(&o);
+	assert_int_equal(o.status, SL_EDENIED);
+}
+
 static void go_on(void *arg) { sl_stream_resume(&((struct owner *)arg)->tls.s); }
 static void hold(void *arg) { sl_stream_pause(&((struct owner *)arg)->tls.s); }
 
@@ -569,7 +622,9 @@ static int start(void **state) {
 	other_ca = pki_path(&pki, "other_ca.pem");
 	server_cert = pki_path(&pki, "server.pem");
 	server_key = pki_path(&pki, "server.key");
-	return sl_loop_new("tls", 0, &loop, NULL) == SL_OK && sl_loop_start(loop, NULL) == SL_OK ? 0 : -1;
+	bool fine = sl_loop_new("tls", 0, &loop, NULL) == SL_OK && sl_loop_start(loop, NULL) == SL_OK;
+	fine = fine && sl_loop_new("tls-2", 1, &other_loop, NULL) == SL_OK && sl_loop_start(other_loop, NULL) == SL_OK;
+	return fine ? 0 : -1;
 }
 
 static int stop(void **state) {
@@ -577,6 +632,9 @@ static int stop(void **state) {
 	sl_loop_stop(loop);
 	sl_loop_join(loop);
 	sl_loop_free(loop);
+	sl_loop_stop(other_loop);
+	sl_loop_join(other_loop);
+	sl_loop_free(other_loop);
 	sl_free(ca_path);
 	sl_free(own_cert);
 	sl_free(own_key);
@@ -591,6 +649,8 @@ int main(void) {
 	const struct CMUnitTest tests[] = {
 	    cmocka_unit_test(test_tls__words_written_before_the_handshake_leave_after_it),
 	    cmocka_unit_test(test_tls__slow_reader_gets_all_and_only_so_much_is_encrypted_ahead),
+	    cmocka_unit_test(test_tls__moves_to_another_loop_with_all_that_is_on_its_way),
+	    cmocka_unit_test(test_tls__that_is_closing_stays_where_it_is),
 	    cmocka_unit_test(test_tls__paused_one_gets_one_packet_at_a_time),
 	    cmocka_unit_test(test_tls__paused_before_the_handshake_still_shakes_hands),
 	    cmocka_unit_test(test_tls__much_that_is_read_arrives_whole),
