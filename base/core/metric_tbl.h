@@ -78,6 +78,7 @@ METRIC(RETAINED, "sluice_retained_messages", "", GAUGE, "", "Retained messages h
 METRIC(RETAINED_BYTES, "sluice_retained_bytes", "", GAUGE, "bytes", "Topic and payload bytes of the retained messages held.")
 METRIC(INFLIGHT_OUT, "sluice_inflight_messages", "", GAUGE, "", "QoS 1 and 2 messages sent and not acknowledged yet.")
 METRIC(QUEUED, "sluice_queued_messages", "", GAUGE, "", "Messages waiting in session queues.")
+METRIC(QUEUED_BYTES, "sluice_queued_bytes", "", GAUGE, "bytes", "Bytes of the messages waiting in session queues; one that waits in several counts in each.")
 METRIC(QUEUE_LOG_BYTES, "sluice_queue_log_bytes", "", GAUGE, "", "Bytes of the logs that keep queues and messages under way, on disk.")
 METRIC(QUEUE_LOG_RECORDS, "sluice_queue_log_records_total", "", COUNTER, "", "Records that the queue logs were given.")
 METRIC(QUEUE_LOG_COMPACTED, "sluice_queue_log_compacted_bytes_total", "", COUNTER, "", "Bytes that were written anew so that old files of the queue logs could go.")

@@ -151,11 +151,16 @@ static void drop_full(struct session *s, const struct msg *m, uint8_t qos) {
 	if (event_wanted(s->w, EVENT(DELIVERY_DROPPED))) event_delivery_dropped(s, m, qos, "queue_full");
 }
 
+static void not_queued(struct session *s, const struct msg *m) {
+	sl_metric_dec(&s->w->metrics, METRIC_QUEUED);
+	sl_metric_sub(&s->w->metrics, METRIC_QUEUED_BYTES, msg_bytes(m));
+}
+
 static void drop_queued(struct session *s, uint32_t i) {
 	session_log_prepare(s);
 	struct msg_queue_entry e = msg_queue_remove(&s->queue, i);
 	session_log_dropped(s, e.log_id);
-	sl_metric_dec(&s->w->metrics, METRIC_QUEUED);
+	not_queued(s, e.m);
 	drop_full(s, e.m, e.qos);
 	msg_queue_entry_drop(&e);
 }
@@ -201,6 +206,7 @@ static void enqueue(struct session *s, struct msg *m, const struct session_deliv
 	session_log_queued(s, &e);
 	msg_queue_push(&s->queue, &e);
 	metric_inc(s->w, METRIC_QUEUED);
+	sl_metric_add(&s->w->metrics, METRIC_QUEUED_BYTES, msg_bytes(m));
 	bool taking = s->c != NULL && !s->stalled;
 	if (taking && (s->queue.len >= set->max_queued / 2 || s->queue.bytes >= set->max_queued_bytes / 2))
 		hold_source(s, d->source);
@@ -282,7 +288,7 @@ void session_pump(struct session *s) {
 	if (s->queue.len > 0) session_log_prepare(s);
 	while (s->c && s->queue.len > 0 && window_open(s)) {
 		struct msg_queue_entry e = msg_queue_pop(&s->queue);
-		sl_metric_dec(&s->w->metrics, METRIC_QUEUED);
+		not_queued(s, e.m);
 		send_now(s, e.m, e.qos, e.retain, e.ids, e.log_id);
 	}
 	/* With the window open it is the output that is full: go on when it is empty. */
@@ -395,8 +401,8 @@ static void hand_on_all(struct session *s, uint64_t group) {
 		struct msg_queue_entry e = msg_queue_pop(&s->queue);
 		if (hand_on(s, e.m, e.ids, group)) {
 			session_log_dropped(s, e.log_id);
+			not_queued(s, e.m);
 			msg_queue_entry_drop(&e);
-			sl_metric_dec(&s->w->metrics, METRIC_QUEUED);
 		} else {
 			msg_queue_push(&s->queue, &e);
 		}
@@ -416,6 +422,7 @@ void session_free(struct session *s) {
 	if (sl_list_linked(&s->congested)) release_sources(s);
 	hand_on_all(s, ANY_GROUP);
 	sl_metric_sub(&w->metrics, METRIC_QUEUED, s->queue.len);
+	sl_metric_sub(&w->metrics, METRIC_QUEUED_BYTES, s->queue.bytes);
 	sl_metric_add(&w->metrics, METRIC_DROPPED_SESSION_ENDED, s->queue.len);
 	while (event_wanted(w, EVENT(DELIVERY_DROPPED)) && s->queue.len > 0) {
 		struct msg_queue_entry e = msg_queue_pop(&s->queue);

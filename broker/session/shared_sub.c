@@ -3,6 +3,7 @@
 #include "mem.h"
 #include "rng.h"
 #include "subs.h"
+#include "topic.h"
 
 /* Each try that fails has taken a member off the list: this many only when members come and go faster than messages travel. */
 enum { TRIES_MAX = 250 };
@@ -310,6 +311,14 @@ void share_sub_leave_all(struct session *s) {
 void share_sub_online(struct session *s, bool online) {
 	HMAP_FOREACH(share_notes, note, &s->shares)
 	send_letter(s, letter_new(s, online ? SHARE_ONLINE : SHARE_OFFLINE, note->text));
+}
+
+uint64_t share_sub_group_of(const struct session *s, struct sl_slice topic) {
+	HMAP_FOREACH(share_notes, note, &s->shares) {
+		struct share_group *g = group_find(owner_of(s->w, note->text), note->text);
+		if (g && topic_matches(g->filter, topic)) return g->number;
+	}
+	return 0;
 }
 
 /* ---- messages ---- */

@@ -43,6 +43,8 @@ bool share_sub_join(struct session *s, struct sl_slice group, struct sl_slice fi
 		    uint32_t sub_id, void (*done)(void *arg), void *arg);
 bool share_sub_has(const struct session *s, struct sl_slice group, struct sl_slice filter);
 bool share_sub_leave(struct session *s, struct sl_slice group, struct sl_slice filter);
+/* The number of one of its groups that may have given it a message of this topic; 0: none. Before threads run. */
+uint64_t share_sub_group_of(const struct session *s, struct sl_slice topic);
 void share_sub_leave_all(struct session *s);
 void share_sub_forget(struct session *s); /* memory only */
 void share_sub_online(struct session *s, bool online);

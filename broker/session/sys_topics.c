@@ -50,6 +50,7 @@ static const struct row rows[] = {
     {.topic = "messages/stored", OF(STORED)},
     {.topic = "messages/inflight", OF(METRIC_INFLIGHT_OUT)},
     {.topic = "store/messages/count", OF(STORED)},
+    {.topic = "store/messages/bytes", OF(METRIC_RETAINED_BYTES, METRIC_QUEUED_BYTES)},
     {.topic = "publish/messages/received", OF(PUBLISHES_IN)},
     {.topic = "publish/messages/sent", OF(PUBLISHES_OUT)},
     {.topic = "publish/messages/dropped", OF(DROPPED)},

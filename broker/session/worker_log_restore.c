@@ -65,6 +65,22 @@ static void pending(void *arg, struct queue_replay *r, const struct queue_pendin
 
 /* ---- sessions ---- */
 
+/* Groups have other numbers in each run. */
+static void find_group(const struct session *s, const struct msg *m, struct sub_ids *ids) {
+	if (ids && ids->group == SUB_IDS_SOME_GROUP) ids->group = m ? share_sub_group_of(s, msg_topic(m)) : 0;
+}
+
+static void find_groups(struct session *s) {
+	for (uint32_t i = 0; i < s->queue.len; i++) {
+		struct msg_queue_entry *e = msg_queue_at(&s->queue, i);
+		find_group(s, e->m, e->ids);
+	}
+	size_t n;
+	struct inflight_entry **sent = inflight_sorted(&s->out, &n);
+	for (size_t i = 0; i < n; i++) find_group(s, sent[i]->m, sent[i]->ids);
+	sl_free(sent);
+}
+
 static void give_back(struct session *s, struct queue_image *image) {
 	struct worker *w = s->w;
 	uint16_t id;
@@ -75,9 +91,11 @@ static void give_back(struct session *s, struct queue_image *image) {
 	image->out = (struct inflight){0};
 	image->queue = (struct msg_queue){0};
 	image->in = image->open = (struct id_set){0};
+	find_groups(s);
 	for (uint32_t at = 0; id_set_next(&s->open, &at, &id);) id_set_add(&s->reroute, id);
 	queue_log_adopt(w->log->q, &s->lane);
 	sl_metric_add(&w->metrics, METRIC_QUEUED, s->queue.len);
+	sl_metric_add(&w->metrics, METRIC_QUEUED_BYTES, s->queue.bytes);
 	sl_metric_add(&w->metrics, METRIC_INFLIGHT_OUT, s->out.len);
 	sl_metric_add(&w->metrics, METRIC_QUEUE_LOG_RECOVERED, s->queue.len + s->out.len);
 }

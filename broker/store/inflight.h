@@ -16,6 +16,8 @@ struct sub_ids {
 	uint32_t n;
 	uint32_t id[];
 };
+/* From the log: some group; which one, the session knows. */
+#define SUB_IDS_SOME_GROUP UINT64_MAX
 /* NULL when there is nothing to keep. */
 struct sub_ids *sub_ids_copy(const uint32_t *ids, size_t n, uint64_t group) sl_warn_unused;
 

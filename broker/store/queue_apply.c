@@ -186,6 +186,10 @@ static bool get_delivery(struct walk *w) {
 	w->also.flags = (uint8_t)flags.p[0];
 	if ((w->also.flags & QUEUE_FLAG_QOS) > 2) return false;
 	if ((w->also.flags & QUEUE_FLAG_IDS) && !get_ids(w)) return false;
+	if (w->also.flags & QUEUE_FLAG_GROUP) {
+		if (!w->also.ids) w->also.ids = SL_NEW(struct sub_ids);
+		w->also.ids->group = SUB_IDS_SOME_GROUP;
+	}
 	w->also.m = body_find(w, w->also.log_id);
 	return true;
 }

@@ -264,6 +264,32 @@ LeaveV311, LeaveV5 = both(LeaveCases)
 del LeaveCases
 
 
+class Restart(unittest.TestCase):
+    def client(self, name, clean=False):
+        c = Client(self.broker.port, m.V5)
+        self.addCleanup(c.close)
+        c.connect(name, clean=clean, properties={"session_expiry": 300})
+        return c
+
+    def test_killed__what_waits_at_a_member_goes_to_one_who_connects(self):
+        self.broker = Broker(FOUR)
+        self.addCleanup(self.broker.stop)
+        for name in ("a", "b"):
+            c = self.client(name)
+            c.subscribe("$share/g/t/#", qos=1)
+            c.disconnect()
+        p = self.client("p")
+        for n in range(20):
+            p.publish("t/1", b"%d" % n, qos=1)
+        self.broker.kill()
+        self.broker.start()
+        got = Got(self.client("b")).wait(20)
+        self.assertEqual(sorted(got.all()), sorted(payloads(20)))
+        again = Got(self.client("a"))
+        again.look()
+        self.assertEqual(again.all(), [])
+
+
 class RefuseCases(Case):
     """3.1.1 has no reason codes to refuse with."""
     config = FOUR

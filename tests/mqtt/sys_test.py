@@ -7,7 +7,7 @@ from harness import packet as m
 from harness.broker import Broker, wait_until
 
 ALL = """version uptime clients/total clients/connected clients/active clients/disconnected clients/inactive clients/maximum
-clients/expired messages/received messages/sent messages/stored messages/inflight store/messages/count
+clients/expired messages/received messages/sent messages/stored messages/inflight store/messages/count store/messages/bytes
 publish/messages/received publish/messages/sent publish/messages/dropped publish/bytes/received publish/bytes/sent bytes/received
 bytes/sent subscriptions/count shared_subscriptions/count retained|messages/count heap/current heap/maximum""".split()
 LOADS = """messages/received messages/sent publish/received publish/sent publish/dropped bytes/received bytes/sent sockets
