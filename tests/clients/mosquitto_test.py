@@ -5,7 +5,8 @@ import time
 import unittest
 
 from everywhere import Everywhere
-from harness.broker import Broker
+from harness.broker import Broker, free_port, temp_folder
+from harness.pki import Pki
 
 _numbers = itertools.count(1)
 
@@ -105,6 +106,35 @@ class MosquittoCases:
         time.sleep(0.1)
         self.pub("-t", self.t, "-q", "1", "-m", "while you were away")
         self.assertEqual(self.lines(self.sub(1, *name, *keep, wait=False)), ["while you were away"])
+
+
+class MosquittoMutual(MosquittoCases, unittest.TestCase):
+    """Over TLS, with a certificate of its own; and with a pre-shared key."""
+    version = "mqttv5"
+
+    @classmethod
+    def setUpClass(cls):
+        cls.pki, cls.port = Pki(temp_folder()), free_port()
+        cls.pki.make("device")
+        (cls.pki.folder / "psk.txt").write_text("device:000102030405060708090a0b0c0d0e0f\n")
+        cls.broker = Broker(start=False)
+        cls.broker.write_config({"listeners": cls.broker.config["listeners"] + [
+            {"name": "mqtts", "type": "tls", "bind": f"127.0.0.1:{cls.port}",
+             "tls": {"cert": cls.pki.path("server.pem"), "key": cls.pki.path("server.key"), "ca": cls.pki.path("ca.pem"),
+                     "verify_peer": "required", "psk_file": cls.pki.path("psk.txt")}}]})
+        cls.broker.start()
+
+    def address(self):
+        return ["-h", "localhost", "-p", str(self.port), "-V", self.version, "--cafile", self.pki.path("ca.pem"),
+                "--cert", self.pki.path("device.pem"), "--key", self.pki.path("device.key")]
+
+    def test_psk__round_trip(self):
+        s = self.sub(2, "-t", self.t)
+        for version in ("tlsv1.2", "tlsv1.3"):
+            subprocess.run(["mosquitto_pub", "-h", "localhost", "-p", str(self.port), "-V", self.version, "--psk",
+                            "000102030405060708090a0b0c0d0e0f", "--psk-identity", "device", "--tls-version", version,
+                            "-t", self.t, "-q", "1", "-m", version], timeout=90, check=True)
+        self.assertEqual(self.lines(s), ["tlsv1.2", "tlsv1.3"])
 
 
 class MosquittoV311(MosquittoCases, unittest.TestCase):
