@@ -14,6 +14,7 @@ OLD_LINE = ("old:$pbkdf2-sha512$i=1000$c2FsdHNhbHRzYWx0c2FsdA==$2IVLzDcUS76iY9+w
 
 class AuthCases(Case):
     version = m.V5
+    more = {}
 
     @classmethod
     def setUpClass(cls):
@@ -22,7 +23,7 @@ class AuthCases(Case):
         for user, password in (("alice", "secret"), ("böb,=x", "pässword")):
             done = run_program("passwd", str(cls.users), user, "--iterations", "1000", stdin=password + "\n")
             assert done.returncode == 0, done
-        cls.broker = Broker({"auth": {"password_file": str(cls.users), "anonymous": False, "acl_default": "allow"}})
+        cls.broker = Broker({"auth": {"password_file": str(cls.users), "anonymous": False, "acl_default": "allow"}, **cls.more})
 
     def begin(self, scram, data=None, **options):
         """A connection that has sent CONNECT with the method."""
@@ -248,6 +249,14 @@ class Again(AuthCases, unittest.TestCase):
         c.connect(self.me, username="alice", password=b"secret")
         c.send(m.auth(0x19, auth_method="SCRAM-SHA-256", auth_data=b"n,,n=alice,r=x"))
         c.expect_refusal(0x82)
+
+
+class Slow(AuthCases, unittest.TestCase):
+    more = {"mqtt": {"connect_timeout": "300ms"}}
+
+    def test_exchange__that_does_not_end_is_cut_off_in_time(self):
+        c, _ = self.challenged(Scram("SCRAM-SHA-256", "alice", "secret"))
+        c.expect_closed()
 
 
 class NotOffered(Case, unittest.TestCase):

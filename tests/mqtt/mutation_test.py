@@ -10,7 +10,7 @@ import unittest
 
 from cases import Case
 from harness import packet as m
-from harness.broker import wait_until
+from harness.broker import Broker, run_program, temp_folder, wait_until
 from harness.client import Closed
 
 VALUES = int(os.environ.get("MUTATION_VALUES", "6"))
@@ -75,10 +75,14 @@ class MutationCases(Case):
             self.assertNotIsInstance(e, TimeoutError, f"the connection stays: {data.hex()}")
         c.close()
 
+    def scenes(self, rng):
+        """What is sent first, and the packet that is changed then."""
+        for packet in packets(self.version):
+            yield b"" if packet[0] >> 4 == m.CONNECT else m.connect(f"mut-{rng.random()}", self.version), packet
+
     def test_mutants__cost_their_own_connection_only(self):
         rng, n = random.Random(SEED), 0
-        for packet in packets(self.version):
-            before = b"" if packet[0] >> 4 == m.CONNECT else m.connect(f"mut-{rng.random()}", self.version)
+        for before, packet in self.scenes(rng):
             for mutant in mutants(packet, rng):
                 self.suffer(before + mutant)
                 n += 1
@@ -99,3 +103,24 @@ class MutationV311(MutationCases, unittest.TestCase):
 
 class MutationV5(MutationCases, unittest.TestCase):
     version = m.V5
+
+
+class MutationAuth(MutationCases, unittest.TestCase):
+    """The packets of an exchange, where the broker offers one."""
+    version = m.V5
+
+    @classmethod
+    def setUpClass(cls):
+        users = temp_folder() / "users.pw"
+        done = run_program("passwd", str(users), "alice", "--iterations", "1000", stdin="secret\n")
+        assert done.returncode == 0, done
+        cls.broker = Broker({"auth": {"password_file": str(users), "anonymous": True, "acl_default": "allow"}})
+
+    def scenes(self, rng):
+        method = "SCRAM-SHA-512"
+        first = {"auth_method": method, "auth_data": b"n,,n=alice,r=abc"}
+        connect = m.connect("mut-auth", m.V5, properties=first)
+        yield b"", connect
+        yield connect, m.auth(0x18, auth_method=method, auth_data=b"c=biws,r=abc,p=AAAA", reason_string="r", user=("a", "b"))
+        yield m.connect("mut-auth", m.V5, properties={"auth_method": method}), m.auth(0x18, **first)
+        yield connect, m.disconnect(m.V5, 4)
