@@ -17,39 +17,12 @@
 enum {
 	CHECKPOINT_MS = 1000,
 	CHECKPOINT_BYTES = 8 << 20,
+	PENDING_BYTES = 48 << 20,
+	AGAIN_MS = 50,
 	RETRY_MS = 200,
 	BUSY_BYTES = 32 << 20,
 	SHA256_BYTES = 32,
 	KEY_WHOLE_MAX = 480
-};
-
-struct store {
-	struct store_opts opts;
-	struct store_journal journal;
-	struct store_table *table;
-	pthread_t thread;
-	bool started;
-
-	/* What workers and the thread share. */
-	struct {
-		pthread_mutex_t lock;
-		pthread_cond_t wake;
-		struct sl_buf open; /* the batch that is being appended to, behind room for its frame */
-		uint64_t seq;       /* its number */
-		uint64_t *wants;    /* of each waiter: the batch it waits for; 0: none */
-		bool pushed, stop;
-	} shared;
-
-	/* The thread's. */
-	struct sl_buf *written; /* batches that are in the journal and not in the table */
-	size_t written_len, written_cap, written_bytes;
-	uint64_t written_ms; /* when the first of them came */
-	uint64_t last;       /* batch that is written */
-	bool disk_failed;
-
-	_Atomic uint64_t durable, backlog;
-	_Atomic bool full;
-	_Atomic uint64_t commits, checkpoints, errors, used, last_us, damaged;
 };
 
 /* ---- keys ---- */
@@ -133,60 +106,6 @@ void store_stat(const struct store *st, struct store_stat *out) {
 
 /* ---- the thread ---- */
 
-static void judge_full(struct store *st) {
-	uint64_t used = atomic_load_explicit(&st->used, memory_order_relaxed) + st->written_bytes,
-		 max = st->opts.bytes_max;
-	bool was = store_full(st), full = st->disk_failed || used > max / 10 * 9 || (was && used > max / 20 * 17);
-	if (full == was) return;
-	atomic_store_explicit(&st->full, full, memory_order_relaxed);
-	if (full && !st->disk_failed)
-		log_always(LOG_WARN, LOG_STORE,
-			   "the store is full: new sessions, subscriptions and retained messages are refused",
-			   "bytes=%llu max_store=%llu; raise persistence.max_store and restart, or shorten "
-			   "mqtt.session_expiry_max",
-			   (unsigned long long)used, (unsigned long long)max);
-	else if (!full)
-		log_always(LOG_INFO, LOG_STORE, "the store takes changes again", "bytes=%llu",
-			   (unsigned long long)used);
-}
-
-static void failed(struct store *st, const char *what, int rc) {
-	atomic_fetch_add(&st->errors, 1);
-	log_error(LOG_STORE, "a change cannot be written; what waits for it waits, new things are refused",
-		  "what=%s dir=%s err=\"%s\"; make room on the disk, it is tried again by itself", what, st->opts.dir,
-		  sl_status_text(rc));
-	st->disk_failed = true;
-	judge_full(st);
-}
-
-static int apply_written(struct store *st) {
-	int rc = store_table_begin(st->table);
-	for (size_t i = 0; rc == SL_OK && i < st->written_len; i++)
-		rc =
-		    store_table_apply(st->table, slice_from(sl_buf_slice(&st->written[i]), sizeof(struct store_frame)));
-	if (rc == SL_OK) rc = store_table_commit(st->table, st->last);
-	if (rc != SL_OK) store_table_abort(st->table);
-	return rc;
-}
-
-/* The batches of the journal go into the table, and the journal begins anew. */
-static int checkpoint(struct store *st) {
-	int rc = apply_written(st);
-	while (rc == SL_ELIMIT && (rc = store_table_grow(st->table)) == SL_OK) rc = apply_written(st);
-	if (rc != SL_OK) {
-		failed(st, "state.mdb", rc);
-		return rc;
-	}
-	for (size_t i = 0; i < st->written_len; i++) sl_buf_fini(&st->written[i]);
-	st->written_len = st->written_bytes = 0;
-	store_journal_restart(&st->journal);
-	st->disk_failed = false;
-	atomic_store(&st->used, store_table_bytes(st->table));
-	atomic_fetch_add(&st->checkpoints, 1);
-	judge_full(st);
-	return SL_OK;
-}
-
 /* Who waits for this batch or an earlier one. */
 static void tell_durable(struct store *st, uint64_t seq) {
 	atomic_store_explicit(&st->durable, seq, memory_order_release);
@@ -222,13 +141,14 @@ static bool stops(struct store *st) {
 static int write_batch(struct store *st, struct sl_buf *batch, uint64_t seq) {
 	uint64_t begun = sl_clock_mono_us();
 	int rc;
-	while ((rc = store_journal_write(&st->journal, batch, seq)) != SL_OK) {
-		failed(st, "journal", rc);
+	while ((rc = store_journal_write(&st->journals[st->current], batch, seq)) != SL_OK) {
+		store_failed(st, &st->journal_failed, "journal", rc);
 		if (stops(st)) return rc;
 		pthread_mutex_lock(&st->shared.lock);
 		pause_ms(st, RETRY_MS);
 		pthread_mutex_unlock(&st->shared.lock);
 	}
+	atomic_store(&st->journal_failed, false);
 	atomic_fetch_add(&st->commits, 1);
 	atomic_store(&st->last_us, sl_clock_mono_us() - begun);
 	return SL_OK;
@@ -240,11 +160,11 @@ static bool take(struct store *st, struct sl_buf *batch, uint64_t *seq, bool *st
 	for (;;) {
 		*stop = st->shared.stop;
 		if (st->shared.pushed || *stop) break;
-		if (st->written_len == 0) {
+		if (st->written.len == 0) {
 			pthread_cond_wait(&st->shared.wake, &st->shared.lock);
 			continue;
 		}
-		uint64_t now = sl_clock_mono_ms(), due = st->written_ms + CHECKPOINT_MS;
+		uint64_t now = sl_clock_mono_ms(), due = st->written.since_ms + CHECKPOINT_MS;
 		if (now >= due) break;
 		pause_ms(st, due - now);
 	}
@@ -261,17 +181,21 @@ static bool take(struct store *st, struct sl_buf *batch, uint64_t *seq, bool *st
 	return any;
 }
 
-static void keep_written(struct store *st, struct sl_buf *batch) {
-	if (st->written_len == 0) st->written_ms = sl_clock_mono_ms();
-	SL_GROW(st->written, st->written_len, st->written_cap);
-	st->written[st->written_len++] = *batch;
-	st->written_bytes += batch->n;
-}
-
-static bool checkpoint_due(const struct store *st) {
-	uint64_t bytes = CHECKPOINT_BYTES < st->opts.bytes_max / 8 ? CHECKPOINT_BYTES : st->opts.bytes_max / 8;
-	return st->written_len > 0 &&
-	       (st->written_bytes >= bytes || sl_clock_mono_ms() - st->written_ms >= CHECKPOINT_MS);
+/* What is written goes on to the table, when it has waited for long enough or is much, and the journal changes. While the table is
+ * slower than the journal, so that too much would lie in between, who writes waits for it, and with it all who wait for a batch. */
+static void hand_over(struct store *st) {
+	struct store_batches *b = &st->written;
+	uint64_t few = CHECKPOINT_BYTES < st->opts.bytes_max / 8 ? CHECKPOINT_BYTES : st->opts.bytes_max / 8;
+	uint64_t now = sl_clock_mono_ms();
+	if (b->len == 0 || (b->bytes < few && now - b->since_ms < CHECKPOINT_MS)) return;
+	while (b->bytes > PENDING_BYTES && store_checkpoint_busy(st) && !stops(st)) store_checkpoint_wait_idle(st);
+	if (!store_checkpoint_hand_over(st, b)) {
+		b->since_ms = now - CHECKPOINT_MS + AGAIN_MS;
+		return;
+	}
+	/* What stands in the other one is in the table. */
+	st->current ^= 1;
+	store_journal_restart(&st->journals[st->current]);
 }
 
 static void *thread_run(void *arg) {
@@ -287,27 +211,34 @@ static void *thread_run(void *arg) {
 		}
 		if (any) {
 			atomic_fetch_sub_explicit(&st->backlog, batch.n, memory_order_relaxed);
-			st->last = seq;
-			keep_written(st, &batch);
-			judge_full(st);
+			atomic_fetch_add(&st->pending, batch.n);
+			store_batches_add(&st->written, &batch, seq);
+			store_judge_full(st);
 		}
 		tell_durable(st, seq);
-		if (!stop && checkpoint_due(st) && checkpoint(st) != SL_OK) st->written_ms = sl_clock_mono_ms();
+		if (!stop) hand_over(st);
 	}
 	return NULL;
 }
 
 /* ---- open and close ---- */
 
-static int apply_from_journal(void *arg, uint64_t seq, struct sl_slice ops) {
+static int found_batch(void *arg, uint64_t seq, struct sl_slice ops) {
 	struct store *st = arg;
-	(void)seq;
 	struct sl_buf batch = SL_BUF_INIT;
 	memset(sl_buf_add(&batch, sizeof(struct store_frame)), 0, sizeof(struct store_frame));
 	sl_buf_append_slice(&batch, ops);
-	keep_written(st, &batch);
-	/* The journal is read, not written: it keeps what the table may still lose. */
+	atomic_fetch_add(&st->pending, batch.n);
+	store_batches_add(&st->written, &batch, seq);
 	return SL_OK;
+}
+
+/* The two journals take turns: the one with the earlier batches first. */
+static void read_journals(struct store *st, uint64_t applied, uint64_t *last) {
+	uint64_t a = store_journal_first(&st->journals[0], applied), b = store_journal_first(&st->journals[1], applied);
+	unsigned first = a == 0 || (b != 0 && b < a) ? 1 : 0;
+	store_journal_read(&st->journals[first], applied, found_batch, st, last);
+	store_journal_read(&st->journals[first ^ 1], *last, found_batch, st, last);
 }
 
 static int make_dirs(const char *dir, struct sl_err *err) {
@@ -330,21 +261,21 @@ static int make_dirs(const char *dir, struct sl_err *err) {
 }
 
 static int open_files(struct store *st, struct sl_err *err) {
-	uint64_t applied = 0, damaged = 0;
+	uint64_t applied = 0, last = 0, damaged = 0;
 	int rc = make_dirs(st->opts.dir, err);
 	if (rc == SL_OK) rc = store_table_open(st->opts.dir, &st->table, &applied, &damaged, err);
-	if (rc == SL_OK)
-		rc = store_journal_open(&st->journal, st->opts.dir, st->opts.sync, applied, apply_from_journal, st,
-					&st->last, err);
+	for (unsigned i = 0; rc == SL_OK && i < SL_ARRAY_LEN(st->journals); i++)
+		rc = store_journal_open(&st->journals[i], st->opts.dir, i, st->opts.sync, err);
 	if (rc != SL_OK) return rc;
+	read_journals(st, applied, &last);
 	atomic_store(&st->damaged, damaged);
-	st->shared.seq = st->last + 1;
-	atomic_store(&st->durable, st->last);
-	if (st->written_len > 0 && checkpoint(st) != SL_OK)
+	st->shared.seq = last + 1;
+	atomic_store(&st->durable, last);
+	if (st->written.len > 0 && store_checkpoint_apply(st, &st->written) != SL_OK)
 		return sl_err_set(err, SL_EIO, "persistence: cannot write %s/state.mdb; make room on the disk",
 				  st->opts.dir);
 	atomic_store(&st->used, store_table_bytes(st->table));
-	judge_full(st);
+	store_judge_full(st);
 	return SL_OK;
 }
 
@@ -352,7 +283,7 @@ int store_open(const struct store_opts *opts, struct store **out, struct sl_err 
 	struct store *st = SL_NEW(struct store);
 	st->opts = *opts;
 	st->opts.dir = sl_strdup(opts->dir);
-	st->journal.fd = -1;
+	for (size_t i = 0; i < SL_ARRAY_LEN(st->journals); i++) st->journals[i].fd = -1;
 	st->shared.wants = SL_NEW_ARRAY(uint64_t, opts->waiters);
 	pthread_mutex_init(&st->shared.lock, NULL);
 	pthread_condattr_t attr;
@@ -360,6 +291,9 @@ int store_open(const struct store_opts *opts, struct store **out, struct sl_err 
 	pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
 	pthread_cond_init(&st->shared.wake, &attr);
 	pthread_condattr_destroy(&attr);
+	pthread_mutex_init(&st->checkpoint.lock, NULL);
+	pthread_cond_init(&st->checkpoint.wake, NULL);
+	pthread_cond_init(&st->checkpoint.idle, NULL);
 	int rc = open_files(st, err);
 	if (rc != SL_OK) {
 		store_close(st);
@@ -377,8 +311,11 @@ int store_scan(struct store *st, enum store_space space, store_scan_cb each, voi
 }
 
 int store_start(struct store *st, struct sl_err *err) {
-	if (pthread_create(&st->thread, NULL, thread_run, st) != 0)
+	bool table = store_checkpoint_start(st) == SL_OK;
+	if (!table || pthread_create(&st->thread, NULL, thread_run, st) != 0) {
+		if (table) store_checkpoint_stop(st);
 		return sl_err_set(err, SL_ESYSTEM, "persistence: no thread can be started");
+	}
 	st->started = true;
 	return SL_OK;
 }
@@ -390,19 +327,24 @@ void store_stop(struct store *st) {
 	pthread_mutex_unlock(&st->shared.lock);
 	pthread_cond_signal(&st->shared.wake);
 	pthread_join(st->thread, NULL);
+	store_checkpoint_stop(st);
 	st->started = false;
-	if (st->written_len > 0) checkpoint(st);
+	/* Where the table could not be written the journals have it all, for the next start. */
+	if (st->written.len > 0 && st->checkpoint.work.len == 0) (void)store_checkpoint_apply(st, &st->written);
 }
 
 void store_close(struct store *st) {
 	if (!st) return;
 	store_stop(st);
-	for (size_t i = 0; i < st->written_len; i++) sl_buf_fini(&st->written[i]);
-	sl_free(st->written);
-	store_journal_close(&st->journal);
+	store_batches_free(&st->written);
+	store_batches_free(&st->checkpoint.work);
+	for (size_t i = 0; i < SL_ARRAY_LEN(st->journals); i++) store_journal_close(&st->journals[i]);
 	store_table_close(st->table);
 	sl_buf_fini(&st->shared.open);
 	sl_free(st->shared.wants);
+	pthread_cond_destroy(&st->checkpoint.idle);
+	pthread_cond_destroy(&st->checkpoint.wake);
+	pthread_mutex_destroy(&st->checkpoint.lock);
 	pthread_cond_destroy(&st->shared.wake);
 	pthread_mutex_destroy(&st->shared.lock);
 	sl_free((char *)st->opts.dir);

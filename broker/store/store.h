@@ -3,14 +3,15 @@
  * Records by space and key. All workers append their changes to one open batch; the store's thread takes it whole, and
  *
  *     batch --> journal (one write, with `sync` one fdatasync) --> durable: the workers that wait are told
- *           --> state.mdb (LMDB), once a second or for some megabytes --> the journal begins anew
+ *     once a second, or for some megabytes: the other journal takes its turn, and a second thread brings what is in
+ *     the first to state.mdb (LMDB) in one transaction
  *
  * So a batch is what came in while the one before was written: a storm of fifty thousand clients makes few of them, and a
  * single change waits for one write(2). LMDB commits in its safe way (synced, data before the page that names them), so neither
  * a kill nor a power cut makes it unreadable; what a power cut may cost without `sync` is the journal's last second.
  *
  *     dir/state.mdb    the records; each value has a checksum in front
- *     dir/journal      "SLJRN001" 8 bytes of zero, then frames, then an end mark of 24 bytes of zero:
+ *     dir/journal-a,-b "SLJRN001" 8 bytes of zero, then frames, then an end mark of 24 bytes of zero:
  *                      u32 crc (CRC-32C of all that follows) | u32 0 | u64 number | u64 bytes | operations (store_op.h)
  *
  * Changes to a key are kept in the order in which they were appended.

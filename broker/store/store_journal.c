@@ -40,7 +40,8 @@ size_t store_journal_walk(struct sl_slice bytes, uint64_t applied, store_batch_c
 	return sl_min_size(at, bytes.n);
 }
 
-static int read_all(const struct store_journal *j, struct sl_buf *out) {
+static int read_all(struct store_journal *j) {
+	struct sl_buf *out = &j->found;
 	while (out->n < j->size) {
 		size_t want = j->size - out->n;
 		sl_buf_grow(out, want);
@@ -65,45 +66,52 @@ static int write_all(const struct store_journal *j, const char *p, size_t n, uin
 	return SL_OK;
 }
 
-static int read_journal(struct store_journal *j, uint64_t applied, store_batch_cb each, void *arg, uint64_t *last,
-			struct sl_err *err) {
-	struct sl_buf all = SL_BUF_INIT;
-	bool clean = true;
-	int rc = read_all(j, &all);
-	if (rc != SL_OK) {
-		rc = sl_err_set(err, rc, "cannot read %s: %s", j->path, strerror(errno));
-	} else if (all.n >= 8 && memcmp(all.p, JOURNAL_MAGIC, 5) == 0 && memcmp(all.p, JOURNAL_MAGIC, 8) != 0) {
-		rc = sl_err_set(err, SL_EUNSUPPORTED,
-				"%s was written by a newer version of sluice (format %.3s, this one knows 001); start "
-				"that version, or "
-				"move the folder away to begin without sessions and retained messages",
-				j->path, all.p + 5);
-	} else {
-		bool ours = all.n >= JOURNAL_HEAD && memcmp(all.p, JOURNAL_MAGIC, 8) == 0;
-		j->headed = ours;
-		size_t used = ours ? store_journal_walk(sl_buf_slice(&all), applied, each, arg, last, &clean) : 0;
-		if (!clean || (!ours && all.n > 0))
-			log_always(LOG_WARN, LOG_STORE, "the journal is cut at its last good batch",
-				   "file=%s at=%zu bytes_left=%zu last_batch=%llu; what was acknowledged after it is "
-				   "lost, unless the process "
-				   "ended while it wrote: then nothing is",
-				   j->path, used, all.n - used, (unsigned long long)*last);
-	}
-	sl_buf_fini(&all);
-	return rc;
-}
-
-int store_journal_open(struct store_journal *j, const char *dir, bool sync, uint64_t applied, store_batch_cb each,
-		       void *arg, uint64_t *last, struct sl_err *err) {
-	*j = (struct store_journal){.sync = sync, .path = sl_asprintf("%s/journal", dir), .at = JOURNAL_HEAD};
-	*last = applied;
+int store_journal_open(struct store_journal *j, const char *dir, unsigned which, bool sync, struct sl_err *err) {
+	*j = (struct store_journal){
+	    .sync = sync, .path = sl_asprintf("%s/journal-%c", dir, "ab"[which]), .at = JOURNAL_HEAD};
 	struct stat info;
 	j->fd = open(j->path, O_RDWR | O_CREAT | O_CLOEXEC, 0640);
 	if (j->fd < 0 || fstat(j->fd, &info) != 0)
 		return sl_err_set(err, SL_ESYSTEM, "cannot write %s: %s; give this user the right to", j->path,
 				  strerror(errno));
 	j->size = (uint64_t)info.st_size;
-	return read_journal(j, applied, each, arg, last, err);
+	if (read_all(j) != SL_OK) return sl_err_set(err, SL_EIO, "cannot read %s: %s", j->path, strerror(errno));
+	const struct sl_buf *all = &j->found;
+	j->headed = all->n >= JOURNAL_HEAD && memcmp(all->p, JOURNAL_MAGIC, 8) == 0;
+	if (!j->headed && all->n >= 8 && memcmp(all->p, JOURNAL_MAGIC, 5) == 0)
+		return sl_err_set(
+		    err, SL_EUNSUPPORTED,
+		    "%s was written by a newer version of sluice (format %.3s, this one knows 001); start "
+		    "that version, or move the folder away to begin without sessions and retained messages",
+		    j->path, all->p + 5);
+	return SL_OK;
+}
+
+static int note_first(void *arg, uint64_t seq, struct sl_slice ops) {
+	(void)ops;
+	*(uint64_t *)arg = seq;
+	return SL_ENOTFOUND; /* enough */
+}
+
+uint64_t store_journal_first(const struct store_journal *j, uint64_t applied) {
+	uint64_t first = 0, last;
+	bool clean;
+	if (j->headed) store_journal_walk(sl_buf_slice(&j->found), applied, note_first, &first, &last, &clean);
+	return first;
+}
+
+void store_journal_read(struct store_journal *j, uint64_t applied, store_batch_cb each, void *arg, uint64_t *last) {
+	bool clean = j->found.n == 0;
+	size_t used = 0;
+	*last = applied;
+	if (j->headed) used = store_journal_walk(sl_buf_slice(&j->found), applied, each, arg, last, &clean);
+	if (!clean)
+		log_always(
+		    LOG_WARN, LOG_STORE, "the journal is cut at its last good batch",
+		    "file=%s at=%zu bytes_left=%zu last_batch=%llu; what was acknowledged after it is lost, unless "
+		    "the process ended while it wrote: then nothing is",
+		    j->path, used, j->found.n - used, (unsigned long long)*last);
+	sl_buf_fini(&j->found);
 }
 
 void store_journal_restart(struct store_journal *j) {
@@ -136,6 +144,7 @@ int store_journal_write(struct store_journal *j, struct sl_buf *batch, uint64_t 
 void store_journal_close(struct store_journal *j) {
 	if (j->fd >= 0) close(j->fd);
 	j->fd = -1;
+	sl_buf_fini(&j->found);
 	sl_free(j->path);
 	j->path = NULL;
 }

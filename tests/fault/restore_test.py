@@ -331,7 +331,7 @@ class Damage(Restored):
     def test_store__of_a_newer_version_is_refused_and_left(self):
         self.keeping("s").subscribe("a")
         self.broker.kill()
-        journal = self.broker.folder / "data/store/journal"
+        journal = self.broker.folder / "data/store/journal-a"
         data = bytearray(journal.read_bytes())
         data[7:8] = b"9"
         journal.write_bytes(data)
