@@ -21,6 +21,11 @@ static uint8_t versions_of(const struct conf_list *words) {
 	return (uint8_t)bits;
 }
 
+static uint8_t anonymous_of(const struct broker_listener *l) {
+	if (!l->anonymous) return AUTH_ANONYMOUS_DEFAULT;
+	return json_is_true(l->anonymous) ? AUTH_ANONYMOUS_YES : AUTH_ANONYMOUS_NO;
+}
+
 static struct broker_bind_limits limits_of(const struct broker_listener *l) {
 	return (struct broker_bind_limits){.max_connections = clamp_u32(l->max_connections),
 					   .connects = rate_of(l->max_connect_rate, l->connect_burst),
@@ -28,7 +33,8 @@ static struct broker_bind_limits limits_of(const struct broker_listener *l) {
 					   .bytes = rate_of(l->max_byte_rate, l->byte_burst),
 					   .max_packet_size = clamp_u32(l->max_packet_size),
 					   .client_id_max = (uint16_t)l->max_clientid_length,
-					   .versions = versions_of(&l->versions)};
+					   .versions = versions_of(&l->versions),
+					   .anonymous = anonymous_of(l)};
 }
 
 static const char *const *origins_of(const struct broker_listener *l) {

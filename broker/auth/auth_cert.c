@@ -20,7 +20,7 @@ struct auth_cert {
 static const char *const names[] = {"cn",          "subject",      "san_dns", "san_email", "san_uri",
 				    "fingerprint", "psk_identity", "none",    NULL};
 
-static const struct conf_field cert_fields[] = {{.name = "username",
+static const struct conf_field cert_fields[] = {{.name = "username_from",
 						 .type = CONF_ENUM,
 						 .at = offsetof(struct cert_settings, username),
 						 .names = names,

@@ -219,9 +219,14 @@ json_t *auth_status(const struct auth *a) {
 
 /* ---- SCRAM ------------------------------------------------------------------------------------------------ */
 
+/* What a link's conditions ask of a client is not known here: it keeps no keys then. */
+static bool keeps_keys(const struct auth_backend *b) {
+	return b->ops->scram && b->conf.listeners.len == 0 && !b->conf.username && !b->conf.clientid;
+}
+
 bool auth_scram_offered(const struct auth *a) {
 	for (size_t i = 0; i < a->len; i++)
-		if (a->chain[i]->ops->scram) return true;
+		if (keeps_keys(a->chain[i])) return true;
 	return false;
 }
 
@@ -232,7 +237,7 @@ bool auth_scram_find(void *auth, struct sl_slice user, enum scram_hash hash, str
 	for (size_t i = 0; i < a->len; i++) {
 		struct auth_backend *b = a->chain[i];
 		struct scram_keys keys;
-		if (!b->ops->scram) continue;
+		if (!keeps_keys(b)) continue;
 		bool knows = b->ops->scram(b, user, hash, &keys);
 		if (!filled || (knows && !known)) *out = keys;
 		filled = true;

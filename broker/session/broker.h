@@ -67,6 +67,7 @@ struct broker_bind_limits {
 	uint32_t max_packet_size; /* 0: as everywhere */
 	uint16_t client_id_max;   /* 0: as everywhere */
 	uint8_t versions;         /* BROKER_SPEAKS_...; 0: all */
+	uint8_t anonymous;        /* enum auth_anonymous */
 };
 
 struct broker_bind {

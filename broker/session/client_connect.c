@@ -181,6 +181,7 @@ static enum auth_verdict ask(struct client *c, const struct mqtt_connect *p) {
 				 .peer = slice_from_str(c->peer),
 				 .listener = slice_from_str(c->bind->name),
 				 .tls = client_tls_peer(c),
+				 .anonymous = c->bind->limits.anonymous,
 				 .username = p->has_username ? p->username : SL_SLICE_EMPTY,
 				 .password = p->has_password ? p->password : SL_SLICE_EMPTY};
 	enum auth_verdict verdict = auth_check(w->auth, w->loop, &r, &c->auth_job, &c->identity, auth_told, c);

@@ -7,6 +7,8 @@ import unittest
 from harness import packet as m
 from harness.broker import Broker, free_port, run_program, temp_folder, wait_until
 from harness.client import Client
+from harness.pki import Pki
+from harness.tls_client import TlsClient, context_of
 from harness.tokens import Key, hs_token
 from harness.web import Web
 
@@ -262,6 +264,44 @@ class Chains(ChainCase):
         broker.wait_log("reloaded")
         self.assertEqual(self.ask(broker), 0)
         self.assertEqual(self.ask(broker, username="who", password="x"), DENIED[m.V5])
+
+    def test_chain__a_listener_may_say_who_needs_no_name(self):
+        """And a certificate says who somebody is."""
+        pki, ports = Pki(temp_folder()), [free_port(), free_port()]
+        pki.make("device", names="DNS:device.example,URI:urn:dev:7")
+        pki.make("odd", names="DNS:device.example", subject="/O=Test")
+        tls = {"cert": pki.path("server.pem"), "key": pki.path("server.key"), "ca": pki.path("ca.pem"), "verify_peer": "optional"}
+        broker = Broker(start=False)
+        plain = broker.default_config()["listeners"][0]
+        broker.write_config({"listeners": [
+            plain, {"name": "open", "bind": f"127.0.0.1:{ports[0]}", "anonymous": True},
+            {"name": "tls", "type": "tls", "bind": f"127.0.0.1:{ports[1]}", "tls": tls}], "auth": {
+                "anonymous": False, "acl_file": str(broker.folder / "acl.yaml"), "chain": [
+                    {"type": "cert", "clientid": "uri-*", "username": "*", "listeners": ["open"]},
+                    {"type": "cert", "username_from": "san_uri", "clientid": "uri-*"},
+                    {"type": "cert", "clientid_is_username": True}]}})
+        (broker.folder / "acl.yaml").write_text(
+            "rules: [{allow: publish, topic: \"of/${username}/${cert.cn}\"}]\n")
+        broker.start()
+        self.addCleanup(broker.stop)
+        self.assertEqual(self.ask(broker), DENIED[m.V5])
+        with Client(ports[0], m.V5) as c:
+            c.connect("anybody")
+
+        def code(client_id, cert, topic=None):
+            with TlsClient(ports[1], context_of(pki, cert), m.V5) as c:
+                c.send(m.connect(client_id, m.V5, username="somebody"))
+                told = c.expect(m.CONNACK).code
+                if topic:
+                    c.send(m.publish(topic, b"", 1, 7, version=m.V5))
+                    self.assertEqual(c.expect(m.PUBACK).code, 0x10, topic)
+                return told
+        wait_until(lambda: code("device", "device") == 0)
+        self.assertEqual(code("device", "device", "of/device/device"), 0)
+        self.assertEqual(code("uri-1", "device", "of/urn:dev:7/device"), 0)
+        self.assertEqual(code("other", "device"), DENIED[m.V5])
+        self.assertEqual(code("device", "odd"), DENIED[m.V5])
+        self.assertEqual(code("device", None), DENIED[m.V5])
 
     def test_check__says_what_is_wrong_and_where(self):
         folder = temp_folder()

@@ -55,6 +55,7 @@ struct broker_listener {
 	bool proxy_protocol;
 	struct conf_list proxy_from;
 	struct tls_server_conf tls;
+	json_t *anonymous;                            /* a boolean; NULL: as auth has it */
 	int64_t max_connections;                      /* CONF_UNLIMITED for none, as all rates */
 	int64_t max_connect_rate, connect_burst;      /* of all clients; a burst of 0: as the rate */
 	int64_t max_message_rate, message_burst;      /* of one */

@@ -110,6 +110,12 @@ static bool is_loopback(const char *host) {
 	return strncmp(host, "127.", 4) == 0 || strcmp(host, "::1") == 0 || strcmp(host, "localhost") == 0;
 }
 
+static bool a_listener_is_open(const struct broker_conf *conf) {
+	for (size_t i = 0; i < conf->listener_list.len; i++)
+		if (json_is_true(broker_conf_listener(conf, i)->anonymous)) return true;
+	return false;
+}
+
 static bool all_loopback(const struct broker_conf *conf) {
 	for (size_t i = 0; i < conf->listener_list.len; i++) {
 		const char *host = broker_conf_listener(conf, i)->host;
@@ -123,7 +129,9 @@ int broker_conf_check_auth(struct broker_conf *conf, const json_t *root, struct 
 	int rc = auth_conf_load(conf->auth.chain, at, &conf->auth.links, report);
 	if (rc == SL_OK) rc = auth_conf_check_connectors(conf->auth.links, conf->connectors, at, report);
 	if (rc != SL_OK) return rc;
-	if (conf->auth.anonymous || conf->auth.password_file || auth_conf_len(conf->auth.links) > 0) return SL_OK;
+	if (conf->auth.anonymous || a_listener_is_open(conf) || conf->auth.password_file ||
+	    auth_conf_len(conf->auth.links) > 0)
+		return SL_OK;
 	bool said = json_object_get(json_object_get(root, "auth"), "anonymous") != NULL;
 	if (!said && all_loopback(conf)) {
 		conf->auth.anonymous = true;

@@ -114,6 +114,11 @@ const struct conf_field broker_listener_fields[] = {
      .at = AT(tls),
      .fields = tls_server_fields,
      .doc = "Certificates of `tls` and `wss` listeners, and whose they accept."},
+    {.name = "anonymous",
+     .type = CONF_TREE,
+     .flags = CONF_ADVANCED,
+     .at = AT(anonymous),
+     .doc = "true or false: whether clients without a user name may connect here, whatever `auth.anonymous` says."},
     {.name = "max_connections",
      .type = CONF_INT,
      .flags = CONF_UNLIMITED_OK,
@@ -278,6 +283,8 @@ static int check_listener(const struct broker_conf *conf, size_t i, const json_t
 			return refuse_option(path, "bind", at, report,
 					     "another listener has this path; paths must differ");
 	}
+	if (l->anonymous && !json_is_boolean(l->anonymous))
+		return refuse_option(path, "anonymous", at, report, "must be true or false");
 	int rc = check_tls(l, path, at, report);
 	if (rc == SL_OK) rc = check_options(l, tree, path, at, report);
 	return rc == SL_OK ? check_bind(l, path, at, report) : rc;
