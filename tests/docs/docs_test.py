@@ -239,7 +239,7 @@ class Truth(unittest.TestCase):
         wanted = {"libuv": "libuv", "OpenSSL": "OpenSSL", "SQLite": "sqlite3", "libyaml": "yaml-0.1", "jansson": "jansson",
                   "xxHash": "libxxhash", "http-parser": "http_parser", "re2c": "re2c", "lemon": "lemon",
                   "cmocka": "cmocka", "PCRE2": "libpcre2-8", "libjq": "jq", "zlib": "zlib", "librdkafka": "rdkafka",
-                  "hiredis": "hiredis", "libpq": "libpq", "libmongoc": "libmongoc-1.0", "LMDB": "lmdb", "snappy": "snappy", "zstd": "libzstd"}
+                  "hiredis": "hiredis", "libpq": "libpq", "libmongoc": "libmongoc-1.0", "libcurl": "libcurl", "libcrypt": "crypt", "LMDB": "lmdb", "snappy": "snappy", "zstd": "libzstd"}
         text = "".join(p.read_text() for p in [ROOT / "CMakeLists.txt", *ROOT.glob("*/**/CMakeLists.txt")]
                        if "build" not in p.relative_to(ROOT).parts)
         found = re.findall(r"pkg_check_modules\(\w+ REQUIRED IMPORTED_TARGET ([\w.-]+)", text)
