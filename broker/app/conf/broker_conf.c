@@ -107,6 +107,7 @@ bool broker_conf_needs_restart(const struct broker_conf *old, const struct broke
 
 void broker_conf_reference(struct sl_buf *out) {
 	schema_doc_markdown(broker_conf_fields, out);
+	broker_conf_limits(out);
 	auth_conf_reference(out);
 	sl_buf_append_str(
 	    out, "\n## Addresses that are not connected to\n\nBy no connector, whoever names them, unless an entry of "

@@ -13,6 +13,8 @@ int broker_conf_check_listeners(struct broker_conf *conf, const json_t *root, st
 /* "host:port" in its parts; what is wrong goes to err, and *host stays as it is. */
 void broker_conf_split_bind(const char *bind, char **host, uint16_t *port, struct sl_err *err);
 
+void broker_conf_limits(struct sl_buf *out); /* for the reference */
+
 /* broker_conf_mqtt_flow.c: of `mqtt` */
 extern const struct conf_field broker_conf_rewrite_fields[], broker_conf_auto_subscribe_fields[];
 int broker_conf_check_flow(const struct broker_conf *conf, struct conf_report *report); /* what one row cannot know */
