@@ -30,16 +30,23 @@ class Pki:
         self.openssl("genpkey", "-algorithm", "EC", "-pkeyopt", "ec_paramgen_curve:P-256", "-out", f"{name}.key",
                      *(["-aes128", "-pass", f"pass:{password}"] if password else []))
 
-    def authority(self, name, subject=None):
+    def authority(self, name, subject=None, issuer=None):
+        """One that signs itself, or that another one has signed."""
         self._key(name)
+        if issuer:
+            self._sign(name, issuer, subject, (-1, 60), "basicConstraints=critical,CA:TRUE\nkeyUsage=keyCertSign,cRLSign\n")
+            return
         self.openssl("req", "-x509", "-new", "-key", f"{name}.key", "-out", f"{name}.pem", "-days", "30", "-subj",
                      subject or f"/O=Test/CN={name}", "-addext", "keyUsage=keyCertSign,cRLSign")
 
     def make(self, name, names=LOCAL, issuer="ca", subject=None, days=(-1, 60), password=None):
         """NAME.pem and NAME.key. days: from and to, counted from now."""
         self._key(name, password)
+        self._sign(name, issuer, subject, days, f"subjectAltName={names}\n" if names else "basicConstraints=CA:FALSE\n", password)
+
+    def _sign(self, name, issuer, subject, days, extensions, password=None):
         start, end = (stamp(d) for d in days)
-        (self.folder / f"{name}.ext").write_text(f"subjectAltName={names}\n" if names else "basicConstraints=CA:FALSE\n")
+        (self.folder / f"{name}.ext").write_text(extensions)
         self.openssl("req", "-new", "-key", f"{name}.key", *(["-passin", f"pass:{password}"] if password else []),
                      "-out", f"{name}.csr", "-subj", subject or f"/O=Test/CN={name}")
         self._ca(issuer, "-in", f"{name}.csr", "-out", f"{name}.pem", "-startdate", start, "-enddate", end, "-extfile",

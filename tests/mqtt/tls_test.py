@@ -164,6 +164,35 @@ class Handshake(Cases):
         self.said(self.at.broker, "CN=revoked,O=Test' is not accepted: certificate revoked",
                   lambda: self.refused(self.port["listed"], context_of(pki, "revoked")))
 
+    def test_crl__of_the_authority_that_signed_it_is_enough_and_is_needed(self):
+        """ca (no list) has signed between (which has one), and that the device."""
+        pki.authority("between", issuer="ca")
+        for name in ("inner", "gone"):
+            pki.make(name, issuer="between")
+            with open(pki.path(f"{name}.pem"), "a", encoding="ascii") as f, open(pki.path("between.pem"), encoding="ascii") as g:
+                f.write(g.read())
+        pki.revoke("gone", "between")
+        mutual = {"ca": pki.path("ca.pem"), "verify_peer": "required", "crl": pki.crl("between")}
+        with Listeners(a=mutual) as at:
+            self.works(self.connected(at.ports["a"], context_of(pki, "inner")))
+            self.refused(at.ports["a"], context_of(pki, "gone"))
+            self.said(at.broker, "has no list of its authority", lambda: self.refused(at.ports["a"], context_of(pki, "device")))
+
+    def test_address__of_ipv6(self):
+        with socket.socket(socket.AF_INET6) as probe:
+            if probe.connect_ex(("::1", 1)) == 99:
+                self.skipTest("no IPv6 here")
+        with Listeners(a={}) as at:
+            at.broker.stop()
+            at.write()
+            at.broker.config["listeners"][1]["bind"] = f"[::1]:{at.ports['a']}"
+            at.broker.write_config({})
+            at.broker.start()
+            with socket.create_connection(("::1", at.ports["a"])) as plain, \
+                    context_of(pki).wrap_socket(plain, server_hostname="localhost") as tls:
+                tls.sendall(m.connect("six", m.V311))
+                self.assertEqual(tls.recv(4), b"\x20\x02\0\0")
+
     def test_sni__chooses_the_certificate(self):
         context = context_of(pki)
         context.check_hostname = False
@@ -304,7 +333,9 @@ class Reload(Cases):
             old = self.connected(at.ports["a"], client_id="old")
             self.works(old)
             at.tls["a"] = own("second")
-            self.assertNotIn("restart", at.reload())
+            self.assertNotIn("wait for a restart", at.reload() + at.broker.log())
+            shown = {x["name"]: x for x in at.broker.status()["config"]["settings"]["listeners"]}
+            self.assertEqual(shown["a"]["tls"]["cert"], pki.path("second.pem"))
             new = self.connected(at.ports["a"])
             self.assertIn((("commonName", "second"),), new.tls.getpeercert()["subject"])
             self.assertIn((("commonName", "server"),), old.tls.getpeercert()["subject"])

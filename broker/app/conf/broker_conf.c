@@ -71,7 +71,19 @@ json_t *broker_conf_show(const struct broker_conf *conf) {
 	return tree;
 }
 
+/* Of listeners that both have, by name, and that spoke TLS before. */
+static void take_tls(json_t *shown, const json_t *fresh) {
+	for (size_t i = 0; i < json_array_size(shown); i++)
+		for (size_t j = 0; j < json_array_size(fresh); j++) {
+			json_t *was = json_array_get(shown, i), *is = json_array_get(fresh, j);
+			bool same = json_equal(json_object_get(was, "name"), json_object_get(is, "name"));
+			if (same && json_object_get(was, "tls") && json_object_get(is, "tls"))
+				json_object_set_new(was, "tls", json_deep_copy(json_object_get(is, "tls")));
+		}
+}
+
 void broker_conf_reloaded(json_t *shown, const json_t *fresh) {
+	take_tls(json_object_get(shown, "listeners"), json_object_get(fresh, "listeners"));
 	const json_t *node = json_object_get(fresh, "node");
 	json_object_set_new(shown, "auth", json_deep_copy(json_object_get(fresh, "auth")));
 	json_object_set_new(json_object_get(shown, "node"), "outbound",

@@ -196,7 +196,7 @@ int broker_conf_binds_apart(const struct broker_conf *conf, const struct sl_list
 /* The settings in force, units written out, secrets masked; without connectors and rules. A new reference. */
 json_t *broker_conf_show(const struct broker_conf *conf) sl_warn_unused;
 
-/* What broker_conf_show() said at the start becomes what is in force after a reload: auth and node.outbound are taken over. */
+/* What broker_conf_show() said at the start becomes what is in force after a reload: auth, node.outbound and the listeners' tls are taken over. */
 void broker_conf_reloaded(json_t *shown, const json_t *fresh);
 
 /* Appends the names of the sections that differ and that a reload does not change ("listeners, mqtt"); false when
