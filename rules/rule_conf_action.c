@@ -15,7 +15,11 @@ struct republish_options {
 	char *topic, *payload, *qos, *retain;
 	char *payload_format, *message_expiry, *content_type, *response_topic, *correlation_data;
 	struct conf_map user_properties;
+	int slashes; /* index of slash_words */
 };
+
+enum { SLASHES_REFUSE, SLASHES_ALLOW };
+static const char *const slash_words[] = {"refuse", "allow", NULL};
 
 const struct conf_field republish_fields[] = {
     {.name = "topic",
@@ -25,6 +29,15 @@ const struct conf_field republish_fields[] = {
      .max = TOPIC_BYTES_MAX,
      .doc = "The topic to publish to. A row whose topic would hold a wildcard is refused.",
      .example = "alerts/${device}"},
+    {.name = "slashes",
+     .type = CONF_ENUM,
+     .at = offsetof(struct republish_options, slashes),
+     .def = "refuse",
+     .names = slash_words,
+     .doc =
+	 "In `topic`, text around it, the value of a name like ${device} is one level or a part of one: a row with "
+	 "`/` in it is refused, for it would end up below another topic than the one that is meant. `allow` takes it. "
+	 "${topic} is taken as it is, and so is what an expression makes, as in ${concat(site, '/', line)}."},
     {.name = "payload",
      .type = CONF_TEMPLATE,
      .at = offsetof(struct republish_options, payload),
@@ -227,7 +240,8 @@ static bool republish_load(struct rule_load *load, const struct conf_field *fiel
 	char *inner = yaml_path_key(path, "republish");
 	rule_load_failed(load, conf_apply(fields, tree, (struct conf_at){load->doc, path}, &options, load->report));
 	const struct republish_options *o = &options.republish;
-	r->topic = republish_template(load, inner, "topic", o->topic, SQL_TO_TOPIC);
+	r->topic = republish_template(load, inner, "topic", o->topic,
+				      o->slashes == SLASHES_ALLOW ? SQL_TO_TOPIC_LEVELS : SQL_TO_TOPIC);
 	r->payload = republish_template(load, inner, "payload", o->payload, SQL_TO_BYTES);
 	r->qos = republish_template(load, inner, "qos", o->qos, SQL_TO_VALUE);
 	r->retain = republish_template(load, inner, "retain", o->retain, SQL_TO_VALUE);

@@ -133,11 +133,15 @@ void sql_out_json(const struct sql_out *row, struct sl_buf *out);
 
 /* What a template's result is for; decides how pieces are joined and escaped. */
 enum sql_target {
-	SQL_TO_VALUE,        /* "${t}" alone keeps its kind (SQL parameter, column); with text around it is text */
-	SQL_TO_TEXT,         /* always text */
-	SQL_TO_BYTES,        /* the same for what carries bytes: "${.}" of a row that is no JSON (raw) is its bytes */
-	SQL_TO_JSON,         /* JSON text: "${.}" is the row, "${x}" the value as JSON; text around is kept as it is */
-	SQL_TO_TOPIC,        /* an MQTT topic: a value with '+', '#' or U+0000 fails the row; NULL fails the row */
+	SQL_TO_VALUE, /* "${t}" alone keeps its kind (SQL parameter, column); with text around it is text */
+	SQL_TO_TEXT,  /* always text */
+	SQL_TO_BYTES, /* the same for what carries bytes: "${.}" of a row that is no JSON (raw) is its bytes */
+	SQL_TO_JSON,  /* JSON text: "${.}" is the row, "${x}" the value as JSON; text around is kept as it is */
+	/* An MQTT topic: a value with '+', '#' or U+0000 fails the row; NULL fails the row. With something around it, the value of a
+	 * name (a column, a payload's member) is one level or a part of one: '/' fails the row, and so does '$' where the topic
+	 * begins. Not so the column `topic`, and what an expression makes: there the author has said what becomes of it. */
+	SQL_TO_TOPIC,
+	SQL_TO_TOPIC_LEVELS, /* the same, but values may hold '/' */
 	SQL_TO_TOPIC_OR_NULL /* the same with text around; "${t}" alone is what it is, and judged by the caller */
 };
 struct sql_template;

@@ -96,6 +96,7 @@ struct sql_template_part {
 	struct sl_slice literal;
 	struct sql_code code; /* n_steps == 0: a literal */
 	bool whole_row;
+	bool level;  /* of a topic: a name's value, which is no more than a level */
 	bool quoted; /* of a JSON template: it stands inside of a string */
 	/* It is nothing but this column of the row, or of the event. */
 	enum { TEMPLATE_MORE, TEMPLATE_OUTPUT, TEMPLATE_COLUMN } plain;

@@ -46,6 +46,27 @@ static size_t expression_end(struct sl_slice text, size_t from) {
 	return SIZE_MAX;
 }
 
+static bool is_column(const struct sql_program *p, uint16_t id, struct sl_slice name) {
+	for (uint16_t i = 0; i < p->source->column_count; i++)
+		if (p->source->columns[i].id == id && slice_equal_str(name, p->source->columns[i].name)) return true;
+	return false;
+}
+
+/* Whether a value is data by its name alone, and not a whole topic. */
+static bool is_one_level(const struct sql_program *p, const struct sql_node *n) {
+	static const struct sl_slice topic = {"topic", 5};
+	switch (n->kind) {
+	case SQL_N_OUTPUT:
+		return !p->of_event || p->of_event[n->index] == SQL_NONE || !is_column(p, p->of_event[n->index], topic);
+	case SQL_N_COLUMN: return !is_column(p, (uint16_t)n->index, topic);
+	case SQL_N_PATH:
+	case SQL_N_MEMBER:
+	case SQL_N_INDEX:
+	case SQL_N_ITEM: return true;
+	default: return false;
+	}
+}
+
 static int add_expression(struct sql_template *t, struct sql_program *p, size_t at, struct sl_slice text,
 			  struct sl_arena *scratch, struct sl_err *err) {
 	struct sl_slice copy = sl_arena_dup(scratch, text); /* the lexer wants a NUL behind it */
@@ -69,6 +90,7 @@ static int add_expression(struct sql_template *t, struct sql_program *p, size_t 
 	if (f.status == SL_OK) n = sql_fold(&u, n, true);
 	if (f.status == SL_OK) sql_emit_template(&u, n, &t->arena, &part->code);
 	sql_vm_free(u.vm);
+	part->level = f.status == SL_OK && is_one_level(p, n);
 	part->code.text = t->text;
 	if (f.status == SL_OK && n->kind == SQL_N_OUTPUT) part->plain = TEMPLATE_OUTPUT;
 	if (f.status == SL_OK && n->kind == SQL_N_COLUMN) part->plain = TEMPLATE_COLUMN;
@@ -79,8 +101,8 @@ static int add_expression(struct sql_template *t, struct sql_program *p, size_t 
 
 static int split(struct sql_template *t, struct sql_program *p, struct sl_arena *scratch, struct sl_err *err) {
 	struct sl_slice text = t->text;
-	bool doubled = p->aws && t->target == SQL_TO_TOPIC && text.n > 2 && text.p[0] == '$' && text.p[1] == '$' &&
-		       text.p[2] != '{';
+	bool doubled = p->aws && (t->target == SQL_TO_TOPIC || t->target == SQL_TO_TOPIC_LEVELS) && text.n > 2 &&
+		       text.p[0] == '$' && text.p[1] == '$' && text.p[2] != '{';
 	size_t literal = doubled;
 	for (size_t i = 0; i + 1 < text.n; i++) {
 		if (text.p[i] != '$') continue;
@@ -175,12 +197,6 @@ bool sql_template_is_constant(const struct sql_template *t, struct sl_slice *tex
 	return true;
 }
 
-static bool is_column(const struct sql_program *p, uint16_t id, struct sl_slice name) {
-	for (uint16_t i = 0; i < p->source->column_count; i++)
-		if (p->source->columns[i].id == id && slice_equal_str(name, p->source->columns[i].name)) return true;
-	return false;
-}
-
 bool sql_template_is_column(const struct sql_template *t, struct sl_slice name) {
 	const struct sql_program *p = t->program;
 	if (t->n_parts != 1 || !p->of_event || p->foreach) return false;
@@ -240,6 +256,20 @@ bool sql_output_shares(const struct sql_program *p, struct sl_slice output, stru
 
 enum { PLAIN_ROW_MAX = 4096 };
 
+/* One level of a topic must not become two, nor a topic one of the broker's own. */
+static int check_level(struct sql_vm *vm, const struct sql_template *t, struct sl_slice piece, bool first) {
+	if (t->target == SQL_TO_TOPIC && slice_find_byte(piece, '/') >= 0)
+		return sql_vm_fail(
+		    vm, SL_EINVAL,
+		    "a value for one level of the topic %.*s holds '/', which would make it more than one; "
+		    "`slashes: allow` takes it",
+		    SL_SLICE_ARG(t->text));
+	if (first && piece.n && piece.p[0] == '$')
+		return sql_vm_fail(vm, SL_EINVAL, "a value at the beginning of the topic %.*s begins with '$'",
+				   SL_SLICE_ARG(t->text));
+	return SL_OK;
+}
+
 static int check_topic_piece(struct sql_vm *vm, const struct sql_template *t, const struct sql_value *v,
 			     struct sl_slice piece) {
 	if (v->kind == SQL_NULL || v->kind == SQL_JSON_NULL)
@@ -287,6 +317,10 @@ static void append_json(struct sql_vm *vm, const struct sql_template_part *part,
 		escape_appended(vm, out, from);
 }
 
+static bool is_topic(enum sql_target target) {
+	return target == SQL_TO_TOPIC || target == SQL_TO_TOPIC_LEVELS || target == SQL_TO_TOPIC_OR_NULL;
+}
+
 static int append_value(struct sql_vm *vm, const struct sql_template *t, const struct sql_template_part *part,
 			const struct sql_value *v, struct sl_buf *out) {
 	size_t from = out->n;
@@ -297,8 +331,10 @@ static int append_value(struct sql_vm *vm, const struct sql_template *t, const s
 	else
 		sql_value_to_text(v, out);
 	if (out->n > SQL_TEXT_MAX) return sql_vm_fail(vm, SL_ELIMIT, "a text would exceed %d MB", SQL_TEXT_MAX >> 20);
-	if (t->target != SQL_TO_TOPIC && t->target != SQL_TO_TOPIC_OR_NULL) return SL_OK;
-	return check_topic_piece(vm, t, v, slice_from(sl_buf_slice(out), from));
+	if (!is_topic(t->target)) return SL_OK;
+	struct sl_slice piece = slice_from(sl_buf_slice(out), from);
+	int r = check_topic_piece(vm, t, v, piece);
+	return r == SL_OK && part->level && t->n_parts > 1 ? check_level(vm, t, piece, from == 0) : r;
 }
 
 static int run_part(struct sql_vm *vm, const struct sql_template *t, const struct sql_template_part *part,

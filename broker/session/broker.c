@@ -355,6 +355,8 @@ int broker_publish(struct broker *b, uint32_t worker, const struct rules_publish
 	if (delayed == DELAYED_BAD || !topic_name_valid(topic) || !utf8_valid_mqtt(topic) ||
 	    topic_levels(topic) > b->set.topic_levels_max)
 		return SL_EINVAL;
+	/* Not even a rule: its topic may come out of a message. */
+	if (client_topic_reserved(topic)) return SL_EDENIED;
 	if (p->payload.n > MQTT_REMAINING_MAX / 2) return SL_ELIMIT;
 	struct mqtt_props props;
 	struct mqtt_prop_item it;

@@ -93,7 +93,7 @@ static int constants_check(const struct remote_action_conf *conf, struct sl_err 
 
 int remote_plan_make(const struct remote_action_conf *conf, struct remote_plan *plan, struct sl_err *err) {
 	*plan = (struct remote_plan){.conf = conf, .topic_constant = is_constant(conf->topic)};
-	value_add(plan, REMOTE_TOPIC, "topic", conf->topic, SQL_TO_TOPIC);
+	value_add(plan, REMOTE_TOPIC, "topic", conf->topic, SQL_TO_TOPIC_LEVELS);
 	value_add(plan, REMOTE_PAYLOAD, "payload", conf->payload, SQL_TO_BYTES);
 	value_add(plan, REMOTE_QOS, "qos", conf->qos, SQL_TO_VALUE);
 	value_add(plan, REMOTE_RETAIN, "retain", conf->retain, SQL_TO_VALUE);

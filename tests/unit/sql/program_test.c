@@ -449,6 +449,30 @@ static void test_template__topics_take_no_wildcards_and_no_null(void **state) {
 		     "the topic a/${none} has no value for one of its parts (null)");
 }
 
+static void assert_level(const char *text, const char *expected) {
+	struct sql_case deep = event;
+	deep.payload = SL_SLICE_LIT("{\"id\":\"a/b\",\"unit\":\"$SYS\"}");
+	char *refused =
+	    sl_asprintf("a value for one level of the topic %s holds '/', which would make it more than one; "
+			"`slashes: allow` takes it",
+			text);
+	assert_fills_of(&deep, text, SQL_TO_TOPIC, SQL_STRING, expected ? expected : refused);
+	if (!expected && text[0] != '$') assert_fills_of(&deep, text, SQL_TO_TOPIC_LEVELS, SQL_STRING, "x/a/b");
+	sl_free(refused);
+}
+
+static void test_template__a_value_is_one_level_of_a_topic(void **state) {
+	(void)state;
+	assert_level("x/${id}", NULL);
+	assert_level("${id}/x", NULL);
+	assert_level("x/${payload.id}", NULL);
+	assert_level("x/${unit}", "x/$SYS");
+	assert_level("${id}", "a/b"); /* the whole topic is data: that is what was meant */
+	assert_level("x/${concat(id, '')}", "x/a/b");
+	assert_level("copy/${topic}", "copy/plant/7/data"); /* a topic is a topic */
+	assert_level("${unit}/x", "a value at the beginning of the topic ${unit}/x begins with '$'");
+}
+
 static void assert_template_refused(const char *text, uint32_t column, const char *message) {
 	struct sql_program *p = program("SELECT payload.t AS temperature FROM 't/#'");
 	struct sl_err err = SL_ERR_INIT;
@@ -594,6 +618,7 @@ int main(void) {
 	    cmocka_unit_test(test_template__tells_what_all_rows_of_a_message_share),
 	    cmocka_unit_test(test_template__json_stays_json),
 	    cmocka_unit_test(test_template__topics_take_no_wildcards_and_no_null),
+	    cmocka_unit_test(test_template__a_value_is_one_level_of_a_topic),
 	    cmocka_unit_test(test_template__mistakes_have_their_place),
 	    cmocka_unit_test(test_template__literal_text_is_constant),
 	    cmocka_unit_test(test_template__adds_its_paths_to_the_program),
