@@ -59,7 +59,9 @@ static enum auth_step cert_check(struct auth_backend *b, struct auth_ask *ask) {
 	const struct auth_cert *c = sl_container_of(b, struct auth_cert, base);
 	const struct auth_request *r = ask->request;
 	enum name_from from = (enum name_from)c->set.username;
-	if (!r->tls || !(from == NAME_PSK ? r->tls->psk_identity : r->tls->fingerprint)) return AUTH_STEP_PASS;
+	/* Of one that a proxy has verified the common name is all that is known. */
+	const char *certificate = !r->tls ? NULL : r->tls->fingerprint ? r->tls->fingerprint : r->tls->common_name;
+	if (!r->tls || !(from == NAME_PSK ? r->tls->psk_identity : certificate)) return AUTH_STEP_PASS;
 	struct sl_slice name = slice_from_str(name_of(r->tls, from));
 	if (from == NAME_NONE) name = r->has_username ? r->username : SL_SLICE_EMPTY;
 	if (c->set.clientid_is_username && (name.n == 0 || !slice_equal(name, r->clientid))) return AUTH_STEP_DENY;

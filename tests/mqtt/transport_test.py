@@ -9,7 +9,7 @@ import unittest
 from cases import Case, both
 from harness import packet as m
 from harness import ws
-from harness.broker import TARGET, Broker, free_port, run_program, temp_folder
+from harness.broker import TARGET, Broker, free_port, run_program, temp_folder, wait_until
 from harness.client import Client, dial
 from harness.pki import Pki
 from harness.tls_client import context_of
@@ -403,14 +403,16 @@ def v2(source, port, tlvs=b"", command=1):
 class ProxyTest(unittest.TestCase):
     @classmethod
     def setUpClass(cls):
-        cls.port, cls.strict, cls.ws = free_port(), free_port(), free_port()
+        cls.port, cls.strict, cls.ws, cls.tls = free_port(), free_port(), free_port(), free_port()
+        cls.pki = Pki(temp_folder())
         cls.broker = Broker({"mqtt": {"connect_timeout": "700ms"}, "node": {"workers": 2},
                              "log": {"level": "debug"}}, start=False)
         plain = cls.broker.config["listeners"]
         proxied = [{"name": name, "type": kind, "bind": f"127.0.0.1:{port}", "proxy_protocol": True, "proxy_from": networks}
                    for name, kind, port, networks in (("near", "tcp", cls.port, ["127.0.0.0/8", "::1"]),
                                                       ("far", "tcp", cls.strict, ["203.0.113.0/24"]),
-                                                      ("ws", "ws", cls.ws, ["127.0.0.1"]))]
+                                                      ("ws", "ws", cls.ws, ["127.0.0.1"]), ("tls", "tls", cls.tls, ["::/0", "0.0.0.0/0"]))]
+        proxied[-1]["tls"] = {"cert": cls.pki.path("server.pem"), "key": cls.pki.path("server.key")}
         cls.broker.write_config({"listeners": plain + proxied, "rules": {
             "who": {"sql": 'SELECT clientid, peername, sockname FROM "$events/client_connected"',
                     "actions": [{"republish": {"topic": "who/${clientid}", "payload": "${peername} ${sockname}"}}]}}})
@@ -449,6 +451,14 @@ class ProxyTest(unittest.TestCase):
         c = self.client(v2("192.0.2.9", 4714), self.ws, "ws")
         self.assertEqual(self.known_as(c, "over-ws"), "192.0.2.9:4714 198.51.100.1:1883")
 
+    def test_below_tls(self):
+        sock = dial(self.tls, "tcp")
+        self.addCleanup(sock.close)
+        sock.sendall(v2("192.0.2.10", 4715))
+        c = Client(None, sock=context_of(self.pki).wrap_socket(sock, server_hostname="localhost"))
+        self.addCleanup(c.close)
+        self.assertEqual(self.known_as(c, "over-tls"), "192.0.2.10:4715 198.51.100.1:1883")
+
     def test_a_proxy_that_speaks_for_itself_keeps_its_address(self):
         for n, header in enumerate((b"PROXY UNKNOWN\r\n", v2("192.0.2.8", 1, command=0))):
             self.assertRegex(self.known_as(self.client(header), f"local{n}"), f"^127.0.0.1:[0-9]+ 127.0.0.1:{self.port}$")
@@ -479,6 +489,26 @@ class ProxyTest(unittest.TestCase):
         before = metric(self.broker, name)
         self.client(v2("192.0.2.8", 1), self.strict).expect_closed()
         self.assertEqual(metric(self.broker, name), before + 1)
+
+class ProxiedIdentityTest(unittest.TestCase):
+    """The name of a certificate that the proxy has verified counts as that of one shown to us."""
+
+    def test_it_is_the_user_name(self):
+        with Broker({"auth": {"anonymous": False, "chain": [{"type": "cert"}]}, "rules": {
+                "who": {"sql": 'SELECT username FROM "$events/client_connected"', "actions": [{"console": {}}]}}}, start=False) as broker:
+            broker.config["listeners"][0]["proxy_protocol"] = True
+            broker.write_config({})
+            broker.start(wait=False)
+            wait_until(lambda: not socket.socket().connect_ex(("127.0.0.1", broker.port)))
+            for verified, code in ((0, 0), (1, 4)):
+                name = b"device-7"
+                inner = bytes([7]) + struct.pack(">I", verified) + b"\x22" + struct.pack(">H", len(name)) + name
+                sock = dial(broker.port, "tcp")
+                sock.sendall(v2("192.0.2.8", 1, b"\x20" + struct.pack(">H", len(inner)) + inner))
+                with Client(None, sock=sock) as c:
+                    c.send(m.connect("dev"))
+                    c.expect(m.CONNACK, code=code)
+            broker.wait_log("device-7")
 
 
 if __name__ == "__main__":
