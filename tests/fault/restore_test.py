@@ -4,6 +4,7 @@ import re
 import time
 import unittest
 
+from disk_test import SmallDisk
 from harness import packet as m
 from harness.broker import BIN, PATIENCE_S, Broker, temp_folder, wait_until
 from harness.client import Client
@@ -372,6 +373,48 @@ class Full(Restored):
         self.restart()
         self.assertEqual(self.restored()["retained"], 1)
         self.back("s")
+
+
+class NoDisk(Restored):
+    def setUp(self):
+        self.disk = SmallDisk(self)
+        self.config = {"node": {"data_dir": str(self.disk.path / "data")}}
+        super().setUp()
+
+    def test_store__on_a_full_disk_waits_refuses_and_loses_nothing(self):
+        s, p, sent = self.keeping("s"), self.client(), 0
+        self.disk.fill(64 << 10)
+        while "a change cannot be written" not in self.broker.log():
+            sent += 1
+            p.send(m.publish(f"r/{sent}", b"x" * 20000, 1, sent, retain=True, version=m.V5))
+            self.assertLess(sent, 2000)
+            wait_until(lambda: self.number("sluice_publishes_received_total{qos=\"1\"}") == sent)
+        s.send(m.subscribe(5, ("b", 1), version=m.V5))
+        s.expect(m.SUBACK, codes=[0x97])
+        self.assertEqual(self.number("sluice_store_full"), 1)
+        self.disk.clear()
+        codes = [p.expect(m.PUBACK, pid=i + 1).code for i in range(sent)]
+        self.broker.wait_log("takes changes again")
+        s.subscribe("b")
+        self.restart()
+        self.assertEqual(self.restored()["retained"], sum(c < 0x80 for c in codes))
+        self.assertEqual(self.restored()["subscriptions"], 1)
+
+    def number(self, series):
+        line = next(x for x in self.broker.get("/metrics")[1].splitlines() if x.startswith(series + " "))
+        return float(line.split(" ")[-1])
+
+
+class Synced(Restored):
+    config = {"persistence": {"sync": "tick"}}
+
+    def test_sync__keeps_the_same_and_answers_the_same(self):
+        s = self.keeping("s", will=m.Will("gone/s", b"bye", qos=1))
+        s.subscribe("a", "$share/g/b", qos=1)
+        self.client().publish("r", b"1", qos=2, retain=True)
+        self.restart()
+        numbers = self.restored()
+        self.assertEqual([numbers[k] for k in ("sessions", "subscriptions", "wills", "retained")], [1, 2, 1, 1])
 
 
 class ManySessions(Restored):
