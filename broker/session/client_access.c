@@ -4,6 +4,7 @@
 #include "client_guard.h"
 #include "log.h"
 #include "mem.h"
+#include "persist.h"
 #include "shared_sub.h"
 #include "subs.h"
 #include "topic.h"
@@ -66,6 +67,7 @@ static uint32_t end_plain(struct session *s) {
 		topic_trie_text(s->w->subs, s->subs[i]->handle, &filter);
 		if (acl_may_subscribe(s->acl, sl_buf_slice(&filter), s->subs[i]->qos)) continue;
 		subs_remove(s, sl_buf_slice(&filter));
+		persist_unsubscribed(s, sl_buf_slice(&filter));
 		ended++;
 	}
 	sl_buf_fini(&filter);
@@ -83,6 +85,14 @@ static bool may_share(const struct session *s, struct sl_slice group_and_filter)
 	return may;
 }
 
+static void forget_shared(struct session *s, struct sl_slice group_and_filter) {
+	struct sl_buf text = SL_BUF_INIT;
+	sl_buf_append_str(&text, "$share/");
+	sl_buf_append_slice(&text, group_and_filter);
+	persist_unsubscribed(s, sl_buf_slice(&text));
+	sl_buf_fini(&text);
+}
+
 static uint32_t end_shared(struct session *s) {
 	struct sl_buf ends = SL_BUF_INIT; /* 16-bit length and text each: the notes change while they end */
 	uint32_t ended = 0;
@@ -95,6 +105,7 @@ static uint32_t end_shared(struct session *s) {
 		size_t n = (size_t)(uint8_t)rest.p[0] << 8 | (uint8_t)rest.p[1];
 		struct sl_slice filter = slice_sub(rest, 2, n), group = slice_next_part(&filter, '/');
 		share_sub_leave(s, group, filter);
+		forget_shared(s, slice_sub(rest, 2, n));
 		rest = slice_from(rest, 2 + n);
 	}
 	sl_buf_fini(&ends);

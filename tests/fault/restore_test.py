@@ -175,6 +175,19 @@ class Sessions(Restored):
             s.receive("w/7", b"x", qos=1)
             s.close()
 
+    def test_subscription__that_rules_ended_is_gone_for_good(self):
+        path = self.broker.folder / "acl.yaml"
+        path.write_text("default: allow")
+        self.restart("stop", auth={"anonymous": True, "acl_file": str(path)})
+        self.keeping("s").subscribe("no", "$share/g/no", "yes")
+        path.write_text("rules: [{allow: all, topics: yes}]")
+        self.restart()
+        self.back("s")
+        self.keeping("later")
+        path.write_text("default: allow")
+        self.restart()
+        self.assertEqual(self.restored()["subscriptions"], 1)
+
     def test_restart__twice_keeps_all(self):
         self.keeping("s").subscribe("a", qos=1)
         for how in ("kill", "stop", "kill", "kill"):
