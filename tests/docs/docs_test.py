@@ -19,6 +19,9 @@ PAGES = pages()
 BLOCKS = [b for page in PAGES for b in page.blocks]
 
 
+OTHER_FILES = re.compile(r"(_test\.yaml|^acl\.yaml|^bans\.yaml|\.json)$")
+
+
 def configuration(block):
     """The block as a whole file: its actions get a rule around them."""
     if block.marker("actions of a rule") is None:
@@ -32,9 +35,12 @@ class Examples(unittest.TestCase):
     """A test for each block is added below."""
 
     def check_yaml(self, block):
-        if (block.marker("save as") or "").endswith("_test.yaml"):
-            return  # tests of rules, which the page runs
+        if OTHER_FILES.search(block.marker("save as") or ""):
+            return  # tests of rules, which the page runs; what configurations of the page name
         path = temp_folder() / "docs.yaml"
+        for other in block.page.blocks:
+            if other.marker("save as"):
+                (path.parent / other.marker("save as")).write_text(other.text)
         path.write_text(configuration(block))
         done = run_program("check", "-c", "docs.yaml", cwd=path.parent)
         self.assertEqual(done.returncode, 0, f"{block}\n{done.stderr}\n{path.read_text()}")
@@ -69,7 +75,7 @@ class Session:
 
     def save(self, name, text):
         text = text.replace(":1883", f":{self.mqtt_port}")
-        if "\nadmin:" not in text:
+        if "\nadmin:" not in text and not OTHER_FILES.search(name):
             text += f'admin: {{bind: "127.0.0.1:{self.admin_port}"}}\n'
         (self.folder / name).write_text(text)
 
