@@ -72,6 +72,7 @@ void worker_forward_shared(struct worker *w, uint32_t target, const struct forwa
 	SL_GROW(box->v, box->len, box->cap);
 	box->v[box->len] = *f;
 	if (f->m) box->v[box->len].seq = worker_log_out(w, target, f->m, text);
+	box->v[box->len].after = box->v[box->len].seq ? queue_log_appended(w->log->q) : 0;
 	box->len++;
 }
 
@@ -114,30 +115,56 @@ static void forward_letter_run(struct sl_post *post, struct sl_loop *l) {
 	sl_free(f);
 }
 
-/* The end of a tick: what this tick collected for others. A worker that sleeps is visited: its subscribers have the
- * message while its thread would still be waking up (loop.h). */
-static void flush_hook_run(struct sl_hook *hook) {
-	struct worker *w = sl_container_of(hook, struct worker, flush_hook);
-	if (w->boxes_full == 0) return;
-	for (uint32_t i = 0; i < w->b->workers_len; i++) {
-		struct forward_box *box = &w->boxes[i];
-		if (box->len == 0) continue;
-		struct worker *to = &w->b->workers[i];
-		if (sl_loop_try_enter(to->loop, w->loop)) {
-			deliver_box(to, w->index, box);
-			worker_log_write(to);
-			sl_streams_flush(to->loop);
-			sl_loop_leave(to->loop, w->loop);
+/* What the log has noted leaves when that is safe: else, after a crash, who has it here would get it once more from its publisher.
+ * These stay behind: with sync, or while the log cannot be written. */
+static void box_keep(struct forward_box *box, uint64_t passed, struct forward_box *kept) {
+	size_t leave = 0;
+	for (size_t i = 0; i < box->len; i++) {
+		if (box->v[i].after <= passed) {
+			box->v[leave++] = box->v[i];
 			continue;
 		}
-		struct forward_letter *f = SL_NEW(struct forward_letter);
-		f->letter.post.run = forward_letter_run;
-		f->letter.from = w;
-		f->box = *box;
-		*box = (struct forward_box){0};
-		worker_post(to, &f->letter);
+		SL_GROW(kept->v, kept->len, kept->cap);
+		kept->v[kept->len++] = box->v[i];
 	}
+	box->len = leave;
+}
+
+/* A worker that sleeps is visited: its subscribers have the message while its thread would still be waking up (loop.h). */
+static void box_leave(struct worker *w, struct worker *to, struct forward_box *box) {
+	if (box->len == 0) return;
+	if (sl_loop_try_enter(to->loop, w->loop)) {
+		deliver_box(to, w->index, box);
+		worker_log_write(to);
+		sl_streams_flush(to->loop);
+		sl_loop_leave(to->loop, w->loop);
+		return;
+	}
+	struct forward_letter *f = SL_NEW(struct forward_letter);
+	f->letter.post.run = forward_letter_run;
+	f->letter.from = w;
+	f->box = *box;
+	*box = (struct forward_box){0};
+	worker_post(to, &f->letter);
+}
+
+/* The end of a tick: the log is written, then what this tick collected for others leaves. */
+static void flush_hook_run(struct sl_hook *hook) {
+	struct worker *w = sl_container_of(hook, struct worker, flush_hook);
+	worker_log_write(w);
+	if (w->boxes_full == 0) return;
+	bool all_safe = !w->log || queue_log_passed(w->log->q) == queue_log_appended(w->log->q);
 	w->boxes_full = 0;
+	for (uint32_t i = 0; i < w->b->workers_len; i++) {
+		struct forward_box *box = &w->boxes[i], kept = {0};
+		if (box->len == 0) continue;
+		if (sl_unlikely(!all_safe)) box_keep(box, queue_log_passed(w->log->q), &kept);
+		box_leave(w, &w->b->workers[i], box);
+		if (kept.len == 0) continue;
+		sl_free(box->v);
+		*box = kept;
+		w->boxes_full++;
+	}
 	sl_deferred_cancel(&w->nudge);
 }
 

@@ -55,6 +55,7 @@ struct forward {
 	session_ref member; /* 0: whoever subscribed there */
 	uint64_t group;     /* number of the group, to choose again when the member has gone */
 	uint64_t seq;       /* its number in the log of the sender; 0: it is not there */
+	uint64_t after;     /* it leaves when that log has passed this */
 	uint32_t sub_id;    /* 0: none */
 	uint8_t qos;        /* granted to the member */
 	uint8_t tries;      /* members tried before */

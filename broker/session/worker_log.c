@@ -42,9 +42,10 @@ static void resume_all(struct worker_log *wl) {
 /* Whatever is safe now lets go who waited for it. */
 static void moved(struct worker_log *wl) {
 	uint64_t passed = queue_log_passed(wl->q);
-	if (passed == wl->barrier.passed && wl->waits_at == wl->waits_len) return;
+	bool news = passed != wl->barrier.passed || !sl_list_empty(&wl->barrier.held);
+	if (!news && wl->waits_at == wl->waits_len && sl_list_empty(&wl->paused)) return;
 	wl->barrier.passed = passed;
-	sl_barrier_moved(wl->w->loop);
+	if (news) sl_barrier_moved(wl->w->loop);
 	tickets_done(wl);
 	if (!sl_list_empty(&wl->paused) && queue_log_status(wl->q) == SL_OK) resume_all(wl);
 }
@@ -90,11 +91,6 @@ void worker_log_write(struct worker *w) {
 	moved(wl);
 	stats(wl);
 	if (queue_log_unfinished(wl->q)) sl_loop_defer(w->loop, &wl->nudge);
-}
-
-static void hook_run(struct sl_hook *hook) {
-	struct worker_log *wl = sl_container_of(hook, struct worker_log, hook);
-	worker_log_write(wl->w);
 }
 
 static void retry_fire(struct sl_timer *t) {
@@ -180,8 +176,6 @@ void worker_log_open(struct worker *w, const struct worker_log_open *opts) {
 	    .former = w->b->former});
 	sl_barrier_init(&wl->barrier, reach);
 	sl_barrier_set(w->loop, &wl->barrier);
-	wl->hook.run = hook_run;
-	sl_loop_hook_add(w->loop, SL_PHASE_FLUSH, &wl->hook);
 	sl_loop_defer(w->loop, &wl->nudge);
 }
 

@@ -1,6 +1,6 @@
 /* worker_log.h: a worker's queue log (../store/queue_log.h): when it is written, and who waits for it.
  *
- *     FLUSH   boxes leave for other workers, then: a slice of compaction, one write(2) for all records of the tick
+ *     FLUSH   a slice of compaction, one write(2) for all records of the tick; then boxes leave for other workers
  *     WRITE   streams send; who depends on a record that is not safe is held (stream.h, `after`)
  *
  * So in the common case (no sync, room on disk) nobody ever waits: what is sent at the end of a tick has been written just before.
@@ -22,7 +22,6 @@ struct worker_log {
 	struct worker *w;
 	struct queue_log *q;
 	struct sl_barrier barrier;
-	struct sl_hook hook;
 	struct sl_deferred nudge; /* a visitor has appended, or there is more to compact: another tick */
 	struct sl_timer retry;    /* the log could not be written */
 	struct sl_list paused;    /* clients that are not read until it is */
@@ -68,7 +67,7 @@ uint64_t worker_log_out(struct worker *w, uint32_t target, struct msg *m, struct
 /* The other side. */
 void worker_log_seen(struct worker *w, uint32_t from, uint64_t seq);
 
-/* What the hook does, for a visitor who leaves. */
+/* At the end of a tick, before boxes leave; and when a visitor leaves. */
 void worker_log_write(struct worker *w);
 
 #endif

@@ -92,13 +92,14 @@ static bool out_all_seen(const struct queue_log *q, const struct queue_segment *
 /* Records in the buffer that replace older ones are not safe yet: then the older ones stay. */
 void queue_segments_release(struct queue_log *q) {
 	if (q->reset_at > q->n.passed) return;
-	uint64_t needed = UINT64_MAX;
-	if (!sl_list_empty(&q->lanes)) needed = SL_LIST_ENTRY(q->lanes.next, struct queue_lane, link)->oldest;
-	/* A lane in files of a former run needs none of ours, but the ones behind it do. */
+	/* Bodies that some slices have written, for sessions that are not written anew yet. */
+	uint64_t needed = q->slicing ? q->map_serial : UINT64_MAX;
+	/* A lane in files of a former run needs none of ours, but those behind it do. */
 	SL_LIST_FOREACH(it, &q->lanes) {
-		needed = SL_LIST_ENTRY(it, struct queue_lane, link)->oldest;
-		if (needed > 0) break;
-		needed = UINT64_MAX;
+		uint64_t oldest = SL_LIST_ENTRY(it, struct queue_lane, link)->oldest;
+		if (oldest == 0) continue;
+		if (oldest < needed) needed = oldest;
+		break;
 	}
 	SL_LIST_FOREACH_SAFE(it, &q->segments) {
 		struct queue_segment *g = SL_LIST_ENTRY(it, struct queue_segment, link);

@@ -235,6 +235,77 @@ static void test_queue_log__disk_is_bounded_by_what_is_alive(void **state) {
 	done(&r, dir);
 }
 
+/* More than one slice of bodies, and segments that come and go meanwhile. */
+static void test_queue_log__a_long_queue_is_written_anew_in_slices(void **state) {
+	(void)state;
+	struct rig r = {.segment_bytes = 32 * SL_KB, .random = seed() + 4};
+	char *dir = rig_folder();
+	rig_open(&r, dir, 1);
+	struct rig_session *s = rig_session_of(&r, 0);
+	for (int i = 0; i < 2000; i++) {
+		struct msg *m = rig_message(&r, 1000);
+		struct queue_delivery d = {.m = m, .qos = 1};
+		struct msg_queue_entry e = {.m = m, .qos = 1, .log_id = queue_log_queued(r.q[0], &s->lane, &d)};
+		msg_queue_push(&s->queue, &e);
+	}
+	assert_int_equal(rig_write(&r), SL_OK);
+	rig_close(&r, true);
+	rig_open(&r, dir, 1);
+	for (int i = 0; i < 100; i++) {
+		uint64_t before = r.q[0]->stat.compacted_bytes;
+		for (int k = 0; k < 20; k++) {
+			struct rig_session *other = rig_session_of(&r, 1);
+			struct msg *m = rig_message(&r, 1000);
+			struct queue_delivery d = {.m = m, .qos = 1};
+			struct inflight_entry *e = inflight_add(&other->out, 1, m, NULL, false);
+			uint16_t id = e->packet_id;
+			e->log_id = queue_log_sent_now(r.q[0], &other->lane, &d, id);
+			queue_log_done(r.q[0], &other->lane, id);
+			inflight_remove(&other->out, inflight_find(&other->out, id));
+			queue_log_forget(&other->lane);
+		}
+		assert_int_equal(rig_write(&r), SL_OK);
+		assert_true(r.q[0]->stat.compacted_bytes - before < 400 * SL_KB);
+		if (i % 5 == 0) check_now(&r, "while it is written anew");
+	}
+	assert_int_equal(queue_former_bytes(r.former), 0);
+	check_now(&r, "after it was written anew");
+	rig_close(&r, true);
+	done(&r, dir);
+}
+
+/* Killed again and again while long queues are written anew, and messages come for them. */
+static void test_queue_log__long_queues_survive_many_starts(void **state) {
+	(void)state;
+	struct rig r = {.segment_bytes = 64 * SL_KB, .random = seed() + 5, .none_ends = true};
+	char *dir = rig_folder();
+	rig_open(&r, dir, 2);
+	for (int i = 0; i < 1500; i++) {
+		struct msg *m = rig_message(&r, 500);
+		struct queue_delivery d = {.m = m, .qos = 1};
+		for (uint32_t k = 0; k < 3; k++) {
+			struct rig_session *s = rig_session_of(&r, k);
+			struct msg_queue_entry e = {.m = msg_ref(m), .qos = 1};
+			e.log_id = queue_log_queued(rig_log(&r, k), &s->lane, &d);
+			msg_queue_push(&s->queue, &e);
+		}
+		msg_unref(m);
+	}
+	assert_int_equal(rig_write(&r), SL_OK);
+	for (int start = 0; start < 12; start++) {
+		rig_close(&r, true);
+		rig_open(&r, dir, 2);
+		check_now(&r, "after a start with long queues");
+		for (uint32_t frame = rig_below(&r, 12); frame > 0; frame--) {
+			for (uint32_t n = rig_below(&r, 30); n > 0; n--) rig_step(&r);
+			assert_int_equal(rig_write(&r), SL_OK);
+			if (frame == 1) check_now(&r, "with long queues");
+		}
+	}
+	rig_close(&r, true);
+	done(&r, dir);
+}
+
 static void test_queue_log__at_its_limit_it_waits_and_goes_on(void **state) {
 	(void)state;
 	struct rig r = {.segment_bytes = 8 * SL_KB, .disk_max = 40 * SL_KB};
@@ -364,6 +435,8 @@ int main(void) {
 	    cmocka_unit_test(test_queue_log__a_file_cut_anywhere_ends_at_a_frame),
 	    cmocka_unit_test(test_queue_log__many_receivers_cost_a_few_bytes_each),
 	    cmocka_unit_test(test_queue_log__disk_is_bounded_by_what_is_alive),
+	    cmocka_unit_test(test_queue_log__a_long_queue_is_written_anew_in_slices),
+	    cmocka_unit_test(test_queue_log__long_queues_survive_many_starts),
 	    cmocka_unit_test(test_queue_log__at_its_limit_it_waits_and_goes_on),
 	    cmocka_unit_test(test_queue_log__half_a_frame_is_written_again_whole),
 	    cmocka_unit_test(test_queue_log__what_another_worker_has_not_seen_is_told),
