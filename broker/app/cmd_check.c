@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "acl.h"
 #include "app_commands.h"
 #include "auth.h"
 #include "load.h"
@@ -71,6 +72,13 @@ static void print_budget(const struct loaded *loaded) {
 	printf("\n");
 }
 
+static void print_shadowed(const char *file, uint32_t line, uint32_t number, uint32_t by_line, uint32_t by_number,
+			   void *arg) {
+	(void)arg;
+	printf("hint: %s:%u: rule %u never decides: rule %u (line %u) comes before it and fits all that it fits\n",
+	       file, line, number, by_number, by_line);
+}
+
 static int check(const char *file, bool verbose) {
 	struct conf_report report = CONF_REPORT_INIT;
 	struct loaded loaded = {0};
@@ -91,6 +99,7 @@ static int check(const char *file, bool verbose) {
 		printf("%s: fine: %zu connector%s, ", file, connectors, connectors == 1 ? "" : "s");
 		if (sources) printf("%zu source%s, ", sources, sources == 1 ? "" : "s");
 		printf("%zu rule%s\n", count, count == 1 ? "" : "s");
+		if (loaded.acl) acl_shadowed(loaded.acl, print_shadowed, NULL);
 		if (load_denies_all(&loaded))
 			printf("hint: no access rules, so no topic is allowed to anybody: set auth.acl_file, or "
 			       "auth.acl_default: allow\n");

@@ -149,4 +149,11 @@ struct acl_reason {
 void acl_explain(const struct acl_client *c, const struct acl_question *q, struct acl_reason *out);
 void acl_reason_fini(struct acl_reason *r);
 
+/* Rules of the file that never decide anything, for one before them, without a condition, decides all of it. Placeholders, and
+ * several rules that do so together, are not looked at; nor is a file of more than ACL_SHADOW_MAX rules. */
+enum { ACL_SHADOW_MAX = 2000 };
+typedef void (*acl_shadowed_fn)(const char *file, uint32_t line, uint32_t number, uint32_t by_line, uint32_t by_number,
+				void *arg);
+void acl_shadowed(const struct acl *a, acl_shadowed_fn shadowed, void *arg);
+
 #endif

@@ -81,6 +81,20 @@ class Acl(unittest.TestCase):
         self.assertIn("absent.json", done.stderr)
         self.assertIn("auth.policy_files[1]", done.stderr)
 
+    def test_check__hints_at_rules_that_never_decide(self):
+        (self.folder / "shadow.yaml").write_text(
+            "rules:\n  - {deny: publish, topics: [a/+, b/#]}\n  - {allow: publish, user: u, topics: a/x}\n"
+            "  - {allow: publish, topics: a/#}\n  - {allow: all, topics: b}\n  - {allow: subscribe, user: u, topics: c}\n"
+            "  - {allow: subscribe, topics: [c, d], qos: 0}\n  - {allow: subscribe, topics: d, group: g}\n"
+            "  - {allow: subscribe, topics: d, qos: 0}\n  - {deny: connect}\n  - {allow: connect, user: u}\n")
+        conf = self.folder / "shadow_conf.yaml"
+        conf.write_text("listeners: [{name: mqtt, bind: '127.0.0.1:0'}]\nauth: {anonymous: true, acl_file: shadow.yaml}\n")
+        done = run_program("check", "-c", str(conf), cwd=self.folder)
+        self.assertEqual(done.returncode, 0)
+        hints = [line.split(": rule ")[1].split(" never")[0] for line in done.stdout.splitlines() if line.startswith("hint: ")]
+        self.assertEqual(hints, ["2", "8", "10"])
+        self.assertIn("hint: shadow.yaml:3: rule 2 never decides: rule 1 (line 2) comes before it", done.stdout)
+
     def test_check__hints_where_nobody_may_do_anything(self):
         self.assertEqual(run_program("passwd", str(self.folder / "u.pw"), "u", stdin="secret\n").returncode, 0)
         conf = self.folder / "mute.yaml"
