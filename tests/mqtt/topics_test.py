@@ -307,6 +307,52 @@ AutoV311, AutoV5 = both(AutoCases)
 del AutoCases
 
 
+class Access(unittest.TestCase):
+    """Access rules see the topic that is meant, whatever way it comes."""
+
+    def setUp(self):
+        folder = temp_folder()
+        (folder / "acl.yaml").write_text("default: deny\nrules:\n  - {allow: all, topics: ['open/#', 'cmd/good', 'out']}\n")
+        self.broker = Broker({"auth": {"anonymous": True, "acl_file": str(folder / "acl.yaml")},
+                              "mqtt": {"rewrite": [{"filter": "in/+", "regex": "^in/open$", "to": "open/in"},
+                                                   {"filter": "open/+", "regex": "^open/shut$", "to": "shut"}],
+                                       "auto_subscribe": [{"topic": "cmd/${clientid}"}]}})
+        self.addCleanup(self.broker.stop)
+
+    def client(self, name, **options):
+        c = Client(self.broker.port, m.V5)
+        self.addCleanup(c.close)
+        c.connect(name, **options)
+        return c
+
+    def test_access__is_judged_for_what_is_meant(self):
+        c = self.client("c")
+        codes = {t: c.publish(t, b"x", qos=1).code for t in ("$delayed/0/open/a", "$delayed/0/shut", "in/open", "open/shut",
+                                                             "$delayed/0/in/open", "$delayed/0/open/shut")}
+        self.assertEqual([code in (0, 0x10) for code in codes.values()], [True, False, True, False, True, False], codes)
+        self.assertEqual({code for code in codes.values() if code >= 0x80}, {0x87})
+        c.send(m.subscribe(1, ("in/open", 0), ("open/shut", 0), version=m.V5))
+        c.expect(m.SUBACK, codes=[0, 0x87])
+
+    def test_access__of_wills(self):
+        s = self.client("s")
+        s.subscribe("open/#")
+        for topic, code in (("$delayed/0/open/a", 0), ("in/open", 0), ("$delayed/0/shut", 0x87), ("open/shut", 0x87)):
+            c = Client(self.broker.port, m.V5)
+            self.addCleanup(c.close)
+            c.connect("w", code=code, will=m.Will(topic))
+            c.close()
+        for topic in ("open/a", "open/in"):
+            s.receive(topic, b"gone")
+
+    def test_access__of_auto_subscriptions(self):
+        good, bad = self.client("good"), self.client("bad")
+        p = self.client("p")
+        p.publish("cmd/good", b"x", qos=1)
+        good.receive("cmd/good", b"x")
+        bad.expect_silence()
+
+
 class Check(unittest.TestCase):
     def check(self, mqtt):
         path = temp_folder() / "c.yaml"
