@@ -20,9 +20,9 @@ struct late {
 };
 
 static void late_give(const struct late *l, const struct session *s, uint8_t qos, bool retain, const uint32_t *ids,
-		      size_t ids_len) {
+		      size_t ids_len, uint64_t group) {
 	if (s->store_id == 0) return;
-	struct sub_ids *own = sub_ids_copy(ids, ids_len, 0);
+	struct sub_ids *own = sub_ids_copy(ids, ids_len, group);
 	if (l->p->m->qos < qos) qos = l->p->m->qos;
 	if (qos > 0)
 		queue_replay_add(l->r, s->store_id,
@@ -36,7 +36,8 @@ static void late_member(struct broker *b, const struct late *l, const struct sha
 		const struct share_member *m = &g->members[i];
 		const struct session *s = worker_session(&b->workers[m->worker], m->ref);
 		if (!s || s->store_id == 0) continue;
-		late_give(l, s, m->qos, l->p->m->retain && m->retain_as_published, &m->sub_id, m->sub_id ? 1 : 0);
+		late_give(l, s, m->qos, l->p->m->retain && m->retain_as_published, &m->sub_id, m->sub_id ? 1 : 0,
+			  g->number);
 		return;
 	}
 }
@@ -49,7 +50,8 @@ static void late_target(void *arg, struct worker *w, const struct route *r, cons
 	const struct late *l = arg;
 	if (t->group && lived_there(l->p, t->group->text)) late_member(w->b, l, t->group);
 	if (t->s && lived_there(l->p, t->s->client_id))
-		late_give(l, t->s, t->qos, l->p->m->retain && t->retain_as_published, r->ids + t->ids_at, t->ids_len);
+		late_give(l, t->s, t->qos, l->p->m->retain && t->retain_as_published, r->ids + t->ids_at, t->ids_len,
+			  0);
 }
 
 static void pending(void *arg, struct queue_replay *r, const struct queue_pending *p) {
