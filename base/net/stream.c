@@ -23,6 +23,7 @@ struct sl_stream_pool *stream_pool(struct sl_loop *l) {
 	p->spares = p->spare_bytes = 0;
 	p->barrier = NULL;
 	sl_list_init(&p->dirty);
+	stream_linger_init(p);
 	p->write_hook.run = write_hook_run;
 	sl_loop_hook_add(l, SL_PHASE_WRITE, &p->write_hook);
 	l->streams = p;
@@ -31,6 +32,7 @@ struct sl_stream_pool *stream_pool(struct sl_loop *l) {
 
 void sl_stream_pool_free(struct sl_stream_pool *p) {
 	if (!p) return;
+	stream_linger_fini(p);
 	for (size_t i = 0; i < p->spares; i++) sl_buf_fini(&p->spare[i]);
 	sl_free(p);
 }

@@ -21,6 +21,9 @@ struct sl_stream_pool {
 	struct sl_hook write_hook;
 	struct sl_barrier *barrier; /* NULL: none */
 	struct sl_list dirty;
+	struct sl_list lingering; /* stream_linger.c */
+	struct sl_timer linger_timer;
+	uint32_t lingers;
 	size_t spares, spare_bytes;
 	struct sl_buf spare[STREAM_SPARES_MAX];
 	char scratch[STREAM_SCRATCH];
@@ -28,6 +31,10 @@ struct sl_stream_pool {
 };
 
 struct sl_stream_pool *stream_pool(struct sl_loop *l);
+/* stream_linger.c. Our side is shut already: reads what still comes until the other side closes, for a while, and closes fd. */
+void stream_linger(struct sl_loop *l, int fd);
+void stream_linger_init(struct sl_stream_pool *p);
+void stream_linger_fini(struct sl_stream_pool *p);
 void stream_init(struct sl_stream *s, const struct sl_stream_ops *ops, const struct sl_stream_events *events,
 		 struct sl_loop *l);
 void stream_out_release(struct sl_stream *s); /* all sent: the buffer goes back to the pool */

@@ -114,13 +114,12 @@ static void tcp_finish(struct sl_stream *s) {
 	int fd = t->watch.fd;
 	sl_watch_remove(s->loop, &t->watch);
 	if (fd < 0) return;
-	/* Bytes left unread would turn the end into a reset, which may overtake our last packet (its reason code). */
+	/* Bytes left unread, or yet to come, would turn the end into a reset, which may overtake our last packet (its reason code). */
 	shutdown(fd, SHUT_WR);
-	if (s->status != SL_ECLOSED && s->status != SL_EIO) {
-		ssize_t n = recv(fd, stream_pool(s->loop)->scratch, STREAM_SCRATCH, MSG_DONTWAIT);
-		(void)n;
-	}
-	close(fd);
+	if (s->status != SL_ECLOSED && s->status != SL_EIO)
+		stream_linger(s->loop, fd);
+	else
+		close(fd);
 }
 
 static struct sl_stream *tcp_below(struct sl_stream *s) {

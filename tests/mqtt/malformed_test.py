@@ -2,14 +2,15 @@
 
 What is refused ends the connection; version 5 says why first. A healthy client is connected all the while and must not notice.
 """
+import os
 import unittest
 
 from cases import Case
 from harness import packet as m
+from harness.broker import wait_until
 from harness.client import Closed
 
 MALFORMED, PROTOCOL = 0x81, 0x82
-VERSIONS = {"V31": m.V31, "V311": m.V311, "V5": m.V5}
 
 # 1.5.4: none of these is text; the last two are cut short.
 NO_TEXT = [b"\xed\xa0\x80", b"\xed\xbf\xbf", b"a\x00b", b"\x00", b"\xc0\x80", b"\xc1\xbf", b"\xe0\x80\xaf", b"\xf0\x80\x80\x80",
@@ -435,3 +436,28 @@ class MalformedV5(MalformedCases, unittest.TestCase):
             c = self.client()
             c.send(m.frame(m.DISCONNECT, 0, body))
             c.expect_closed()
+
+
+class Staying(Case, unittest.TestCase):
+    """Who is refused may go on talking until it has read why; but not hold on to the broker's descriptors."""
+    version = m.V5
+
+    def descriptors(self):
+        return len(os.listdir(f"/proc/{self.broker.process.pid}/fd"))
+
+    def test_refused__who_goes_on_sending_reads_why(self):
+        c = self.client()
+        c.send(b"\x00\x00")
+        for _ in range(200):
+            c.send(m.PING * 100)
+        c.expect(m.DISCONNECT, code=MALFORMED)
+        c.expect_closed()
+
+    def test_refused__those_who_stay_are_left(self):
+        before = self.descriptors()
+        stayers = [self.raw() for _ in range(600)]
+        for c in stayers:
+            c.send(b"garbage")
+        for c in stayers:
+            c.expect_closed()
+        wait_until(lambda: self.descriptors() <= before + 2, 10, lambda: f"{self.descriptors()} descriptors, {before} before")

@@ -86,6 +86,17 @@ class PahoV5(PahoCases, unittest.TestCase):
         for qos in (1, 2):
             self.assertLessEqual(s.receive(TOPICS[0], b"600", qos).props["message_expiry"], 600)
 
+    def test_flow_control2(self):
+        c = self.raw()  # answers what it reads, though the broker has said goodbye behind that
+        limit = c.connect(self.me).props["receive_maximum"]
+        for i in range(1, limit + 2):
+            c.send(m.publish(TOPICS[0], b"message %d" % i, 2, i, m.V5))
+        for i in range(1, limit + 1):
+            c.expect(m.PUBREC, pid=i)
+            c.send(m.ack(m.PUBREL, i, m.V5))
+        c.expect(m.DISCONNECT, code=0x93)
+        c.expect_closed()
+
     def test_request_response(self):
         a, b = self.subscriber(TOPICS[0]), self.subscriber(TOPICS[0])
         given = {"response_topic": TOPICS[0], "correlation_data": b"334"}
