@@ -106,17 +106,5 @@ class WsSocket:
         out, self.data = self.data[:size], self.data[size:]
         return out
 
-    def settimeout(self, seconds):
-        self.sock.settimeout(seconds)
-
-    def shutdown(self, how):
-        self.sock.shutdown(how)
-
-    def fileno(self):
-        return self.sock.fileno()
-
-    def setsockopt(self, *args):
-        self.sock.setsockopt(*args)
-
-    def close(self):
-        self.sock.close()
+    def __getattr__(self, name):
+        return getattr(self.sock, name)

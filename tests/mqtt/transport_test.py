@@ -265,6 +265,34 @@ class WsTest(unittest.TestCase):
                 return
         self.fail("it is still alive")
 
+    def test_who_floods_with_nothing_hinders_nobody(self):
+        """Requests and frames that do not end, fragments and frames of no bytes, pings whose answers nobody reads, text, garbage."""
+        connect = m.connect("flood")
+        floods = {"half a request": (False, b"GET /mqtt HTTP/1.1\r\nX: " + b"x" * 4000),
+                  "empty fragments": (True, ws.frame(ws.BINARY, connect, fin=False) + ws.frame(ws.CONTINUATION, fin=False) * 20000),
+                  "empty frames": (True, ws.frame(ws.BINARY, connect) + ws.frame(ws.BINARY) * 20000),
+                  "single bytes": (True, ws.frame(ws.BINARY, connect) + b"".join(ws.frame(ws.BINARY, bytes([b])) for b in
+                                                                              m.publish("t", b"y" * 60000)[:20000])),
+                  "pings": (True, ws.frame(ws.BINARY, connect) + ws.frame(ws.PING, b"x" * 125) * 20000),
+                  "half a frame": (True, b"\x82\xff\0\0\0\0\x3f\xff\xff\xff\1\2\3\4" + b"\1" * 10000),
+                  "garbage": (True, os.urandom(20000))}
+        watch = Client(self.broker.port)
+        self.addCleanup(watch.close)
+        watch.connect("watch")
+        watch.subscribe("watch")
+        for name, (upgraded, flood) in floods.items():
+            with self.subTest(flood=name):
+                socks = [self.plain() for _ in range(5)]
+                for sock in socks:
+                    sock.settimeout(0.2)
+                    try:
+                        sock.sendall((ws.request() if upgraded else b"") + flood)
+                    except OSError:
+                        pass  # it was shown the door, or nobody reads from it
+                for n in range(20):
+                    watch.publish("watch", b"%d" % n)
+                    watch.receive("watch", b"%d" % n)
+
     def test_mqttv31_is_chosen_when_it_is_all_there_is(self):
         sock = dial(self.port, "ws", protocol="mqttv3.1")
         self.addCleanup(sock.close)
