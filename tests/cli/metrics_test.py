@@ -85,7 +85,8 @@ class Metrics(unittest.TestCase):
     def test_metrics__of_all_kinds_please_promtool_and_are_the_contract(self):
         folder = temp_folder()
         connectors = json.loads(json.dumps(CONNECTORS).replace("./", f"{folder}/"))
-        config = {"connectors": connectors, "rules": RULES, "sources": {
+        chain = {"anonymous": True, "acl_default": "allow", "chain": [{"type": "cert"}]}
+        config = {"connectors": connectors, "rules": RULES, "auth": chain, "sources": {
             "in": {"connector": "lake", "topics": ["x"]}, "made": {"connector": "gone", "messages": 0}}}
         pki, broker = Pki(folder), Broker(config, folder=folder, start=False)
         broker.write_config({"listeners": broker.config["listeners"] + [
