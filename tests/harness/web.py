@@ -8,7 +8,7 @@ class Web:
     """answer(request) -> (code, body), body a dict (sent as JSON) or bytes; None: hangs until the end. request has .path, .method,
     .headers, .body (bytes) and .json()."""
 
-    def __init__(self, answer, port=0):
+    def __init__(self, answer, port=0, tls=None):
         web = self
         self.answer, self.requests, self.over = answer, [], threading.Event()
 
@@ -49,8 +49,10 @@ class Web:
                 pass  # the client left
 
         self.server = Server(("127.0.0.1", port), Handler)
+        if tls:  # an ssl.SSLContext
+            self.server.socket = tls.wrap_socket(self.server.socket, server_side=True, do_handshake_on_connect=False)
         self.port = self.server.server_address[1]
-        self.url = f"http://127.0.0.1:{self.port}"
+        self.url = f"http{'s' if tls else ''}://127.0.0.1:{self.port}"
         threading.Thread(target=self.server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True).start()
 
     def close(self):

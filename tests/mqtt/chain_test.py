@@ -1,5 +1,6 @@
 """Who may connect: tokens, web servers, and several of them in a row."""
 import json
+import ssl
 import threading
 import time
 import unittest
@@ -222,6 +223,25 @@ class WebServers(ChainCase):
         stays.send(m.connect("stays", m.V5, username="u"))
         wait_until(lambda: len(self.web.requests) > 3)
         self.assertEqual(broker.stop(), 0)
+
+    def test_http__tls_is_checked_both_ways(self):
+        pki = Pki(temp_folder())
+        pki.make("broker")
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(pki.path("server.pem"), pki.path("server.key"))
+        context.load_verify_locations(pki.path("ca.pem"))
+        context.verify_mode = ssl.CERT_REQUIRED
+        with Web(lambda r: (204, b""), tls=context) as web:
+            ours = {"ca": pki.path("ca.pem"), "cert": pki.path("broker.pem"), "key": pki.path("broker.key")}
+            for tls, code in ((ours, 0), ({"ca": ours["ca"]}, AWAY[m.V5]), ({**ours, "ca": pki.path("broker.pem")}, AWAY[m.V5])):
+                broker = self.start([self.link(url=web.url, tls=tls)])
+                self.assertEqual(self.ask(broker, username="alice"), code, tls)
+
+    def test_http__secrets_are_not_shown(self):
+        broker = self.start([self.link(url="http://u:s3cret@127.0.0.1:1/", headers={"authorization": "Bearer s3cret"}),
+                             {"type": "jwt", "secret": "s3cret" * 6}])
+        self.ask(broker, username="alice", password="pw-s3cret")
+        self.assertNotIn("s3cret", json.dumps(broker.status()) + broker.log())
 
     def test_http__a_place_that_is_not_to_be_gone_to(self):
         broker = self.start([self.link()], node={"outbound": {"deny": ["127.0.0.0/8"]}})
