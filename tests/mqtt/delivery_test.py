@@ -4,6 +4,8 @@ import unittest
 
 from cases import Case, both, v5
 from harness import packet as m
+from harness.broker import Broker
+from harness.client import Client
 
 
 class DeliveryCases(Case):
@@ -434,3 +436,18 @@ class OneSession(Case, unittest.TestCase):
             s.receive(self.t, b"x", qos)
         self.client(will=m.Will(self.t, b"gone", 1)).close()
         s.receive(self.t, b"gone", 1)
+
+
+class Goodbye(unittest.TestCase):
+    def test_stop__clients_are_told_and_wills_stay(self):
+        with Broker() as broker:
+            with Client(broker.port, m.V5) as c, Client(broker.port) as old, Client(broker.port, m.V5) as s:
+                s.connect("s")
+                s.subscribe("w")
+                c.connect("c", will=m.Will("w"))
+                old.connect("old", will=m.Will("w"))
+                broker.stop()
+                for left in (c, s):  # nothing else before it: the broker goes, not the clients
+                    left.expect(m.DISCONNECT, code=0x8B)
+                    left.expect_closed()
+                old.expect_closed()
