@@ -1,4 +1,5 @@
 #include "client_auth.h"
+#include "client_guard.h"
 
 #include "auth.h"
 #include "auth_scram.h"
@@ -82,6 +83,7 @@ static void fail(struct client *c, enum mqtt_reason reason, const char *why) {
 	struct mqtt_connect p;
 	connect_again(c->exchange, &p);
 	if (event_wanted(c->w, EVENT(CLIENT_AUTHN))) event_authn(c, &p, reason);
+	if (reason == MQTT_RC_NOT_AUTHORIZED) client_guard_failed(c, &p);
 	client_refuse(c, &p, reason, why);
 }
 

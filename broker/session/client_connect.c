@@ -65,15 +65,9 @@ static struct sl_slice refusal_text(enum mqtt_reason reason) {
 	}
 }
 
-/* A failed exchange is told by the one code that the standard has for it. */
-static bool wrong_login(const struct client *c, enum mqtt_reason reason) {
-	return reason == MQTT_RC_BAD_USER_NAME_OR_PASSWORD ||
-	       (reason == MQTT_RC_NOT_AUTHORIZED && c->state == CLIENT_EXCHANGE);
-}
-
 bool client_refuse(struct client *c, const struct mqtt_connect *p, enum mqtt_reason reason, const char *why) {
 	metric_inc(c->w, METRIC_CONNECTS_REFUSED);
-	if (p && wrong_login(c, reason)) client_guard_failed(c, p);
+	if (p && reason == MQTT_RC_BAD_USER_NAME_OR_PASSWORD) client_guard_failed(c, p);
 	refusal_log(c, p, reason, why);
 	struct sl_buf props = SL_BUF_INIT;
 	client_put_reason(c, MQTT_CONNACK, refusal_text(reason), 5, &props);

@@ -17,6 +17,11 @@ RULES = {
     "kept": {"sql": "SELECT payload.v AS v FROM \"keep\"", "actions": [{"republish": {
         "topic": "kept", "payload": "${v}", "retain": True, "message_expiry": "1h",
         "user_properties": {"v": "${v}", "none": "${payload.none}"}}}]},
+    "level": {"sql": "SELECT payload.d AS d FROM \"level\"", "actions": [
+        {"republish": {"topic": "made/${d}/x", "payload": "one"}},
+        {"republish": {"topic": "made/${payload.d}/y", "payload": "many", "slashes": "allow"}}]},
+    "whole": {"sql": "SELECT payload.t AS t FROM \"whole\"", "actions": [
+        {"republish": {"topic": "${t}", "payload": "whole"}}, {"republish": {"topic": "${t}/more", "payload": "more"}}]},
     "request": {"dialect": "aws", "sql": "SELECT * FROM 'request'", "actions": [{"republish": {
         "topic": "${get_mqtt_property('response_topic')}", "qos": 1,
         "correlation_data": "${decode(get_mqtt_property('correlation_data'), 'base64')}",
@@ -47,6 +52,29 @@ class Republish(unittest.TestCase):
 
     def publish(self, topic, payload, **properties):
         self.client("d7").publish(topic, payload, qos=1, properties=properties)
+
+    def failed(self, rule):
+        return [a["failed"] for a in self.broker.rule(rule)["actions"]]
+
+    def test_topic__a_value_is_one_level_and_no_pattern(self):
+        c = self.client("st", m.V5, "made/#", "$SYS/forged", "$SYS/forged/more")
+        before = self.failed("level")
+        for bad in ("a/b", "+", "#", "a/#"):
+            self.publish("level", json.dumps({"d": bad}).encode())
+        c.receive("made/a/b/y", b"many", qos=1)
+        self.publish("level", b'{"d": "plain"}')
+        c.receive("made/plain/x", b"one", qos=1)
+        c.receive("made/plain/y", b"many", qos=1)
+        self.assertEqual([now - was for now, was in zip(self.failed("level"), before)], [4, 3])
+
+    def test_topic__out_of_a_message_is_none_of_the_broker(self):
+        c = self.client("sb", m.V5, "fine", "fine/more", "$SYS/forged", "$SYS/forged/more")
+        before = self.failed("whole")
+        for topic in ("$SYS/forged", "$events/client/connected", "fine"):
+            self.publish("whole", json.dumps({"t": topic}).encode())
+        c.receive("fine", b"whole", qos=1)
+        c.receive("fine/more", b"more", qos=1)
+        self.assertEqual([now - was for now, was in zip(self.failed("whole"), before)], [2, 2])
 
     def test_properties__reach_subscribers_of_mqtt_5(self):
         c = self.client("s5", m.V5, "out")
