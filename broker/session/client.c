@@ -199,13 +199,13 @@ static void on_closed(struct sl_stream *st, int status) {
 /* ---- reading ---- */
 
 void client_pause(struct client *c, enum client_pause why) {
-	c->pauses |= (uint8_t)why;
+	c->pauses |= (uint16_t)why;
 	if (why != CLIENT_PAUSE_ROOM) sl_stream_pause(client_stream(c));
 }
 
 void client_resume(struct client *c, enum client_pause why) {
 	if (!(c->pauses & why)) return;
-	c->pauses &= (uint8_t)~why;
+	c->pauses &= (uint16_t)~why;
 	if (why == CLIENT_PAUSE_ROOM)
 		client_read_again(c);
 	else if ((c->pauses & ~CLIENT_PAUSE_ROOM) == 0)

@@ -34,10 +34,10 @@ enum client_pause {
 	CLIENT_PAUSE_ACKS = 4,    /* too many publishes wait for their rules */
 	CLIENT_PAUSE_OUT = 8,     /* it does not read what we answer */
 	CLIENT_PAUSE_ROOM = 16,   /* its rows have filled the memory that there is for rows: no PUBLISH is taken */
+	CLIENT_PAUSE_UNREAD = 32, /* and what it has sent meanwhile is all that may lie unread */
 	CLIENT_PAUSE_STORE = 64,  /* its retained messages wait for the disk */
 	CLIENT_PAUSE_LOG = 128,   /* what it published is not safe yet */
-	CLIENT_PAUSE_UNREAD = 32, /* and what it has sent meanwhile is all that may lie unread */
-	CLIENT_PAUSE_RATE = 64,   /* it was faster than its listener allows */
+	CLIENT_PAUSE_RATE = 256,  /* it was faster than its listener allows */
 };
 
 /* How many bytes of answers a client may let lie before reading rests, and what it may have in deferred acknowledgements. */
@@ -104,7 +104,7 @@ struct client {
 	uint16_t keep_alive_s;
 	uint8_t state;
 	uint8_t version; /* enum mqtt_version */
-	uint8_t pauses;
+	uint16_t pauses;
 	uint8_t verdict; /* CLIENT_JUDGED: enum mqtt_reason of the password check */
 	bool will_due;   /* the connection ended in a way that publishes the will */
 	bool clean_start;

@@ -238,7 +238,7 @@ void client_room(struct client *c) {
 	c->no_room = NULL;
 	c->moment = false;
 	sl_metric_dec(&c->w->metrics, METRIC_PUBLISHERS_WAITING);
-	c->pauses &= (uint8_t)~CLIENT_PAUSE_UNREAD;
+	c->pauses &= (uint16_t)~CLIENT_PAUSE_UNREAD;
 	client_resume(c, CLIENT_PAUSE_ROOM);
 }
 
