@@ -54,18 +54,22 @@ static int await_packet(struct bench *b, struct bench_conn *c, enum mqtt_type ty
 
 static int connect_one(struct bench *b, struct bench_conn *c, struct sl_err *err) {
 	char id[48];
+	struct sl_buf props = SL_BUF_INIT;
 	const struct cmd_common *o = &b->o.common;
 	struct client_target target = cmd_target(o);
 	int rc = client_wire_open(&c->wire, &target, b->tls, ANSWER_MS, err);
 	if (rc) return rc;
 	snprintf(id, sizeof id, "%s-%c%u", o->client_id ? o->client_id : "bench", c->publisher ? 'p' : 's', c->number);
-	struct mqtt_connect p = {.version = b->version, .clean_start = true, .keep_alive_s = 600};
+	struct mqtt_connect p = {.version = b->version, .clean_start = !b->o.persistent, .keep_alive_s = 600};
 	p.client_id = slice_from_str(id);
 	p.username = slice_from_str(o->username);
 	p.password = slice_from_str(cmd_password(o));
+	if (b->o.persistent && b->version == MQTT_V5) mqtt_put_num(&props, MQTT_PROP_SESSION_EXPIRY, UINT32_MAX);
+	p.props.raw = sl_buf_slice(&props);
 	p.has_username = p.username.p != NULL;
 	p.has_password = p.password.p != NULL;
 	mqtt_encode_connect(&p, &c->out);
+	sl_buf_fini(&props);
 	struct mqtt_packet answer;
 	rc = write_all(c, err);
 	if (rc == 0) rc = await_packet(b, c, MQTT_CONNACK, &answer, err);

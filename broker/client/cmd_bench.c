@@ -66,7 +66,7 @@ static const struct cli_option options[] = {
     {.name = "persistent",
      .type = CLI_FLAG,
      .at = AT(persistent),
-     .doc = "storm: sessions that outlive their connections"},
+     .doc = "sessions that outlive their connections"},
     NUMBER("broker-pid", broker_pid, "PID", 0, INT32_MAX, "the broker's process: its CPU time and memory are reported"),
     {.name = "topic",
      .type = CLI_TEXT,

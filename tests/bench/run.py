@@ -24,6 +24,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 os.environ.setdefault("SLUICE_BIN", str(Path(__file__).resolve().parents[2] / "build/release/sluice"))
 from harness import broker as harness  # noqa: E402
+from harness.client import Client  # noqa: E402
 
 CPU = "broker_cpu_s_per_million"
 # name, arguments of `sluice bench`, messages, limit of the ratio of CPU-s/M to mosquitto's
@@ -40,6 +41,12 @@ PACED = [
     ("paced QoS 0", ["pairs", "--rate", "2000", "--per-write", "1"], 10_000),
     ("paced QoS 1", ["pairs", "--rate", "2000", "--per-write", "1", "-q", "1"], 10_000),
 ]
+# The same with sessions that outlive everything, and our log on: to mosquitto's, whose persistence is off.
+DURABLE = [
+    ("durable pairs QoS 1", ["pairs", "-q", "1", "--persistent"], 200_000, 0.6),
+    ("durable pairs QoS 2", ["pairs", "-q", "2", "--persistent"], 100_000, 0.5),
+]
+OFFLINE, OFFLINE_MESSAGES, OFFLINE_LIMIT = 1000, 1000, 0.5
 TOPIC = "factory/+/+/+/+/telemetry"  # takes the topic of the sink scenario
 FIELDS = "payload.deviceId AS device, payload.measurements.temperature AS t, payload.ts AS ts"
 
@@ -122,6 +129,36 @@ def ratios(report, options):
             kb = median_of(ours, "rss_bytes_per_filter") / 1000
             report.row("wild: KB of memory a filter", [median_of(theirs, "rss_bytes_per_filter") / 1000, kb, ""], 0.5,
                        kb <= 0.5, "KB")
+
+
+def offline(broker, messages):
+    """QoS 1 to sessions whose clients are away."""
+    for n in range(OFFLINE):
+        with Client(broker.port) as c:
+            c.connect(f"away{n}", clean=False)
+            c.subscribe("away", qos=1)
+            c.disconnect()
+    return bench(broker, ["sink", "-q", "1", "--pubs", "1", "--topic", "away", "--warmup", "10"], messages)
+
+
+def durable(report, options):
+    report.head("CPU-s/M, all on disk", "mosquitto", "sluice", "ratio", "limit")
+    for name, args, messages, limit in DURABLE:
+        if not options.wants(name):
+            continue
+        theirs, ours = alternate(options.rounds, args, messages * options.scale)
+        a, b = median_of(theirs, CPU), median_of(ours, CPU)
+        report.row(name, [a, b, b / a], limit, b / a <= limit, "CPU-s/M", lost(ours))
+    name = f"offline: into {OFFLINE} sessions"
+    if not options.wants(name):
+        return
+    theirs, ours = [], []
+    for _ in range(options.rounds):
+        for make, runs in ((Mosquitto, theirs), (lambda: sluice(mqtt={"max_queued": 1_000_000, "max_queued_bytes": "1GB"}), ours)):
+            with make() as broker:
+                runs.append(offline(broker, OFFLINE_MESSAGES * options.scale))
+    a, b = (median_of(runs, CPU) / OFFLINE for runs in (theirs, ours))
+    report.row(name, [a, b, b / a], OFFLINE_LIMIT, b / a <= OFFLINE_LIMIT, "CPU-s/M")
 
 
 def paced(report, options):
@@ -244,7 +281,7 @@ def machine():
 def options_of(doc):
     args = argparse.ArgumentParser(description=doc, formatter_class=argparse.RawDescriptionHelpFormatter)
     args.add_argument("groups", nargs="*",
-                      help="beginnings of names: fanin pairs fanout wild paced idle cost rules sqlite")
+                      help="beginnings of names: fanin pairs fanout wild durable offline paced idle cost rules sqlite")
     args.add_argument("--rounds", type=int, default=3)
     args.add_argument("--scale", type=float, default=1.0, help="times the number of messages")
     args.add_argument("--json", metavar="FILE", help="results for comparing")
@@ -265,7 +302,7 @@ def main():
     options = options_of(__doc__)
     report = Report()
     print(machine())
-    for group in (ratios, paced, idle, cost, rules, sqlite):
+    for group in (ratios, durable, paced, idle, cost, rules, sqlite):
         group(report, options)
     finish(report, options)
 
