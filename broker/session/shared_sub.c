@@ -52,7 +52,7 @@ static struct share_group *group_numbered(const struct worker *w, uint64_t numbe
 }
 
 static void group_free(struct share_group *g) {
-	sl_free((char *)g->text.p);
+	share_name_unref(g->name);
 	for (size_t i = 0; i < g->members_len; i++) share_load_unref(g->members[i].load);
 	sl_free(g->members);
 	share_choice_fini(&g->choice);
@@ -75,6 +75,7 @@ struct share_letter {
 	enum share_verb verb;
 	struct announce announce;
 	struct share_member member;
+	uint64_t number; /* of the group, on the way back from SHARE_JOIN */
 	bool online;
 	void (*done)(void *arg); /* with SHARE_JOIN, on letter.from */
 	void *arg;
@@ -116,9 +117,16 @@ static void set_online(struct worker *w, struct share_group *g, size_t at, bool 
 	}
 }
 
+static struct share_note *note_find(const struct session *s, struct sl_slice text) {
+	return share_notes_find(&s->shares, sl_hash(text), text);
+}
+
 static void join_heard(struct sl_post *post, struct sl_loop *l) {
 	(void)l;
 	struct share_letter *sl = sl_container_of(post, struct share_letter, letter.post);
+	struct session *s = worker_session(sl->letter.from, sl->member.ref);
+	struct share_note *note = s ? note_find(s, slice_make(sl->text, sl->text_len)) : NULL;
+	if (note) note->number = sl->number;
 	sl->done(sl->arg);
 	sl_free(sl);
 }
@@ -137,7 +145,8 @@ static void join_announced(struct announce *a) {
 static struct share_group *group_new(struct worker *w, const struct share_letter *sl) {
 	struct sl_slice text = slice_make(sl->text, sl->text_len);
 	struct share_group *g = SL_NEW(struct share_group);
-	g->text = slice_make(slice_dup(text), text.n);
+	g->name = share_name_new(text);
+	g->text = share_name_text(g->name);
 	g->filter = slice_from(g->text, sl->group_len + 1);
 	/* The owner's number is in it: a message that finds its member gone knows the way back. */
 	g->number = (uint64_t)w->index << 56 | (atomic_fetch_add(&w->b->group_numbers, 1) + 1);
@@ -165,6 +174,7 @@ static void join(struct worker *w, struct share_letter *sl) {
 	}
 	g->members[at] = sl->member; /* with its reference to the load */
 	set_online(w, g, at, sl->online);
+	sl->number = g->number;
 	announce_send(&sl->announce);
 }
 
@@ -227,10 +237,6 @@ static void send_letter(struct session *s, struct share_letter *sl) {
 }
 
 /* ---- a session's side ---- */
-
-static struct share_note *note_find(const struct session *s, struct sl_slice text) {
-	return share_notes_find(&s->shares, sl_hash(text), text);
-}
 
 static char *text_of(struct sl_slice group, struct sl_slice filter, struct sl_slice *text) {
 	char *p = sl_asprintf("%.*s/%.*s", SL_SLICE_ARG(group), SL_SLICE_ARG(filter));
@@ -305,7 +311,6 @@ void share_sub_leave_all(struct session *s) {
 		sl_metric_dec(&s->w->metrics, METRIC_SHARED_SUBSCRIPTIONS);
 		send_letter(s, letter_new(s, SHARE_LEAVE, note->text));
 	}
-	share_sub_forget(s);
 }
 
 void share_sub_online(struct session *s, bool online) {
@@ -365,7 +370,8 @@ void share_dispatch(struct worker *w, struct share_group *g, struct msg *m, sess
 			deliver(s, m, &f);
 		} else {
 			msg_ref(m);
-			worker_forward_shared(w, to->worker, &f, g->text);
+			f.name = share_name_ref(g->name);
+			worker_forward(w, to->worker, &f);
 		}
 		return;
 	}
@@ -377,6 +383,7 @@ static void to_owner(struct worker *w, const struct forward *f) {
 	uint32_t owner = (uint32_t)(f->group >> 56);
 	if (owner != w->index) {
 		msg_ref(f->m);
+		share_name_ref(f->name);
 		worker_forward(w, owner, f);
 		return;
 	}
@@ -388,7 +395,11 @@ static void to_owner(struct worker *w, const struct forward *f) {
 }
 
 void share_again(struct session *s, struct msg *m, uint64_t group) {
-	to_owner(s->w, &(struct forward){.m = m, .group = group, .member = s->ref});
+	struct forward f = {.m = m, .group = group, .member = s->ref};
+	HMAP_FOREACH(share_notes, note, &s->shares)
+	if (note->number == group && !f.name) f.name = share_name_new(note->text);
+	to_owner(s->w, &f);
+	share_name_unref(f.name);
 }
 
 void share_forwarded(struct worker *w, const struct forward *f) {

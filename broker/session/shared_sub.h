@@ -24,8 +24,9 @@
 #include "share_choose.h"
 
 struct share_group {
-	uint64_t number;      /* unique in the broker; the owner is its top byte */
-	struct sl_slice text; /* "group/filter" */
+	uint64_t number; /* unique in the broker; the owner is its top byte */
+	struct share_name *name;
+	struct sl_slice text; /* "group/filter", in `name` */
 	struct sl_slice filter;
 	uint32_t handle;
 	enum broker_share how;
@@ -45,8 +46,8 @@ bool share_sub_has(const struct session *s, struct sl_slice group, struct sl_sli
 bool share_sub_leave(struct session *s, struct sl_slice group, struct sl_slice filter);
 /* The number of one of its groups that may have given it a message of this topic; 0: none. Before threads run. */
 uint64_t share_sub_group_of(const struct session *s, struct sl_slice topic);
-void share_sub_leave_all(struct session *s);
-void share_sub_forget(struct session *s); /* memory only */
+void share_sub_leave_all(struct session *s); /* its notes stay, until share_sub_forget() */
+void share_sub_forget(struct session *s);    /* memory only */
 void share_sub_online(struct session *s, bool online);
 
 const struct share_group *share_group_find(const struct worker *owner, struct sl_slice text); /* NULL: there is none */

@@ -59,10 +59,6 @@ void worker_post(struct worker *to, struct worker_letter *letter) {
 }
 
 void worker_forward(struct worker *w, uint32_t target, const struct forward *f) {
-	worker_forward_shared(w, target, f, SL_SLICE_EMPTY);
-}
-
-void worker_forward_shared(struct worker *w, uint32_t target, const struct forward *f, struct sl_slice text) {
 	struct forward_box *box = &w->boxes[target];
 	if (box->len == 0) {
 		w->boxes_full++;
@@ -71,7 +67,7 @@ void worker_forward_shared(struct worker *w, uint32_t target, const struct forwa
 	}
 	SL_GROW(box->v, box->len, box->cap);
 	box->v[box->len] = *f;
-	if (f->m) box->v[box->len].seq = worker_log_out(w, target, f->m, text);
+	if (f->m) box->v[box->len].seq = worker_log_out(w, target, f->m, share_name_text(f->name));
 	box->v[box->len].after = box->v[box->len].seq ? queue_log_appended(w->log->q) : 0;
 	box->len++;
 }
@@ -102,6 +98,7 @@ static void deliver_box(struct worker *to, uint32_t from, struct forward_box *bo
 		route_forwarded(to, &box->v[i]);
 		if (box->v[i].seq) worker_log_seen(to, from, box->v[i].seq);
 		msg_unref(box->v[i].m);
+		share_name_unref(box->v[i].name);
 	}
 	box->len = 0;
 	worker_log_end(to, before, NULL, NULL);
@@ -252,7 +249,10 @@ void worker_fini(struct worker *w) {
 	session_map_fini(&w->sessions);
 	acl_unref(w->acl);
 	for (uint32_t i = 0; i < w->b->workers_len; i++) {
-		for (size_t k = 0; k < w->boxes[i].len; k++) msg_unref(w->boxes[i].v[k].m);
+		for (size_t k = 0; k < w->boxes[i].len; k++) {
+			msg_unref(w->boxes[i].v[k].m);
+			share_name_unref(w->boxes[i].v[k].name);
+		}
 		sl_free(w->boxes[i].v);
 	}
 	sl_free(w->boxes);

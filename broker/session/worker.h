@@ -28,6 +28,7 @@
 #include "msg.h"
 #include "retained.h"
 #include "session_map.h"
+#include "share_notes.h"
 #include "stream.h"
 #include "ticket.h"
 #include "topic_cache.h"
@@ -52,13 +53,14 @@ struct forward {
 	struct msg *m;      /* a strong reference; NULL: word from a shared group to a member (shared_sub.h) */
 	session_ref source; /* who published, to be held back when a queue is full; 0: nobody */
 	/* With a shared subscription the member is chosen already: */
-	session_ref member; /* 0: whoever subscribed there */
-	uint64_t group;     /* number of the group, to choose again when the member has gone */
-	uint64_t seq;       /* its number in the log of the sender; 0: it is not there */
-	uint64_t after;     /* it leaves when that log has passed this */
-	uint32_t sub_id;    /* 0: none */
-	uint8_t qos;        /* granted to the member */
-	uint8_t tries;      /* members tried before */
+	session_ref member;      /* 0: whoever subscribed there */
+	uint64_t group;          /* number of the group, to choose again when the member has gone */
+	struct share_name *name; /* of the group, a reference; NULL: it is not known */
+	uint64_t seq;            /* its number in the log of the sender; 0: it is not there */
+	uint64_t after;          /* it leaves when that log has passed this */
+	uint32_t sub_id;         /* 0: none */
+	uint8_t qos;             /* granted to the member */
+	uint8_t tries;           /* members tried before */
 	bool retain_as_published;
 	bool counted; /* in the member's load */
 };
@@ -176,7 +178,6 @@ static inline uint32_t session_ref_worker(session_ref ref) { return (uint32_t)(r
 /* Puts a message in the box for another worker; the reference is the box's. It leaves at the end of the tick. */
 void worker_forward(struct worker *w, uint32_t target, const struct forward *f);
 /* The same for a member of a shared group; text: "group/filter". */
-void worker_forward_shared(struct worker *w, uint32_t target, const struct forward *f, struct sl_slice text);
 
 /* A number that no other message of this process gets. */
 static inline uint64_t worker_message_number(struct worker *w) {
