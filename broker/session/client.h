@@ -39,6 +39,12 @@ enum client_pause {
 	CLIENT_PAUSE_LOG = 128,   /* what it published is not safe yet */
 	CLIENT_PAUSE_RATE = 256,  /* it was faster than its listener allows */
 };
+_Static_assert((CLIENT_PAUSE_CONNECT | CLIENT_PAUSE_HELD | CLIENT_PAUSE_ACKS | CLIENT_PAUSE_OUT | CLIENT_PAUSE_ROOM |
+		CLIENT_PAUSE_UNREAD | CLIENT_PAUSE_STORE | CLIENT_PAUSE_LOG | CLIENT_PAUSE_RATE) ==
+		   (CLIENT_PAUSE_CONNECT + CLIENT_PAUSE_HELD + CLIENT_PAUSE_ACKS + CLIENT_PAUSE_OUT +
+		    CLIENT_PAUSE_ROOM + CLIENT_PAUSE_UNREAD + CLIENT_PAUSE_STORE + CLIENT_PAUSE_LOG +
+		    CLIENT_PAUSE_RATE),
+	       "each has a bit of its own");
 
 /* How many bytes of answers a client may let lie before reading rests, and what it may have in deferred acknowledgements. */
 enum { CLIENT_OUT_HIGH = 256 * 1024, CLIENT_ACKS_MAX = 1024, CLIENT_OUT_QUEUE = 64 * 1024 };
