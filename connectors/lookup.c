@@ -175,7 +175,7 @@ static void refuse(struct lookup *l, int status, const char *text) {
 static void ask_run(struct sl_post *post, struct sl_loop *loop) {
 	struct lookup *l = sl_container_of(post, struct lookup, post);
 	struct sl_conn *c = conn_named(l->cs, l->connector);
-	if (l->cs->draining || l->cs->stopped)
+	if (l->cs->draining)
 		refuse(l, SL_ECLOSED, "the program ends");
 	else if (!c || c->kind != l->q->kind)
 		refuse(l, SL_EIO, "there is no such connector now");
