@@ -71,6 +71,14 @@ class Pki:
         return self.path(f"{issuer}.crl")
 
 
+    def ocsp(self, name, issuer="ca"):
+        """What the authority says of it, for a server to staple: NAME.ocsp."""
+        self.openssl("ocsp", "-issuer", f"{issuer}.pem", "-cert", f"{name}.pem", "-reqout", f"{name}.ocspreq")
+        self.openssl("ocsp", "-index", f"{issuer}.index", "-rsigner", f"{issuer}.pem", "-rkey", f"{issuer}.key", "-CA",
+                     f"{issuer}.pem", "-reqin", f"{name}.ocspreq", "-respout", f"{name}.ocsp", "-ndays", "30")
+        return self.path(f"{name}.ocsp")
+
+
 def stamp(days):
     moment = datetime.datetime.now(datetime.timezone.utc) + datetime.timedelta(days=days)
     return moment.strftime("%y%m%d%H%M%SZ")

@@ -113,7 +113,7 @@ class Handshake(Cases):
         psk = temp_folder() / "psk.txt"
         psk.write_text("# ours\n\ndevice:one:00112233445566778899aabbccddeeff\n")
         cls.at = Listeners(
-            plain={}, new={"min_version": "tls1.3"},
+            plain={}, new={"min_version": "tls1.3"}, stapled={"ocsp_response": pki.ocsp("server")},
             required={"ca": pki.path("ca.pem"), "verify_peer": "required"},
             optional={"ca": pki.path("ca.pem"), "verify_peer": "optional"},
             listed={"ca": pki.path("ca.pem"), "verify_peer": "required", "crl": pki.crl()},
@@ -263,6 +263,12 @@ class Handshake(Cases):
             with socket.create_connection(("127.0.0.1", self.port["plain"])) as s:
                 s.sendall(hello[:n])
         self.works(watcher)
+
+    def test_ocsp__response_is_stapled_for_who_asks(self):
+        done = subprocess.run(["openssl", "s_client", "-connect", f"127.0.0.1:{self.port['stapled']}", "-status", "-CAfile",
+                               pki.path("ca.pem")], input="", capture_output=True, text=True, timeout=60, check=False)
+        self.assertIn("OCSP Response Status: successful", done.stdout)
+        self.works(self.connected(self.port["stapled"]))
 
     def test_renegotiation__is_refused(self):
         port = self.port["plain"]
