@@ -1,8 +1,8 @@
 #include "client_auth.h"
-#include "client_guard.h"
 
 #include "auth.h"
 #include "auth_scram.h"
+#include "client_guard.h"
 #include "events.h"
 #include "mem.h"
 
