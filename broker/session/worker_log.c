@@ -1,5 +1,6 @@
 #include "worker_log.h"
 
+#include "log.h"
 #include "mem.h"
 #include "session.h"
 
@@ -47,7 +48,7 @@ static void moved(struct worker_log *wl) {
 	wl->barrier.passed = passed;
 	if (news) sl_barrier_moved(wl->w->loop);
 	tickets_done(wl);
-	if (!sl_list_empty(&wl->paused) && queue_log_status(wl->q) == SL_OK) resume_all(wl);
+	if (!sl_list_empty(&wl->paused) && queue_log_status(wl->q) == SL_OK && !queue_log_tight(wl->q)) resume_all(wl);
 }
 
 /* A stream wants to send before the tick's end: no more than the write, for sessions may be half way through a change. */
@@ -95,7 +96,8 @@ void worker_log_write(struct worker *w) {
 
 static void retry_fire(struct sl_timer *t) {
 	struct worker_log *wl = sl_container_of(t, struct worker_log, retry);
-	if (queue_log_write(wl->q) != SL_OK) sl_timer_set(wl->w->loop, t, RETRY_MS);
+	bool waits = queue_log_write(wl->q) != SL_OK || (!sl_list_empty(&wl->paused) && queue_log_tight(wl->q));
+	if (waits) sl_timer_set(wl->w->loop, t, RETRY_MS);
 	moved(wl);
 }
 
@@ -119,6 +121,18 @@ static void synced(void *arg) {
 
 /* ---- a publish ---- */
 
+/* Asked once for many publishes. */
+static bool tight(struct worker_log *wl) {
+	uint64_t bytes = wl->w->metrics.v[METRIC_QUEUE_LOG_BYTES];
+	if (bytes == wl->tight_at) return wl->tight;
+	wl->tight_at = bytes;
+	wl->tight = queue_log_tight(wl->q);
+	if (wl->tight)
+		log_warn(LOG_STORE, "little room for the queue log: messages for persistent sessions wait",
+			 "bytes=%llu", (unsigned long long)bytes);
+	return wl->tight;
+}
+
 void worker_log_ended(struct worker *w, uint64_t before, struct client *c, struct sl_ticket *t) {
 	struct worker_log *wl = w->log;
 	queue_log_end(wl->q);
@@ -126,7 +140,8 @@ void worker_log_ended(struct worker *w, uint64_t before, struct client *c, struc
 	if (t) ticket_waits(wl, t);
 	if (!c) return;
 	worker_log_after(c);
-	bool waits = queue_log_status(wl->q) != SL_OK;
+	bool full = queue_log_status(wl->q) != SL_OK || tight(wl), waits = full;
+	if (sl_unlikely(full) && !sl_timer_armed(&wl->retry)) sl_timer_set(w->loop, &wl->retry, RETRY_MS);
 	if (sl_unlikely(w->b->set.persistence.sync))
 		waits = waits || sl_stream_pending(client_stream(c)) > UNANSWERED_MAX;
 	if (sl_unlikely(waits)) pause(wl, c);

@@ -28,6 +28,8 @@ struct worker_log {
 	struct sl_post synced;
 	_Atomic bool synced_posted;
 	uint64_t *out_seq; /* numbers of what went to each worker */
+	uint64_t tight_at; /* bytes on disk when it was asked whether room is */
+	bool tight;        /* short */
 	bool out_waits;    /* some of it has not been seen there, as far as is known here */
 	struct log_wait {
 		uint64_t after;

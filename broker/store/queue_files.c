@@ -12,7 +12,8 @@
 #include "queue_log_int.h"
 
 #define ROLL_BYTES (1 * SL_MB) /* files become so large while little is alive */
-enum { SPARES_MAX = 4, FILES_LIKED = 8 };
+#define RESERVE_BYTES (4 * SL_MB)
+enum { SPARES_MAX = 4, FILES_LIKED = 8, TIGHT_SHARE = 8 };
 
 static char *segment_path(const struct queue_log *q, uint64_t serial) {
 	return sl_asprintf("%s/%010" PRIu64 "-%03u-%010" PRIu64 QUEUE_NAME_END, q->opts.dir, q->opts.run,
@@ -142,6 +143,37 @@ static void prologue(const struct queue_log *q, struct sl_buf *out) {
 	sl_buf_append(out, end, sizeof end);
 }
 
+/* ---- room for the last words: what has been accepted when the disk is full, and what makes room again ---- */
+
+static char *reserve_path(const struct queue_log *q) {
+	return sl_asprintf("%s/reserve-%03u", q->opts.dir, q->opts.worker);
+}
+
+static void reserve_make(struct queue_log *q) {
+	char *path = reserve_path(q);
+	int fd = open(path, O_WRONLY | O_CREAT | O_CLOEXEC, 0640);
+	q->reserve = fd >= 0 && posix_fallocate(fd, 0, RESERVE_BYTES) == 0;
+	if (fd >= 0) close(fd);
+	if (!q->reserve) unlink(path);
+	sl_free(path);
+}
+
+static bool reserve_use(struct queue_log *q) {
+	if (!q->reserve) return false;
+	char *path = reserve_path(q);
+	unlink(path);
+	sl_free(path);
+	q->reserve = false;
+	return true;
+}
+
+bool queue_log_tight(struct queue_log *q) {
+	uint64_t most = q->opts.disk_max - q->opts.disk_max / TIGHT_SHARE;
+	if (q->disk_bytes > most && (!spares_drop(q) || q->disk_bytes > most)) return true;
+	if (q->active && !q->reserve) reserve_make(q);
+	return q->active && !q->reserve;
+}
+
 /* -SL_E, or the descriptor of a file that begins with `start`. */
 static int file_make(struct queue_log *q, const char *path, struct sl_slice start, uint64_t *size) {
 	*size = start.n;
@@ -185,6 +217,7 @@ static int segment_new(struct queue_log *q) {
 		sl_list_push_back(&q->segments, &g->link);
 		q->active = g;
 		q->at = start.n - QUEUE_END_BYTES;
+		if (q->serial == 1) reserve_make(q);
 		if (q->sync) queue_sync_ask(q->sync, fd, false, true, q->n.passed, q->seen_written, q->opts.workers);
 	}
 	sl_free(path);
@@ -204,13 +237,20 @@ static void segment_seal(struct queue_log *q) {
 	q->serial = g->serial + 1;
 }
 
+/* Publishers wait before disk_max is reached (queue_log_tight()); what they had sent already, and what makes room again, may go beyond
+ * it, but not without end. */
+static uint64_t disk_most(const struct queue_log *q) {
+	uint64_t more = q->opts.disk_max < RESERVE_BYTES ? q->opts.disk_max : RESERVE_BYTES;
+	return q->opts.disk_max > UINT64_MAX - more ? UINT64_MAX : q->opts.disk_max + more;
+}
+
 static int frame_put(struct queue_log *q) {
 	struct queue_frame_head head = {.bytes = (uint32_t)(q->buf.n - sizeof head), .first = q->first};
 	uint64_t need = q->buf.n + QUEUE_END_BYTES;
 	if (q->buf.n > UINT32_MAX) return SL_ELIMIT;
 	if (q->active && q->at + need > file_most(q) && q->at > sizeof(struct queue_segment_head)) segment_seal(q);
 	uint64_t held = q->active ? q->active->size - q->at : 0;
-	if (need > held && q->disk_bytes + (need - held) > q->opts.disk_max && !spares_drop(q)) return SL_ELIMIT;
+	if (need > held && q->disk_bytes + (need - held) > disk_most(q) && !spares_drop(q)) return SL_ELIMIT;
 	int r = q->active ? SL_OK : segment_new(q);
 	if (r != SL_OK) return r;
 	head.crc = queue_frame_crc(&head, q->buf.p + sizeof head, q->active->serial);
@@ -254,11 +294,14 @@ int queue_frame_write(struct queue_log *q) {
 	if (q->buf.n <= sizeof(struct queue_frame_head)) return SL_OK;
 	int r = frame_put(q);
 	if (r != SL_OK && spares_drop(q)) r = frame_put(q);
+	if (r == SL_ENOSPACE && reserve_use(q)) r = frame_put(q);
+	if (r != SL_OK) queue_segments_release(q); /* for the next time */
 	tell(q, r);
 	return r;
 }
 
 void queue_files_close(struct queue_log *q) {
 	(void)spares_drop(q);
+	(void)reserve_use(q);
 	SL_LIST_FOREACH_SAFE(it, &q->segments) segment_free(q, SL_LIST_ENTRY(it, struct queue_segment, link));
 }

@@ -91,6 +91,9 @@ static inline const struct queue_log_count *queue_log_count(const struct queue_l
 static inline uint64_t queue_log_appended(const struct queue_log *q) { return queue_log_count(q)->appended; }
 static inline uint64_t queue_log_passed(const struct queue_log *q) { return queue_log_count(q)->passed; }
 int queue_log_status(const struct queue_log *q); /* of the last write */
+/* Little room is left: no more messages should be accepted, so that those that wait can be sent and acknowledged, which takes records
+ * too. Tries whether there is some again. */
+bool queue_log_tight(struct queue_log *q);
 void queue_log_stat(const struct queue_log *q, struct queue_log_stat *out);
 
 /* Writes the buffer. SL_EAGAIN: not now, inside of begin and end. */

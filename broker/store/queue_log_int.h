@@ -53,7 +53,7 @@ struct queue_log {
 	struct sl_list spares;
 	uint32_t spare_count;
 	uint64_t disk_bytes;
-	bool full_told;
+	bool full_told, reserve;
 
 	struct sl_list lanes; /* in order of `oldest` */
 	int64_t credit;       /* bytes that may be written anew; below 0: they were */

@@ -84,7 +84,8 @@ static int files_find(struct queue_replay *r) {
 		}
 		struct sl_slice run = name;
 		uint64_t v;
-		if (slice_starts_with(name, SL_SLICE_LIT("spare-"))) {
+		if (slice_starts_with(name, SL_SLICE_LIT("spare-")) ||
+		    slice_starts_with(name, SL_SLICE_LIT("reserve-"))) {
 			forget_file(f.path);
 		} else if (slice_starts_with(name, SL_SLICE_LIT(QUEUE_VOID_BEGIN))) {
 			run = slice_from(name, sizeof QUEUE_VOID_BEGIN - 1);

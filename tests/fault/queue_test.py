@@ -8,7 +8,7 @@ from harness.broker import wait_until
 from restore_test import Restored
 
 
-class Queues(Restored):
+class Kept(Restored):
     def away(self, client_id, *filters, qos=2, version=m.V5, **options):
         """A session with these subscriptions, whose client has gone."""
         c = self.keeping(client_id, version=version, **options)
@@ -38,6 +38,8 @@ class Queues(Restored):
     def texts(self, c, count):
         return [p.payload.decode() for p in self.take(c, count)]
 
+
+class Queues(Kept):
     def test_queue__in_order_after_a_kill_and_after_a_stop(self):
         for how in ("kill", "stop"):
             for version in (m.V311, m.V5):
@@ -172,7 +174,7 @@ class Queues(Restored):
             self.restart()
             runs = lambda: {re.match(r"(\d+)-", f.name)[1] for f in folder.iterdir() if f.suffix == ".queue"}
             wait_until(lambda: len(runs()) == 1, 60)
-            size = sum(f.stat().st_size for f in folder.iterdir())
+            size = sum(f.stat().st_size for f in folder.glob("*.queue"))
             self.assertLess(size, 3_500_000)
         s = self.back("s")
         self.assertEqual(len(self.take(s, 50)), 50)
@@ -202,6 +204,41 @@ class Queues(Restored):
 class Synced(Queues):
     """The same with a log that is synced before anything is acknowledged."""
     config = {"persistence": {"sync": "tick"}}
+
+
+class Full(Kept):
+    """As large as it may be."""
+    config = {"node": {"workers": 1}, "persistence": {"max_disk": "1MB", "segment_size": "64KB"},
+              "mqtt": {"max_queued": 100000}}
+
+    def test_full__publishers_wait_others_go_on_and_it_goes_on(self):
+        self.away("s", "t", qos=1)
+        p = self.client("p")
+        for n in range(150):
+            p.send(m.publish("t", b"%04d" % n + b"x" * 10000, 1, n + 1, version=m.V5))
+        wait_until(lambda: "little room for the queue log" in self.broker.log(), 60)
+        other = self.client("other")
+        other.subscribe("else", qos=1)
+        other.publish("else", b"0")
+        other.receive("else", b"0")
+        self.client().publish("else", b"1", qos=1)
+        other.receive("else", b"1", qos=1)
+        got = self.take(self.back("s"), 150)
+        self.assertEqual([x.payload[:4] for x in got], [b"%04d" % n for n in range(150)])
+        for n in range(150):
+            p.expect(m.PUBACK, pid=n + 1)
+        self.assertLess(self.metric("sluice_queue_log_bytes"), 2 << 20)
+
+    def test_full__what_was_acknowledged_is_there_after_a_kill(self):
+        self.away("s", "t", qos=1)
+        p = self.client("p")
+        for n in range(150):
+            p.send(m.publish("t", b"%04d" % n + b"x" * 10000, 1, n + 1, version=m.V5))
+        wait_until(lambda: "little room for the queue log" in self.broker.log(), 60)
+        p.expect(m.PUBACK, pid=1)
+        self.restart()
+        wait_until(lambda: self.metric("sluice_queued_messages") > 20, 30)
+        self.assertEqual(self.take(self.back("s"), 20)[-1].payload[:4], b"0019")
 
 
 class Off(Restored):
