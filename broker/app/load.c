@@ -88,10 +88,11 @@ static int check_targets(const struct loaded *loaded, struct conf_report *report
 	return report->len + report->dropped > before ? SL_EDENIED : SL_OK;
 }
 
-/* Who authenticates wants to know who is who: then nothing is allowed that no rule allows. */
+/* Who authenticates by a chain wants to know who is who: then nothing is allowed that no rule allows. A password file alone is what
+ * people bring from brokers where it says who may connect, and no more. */
 static bool access_is_ruled(const struct broker_conf *conf) {
-	return conf->auth.acl_file || conf->auth.policy_files.len || conf->auth.password_file ||
-	       auth_conf_len(conf->auth.links) > 0;
+	bool password = conf->auth.password_file && conf->auth.acl_default == ACL_DEFAULT_DENY;
+	return conf->auth.acl_file || conf->auth.policy_files.len || password || auth_conf_len(conf->auth.links) > 0;
 }
 
 static struct guard_count count_of(const struct broker_count_conf *c, int64_t max) {
@@ -132,6 +133,8 @@ bool load_denies_all(const struct loaded *loaded) {
 	return loaded->acl && acl_count(loaded->acl) == 0 && !acl_allows_by_default(loaded->acl) &&
 	       auth_conf_len(loaded->conf->auth.links) == 0;
 }
+
+bool load_leaves_topics_open(const struct loaded *loaded) { return loaded->conf->auth.password_file && !loaded->acl; }
 
 int load_rules(struct loaded *loaded, struct connectors *cs, struct rules *rules, struct conf_report *report) {
 	const struct broker_conf *conf = loaded->conf;

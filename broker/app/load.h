@@ -35,6 +35,8 @@ int load_rules(struct loaded *loaded, struct connectors *cs, struct rules *rules
 int load_access(struct loaded *loaded, struct conf_report *report);
 /* Clients may connect, and nothing else: there are authenticators, and no rule at all. */
 bool load_denies_all(const struct loaded *loaded);
+/* A password file, and no access rules: said, for not everybody expects it. */
+bool load_leaves_topics_open(const struct loaded *loaded);
 /* Puts connectors and rules in force. On failure nothing has changed. */
 int load_commit(struct loaded *loaded, struct connectors *cs, struct rules *rules, struct sl_err *err);
 void load_fini(struct loaded *loaded);

@@ -337,6 +337,9 @@ static void log_access(const struct service *s) {
 	if (load_denies_all(&s->loaded))
 		log_always(LOG_WARN, LOG_CONF, "no access rules: no topic is allowed to anybody",
 			   "do=\"set auth.acl_file, or auth.acl_default: allow\"");
+	if (load_leaves_topics_open(&s->loaded))
+		log_always(LOG_INFO, LOG_CONF, "no access rules: every topic is open to whoever may connect",
+			   "do=\"set auth.acl_file, or auth.acl_default: deny\"");
 }
 
 static void log_started(const struct service *s) {

@@ -98,7 +98,7 @@ class Acl(unittest.TestCase):
     def test_check__hints_where_nobody_may_do_anything(self):
         self.assertEqual(run_program("passwd", str(self.folder / "u.pw"), "u", stdin="secret\n").returncode, 0)
         conf = self.folder / "mute.yaml"
-        conf.write_text("listeners: [{name: mqtt, bind: '127.0.0.1:0'}]\nauth: {password_file: u.pw}\n")
+        conf.write_text("listeners: [{name: mqtt, bind: '127.0.0.1:0'}]\nauth: {password_file: u.pw, acl_default: deny}\n")
         done = run_program("check", "-c", str(conf), cwd=self.folder)
         self.assertEqual(done.returncode, 0)
         self.assertIn("hint: no access rules", done.stdout)

@@ -208,21 +208,24 @@ class AclReloadTest(unittest.TestCase):
         old.expect_closed()
         self.assertEqual(b.stop(), 0)
 
-    def test_password_file_alone__denies_all_topics_and_says_so(self):
+    def test_password_file_alone__says_who_may_connect_and_that_topics_are_open(self):
         users = self.folder / "users"
         self.assertEqual(run_program("passwd", str(users), "u1", stdin="secret\n").returncode, 0)
         b = Broker({"auth": {"anonymous": False, "password_file": str(users)}})
         self.addCleanup(b.stop, check=False)
-        b.wait_log("no access rules")
+        b.wait_log("every topic is open")
+        nobody = Client(b.port, m.V5)
+        nobody.send(m.connect("n", version=m.V5))
+        nobody.expect(m.CONNACK, code=0x86)
         c = Client(b.port, m.V5)
         c.connect("c", username="u1", password=b"secret")
-        c.send(m.subscribe(1, ("a", 0), version=m.V5))
-        self.assertEqual(list(c.expect(m.SUBACK).codes), [0x87])
-        b.write_config({"auth": {"acl_default": "allow"}})
+        c.subscribe("a")
+        b.write_config({"auth": {"acl_default": "deny"}})
         after = len(b.log())
         b.reload()
         b.wait_log("reloaded", after=after)
-        c.subscribe("a")
+        c.send(m.subscribe(2, ("b", 0), version=m.V5))
+        self.assertEqual(list(c.expect(m.SUBACK).codes), [0x87])
         self.assertEqual(b.stop(), 0)
 
     def test_policies__of_a_file(self):

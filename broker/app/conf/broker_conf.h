@@ -41,7 +41,7 @@ enum broker_shared_strategy {
 };
 enum broker_sync { SYNC_NONE, SYNC_TICK };
 enum broker_queue_policy { QUEUE_DROP_NEW, QUEUE_DROP_OLDEST };
-enum broker_acl_default { ACL_DEFAULT_DENY, ACL_DEFAULT_ALLOW };
+enum broker_acl_default { ACL_DEFAULT_AUTO, ACL_DEFAULT_DENY, ACL_DEFAULT_ALLOW };
 enum broker_acl_on_denied { ACL_DENIED_IGNORE, ACL_DENIED_DISCONNECT, ACL_DENIED_HIDE };
 enum broker_log_format { LOG_FORMAT_TEXT, LOG_FORMAT_JSON };
 

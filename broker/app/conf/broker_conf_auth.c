@@ -8,7 +8,7 @@
 
 #define AT(member) offsetof(struct broker_conf, member)
 
-static const char *const broker_acl_defaults[] = {"deny", "allow", NULL};
+static const char *const broker_acl_defaults[] = {"auto", "deny", "allow", NULL};
 static const char *const broker_acl_on_denied[] = {"ignore", "disconnect", "hide", NULL};
 
 const struct conf_field broker_auth_fields[] = {
@@ -49,12 +49,15 @@ const struct conf_field broker_auth_fields[] = {
     {.name = "acl_default",
      .type = CONF_ENUM,
      .at = AT(auth.acl_default),
-     .def = "deny",
+     .def = "auto",
      .names = broker_acl_defaults,
-     .doc =
-	 "What no rule decides, where the ACL file has no `default` of its own. It is in force as soon as there is "
-	 "a password file, a `chain`, an ACL file or a policy; with none of these everything is allowed. $SYS topics "
-	 "are never allowed by it."},
+     .doc = "What no rule decides, where the ACL file has no `default` of its own. `auto` denies as soon as there is "
+	    "an ACL "
+	    "file, a policy or a `chain`; a `password_file` alone says who may connect, and leaves all topics to "
+	    "whoever did, "
+	    "as other brokers do. `deny` denies in each of these cases. With none of them everything is allowed. $SYS "
+	    "topics are "
+	    "never allowed by it."},
     {.name = "acl_on_denied",
      .type = CONF_ENUM,
      .flags = CONF_ADVANCED,
