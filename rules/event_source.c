@@ -100,7 +100,7 @@ static const struct sql_column message_columns[] = {
     {.name = "client_attrs",
      .kind = SQL_MAP,
      .id = COLUMN_CLIENT_ATTRS,
-     .doc = "Attributes of the client; empty in this build."},
+     .doc = "Attributes of the client, as its authenticator knows them; empty without."},
     {.name = "publish_received_at",
      .kind = SQL_INT,
      .id = COLUMN_PUBLISH_RECEIVED_AT,
@@ -170,7 +170,7 @@ static const struct event_column_row {
 	COLUMN("receive_maximum", SQL_INT, RECEIVE_MAXIMUM, EVENT(CLIENT_CONNECTED), "How many QoS 1 and 2 messages at a time the client takes; 65535 when it does not say.")
 	COLUMN("expiry_interval", SQL_INT, EXPIRY_INTERVAL, ABOUT_CONNECTS, "How long the session outlives the connection, in seconds.")
 	COLUMN("is_bridge", SQL_BOOL, IS_BRIDGE, EVENT(CLIENT_CONNECTED), "Whether the client says that it is a bridge (mosquitto's do).")
-	COLUMN("is_superuser", SQL_BOOL, IS_SUPERUSER, EVENT(CLIENT_AUTHN), "Always false: there are no superusers.")
+	COLUMN("is_superuser", SQL_BOOL, IS_SUPERUSER, EVENT(CLIENT_AUTHN), "Whether access rules are not asked for it.")
 	COLUMN("is_anonymous", SQL_BOOL, IS_ANONYMOUS, EVENT(CLIENT_AUTHN), "Whether it came without a user name, or nobody had to vouch for it.")
 	COLUMN("conn_props", SQL_MAP, CONN_PROPS, ABOUT_CONNECTS, "MQTT 5 properties of CONNECT ('Session-Expiry-Interval', 'User-Property', ...); empty without. NULL in client.ping.")
 	COLUMN("disconn_props", SQL_MAP, DISCONN_PROPS, EVENT(CLIENT_DISCONNECTED), "MQTT 5 properties of the client's DISCONNECT; empty without.")
@@ -178,7 +178,7 @@ static const struct event_column_row {
 	COLUMN("unsub_props", SQL_MAP, UNSUB_PROPS, EVENT(SESSION_UNSUBSCRIBED), "MQTT 5 properties of UNSUBSCRIBE; empty without.")
 	COLUMN("connected_at", SQL_INT, CONNECTED_AT, EVENT(CLIENT_CONNECTED) | EVENT(CLIENT_CONNACK) | EVENT(CLIENT_DISCONNECTED), "When it connected, in ms since 1970; NULL when it was refused.")
 	COLUMN("disconnected_at", SQL_INT, DISCONNECTED_AT, EVENT(CLIENT_DISCONNECTED), "When the connection ended, in ms since 1970.")
-	COLUMN("client_attrs", SQL_MAP, CLIENT_ATTRS, EVENT(CLIENT_CONNECTED) | EVENT(CLIENT_DISCONNECTED) | EVENT(CLIENT_AUTHN) | ABOUT_SUBSCRIPTIONS, "Attributes of the client; empty in this build.")
+	COLUMN("client_attrs", SQL_MAP, CLIENT_ATTRS, EVENT(CLIENT_CONNECTED) | EVENT(CLIENT_DISCONNECTED) | EVENT(CLIENT_AUTHN) | ABOUT_SUBSCRIPTIONS, "Attributes of the client, as its authenticator knows them; empty without.")
 	COLUMN("connector", SQL_STRING, CONNECTOR, EVENT(CONNECTOR_STATUS), "The connector's name.")
 	COLUMN("kind", SQL_STRING, KIND, EVENT(CONNECTOR_STATUS) | EVENT(SOURCE_MESSAGE), "The connector's type: sqlite, kafka, ...")
 	COLUMN("state", SQL_STRING, STATE, EVENT(CONNECTOR_STATUS), "connecting, up, degraded (an action of it is not ready), stalled (rows wait and make no progress), down or stopped.")
@@ -254,6 +254,13 @@ static struct sql_value flags_map(const struct rules_event *ev, struct sl_arena 
 	struct sql_map *map = event_map_new(arena, 2);
 	event_map_add(map, SL_SLICE_LIT("dup"), sql_bool(ev->dup));
 	event_map_add(map, SL_SLICE_LIT("retain"), sql_bool(ev->retain));
+	return event_map_value(map);
+}
+
+static struct sql_value attrs_map(const struct rules_event *ev, struct sl_arena *arena) {
+	struct sql_map *map = event_map_new(arena, ev->attrs_len);
+	for (size_t i = 0; i < ev->attrs_len; i++)
+		event_map_add(map, slice_from_str(ev->attrs[i].name), sql_string(slice_from_str(ev->attrs[i].value)));
 	return event_map_value(map);
 }
 
@@ -333,7 +340,7 @@ static struct sql_value column_get(struct event_view *view, enum event_column_id
 		return sql_int(ev->kind == EVENT_SESSION_SUBSCRIBED ? about->qos : ev->qos);
 	case COLUMN_FLAGS: return no_mqtt(ev) ? sql_null() : flags_map(ev, arena);
 	case COLUMN_PUB_PROPS: return no_mqtt(ev) ? sql_null() : pub_props(ev, arena);
-	case COLUMN_CLIENT_ATTRS: return event_map_value(event_map_new(arena, 0));
+	case COLUMN_CLIENT_ATTRS: return attrs_map(ev, arena);
 	case COLUMN_PUBLISH_RECEIVED_AT: return sql_int(is_message ? ev->at_ms : ev->published_ms);
 	case COLUMN_TIMESTAMP: return sql_int(view->now_ms);
 	case COLUMN_NODE: return text_or_null(view->node);
@@ -358,7 +365,7 @@ static struct sql_value column_get(struct event_view *view, enum event_column_id
 	case COLUMN_RECEIVE_MAXIMUM: return sql_int(about->receive_maximum);
 	case COLUMN_EXPIRY_INTERVAL: return sql_int(about->expiry_s);
 	case COLUMN_IS_BRIDGE: return sql_bool(about->bridge);
-	case COLUMN_IS_SUPERUSER: return sql_bool(false);
+	case COLUMN_IS_SUPERUSER: return sql_bool(ev->superuser);
 	case COLUMN_IS_ANONYMOUS: return sql_bool(about->anonymous);
 	case COLUMN_CONN_PROPS:
 		if (ev->kind == EVENT_CLIENT_PING) return sql_null();

@@ -28,6 +28,7 @@
 
 #include <jansson.h>
 
+#include "attr.h"
 #include "conf_report.h"
 #include "connectors.h"
 #include "err.h"
@@ -130,6 +131,9 @@ struct rules_event {
 	/* For the aws dialect; empty when not known. principal: the certificate's thumbprint (the user name stands in for it);
 	 * accountid: NULL is the configured one; traceid: a UUID (one is made up from the message's id). */
 	struct sl_slice principal, accountid, traceid;
+	const struct sl_attr *attrs; /* of the client: what authenticators know of it */
+	size_t attrs_len;
+	bool superuser;
 	bool basic_ingest; /* was published to $aws/rules/RULE/..., of which topic is the rest: FROM may be missing */
 	uint64_t number;   /* of the message: no other of this process has it; 0: not known */
 	/* Of events (rules_event.h); a message's are 0. `at_ms` is then when the event happened. */

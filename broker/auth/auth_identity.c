@@ -44,7 +44,7 @@ bool auth_identity_set(struct auth_identity *id, struct sl_slice name, struct sl
 	}
 	if (id->attrs_len == AUTH_ATTRS_MAX) return false;
 	id->attrs = sl_realloc_array(id->attrs, id->attrs_len + 1, sizeof *id->attrs);
-	id->attrs[id->attrs_len++] = (struct auth_attr){.name = slice_dup(name), .value = slice_dup(value)};
+	id->attrs[id->attrs_len++] = (struct sl_attr){.name = slice_dup(name), .value = slice_dup(value)};
 	return true;
 }
 

@@ -15,6 +15,7 @@
 #include <jansson.h>
 #include <stdatomic.h>
 
+#include "attr.h"
 #include "common.h"
 #include "err.h"
 #include "slice.h"
@@ -28,15 +29,11 @@ enum {
 
 struct acl_rules;
 
-struct auth_attr {
-	char *name, *value; /* owned; UTF-8 without NUL */
-};
-
 struct auth_identity {
 	_Atomic uint32_t refs;
-	char *username; /* by which it is known from now on; NULL: what CONNECT says */
-	bool superuser; /* the ACL is not asked */
-	struct auth_attr *attrs;
+	char *username;        /* by which it is known from now on; NULL: what CONNECT says */
+	bool superuser;        /* the ACL is not asked */
+	struct sl_attr *attrs; /* owned, as are their texts: UTF-8 without NUL */
 	size_t attrs_len;
 	struct acl_rules *acl; /* that came along (acl.h), a strong reference; NULL: none */
 	int64_t expires_ms;    /* wall clock: then the connection ends, the session stays; 0: never */

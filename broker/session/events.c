@@ -1,6 +1,7 @@
 /* events.c: see events.h. */
 #include "events.h"
 
+#include "auth_identity.h"
 #include "listener.h"
 #include "mem.h"
 
@@ -69,9 +70,18 @@ static struct rules_about about_connect(struct client *c, const struct mqtt_conn
 	return about;
 }
 
+void event_identity(const struct client *c, struct rules_event *ev) {
+	if (!c->identity) return;
+	ev->attrs = c->identity->attrs;
+	ev->attrs_len = c->identity->attrs_len;
+	ev->superuser = c->identity->superuser;
+}
+
 /* Of what is no message. */
 static struct rules_event plain_event(const struct client *c) {
-	return (struct rules_event){.qos = 1, .version = c->version, .message_expiry_s = -1, .payload_format = -1};
+	struct rules_event ev = {.qos = 1, .version = c->version, .message_expiry_s = -1, .payload_format = -1};
+	event_identity(c, &ev);
+	return ev;
 }
 
 void event_authn(struct client *c, const struct mqtt_connect *p, enum mqtt_reason reason) {

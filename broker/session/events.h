@@ -25,6 +25,8 @@ static inline bool event_wanted(const struct worker *w, uint32_t kinds) {
 
 /* Fills in what rules read of a message; peer, version and the user name of a connection are the caller's. */
 void event_of_message(const struct msg *m, struct rules_event *ev);
+/* What authenticators know of the client, for as long as it is connected. */
+void event_identity(const struct client *c, struct rules_event *ev);
 
 void event_authn(struct client *c, const struct mqtt_connect *p, enum mqtt_reason reason);
 void event_refused(struct client *c, const struct mqtt_connect *p, enum mqtt_reason reason);

@@ -193,6 +193,7 @@ static void event_of(const struct msg *m, const struct client *c, struct rules_e
 	ev->username = c->username ? slice_from_str(c->username) : SL_SLICE_EMPTY;
 	ev->peer = slice_from_str(c->peer);
 	ev->version = c->version;
+	event_identity(c, ev);
 }
 
 struct sl_stage *route_shut(struct worker *w, const struct msg *m, const struct client *c) {

@@ -172,6 +172,19 @@ class WebServers(ChainCase):
         c = self.stays(broker, username="judy", password="x")
         c.expect(m.DISCONNECT, code=0xA0)
 
+    def test_http__attributes_reach_rules(self):
+        rules = {"m": {"sql": "SELECT client_attrs.site AS site FROM 'up/+'", "actions": [
+                     {"republish": {"topic": "to/${site}", "payload": "message"}}]},
+                 "e": {"sql": "SELECT client_attrs.site AS site, clientid FROM '$events/client/connected' WHERE clientid = 'dev'",
+                       "actions": [{"republish": {"topic": "to/${site}", "payload": "connected"}}]}}
+        broker = self.start([self.link()], rules=rules)
+        watcher = self.stays(broker, "watcher", username="alice", password="x")
+        watcher.subscribe("to/#")
+        dev = self.stays(broker, "dev", username="alice", password="x")
+        watcher.receive("to/north", b"connected")
+        dev.publish("up/1", b"{}", qos=1)
+        watcher.receive("to/north", b"message")
+
     def test_http__get_and_encoded_values(self):
         self.answer = lambda r: (204, b"") if r.method == "GET" else (403, b"")
         broker = self.start([self.link(url=self.web.url + "/a/${clientid}?x=1", method="get",
