@@ -1,13 +1,17 @@
 """Runs one folder of tests (tests/<name>/*_test.py) and reports in one line.
 
-    python3 tests/harness/suite.py mqtt [-k PATTERN] [-x PATTERN] [--counts FILE]
+    python3 tests/harness/suite.py mqtt [-k PATTERN] [-x PATTERN] [-j PROCESSES] [--counts FILE]
 
 Prints a dot per test, every failure and the reason of every skip at once, and at the end
-`mqtt: 80 passed, 0 failed, 1 skipped (12 s)`. --counts writes the three numbers for tests/run.sh.
+`mqtt: 80 passed, 0 failed, 1 skipped (12 s)`. --counts writes the three numbers for tests/run.sh. With -j the classes are
+divided among processes: most tests wait most of the time.
 """
 import argparse
+import atexit
 import fnmatch
 import importlib.util
+import os
+import random
 import sys
 import time
 import unittest
@@ -81,27 +85,69 @@ def load(folder, pattern, without=""):
     return suite
 
 
+def run_here(groups, indexes):
+    """Runs the groups that it is given the numbers of; passed, failed, skipped."""
+    result = Result(slow_s=5.0)
+    for i in indexes:
+        unittest.TestSuite([groups[i]]).run(result)
+    return result.passed, result.bad(), len(result.skipped)
+
+
+def run_beside(groups, processes):
+    """The same in several processes, each of which takes the next group when it is done with one."""
+    work, give = os.pipe()  # numbers of groups: a byte pair each, so that whoever reads gets a whole one
+    results, tell = os.pipe()
+    os.write(give, b"".join(i.to_bytes(2, "big") for i in range(len(groups))))
+    os.close(give)
+    children = []
+    for _ in range(processes):
+        pid = os.fork()
+        if pid == 0:
+            code = 1
+            try:
+                random.seed()  # ports are chosen by chance
+                indexes = iter(lambda: os.read(work, 2), b"")
+                found = run_here(groups, (int.from_bytes(i, "big") for i in indexes))
+                os.write(tell, ("%d %d %d\n" % found).encode())
+                code = 0
+            finally:
+                atexit._run_exitfuncs()  # pylint: disable=protected-access
+                sys.stdout.flush()
+                os._exit(code)
+        children.append(pid)
+    os.close(tell)
+    os.close(work)
+    broken = sum(os.waitpid(pid, 0)[1] != 0 for pid in children)
+    with os.fdopen(results) as lines:
+        counts = [tuple(map(int, line.split())) for line in lines]
+    if broken:
+        print(f"\n{broken} of the processes that ran tests ended early", flush=True)
+    passed, failed, skipped = (sum(column) for column in zip(*counts)) if counts else (0, 0, 0)
+    return passed, failed + broken, skipped
+
+
 def main():
     args = argparse.ArgumentParser(description=__doc__)
     args.add_argument("suite")
     args.add_argument("-k", metavar="PATTERN", default="", help="only tests whose name contains this (* and ? work; several: A,B)")
     args.add_argument("-x", metavar="PATTERN", default="", help="without these")
+    args.add_argument("-j", metavar="PROCESSES", type=int, default=1, help="run so many classes at a time")
     args.add_argument("--counts", help="file for the three numbers")
     args.add_argument("--name", help="how the suite is called in the summary")
     args = args.parse_args()
     sys.path.insert(0, str(TESTS / args.suite))
-    result, began = Result(slow_s=5.0), time.monotonic()
+    began, passed, failed, skipped = time.monotonic(), 0, 1, 0  # unless it is heard otherwise
     try:
-        load(TESTS / args.suite, args.k, args.x).run(result)
+        groups = list(load(TESTS / args.suite, args.k, args.x))
+        passed, failed, skipped = run_beside(groups, args.j) if args.j > 1 else run_here(groups, range(len(groups)))
     finally:
-        failed, skipped = result.bad(), len(result.skipped)
-        if not (result.passed or failed or skipped):
+        if not (passed or failed or skipped):
             print(f"no test was found in tests/{args.suite}" + (f" for {args.k}" if args.k else ""))
             failed = 1
-        counts = f"{result.passed} passed, {failed} failed, {skipped} skipped"
+        counts = f"{passed} passed, {failed} failed, {skipped} skipped"
         print(f"\n{args.name or args.suite}: {counts} ({time.monotonic() - began:.0f} s)", flush=True)
         if args.counts:
-            Path(args.counts).write_text(f"{result.passed} {failed} {skipped}\n", encoding="ascii")
+            Path(args.counts).write_text(f"{passed} {failed} {skipped}\n", encoding="ascii")
     sys.exit(1 if failed else 0)
 
 
