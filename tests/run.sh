@@ -205,7 +205,7 @@ fuzz_all() {
 	[ "$failed" = 0 ] && [ "$passed" -gt 0 ]
 }
 
-OUTAGES=drill_test,bad_server_test,kafka_nonsense_test,memory_test
+OUTAGES=bad_server_test,kafka_nonsense_test,memory_test
 
 suite() {
 	case $1 in
@@ -227,9 +227,13 @@ suite() {
 		if need dev && need release; then
 			# Downloads come first: inside there is no way out. A server that is missing fails its tests.
 			run servers 1200 tests/servers/fetch.sh || true
-			# Both mostly wait: they do so beside the suites that follow, each in a namespace of its own.
+			# The drills compare latencies, before an outage and in it: nothing else runs meanwhile.
+			SLUICE_BIN=$PWD/build/dev/sluice SLUICE_FAST_BIN=$PWD/build/release/sluice \
+				run drills 1200 tests/servers/inside.sh python3 tests/harness/suite.py connectors -k drill_test \
+				--name drills --counts "$RESULTS/drills.counts" || true
+			# The others mostly wait: they do so beside the suites that follow, each in a namespace of its own.
 			beside_lane outages connectors -k "$OUTAGES" --name outages
-			beside_lane connectors connectors -x "$OUTAGES"
+			beside_lane connectors connectors -x "drill_test,$OUTAGES"
 		else without connectors "dev or release"
 		fi ;;
 	tsan)
