@@ -6,14 +6,16 @@
 #include "mem.h"
 #include "topic.h"
 
-/* A level of a topic. Children hang in a list (for wildcards) and are found by text in the tree's one table. */
+/* A level of a topic. Children hang in a list (for wildcards), oldest first, and are found by text in the tree's one table. */
 struct node {
 	struct node *parent, *chain; /* chain: next with the same place in the table */
 	struct sl_list children, sibling;
 	struct sl_list expiring; /* in the tree's list when its message can expire */
 	struct msg *m;           /* NULL: only a way to others */
 	uint64_t hash;
-	size_t level_len;
+	uint64_t born; /* rises from node to node */
+	uint32_t pins; /* cursors that stand here: it stays */
+	uint32_t level_len;
 	char level[];
 };
 
@@ -24,6 +26,7 @@ struct retained {
 	struct node *root;
 	struct node **table;
 	size_t nodes, mask;
+	uint64_t born; /* of the youngest node */
 	struct sl_list expiring;
 	retained_keep_cb keep; /* NULL: nobody does */
 	void *keep_arg;
@@ -31,7 +34,7 @@ struct retained {
 
 static struct node *node_new(struct node *parent, struct sl_slice level, uint64_t hash) {
 	struct node *n = sl_alloc(sizeof *n + level.n);
-	*n = (struct node){.parent = parent, .hash = hash, .level_len = level.n};
+	*n = (struct node){.parent = parent, .hash = hash, .level_len = (uint32_t)level.n};
 	sl_list_init(&n->children);
 	sl_list_init(&n->sibling);
 	sl_list_init(&n->expiring);
@@ -100,13 +103,14 @@ static struct node *child_add(struct retained *r, struct node *parent, struct sl
 	n->chain = r->table[hash & r->mask];
 	r->table[hash & r->mask] = n;
 	sl_list_push_back(&parent->children, &n->sibling);
+	n->born = ++r->born;
 	r->nodes++;
 	return n;
 }
 
 /* Takes a node and its ancestors away as far as nothing needs them. */
 static void prune(struct retained *r, struct node *n) {
-	while (n != r->root && !n->m && sl_list_empty(&n->children)) {
+	while (n != r->root && !n->m && n->pins == 0 && sl_list_empty(&n->children)) {
 		struct node *parent = n->parent, **at = &r->table[n->hash & r->mask];
 		while (*at != n) at = &(*at)->chain;
 		*at = n->chain;
@@ -172,62 +176,117 @@ int retained_set(struct retained *r, struct msg *m, struct retained_change *chan
 
 /* ---- match ---- */
 
-struct matches {
-	struct msg **v;
-	size_t n, cap;
-	int64_t now_ms;
+/* The place of a walk is the node that was looked at last, which stays while a cursor stands on it. Nodes that are younger than the
+ * walk are passed over, and siblings stand by age: so it has an end, whatever is published meanwhile. */
+struct retained_cursor {
+	struct retained *r;
+	struct node *at;   /* NULL: the walk is over */
+	uint64_t born_max; /* the youngest that it sees */
+	uint32_t depth;    /* of `at`; the root's is 0 */
+	uint32_t len;      /* levels of the filter, without "#" at the end */
+	bool rest;         /* it ends in "#" */
+	struct sl_slice levels[];
 };
 
-static void take(struct matches *out, const struct node *n) {
-	if (!n->m || msg_expiry_left(n->m, out->now_ms) == 0) return;
-	SL_GROW(out->v, out->n, out->cap);
-	out->v[out->n++] = msg_ref(n->m);
+struct retained_cursor *retained_open(struct retained *r, struct sl_slice filter) {
+	size_t n = topic_levels(filter);
+	struct retained_cursor *c = sl_alloc(sizeof *c + n * sizeof *c->levels + filter.n);
+	*c = (struct retained_cursor){.r = r};
+	char *text = (char *)&c->levels[n];
+	if (filter.n) memcpy(text, filter.p, filter.n);
+	struct sl_slice rest = slice_make(text, filter.n);
+	do {
+		c->levels[c->len++] = slice_next_part(&rest, '/');
+	} while (rest.p);
+	c->rest = slice_equal_str(c->levels[c->len - 1], "#");
+	if (c->rest) c->len--;
+	if (retained_count(r) == 0) return c;
+	pthread_mutex_lock(&r->lock);
+	c->at = r->root;
+	c->at->pins++;
+	c->born_max = r->born;
+	pthread_mutex_unlock(&r->lock);
+	return c;
 }
 
-/* Depth is bounded: a topic has at most TOPIC_LEVELS_MAX levels. */
-static void take_all(struct matches *out, const struct node *n) {
-	take(out, n);
-	SL_LIST_FOREACH(it, &n->children) take_all(out, SL_LIST_ENTRY(it, struct node, sibling));
+void retained_close(struct retained_cursor *c) {
+	if (!c) return;
+	if (c->at) {
+		pthread_mutex_lock(&c->r->lock);
+		c->at->pins--;
+		prune(c->r, c->at);
+		pthread_mutex_unlock(&c->r->lock);
+	}
+	sl_free(c);
+}
+
+/* Are all children of a node at this depth wanted? */
+static bool wants_all(const struct retained_cursor *c, uint32_t depth) {
+	return depth >= c->len ? c->rest : slice_equal_str(c->levels[depth], "+");
 }
 
 /* A leading wildcard does not see topics that begin with "$" [MQTT-4.7.2-1]. */
-static bool hidden(const struct retained *r, const struct node *parent, const struct node *n) {
-	return parent == r->root && n->level_len > 0 && n->level[0] == '$';
+static bool hidden(const struct retained_cursor *c) {
+	return c->depth == 1 && c->at->level_len > 0 && c->at->level[0] == '$' && wants_all(c, 0);
 }
 
-static void match(const struct retained *r, const struct node *n, struct sl_slice rest, struct matches *out) {
-	if (!rest.p) {
-		take(out, n);
+static struct node *seen(const struct retained_cursor *c, struct sl_list *it, const struct node *parent) {
+	if (it == &parent->children) return NULL;
+	struct node *n = SL_LIST_ENTRY(it, struct node, sibling);
+	return n->born <= c->born_max ? n : NULL;
+}
+
+static struct node *first_below(const struct retained_cursor *c) {
+	if (hidden(c)) return NULL;
+	if (wants_all(c, c->depth)) return seen(c, c->at->children.next, c->at);
+	if (c->depth >= c->len) return NULL;
+	struct sl_slice level = c->levels[c->depth];
+	struct node *n = child_find(c->r, c->at, level, child_hash(c->at, level));
+	return n && n->born <= c->born_max ? n : NULL;
+}
+
+/* To the next node in the order of the tree: below, beside, or beside those above. */
+static void step(struct retained_cursor *c, size_t *steps) {
+	struct node *n = first_below(c);
+	if (n) {
+		c->depth++;
+		c->at = n;
 		return;
 	}
-	struct sl_slice level = slice_next_part(&rest, '/');
-	if (slice_equal_str(level, "#")) {
-		if (n != r->root) take(out, n); /* "a/#" includes "a" */
-		SL_LIST_FOREACH(it, &n->children) {
-			const struct node *child = SL_LIST_ENTRY(it, struct node, sibling);
-			if (!hidden(r, n, child)) take_all(out, child);
-		}
-	} else if (slice_equal_str(level, "+")) {
-		SL_LIST_FOREACH(it, &n->children) {
-			const struct node *child = SL_LIST_ENTRY(it, struct node, sibling);
-			if (!hidden(r, n, child)) match(r, child, rest, out);
-		}
-	} else {
-		const struct node *child = child_find(r, n, level, child_hash(n, level));
-		if (child) match(r, child, rest, out);
+	for (; c->depth > 0; c->depth--, c->at = c->at->parent) {
+		n = wants_all(c, c->depth - 1) ? seen(c, c->at->sibling.next, c->at->parent) : NULL;
+		if (n) break;
+		if (*steps > 1) --*steps;
 	}
+	c->at = n;
 }
 
-size_t retained_match(struct retained *r, struct sl_slice filter, int64_t now_ms, struct msg ***v) {
-	struct matches out = {.now_ms = now_ms};
-	if (retained_count(r) > 0) {
-		pthread_mutex_lock(&r->lock);
-		match(r, r->root, filter, &out);
-		pthread_mutex_unlock(&r->lock);
-	}
-	*v = out.v;
-	return out.n;
+/* "a/#" includes "a". */
+static struct msg *here(const struct retained_cursor *c, int64_t now_ms) {
+	struct msg *m = c->at->m;
+	bool wanted = m && (c->rest ? c->depth >= c->len : c->depth == c->len) && !hidden(c);
+	return wanted && msg_expiry_left(m, now_ms) > 0 ? msg_ref(m) : NULL;
 }
+
+struct msg *retained_next(struct retained_cursor *c, int64_t now_ms, size_t *steps) {
+	struct retained *r = c->r;
+	struct msg *m = NULL;
+	if (!c->at || *steps == 0) return NULL;
+	pthread_mutex_lock(&r->lock);
+	struct node *before = c->at;
+	while (!m && c->at && *steps > 0) {
+		step(c, steps);
+		--*steps;
+		if (c->at) m = here(c, now_ms);
+	}
+	if (c->at) c->at->pins++;
+	before->pins--;
+	prune(r, before);
+	pthread_mutex_unlock(&r->lock);
+	return m;
+}
+
+bool retained_over(const struct retained_cursor *c) { return c->at == NULL; }
 
 void retained_sweep(struct retained *r, int64_t now_ms, size_t budget, struct retained_change *change) {
 	pthread_mutex_lock(&r->lock);

@@ -2,7 +2,8 @@
  *
  * This is the one structure that workers share, behind a mutex: it is met only by publishes with the retain flag and by
  * SUBSCRIBE, and what a publisher set is there for every subscriber from that moment on, with no letters to wait for.
- * The mutex is held for one walk; matching messages are handed out as references, to be sent later at leisure.
+ * The mutex is held for one change, or for as many nodes of a walk as the caller says: who subscribes to everything keeps
+ * nobody waiting.
  *
  * A tree of levels, where children are found in one hash table by (parent, level), and listed for wildcards.
  * Lifetime: with the broker; a reference to each message. Thread: any. Blocks only for the mutex. */
@@ -30,8 +31,17 @@ void retained_keep(struct retained *r, retained_keep_cb keep, void *arg);
  * the store is full (the message is not kept). */
 int retained_set(struct retained *r, struct msg *m, struct retained_change *change);
 
-/* All messages whose topic matches, with a reference each; expired ones are left out. *v is from sl_alloc. */
-size_t retained_match(struct retained *r, struct sl_slice filter, int64_t now_ms, struct msg ***v);
+/* A walk over all messages whose topic matches, that rests whenever its owner likes, however the tree changes meanwhile. Each message
+ * that is there all the time comes once, with what it is when its turn comes. Of those that are set or removed meanwhile some come
+ * and others do not; a topic that had nothing when the walk began need not come: whoever subscribed before gets it live. No
+ * topic comes twice. A filter that is valid, without $share. Closed before the tree is freed; memory: the filter and 16 bytes a
+ * level. */
+struct retained_cursor *retained_open(struct retained *r, struct sl_slice filter) sl_warn_unused;
+/* The next, with a reference; expired ones are left out. Takes off *steps the nodes that it came by; NULL when there are none left
+ * to take, or the walk is over. */
+struct msg *retained_next(struct retained_cursor *c, int64_t now_ms, size_t *steps);
+bool retained_over(const struct retained_cursor *c);
+void retained_close(struct retained_cursor *c); /* NULL is fine */
 
 /* Drops expired messages, at most `budget` looked at per call, going on where the last call ended. */
 void retained_sweep(struct retained *r, int64_t now_ms, size_t budget, struct retained_change *change);

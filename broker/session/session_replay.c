@@ -1,45 +1,44 @@
-/* Retained messages on their way to a new subscriber: a list of references that is sent in slices, so that a filter that
- * matches a hundred thousand of them neither fills the connection's output nor keeps the worker from others. */
+/* Retained messages on their way to a new subscriber: a list of filters whose messages are looked up and sent in slices, so that a
+ * filter that matches a hundred thousand of them neither fills the connection's output nor keeps the worker from others, and
+ * one that matches none of them does not, either. No message is held between turns: what is sent is what the topic has
+ * then, so nothing older comes behind what was delivered live. */
 #include "client.h"
 #include "mem.h"
 #include "subs.h"
 #include "sys_topics.h"
 
-/* A message costs 1, a lookup a few, and more when it finds very many: such a one ends the turn. So however many sessions want
- * everything at once, a turn is about one lookup long. */
-enum { REPLAY_SLICE = 256, REPLAY_TURN = 2048, REPLAY_LOOKUP_COST = 16, REPLAY_FOUND_SHARE = 16 };
+/* What a node of the tree costs that the walk comes by is 1. So however many sessions want everything at once, a turn is as long as
+ * 2,000 messages take. The tree is locked for REPLAY_HOLD nodes at most. */
+enum { REPLAY_MESSAGE = 4, REPLAY_OPEN = 8, REPLAY_SLICE = 1024, REPLAY_TURN = 8192, REPLAY_HOLD = 1024 };
 enum { REPLAY_AGAIN_MS = 1, REPLAY_STUCK_MS = 10 };
 
 struct replay {
 	struct replay *next;
-	struct msg **v; /* of the filter at the head of the list, once it was looked up */
-	size_t n, at;
+	struct retained_cursor *cursor; /* of the filter at the head of the list; NULL: not yet */
 	uint32_t sub_id;
 	uint8_t qos;
-	bool found;
 	size_t filter_len;
 	char filter[];
 };
 
-/* With the options that the subscription has now; it may be gone. */
-static void look_up(struct session *s, struct replay *r) {
+/* With the options that the subscription has now. False: it has gone. */
+static bool begin(struct session *s, struct replay *r) {
 	struct sl_slice filter = slice_make(r->filter, r->filter_len);
 	struct sub *sub = subs_find(s, filter);
-	r->found = true;
-	if (!sub) return;
+	if (!sub) return false;
 	sub->replay_serial = 0;
 	r->qos = sub->qos;
 	r->sub_id = sub->sub_id;
 	if (sys_topics_filter(filter)) sys_topics_ask(s, filter, sub->sub_id);
-	r->n = retained_match(s->w->b->retained, filter, sl_loop_wall_ms(s->w->loop), &r->v);
+	r->cursor = retained_open(s->w->b->retained, filter);
+	return true;
 }
 
 static struct replay *replay_pop(struct session *s) {
 	struct replay *r = s->replay;
 	s->replay = r->next;
 	s->replay_last = s->replay ? s->replay_last : NULL;
-	for (size_t i = r->at; i < r->n; i++) msg_unref(r->v[i]);
-	sl_free(r->v);
+	retained_close(r->cursor);
 	sl_free(r);
 	return s->replay;
 }
@@ -54,33 +53,39 @@ static bool has_room(const struct session *s) {
 	return s->queue.len == 0 && sl_stream_pending(client_stream(s->c)) < CLIENT_OUT_QUEUE;
 }
 
-static void spend(size_t *budget, size_t cost) { *budget -= sl_min_size(*budget, cost); }
+/* Down to 0: a message that ends a turn may cost more than is left. */
+static void spend(size_t *slice, size_t *turn, size_t cost) {
+	*slice -= sl_min_size(*slice, cost);
+	*turn -= sl_min_size(*turn, cost);
+}
+
+/* The retain flag tells the client that this is not news [MQTT-3.3.1-8]. */
+static void send_one(struct session *s, const struct replay *r, struct msg *m) {
+	uint8_t qos = m->qos < r->qos ? m->qos : r->qos;
+	session_deliver(
+	    s, m,
+	    &(struct session_delivery){.ids = &r->sub_id, .ids_len = r->sub_id ? 1 : 0, .qos = qos, .retain = true});
+	msg_unref(m);
+}
 
 /* True when there is more to send later. *moved: something was done. *turn: what all sessions together may cost. */
 static bool replay_slice(struct session *s, bool *moved, size_t *turn) {
-	size_t budget = REPLAY_SLICE;
-	while (s->replay && budget > 0 && *turn > 0 && has_room(s)) {
+	size_t slice = REPLAY_SLICE;
+	while (s->replay && slice > 0 && *turn > 0 && has_room(s)) {
 		struct replay *r = s->replay;
 		*moved = true;
-		if (!r->found) {
-			look_up(s, r);
-			spend(&budget, REPLAY_LOOKUP_COST);
-			spend(turn, REPLAY_LOOKUP_COST + r->n / REPLAY_FOUND_SHARE);
+		if (!r->cursor) {
+			spend(&slice, turn, REPLAY_OPEN);
+			if (!begin(s, r)) replay_pop(s);
 			continue;
 		}
-		if (r->at == r->n) {
+		size_t may = sl_min_size(REPLAY_HOLD, sl_min_size(slice, *turn)), left = may;
+		struct msg *m = retained_next(r->cursor, sl_loop_wall_ms(s->w->loop), &left);
+		spend(&slice, turn, may - left + (m ? REPLAY_MESSAGE : 1));
+		if (m)
+			send_one(s, r, m);
+		else if (retained_over(r->cursor))
 			replay_pop(s);
-			continue;
-		}
-		struct msg *m = r->v[r->at++];
-		uint8_t qos = m->qos < r->qos ? m->qos : r->qos;
-		/* The retain flag tells the client that this is not news [MQTT-3.3.1-8]. */
-		session_deliver(s, m,
-				&(struct session_delivery){
-				    .ids = &r->sub_id, .ids_len = r->sub_id ? 1 : 0, .qos = qos, .retain = true});
-		msg_unref(m);
-		budget--;
-		(*turn)--;
 	}
 	return s->replay != NULL;
 }

@@ -82,6 +82,25 @@ class RetainedCases(Case):
         s = self.subscriber(self.t + "/+")
         self.assertEqual({int(s.expect(m.PUBLISH).payload) for _ in range(500)}, set(range(500)))
 
+    def test_retained__nothing_older_comes_behind_what_is_newer(self):
+        """They change while they wait for the subscriber to read."""
+        p, n = self.client(), 200
+        for i in range(n):
+            p.publish(f"{self.t}/{i}", b"1" * 65536, qos=1, retain=True)
+        s = self.client()
+        s.subscribe(self.t + "/+", qos=1)
+        for i in range(n):
+            p.publish(f"{self.t}/{i}", b"2", qos=1, retain=True)
+        got = {i: b"" for i in range(n)}
+        while any(value != b"2" for value in got.values()):
+            q = s.expect(m.PUBLISH)
+            s.send(m.ack(m.PUBACK, q.pid, self.version))
+            i = int(q.topic.rpartition("/")[2])
+            self.assertLessEqual(got[i][:1], q.payload[:1])
+            got[i] = q.payload
+        for i in range(n):
+            p.publish(f"{self.t}/{i}", b"", qos=1, retain=True)
+
     def test_retained__properties_are_kept(self):
         if self.version != m.V5:
             return

@@ -19,16 +19,19 @@ static void set(struct retained *r, const char *topic, const char *payload) {
 	msg_unref(m);
 }
 
-static size_t count(struct retained *r, const char *filter) {
-	struct msg **v;
-	size_t n = retained_match(r, slice_from_str(filter), 0, &v);
-	for (size_t i = 0; i < n; i++) {
-		assert_true(topic_matches(slice_from_str(filter), msg_topic(v[i])));
-		msg_unref(v[i]);
+static size_t count_at(struct retained *r, const char *filter, int64_t now_ms) {
+	struct retained_cursor *c = retained_open(r, slice_from_str(filter));
+	size_t n = 0, steps = SIZE_MAX;
+	for (struct msg *m; (m = retained_next(c, now_ms, &steps)) != NULL; n++) {
+		assert_true(topic_matches(slice_from_str(filter), msg_topic(m)));
+		msg_unref(m);
 	}
-	sl_free(v);
+	assert_true(retained_over(c));
+	retained_close(c);
 	return n;
 }
+
+static size_t count(struct retained *r, const char *filter) { return count_at(r, filter, 0); }
 
 static void test_retained__filters_find_their_topics(void **state) {
 	(void)state;
@@ -98,9 +101,7 @@ static void test_retained__expired_ones_are_neither_found_nor_kept(void **state)
 	    .topic = SL_SLICE_LIT("a/b"), .payload = SL_SLICE_LIT("x"), .props = &props, .arrived_ms = 1000});
 	assert_int_equal(retained_set(r, m, &change), SL_OK);
 	msg_unref(m);
-	struct msg **v;
-	assert_int_equal(retained_match(r, SL_SLICE_LIT("#"), 12000, &v), 0);
-	sl_free(v);
+	assert_int_equal(count_at(r, "#", 12000), 0);
 	change = (struct retained_change){0};
 	retained_sweep(r, 5000, 100, &change);
 	assert_int_equal(change.count, 0);
@@ -137,6 +138,130 @@ static void test_retained__random_against_topic_matches(void **state) {
 	retained_free(r);
 }
 
+enum { TOPICS = 256, WALKS = 4 };
+
+struct walk {
+	struct retained_cursor *cursor;
+	const char *filter;
+	bool stayed[TOPICS]; /* there all the time since it began */
+	bool got[TOPICS];
+};
+
+struct twin {
+	struct retained *r;
+	char *topics[TOPICS];
+	int value[TOPICS]; /* 0: none */
+	struct walk walks[WALKS];
+};
+
+static void twin_change(struct twin *t) {
+	size_t i = (size_t)sl_rng_below(TOPICS);
+	t->value[i] = sl_rng_below(3) ? 1 + (int)sl_rng_below(1000) : 0;
+	char text[16] = "";
+	if (t->value[i]) (void)snprintf(text, sizeof text, "%d", t->value[i]);
+	set(t->r, t->topics[i], text);
+	for (size_t k = 0; k < WALKS && !t->value[i]; k++) t->walks[k].stayed[i] = false;
+}
+
+static void walk_begin(struct twin *t, struct walk *w) {
+	static const char *const filters[] = {"#",     "+",   "a/#",  "+/b/#",    "+/+/c/+", "a/b/c/a", "/+/+/b",
+					      "b/+/#", "+/#", "$a/#", "$a/+/+/c", "c/c/#",   "x/#"};
+	*w = (struct walk){.filter = filters[sl_rng_below(SL_ARRAY_LEN(filters))]};
+	w->cursor = retained_open(t->r, slice_from_str(w->filter));
+	for (size_t i = 0; i < TOPICS; i++) w->stayed[i] = t->value[i] != 0;
+}
+
+static void walk_got(struct twin *t, struct walk *w, struct msg *m) {
+	size_t i = 0;
+	while (!slice_equal_str(msg_topic(m), t->topics[i])) i++;
+	assert_true(topic_matches(slice_from_str(w->filter), msg_topic(m)));
+	assert_false(w->got[i]);
+	w->got[i] = true;
+	char text[16];
+	(void)snprintf(text, sizeof text, "%d", t->value[i]);
+	assert_true(slice_equal_str(msg_payload(m), text)); /* what it is now */
+	msg_unref(m);
+}
+
+static void walk_on(struct twin *t, struct walk *w) {
+	size_t steps = 1 + (size_t)sl_rng_below(8), before = steps;
+	struct msg *m = retained_next(w->cursor, 0, &steps);
+	assert_true(steps <= before);
+	if (m) {
+		walk_got(t, w, m);
+		return;
+	}
+	bool over = retained_over(w->cursor);
+	assert_true(over || steps == 0);
+	for (size_t i = 0; i < TOPICS && over; i++)
+		if (w->stayed[i] && topic_matches(slice_from_str(w->filter), slice_from_str(t->topics[i])))
+			assert_true(w->got[i]);
+	if (!over && sl_rng_below(200)) return;
+	retained_close(w->cursor); /* some before their end */
+	walk_begin(t, w);
+}
+
+static void twin_begin(struct twin *t) {
+	static const char *const level[] = {"a", "b", "c", ""};
+	t->r = retained_new(UINT64_MAX);
+	for (size_t i = 0; i < TOPICS; i++) {
+		const char *first = i % 7 == 0 ? "$a" : level[i & 3];
+		t->topics[i] = sl_asprintf("%s/%s/%s/%s%s", first, level[i >> 2 & 3], level[i >> 4 & 3],
+					   level[i >> 6 & 3], i % 7 == 0 ? level[i & 3] : "");
+		for (size_t k = 0; k < i; k++) /* the twin's topics are different ones */
+			if (slice_equal_str(slice_from_str(t->topics[k]), t->topics[i])) {
+				sl_free(t->topics[i]);
+				t->topics[i] = sl_asprintf("u/%zu", i);
+			}
+	}
+	for (size_t k = 0; k < WALKS; k++) walk_begin(t, &t->walks[k]);
+}
+
+/* Several walks at a time, a few nodes at a time, while topics come and go. */
+static void test_retained__walks_that_rest_while_the_tree_changes(void **state) {
+	(void)state;
+	static struct twin t;
+	twin_begin(&t);
+	for (int step = 0; step < 60000; step++) {
+		if (sl_rng_below(8) == 0) twin_change(&t);
+		walk_on(&t, &t.walks[sl_rng_below(WALKS)]);
+	}
+	for (size_t i = 0; i < TOPICS; i++) set(t.r, t.topics[i], "");
+	for (size_t k = 0; k < WALKS; k++) retained_close(t.walks[k].cursor);
+	/* No node was left behind for a cursor that has gone. */
+	struct retained_cursor *c = retained_open(t.r, SL_SLICE_LIT("#"));
+	set(t.r, "new", "1");
+	size_t steps = 100;
+	assert_null(retained_next(c, 0, &steps));
+	assert_true(steps == 100 || steps == 99);
+	retained_close(c);
+	for (size_t i = 0; i < TOPICS; i++) sl_free(t.topics[i]);
+	retained_free(t.r);
+}
+
+/* However fast new topics come, a walk ends: it does not see them. */
+static void test_retained__a_walk_has_an_end(void **state) {
+	(void)state;
+	struct retained *r = retained_new(UINT64_MAX);
+	set(r, "t/first", "1");
+	set(r, "t/second", "1");
+	struct retained_cursor *c = retained_open(r, SL_SLICE_LIT("#"));
+	size_t found = 0;
+	for (int i = 0; !retained_over(c); i++) {
+		char topic[32];
+		(void)snprintf(topic, sizeof topic, "t/%d", i);
+		set(r, topic, "1");
+		size_t steps = 1;
+		struct msg *m = retained_next(c, 0, &steps);
+		found += m != NULL;
+		msg_unref(m);
+		assert_true(i < 100);
+	}
+	assert_int_equal(found, 2);
+	retained_close(c);
+	retained_free(r);
+}
+
 int main(void) {
 	const struct CMUnitTest tests[] = {
 	    cmocka_unit_test(test_retained__filters_find_their_topics),
@@ -145,6 +270,8 @@ int main(void) {
 	    cmocka_unit_test(test_retained__full_store_keeps_what_it_has),
 	    cmocka_unit_test(test_retained__expired_ones_are_neither_found_nor_kept),
 	    cmocka_unit_test(test_retained__random_against_topic_matches),
+	    cmocka_unit_test(test_retained__walks_that_rest_while_the_tree_changes),
+	    cmocka_unit_test(test_retained__a_walk_has_an_end),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
