@@ -30,6 +30,7 @@ struct session *session_new(struct worker *w, struct sl_slice client_id) {
 	sl_timer_init(&s->timer, session_timer);
 	sl_list_init(&s->congested);
 	sl_list_init(&s->replaying);
+	sl_list_init(&s->ending);
 	sl_list_init(&s->unsettled);
 	queue_lane_init(&s->lane);
 	bool was_there;
@@ -258,6 +259,7 @@ static void deliver_qos0(struct session *s, struct msg *m, const struct session_
 }
 
 void session_deliver(struct session *s, struct msg *m, const struct session_delivery *d) {
+	if (sl_unlikely(!s->c) && sl_list_linked(&s->ending)) return; /* it has ended */
 	if (d->qos == 0)
 		deliver_qos0(s, m, d);
 	else if (s->c && s->queue.len == 0 && window_open(s))
@@ -355,7 +357,8 @@ bool session_pubcomp(struct session *s, uint16_t packet_id) {
 
 /* ---- the end ---- */
 
-void session_discard(struct session *s) {
+/* All that it has but its plain subscriptions. */
+static void forget_all(struct session *s) {
 	inflight_fini(&s->out);
 	msg_queue_fini(&s->queue);
 	id_set_fini(&s->in);
@@ -364,15 +367,56 @@ void session_discard(struct session *s) {
 	queue_log_forget(&s->lane);
 	session_replay_free(s);
 	sl_list_splice_back(&s->w->orphan_acks, &s->unsettled); /* each is freed when its ticket is done */
-	for (uint32_t i = 0; i < s->subs_len; i++) sl_free(s->subs[i]);
-	sl_free(s->subs);
 	share_sub_forget(s);
 	sl_free(s->held.v);
 	sl_free(s->will);
 	acl_client_free(s->acl);
 	persist_discard(s);
 	sl_free((char *)s->client_id.p);
+}
+
+static void free_rest(struct session *s) {
+	sl_list_remove(&s->ending);
+	for (uint32_t i = 0; i < s->subs_len; i++) sl_free(s->subs[i]);
+	sl_free(s->subs);
 	sl_free(s);
+}
+
+void session_discard(struct session *s) {
+	forget_all(s);
+	free_rest(s);
+}
+
+/* ---- the end of a session with very many subscriptions, in slices ---- */
+
+/* So many at once; the others wait for their turn on the worker, where the more are taken off in one, the more there are: they do
+ * not become more for ever, however fast such sessions come and go. */
+enum { END_SLICE = 128, END_SHARE = 256, END_AGAIN_MS = 1 };
+
+static void end_later(struct session *s) {
+	struct worker *w = s->w;
+	sl_list_push_back(&w->ending, &s->ending);
+	w->ending_subs += s->subs_len;
+	if (!sl_timer_armed(&w->ending_timer)) sl_timer_set(w->loop, &w->ending_timer, END_AGAIN_MS);
+}
+
+void session_ending_timer(struct sl_timer *t) {
+	struct worker *w = sl_container_of(t, struct worker, ending_timer);
+	size_t left = END_SLICE + w->ending_subs / END_SHARE;
+	while (left > 0 && !sl_list_empty(&w->ending)) {
+		struct session *s = SL_LIST_ENTRY(w->ending.next, struct session, ending);
+		uint32_t n = (uint32_t)sl_min_size(left, s->subs_len);
+		subs_remove_some(s, n);
+		w->ending_subs -= n;
+		left -= n;
+		if (s->subs_len == 0) free_rest(s);
+	}
+	if (!sl_list_empty(&w->ending)) sl_timer_set(w->loop, t, END_AGAIN_MS);
+}
+
+void session_ending_discard(struct worker *w) {
+	while (!sl_list_empty(&w->ending)) free_rest(SL_LIST_ENTRY(w->ending.next, struct session, ending));
+	w->ending_subs = 0;
 }
 
 /* ---- what a shared group gave to this session goes to another member (4.8.2) ---- */
@@ -417,7 +461,7 @@ void session_free(struct session *s) {
 	sl_assert(s->c == NULL);
 	sl_timer_cancel(&s->timer);
 	persist_session_end(s);
-	subs_remove_all(s);
+	subs_remove_some(s, END_SLICE);
 	share_sub_leave_all(s);
 	if (sl_list_linked(&s->congested)) release_sources(s);
 	hand_on_all(s, ANY_GROUP);
@@ -433,7 +477,11 @@ void session_free(struct session *s) {
 	sl_metric_dec(&w->metrics, METRIC_SESSIONS);
 	session_map_remove(&w->sessions, session_map_find(&w->sessions, sl_hash(s->client_id), s->client_id));
 	worker_ref_drop(w, s->ref);
-	session_discard(s);
+	forget_all(s);
+	if (s->subs_len > 0)
+		end_later(s);
+	else
+		free_rest(s);
 }
 
 /* Offline: first the will's delay passes, then the session expires, whichever comes first ends the will's waiting

@@ -69,14 +69,19 @@ struct session {
 	bool stalled;
 	struct sl_list replaying; /* in the worker's list while `replay` is there */
 	struct sl_list congested; /* in the worker's list while the queue is full */
+	struct sl_list ending;    /* in the worker's list when all is gone but `subs` (session_free) */
 	struct session_hold held;
 	uint64_t progress_ms; /* when the client last took or acknowledged something */
 };
 
 struct session *session_find(const struct worker *w, struct sl_slice client_id);
 struct session *session_new(struct worker *w, struct sl_slice client_id);
-/* Ends it: subscriptions, queue, will (not published) and all. Its client is detached before. */
+/* Ends it: subscriptions, queue, will (not published) and all. Its client is detached before. Nobody finds it any more, and its
+ * name is free. But of very many subscriptions some stay in the trie for a while, so that others need not wait: what comes
+ * for them is for nobody. */
 void session_free(struct session *s);
+void session_ending_timer(struct sl_timer *t); /* takes the next ones off */
+void session_ending_discard(struct worker *w); /* memory only, at the broker's end */
 /* Memory only, at the broker's end: tells nobody. */
 void session_discard(struct session *s);
 
@@ -115,7 +120,7 @@ bool session_beyond_hold(const struct session *s);
 
 /* Retained messages for subscriptions that were made on this connection: their filters (16-bit length and text each) are
  * queued up here. When a filter's turn comes, its messages are looked up and sent in slices, as fast as the client takes
- * them. So a session has one lookup's worth of memory, however many filters want the same messages. */
+ * them. So a session has the memory of one cursor (retained.h), however many messages and filters there are. */
 void session_replay(struct session *s, struct sl_slice filters);
 void session_replay_timer(struct sl_timer *t);
 void session_replay_free(struct session *s);

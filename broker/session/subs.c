@@ -93,12 +93,17 @@ void announce_send(struct announce *a) {
 	announce_step(a);
 }
 
+/* Takes the memory. */
+static void withdraw(struct worker *w, struct sl_buf *filters) {
+	for (uint32_t i = 0; filters->n > 0 && i < w->b->workers_len; i++)
+		if (i != w->index) tell(w, &w->b->workers[i], sl_buf_slice(filters), false, NULL);
+	sl_buf_fini(filters);
+}
+
 void announce_withdraw(struct worker *w, struct sl_slice filter) {
 	struct sl_buf one = SL_BUF_INIT;
 	put_filter(&one, filter);
-	for (uint32_t i = 0; i < w->b->workers_len; i++)
-		if (i != w->index) tell(w, &w->b->workers[i], sl_buf_slice(&one), false, NULL);
-	sl_buf_fini(&one);
+	withdraw(w, &one);
 }
 
 /* ---- a session's subscriptions ---- */
@@ -174,28 +179,34 @@ struct sub *subs_add(struct session *s, struct sl_slice filter, const struct mqt
 	return sub;
 }
 
-/* Out of the trie; tells the others when it was the filter's last. */
-static void drop(struct worker *w, struct sub *sub) {
-	struct sl_buf text = SL_BUF_INIT;
-	if (w->b->workers_len > 1 && subs_only_one(w, sub->handle)) topic_trie_text(w->subs, sub->handle, &text);
+/* Out of the trie. When it was the filter's last, the others have to hear of it: then it is in `last`. */
+static void drop(struct worker *w, struct sub *sub, struct sl_buf *last) {
+	if (w->b->workers_len > 1 && subs_only_one(w, sub->handle)) {
+		struct sl_buf text = SL_BUF_INIT;
+		topic_trie_text(w->subs, sub->handle, &text);
+		put_filter(last, sl_buf_slice(&text));
+		sl_buf_fini(&text);
+	}
 	topic_trie_remove_at(w->subs, sub->handle, (uintptr_t)sub);
-	if (text.n) announce_withdraw(w, sl_buf_slice(&text));
-	sl_buf_fini(&text);
 	sl_free(sub);
 	sl_metric_dec(&w->metrics, METRIC_SUBSCRIPTIONS);
 }
 
 bool subs_remove(struct session *s, struct sl_slice filter) {
+	struct sl_buf last = SL_BUF_INIT;
 	uint32_t handle = topic_trie_find(s->w->subs, filter);
 	if (!handle) return false;
 	uint32_t at = place_of(s, handle);
 	if (at == s->subs_len || s->subs[at]->handle != handle) return false;
-	drop(s->w, s->subs[at]);
+	drop(s->w, s->subs[at], &last);
 	s->subs_len--;
 	memmove(&s->subs[at], &s->subs[at + 1], (s->subs_len - at) * sizeof(struct sub *));
+	withdraw(s->w, &last);
 	return true;
 }
 
-void subs_remove_all(struct session *s) {
-	while (s->subs_len) drop(s->w, s->subs[--s->subs_len]);
+void subs_remove_some(struct session *s, uint32_t n) {
+	struct sl_buf last = SL_BUF_INIT;
+	for (; s->subs_len > 0 && n > 0; n--) drop(s->w, s->subs[--s->subs_len], &last);
+	withdraw(s->w, &last);
 }

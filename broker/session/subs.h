@@ -45,6 +45,6 @@ struct sub *subs_add(struct session *s, struct sl_slice filter, const struct mqt
 bool subs_only_one(const struct worker *w, uint32_t handle);
 struct sub *subs_find(const struct session *s, struct sl_slice filter); /* NULL: there is none */
 bool subs_remove(struct session *s, struct sl_slice filter);            /* false: there was none */
-void subs_remove_all(struct session *s);
+void subs_remove_some(struct session *s, uint32_t n);                   /* n of them, if it has as many */
 
 #endif

@@ -233,10 +233,12 @@ int worker_init(struct worker *w, struct broker *b, uint32_t index, struct sl_lo
 	sl_list_init(&w->no_room);
 	sl_list_init(&w->refused);
 	sl_list_init(&w->replays);
+	sl_list_init(&w->ending);
 	w->flush_hook.run = flush_hook_run;
 	sl_loop_hook_add(loop, SL_PHASE_FLUSH, &w->flush_hook);
 	sl_timer_init(&w->congested_timer, session_congested_check);
 	sl_timer_init(&w->replay_timer, session_replay_timer);
+	sl_timer_init(&w->ending_timer, session_ending_timer);
 	sl_timer_init(&w->moment_timer, moment_timer_fire);
 	sl_timer_init(&w->access_timer, client_access_timer);
 	sl_timer_init(&w->sweep_timer, sweep);
@@ -246,6 +248,7 @@ int worker_init(struct worker *w, struct broker *b, uint32_t index, struct sl_lo
 
 void worker_fini(struct worker *w) {
 	HMAP_FOREACH(session_map, it, &w->sessions) session_discard(it->s);
+	session_ending_discard(w);
 	session_map_fini(&w->sessions);
 	acl_unref(w->acl);
 	for (uint32_t i = 0; i < w->b->workers_len; i++) {

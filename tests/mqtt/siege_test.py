@@ -189,6 +189,22 @@ class Greed(Case, unittest.TestCase):
         c.close()
         self.client().publish(self.t, b"", qos=1)
 
+    def test_subscribe__the_same_client_comes_back_while_very_many_end(self):
+        filters = [(f"{self.t}/{n}", 0) for n in range(20000)]
+        c = self.client(self.me)
+        c.send(m.subscribe(1, *filters, version=self.version))
+        self.assertEqual(len(c.expect(m.SUBACK, timeout=20).codes), 20000)
+        for n in range(3):
+            c = self.client(self.me)
+            c.subscribe(f"{self.t}/{n}", qos=1)
+            p = self.client()
+            for k in range(10):
+                p.publish(f"{self.t}/{k}", b"x", qos=1)
+            c.expect(m.PUBLISH, topic=f"{self.t}/{n}")
+            c.expect_silence(0.02)
+        c.close()
+        wait_until(lambda: "sluice_subscriptions 0\n" in self.broker.get("/metrics")[1], 10)
+
     def test_retained__one_packet_that_asks_for_everything_ten_thousand_times(self):
         p = self.client()
         for n in range(2000):

@@ -302,8 +302,47 @@ static void test_subs__ten_thousand_filters_of_one_session(void **state) {
 	assert_false(subs_remove(s, SL_SLICE_LIT("f/77/+")));
 	assert_true(publish(f, "f/78/x", 1, NULL));
 	session_free(s);
-	assert_int_equal(topic_trie_filters(f->w->subs), 0);
+	/* Some go at once, the others in turns. It is gone already, and its name is free. */
+	assert_int_equal(metric(f, METRIC_SESSIONS), 0);
+	assert_int_equal(f->w->ending_subs, topic_trie_filters(f->w->subs));
+	assert_int_equal(metric(f, METRIC_SUBSCRIPTIONS), f->w->ending_subs);
+	assert_in_range(f->w->ending_subs, 1, 9998);
+	struct session *again = session(f, "a");
+	subscribe(again, "f/78/+", 1);
+	for (int i = 0; i < 10000; i++) {
+		char *topic = sl_asprintf("f/%d/x", i);
+		publish(f, topic, (uint8_t)(i % 3), NULL);
+		sl_free(topic);
+	}
+	assert_int_equal(again->queue.len, 0); /* 78 % 3: QoS 0 */
+	for (int i = 0; i < 3; i++) publish(f, "f/78/x", 1, NULL);
+	assert_int_equal(again->queue.len, 3);
+	assert_int_equal(metric(f, METRIC_QUEUED), 3);
+	for (size_t before = 0; f->w->ending_subs > 0 && before != f->w->ending_subs;) {
+		before = f->w->ending_subs;
+		session_ending_timer(&f->w->ending_timer);
+		assert_true(before - f->w->ending_subs < 1000);
+	}
+	assert_true(sl_list_empty(&f->w->ending));
+	assert_int_equal(topic_trie_filters(f->w->subs), 1);
+	assert_int_equal(metric(f, METRIC_SUBSCRIPTIONS), 1);
+	publish(f, "f/78/x", 1, NULL); /* a route that was kept knows nothing of it */
+	session_free(again);
 	assert_int_equal(metric(f, METRIC_SUBSCRIPTIONS), 0);
+}
+
+static void test_session__the_broker_ends_while_subscriptions_are_left(void **state) {
+	struct fixture *f = *state;
+	for (int k = 0; k < 2; k++) {
+		struct session *s = session(f, "a");
+		for (int i = 0; i < 1000; i++) {
+			char *filter = sl_asprintf("f/%d", i);
+			subscribe(s, filter, 1);
+			sl_free(filter);
+		}
+		session_free(s);
+	}
+	assert_true(f->w->ending_subs > 0); /* teardown frees them */
 }
 
 static void test_broker__publish_of_a_rule_is_checked(void **state) {
@@ -333,6 +372,7 @@ int main(void) {
 	    cmocka_unit_test_setup_teardown(test_subs__others_hear_of_the_first_and_of_the_last, setup_two, teardown),
 	    TEST(test_subs__the_same_filter_again_replaces_its_options),
 	    TEST(test_subs__ten_thousand_filters_of_one_session),
+	    TEST(test_session__the_broker_ends_while_subscriptions_are_left),
 	    TEST(test_broker__publish_of_a_rule_is_checked),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
