@@ -46,17 +46,35 @@ int load_tls(struct loaded *loaded, struct conf_report *report) {
 	return broker_conf_tls(loaded->conf, loaded->tls, report);
 }
 
+/* The place of the same listener in force, if both speak TLS; NULL: there is none. */
+static struct tls_server **tls_same(const struct loaded *fresh, size_t j, const struct loaded *in_force) {
+	const char *name = broker_conf_listener(fresh->conf, j)->name;
+	for (size_t i = 0; fresh->tls[j] && i < broker_conf_listener_count(in_force->conf); i++)
+		if (in_force->tls[i] && strcmp(name, broker_conf_listener(in_force->conf, i)->name) == 0)
+			return &in_force->tls[i];
+	return NULL;
+}
+
+struct tls_server **load_tls_servers(const struct loaded *fresh, const struct loaded *in_force) {
+	size_t n = broker_conf_listener_count(fresh->conf);
+	struct tls_server **servers = SL_NEW_ARRAY(struct tls_server *, n);
+	for (size_t j = 0; j < n; j++) {
+		struct tls_server **same = tls_same(fresh, j, in_force);
+		servers[j] = same ? *same : fresh->tls[j];
+	}
+	return servers;
+}
+
 void load_tls_adopt(struct loaded *fresh, struct loaded *in_force) {
-	for (size_t i = 0; i < broker_conf_listener_count(in_force->conf); i++)
-		for (size_t j = 0; j < broker_conf_listener_count(fresh->conf) && in_force->tls[i]; j++) {
-			const char *name = broker_conf_listener(fresh->conf, j)->name;
-			if (!fresh->tls[j] || strcmp(name, broker_conf_listener(in_force->conf, i)->name) != 0)
-				continue;
-			tls_server_adopt(in_force->tls[i], fresh->tls[j]);
-			fresh->tls[j] = in_force->tls[i];
-			in_force->tls[i] = NULL;
-			tls_server_warn(fresh->tls[j]);
+	for (size_t j = 0; j < broker_conf_listener_count(fresh->conf); j++) {
+		struct tls_server **same = tls_same(fresh, j, in_force);
+		if (same) {
+			tls_server_adopt(*same, fresh->tls[j]);
+			fresh->tls[j] = *same;
+			*same = NULL;
 		}
+		if (fresh->tls[j]) tls_server_warn(fresh->tls[j]);
+	}
 }
 
 struct target_check {

@@ -29,6 +29,8 @@ int load_settings(const char *file, struct loaded *loaded, struct conf_report *r
 int load_tls(struct loaded *loaded, struct conf_report *report);
 /* At a reload: listeners that are in force, by name, speak from now on as `fresh` says; the servers move there. */
 void load_tls_adopt(struct loaded *fresh, struct loaded *in_force);
+/* Which server each listener of `fresh` will speak with after that; free with sl_free(). */
+struct tls_server **load_tls_servers(const struct loaded *fresh, const struct loaded *in_force) sl_warn_unused;
 /* Checks connectors and rules of loaded->conf with these services (both may be made for a mere check). */
 int load_rules(struct loaded *loaded, struct connectors *cs, struct rules *rules, struct conf_report *report);
 /* Reads its access rules; load_rules() does so, too. SL_OK or the first mistake's status. */

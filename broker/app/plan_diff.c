@@ -220,6 +220,36 @@ static void named_diff(const json_t *running, const json_t *wanted, const char *
 	json_decref(is);
 }
 
+/* ---- listeners ---- */
+
+/* The addresses of those that the file has no more, or has elsewhere, are closed; nobody who is connected is sent away. */
+static void listeners_diff(const json_t *running, const json_t *wanted, struct sl_buf *out, struct plan_counts *c) {
+	json_t *was = by_name(running, "name"), *is = by_name(wanted, "name"), *one;
+	struct sl_buf what = SL_BUF_INIT;
+	const char *name;
+	json_object_foreach(is, name, one) {
+		const json_t *old = json_object_get(was, name);
+		sl_buf_clear(&what);
+		if (old) members_diff(old, one, &what);
+		if (!old)
+			sl_buf_printf(out, "+ listener %s (%s on %s)\n", name, text_of(one, "type"),
+				      text_of(one, "bind"));
+		else if (what.n)
+			sl_buf_printf(out, "~ listener %s: %s; for new connections\n", name, sl_buf_cstr(&what));
+		c->create += !old;
+		c->change += what.n > 0;
+	}
+	json_object_foreach(was, name, one) {
+		if (json_object_get(is, name)) continue;
+		sl_buf_printf(out, "- listener %s (%s on %s): its clients stay\n", name, text_of(one, "type"),
+			      text_of(one, "bind"));
+		c->remove++;
+	}
+	sl_buf_fini(&what);
+	json_decref(was);
+	json_decref(is);
+}
+
 /* ---- settings ---- */
 
 static bool same(const json_t *a, const json_t *b) {
@@ -236,7 +266,7 @@ static void section_diff(const char *name, const json_t *was, const json_t *is, 
 	c->change++;
 }
 
-/* A reload takes auth and node.outbound; all else is of the start. A broker that does not tell is not judged. */
+/* A reload takes listeners, auth and node.outbound; all else is of the start. A broker that does not tell is not judged. */
 static void settings_diff(const json_t *running, const json_t *wanted, struct sl_buf *out, struct plan_counts *c) {
 	const json_t *shown = json_object_get(json_object_get(running, "config"), "settings");
 	const json_t *wants = json_object_get(wanted, "settings"), *value;
@@ -246,6 +276,8 @@ static void settings_diff(const json_t *running, const json_t *wanted, struct sl
 		const json_t *old = json_object_get(shown, name);
 		if (strcmp(name, "auth") == 0) {
 			section_diff(name, old, value, "", out, c);
+		} else if (strcmp(name, "listeners") == 0) {
+			listeners_diff(old, value, out, c);
 		} else if (strcmp(name, "node") == 0) {
 			json_t *was = json_copy((json_t *)(uintptr_t)old), *is = json_copy((json_t *)(uintptr_t)value);
 			section_diff("node.outbound", json_object_get(was, "outbound"), json_object_get(is, "outbound"),

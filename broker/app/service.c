@@ -342,13 +342,15 @@ static void log_access(const struct service *s) {
 			   "do=\"set auth.acl_file, or auth.acl_default: deny\"");
 }
 
+static void log_listening(const struct broker_listener *l, uint16_t port) {
+	log_always(LOG_INFO, LOG_MAIN, "listening", "listener=%s type=%s bind=%s port=%u", l->name,
+		   broker_listener_types[l->type], l->bind, port);
+}
+
 static void log_started(const struct service *s) {
 	const struct broker_conf *conf = s->loaded.conf;
 	for (size_t i = 0; i < broker_conf_listener_count(conf); i++)
-		log_always(LOG_INFO, LOG_MAIN, "listening", "listener=%s type=%s bind=%s port=%u",
-			   broker_conf_listener(conf, i)->name,
-			   broker_listener_types[broker_conf_listener(conf, i)->type],
-			   broker_conf_listener(conf, i)->bind, broker_port(s->broker, i));
+		log_listening(broker_conf_listener(conf, i), broker_port(s->broker, i));
 	for (size_t i = 0; i < broker_conf_listener_count(conf); i++)
 		if (s->loaded.tls[i]) tls_server_warn(s->loaded.tls[i]);
 	if (s->api)
@@ -431,17 +433,78 @@ static int refuse_empty(const struct loaded *fresh, struct sl_err *err) {
 	return sl_err_set(err, SL_EINVAL, "the file is empty; to run without rules, write `rules: {}`");
 }
 
+/* ---- listeners ---- */
+
+/* The status pages stay where they are until a restart; the system tells when a listener wants that address. */
+static int listeners_apart(const struct service *s, const struct broker_conf *conf, const struct broker_binds *next,
+			   struct conf_report *report) {
+	size_t n = broker_conf_listener_count(conf);
+	if (conf->admin.enabled && !s->api) return SL_OK;
+	struct sl_listen_at *bound = SL_NEW_ARRAY(struct sl_listen_at, broker_conf_bind_count(conf));
+	for (size_t i = 0; i < n; i++) bound[i] = broker_binds_at(next, i);
+	if (conf->admin.enabled) bound[n] = api_at(s->api);
+	int rc = broker_conf_binds_apart(conf, bound, report);
+	sl_free(bound);
+	return rc;
+}
+
+static int prepare_listeners(struct service *s, const struct loaded *fresh, struct broker_binds **next,
+			     struct conf_report *report) {
+	struct sl_err err = SL_ERR_INIT;
+	struct tls_server **tls = load_tls_servers(fresh, &s->loaded);
+	struct broker_bind *binds = binds_new(fresh->conf, tls);
+	size_t n = broker_conf_listener_count(fresh->conf), at = 0;
+	int rc = broker_binds_prepare(s->broker, binds, n, next, &at, &err);
+	if (rc != SL_OK) {
+		char *list = yaml_path_index("listeners", at), *path = yaml_path_key(list, "bind");
+		conf_report_add(report, (struct conf_at){fresh->conf->doc, path}, CONF_AT_VALUE, rc, "%s",
+				sl_err_text(&err));
+		sl_free(path);
+		sl_free(list);
+	}
+	binds_free(binds, n);
+	sl_free(tls);
+	sl_err_fini(&err);
+	return rc == SL_OK ? listeners_apart(s, fresh->conf, *next, report) : rc;
+}
+
+static bool has_listener(const struct broker_conf *conf, const char *name) {
+	for (size_t i = 0; i < broker_conf_listener_count(conf); i++)
+		if (strcmp(broker_conf_listener(conf, i)->name, name) == 0) return true;
+	return false;
+}
+
+static void change_listeners(struct service *s, const struct loaded *fresh, struct broker_binds *next) {
+	const struct broker_conf *old = s->loaded.conf, *conf = fresh->conf;
+	size_t n = broker_conf_listener_count(conf);
+	bool *opens = SL_NEW_ARRAY(bool, n);
+	for (size_t i = 0; i < n; i++) opens[i] = broker_binds_opens(next, i);
+	broker_binds_commit(next);
+	for (size_t i = 0; i < n; i++)
+		if (opens[i]) log_listening(broker_conf_listener(conf, i), broker_port(s->broker, i));
+	for (size_t i = 0; i < broker_conf_listener_count(old); i++) {
+		const struct broker_listener *l = broker_conf_listener(old, i);
+		if (!has_listener(conf, l->name))
+			log_always(LOG_INFO, LOG_MAIN, "listener closed, its clients stay", "listener=%s bind=%s",
+				   l->name, l->bind);
+	}
+	sl_free(opens);
+}
+
 void service_reload(struct service *s) {
 	struct conf_report report = CONF_REPORT_INIT;
 	struct sl_err err = SL_ERR_INIT;
 	struct loaded fresh = {0};
+	struct broker_binds *binds = NULL;
 	int rc = load_settings(s->file, &fresh, &report);
 	if (rc == SL_OK) rc = refuse_empty(&fresh, &err);
 	if (fresh.conf && rc == SL_OK) rc = load_tls(&fresh, &report);
 	if (fresh.conf && rc == SL_OK) rc = load_rules(&fresh, s->connectors, s->rules, &report);
+	if (rc == SL_OK) rc = prepare_listeners(s, &fresh, &binds, &report);
 	if (rc == SL_OK) rc = commit(s, &fresh, &err);
 	if (rc == SL_OK) {
 		load_tls_adopt(&fresh, &s->loaded);
+		change_listeners(s, &fresh, binds);
 		log_reloaded(&s->loaded, &fresh);
 		load_fini(&s->loaded);
 		s->loaded = fresh;
@@ -450,6 +513,7 @@ void service_reload(struct service *s) {
 		reload_note(s, true, NULL);
 	} else {
 		refused(s, &report, &err);
+		broker_binds_discard(binds);
 		load_fini(&fresh);
 	}
 	sl_err_fini(&err);

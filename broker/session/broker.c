@@ -113,16 +113,20 @@ int broker_new(const struct broker_settings *settings, struct broker **out, stru
 	sl_assert(b->workers != NULL);
 	memset(b->workers, 0, b->workers_len * sizeof *b->workers);
 	b->loops = SL_NEW_ARRAY(struct sl_loop *, b->workers_len);
-	b->binds = SL_NEW_ARRAY(struct bind_state, settings->binds_len);
-	for (size_t i = 0; i < settings->binds_len; i++) bind_init(&b->binds[i], &settings->binds[i], &b->set);
+	pthread_mutex_init(&b->binds_lock, NULL);
+	b->binds_len = settings->binds_len;
+	b->binds = SL_NEW_ARRAY(struct bind_state *, b->binds_len);
+	for (size_t i = 0; i < b->binds_len; i++) {
+		b->binds[i] = bind_new(b, &settings->binds[i]);
+		b->binds[i]->place = bind_place_new(b, &settings->binds[i]);
+		b->binds[i]->door->in_force = true;
+	}
 	b->set.binds = NULL;
 	copy_share_groups(b, settings);
 	copy_auto_subscribe(b, settings);
 	b->set.rewrite = NULL;
 	if (settings->response_info) b->set.response_info = sl_strdup(settings->response_info);
 	if (b->set.persistence.dir) b->set.persistence.dir = sl_strdup(b->set.persistence.dir);
-	b->listeners = SL_NEW_ARRAY(struct listener *, settings->binds_len * b->workers_len);
-	b->accepts = SL_NEW_ARRAY(struct worker_accept, settings->binds_len * b->workers_len);
 	b->guard = guard_new();
 	b->retained = retained_new(settings->max_retained);
 	sl_random_bytes(&b->home_seed, sizeof b->home_seed);
@@ -157,7 +161,7 @@ static void end_connections(struct broker *b) {
 void broker_free(struct broker *b) {
 	if (!b) return;
 	broker_stop(b);
-	for (size_t i = 0; i < b->set.binds_len * b->workers_len; i++) listener_free(b->listeners[i]);
+	for (size_t i = 0; i < b->binds_len; i++) bind_place_free(b, b->binds[i]->place);
 	bool whole = b->loops[b->workers_len - 1] != NULL;
 	if (whole) end_connections(b);
 	if (whole) persist_settle(b);
@@ -168,11 +172,13 @@ void broker_free(struct broker *b) {
 		auth_unref(b->workers[i].auth);
 		sl_loop_free(b->loops[i]);
 	}
-	for (size_t i = 0; i < b->set.binds_len; i++) bind_fini(&b->binds[i]);
+	for (size_t i = 0; i < b->binds_len; i++) bind_unref(b->binds[i]);
 	sl_free(b->binds);
+	b->binds_len = 0;
+	for (size_t i = 0; i < b->doors_len; i++) bind_door_free(b->doors[i]);
+	sl_free(b->doors);
+	pthread_mutex_destroy(&b->binds_lock);
 	sl_free((char *)(uintptr_t)b->set.response_info);
-	sl_free(b->listeners);
-	sl_free(b->accepts);
 	persist_close(b);
 	sl_free((char *)b->set.persistence.dir);
 	retained_free(b->retained);
@@ -294,8 +300,7 @@ static void drain_letter_run(struct sl_post *post, struct sl_loop *l) {
 	struct worker_letter *d = sl_container_of(post, struct worker_letter, post);
 	struct worker *w = d->to;
 	sl_free(d);
-	for (size_t k = 0; k < w->b->set.binds_len; k++)
-		listener_stop(w->b->listeners[k * w->b->workers_len + w->index]);
+	for (size_t k = 0; k < w->b->binds_len; k++) listener_stop(w->b->binds[k]->place->listeners[w->index]);
 	proxy_wait_stop(&w->proxied);
 	w->draining = true;
 	SL_LIST_FOREACH_SAFE(it, &w->clients) {

@@ -163,8 +163,22 @@ int broker_restore(struct broker *b, struct sl_err *err);
 int broker_start(struct broker *b, struct sl_err *err);
 uint16_t broker_port(const struct broker *b, size_t bind); /* after bind */
 /* Appends what there is to say of each listener. @thread any */
-void broker_prometheus(const struct broker *b, struct sl_buf *out);
+void broker_prometheus(struct broker *b, struct sl_buf *out);
+/* After bind: where a socket stands. */
 struct sl_listen_at broker_at(const struct broker *b, size_t bind);
+
+/* Other listeners, while the broker runs. First their sockets, where nobody of this broker has the address yet: listening, but
+ * nobody is let in. SL_OK, or an error and *at is the bind that has it; nothing has changed then. */
+struct broker_binds;
+int broker_binds_prepare(struct broker *b, const struct broker_bind *want, size_t n, struct broker_binds **out,
+			 size_t *at, struct sl_err *err);
+bool broker_binds_opens(const struct broker_binds *next, size_t bind); /* a socket for it is new */
+struct sl_listen_at broker_binds_at(const struct broker_binds *next, size_t bind);
+/* Then the change, all at once, with the workers parked; either of the two frees `next`. Sockets that nobody wants any more are
+ * closed; who is connected stays, with the settings that were in force when they came. */
+void broker_binds_commit(struct broker_binds *next);
+void broker_binds_discard(struct broker_binds *next); /* NULL is fine */
+
 void broker_drain(struct broker *b, uint32_t timeout_ms);
 void broker_drain_hurry(struct broker *b); /* broker_drain(), running or to come, does not wait. @thread any */
 void broker_stop(struct broker *b);

@@ -131,9 +131,13 @@ struct broker {
 	uint32_t workers_len;
 	struct worker *workers; /* array */
 	struct sl_loop **loops;
-	struct bind_state *binds;
-	struct listener **listeners; /* binds_len for each worker */
-	struct worker_accept *accepts;
+	/* The main thread's, and the workers' to read; it changes them while the workers are parked, with the lock, which
+	 * everybody else takes. */
+	pthread_mutex_t binds_lock;
+	struct bind_state **binds; /* those in force, in the order of the settings */
+	size_t binds_len;
+	struct bind_door **doors; /* theirs, and those of listeners that are gone and have connections */
+	size_t doors_len;
 	struct retained *retained;
 	struct delayed_total delayed;
 	struct {

@@ -101,7 +101,7 @@ static int probe(const struct addrinfo *ai, bool both_families) {
 
 /* A socket on the address, or -1 with errno. */
 static int open_socket(const struct addrinfo *ai, bool both_families, const struct listener_opts *opts) {
-	if (!opts->joined && opts->port != 0 && probe(ai, both_families) != 0) return -1;
+	if (!opts->joined && !opts->shares && opts->port != 0 && probe(ai, both_families) != 0) return -1;
 	return bind_socket(ai, both_families, true);
 }
 
@@ -177,7 +177,7 @@ int listener_open(struct sl_loop *l, const struct listener_opts *opts, listener_
 				.file = file,
 				.is_unix = opts->path != NULL,
 				.backlog = opts->backlog > 0 ? opts->backlog : SOMAXCONN,
-				.joins = opts->joined != NULL,
+				.joins = opts->joined || opts->shares,
 				.bound = fd};
 	sl_watch_init(&ls->watch, listener_ready);
 	sl_timer_init(&ls->rest, rest_over);
@@ -197,10 +197,19 @@ static int nobody_listens(const struct listener *ls) {
 int listener_listen(struct listener *ls, struct sl_err *err) {
 	if ((!ls->joins && !ls->is_unix && nobody_listens(ls) != 0) || listen(ls->bound, ls->backlog) != 0)
 		return cannot_listen(ls->host, ls->port, err);
+	return SL_OK;
+}
+
+int listener_begin(struct listener *ls, struct sl_err *err) {
 	if (sl_watch_add(ls->loop, &ls->watch, ls->bound) != SL_OK)
 		return sl_err_set(err, SL_ESYSTEM, "cannot watch port %u: %s", (unsigned)ls->port, strerror(errno));
 	ls->bound = -1;
 	return SL_OK;
+}
+
+void listener_serve(struct listener *ls, void *arg, struct listener_gate *gate) {
+	ls->arg = arg;
+	ls->gate = gate;
 }
 
 uint16_t listener_port(const struct listener *ls) { return ls->port; }

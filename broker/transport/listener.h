@@ -1,7 +1,8 @@
 /* listener.h: a listening socket of one loop.
  *
  *     listener_open()     the address is ours; who connects is refused, for nobody listens yet
- *     listener_listen()   from now on connections are accepted
+ *     listener_listen()   who connects waits in the system's queue
+ *     listener_begin()    from now on connections are accepted
  *
  * Between the two a program makes ready what clients are to find, and an address that is taken is known before anything of it is made.
  * Every worker has its own on the same address (SO_REUSEPORT): the kernel spreads connections over them, and no worker
@@ -12,7 +13,9 @@
  * kernel's queue.
  * A unix socket is one for all workers: whichever wakes first accepts.
  * Lifetime: from listener_open() to listener_free(); the callback may come until listener_stop().
- * Thread: open, listen and free while the loop stands still (before start, after join) or on it; stop on the loop. Never blocks
+ * Once it has begun it is freed, or stopped by others than the loop, only while the loop stands still; a loop that was
+ * parked may still have an event of it in its hand, so it is freed in a deferred call then (loop.h).
+ * Thread: open and listen any; begin and stop on the loop, or while it stands still. Never blocks
  * but for a name given as host, which open resolves. */
 #ifndef LISTENER_H
 #define LISTENER_H
@@ -35,6 +38,7 @@ struct listener_opts {
 	int backlog;   /* 0: the system's most */
 	const struct listener
 	    *joined; /* another listener of this process that is on the address already, and does not listen yet */
+	bool shares; /* a listener of this process is on the address and will go: it is no hindrance */
 	struct listener_gate *gate; /* shared by those on one address, outlives them; NULL: no limit */
 	uint64_t *rests;            /* how often the gate was shut; NULL: not counted */
 };
@@ -44,8 +48,11 @@ typedef void (*listener_accept_cb)(void *arg, int fd, const struct sockaddr *pee
 
 int listener_open(struct sl_loop *l, const struct listener_opts *opts, listener_accept_cb cb, void *arg,
 		  struct listener **out, struct sl_err *err);
-int listener_listen(struct listener *ls,
-		    struct sl_err *err); /* once; after an error it is only good for listener_free() */
+/* Once each; after an error it is only good for listener_free(). */
+int listener_listen(struct listener *ls, struct sl_err *err);
+int listener_begin(struct listener *ls, struct sl_err *err);
+/* Whom the callback gets from now on, and the limit; the loop stands still. */
+void listener_serve(struct listener *ls, void *arg, struct listener_gate *gate);
 uint16_t listener_port(const struct listener *ls);
 struct sl_listen_at listener_at(const struct listener *ls); /* from open to stop */
 void listener_stop(struct listener *ls);                    /* closes the socket: new connections are refused */

@@ -18,6 +18,8 @@ struct listener_gate {
 };
 
 void listener_gate_init(struct listener_gate *g, struct sl_rate rate);
+/* Another limit, from now on; the same one changes nothing. Nobody else may be at the gate: the loops stand still. */
+void listener_gate_set(struct listener_gate *g, struct sl_rate rate);
 void listener_gate_fini(struct listener_gate *g);
 uint64_t listener_gate_wait_ms(struct listener_gate *g, uint64_t now_ms); /* 0: one may come in */
 void listener_gate_passed(struct listener_gate *g, uint64_t now_ms);      /* one has */

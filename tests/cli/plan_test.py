@@ -56,6 +56,24 @@ class Plan(unittest.TestCase):
             broker.write_config({"mqtt": {"max_inflight": 10}})
             self.assertEqual(self.plan(broker), "nothing would change\n")
 
+    def test_plan__names_listeners(self):
+        """New, changed and gone: all of it is of a reload, none waits for a restart."""
+        ports = [free_port(), free_port()]
+        gone, new = ({"name": n, "type": "tcp", "bind": f"127.0.0.1:{p}"} for n, p in zip(("gone", "new"), ports))
+        with Broker(folder=self.folder, start=False) as broker:
+            plain = broker.config["listeners"][0] | {"type": "tcp"}
+            broker.write_config({"listeners": [plain, gone]})
+            broker.start()
+            broker.write_config({"listeners": [{**plain, "max_connections": 9, "bind": f"0.0.0.0:{broker.port}"}, new]})
+            said = self.plan(broker, code=2)
+            self.assertEqual(said, f'~ listener mqtt: bind "127.0.0.1:{broker.port}" -> "0.0.0.0:{broker.port}", max_connections '
+                             '"unlimited" -> 9; for new connections\n'
+                             f"+ listener new (tcp on 127.0.0.1:{ports[1]})\n"
+                             f"- listener gone (tcp on 127.0.0.1:{ports[0]}): its clients stay\n"
+                             "1 to create, 1 to change, 1 to remove\n")
+            self.assertTrue(self.plan(broker, "--apply").endswith("\napplied\n"))
+            self.assertEqual(self.plan(broker), "nothing would change\n")
+
     def test_plan__of_a_tag_that_no_rule_has_is_refused(self):
         with self.broker() as broker:
             self.assertEqual(self.plan(broker, "--tag", "nope", code=1), "sluice plan: no rule has the tag 'nope'\n")

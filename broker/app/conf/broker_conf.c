@@ -71,41 +71,19 @@ json_t *broker_conf_show(const struct broker_conf *conf) {
 	return tree;
 }
 
-/* Of listeners that both have, by name, and that spoke TLS before. */
-static void take_tls(json_t *shown, const json_t *fresh) {
-	for (size_t i = 0; i < json_array_size(shown); i++)
-		for (size_t j = 0; j < json_array_size(fresh); j++) {
-			json_t *was = json_array_get(shown, i), *is = json_array_get(fresh, j);
-			bool same = json_equal(json_object_get(was, "name"), json_object_get(is, "name"));
-			if (same && json_object_get(was, "tls") && json_object_get(is, "tls"))
-				json_object_set_new(was, "tls", json_deep_copy(json_object_get(is, "tls")));
-		}
-}
-
 void broker_conf_reloaded(json_t *shown, const json_t *fresh) {
-	take_tls(json_object_get(shown, "listeners"), json_object_get(fresh, "listeners"));
 	const json_t *node = json_object_get(fresh, "node");
+	json_object_set_new(shown, "listeners", json_deep_copy(json_object_get(fresh, "listeners")));
 	json_object_set_new(shown, "auth", json_deep_copy(json_object_get(fresh, "auth")));
 	json_object_set_new(json_object_get(shown, "node"), "outbound",
 			    json_deep_copy(json_object_get(node, "outbound")));
 }
 
-/* A reload takes new certificates, and all that stands beside them. */
-static void forget_tls(json_t *a, json_t *b) {
-	for (size_t i = 0; i < json_array_size(a) && i < json_array_size(b); i++) {
-		json_t *x = json_array_get(a, i), *y = json_array_get(b, i);
-		if (!json_object_get(x, "tls") || !json_object_get(y, "tls")) continue;
-		json_object_del(x, "tls");
-		json_object_del(y, "tls");
-	}
-}
-
 bool broker_conf_needs_restart(const struct broker_conf *old, const struct broker_conf *new, struct sl_buf *sections) {
-	static const char *const fixed[] = {"node", "log", "listeners", "mqtt", "persistence", "state", "admin"};
+	static const char *const fixed[] = {"node", "log", "mqtt", "persistence", "state", "admin"};
 	json_t *a = broker_conf_show(old), *b = broker_conf_show(new);
 	json_object_del(json_object_get(a, "node"), "outbound"); /* a reload takes it */
 	json_object_del(json_object_get(b, "node"), "outbound");
-	forget_tls(json_object_get(a, "listeners"), json_object_get(b, "listeners"));
 	bool differs = false;
 	for (size_t i = 0; i < SL_ARRAY_LEN(fixed); i++) {
 		if (json_equal(json_object_get(a, fixed[i]), json_object_get(b, fixed[i]))) continue;

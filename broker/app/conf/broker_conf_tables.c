@@ -329,7 +329,9 @@ const struct conf_field broker_conf_fields[] = {
      .fields = broker_listener_fields,
      .item_size = sizeof(struct broker_listener),
      .max = 64,
-     .doc = "Where clients connect. Without it: tcp on 127.0.0.1:1883."},
+     .doc =
+	 "Where clients connect. Without it: tcp on 127.0.0.1:1883. A reload (SIGHUP) opens, changes and closes them "
+	 "by their names; who is connected stays, with the limits of then."},
     {.name = "mqtt", .type = CONF_OBJECT, .fields = mqtt_fields, .doc = "Limits and features of the protocol."},
     {.name = "persistence",
      .type = CONF_OBJECT,

@@ -236,7 +236,8 @@ static void test_broker_conf__not_yaml_gives_no_conf(void **state) {
 static void test_broker_conf__reload_names_what_needs_a_restart(void **state) {
 	(void)state;
 	struct broker_conf *a = load_good(""), *b = load_good("mqtt: {max_qos: 1}\nadmin: {enabled: false}\n");
-	struct broker_conf *c = load_good("auth: {anonymous: true}\nrules: {}\n");
+	struct broker_conf *c = load_good("auth: {anonymous: true}\nrules: {}\n"
+					  "listeners: [{name: a, bind: \"0.0.0.0:1999\"}]\n");
 	struct sl_buf sections = SL_BUF_INIT;
 	assert_true(broker_conf_needs_restart(a, b, &sections));
 	assert_string_equal(sl_buf_cstr(&sections), "mqtt, admin");
