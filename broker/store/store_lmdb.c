@@ -17,7 +17,7 @@
 #include "store_check.h"
 #include "store_int.h"
 
-enum { FORMAT = 1, MAP_FIRST = 64 << 20, FILE_MODE = 0640 };
+enum { FORMAT = 1, MAP_FIRST = 64 << 20, FILE_MODE = 0640, RESERVE = 1 << 20 };
 
 struct store_table {
 	MDB_env *env;
@@ -50,6 +50,17 @@ static uint32_t value_crc(struct sl_slice key, struct sl_slice value) {
 
 /* ---- open ---- */
 
+/* The file has blocks beyond its end, so that a start on a full disk can bring what the journals hold into it, where that is not too
+ * much. Where none are to be had it goes without. */
+static void reserve(struct store_table *t) {
+	MDB_envinfo info;
+	MDB_stat stat_;
+	int fd;
+	if (mdb_env_get_fd(t->env, &fd) != 0 || mdb_env_info(t->env, &info) != 0 || mdb_env_stat(t->env, &stat_) != 0)
+		return;
+	(void)!fallocate(fd, FALLOC_FL_KEEP_SIZE, (off_t)((info.me_last_pgno + 1) * stat_.ms_psize), RESERVE);
+}
+
 static int open_env(struct store_table *t) {
 	int rc = mdb_env_create(&t->env);
 	if (rc == 0) rc = mdb_env_set_mapsize(t->env, t->map_bytes);
@@ -64,6 +75,7 @@ static int open_env(struct store_table *t) {
 	} else if (txn) {
 		mdb_txn_abort(txn);
 	}
+	if (rc == 0) reserve(t);
 	return status_of(rc);
 }
 
@@ -217,6 +229,7 @@ int store_table_commit(struct store_table *t, uint64_t applied) {
 	if (rc != SL_OK) return rc;
 	rc = status_of(mdb_txn_commit(t->txn));
 	t->txn = NULL;
+	if (rc == SL_OK) reserve(t);
 	return rc;
 }
 

@@ -413,6 +413,20 @@ class NoDisk(Restored):
         self.assertEqual(self.restored()["retained"], sum(c < 0x80 for c in codes))
         self.assertEqual(self.restored()["subscriptions"], 1)
 
+    def test_store__killed_and_started_on_a_disk_without_any_room(self):
+        """What the journal alone has fits into what the table keeps in reserve."""
+        self.keeping("first").subscribe("a", qos=1)
+        self.restart()  # the table is there
+        s = self.keeping("s")
+        for i in range(20):
+            s.subscribe(f"f/{i}", qos=1)
+        self.disk.fill(0)
+        self.broker.kill()
+        self.broker.start()
+        self.assertEqual(self.restored()["subscriptions"], 21)
+        self.disk.clear()
+        self.back("s")
+
     def number(self, series):
         line = next(x for x in self.broker.get("/metrics")[1].splitlines() if x.startswith(series + " "))
         return float(line.split(" ")[-1])
