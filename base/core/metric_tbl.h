@@ -83,6 +83,7 @@ METRIC(QUEUE_LOG_BYTES, "sluice_queue_log_bytes", "", GAUGE, "", "Bytes of the l
 METRIC(QUEUE_LOG_RECORDS, "sluice_queue_log_records_total", "", COUNTER, "", "Records that the queue logs were given.")
 METRIC(QUEUE_LOG_COMPACTED, "sluice_queue_log_compacted_bytes_total", "", COUNTER, "", "Bytes that were written anew so that old files of the queue logs could go.")
 METRIC(QUEUE_LOG_ERRORS, "sluice_queue_log_write_errors_total", "", COUNTER, "", "Attempts to write a queue log that failed: nothing that depends on it was acknowledged meanwhile.")
+METRIC(QUEUE_LOG_FULL, "sluice_queue_log_full", "", GAUGE, "", "Workers whose queue log cannot be written, or has so little room left that publishers for persistent sessions wait.")
 METRIC(QUEUE_LOG_RECOVERED, "sluice_queue_log_recovered_messages_total", "", COUNTER, "", "Messages in queues and under way that were there again after the start, once for each receiver.")
 METRIC(QUEUE_LOG_CUT, "sluice_queue_log_cut_bytes_total", "", COUNTER, "", "Bytes of queue logs of former runs that were damaged, or never written whole, and left out.")
 

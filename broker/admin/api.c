@@ -104,6 +104,17 @@ static void get_status(struct api *a, struct http_response *r) {
 	dump_json(r, tree);
 }
 
+/* What clients are promised of their sessions cannot be written. */
+static bool persistence_trouble(const struct sl_metrics *m, json_t *tree) {
+	bool store = sl_metrics_gauge(m, METRIC_STORE_FULL) > 0, log = sl_metrics_gauge(m, METRIC_QUEUE_LOG_FULL) > 0;
+	if (!store && !log) return false;
+	json_t *told =
+	    json_pack("{s:s, s:s}", "problem", store ? "store" : "queue_log", "do",
+		      "make room on the disk of node.data_dir, or raise persistence.max_store, persistence.max_disk");
+	json_object_set_new(tree, "persistence", told);
+	return true;
+}
+
 /* Alive while the loops turn: a loop that does not come to its quiet point makes this page hang, which is the truth. A
  * connector or a source that is down or stalled, or a disk that is full, is told, and is no reason to restart a broker that keeps its rows: the answer is 200. */
 static void get_health(struct api *a, struct http_response *r) {
@@ -111,6 +122,7 @@ static void get_health(struct api *a, struct http_response *r) {
 	json_t *tree = json_object();
 	snapshot_init(&s, a);
 	bool trouble = connectors_trouble(s.connectors, tree);
+	trouble = persistence_trouble(&s.metrics, tree) || trouble;
 	snapshot_drop(&s);
 	json_object_set_new(tree, "status", json_string(trouble ? "degraded" : "ok"));
 	char *text = json_dumps(tree, JSON_COMPACT | JSON_SORT_KEYS);

@@ -213,7 +213,7 @@ uint64_t broker_publishers_stuck(const struct broker *b, uint32_t worker) {
 		if (now_ms < c->unacked_ms + STUCK_MS) break;
 		n += !sl_list_linked(&c->room_link) && !client_stream(c)->hup;
 	}
-	return n;
+	return n + worker_log_paused(&b->workers[worker]);
 }
 void broker_set_rules(struct broker *b, uint32_t worker, struct rules_worker *rw) { b->workers[worker].rules = rw; }
 

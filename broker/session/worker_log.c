@@ -69,6 +69,8 @@ static void stats(struct worker_log *wl) {
 	v[METRIC_QUEUE_LOG_RECORDS] = st.records;
 	v[METRIC_QUEUE_LOG_ERRORS] = st.write_errors;
 	v[METRIC_QUEUE_LOG_COMPACTED] = st.compacted_bytes;
+	v[METRIC_QUEUE_LOG_FULL] =
+	    queue_log_status(wl->q) != SL_OK || (!sl_list_empty(&wl->paused) && queue_log_tight(wl->q));
 }
 
 static void out_ask(struct worker_log *wl) {
@@ -92,6 +94,12 @@ void worker_log_write(struct worker *w) {
 	moved(wl);
 	stats(wl);
 	if (queue_log_unfinished(wl->q)) sl_loop_defer(w->loop, &wl->nudge);
+}
+
+uint64_t worker_log_paused(const struct worker *w) {
+	uint64_t n = 0;
+	if (w->log) SL_LIST_FOREACH(it, &w->log->paused) n++;
+	return n;
 }
 
 static void retry_fire(struct sl_timer *t) {

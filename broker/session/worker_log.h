@@ -71,5 +71,7 @@ void worker_log_seen(struct worker *w, uint32_t from, uint64_t seq);
 
 /* At the end of a tick, before boxes leave; and when a visitor leaves. */
 void worker_log_write(struct worker *w);
+/* Clients that are not read from until the log has room, or is synced. */
+uint64_t worker_log_paused(const struct worker *w);
 
 #endif

@@ -1,4 +1,5 @@
 """What outlives the broker: sessions, subscriptions, wills and retained messages, over SIGTERM and SIGKILL."""
+import json
 import os
 import re
 import time
@@ -405,6 +406,8 @@ class NoDisk(Restored):
         s.send(m.subscribe(5, ("b", 1), version=m.V5))
         s.expect(m.SUBACK, codes=[0x97])
         self.assertEqual(self.number("sluice_store_full"), 1)
+        health = json.loads(self.broker.get("/health")[1])
+        self.assertEqual((health["status"], health["persistence"]["problem"]), ("degraded", "store"))
         self.disk.clear()
         codes = [p.expect(m.PUBACK, pid=i + 1).code for i in range(sent)]
         self.broker.wait_log("takes changes again")
