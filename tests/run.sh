@@ -205,7 +205,8 @@ fuzz_all() {
 	[ "$failed" = 0 ] && [ "$passed" -gt 0 ]
 }
 
-OUTAGES=bad_server_test,kafka_nonsense_test,memory_test
+# About half of what is left takes as long as the other half.
+SECOND=bad_server_test,kafka_nonsense_test,memory_test,mqtt_test,redis_attack,redis_cluster,redis_fault,redis_sentinel,redis_source,redis_test
 
 suite() {
 	case $1 in
@@ -232,8 +233,8 @@ suite() {
 				run drills 1200 tests/servers/inside.sh python3 tests/harness/suite.py connectors -k drill_test \
 				--name drills --counts "$RESULTS/drills.counts" || true
 			# The others mostly wait: they do so beside the suites that follow, each in a namespace of its own.
-			beside_lane outages connectors -k "$OUTAGES" --name outages
-			beside_lane connectors connectors -x "drill_test,$OUTAGES"
+			beside_lane connectors-2 connectors -k "$SECOND" --name connectors-2
+			beside_lane connectors connectors -x "drill_test,$SECOND"
 		else without connectors "dev or release"
 		fi ;;
 	tsan)
