@@ -38,12 +38,13 @@ enum client_pause {
 	CLIENT_PAUSE_STORE = 64,  /* its retained messages wait for the disk */
 	CLIENT_PAUSE_LOG = 128,   /* what it published is not safe yet */
 	CLIENT_PAUSE_RATE = 256,  /* it was faster than its listener allows */
+	CLIENT_PAUSE_TURNS = 512, /* a SUBSCRIBE or UNSUBSCRIBE of very many filters is taken in turns */
 };
 _Static_assert((CLIENT_PAUSE_CONNECT | CLIENT_PAUSE_HELD | CLIENT_PAUSE_ACKS | CLIENT_PAUSE_OUT | CLIENT_PAUSE_ROOM |
-		CLIENT_PAUSE_UNREAD | CLIENT_PAUSE_STORE | CLIENT_PAUSE_LOG | CLIENT_PAUSE_RATE) ==
+		CLIENT_PAUSE_UNREAD | CLIENT_PAUSE_STORE | CLIENT_PAUSE_LOG | CLIENT_PAUSE_RATE | CLIENT_PAUSE_TURNS) ==
 		   (CLIENT_PAUSE_CONNECT + CLIENT_PAUSE_HELD + CLIENT_PAUSE_ACKS + CLIENT_PAUSE_OUT +
 		    CLIENT_PAUSE_ROOM + CLIENT_PAUSE_UNREAD + CLIENT_PAUSE_STORE + CLIENT_PAUSE_LOG +
-		    CLIENT_PAUSE_RATE),
+		    CLIENT_PAUSE_RATE + CLIENT_PAUSE_TURNS),
 	       "each has a bit of its own");
 
 /* How many bytes of answers a client may let lie before reading rests, and what it may have in deferred acknowledgements. */
@@ -192,6 +193,8 @@ void client_subscribe(struct client *c, const struct mqtt_subscribe *p);
 /* As mqtt.auto_subscribe says, without a SUBACK; not what the session has already. */
 void client_auto_subscribe(struct client *c);
 void client_unsubscribe(struct client *c, const struct mqtt_subscribe *p);
+void client_subscribing_timer(struct sl_timer *t);
+void client_subscribing_free(struct worker *w); /* at the broker's end */
 
 /* client_deliver.c. May it be sent: not expired, not too large for the client, the output not full (QoS 0)? If not, it is
  * counted as dropped. */

@@ -14,19 +14,30 @@
 
 /* A SUBSCRIBE on its way to its SUBACK: every other worker has to hear of new filters first, so that who has the SUBACK
  * misses nothing, and what is kept of it has to be on disk; then the answer goes out, then the retained messages. An UNSUBSCRIBE
- * waits for the disk only. */
+ * waits for the disk only.
+ *
+ * A packet of very many filters is taken in turns, so that others need not wait; its client is not read from meanwhile. The others
+ * hear of each turn's filters before the next one. */
 struct pending {
+	struct sl_list turn; /* in the worker's list while it waits for its next one */
 	enum mqtt_type answer;
 	struct worker *w;
 	session_ref ref;
 	uint64_t serial; /* the connection that asked */
 	struct announce announce;
 	struct sl_buf codes;
-	struct sl_buf wants; /* filters whose retained messages are wanted: 16-bit length and text each */
-	uint64_t batch;      /* the last change that the store has to write; 0: none */
+	struct sl_buf wants;   /* filters whose retained messages are wanted: 16-bit length and text each */
+	uint64_t batch;        /* the last change that the store has to write; 0: none */
+	struct sl_slice rest;  /* filters that are left, as in the packet, */
+	struct sl_slice props; /* and its properties: for events */
+	struct sl_buf text;    /* of both, from the second turn on */
+	uint32_t sub_id;
 	uint32_t waiting;
 	uint16_t packet_id; /* 0: nobody waits for an answer */
 };
+
+/* Filters in a turn, and how many packets have theirs in a tick. */
+enum { TURN_FILTERS = 128, TURN_PACKETS = 2, TURN_AGAIN_MS = 1 };
 
 /* SUBACK or UNSUBACK; a reason string for the first code that says no. False: the connection is over. */
 static bool answer(struct client *c, enum mqtt_type type, uint16_t packet_id, struct sl_slice codes) {
@@ -46,20 +57,41 @@ static bool answer(struct client *c, enum mqtt_type type, uint16_t packet_id, st
 	return client_may_take(c, before);
 }
 
-static void pending_step(struct pending *p) {
-	if (--p->waiting > 0) return;
-	struct session *s = worker_session(p->w, p->ref);
-	struct client *c = s ? s->c : NULL;
-	if (c && c->serial == p->serial && c->state == CLIENT_CONNECTED) {
-		bool told = p->packet_id == 0 || answer(c, p->answer, p->packet_id, sl_buf_slice(&p->codes));
-		if (told && p->wants.n > 0) session_replay(s, sl_buf_slice(&p->wants));
-	}
+static void pending_free(struct pending *p) {
+	sl_list_remove(&p->turn);
 	sl_buf_fini(&p->wants);
 	sl_buf_fini(&p->codes);
+	sl_buf_fini(&p->text);
 	sl_free(p);
 }
 
-static void announced(struct announce *a) { pending_step(sl_container_of(a, struct pending, announce)); }
+/* NULL: its connection has gone. */
+static struct client *asker(const struct pending *p) {
+	struct session *s = worker_session(p->w, p->ref);
+	struct client *c = s ? s->c : NULL;
+	return c && c->serial == p->serial && c->state == CLIENT_CONNECTED ? c : NULL;
+}
+
+static void pending_step(struct pending *p) {
+	if (--p->waiting > 0) return;
+	struct client *c = asker(p);
+	if (c) {
+		bool told = p->packet_id == 0 || answer(c, p->answer, p->packet_id, sl_buf_slice(&p->codes));
+		if (told && p->wants.n > 0) session_replay(c->s, sl_buf_slice(&p->wants));
+	}
+	pending_free(p);
+}
+
+static void announced(struct announce *a) {
+	struct pending *p = sl_container_of(a, struct pending, announce);
+	struct worker *w = p->w;
+	if (p->rest.n == 0) {
+		pending_step(p);
+		return;
+	}
+	sl_list_push_back(&w->subscribing, &p->turn);
+	if (!sl_timer_armed(&w->subscribing_timer)) sl_timer_set(w->loop, &w->subscribing_timer, TURN_AGAIN_MS);
+}
 static void joined(void *arg) { pending_step(arg); }
 static void stored(void *arg) { pending_step(arg); }
 
@@ -67,13 +99,14 @@ static struct pending *pending_new(struct client *c, enum mqtt_type answer, uint
 	struct pending *p = SL_NEW(struct pending);
 	*p = (struct pending){
 	    .answer = answer, .w = c->w, .ref = c->s->ref, .serial = c->serial, .packet_id = packet_id, .waiting = 1};
-	announce_init(&p->announce, c->w, announced);
+	sl_list_init(&p->turn);
+	announce_init(&p->announce, c->w, announced); /* of the first turn */
 	return p;
 }
 
-/* All is collected: what has to be told and written goes out. May free p. */
+/* All of this turn is collected: what has to be told goes out, after the last one what has to be written, too. May free p. */
 static void pending_go(struct pending *p) {
-	if (p->batch) {
+	if (p->batch && p->rest.n == 0) {
 		p->waiting++;
 		persist_wait(p->w, p->batch, stored, p);
 	}
@@ -138,25 +171,20 @@ static uint8_t subscribe_one(struct client *c, struct pending *p, struct mqtt_su
 	return e->qos;
 }
 
-void client_subscribe(struct client *c, const struct mqtt_subscribe *packet) {
-	struct pending *p = pending_new(c, MQTT_SUBACK, packet->packet_id);
-	uint32_t sub_id = mqtt_props_num(&packet->props, MQTT_PROP_SUBSCRIPTION_ID, 0);
+static void subscribe_some(struct client *c, struct pending *p, struct event_filters *told) {
 	struct mqtt_sub_entry e;
-	struct event_filters told;
-	event_filters_init(&told, c, packet, true);
+	enum mqtt_version version = (enum mqtt_version)c->version;
 	bool broken = false;
-	for (struct sl_slice rest = packet->entries; mqtt_subscribe_next(&rest, (enum mqtt_version)c->version, &e);) {
+	for (uint32_t n = 0; n < TURN_FILTERS && mqtt_subscribe_next(&p->rest, version, &e); n++) {
 		struct sl_slice group, filter;
 		if (!client_filter(c, &e.filter)) e.filter = SL_SLICE_EMPTY; /* no valid one */
 		/* [MQTT-3.8.3-4] */
 		if (e.no_local && topic_share_split(e.filter, &group, &filter)) broken = true;
-		uint8_t code = subscribe_one(c, p, &e, client_is_v5(c) ? sub_id : 0);
+		uint8_t code = subscribe_one(c, p, &e, client_is_v5(c) ? p->sub_id : 0);
 		sl_buf_put(&p->codes, (char)code);
-		if (code <= 2) event_filters_add(&told, e.filter, code);
+		if (code <= 2) event_filters_add(told, e.filter, code);
 	}
-	event_filters_finish(&told);
 	if (broken) client_protocol_error(c, MQTT_RC_PROTOCOL_ERROR, "no_local with a shared subscription");
-	pending_go(p);
 }
 
 /* A name that does not fit, or a topic that is not allowed, leaves the client without that subscription. */
@@ -196,12 +224,9 @@ void client_auto_subscribe(struct client *c) {
 	pending_go(p);
 }
 
-void client_unsubscribe(struct client *c, const struct mqtt_subscribe *packet) {
-	struct pending *p = pending_new(c, MQTT_UNSUBACK, packet->packet_id);
+static void unsubscribe_some(struct client *c, struct pending *p, struct event_filters *told) {
 	struct sl_slice one;
-	struct event_filters told;
-	event_filters_init(&told, c, packet, false);
-	for (struct sl_slice rest = packet->entries; mqtt_unsubscribe_next(&rest, &one);) {
+	for (uint32_t n = 0; n < TURN_FILTERS && mqtt_unsubscribe_next(&p->rest, &one); n++) {
 		struct sl_slice group, filter;
 		bool had = false;
 		if (!client_filter(c, &one))
@@ -210,13 +235,72 @@ void client_unsubscribe(struct client *c, const struct mqtt_subscribe *packet) {
 			had = share_sub_leave(c->s, group, filter);
 		else
 			had = subs_remove(c->s, one);
-		if (had) event_filters_add(&told, one, 0);
+		if (had) event_filters_add(told, one, 0);
 		if (had && c->s->store_id) p->batch = persist_unsubscribed(c->s, one);
 		enum mqtt_reason code = had                       ? MQTT_RC_SUCCESS
 					: topic_filter_valid(one) ? MQTT_RC_NO_SUBSCRIPTION_EXISTED
 								  : MQTT_RC_TOPIC_FILTER_INVALID;
 		if (client_is_v5(c)) sl_buf_put(&p->codes, (char)code); /* 3.x: UNSUBACK has no codes */
 	}
+}
+
+/* ---- turns ---- */
+
+/* The packet's bytes are the stream's, and good for the first turn only. */
+static void keep_rest(struct pending *p) {
+	sl_buf_append_slice(&p->text, p->props);
+	sl_buf_append_slice(&p->text, p->rest);
+	p->props = slice_sub(sl_buf_slice(&p->text), 0, p->props.n);
+	p->rest = slice_from(sl_buf_slice(&p->text), p->props.n);
+}
+
+/* May free p. */
+static void take_turn(struct client *c, struct pending *p) {
+	struct mqtt_subscribe part = {.count = TURN_FILTERS, .props.raw = p->props};
+	struct event_filters told;
+	bool subscribes = p->answer == MQTT_SUBACK;
+	announce_init(&p->announce, p->w, announced);
+	event_filters_init(&told, c, &part, subscribes);
+	if (subscribes)
+		subscribe_some(c, p, &told);
+	else
+		unsubscribe_some(c, p, &told);
 	event_filters_finish(&told);
+	if (c->state != CLIENT_CONNECTED) p->rest = SL_SLICE_EMPTY;
+	if (p->rest.n == 0) {
+		client_resume(c, CLIENT_PAUSE_TURNS);
+	} else if (p->text.n == 0) {
+		keep_rest(p);
+		client_pause(c, CLIENT_PAUSE_TURNS);
+	}
 	pending_go(p);
 }
+
+void client_subscribing_timer(struct sl_timer *t) {
+	struct worker *w = sl_container_of(t, struct worker, subscribing_timer);
+	struct sl_list *it;
+	for (int n = 0; n < TURN_PACKETS && (it = sl_list_pop_front(&w->subscribing)) != NULL; n++) {
+		struct pending *p = SL_LIST_ENTRY(it, struct pending, turn);
+		struct client *c = asker(p);
+		if (c)
+			take_turn(c, p);
+		else
+			pending_step(p);
+	}
+	if (!sl_list_empty(&w->subscribing)) sl_timer_set(w->loop, t, TURN_AGAIN_MS);
+}
+
+void client_subscribing_free(struct worker *w) {
+	while (!sl_list_empty(&w->subscribing)) pending_free(SL_LIST_ENTRY(w->subscribing.next, struct pending, turn));
+}
+
+static void take(struct client *c, enum mqtt_type answer, const struct mqtt_subscribe *packet) {
+	struct pending *p = pending_new(c, answer, packet->packet_id);
+	p->sub_id = mqtt_props_num(&packet->props, MQTT_PROP_SUBSCRIPTION_ID, 0);
+	p->rest = packet->entries;
+	p->props = packet->props.raw;
+	take_turn(c, p);
+}
+
+void client_subscribe(struct client *c, const struct mqtt_subscribe *packet) { take(c, MQTT_SUBACK, packet); }
+void client_unsubscribe(struct client *c, const struct mqtt_subscribe *packet) { take(c, MQTT_UNSUBACK, packet); }

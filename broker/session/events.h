@@ -36,7 +36,7 @@ void event_disconnected(struct client *c, enum mqtt_reason reason, const char *w
 			bool by_client);
 void event_ping(struct client *c);
 
-/* A SUBSCRIBE or UNSUBSCRIBE, filter by filter; then finish it. */
+/* A SUBSCRIBE or UNSUBSCRIBE, or one turn of one that has very many filters (client_subscribe.c), filter by filter; then finish it. */
 struct event_filters {
 	struct client *c;
 	struct sl_slice props;

@@ -1,5 +1,6 @@
 #include "worker.h"
 
+#include "client.h"
 #include "client_access.h"
 #include "mem.h"
 #include "persist.h"
@@ -234,11 +235,13 @@ int worker_init(struct worker *w, struct broker *b, uint32_t index, struct sl_lo
 	sl_list_init(&w->refused);
 	sl_list_init(&w->replays);
 	sl_list_init(&w->ending);
+	sl_list_init(&w->subscribing);
 	w->flush_hook.run = flush_hook_run;
 	sl_loop_hook_add(loop, SL_PHASE_FLUSH, &w->flush_hook);
 	sl_timer_init(&w->congested_timer, session_congested_check);
 	sl_timer_init(&w->replay_timer, session_replay_timer);
 	sl_timer_init(&w->ending_timer, session_ending_timer);
+	sl_timer_init(&w->subscribing_timer, client_subscribing_timer);
 	sl_timer_init(&w->moment_timer, moment_timer_fire);
 	sl_timer_init(&w->access_timer, client_access_timer);
 	sl_timer_init(&w->sweep_timer, sweep);
@@ -268,4 +271,5 @@ void worker_fini(struct worker *w) {
 	router_free(w->router);
 	sl_free(w->slots);
 	client_entries_free(w);
+	client_subscribing_free(w);
 }

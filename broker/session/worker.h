@@ -105,6 +105,7 @@ struct worker {
 	struct sl_list proxied;       /* but for those whose proxy has not said yet who they are */
 	struct sl_list congested;     /* sessions with a full queue */
 	struct sl_list replays;       /* sessions with retained messages still to be sent */
+	struct sl_list subscribing;   /* SUBSCRIBEs and UNSUBSCRIBEs of which filters are left */
 	struct sl_list ending;        /* sessions of which subscriptions are left, */
 	size_t ending_subs;           /* and so many */
 	struct sl_list unacked;       /* clients that wait for acknowledgements, who does so longest first */
@@ -112,7 +113,7 @@ struct worker {
 	struct sl_list refused;       /* and those whose next one was not taken, or not read: their turn is first */
 	struct sl_timer moment_timer; /* some of them are not read from, for a moment */
 	struct sl_hook flush_hook;
-	struct sl_timer congested_timer, replay_timer, ending_timer, sweep_timer;
+	struct sl_timer congested_timer, replay_timer, ending_timer, subscribing_timer, sweep_timer;
 	struct sl_timer access_timer; /* after other access rules came: sessions are judged again, */
 	uint32_t access_at;           /* from this place of `slots` on */
 	struct sl_list spare_acks;  /* of struct client_entry, for publishes that may have to wait (client_publish.c) */

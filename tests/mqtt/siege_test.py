@@ -189,22 +189,6 @@ class Greed(Case, unittest.TestCase):
         c.close()
         self.client().publish(self.t, b"", qos=1)
 
-    def test_subscribe__the_same_client_comes_back_while_very_many_end(self):
-        filters = [(f"{self.t}/{n}", 0) for n in range(20000)]
-        c = self.client(self.me)
-        c.send(m.subscribe(1, *filters, version=self.version))
-        self.assertEqual(len(c.expect(m.SUBACK, timeout=20).codes), 20000)
-        for n in range(3):
-            c = self.client(self.me)
-            c.subscribe(f"{self.t}/{n}", qos=1)
-            p = self.client()
-            for k in range(10):
-                p.publish(f"{self.t}/{k}", b"x", qos=1)
-            c.expect(m.PUBLISH, topic=f"{self.t}/{n}")
-            c.expect_silence(0.02)
-        c.close()
-        wait_until(lambda: "sluice_subscriptions 0\n" in self.broker.get("/metrics")[1], 10)
-
     def test_retained__one_packet_that_asks_for_everything_ten_thousand_times(self):
         p = self.client()
         for n in range(2000):
@@ -223,6 +207,60 @@ class Greed(Case, unittest.TestCase):
         c.expect_silence()
         for n in range(2000):
             p.publish(f"{self.t}/{n}", b"", qos=1, retain=True)
+
+
+class ManyCases(Case):
+    """Subscriptions by the thousand, made and ended in turns."""
+    config = {"node": {"workers": 2}}
+
+    def test_subscribe__very_many_are_taken_in_turns(self):
+        n, bad = 5000, {1, 127, 128, 129, 4999}
+        filters = [f"{self.t}/#/x" if k in bad else f"{self.t}/{k}" for k in range(n)]
+        refused = 0x8F if self.version == m.V5 else 0x80
+        c, p = self.client(), self.client()
+        c.send(m.subscribe(1, *[(f, k % 3) for k, f in enumerate(filters)], version=self.version) + m.PING)
+        self.assertEqual(list(c.expect(m.SUBACK, pid=1).codes), [refused if k in bad else k % 3 for k in range(n)])
+        c.expect(m.PINGRESP)  # what stands behind it comes behind it
+        for k in (0, 126, 130, 2500, 4998):
+            p.publish(f"{self.t}/{k}", b"x", qos=0)
+            c.receive(f"{self.t}/{k}", b"x")
+        c.send(m.unsubscribe(2, *filters, version=self.version) + m.PING)
+        codes = c.expect(m.UNSUBACK, pid=2).codes
+        if self.version == m.V5:
+            self.assertEqual(list(codes), [refused if k in bad else 0 for k in range(n)])
+        c.expect(m.PINGRESP)
+        p.publish(f"{self.t}/4998", b"x", qos=1)
+        c.expect_silence(0.02)
+
+    def test_subscribe__very_many_of_a_client_that_does_not_wait(self):
+        for k in range(4):
+            c = self.client()
+            c.send(m.subscribe(1, *[(f"{self.t}/{k}/{n}", 0) for n in range(5000)], version=self.version))
+            c.close()
+        wait_until(lambda: "sluice_subscriptions 0\n" in self.broker.get("/metrics")[1], 10)
+        c = self.client(self.me)
+        c.send(m.subscribe(1, *[(f"{self.t}/{n}", 0) for n in range(5000)], version=self.version))
+        again = self.subscriber(self.t, client_id=self.me)  # takes over
+        self.client().publish(self.t, b"x", qos=1)
+        again.receive(self.t, b"x")
+        again.close()
+        wait_until(lambda: "sluice_subscriptions 0\n" in self.broker.get("/metrics")[1], 10)
+
+    def test_subscribe__the_same_client_comes_back_while_very_many_end(self):
+        filters = [(f"{self.t}/{n}", 0) for n in range(20000)]
+        c = self.client(self.me)
+        c.send(m.subscribe(1, *filters, version=self.version))
+        self.assertEqual(len(c.expect(m.SUBACK, timeout=20).codes), 20000)
+        for n in range(3):
+            c = self.client(self.me)
+            c.subscribe(f"{self.t}/{n}", qos=1)
+            p = self.client()
+            for k in range(10):
+                p.publish(f"{self.t}/{k}", b"x", qos=1)
+            c.expect(m.PUBLISH, topic=f"{self.t}/{n}")
+            c.expect_silence(0.02)
+        c.close()
+        wait_until(lambda: "sluice_subscriptions 0\n" in self.broker.get("/metrics")[1], 10)
 
 
 class SharedCases(Case):
@@ -281,4 +319,5 @@ class ShareLimit(Case, unittest.TestCase):
 LastMomentV311, LastMomentV5 = both(LastMomentCases)
 SameMomentV5 = v5(SameMomentCases)
 ReceiveMaximumV5 = v5(ReceiveMaximumCases)
+ManyV311, ManyV5 = both(ManyCases)
 SharedV311, SharedV5 = both(SharedCases)
