@@ -224,20 +224,22 @@ static bool keeps_keys(const struct auth_backend *b) {
 	return b->ops->scram && b->conf.listeners.len == 0 && !b->conf.username && !b->conf.clientid;
 }
 
-bool auth_scram_offered(const struct auth *a) {
-	for (size_t i = 0; i < a->len; i++)
-		if (keeps_keys(a->chain[i])) return true;
-	return false;
+/* A link before it would have been asked first, and may have said no: behind one that keeps no keys nobody is looked for. */
+static size_t links_with_keys(const struct auth *a) {
+	size_t n = 0;
+	while (n < a->len && keeps_keys(a->chain[n])) n++;
+	return n;
 }
+
+bool auth_scram_offered(const struct auth *a) { return links_with_keys(a) > 0; }
 
 /* All are asked, and the made-up keys are those of the first: the time does not tell who knew the name. */
 bool auth_scram_find(void *auth, struct sl_slice user, enum scram_hash hash, struct scram_keys *out) {
 	const struct auth *a = auth;
 	bool known = false, filled = false;
-	for (size_t i = 0; i < a->len; i++) {
+	for (size_t i = 0, n = links_with_keys(a); i < n; i++) {
 		struct auth_backend *b = a->chain[i];
 		struct scram_keys keys;
-		if (!keeps_keys(b)) continue;
 		bool knows = b->ops->scram(b, user, hash, &keys);
 		if (!filled || (knows && !known)) *out = keys;
 		filled = true;

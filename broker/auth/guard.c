@@ -251,6 +251,18 @@ void guard_failed(struct guard *g, const struct acl_subject *who, uint64_t now_m
 	guard_rules_unref(r);
 }
 
+bool guard_guessed(struct guard *g, const struct acl_subject *who, uint64_t now_ms) {
+	struct guard_rules *r = rules_now(g);
+	bool guessed = false;
+	if (r && !exempt(r, who)) {
+		pthread_mutex_lock(&g->lock);
+		guessed = held(g->failures, user_key(who), &r->failures_user, now_ms);
+		pthread_mutex_unlock(&g->lock);
+	}
+	guard_rules_unref(r);
+	return guessed;
+}
+
 bool guard_flapped(struct guard *g, const struct acl_subject *who, uint64_t now_ms, int64_t *ban_ms) {
 	struct guard_rules *r = rules_now(g);
 	bool banned = false;

@@ -55,6 +55,8 @@ enum guard_verdict { GUARD_FINE, GUARD_BANNED, GUARD_FLAPS, GUARD_TOO_FAST, GUAR
 enum guard_verdict guard_connect(struct guard *g, const struct acl_subject *who, uint64_t now_ms, int64_t wall_ms,
 				 char **reason);
 void guard_failed(struct guard *g, const struct acl_subject *who, uint64_t now_ms);
+/* Were there too many guesses at this user's password? For who says his name only after CONNECT. */
+bool guard_guessed(struct guard *g, const struct acl_subject *who, uint64_t now_ms);
 /* True: it is banned from now on, for *ban_ms. */
 bool guard_flapped(struct guard *g, const struct acl_subject *who, uint64_t now_ms, int64_t *ban_ms);
 bool guard_holds(struct guard *g, const struct acl_subject *who, int64_t wall_ms);

@@ -74,16 +74,28 @@ static void connect_again(const struct client_exchange *x, struct mqtt_connect *
 	sl_assert(rc == SL_OK);
 }
 
+/* A guess counts for the name that was guessed at, whatever CONNECT said, also by who is connected as somebody else. */
+static void guess_counts(struct client *c, struct mqtt_connect p) {
+	const struct auth_scram *scram = c->exchange ? c->exchange->scram : NULL;
+	if (scram && auth_scram_user(scram).n > 0) {
+		p.has_username = true;
+		p.username = auth_scram_user(scram);
+	}
+	client_guard_failed(c, &p);
+}
+
 /* Before CONNACK a failure is a refusal, after it the end. */
 static void fail(struct client *c, enum mqtt_reason reason, const char *why) {
+	bool guess = reason == MQTT_RC_NOT_AUTHORIZED;
 	if (c->state == CLIENT_CONNECTED) {
+		if (guess) guess_counts(c, (struct mqtt_connect){.version = MQTT_V5, .client_id = c->s->client_id});
 		client_protocol_error(c, reason, why);
 		return;
 	}
 	struct mqtt_connect p;
 	connect_again(c->exchange, &p);
 	if (event_wanted(c->w, EVENT(CLIENT_AUTHN))) event_authn(c, &p, reason);
-	if (reason == MQTT_RC_NOT_AUTHORIZED) client_guard_failed(c, &p);
+	if (guess) guess_counts(c, p);
 	client_refuse(c, &p, reason, why);
 }
 
@@ -109,7 +121,7 @@ static void connected(struct client *c) {
 static void proved_again(struct client *c) {
 	struct client_exchange *x = c->exchange;
 	if (!c->username || !slice_equal_str(auth_scram_user(x->scram), c->username)) {
-		fail(c, MQTT_RC_NOT_AUTHORIZED, "another user than the one who connected");
+		fail(c, MQTT_RC_NOT_AUTHORIZED, "authentication failed"); /* not whether the password was right */
 		return;
 	}
 	send_auth(c, MQTT_RC_SUCCESS);

@@ -73,7 +73,15 @@ static bool holds(struct client *c, struct sl_slice id, struct sl_slice username
 }
 
 bool client_guard_known(struct client *c, const struct mqtt_connect *p, struct sl_slice username) {
-	if (!c->identity || !holds(c, p->client_id, username)) return true;
+	/* What CONNECT says was looked at already; an authenticator, or an exchange, may have found another name. */
+	bool as_said = !c->identity && !c->exchange;
+	struct acl_subject who;
+	who_of(c, p->client_id, username, &who);
+	if (c->exchange && guard_guessed(c->w->b->guard, &who, sl_loop_now_ms(c->w->loop))) {
+		metric_inc(c->w, METRIC_GUARD_GUESSES);
+		return client_refuse(c, p, MQTT_RC_CONNECTION_RATE_EXCEEDED, "too many wrong logins");
+	}
+	if (as_said || !holds(c, p->client_id, username)) return true;
 	metric_inc(c->w, METRIC_GUARD_BANNED);
 	return client_refuse(c, p, MQTT_RC_BANNED, "banned");
 }

@@ -251,12 +251,57 @@ class Again(AuthCases, unittest.TestCase):
         c.expect_refusal(0x82)
 
 
+class Guarded(AuthCases, unittest.TestCase):
+    @classmethod
+    def setUpClass(cls):
+        super().setUpClass()
+        cls.broker.stop()
+        cls.broker = Broker({"auth": {"password_file": str(cls.users), "anonymous": False, "acl_default": "allow",
+                                      "ban": [{"user": "böb,=x"}], "auth_failures": {"max_user": 3, "max": 1000}}})
+
+    def attempt(self, user, password):
+        scram = Scram("SCRAM-SHA-256", user, password)
+        c = self.begin(scram)
+        answer = c.recv()
+        if answer.kind == m.AUTH:
+            c.send(m.auth(0x18, auth_method=scram.method, auth_data=scram.final(answer.props["auth_data"])))
+            answer = c.recv()
+        return answer.code
+
+    def test_ban__holds_for_the_name_that_was_proved(self):
+        self.assertEqual(self.attempt("böb,=x", "pässword"), 0x8A)
+
+    def test_guesses__count_for_the_name_that_is_guessed_at(self):
+        """Three before CONNACK or after it; then the right password is not taken either."""
+        c = self.login()
+        scram = Scram("SCRAM-SHA-256", "böb,=x", "wrong")
+        c.send(m.auth(0x19, auth_method=scram.method, auth_data=scram.first()))
+        c.send(m.auth(0x18, auth_method=scram.method, auth_data=scram.final(c.expect(m.AUTH).props["auth_data"])))
+        self.assertEqual(c.expect(m.DISCONNECT).code, 0x87)
+        for _ in range(3):
+            self.assertIn(self.attempt("alice", "wrong"), (0x86, 0x87))
+        self.assertNotEqual(self.attempt("alice", "secret"), 0)
+
+
 class Slow(AuthCases, unittest.TestCase):
     more = {"mqtt": {"connect_timeout": "300ms"}}
 
     def test_exchange__that_does_not_end_is_cut_off_in_time(self):
         c, _ = self.challenged(Scram("SCRAM-SHA-256", "alice", "secret"))
         c.expect_closed()
+
+
+class BehindAnother(AuthCases, unittest.TestCase):
+    """A link before the file would have been asked first, and may say no."""
+    @classmethod
+    def setUpClass(cls):
+        super().setUpClass()
+        cls.broker.stop()
+        chain = [{"type": "jwt", "secret": "a secret that is long enough for it"}, {"type": "file", "path": str(cls.users)}]
+        cls.broker = Broker({"auth": {"chain": chain, "anonymous": False, "acl_default": "allow"}})
+
+    def test_method__is_not_offered_behind_a_link_that_keeps_no_keys(self):
+        self.refused(self.begin(Scram("SCRAM-SHA-256", "alice", "secret")), 0x8C)
 
 
 class NotOffered(Case, unittest.TestCase):
