@@ -90,6 +90,8 @@ def run_here(groups, indexes):
     result = Result(slow_s=5.0)
     for i in indexes:
         unittest.TestSuite([groups[i]]).run(result)
+        result._previousTestClass = None  # pylint: disable=protected-access
+        # It is torn down: else the next group would do that once more.
     return result.passed, result.bad(), len(result.skipped)
 
 
