@@ -119,6 +119,8 @@ static void judge_subscriptions(struct session *s) {
 	log_info(LOG_MQTT, "subscriptions ended: not allowed any more", "clientid=%.*s ended=%u",
 		 SL_SLICE_ARG(s->client_id), ended);
 	acl_client_strict(s->acl);
+	/* Now, for who connects next may be somebody else, and may find nothing that ends. */
+	session_drop_denied(s, !s->c || s->c->state != CLIENT_CONNECTED);
 }
 
 void client_access_open(struct session *s, struct acl_client *acl, bool present) {

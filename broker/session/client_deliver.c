@@ -29,7 +29,10 @@ static bool fits(struct client *c, const struct msg *m, uint8_t qos, const uint3
 }
 
 bool client_may_send_again(struct client *c, const struct msg *m, uint8_t qos, const uint32_t *ids, size_t n) {
-	return fits(c, m, qos, ids, n); /* its time does not count any more: it was sent [MQTT-4.3.3-7] */
+	/* Who has the session now may be somebody else. Its time does not count any more: it was sent [MQTT-4.3.3-7]. */
+	if (sl_unlikely(!client_access_receive(c->s, m)))
+		return dropped(c, m, qos, METRIC_DROPPED_NOT_ALLOWED, "not_authorized");
+	return fits(c, m, qos, ids, n);
 }
 
 bool client_may_send(struct client *c, const struct msg *m, uint8_t qos, const uint32_t *ids, size_t n) {

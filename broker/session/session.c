@@ -2,6 +2,7 @@
 
 #include "acl.h"
 #include "client.h"
+#include "client_access.h"
 #include "events.h"
 #include "mem.h"
 #include "persist.h"
@@ -455,6 +456,39 @@ static void hand_on_all(struct session *s, uint64_t group) {
 }
 
 void session_hand_on(struct session *s, uint64_t group) { hand_on_all(s, group); }
+
+static bool denied(struct session *s, const struct msg *m, uint8_t qos) {
+	if (client_access_receive(s, m)) return false;
+	metric_inc(s->w, METRIC_DROPPED_NOT_ALLOWED);
+	if (event_wanted(s->w, EVENT(DELIVERY_DROPPED))) event_delivery_dropped(s, m, qos, "not_authorized");
+	return true;
+}
+
+void session_drop_denied(struct session *s, bool under_way) {
+	size_t n = 0;
+	session_log_prepare(s);
+	struct inflight_entry **sorted = under_way ? inflight_sorted(&s->out, &n) : NULL;
+	for (size_t i = 0; i < n; i++) {
+		struct inflight_entry *e = sorted[i];
+		if (e->state == INFLIGHT_PUBCOMP || !denied(s, e->m, e->state == INFLIGHT_PUBREC ? 2 : 1)) continue;
+		session_log_done(s, e->packet_id);
+		inflight_remove(&s->out, e);
+		sl_metric_dec(&s->w->metrics, METRIC_INFLIGHT_OUT);
+	}
+	sl_free(sorted);
+	for (uint32_t left = s->queue.len; left > 0; left--) {
+		struct msg_queue_entry e = msg_queue_pop(&s->queue);
+		if (!denied(s, e.m, e.qos)) {
+			msg_queue_push(&s->queue, &e);
+			continue;
+		}
+		session_log_dropped(s, e.log_id);
+		not_queued(s, e.m);
+		msg_queue_entry_drop(&e);
+	}
+	session_log_less(s);
+	note_load(s);
+}
 
 void session_free(struct session *s) {
 	struct worker *w = s->w;

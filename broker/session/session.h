@@ -101,6 +101,8 @@ void session_deliver(struct session *s, struct msg *m, const struct session_deli
 
 /* Its client is away and others of this shared group are there: they get what it has of the group, but for QoS 2 that was sent. */
 void session_hand_on(struct session *s, uint64_t group);
+/* Access rules: what waits and may not be received any more goes; with under_way also what would be sent again. */
+void session_drop_denied(struct session *s, bool under_way);
 
 /* After a connection: send what is under way once more [MQTT-4.4.0-1], then the queue. */
 void session_resume(struct session *s);

@@ -145,6 +145,76 @@ class AclCases(Case):
 globals().update({c.__name__: c for c in both(AclCases)})
 
 
+class AclWaitingTest(unittest.TestCase):
+    """What waits in a session, or is under way, is not for whoever may no longer read it."""
+    OPEN = "default: deny\nrules:\n - {allow: all, user: alice, topics: '#'}\n - {allow: all, user: bob, topics: pub/#}\n"
+    SHUT = "default: deny\nrules:\n - {allow: publish, user: alice, topics: '#'}\n - {allow: all, user: [alice, bob], topics: pub/#}\n"
+
+    def setUp(self):
+        self.folder = temp_folder()
+        self.broker = Broker({"auth": {"anonymous": True, "acl_file": write_rules(self.folder, self.OPEN)}})
+        self.addCleanup(self.broker.stop)
+
+    def connect(self, client_id, user, clean=False, **properties):
+        c = Client(self.broker.port, m.V5)
+        self.addCleanup(c.close)
+        c.connect(client_id, clean=clean, username=user, properties={"session_expiry": 300, **properties})
+        return c
+
+    def gets(self, c):
+        """The payloads that came before the answer to a PING."""
+        c.send(m.PING)
+        got = []
+        while (p := c.recv()).kind == m.PUBLISH:
+            got.append(p.payload)
+        self.assertEqual(p.kind, m.PINGRESP)
+        return got
+
+    def send(self, *topics):
+        p = self.connect("p", "alice", clean=True)
+        for topic in topics:
+            p.publish(topic, topic.encode(), qos=1)
+        p.close()
+
+    def away(self, under_way):
+        """A session of alice with what waits for her, sent already or not."""
+        a = self.connect("s", "alice", clean=True)
+        a.subscribe("sec/#", "pub/#", qos=1)
+        if not under_way:
+            a.disconnect()
+        self.send("sec/1", "pub/1", "sec/2")
+        if under_way:
+            self.assertEqual(self.gets(a), [b"sec/1", b"pub/1", b"sec/2"])
+            a.close()
+
+    def test_reload__of_rules_while_it_was_away(self):
+        for turn, under_way in enumerate((False, True)):
+            self.away(under_way)
+            write_rules(self.folder, self.SHUT)
+            self.broker.reload()
+            ended = f"\nsluice_acl_subscriptions_ended_total {turn + 1}\n"
+            wait_until(lambda: ended in self.broker.get("/metrics")[1])
+            self.assertEqual(self.gets(self.connect("s", "alice")), [b"pub/1"], f"under way: {under_way}")
+            write_rules(self.folder, self.OPEN)
+            after = len(self.broker.log())
+            self.broker.reload()
+            self.broker.wait_log("reloaded", after=after)
+
+    def test_another_user__does_not_get_it_at_the_second_connect_either(self):
+        for under_way in (False, True):
+            for killed in (False, True):
+                self.away(under_way)
+                b = self.connect("s", "bob", receive_maximum=1)
+                self.assertEqual(self.gets(b), [b"pub/1"])
+                b.close()
+                if killed:
+                    self.broker.kill()
+                    self.broker.start()
+                b = self.connect("s", "bob")
+                self.assertEqual(self.gets(b), [b"pub/1"], f"under way: {under_way}, killed: {killed}")
+                b.disconnect(properties={"session_expiry": 0})
+
+
 @ours_only("access rules")
 class AclReloadTest(unittest.TestCase):
     def setUp(self):
