@@ -65,6 +65,7 @@ struct client_entry {
 	uint16_t run;       /* and so many they are */
 	uint8_t qos;
 	uint8_t reason;
+	bool delayed; /* QoS 2: the log has its packet id when the message is on disk, which is elsewhere */
 };
 
 struct alias_out;

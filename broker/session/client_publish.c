@@ -11,7 +11,12 @@
 /* ---- acknowledgements, in the order of the publishes [MQTT-4.6.0-2] ---- */
 
 static void entry_send(struct client *c, const struct client_entry *e) {
-	if (e->qos == 2 && c->s) session_log_settled(c->s, e->packet_id);
+	if (e->qos == 2 && c->s && e->delayed && e->reason < 0x80) {
+		session_log_in(c->s, e->packet_id, false);
+		session_log_after(c->s);
+	} else if (e->qos == 2 && c->s) {
+		session_log_settled(c->s, e->packet_id);
+	}
 	for (uint16_t i = 0; i < e->run; i++)
 		client_send_ack(c, e->qos == 2 ? MQTT_PUBREC : MQTT_PUBACK, (uint16_t)(e->packet_id + i), e->reason);
 }
@@ -99,6 +104,7 @@ static struct client_entry *entry_take(struct worker *w) {
 	w->spare_acks_n -= spare != NULL;
 	sl_list_init(&e->link);
 	e->ticket = (struct sl_ticket){.pending = 0, .done = entry_done};
+	e->delayed = false;
 	return e;
 }
 
@@ -377,7 +383,10 @@ static void publish_delayed(struct client *c, const struct mqtt_publish *p, uint
 	});
 	struct client_entry *e = p->qos > 0 ? entry_take(w) : NULL;
 	int rc = delayed_add(w->delayed, m, delay_s, e ? &e->ticket : NULL);
-	if (p->qos == 2 && rc == SL_OK) id_set_add(&c->s->in, p->packet_id);
+	if (p->qos == 2 && rc == SL_OK) {
+		id_set_add(&c->s->in, p->packet_id);
+		e->delayed = true;
+	}
 	if (rc != SL_OK) metric_inc(w, METRIC_PUBLISH_REFUSED);
 	if (e) acknowledge(c, e, p->packet_id, p->qos, rc == SL_OK ? MQTT_RC_SUCCESS : MQTT_RC_QUOTA_EXCEEDED);
 	msg_unref(m);

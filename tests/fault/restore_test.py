@@ -360,6 +360,20 @@ class Damage(Restored):
         self.back("s")
 
 
+class Delayed(Restored):
+    def test_delayed__of_qos_2_is_known_again_after_a_kill(self):
+        c = self.keeping("c")
+        c.send(m.publish("$delayed/600/t", b"x", 2, 7, m.V5))
+        c.expect(m.PUBREC, pid=7, code=0)
+        self.restart()
+        c = self.back("c")
+        c.send(m.publish("$delayed/600/t", b"x", 2, 7, m.V5, dup=True))
+        c.expect(m.PUBREC, pid=7)
+        c.send(m.ack(m.PUBREL, 7, m.V5))
+        c.expect(m.PUBCOMP, pid=7, code=0)
+        self.assertIn("\nsluice_delayed_messages 1\n", self.broker.get("/metrics")[1])
+
+
 class Full(Restored):
     config = {"persistence": {"max_store": "1MB"}}
 
