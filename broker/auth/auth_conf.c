@@ -182,6 +182,32 @@ int auth_conf_check_connectors(const struct auth_conf *conf, const json_t *conne
 	return first;
 }
 
+static int check_listener(const char *name, const char *const *names, size_t n, struct conf_at at,
+			  struct conf_report *report) {
+	for (size_t i = 0; i < n; i++)
+		if (strcmp(names[i], name) == 0) return SL_OK;
+	const char *near = slice_nearest(slice_from_str(name), names, n);
+	return conf_report_add(report, at, CONF_AT_VALUE, SL_ENOTFOUND, "there is no listener \"%s\"%s%s%s", name,
+			       near ? ", did you mean `" : "; nobody would be asked about here", near ? near : "",
+			       near ? "`?" : "");
+}
+
+int auth_conf_check_listeners(const struct auth_conf *conf, const char *const *names, size_t n, struct conf_at at,
+			      struct conf_report *report) {
+	int first = SL_OK;
+	for (size_t i = 0; conf && i < conf->len; i++) {
+		const struct conf_list *list = &conf->links[i].common.listeners;
+		char *item = yaml_path_index(at.path, i), *path = yaml_path_key(item, "listeners");
+		for (size_t k = 0; k < list->len; k++) {
+			int rc = check_listener(list->items[k], names, n, (struct conf_at){at.doc, path}, report);
+			if (first == SL_OK) first = rc;
+		}
+		sl_free(path);
+		sl_free(item);
+	}
+	return first;
+}
+
 /* ---- using ----------------------------------------------------------------------------------------------- */
 
 size_t auth_conf_len(const struct auth_conf *conf) { return conf ? conf->len : 0; }

@@ -19,6 +19,10 @@ void auth_conf_free(struct auth_conf *conf); /* NULL is fine */
 int auth_conf_check_connectors(const struct auth_conf *conf, const json_t *connectors, struct conf_at at,
 			       struct conf_report *report);
 
+/* Is each listener that a link is bound to one of these? */
+int auth_conf_check_listeners(const struct auth_conf *conf, const char *const *names, size_t n, struct conf_at at,
+			      struct conf_report *report);
+
 size_t auth_conf_len(const struct auth_conf *conf); /* NULL: 0 */
 const char *auth_conf_type(const struct auth_conf *conf, size_t i);
 /* env NULL: reads the files that the link needs, and asks nobody. err names the option below the link. */

@@ -281,6 +281,15 @@ rules: {r: {sql: 'SELECT key AS k FROM "$sources/kafka:outbox"', actions: [{cons
         self.assertIn(done.returncode, (1, 3))
         self.assertIn("nowhere.yaml", done.stderr)
 
+    def test_check__link_of_a_listener_that_is_not_there(self):
+        """Nobody would be asked about anywhere, and everybody refused."""
+        folder = temp_folder()
+        (folder / "a.yaml").write_text("auth:\n  chain:\n    - {type: cert, listeners: [mqqt]}\n"
+                                       "listeners: [{name: mqtt, bind: '127.0.0.1:0'}]\n")
+        done = run_program("check", "-c", "a.yaml", cwd=folder)
+        self.assertEqual(done.returncode, 1)
+        self.assertIn('a.yaml:3:31: auth.chain[0].listeners: there is no listener "mqqt", did you mean `mqtt`?', done.stderr)
+
     def test_check__missing_password_file_is_named(self):
         folder = temp_folder()
         (folder / "a.yaml").write_text("auth: {password_file: nobody.pw}\nlisteners: [{name: mqtt, bind: '127.0.0.1:0'}]\n"

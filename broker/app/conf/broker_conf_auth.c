@@ -4,6 +4,7 @@
 
 #include "auth_conf.h"
 #include "broker_conf_int.h"
+#include "mem.h"
 #include "schema.h"
 
 #define AT(member) offsetof(struct broker_conf, member)
@@ -127,10 +128,20 @@ static bool all_loopback(const struct broker_conf *conf) {
 	return true;
 }
 
+static int check_listeners_of_links(const struct broker_conf *conf, struct conf_at at, struct conf_report *report) {
+	size_t n = broker_conf_listener_count(conf);
+	const char **names = SL_NEW_ARRAY(const char *, n + 1);
+	for (size_t i = 0; i < n; i++) names[i] = broker_conf_listener(conf, i)->name;
+	int rc = auth_conf_check_listeners(conf->auth.links, names, n, at, report);
+	sl_free(names);
+	return rc;
+}
+
 int broker_conf_check_auth(struct broker_conf *conf, const json_t *root, struct conf_report *report) {
 	struct conf_at at = {conf->doc, "auth.chain"};
 	int rc = auth_conf_load(conf->auth.chain, at, &conf->auth.links, report);
 	if (rc == SL_OK) rc = auth_conf_check_connectors(conf->auth.links, conf->connectors, at, report);
+	if (rc == SL_OK) rc = check_listeners_of_links(conf, at, report);
 	if (rc != SL_OK) return rc;
 	if (conf->auth.anonymous || a_listener_is_open(conf) || conf->auth.password_file ||
 	    auth_conf_len(conf->auth.links) > 0)
