@@ -108,7 +108,8 @@ static int file_read(struct replay_file *f, struct sl_buf *out) {
 	int r = fd < 0 || fstat(fd, &st) != 0 ? sl_status_from_errno(errno) : SL_OK;
 	if (r == SL_OK) {
 		f->bytes = (uint64_t)st.st_size;
-		r = sl_disk_read(fd, sl_buf_add(out, (size_t)st.st_size), (size_t)st.st_size, 0);
+		/* An empty file has no bytes to make room for. */
+		if (st.st_size > 0) r = sl_disk_read(fd, sl_buf_add(out, (size_t)st.st_size), (size_t)st.st_size, 0);
 	}
 	if (fd >= 0) close(fd);
 	return r;
